@@ -1,0 +1,5 @@
+//! kube2iam: gives every Kubernetes pod its own AWS role, and nothing else.
+
+pub mod edge;
+pub mod logic;
+pub mod ports;

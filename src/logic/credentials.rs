@@ -1,0 +1,15 @@
+//! Temporary credentials as AWS gives them.
+
+use super::secret::Secret;
+use super::time::Wall;
+
+/// A key pair with its session token and the moment from which AWS refuses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    pub access_key_id: String,
+    pub secret_access_key: Secret<String>,
+    /// Absent only for a user's long-lived keys, which may come from the environment.
+    pub session_token: Option<Secret<String>>,
+    /// `None`: these don't expire.
+    pub expiration: Option<Wall>,
+}

@@ -1,0 +1,116 @@
+//! Requests and replies as values. `edge/http/wire` turns bytes into the one and the other into bytes.
+
+use std::io::Read;
+use std::sync::Arc;
+
+/// The methods that the agent tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    Get,
+    Head,
+    Put,
+    Post,
+    Delete,
+    Options,
+    Patch,
+    Other,
+}
+
+impl Method {
+    /// Reads a method as it stands in a request line. Methods are case-sensitive (RFC 9110, section 9.1).
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "PUT" => Self::Put,
+            "POST" => Self::Post,
+            "DELETE" => Self::Delete,
+            "OPTIONS" => Self::Options,
+            "PATCH" => Self::Patch,
+            _ => Self::Other,
+        }
+    }
+
+    /// The word for logs and for the metric label `method`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Put => "PUT",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Patch => "PATCH",
+            Self::Other => "OTHER",
+        }
+    }
+}
+
+/// A request head: the raw target and the few headers that the agent reads. Nothing else of it is ever looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub method: Method,
+    /// As it stood in the request line; only `logic/route` may judge it.
+    pub target: &'a str,
+    pub headers: Headers<'a>,
+}
+
+/// The headers that decide something. A header that came twice counts by its first value,
+/// but for [`Headers::token`], where a second value makes the token invalid.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Headers<'a> {
+    pub host: Option<&'a [u8]>,
+    pub accept: Option<&'a [u8]>,
+    /// `X-aws-ec2-metadata-token`
+    pub token: Option<&'a [u8]>,
+    /// `X-aws-ec2-metadata-token-ttl-seconds`
+    pub token_ttl: Option<&'a [u8]>,
+    /// Whether there was any `X-Forwarded-For`
+    pub forwarded_for: bool,
+}
+
+/// An answer. The status line, `Date`, `Content-Length` and `Connection` are added where it is written.
+pub struct Response {
+    pub status: u16,
+    pub content_type: &'static str,
+    /// Further headers, in order: name and value.
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Body,
+}
+
+/// The bytes of an answer, or where they come from.
+pub enum Body {
+    Empty,
+    Static(&'static [u8]),
+    Owned(Vec<u8>),
+    /// Rendered once, served many times; wiped when its last holder lets go, if the holder is a secret.
+    Shared(Arc<dyn AsRef<[u8]> + Send + Sync>),
+    /// Read while it is written; `length` where the source told it, else chunked.
+    Stream {
+        source: Box<dyn Read + Send>,
+        length: Option<u64>,
+    },
+}
+
+impl Response {
+    /// An answer in plain text, as kube2iam and the metadata service give nearly all of theirs.
+    pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, content_type: TEXT, headers: Vec::new(), body: Body::Owned(body.into()) }
+    }
+
+    /// An answer without a body.
+    pub fn empty(status: u16) -> Self {
+        Self { status, content_type: TEXT, headers: Vec::new(), body: Body::Empty }
+    }
+
+    /// The same answer with one more header.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+/// What Go's content sniffing made of kube2iam's answers; kept.
+pub const TEXT: &str = "text/plain; charset=utf-8";
+pub const JSON: &str = "application/json";

@@ -1,0 +1,118 @@
+//! The few fields of pods and namespaces that decide anything, and how API server frames are read.
+
+use std::net::IpAddr;
+
+/// What is listed and watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resource {
+    Pods,
+    Namespaces,
+}
+
+/// Which annotations are read, by their configured names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnnotationKeys {
+    /// On pods; `--iam-role-key`
+    pub role: String,
+    /// On pods; `--iam-external-id`
+    pub external_id: String,
+    /// On namespaces; `--namespace-key`
+    pub allowed_roles: String,
+}
+
+/// A pod, reduced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    pub uid: String,
+    pub namespace: String,
+    pub name: String,
+    pub service_account: String,
+    /// `status.podIPs`, else `status.podIP`; v4-mapped v6 folded to v4; unreadable ones left out
+    pub addresses: Vec<IpAddr>,
+    /// Phase `Succeeded` or `Failed`
+    pub finished: bool,
+    pub host_network: bool,
+    /// `metadata.deletionTimestamp` is set
+    pub deleting: bool,
+    /// The raw role annotation; `Some("")` when it is there but empty
+    pub role: Option<String>,
+    pub external_id: Option<String>,
+    /// `iam.amazonaws.com/imds-v2` says `required`
+    pub v2_required: bool,
+}
+
+/// A namespace, reduced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    pub uid: String,
+    pub name: String,
+    /// The raw annotation that lists allowed roles
+    pub allowed_roles: Option<String>,
+    /// `iam.amazonaws.com/imds-v2` says `required`
+    pub v2_required: bool,
+}
+
+/// Something that is listed and watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    Pod(Pod),
+    Namespace(Namespace),
+}
+
+/// One line of a watch, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    Added(Object, Version),
+    Modified(Object, Version),
+    Deleted(Object, Version),
+    Bookmark(Version),
+    /// The watch's version is too old: relist.
+    Gone(String),
+    /// Another error object; its message.
+    Failed(String),
+    /// Not JSON, or not of the expected shape; why.
+    Unreadable(String),
+}
+
+/// A `resourceVersion`: opaque, only handed back.
+pub type Version = String;
+
+/// A page of a list. Its items have been handed over one by one while it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub version: Version,
+    /// Where the next page begins; `None` on the last.
+    pub continuation: Option<String>,
+    /// Items that could not be read, with why for the first of them.
+    pub unreadable: usize,
+}
+
+/// What changes in the picture of one resource: a list arrives item by item between `Init` and `InitDone`, then single changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Init,
+    InitApply(Object),
+    InitDone,
+    Apply(Object),
+    Delete(Object),
+}
+
+/// Why the API server gave no answer that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubernetesFailure {
+    pub kind: KubernetesFailureKind,
+    pub cause: String,
+}
+
+/// What to do after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KubernetesFailureKind {
+    /// 410: the version or the continue token is too old. Relist at once.
+    Gone,
+    /// 401
+    Unauthorized,
+    /// 403
+    Forbidden,
+    /// Anything else: refused, timed out, 429, 5xx, an unreadable answer. Back off; `retry_after_s` if the server said so.
+    Unavailable { retry_after_s: Option<u32> },
+}

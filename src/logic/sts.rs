@@ -1,0 +1,46 @@
+//! AssumeRole over STS's query protocol: what is asked, and what every answer means.
+
+use super::arn::RoleArn;
+
+/// One AssumeRole call. It is also the key under which its session is kept, whole:
+/// a field that changes the call can't be left out of the key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AssumeRole {
+    pub role: RoleArn,
+    pub session_name: String,
+    pub external_id: Option<String>,
+    /// Seconds, 900..=43200
+    pub duration_s: u32,
+    /// Inline session policy, JSON
+    pub policy: Option<String>,
+    pub policy_arns: Vec<String>,
+    /// Session tags, key and value
+    pub tags: Vec<(String, String)>,
+    pub transitive_tags: Vec<String>,
+}
+
+/// Why a call to STS gave no credentials. The kind says what the caller may do next, the cause is for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StsFailure {
+    pub kind: StsFailureKind,
+    /// AWS's error code (`AccessDenied`), or a word of our own for what never reached AWS (`Timeout`)
+    pub code: String,
+    /// AWS's message, or what went wrong on the way
+    pub message: String,
+    pub request_id: Option<String>,
+}
+
+/// What to make of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StsFailureKind {
+    /// AWS will say the same again until a person changes something.
+    Refused,
+    /// AWS asks for patience.
+    Throttled,
+    /// The service or the way to it is broken: 5xx, time-out, refused connection, an unreadable answer.
+    Unavailable,
+    /// The node has no credentials to sign with, or AWS no longer takes them.
+    NoNodeCredentials,
+    /// No region is known, or it has no endpoint.
+    NoRegion,
+}
