@@ -45,6 +45,8 @@ reasons! {
     OtherRole = 403 "other_role",
     /// The role is the one under which the agent itself works.
     OwnRole = 403 "own_role",
+    /// The role is in an account that `--allowed-accounts` leaves out.
+    AccountNotAllowed = 403 "account_not_allowed",
     /// AWS refused: trust policy, permission, or a role that doesn't exist.
     StsRefused = 403 "sts_refused",
     /// Nothing is served at this path.
