@@ -1,6 +1,8 @@
 //! Everything that decides, as values: no sockets, threads, locks, files, environment, clocks, dice or log lines.
 
 pub mod arn;
+pub mod bucket;
+pub mod cache;
 pub mod credentials;
 pub mod http;
 pub mod imds;

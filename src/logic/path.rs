@@ -133,7 +133,8 @@ fn decode(raw: &str) -> Result<String, PathError> {
             b'%' => (hex(bytes.next())? << 4 | hex(bytes.next())?, true),
             byte => (byte, false),
         };
-        if !is_plain(byte) && !(encoded && byte == b'/') {
+        let allowed = is_plain(byte) || encoded && byte == b'/';
+        if !allowed {
             return Err(PathError::Character);
         }
         decoded.push(char::from(byte));

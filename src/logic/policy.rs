@@ -183,15 +183,17 @@ pub fn decide<'a>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: A
         None if is_token_required(world, rules, pod) => return plain(Decision::Refuse(Reason::TokenRequired)),
         None => None,
     };
-    let assigned = || assign(world, rules, &holder).map_err(|denial| denial.after(ask.patience));
     let decision = match ask.route {
         Route::Forward(path) => Decision::Forward(path),
-        Route::Listing(path) => match assigned() {
+        Route::Listing(path) => match assign(world, rules, &holder) {
             Ok(_) => Decision::Listing(path, RoleKnown::Yes),
-            Err(Decision::NotYet(reason)) => Decision::NotYet(reason),
+            Err(Denial::NotYet(reason)) if ask.patience == Patience::Left => Decision::NotYet(reason),
             Err(_) => Decision::Listing(path, RoleKnown::No),
         },
-        route => assigned().map_or_else(|denied| denied, |permitted| answer(route, permitted, rules)),
+        route => match assign(world, rules, &holder) {
+            Ok(permitted) => answer(route, permitted, rules),
+            Err(denial) => denial.after(ask.patience),
+        },
     };
     Decided { token_left, ..plain(decision) }
 }

@@ -245,9 +245,9 @@ fn fold_all(path: &CanonicalPath) -> Vec<String> {
     path.segments().map(fold).collect()
 }
 
-/// A segment as the most lenient server might read it: any case, dots and pluses (blanks, to some) at its ends.
+/// A segment as the most lenient server might read it: any case, without marks at its ends.
 fn fold(segment: &str) -> String {
-    segment.trim_matches(['.', '+', ',', '~', ':', '=', '@']).to_ascii_lowercase()
+    segment.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_ascii_lowercase()
 }
 
 /// The authority of an absolute-form target.
