@@ -99,6 +99,7 @@ pub struct Page {
 }
 
 /// What changes in the picture of one resource: a list arrives item by item between `Init` and `InitDone`, then single changes.
+/// `Init` before `InitDone` starts the list over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Init,

@@ -1,6 +1,7 @@
 //! Everything that decides, as values: no sockets, threads, locks, files, environment, clocks, dice or log lines.
 
 pub mod arn;
+pub mod backoff;
 pub mod credentials;
 pub mod http;
 pub mod imds;
@@ -10,3 +11,4 @@ pub mod proxy;
 pub mod secret;
 pub mod sts;
 pub mod time;
+pub mod watch;
