@@ -2,6 +2,7 @@
 
 pub mod arn;
 pub mod aws_environment;
+pub mod backoff;
 pub mod bucket;
 pub mod cache;
 pub mod credentials;
@@ -15,6 +16,7 @@ pub mod pattern;
 pub mod policy;
 pub mod proxy;
 pub mod reason;
+pub mod reply;
 pub mod route;
 pub mod secret;
 pub mod service_url;
@@ -22,4 +24,5 @@ pub mod session;
 pub mod sts;
 pub mod time;
 pub mod token;
+pub mod watch;
 pub mod world;
