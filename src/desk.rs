@@ -13,10 +13,10 @@ use parking_lot::{Condvar, Mutex};
 use crate::logic::bucket::{Buckets, Rate};
 use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, Next, Start};
 use crate::logic::policy::Permitted;
+use crate::logic::session::Session;
 use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
 use crate::logic::time::Mono;
 use crate::ports::{Clock, Sts};
-use crate::session::Session;
 
 /// Where sessions are asked for and fetched.
 pub struct Desk {
@@ -129,7 +129,7 @@ impl Desk {
             let took = self.clock.now().mono.since(began);
             report(&CallReport { request: &ticket.request, took, failure: result.as_ref().err() });
             ticket.result = Some(result.map(|assumed| {
-                let session = Session::render(&ticket.request, &assumed.credentials, self.clock.now());
+                let session = Session::render(&ticket.request, &assumed.credentials, self.clock.now().wall);
                 (session, assumed.life)
             }));
         }

@@ -1,5 +1,7 @@
 //! kube2iam: gives every Kubernetes pod its own AWS role, and nothing else.
 
+pub mod desk;
 pub mod edge;
 pub mod logic;
 pub mod ports;
+pub mod registry;

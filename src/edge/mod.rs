@@ -1,3 +1,5 @@
 //! Everything that waits.
 
 pub mod agent;
+pub mod clock;
+pub mod threads;

@@ -1,5 +1,6 @@
 //! Requests and replies as values. `edge/http/wire` turns bytes into the one and the other into bytes.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -72,7 +73,7 @@ pub struct Headers<'a> {
 /// An answer. The status line, `Date`, `Content-Length` and `Connection` are added where it is written.
 pub struct Response {
     pub status: u16,
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     /// Further headers, in order: name and value.
     pub headers: Vec<(&'static str, String)>,
     pub body: Body,
@@ -95,12 +96,12 @@ pub enum Body {
 impl Response {
     /// An answer in plain text, as kube2iam and the metadata service give nearly all of theirs.
     pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, content_type: TEXT, headers: Vec::new(), body: Body::Owned(body.into()) }
+        Self { status, content_type: Cow::Borrowed(TEXT), headers: Vec::new(), body: Body::Owned(body.into()) }
     }
 
     /// An answer without a body.
     pub fn empty(status: u16) -> Self {
-        Self { status, content_type: TEXT, headers: Vec::new(), body: Body::Empty }
+        Self { status, content_type: Cow::Borrowed(TEXT), headers: Vec::new(), body: Body::Empty }
     }
 
     /// The same answer with one more header.

@@ -271,4 +271,4 @@ impl Denial {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

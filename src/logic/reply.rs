@@ -11,8 +11,8 @@ use super::time::Wall;
 
 /// A refusal: its word and nothing else.
 pub fn refusal(reason: Reason, route: &Route) -> Response {
-    let reply = Response::text(reason.status(), format!("{}\n", reason.word()))
-        .with("X-Content-Type-Options", "nosniff");
+    let reply =
+        Response::text(reason.status(), format!("{}\n", reason.word())).with("X-Content-Type-Options", "nosniff");
     match reason {
         Reason::MethodNotAllowed => reply.with("Allow", allowed_methods(route)),
         reason if reason.is_passing() => reply.with("Retry-After", "1"),
@@ -120,14 +120,18 @@ mod tests {
         ] {
             let reply = refusal(reason, &Route::IamInfo);
             let found: Vec<String> = reply.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-            assert_eq!((reply.status, body(&reply), found.join(", ")), (reason.status(), format!("{}\n", reason.word()), headers.into()));
+            assert_eq!(
+                (reply.status, body(&reply), found.join(", ")),
+                (reason.status(), format!("{}\n", reason.word()), headers.into())
+            );
         }
     }
 
     #[test]
     fn iam_info_speaks_of_the_pods_role() {
         let role = RoleArn::parse("arn:aws:iam::123456789012:role/team/app").unwrap();
-        let info: serde_json::Value = serde_json::from_str(&body(&iam_info(&role, Wall::from_unix_seconds(0)))).unwrap();
+        let info: serde_json::Value =
+            serde_json::from_str(&body(&iam_info(&role, Wall::from_unix_seconds(0)))).unwrap();
         assert_eq!(info["Code"], "Success");
         assert_eq!(info["InstanceProfileArn"], "arn:aws:iam::123456789012:instance-profile/team/app");
         let id = info["InstanceProfileId"].as_str().unwrap();

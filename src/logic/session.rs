@@ -1,8 +1,39 @@
 //! What the session of a role carries: its name, its length, its tags.
 
+use std::fmt;
+use std::sync::Arc;
+
 use super::arn::RoleArn;
+use super::credentials::{Credentials, RenderedCredentials};
 use super::sts::AssumeRole;
+use super::time::Wall;
 use super::world::HeldPod;
+
+/// A session as it is served: rendered once, served many times.
+pub struct Session {
+    pub document: Arc<RenderedCredentials>,
+    /// The same with the role's account
+    pub extended: Arc<RenderedCredentials>,
+    /// When AWS will refuse it
+    pub expires: Option<Wall>,
+}
+
+impl Session {
+    /// Renders what `request` gave at `now`.
+    pub fn render(request: &AssumeRole, credentials: &Credentials, now: Wall) -> Self {
+        Self {
+            document: Arc::new(credentials.render(now)),
+            extended: Arc::new(credentials.render_extended(now, request.role.account())),
+            expires: credentials.expiration,
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
 
 /// How AssumeRole calls are made out of pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
