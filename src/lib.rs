@@ -5,3 +5,4 @@ pub mod edge;
 pub mod logic;
 pub mod ports;
 pub mod registry;
+pub mod telemetry;

@@ -2,4 +2,5 @@
 
 pub mod agent;
 pub mod clock;
+pub mod logs;
 pub mod threads;

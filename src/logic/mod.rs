@@ -11,6 +11,7 @@ pub mod http;
 pub mod imds;
 pub mod kept;
 pub mod kubernetes;
+pub mod log_line;
 pub mod path;
 pub mod pattern;
 pub mod policy;

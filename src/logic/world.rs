@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::kubernetes::{Event, Namespace, Object, Pod, Resource};
-use super::pattern::RoleList;
+use super::pattern::{PatternFault, RoleList};
 
 /// Pods by uid and by address, namespaces by name.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ pub enum Change {
     Nothing,
     PodApplied(Arc<HeldPod>),
     PodGone(Arc<HeldPod>),
-    NamespaceApplied(Box<str>),
+    NamespaceApplied { name: Box<str>, faults: Vec<PatternFault> },
     NamespaceGone(Box<str>),
     Listed(Resource),
 }
@@ -172,8 +172,9 @@ impl World {
             generation: self.listing[index(Resource::Namespaces)].generation,
         };
         let name: Box<str> = namespace.name.into();
+        let faults = held.allowed_roles.as_ref().map_or_else(Vec::new, |list| list.faults.clone());
         self.namespaces.insert(name.clone(), held);
-        Change::NamespaceApplied(name)
+        Change::NamespaceApplied { name, faults }
     }
 
     /// A namespace of the same name may have been made anew meanwhile: only the one meant goes.
