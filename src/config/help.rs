@@ -1,6 +1,6 @@
-//! The table of flags for readers: `--help`.
+//! The table of flags for readers: `--help`, and the table of the README.
 
-use super::table::{Default, Flag, Takes};
+use super::table::{Default, Flag, Origin, Takes, flags};
 
 /// The text of `--help`.
 pub(super) fn help(flags: &[Flag]) -> String {
@@ -15,6 +15,32 @@ pub(super) fn help(flags: &[Flag]) -> String {
         wrap(&mut text, &format!("{}{}", flag.meaning, parenthesis(flag)));
     }
     text
+}
+
+/// The flags as a Markdown table: flag, default, meaning, note.
+pub fn flag_table() -> String {
+    let mut text = HEADER.to_owned();
+    for flag in flags() {
+        let default = match &flag.default {
+            Default::Value(value) => format!("`{value}`"),
+            Default::Described(words) => words.clone(),
+            Default::Nothing => String::new(),
+        };
+        let note = match &flag.origin {
+            Origin::Kube2iam => String::new(),
+            Origin::Differs(note) => note.clone(),
+            Origin::New => "new".to_owned(),
+        };
+        let cells = [format!("`{}`", usage(&flag)), default, flag.meaning, note];
+        text.push_str(&format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | ")));
+    }
+    text
+}
+
+/// The flag table within a page, such as the README, to compare it with [`flag_table`].
+pub fn find_flag_table(page: &str) -> Option<&str> {
+    let table = &page[page.find(HEADER)?..];
+    Some(table.split_once("\n\n").map_or(table, |(rows, _)| &table[..=rows.len()]))
 }
 
 fn usage(flag: &Flag) -> String {
@@ -55,6 +81,7 @@ fn wrap(text: &mut String, paragraph: &str) {
     text.push('\n');
 }
 
+const HEADER: &str = "| flag | default | meaning | note |\n|---|---|---|---|\n";
 const TITLE: &str = "kube2iam gives every Kubernetes pod its own AWS role, and nothing else";
 const INDENT: &str = "        ";
 /// Fits a terminal of 100 columns.
@@ -62,7 +89,6 @@ const WIDTH: usize = 98;
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::flags;
     use super::*;
 
     #[test]
@@ -84,5 +110,25 @@ mod tests {
         assert!(text.contains("(default {node}-{role})"));
         assert!(text.contains("(default: the app port)"));
         assert!(!text.contains("Differs") && !text.contains("New.") && !text.contains("(default false)"));
+    }
+
+    #[test]
+    fn the_table_has_a_row_for_every_flag() {
+        let table = flag_table();
+        assert_eq!(table.lines().count(), flags().len() + 2);
+        // four cells: the bars that stand in cells are escaped
+        assert!(table.lines().all(|row| row.replace("\\|", "").matches('|').count() == 5), "{table}");
+        assert!(
+            table.contains("| `--metrics-port=port` | the app port | port of /metrics | kube2iam's default is 8181")
+        );
+        assert!(table.contains("| `--imds-v2=optional\\|required` | `optional` |"));
+    }
+
+    #[test]
+    fn the_table_is_found_in_a_page() {
+        let table = flag_table();
+        assert_eq!(find_flag_table(&format!("# Flags\n\n{table}\nThat is all.\n")), Some(table.as_str()));
+        assert_eq!(find_flag_table(&table), Some(table.as_str()));
+        assert_eq!(find_flag_table("# Flags\n"), None);
     }
 }
