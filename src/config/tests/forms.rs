@@ -1,5 +1,7 @@
 //! The forms that pflag takes.
 
+use proptest::prelude::*;
+
 use super::{POD, config, config_in, parse_in};
 use crate::config::{Command, InterfaceName, InterfaceRule, Interfaces, UsageError};
 
@@ -111,3 +113,17 @@ fn empty_variables_count_as_unset() {
     let environment = [&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", "")], POD].concat();
     assert_eq!(config_in(&environment, &[]).metadata.own.to_string(), "169.254.169.254:80");
 }
+
+proptest! {
+    /// Words near to flags, whole and broken, with values of every kind.
+    #[test]
+    fn no_command_line_makes_it_panic(words in prop::collection::vec(WORD, 0..6)) {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if let Err(error) = parse_in(POD, &words) {
+            let text = error.to_string();
+            prop_assert!(text.starts_with("failed to ") && !text.contains('\n'), "{}", text);
+        }
+    }
+}
+
+const WORD: &str = r"(-|--|---)?(app-port|host-ip|debug|x)?[=: ]?(\PC{0,8}|[0-9.hms]{0,9})";
