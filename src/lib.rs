@@ -3,3 +3,4 @@
 pub mod edge;
 pub mod logic;
 pub mod ports;
+pub mod reflect;
