@@ -5,5 +5,7 @@ pub mod desk;
 pub mod edge;
 pub mod logic;
 pub mod ports;
+pub mod reflect;
 pub mod registry;
+pub mod serve;
 pub mod telemetry;

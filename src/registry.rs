@@ -9,9 +9,9 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::logic::kubernetes::{Event, Resource};
 use crate::logic::pattern::{Format, RoleList};
-use crate::logic::policy::Rules;
+use crate::logic::policy::{Permitted, Rules};
 use crate::logic::time::Mono;
-use crate::logic::world::{Change, Holder, World};
+use crate::logic::world::{Change, World};
 use crate::ports::Clock;
 
 /// The shared picture of the cluster, and what the operator laid down.
@@ -85,9 +85,9 @@ impl Registry {
         }
     }
 
-    /// Whether `address` still belongs to the pod with this uid.
-    pub fn still_owned(&self, address: IpAddr, uid: &str) -> bool {
-        self.read(|world, _| matches!(world.holder(address), Holder::Pod(pod) if *pod.uid == *uid))
+    /// Whether `address` still belongs to the pod that a permission was made for: the one second look there is.
+    pub fn still_owned(&self, address: IpAddr, permitted: &Permitted) -> bool {
+        self.read(|world, _| world.is_still_owned(address, &permitted.pod().uid))
     }
 
     fn ring(&self) {
@@ -116,7 +116,7 @@ mod tests {
     fn an_event_wakes_those_who_wait() {
         let clock = Arc::new(SystemClock::new());
         let registry = Arc::new(Registry::new(clock.clone()));
-        let peer = "10.0.0.1".parse().unwrap();
+        let peer: IpAddr = "10.0.0.1".parse().unwrap();
         let seen = registry.seen();
         let painter = registry.clone();
         let thread = threads::spawn("painter", threads::STACK_BYTES, move || {
@@ -125,7 +125,7 @@ mod tests {
         let deadline = clock.now().mono.after(Duration::from_secs(10));
         registry.wait(seen, deadline);
         thread.unwrap().join().unwrap();
-        assert!(registry.still_owned(peer, "a") && !registry.still_owned(peer, "b"));
+        assert!(registry.read(|world, _| world.is_still_owned(peer, "a") && !world.is_still_owned(peer, "b")));
         assert!(clock.now().mono < deadline);
     }
 

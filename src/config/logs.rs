@@ -6,17 +6,12 @@ use super::duration::ignored_duration;
 use super::flags::LogFlags;
 use super::usage::UsageError;
 use super::values::one_of;
+use crate::logic::log_line::LogFormat;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     pub level: LevelFilter,
     pub format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
 }
 
 impl LogConfig {

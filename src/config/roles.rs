@@ -5,6 +5,7 @@ use super::given::{entries, unless_empty};
 use super::usage::UsageError;
 use super::values::one_of;
 use crate::logic::arn::{BaseArn, is_arn};
+use crate::logic::pattern::Format;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolesConfig {
@@ -38,16 +39,6 @@ pub enum DefaultRole {
     Given(String),
     /// The node's own role, by the metadata service
     Discover,
-}
-
-/// How the entries of a namespace's list are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    Glob,
-    /// Must match the whole ARN
-    Regexp,
-    /// May match anywhere in the ARN, as kube2iam's do
-    RegexpUnanchored,
 }
 
 /// What becomes of what the policy refuses.

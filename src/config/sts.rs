@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::duration::duration;
 use super::flags::SessionFlags;
 use super::given::{Given, unless_empty};
-use super::session_name::SessionTemplate;
 use super::usage::UsageError;
 use crate::logic::arn::RoleArn;
+use crate::logic::session::NameTemplate;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct StsConfig {
@@ -15,7 +15,7 @@ pub struct StsConfig {
     pub error_memory: ErrorMemory,
     /// The role that is assumed first and then assumes the pods' roles
     pub assume_first: Option<RoleArn>,
-    pub session_name: SessionTemplate,
+    pub session_name: NameTemplate,
     pub tags: SessionTags,
     /// Fetch a pod's credentials when it appears. Never set without a node: the whole cluster's would be too many.
     pub prefetch: bool,
@@ -76,7 +76,7 @@ impl StsConfig {
             life: SessionLife::read(flags.iam_role_session_ttl.as_ref(), warnings)?,
             error_memory: ErrorMemory::read(flags.iam_role_error_ttl.as_ref())?,
             assume_first: assume_first.map(|given| given.read(AN_ARN, |text| RoleArn::parse(text).ok())).transpose()?,
-            session_name: flags.session_name.read(A_TEMPLATE, |text| SessionTemplate::parse(text, node))?,
+            session_name: flags.session_name.read(A_TEMPLATE, |text| NameTemplate::parse(text).ok())?,
             tags: SessionTags::read(flags)?,
             prefetch: flags.prefetch.is_on() && node.is_some(),
             calls_per_second: flags.sts_qps.read("a number above 0, at most 1000", calls_per_second)?,

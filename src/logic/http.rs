@@ -1,7 +1,7 @@
 //! Requests and replies as values. `edge/http/wire` turns bytes into the one and the other into bytes.
 
 use std::borrow::Cow;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 /// The methods that the agent tells apart.
@@ -91,6 +91,23 @@ pub enum Body {
         source: Box<dyn Read + Send>,
         length: Option<u64>,
     },
+}
+
+impl Body {
+    /// The whole of it as text; an error if its source breaks or it isn't UTF-8.
+    pub fn into_text(self) -> io::Result<String> {
+        match self {
+            Self::Empty => Ok(String::new()),
+            Self::Static(bytes) => utf8(bytes.to_vec()),
+            Self::Owned(bytes) => utf8(bytes),
+            Self::Shared(bytes) => utf8((*bytes).as_ref().to_vec()),
+            Self::Stream { source, .. } => io::read_to_string(source),
+        }
+    }
+}
+
+fn utf8(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|cause| io::Error::new(io::ErrorKind::InvalidData, cause))
 }
 
 impl Response {

@@ -84,13 +84,15 @@ impl OwnRole {
 
 /// One request, as far as deciding needs it.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
+pub struct Ask<'r, 'a> {
     pub peer: IpAddr,
-    pub route: &'a Route,
+    pub route: &'r Route,
     pub token: Option<&'a [u8]>,
     /// Whether `X-Forwarded-For` came along
     pub forwarded_for: bool,
     pub patience: Patience,
+    /// Of several claimants of the address, the one that the API server names
+    pub chosen: Option<&'a str>,
 }
 
 /// Whether who asks can still wait for the world to change.
@@ -164,8 +166,8 @@ pub enum Denial {
 }
 
 /// Decides one request.
-pub fn decide<'a>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: Ask<'a>, now: Wall) -> Decided<'a> {
-    let holder = world.holder(ask.peer);
+pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: Ask<'r, '_>, now: Wall) -> Decided<'r> {
+    let holder = world.holder_among(ask.peer, ask.chosen);
     let pod = if let Holder::Pod(pod) = holder { Some(pod) } else { None };
     let plain = |decision| Decided { decision, pod: pod.cloned(), token_left: None };
     match ask.route {

@@ -44,23 +44,32 @@ pub struct SessionRules {
     /// `--node`, empty when the whole cluster is watched
     pub node: String,
     pub tags: Tags,
-    /// Keys of the tags that further role sessions inherit
-    pub transitive_tags: Vec<String>,
 }
 
 /// Whether sessions are tagged with what EKS Pod Identity tags them with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tags {
     None,
-    Pod { cluster_name: String },
+    Pod {
+        /// Value of `eks-cluster-name`; without it the tag is left out
+        cluster: Option<String>,
+        reach: TagReach,
+    },
+}
+
+/// Whether tags last through further role changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagReach {
+    Session,
+    Chain,
 }
 
 impl SessionRules {
     /// The call for `role` on behalf of `pod`. Pods for which it comes out the same share a session.
     pub fn request(&self, role: &RoleArn, pod: &HeldPod) -> AssumeRole {
         let tags = self.tags_of(pod);
-        let transitive_tags =
-            self.transitive_tags.iter().filter(|key| tags.iter().any(|(tag, _)| tag == *key)).cloned();
+        let chained = matches!(self.tags, Tags::Pod { reach: TagReach::Chain, .. });
+        let transitive_tags = tags.iter().filter(|_| chained).map(|(key, _)| key.clone()).collect();
         AssumeRole {
             role: role.clone(),
             session_name: self.name.fill(|word| self.word(word, role, pod)),
@@ -68,8 +77,8 @@ impl SessionRules {
             duration_s: self.duration_s,
             policy: None,
             policy_arns: Vec::new(),
-            transitive_tags: transitive_tags.collect(),
             tags,
+            transitive_tags,
         }
     }
 
@@ -87,13 +96,13 @@ impl SessionRules {
 
     /// The names are those of EKS Pod Identity, so that policies on them carry over.
     fn tags_of(&self, pod: &HeldPod) -> Vec<(String, String)> {
-        let Tags::Pod { cluster_name } = &self.tags else { return Vec::new() };
+        let Tags::Pod { cluster, .. } = &self.tags else { return Vec::new() };
         [
             ("kubernetes-namespace", &*pod.namespace),
             ("kubernetes-service-account", &*pod.service_account),
             ("kubernetes-pod-name", &*pod.name),
             ("kubernetes-pod-uid", &*pod.uid),
-            ("eks-cluster-name", cluster_name.as_str()),
+            ("eks-cluster-name", cluster.as_deref().unwrap_or_default()),
         ]
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
@@ -190,7 +199,6 @@ mod tests {
             name: NameTemplate::parse(template).unwrap(),
             node: node.into(),
             tags: Tags::None,
-            transitive_tags: vec![],
         };
         let role = RoleArn::parse("arn:aws:iam::123456789012:role/team/app").unwrap();
         rules.request(&role, world.pod("uid-1").unwrap()).session_name
@@ -220,13 +228,12 @@ mod tests {
             duration_s: 3_600,
             name: NameTemplate::parse(NameTemplate::DEFAULT).unwrap(),
             node: String::new(),
-            tags: Tags::Pod { cluster_name: "prod".into() },
-            transitive_tags: vec!["kubernetes-namespace".into(), "unknown".into()],
+            tags: Tags::Pod { cluster: Some("prod".into()), reach: TagReach::Chain },
         };
         let role = RoleArn::parse("arn:aws:iam::123456789012:role/app").unwrap();
         let request = rules.request(&role, world.pod("uid-1").unwrap());
         assert_eq!(request.tags.len(), 5);
         assert!(request.tags.contains(&("eks-cluster-name".into(), "prod".into())));
-        assert_eq!(request.transitive_tags, ["kubernetes-namespace"]);
+        assert_eq!(request.transitive_tags.len(), 5);
     }
 }

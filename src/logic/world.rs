@@ -120,6 +120,33 @@ impl World {
         }
     }
 
+    /// Who holds `address`, if need be by the word of somebody who knows better which of its claimants does.
+    pub fn holder_among(&self, address: IpAddr, chosen: Option<&str>) -> Holder<'_> {
+        let claims = |pod: &&Arc<HeldPod>| pod.counts() && pod.addresses.contains(&address);
+        match (self.holder(address), chosen) {
+            (Holder::Several(count), Some(uid)) => {
+                self.pods.get(uid).filter(claims).map_or(Holder::Several(count), Holder::Pod)
+            }
+            (holder, _) => holder,
+        }
+    }
+
+    /// Whether `address` may still be taken for the pod's: nobody else holds it alone.
+    pub fn is_still_owned(&self, address: IpAddr, uid: &str) -> bool {
+        match self.holder(address) {
+            Holder::Pod(pod) => *pod.uid == *uid,
+            Holder::Several(_) => {
+                self.pods.get(uid).is_some_and(|pod| pod.counts() && pod.addresses.contains(&address))
+            }
+            Holder::Nobody => false,
+        }
+    }
+
+    /// Whether the first list of `resource` is in.
+    pub fn is_listed(&self, resource: Resource) -> bool {
+        self.listing[index(resource)].complete_once
+    }
+
     pub fn pod(&self, uid: &str) -> Option<&Arc<HeldPod>> {
         self.pods.get(uid)
     }

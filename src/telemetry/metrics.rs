@@ -10,6 +10,7 @@ use prometheus::{
 };
 
 use super::Answered;
+use crate::logic::cache::CacheCounts;
 use crate::logic::sts::{AssumeRole, StsFailure};
 
 /// Everything that is counted and measured.
@@ -152,6 +153,24 @@ impl Metrics {
     pub(super) fn called(&self, request: &AssumeRole, took: Duration, failure: Option<&StsFailure>) {
         let code = failure.map_or("Success", |failure| failure.code.as_str());
         self.sts_seconds.with_label_values(&[code, request.role.as_str()]).observe(took.as_secs_f64());
+    }
+
+    /// An answer came out of the cache.
+    pub fn cache_hit(&self, role_arn: &str) {
+        self.cache_hits.with_label_values(&[role_arn]).inc();
+    }
+
+    /// Takes up what is only looked at when metrics are asked for.
+    pub fn sample(&self, counts: &CacheCounts) {
+        let states = [
+            ("held", counts.sessions),
+            ("refused", counts.refused),
+            ("queued", counts.queued),
+            ("in_flight", counts.in_flight),
+        ];
+        for (state, count) in states {
+            self.sessions.with_label_values(&[state]).set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+        }
     }
 
     /// Forgets what was counted for a role that no pod uses any more.

@@ -7,10 +7,12 @@ use log::LevelFilter;
 
 use super::{POD, config, config_in};
 use crate::config::{
-    Access, Authority, BaseSource, ControlSocket, DefaultRole, ErrorMemory, Format, ImdsV2, InterfaceName,
-    InterfaceRule, Interfaces, Listen, LogFormat, MetricsDoor, OnExit, PolicyMode, Renew, SessionLife, SessionTags,
-    SharedAddress, TemplatePart,
+    Access, Authority, BaseSource, ControlSocket, DefaultRole, ErrorMemory, ImdsV2, InterfaceName, InterfaceRule,
+    Interfaces, Listen, MetricsDoor, OnExit, PolicyMode, Renew, SessionLife, SessionTags, SharedAddress,
 };
+use crate::logic::log_line::LogFormat;
+use crate::logic::pattern::Format;
+use crate::logic::session::NameTemplate;
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -156,10 +158,7 @@ fn what_sessions_carry_and_cost() {
         "--sts-qps=0.5",
     ])
     .sts;
-    assert_eq!(
-        sts.session_name.parts(),
-        [TemplatePart::Namespace, TemplatePart::Text(".".to_owned()), TemplatePart::Text("n1".to_owned())]
-    );
+    assert_eq!(sts.session_name, NameTemplate::parse("{namespace}.{node}").unwrap());
     assert_eq!(sts.tags, SessionTags::OfPod { transitive: true, cluster: Some("blue".to_owned()) });
     assert_eq!(sts.assume_first.unwrap().as_str(), "arn:aws:iam::1:role/hop");
     assert_eq!((sts.calls_per_second, sts.prefetch), (0.5, true));

@@ -20,7 +20,6 @@ pub(crate) fn rules() -> Rules {
             name: NameTemplate::parse(NameTemplate::DEFAULT).unwrap(),
             node: "n1".into(),
             tags: Tags::None,
-            transitive_tags: vec![],
         },
         own_role: None,
         allowed_accounts: vec![],
@@ -43,7 +42,8 @@ fn check(world: &World, rules: &Rules, target: &str) -> String {
 fn check_with(world: &World, rules: &Rules, target: &str, token: Option<&[u8]>, patience: Patience) -> String {
     let request = Request { method: Method::Get, target, headers: Headers::default() };
     let route = route(&request, Facing::Metadata, &RouteRules::default());
-    let ask = Ask { peer: "10.0.0.1".parse().unwrap(), route: &route, token, forwarded_for: false, patience };
+    let ask =
+        Ask { peer: "10.0.0.1".parse().unwrap(), route: &route, token, forwarded_for: false, patience, chosen: None };
     match decide(world, Some(rules), &keys(), ask, NOON).decision {
         Decision::Name(role) => rules.base.shorten(&role).to_owned(),
         Decision::Assume(permitted, form) => format!("{form:?} {}", permitted.request().role),
