@@ -191,8 +191,9 @@ fn metadata_takes_every_spelling_of_a_path() {
         let answer = client::get(metadata.address(), "127.0.0.1", spelling);
         assert!(answer.status == 200 && answer.text().contains(NODE_CANARY), "{spelling} gave {}", answer.status);
     }
-    let listing = client::get(metadata.address(), "127.0.0.1", "/latest/meta-data/iam/");
-    assert_eq!(listing.text(), "info\nsecurity-credentials-extended/\nsecurity-credentials/");
+    let listing = |path: &str| client::get(metadata.address(), "127.0.0.1", path).text();
+    assert_eq!(listing("/latest/meta-data/iam/"), "info\nsecurity-credentials-extended/\nsecurity-credentials/");
+    assert_eq!(listing("/latest"), "dynamic\nmeta-data\nuser-data");
 }
 
 #[test]

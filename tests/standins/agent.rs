@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::PATIENCE;
 use super::client::{Ask, Connection};
 use super::wire::spawn;
+use super::{PATIENCE, process};
 
 /// The built binary under test.
 pub fn test_binary() -> &'static Path {
@@ -102,15 +102,9 @@ impl Setup {
 
     /// Runs a program that should end by itself, as with `--version` or a bad flag; fails the test if it takes over 10 s.
     pub fn run(self) -> Outcome {
-        let mut child = self.command(None).stdout(Stdio::piped()).spawn().expect("start the program");
-        let stdout = collect(child.stdout.take().expect("stdout is piped"));
-        let stderr = collect(child.stderr.take().expect("stderr is piped"));
-        let Some(status) = wait(&mut child, PATIENCE) else {
-            let _ = child.kill();
-            panic!("`{}` {:?} did not end", self.program.display(), self.flags);
-        };
-        let text = |stream: std::sync::mpsc::Receiver<String>| stream.recv().unwrap_or_default();
-        Outcome { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+        let output = process::run(&mut self.command(None), PATIENCE).unwrap_or_else(|cause| panic!("{cause}"));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Outcome { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
     fn command(&self, port: Option<u16>) -> Command {
@@ -249,16 +243,6 @@ impl Log {
             self.changed.notify_all();
         }
     }
-}
-
-fn collect(mut stream: impl Read + Send + 'static) -> std::sync::mpsc::Receiver<String> {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    spawn("output", move || {
-        let mut bytes = Vec::new();
-        let _ = stream.read_to_end(&mut bytes);
-        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
-    });
-    receiver
 }
 
 fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {

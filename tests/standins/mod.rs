@@ -18,6 +18,7 @@ pub mod client;
 pub mod exchange;
 pub mod kubernetes;
 pub mod metadata;
+pub mod process;
 pub mod sts;
 pub mod wire;
 

@@ -91,7 +91,7 @@ impl Tree {
         (!names.is_empty()).then(|| Entry::Listing(names.into_iter().collect()))
     }
 
-    /// The entries of a directory, sub-directories with a slash.
+    /// The entries of a directory, sub-directories with a slash; the real service leaves it out below a version.
     fn names_below(&self, directory: &str) -> BTreeSet<String> {
         let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
         let below = self
@@ -100,7 +100,8 @@ impl Tree {
             .filter(|known| known.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(&prefix)));
         below
             .map(|known| match known[prefix.len()..].split_once('/') {
-                Some((directory, _)) => format!("{directory}/"),
+                Some((name, _)) if directory.is_empty() => name.to_owned(),
+                Some((name, _)) => format!("{name}/"),
                 None => known[prefix.len()..].to_owned(),
             })
             .collect()
