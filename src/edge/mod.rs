@@ -2,5 +2,6 @@
 
 pub mod agent;
 pub mod clock;
+pub mod kubernetes;
 pub mod logs;
 pub mod threads;
