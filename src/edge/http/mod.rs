@@ -30,6 +30,9 @@ mod pool;
 mod reply;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
