@@ -70,7 +70,7 @@ pub(super) fn write_head(
     out.extend_from_slice(reason(response.status).as_bytes());
     out.extend_from_slice(b"\r\n");
     if !response.content_type.is_empty() && framing != Framing::Bodiless {
-        push_header(out, "Content-Type", response.content_type);
+        push_header(out, "Content-Type", &response.content_type);
     }
     match framing {
         Framing::Length(length) => {
@@ -82,6 +82,7 @@ pub(super) fn write_head(
         Framing::Bodiless | Framing::UntilClose => {}
     }
     push_header(out, "Date", date);
+    out.extend_from_slice(SERVER);
     for (name, value) in &response.headers {
         if may_pass(name, value) {
             push_header(out, name, value);
@@ -125,8 +126,11 @@ fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
     }
 }
 
+/// What the metadata service calls itself; kube2iam says the same.
+const SERVER: &[u8] = b"Server: EC2ws\r\n";
+
 fn may_pass(name: &str, value: &str) -> bool {
-    const OURS: [&str; 5] = ["Content-Length", "Transfer-Encoding", "Connection", "Date", "Content-Type"];
+    const OURS: [&str; 6] = ["Content-Length", "Transfer-Encoding", "Connection", "Date", "Content-Type", "Server"];
     let printable = value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
     printable && !OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
 }

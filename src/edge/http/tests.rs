@@ -68,7 +68,7 @@ impl Handler for Rehearsal {
             "/static" => Response { body: Body::Static(b"static"), ..Response::empty(200) },
             target => match target.strip_prefix("/stream/") {
                 Some(kind) => Response { body: bodies::stream(kind), ..Response::empty(200) },
-                None => Response::text(200, format!("{} {target}", request.method.label())).with("Server", "EC2ws"),
+                None => Response::text(200, format!("{} {target}", request.method.label())),
             },
         }
     }
