@@ -1,8 +1,10 @@
 //! AssumeRole over STS's query protocol: what is asked, and what every answer means.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::arn::RoleArn;
+use super::credentials::Credentials;
 
 mod answer;
 mod form;
@@ -11,7 +13,7 @@ mod verdict;
 
 pub use answer::{Answer, read_caller_identity, read_credentials};
 pub use form::{caller_identity_body, form_body, web_identity_body};
-pub use skew::skew_ms;
+pub use skew::{http_date, skew_ms};
 pub use verdict::{Remedy, remedy};
 
 /// One AssumeRole call. It is also the key under which its session is kept, whole:
@@ -29,6 +31,14 @@ pub struct AssumeRole {
     /// Session tags, key and value
     pub tags: Vec<(String, String)>,
     pub transitive_tags: Vec<String>,
+}
+
+/// What AssumeRole gave.
+#[derive(Clone, Debug)]
+pub struct Assumed {
+    pub credentials: Credentials,
+    /// How long they live from now on, by the clock of whoever gave them: the own one may be wrong.
+    pub life: Duration,
 }
 
 /// Why a call to STS gave no credentials. The kind says what the caller may do next, the cause is for the log.
