@@ -1,6 +1,7 @@
 //! kube2iam: gives every Kubernetes pod its own AWS role, and nothing else.
 
 pub mod config;
+pub mod daemon;
 pub mod desk;
 pub mod edge;
 pub mod logic;

@@ -77,6 +77,11 @@ impl Telemetry {
         );
     }
 
+    /// Counts what became of a connection.
+    pub fn at_the_door(&self, event: &str) {
+        self.metrics.door.with_label_values(&[event]).inc();
+    }
+
     /// Tells of a change in the picture of the cluster.
     pub fn changed(&self, change: &Change) {
         match change {

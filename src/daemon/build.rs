@@ -16,7 +16,7 @@ use crate::edge::kubernetes::{
 };
 use crate::edge::latch::Latch;
 use crate::edge::logs::LogQueue;
-use crate::edge::node_credentials::{NodeCredentials, self};
+use crate::edge::node_credentials::{self, NodeCredentials};
 use crate::edge::sts::{RegionSource, StsClient, StsOptions, StsWire};
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::bucket::Rate;
@@ -29,7 +29,7 @@ use crate::logic::token::TokenKeys;
 use crate::ports::{Clock, Imds, Sts};
 use crate::registry::Registry;
 use crate::serve::{Duplicates, Facts, Service};
-use crate::telemetry::{Build, Metrics, Telemetry};
+use crate::telemetry::{Metrics, Telemetry};
 
 /// Everything that threads share.
 pub(super) struct Rooms {
@@ -56,8 +56,7 @@ pub(super) fn rooms(
     latch: Arc<Latch>,
     log: LogQueue,
 ) -> Result<Arc<Rooms>, StartError> {
-    let build = Build { version: BUILD.version, commit: BUILD.commit, date: BUILD.date };
-    let metrics = Metrics::new(&build).map_err(|cause| StartError::new("register the metrics", &cause))?;
+    let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
     let telemetry = Arc::new(Telemetry::new(metrics, Box::new(move || log.has_room())));
     let proxied = metadata_service(&config.metadata.proxied.to_string(), &clock)?;
     let imds = if config.metadata.own == config.metadata.proxied {
@@ -69,7 +68,8 @@ pub(super) fn rooms(
     let kubernetes = Arc::new(api_server(&config.kubernetes, environment, &clock)?);
     let registry = Arc::new(Registry::new(clock.clone()));
     let desk = Arc::new(Desk::new(cache_rules(config), clock.clone()));
-    let keys = TokenKeys::new(&dice::secret().map_err(|cause| StartError::new("draw a token key", &cause))?, clock.now().wall);
+    let keys =
+        TokenKeys::new(&dice::secret().map_err(|cause| StartError::new("draw a token key", &cause))?, clock.now().wall);
     let keys = Arc::new(RwLock::new(Arc::new(keys)));
     let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
     let facts = Arc::new(Facts { host_ip, instance_id: RwLock::default(), shutting_down: AtomicBool::new(false) });
@@ -89,7 +89,19 @@ pub(super) fn rooms(
     });
     let config = config.clone();
     Ok(Arc::new(Rooms {
-        config, clock, latch, registry, desk, telemetry, facts, keys, service, kubernetes, imds, sts, node_credentials,
+        config,
+        clock,
+        latch,
+        registry,
+        desk,
+        telemetry,
+        facts,
+        keys,
+        service,
+        kubernetes,
+        imds,
+        sts,
+        node_credentials,
     }))
 }
 
@@ -130,9 +142,12 @@ fn api_server(
     let connection = match &config.access {
         Access::Kubeconfig(path) => Connection::kubeconfig(path, verification),
         Access::ApiServer { url, token } => Connection::api_server(url, Some(token.clone()), verification),
-        Access::InCluster { host, port } => {
-            Connection::in_cluster(host, &port.to_string(), Path::new(SERVICE_ACCOUNT_TOKEN), Path::new(SERVICE_ACCOUNT_CA))
-        }
+        Access::InCluster { host, port } => Connection::in_cluster(
+            host,
+            &port.to_string(),
+            Path::new(SERVICE_ACCOUNT_TOKEN),
+            Path::new(SERVICE_ACCOUNT_CA),
+        ),
     };
     let failed = |cause: &dyn std::fmt::Display| StartError::new("set up the API server", cause);
     let options = ApiServerOptions {

@@ -112,7 +112,8 @@ pub(super) fn keep_house(rooms: &Rooms) {
     while rooms.latch.wait(rooms.clock.now().mono.after(HOUSEKEEPING)) == Waited::Elapsed {
         let entitled = rooms.registry.read(|world, rules| {
             let rules = rules.filter(|_| world.is_ready())?;
-            let permitted = world.pods().filter(|pod| pod.counts()).filter_map(|pod| policy::permit(world, rules, pod).ok());
+            let permitted =
+                world.pods().filter(|pod| pod.counts()).filter_map(|pod| policy::permit(world, rules, pod).ok());
             Some(permitted.map(Permitted::into_request).collect::<HashSet<_>>())
         });
         if let Some(entitled) = entitled {

@@ -5,7 +5,7 @@ mod life;
 mod render;
 
 pub use document::{DocumentFailure, read_container_document, read_instance_document};
-pub use life::lease_until;
+pub use life::{lease_for, lease_until};
 pub use render::RenderedCredentials;
 
 use super::secret::Secret;

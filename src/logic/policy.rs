@@ -153,6 +153,10 @@ impl Permitted {
         &self.request
     }
 
+    pub fn into_request(self) -> AssumeRole {
+        self.request
+    }
+
     pub fn pod(&self) -> &Arc<HeldPod> {
         &self.pod
     }

@@ -82,11 +82,26 @@ impl SessionRules {
         }
     }
 
+    /// The call for a role that the agent itself assumes before it assumes others.
+    pub fn hop(&self, role: &RoleArn) -> AssumeRole {
+        let node = if self.node.is_empty() { NO_NODE } else { &self.node };
+        AssumeRole {
+            role: role.clone(),
+            session_name: clean(&format!("{node}-{}", role.name())),
+            external_id: None,
+            duration_s: HOP_S,
+            policy: None,
+            policy_arns: Vec::new(),
+            tags: Vec::new(),
+            transitive_tags: Vec::new(),
+        }
+    }
+
     fn word<'a>(&'a self, word: Word, role: &'a RoleArn, pod: &'a HeldPod) -> &'a str {
         match word {
             Word::Namespace => &pod.namespace,
             Word::Pod => &pod.name,
-            Word::Node if self.node.is_empty() => "kube2iam",
+            Word::Node if self.node.is_empty() => NO_NODE,
             Word::Node => &self.node,
             Word::Role => role.name(),
             Word::ServiceAccount => &pod.service_account,
@@ -151,20 +166,22 @@ impl NameTemplate {
 
     /// Fills the words in, replaces what STS doesn't take by `-` and cuts to its 64 characters.
     fn fill<'a>(&self, value: impl Fn(Word) -> &'a str) -> String {
-        let mut name = String::with_capacity(LONGEST_NAME);
-        for piece in &self.0 {
-            let text = match piece {
-                Piece::Text(text) => text.as_str(),
-                Piece::Word(word) => value(*word),
-            };
-            name.extend(text.chars().map(|c| if c.is_ascii_alphanumeric() || "_+=,.@-".contains(c) { c } else { '-' }));
-        }
-        name.truncate(LONGEST_NAME);
-        while name.len() < SHORTEST_NAME {
-            name.push('-');
-        }
-        name
+        let texts = self.0.iter().map(|piece| match piece {
+            Piece::Text(text) => text.as_str(),
+            Piece::Word(word) => value(*word),
+        });
+        clean(&texts.collect::<String>())
     }
+}
+
+fn clean(text: &str) -> String {
+    let known = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    let mut name: String = text.chars().map(|c| if known(c) { c } else { '-' }).collect();
+    name.truncate(LONGEST_NAME);
+    while name.len() < SHORTEST_NAME {
+        name.push('-');
+    }
+    name
 }
 
 fn word(name: &str) -> Result<Word, String> {
@@ -183,6 +200,10 @@ fn word(name: &str) -> Result<Word, String> {
     })
 }
 
+/// Stands for the node where `--node` isn't given.
+const NO_NODE: &str = "kube2iam";
+/// An hour, the most that a chained role may have (IAM user guide, role chaining).
+const HOP_S: u32 = 3_600;
 /// RoleSessionName: 2 to 64 of `[\w+=,.@-]` (AWS STS API reference, AssumeRole).
 const LONGEST_NAME: usize = 64;
 const SHORTEST_NAME: usize = 2;

@@ -13,7 +13,7 @@ mod verdict;
 
 pub use answer::{Answer, read_caller_identity, read_credentials};
 pub use form::{caller_identity_body, form_body, web_identity_body};
-pub use skew::skew_ms;
+pub use skew::{http_date, skew_ms};
 pub use verdict::{Remedy, remedy};
 
 /// One AssumeRole call. It is also the key under which its session is kept, whole:

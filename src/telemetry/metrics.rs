@@ -1,8 +1,10 @@
 //! The counters. kube2iam's come first, by its names; ours follow.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
@@ -10,14 +12,18 @@ use prometheus::{
 };
 
 use super::Answered;
+use crate::config::Build;
 use crate::logic::cache::CacheCounts;
 use crate::logic::sts::{AssumeRole, StsFailure};
+use crate::logic::time::Mono;
 
 /// Everything that is counted and measured.
 pub struct Metrics {
     registry: Registry,
     request_seconds: HistogramVec,
     known: KnownRequests,
+    /// When the API server was last heard of, by resource
+    heard: Mutex<BTreeMap<&'static str, Mono>>,
     sts_seconds: HistogramVec,
     pub cache_hits: IntCounterVec,
     pub duplicate_lookups: IntCounter,
@@ -44,16 +50,9 @@ struct KnownRequests {
     token: OnceLock<Histogram>,
 }
 
-/// Which build this is, for `kube2iam_info`.
-pub struct Build<'a> {
-    pub version: &'a str,
-    pub commit: &'a str,
-    pub date: &'a str,
-}
-
 impl Metrics {
     /// Registers everything. Fails only if two metrics bear one name.
-    pub fn new(build: &Build<'_>) -> prometheus::Result<Self> {
+    pub fn new(build: &Build) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let r = &registry;
         let info =
@@ -68,6 +67,7 @@ impl Metrics {
                 &["code", "method", "handler"],
             )?,
             known: KnownRequests::default(),
+            heard: Mutex::default(),
             sts_seconds: histograms(
                 r,
                 "iam_request_duration_seconds",
@@ -160,8 +160,16 @@ impl Metrics {
         self.cache_hits.with_label_values(&[role_arn]).inc();
     }
 
+    /// The API server was heard of, `resource` by `resource`.
+    pub fn heard(&self, resource: &'static str, now: Mono) {
+        self.heard.lock().insert(resource, now);
+    }
+
     /// Takes up what is only looked at when metrics are asked for.
-    pub fn sample(&self, counts: &CacheCounts) {
+    pub fn sample(&self, counts: &CacheCounts, now: Mono) {
+        for (resource, heard) in self.heard.lock().iter() {
+            self.watch_age_seconds.with_label_values(&[resource]).set(now.since(*heard).as_secs_f64());
+        }
         let states = [
             ("held", counts.sessions),
             ("refused", counts.refused),

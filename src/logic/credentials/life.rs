@@ -7,17 +7,22 @@
 use std::time::Duration;
 
 use crate::logic::kept::Lease;
-use crate::logic::time::{Now, Wall};
+use crate::logic::time::{Mono, Now, Wall};
 
 /// A lease on `value`, which came at `now` and is valid until `expiration`; `None`: AWS sets no end.
 pub fn lease_until<T>(value: T, expiration: Option<Wall>, now: Now) -> Lease<T> {
-    let Some(expiration) = expiration else {
-        return Lease { value, renew_from: Some(now.mono.after(LONGEST_USE)), end: None };
-    };
-    let left = expiration.since(now.wall).max(SHORTEST_USE);
+    match expiration {
+        Some(expiration) => lease_for(value, expiration.since(now.wall), now.mono),
+        None => Lease { value, renew_from: Some(now.mono.after(LONGEST_USE)), end: None },
+    }
+}
+
+/// A lease on `value`, which came at `now` and lives for `life`.
+pub fn lease_for<T>(value: T, life: Duration, now: Mono) -> Lease<T> {
+    let left = life.max(SHORTEST_USE);
     let margin = MARGIN.min((left / 2).max(LEAST_MARGIN));
     let rest = left.saturating_sub(margin).clamp(SHORTEST_USE, LONGEST_USE);
-    Lease { value, renew_from: Some(now.mono.after(rest)), end: Some(now.mono.after(left)) }
+    Lease { value, renew_from: Some(now.after(rest)), end: Some(now.after(left)) }
 }
 
 /// The time before the end from which on the next ones are fetched; SDKs take the same.
@@ -32,7 +37,6 @@ const LONGEST_USE: Duration = Duration::from_secs(60 * 60);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::time::Mono;
 
     #[test]
     fn renewal_comes_before_the_end_and_never_in_a_storm() {

@@ -9,7 +9,8 @@ pub fn skew_ms(date: &str, now: Wall) -> Option<i64> {
     Some(if skew.unsigned_abs() < TOLERATED_MS { 0 } else { skew })
 }
 
-fn http_date(date: &str) -> Option<Wall> {
+/// Reads the one form of HTTP dates that is still written.
+pub fn http_date(date: &str) -> Option<Wall> {
     let (_, rest) = date.trim().split_once(", ")?;
     let [day, month, year, clock, "GMT"] = rest.split(' ').collect::<Vec<_>>()[..] else { return None };
     let month = 1 + MONTHS.iter().position(|name| *name == month)?;
