@@ -152,6 +152,8 @@ impl ApiServer {
             }
             Patience::Live => config
                 .timeout_connect(Some(limits.live))
+                .timeout_send_request(Some(limits.live))
+                .timeout_per_write(Some(limits.live))
                 .timeout_recv_response(Some(limits.live))
                 .timeout_recv_body(Some(limits.live))
                 .build(),
