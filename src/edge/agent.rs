@@ -232,18 +232,25 @@ fn proxy(proxy: &ProxyUse) -> Result<Option<Proxy>, Misconfigured> {
 
 /// Scheme, host without brackets, and port of a URL.
 pub fn target_of(url: &str) -> Result<(Scheme, String, u16), Misconfigured> {
-    let unusable = || Misconfigured(format!("unusable URL `{url}`: need https://HOST[:PORT] or http://HOST[:PORT]"));
+    // What stands before an `@` may be a password.
+    let shown = url.rsplit('@').next().unwrap_or_default();
+    let unusable = || Misconfigured(format!("unusable URL `{shown}`: need https://HOST[:PORT] or http://HOST[:PORT]"));
     let uri: Uri = url.parse().map_err(|_| unusable())?;
     let (scheme, usual_port) = match uri.scheme_str() {
         Some("https") => (Scheme::Https, 443),
         Some("http") => (Scheme::Http, 80),
         _ => return Err(unusable()),
     };
-    let host = uri.host().map(|host| host.trim_start_matches('[').trim_end_matches(']')).unwrap_or_default();
-    if host.is_empty() {
-        return Err(unusable());
-    }
-    Ok((scheme, host.to_owned(), uri.port_u16().unwrap_or(usual_port)))
+    let authority = uri.authority().ok_or_else(unusable)?;
+    let place = authority.as_str().rsplit('@').next().unwrap_or_default();
+    // http::Uri takes any text after the host, and none for a port it can't read.
+    let port = match place.strip_prefix(authority.host()) {
+        Some("") => usual_port,
+        Some(port) => port.strip_prefix(':').and_then(|port| port.parse().ok()).ok_or_else(unusable)?,
+        None => return Err(unusable()),
+    };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() || port == 0 { Err(unusable()) } else { Ok((scheme, host.to_owned(), port)) }
 }
 
 const USER_AGENT: &str = concat!("kube2iam/", env!("CARGO_PKG_VERSION"));

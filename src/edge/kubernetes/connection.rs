@@ -79,7 +79,8 @@ impl Connection {
 pub(super) fn server(url: &str) -> Result<String, Misconfigured> {
     target_of(url)?;
     if url.contains(['?', '#', '@']) {
-        return Err(Misconfigured(format!("unusable URL `{url}`: it has a user, a query or a fragment")));
+        let shown = url.rsplit('@').next().unwrap_or_default();
+        return Err(Misconfigured(format!("unusable URL `{shown}`: it has a user, a query or a fragment")));
     }
     Ok(url.trim_end_matches('/').to_owned())
 }

@@ -188,3 +188,6 @@ fn named<T>(entries: Option<Vec<Entry<T>>>, name: &str, kind: &str) -> Result<T,
     let found = entries.into_iter().flatten().find(|entry| entry.name == name);
     found.map(|entry| entry.body).ok_or_else(|| Misconfigured(format!("{kind} `{name}` is not in `{kind}s`")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,6 +117,8 @@ impl ApiServer {
         let token = self.tokens.current(self.clock.now().mono)?;
         let mut response = self.send(url, token.as_ref(), patience)?;
         if response.status() == 401 && self.tokens.may_change() {
+            // Read to its end, so that its connection serves again.
+            drop(refusal(response));
             let token = self.tokens.reread(self.clock.now().mono)?;
             response = self.send(url, token.as_ref(), patience)?;
         }
@@ -150,6 +152,8 @@ impl ApiServer {
             }
             Patience::Live => config
                 .timeout_connect(Some(limits.live))
+                .timeout_send_request(Some(limits.live))
+                .timeout_per_write(Some(limits.live))
                 .timeout_recv_response(Some(limits.live))
                 .timeout_recv_body(Some(limits.live))
                 .build(),
@@ -271,7 +275,7 @@ fn named(verb: &str, resource: Resource, failure: KubernetesFailure) -> Kubernet
 const PAGE_ITEMS: &str = "500";
 /// Pods that run on one address: one, in rare moments two, and on a node's own address those of the host network.
 const LIVE_ITEMS: &str = "50";
-/// client-go's watches end after five to ten minutes; these end a little earlier, below the idle limits of most proxies.
+/// About five minutes, the lower end of client-go's five to ten.
 const WATCH_SECONDS: u64 = 290;
 const WATCH_SECONDS_SPREAD: u64 = 61;
 /// Two watches hold theirs; one for lists, one for live lists.

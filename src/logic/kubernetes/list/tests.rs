@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const PAGES: [&str; 3] = [
@@ -86,5 +88,18 @@ fn only_a_real_list_is_an_empty_list() {
         let (page, names) = read(json.as_bytes(), Resource::Pods);
         assert_eq!(page.is_ok_and(|page| page.continuation.is_none()), readable, "{json}");
         assert!(names.is_empty());
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_page_never_panics(damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+        let mut page = body(PAGES[2]).as_bytes().to_vec();
+        for (index, byte) in damage {
+            let at = index.index(page.len());
+            page[at] = byte;
+        }
+        drop(read(&page, Resource::Pods));
+        drop(read(&page, Resource::Namespaces));
     }
 }
