@@ -231,7 +231,7 @@ fn proxy(proxy: &ProxyUse) -> Result<Option<Proxy>, Misconfigured> {
 }
 
 /// Scheme, host without brackets, and port of a URL.
-fn target_of(url: &str) -> Result<(Scheme, String, u16), Misconfigured> {
+pub fn target_of(url: &str) -> Result<(Scheme, String, u16), Misconfigured> {
     let unusable = || Misconfigured(format!("unusable URL `{url}`: need https://HOST[:PORT] or http://HOST[:PORT]"));
     let uri: Uri = url.parse().map_err(|_| unusable())?;
     let (scheme, usual_port) = match uri.scheme_str() {
