@@ -65,7 +65,7 @@ impl Telemetry {
             self.metrics.log_lines_dropped.inc();
             return;
         }
-        let millis = answered.took.as_secs_f64() * 1_000.0;
+        let millis = (answered.took.as_secs_f64() * 1e6).round() / 1e3;
         let (method, status) = (answered.method.label(), answered.status);
         let (namespace, pod) = answered.pod.map_or(("", ""), |pod| (&*pod.namespace, &*pod.name));
         let reason = answered.reason.map_or("", Reason::word);
@@ -73,7 +73,7 @@ impl Telemetry {
             "req.method" = method, "req.path" = answered.target, "req.remote":% = answered.peer,
             "res.duration" = millis, "res.status" = status, "pod.namespace" = namespace, "pod.name" = pod,
             "reason" = reason, "cause" = answered.cause.unwrap_or_default();
-            "{method} {} ({status}) took {millis:.3} ms", answered.target
+            "{method} {} ({status}) took {millis} ms", answered.target
         );
     }
 

@@ -121,6 +121,7 @@ fn line_of(format: LogFormat, clock: &dyn Clock, record: &Record<'_>) -> String 
     render(format, clock.now().wall, level, &record.args().to_string(), &fields.0)
 }
 
+/// The fields of a record; an empty text says nothing and is left out.
 struct Fields(Vec<(String, Field)>);
 
 impl<'kvs> VisitSource<'kvs> for Fields {
@@ -130,7 +131,9 @@ impl<'kvs> VisitSource<'kvs> for Fields {
             (None, Some(number)) => Field::Number(number),
             _ => Field::Text(value.to_string()),
         };
-        self.0.push((key.to_string(), field));
+        if field != Field::Text(String::new()) {
+            self.0.push((key.to_string(), field));
+        }
         Ok(())
     }
 }

@@ -197,6 +197,12 @@ impl Client {
         Reply { status, head, body: String::from_utf8(body).unwrap() }
     }
 
+    /// A whole reply, or `None` where the connection ended before its first byte.
+    fn reply_if_any(&mut self) -> Option<Reply> {
+        let begun = self.reader.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
+        begun.then(|| self.reply())
+    }
+
     /// All that comes until the door closes in good order.
     fn rest(&mut self) -> String {
         let mut rest = Vec::new();
