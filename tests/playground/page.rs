@@ -91,9 +91,14 @@ fn readable(answer: &Answer) -> String {
             });
             lines.collect::<Vec<_>>().join("\n")
         }
-        _ if answer.header("X-Aws-Ec2-Metadata-Token-Ttl-Seconds").is_some() => shorten(&text),
+        _ if is_token(&text) => shorten(&text),
         _ => text,
     }
+}
+
+/// A session token is one long word; nothing else in the play is.
+fn is_token(text: &str) -> bool {
+    text.len() >= 40 && !text.contains(char::is_whitespace)
 }
 
 fn shown(field: &str, text: &str) -> String {
