@@ -19,7 +19,8 @@ pub(crate) const TARGET: &str =
 
 /// The static file from this tree; `None` if the test is to be skipped.
 pub(crate) fn file() -> Option<&'static Path> {
-    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    // A failure is kept too, so that it is not repeated by every test.
+    static BUILT: OnceLock<Option<Result<PathBuf, String>>> = OnceLock::new();
     let wished = tools::must_not_skip() || std::env::var_os(WISH).is_some();
     let built = BUILT.get_or_init(|| {
         if !wished {
@@ -29,7 +30,7 @@ pub(crate) fn file() -> Option<&'static Path> {
         let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("static");
         Some(build(tools::project(), &target_dir, Crates::Registry))
     });
-    built.as_deref()
+    built.as_ref().map(|built| built.as_deref().unwrap())
 }
 
 /// Where the sources of the dependencies are.
@@ -41,21 +42,21 @@ enum Crates {
 
 /// Builds as the README says. Paths of the machine that would end up in panic messages are replaced, since they differ
 /// from builder to builder: <https://doc.rust-lang.org/rustc/remap-source-paths.html>.
-fn build(top: &Path, target_dir: &Path, crates: Crates) -> PathBuf {
+fn build(top: &Path, target_dir: &Path, crates: Crates) -> Result<PathBuf, String> {
     let mut cargo = cargo();
     let sources = match crates {
         Crates::Registry => registry_sources(),
         Crates::Vendored => {
-            cargo.arg("--offline").env("CARGO_HOME", tools::empty_dir("empty-cargo-home"));
+            cargo.env("CARGO_NET_OFFLINE", "true").env("CARGO_HOME", tools::empty_dir("empty-cargo-home"));
             vec![top.join("vendor")]
         }
     };
     let remapped = sources.iter().map(|path| format!(" --remap-path-prefix={}=/crates", path.display()));
     let flags = remapped.fold("-C target-feature=+crt-static".to_owned(), |flags, more| flags + &more);
     let flags = format!("{flags} --remap-path-prefix={}=/target", target_dir.display());
-    cargo.current_dir(top).env("RUSTFLAGS", flags).arg("--target-dir").arg(target_dir);
-    tools::run(cargo.args(["build", "--release", "--locked", "--target", TARGET])).unwrap();
-    target_dir.join(TARGET).join("release/kube2iam")
+    cargo.current_dir(top).env("RUSTFLAGS", flags).env("CARGO_TARGET_DIR", target_dir);
+    tools::run(cargo.args(["build", "--release", "--locked", "--target", TARGET]))?;
+    Ok(target_dir.join(TARGET).join("release/kube2iam"))
 }
 
 /// Cargo without what the outer cargo told this test.
@@ -102,7 +103,7 @@ fn vendored_copy() -> PathBuf {
 fn a_second_build_from_vendored_crates_without_a_network_is_the_same_bytes() {
     let Some(first) = file() else { return };
     let copy = vendored_copy();
-    let second = build(&copy, &copy.join("target"), Crates::Vendored);
+    let second = build(&copy, &copy.join("target"), Crates::Vendored).unwrap();
     assert_eq!(fs::metadata(first).unwrap().len(), fs::metadata(&second).unwrap().len());
     assert!(fs::read(first).unwrap() == fs::read(&second).unwrap(), "{first:?} and {second:?} differ");
     fs::remove_dir_all(copy).unwrap();

@@ -101,7 +101,8 @@ pub(crate) fn run_python(python: &Path, script: &str, input: &str) -> String {
 
 /// Runs to the end; an exit code other than 0 is an error that carries what was printed.
 pub(crate) fn run(command: &mut Command) -> Result<Output, String> {
-    let name = format!("{command:?}");
+    let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
+    let name = format!("{} {}", command.get_program().display(), words.join(" "));
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("failed to run `{name}`: {error}"))?;
     judge(&name, &output).cloned()
 }
