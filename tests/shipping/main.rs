@@ -4,6 +4,8 @@
 //! Release builds take minutes, so the tests of the file run where `CI` is set or [`release::WISH`] is.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking, its helpers too
 
+mod cluster;
+mod empty_root;
 mod image;
 mod release;
 mod supply;
