@@ -62,6 +62,16 @@ fn rendered(cases: &[Value]) -> Option<Vec<Rendered>> {
     render(&tools::project().join(CHART), cases)
 }
 
+/// The DaemonSet with every value on that gives the agent a flag; `None` if the test is to be skipped.
+pub(crate) fn daemon_set_with_every_flag() -> Option<Value> {
+    let values = json!({
+        "host": {"interface": "eni+,vlan+"},
+        "verbose": true,
+        "extraArgs": {"events": true, "remove-taint": "key", "service-account-roles": "", "debug": false},
+    });
+    Some(rendered(&[values])?[0].of_kind("DaemonSet").unwrap().clone())
+}
+
 #[test]
 fn the_chart_by_itself_keeps_every_rule_and_is_the_agent_of_the_base() {
     let (Some(all), Some(kustomized)) = (rendered(&[json!({})]), kustomize::every_one()) else { return };

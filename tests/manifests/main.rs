@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking, its helpers too
 
 mod chart;
+mod flags;
 mod kustomize;
 mod rules;
 #[path = "../tools/mod.rs"]
