@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -24,7 +25,12 @@ impl Rendered {
 }
 
 /// The base and every overlay, and every component on top of the base; `None` if the test is to be skipped.
-pub(crate) fn every_one() -> Option<Vec<Rendered>> {
+pub(crate) fn every_one() -> Option<&'static [Rendered]> {
+    static ALL: OnceLock<Option<Vec<Rendered>>> = OnceLock::new();
+    ALL.get_or_init(render_all).as_deref()
+}
+
+fn render_all() -> Option<Vec<Rendered>> {
     let kubectl = tools::find("kubectl", PACKAGE)?;
     let manifests = tools::project().join("manifests");
     let mut rendered = vec![render(&kubectl, "base", &manifests.join("base"))];

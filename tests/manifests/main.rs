@@ -37,7 +37,7 @@ fn a_field_that_kubernetes_does_not_know_is_noticed() {
 #[test]
 fn every_kustomization_keeps_every_rule() {
     let Some(all) = kustomize::every_one() else { return };
-    for one in &all {
+    for one in all {
         assert_eq!(broken(one.of_kind("DaemonSet")), Vec::<&str>::new(), "in {}", one.name);
     }
 }
@@ -105,7 +105,7 @@ fn each_overlay_names_its_plugins_interfaces() {
 #[test]
 fn only_the_overlays_without_capabilities_leave_the_redirect_to_others() {
     let Some(all) = kustomize::every_one() else { return };
-    for one in &all {
+    for one in all {
         let agent = &pod(one.of_kind("DaemonSet"))["containers"][0];
         let may = !agent["securityContext"]["capabilities"]["add"].is_null();
         assert_eq!(arguments(agent).contains(&"--iptables"), may, "in {}", one.name);
@@ -121,7 +121,7 @@ fn only_the_overlays_without_capabilities_leave_the_redirect_to_others() {
 fn rights_are_to_read_pods_and_namespaces_and_what_a_component_adds() {
     let Some(all) = kustomize::every_one() else { return };
     let own = json!({"apiGroups": [""], "resources": ["pods", "namespaces"], "verbs": ["get", "list", "watch"]});
-    for one in &all {
+    for one in all {
         let more = match &*one.name {
             "base with events" => Some(("events", ["create", "patch"].as_slice())),
             "base with remove-taint" => Some(("nodes", ["get", "patch"].as_slice())),
