@@ -267,4 +267,8 @@ fn one_version_is_named_everywhere() {
         let read = kustomize::objects(&read(&format!("manifests/{kustomization}/kustomization.yaml"))).remove(0);
         assert_eq!(read["images"][0]["newTag"], version, "{kustomization}");
     }
+    let image = format!("ARG VERSION={version}\n");
+    assert!(read("Dockerfile.scratch").contains(&image));
+    let newest = read("CHANGELOG.md").lines().find_map(|line| line.strip_prefix("## ").map(str::to_owned)).unwrap();
+    assert_eq!(newest.split(' ').next(), Some(version));
 }
