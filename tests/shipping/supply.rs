@@ -127,3 +127,17 @@ fn linked_crates() -> String {
         ["tree", "--offline", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "none", "--target", TARGET];
     tools::stdout_of(cargo().current_dir(tools::project()).args(words))
 }
+
+/// What `cargo publish` would upload: all that a build needs, nothing of this workshop.
+#[test]
+fn the_package_holds_what_a_build_needs() {
+    let list = ["package", "--list", "--allow-dirty", "--offline"];
+    let list = tools::stdout_of(cargo().current_dir(tools::project()).args(list));
+    let files: Vec<&str> = list.lines().collect();
+    for needed in ["Cargo.lock", "Cargo.toml", "CHANGELOG.md", "LICENSE", "README.md", "src/build.rs", "src/main.rs"] {
+        assert!(files.contains(&needed), "{needed} is missing");
+    }
+    for kept_back in [".ci/", "target/", "vendor/", "tests/fixtures/"] {
+        assert!(!files.iter().any(|file| file.starts_with(kept_back)), "{kept_back} is in it");
+    }
+}
