@@ -1,6 +1,6 @@
 //! The credential desk: [`Cache`] behind one lock, with those who wait for sessions and those who fetch them.
 //!
-//! The lock is never held while STS is asked. Whoever takes a call holds a [`Ticket`]; if it is dropped without
+//! The lock is never held while STS is asked. Whoever takes a call holds a `Ticket`; if it is dropped without
 //! a result, as a panic would, the call counts as failed and nobody is stranded.
 
 use std::collections::HashSet;

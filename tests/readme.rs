@@ -32,7 +32,8 @@ fn the_flag_table_is_that_of_the_binary() {
 #[test]
 fn every_reason_is_explained() {
     let page = page();
-    let missing: Vec<&str> = Reason::ALL.iter().map(|reason| reason.word()).filter(|word| !page.contains(&format!("`{word}`"))).collect();
+    let missing: Vec<&str> =
+        Reason::ALL.iter().map(|reason| reason.word()).filter(|word| !page.contains(&format!("`{word}`"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
@@ -41,7 +42,11 @@ fn links_within_the_page_lead_somewhere() {
     let page = page();
     let anchor = |heading: &str| -> String {
         let plain = heading.trim_start_matches('#').trim().to_lowercase();
-        plain.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-').map(|c| if c == ' ' { '-' } else { c }).collect()
+        plain
+            .chars()
+            .filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-')
+            .map(|c| if c == ' ' { '-' } else { c })
+            .collect()
     };
     let anchors: BTreeSet<String> = page.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
     let links = page.split("](#").skip(1).map(|rest| rest.split(')').next().unwrap());
@@ -52,7 +57,11 @@ fn links_within_the_page_lead_somewhere() {
 #[test]
 fn files_that_the_page_names_exist() {
     let page = page();
-    let named = page.split('`').skip(1).step_by(2).filter(|text| text.starts_with("manifests/") && !text.contains(['{', '*', ' ']));
+    let named = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| text.starts_with("manifests/") && !text.contains(['{', '*', ' ']));
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let missing: Vec<&str> = named.filter(|name| !top.join(name).exists()).collect();
     assert!(missing.is_empty(), "{missing:?}");
