@@ -10,6 +10,7 @@ use kube2iam::edge::kubernetes::{Connection, Limits, Verification};
 use kube2iam::logic::kubernetes::{Event, Object, Resource};
 use kube2iam::logic::watch::{Note, Relist};
 use kube2iam::ports::Clock;
+use kube2iam::ports::Kubernetes;
 use kube2iam::reflect::{Reflector, Waited};
 
 use crate::server::{Reply, Server, Then};
