@@ -7,7 +7,6 @@ use log::{info, warn};
 
 use super::build::{Rooms, session_rules, tokens};
 use crate::config::{BaseSource, DefaultRole as DefaultSource};
-use crate::edge::dice;
 use crate::edge::imds::discovery;
 use crate::logic::arn::BaseArn;
 use crate::logic::backoff::Backoff;
@@ -37,7 +36,7 @@ fn until_done<T>(rooms: &Rooms, what: &str, attempt: impl Fn() -> Result<T, Stri
             Ok(found) => return Some(found),
             Err(cause) => cause,
         };
-        let rest = backoff.next(None, dice::number());
+        let rest = backoff.next(None, rooms.dice.number());
         warn!("retry.ms" = rest.as_millis(); "failed to {what}: {cause}");
         if rooms.latch.wait(rooms.clock.now().mono.after(rest.min(LONGEST_REST))) == Waited::ShutDown {
             return None;
