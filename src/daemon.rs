@@ -19,6 +19,7 @@ use crate::config::{BUILD, Config};
 use crate::edge::clock::SystemClock;
 use crate::edge::http::Server;
 use crate::edge::latch::Latch;
+use crate::edge::process::Authority;
 use crate::edge::{logs, process, signal, threads};
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::kubernetes::Resource;
@@ -45,22 +46,27 @@ impl StartError {
 /// Runs the agent until it is asked to end.
 pub fn run(config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
     process::bound_memory();
+    let doors = Doors::bind(&config.door)?;
+    let unsettled = process::settle(authority(&config));
     let time = Arc::new(SystemClock::new());
     let log = logs::start(config.log.level, config.log.format, time.clone(), Box::new(io::stderr()));
     let (queue, _log_thread) = log.map_err(|cause| StartError::new("start the log", &cause))?;
     let latch = Arc::new(Latch::new(time.clone()));
-    let doors = Doors::bind(&config.door)?;
     let ports = Ports::open(&config, environment, time)?;
     let rooms = Rooms::new(&config, ports, latch.clone(), Box::new(move || queue.has_room()))?;
-    process::settle();
     signal::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
-    config.warnings.iter().for_each(|warning| warn!("{warning}"));
+    config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
     let servers = doors.open(&rooms)?;
     let threads = start_threads(&rooms)?;
     latch.wait_for_close();
     end(&rooms, servers, threads);
     Ok(())
+}
+
+/// A port below 1024 is bound by now; what is left to do with rights is the redirect.
+fn authority(config: &Config) -> Authority {
+    if config.redirect.is_some() { Authority::Network } else { Authority::None }
 }
 
 /// Starts whatever works beside the requests.

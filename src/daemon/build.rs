@@ -96,7 +96,7 @@ impl Rooms {
         let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
         let facts = Arc::new(Facts { host_ip, instance_id: RwLock::default(), shutting_down: AtomicBool::new(false) });
         let duplicates = (config.door.shared_address == SharedAddress::AskApiServer)
-            .then(|| Duplicates::new(kubernetes.clone(), time.clone(), telemetry.clone()));
+            .then(|| Duplicates::new(kubernetes.clone(), desk.clone(), time.clone(), telemetry.clone()));
         let clock: Arc<dyn Clock> = time;
         let service = Arc::new(Service {
             registry: registry.clone(),
@@ -108,6 +108,7 @@ impl Rooms {
             facts: facts.clone(),
             duplicates,
             routes: route_rules(config),
+            tokens: tokens(config),
             wait_for_pod: config.door.wait_for_pod,
         });
         let config = config.clone();
@@ -220,7 +221,7 @@ pub(super) fn session_rules(config: &Config) -> SessionRules {
     }
 }
 
-pub(super) fn tokens(config: &Config) -> Tokens {
+fn tokens(config: &Config) -> Tokens {
     match config.metadata.v2 {
         ImdsV2::Optional => Tokens::Optional,
         ImdsV2::Required => Tokens::Required,

@@ -1,13 +1,13 @@
 //! The doors: sockets bound before anything else starts, opened when everything stands.
 
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use super::StartError;
 use super::build::Rooms;
 use crate::config::{DoorConfig, Listen, MetricsDoor};
 use crate::edge::http::{Connection, Event, Front, Handler, Limits, Observer, Server, bind};
-use crate::logic::http::{Request, Response};
+use crate::logic::http::{Method, Request, Response};
 use crate::logic::reason::Reason;
 use crate::logic::reply;
 use crate::logic::route::{Route, is_metadata_address};
@@ -31,7 +31,9 @@ impl Doors {
 
     /// Begins to answer.
     pub(super) fn open(self, rooms: &Arc<Rooms>) -> Result<Vec<Server>, StartError> {
-        let pods = Arc::new(Pods(rooms.service.clone()));
+        let configured = rooms.config.metadata.proxied.host.parse().ok();
+        let configured = configured.map(|address| SocketAddr::new(address, METADATA_PORT));
+        let pods = Arc::new(Pods { service: rooms.service.clone(), configured });
         let mut servers = vec![server(self.app, pods, Limits::default(), rooms)?];
         if let Some(metrics) = self.metrics {
             let operators = Arc::new(Operators(rooms.service.clone()));
@@ -58,7 +60,7 @@ fn server(
     let front = Front {
         limits,
         handler,
-        observer: Arc::new(Counter(rooms.telemetry.clone())),
+        observer: Arc::new(Counter::new(rooms.telemetry.clone())),
         clock: rooms.clock.clone(),
         own_address: Box::new(move |peer: IpAddr| Some(peer) == host),
     };
@@ -66,12 +68,17 @@ fn server(
 }
 
 /// What pods reach.
-struct Pods(Arc<Service>);
+struct Pods {
+    service: Arc<Service>,
+    /// What `--metadata-addr` names, as pods dial it
+    configured: Option<SocketAddr>,
+}
 
 impl Handler for Pods {
     fn handle(&self, request: &Request<'_>, connection: &Connection<'_>) -> Response {
-        let redirected = || connection.original_destination().is_some_and(|meant| is_metadata_address(meant.ip()));
-        self.0.handle(request, &Caller { peer: connection.peer, is_redirected: &redirected })
+        let is_metadata = |meant: SocketAddr| is_metadata_address(meant.ip()) || Some(meant) == self.configured;
+        let redirected = || connection.original_destination().is_some_and(is_metadata);
+        self.service.handle(request, &Caller { peer: connection.peer, is_redirected: &redirected })
     }
 }
 
@@ -81,8 +88,9 @@ struct Operators(Arc<Service>);
 impl Handler for Operators {
     fn handle(&self, request: &Request<'_>, _: &Connection<'_>) -> Response {
         let route = Route::Refuse(Reason::NotFound);
-        match request.target.split('?').next() {
-            Some("/metrics") => self.0.metrics(),
+        match (request.target.split('?').next(), request.method) {
+            (Some("/metrics"), Method::Get | Method::Head) => self.0.metrics(),
+            (Some("/metrics"), _) => reply::refusal(Reason::MethodNotAllowed, &route),
             _ => reply::refusal(Reason::NotFound, &route),
         }
     }
@@ -90,6 +98,16 @@ impl Handler for Operators {
 
 /// Counts what happens at a door besides requests.
 struct Counter(Arc<Telemetry>);
+
+impl Counter {
+    /// Shows what should never happen as 0 before it does, so that an alert has something to look at.
+    fn new(telemetry: Arc<Telemetry>) -> Self {
+        for label in ["accepted", "refused", "evicted", "panicked", "cut", "accept_failed"] {
+            telemetry.metrics.door.with_label_values(&[label]);
+        }
+        Self(telemetry)
+    }
+}
 
 impl Observer for Counter {
     fn saw(&self, event: &Event) {
@@ -109,5 +127,7 @@ fn event_label(event: &Event) -> &'static str {
     }
 }
 
+/// The port at which pods ask for metadata, and which is redirected
+const METADATA_PORT: u16 = 80;
 /// Prometheus and a few curious people.
 const OPERATOR_CONNECTIONS: usize = 64;

@@ -119,11 +119,23 @@ pub(super) fn keep_house(rooms: &Rooms) {
         if let Some(entitled) = entitled {
             rooms.desk.sweep(&entitled);
         }
+        forget_namespaces(rooms);
         let now = rooms.clock.now().wall;
         let due = rooms.keys.read().is_rotation_due(now);
         if due {
             rotate_keys(rooms);
         }
+    }
+}
+
+/// Metrics of namespaces that are gone would pile up where namespaces come and go.
+fn forget_namespaces(rooms: &Rooms) {
+    let known = rooms.registry.read(|world, _| {
+        let listed = world.is_listed(Resource::Namespaces);
+        listed.then(|| world.namespaces().map(|(name, _)| name.to_owned()).collect::<HashSet<_>>())
+    });
+    if let Some(known) = known {
+        rooms.telemetry.metrics.retain_namespaces(|name| known.contains(name));
     }
 }
 
