@@ -20,7 +20,7 @@ use crate::edge::clock::SystemClock;
 use crate::edge::http::Server;
 use crate::edge::latch::Latch;
 use crate::edge::process::Authority;
-use crate::edge::{logs, process, signal, threads};
+use crate::edge::{logs, memory, process, signal, threads};
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::kubernetes::Resource;
 
@@ -45,7 +45,7 @@ impl StartError {
 
 /// Runs the agent until it is asked to end.
 pub fn run(config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
-    process::bound_memory();
+    memory::bound();
     let doors = Doors::bind(&config.door)?;
     let unsettled = process::settle(authority(&config));
     let time = Arc::new(SystemClock::new());

@@ -11,6 +11,7 @@ pub mod imds;
 pub mod kubernetes;
 pub mod latch;
 pub mod logs;
+pub mod memory;
 pub mod node_credentials;
 pub mod process;
 pub mod signal;

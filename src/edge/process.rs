@@ -74,20 +74,5 @@ fn raise_descriptors() -> rustix::io::Result<()> {
     }
 }
 
-/// Keeps the memory of a thousand short-lived threads from spreading: glibc would give each its own arena, and would
-/// keep what a large list took.
-#[allow(unsafe_code)]
-pub fn bound_memory() {
-    for (option, value) in
-        [(libc::M_ARENA_MAX, ARENAS), (libc::M_MMAP_THRESHOLD, LARGE_BYTES), (libc::M_TRIM_THRESHOLD, LARGE_BYTES)]
-    {
-        // SAFETY: mallopt takes two plain integers and is called before any other thread exists.
-        unsafe { libc::mallopt(option, value) };
-    }
-}
-
 /// Four times the connections that the door admits.
 const DESCRIPTORS: u64 = 4_096;
-const ARENAS: i32 = 2;
-/// Blocks from this size on go back to the system as soon as they are free.
-const LARGE_BYTES: i32 = 64 * 1_024;
