@@ -6,6 +6,7 @@ pub mod http;
 pub mod imds;
 pub mod kubernetes;
 pub mod path;
+pub mod redirect;
 pub mod secret;
 pub mod sts;
 pub mod time;

@@ -1,0 +1,78 @@
+//! What the redirect should be and whether what the kernel holds is that, as values.
+//!
+//! A [`RedirectSpec`] (what was asked for) and the [`HostNetwork`](resolve::HostNetwork) (what the node has) give a
+//! [`Wanted`]; [`ruleset`] spells it out as three chains of one nf_tables table; [`compare`] says how a table that was
+//! found differs, and [`decide`](compare::decide) what to do about it.
+//!
+//! Invariants: the chains are a function of [`Wanted`] alone, so two agents that want the same write the same; no rule
+//! ever looks at a packet that is not addressed to the metadata service.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+
+use self::interfaces::{InterfaceRule, Scope};
+
+pub mod compare;
+pub mod expression;
+pub mod interfaces;
+pub mod leftover;
+pub mod legacy;
+pub mod readback;
+pub mod resolve;
+pub mod ruleset;
+pub mod status;
+
+/// The name of our table; its family is `inet`, which holds IPv4 and IPv6 rules in one atomic unit.
+pub const TABLE: &str = "kube2iam";
+/// Where EC2's metadata service answers (AWS, "Instance Metadata Service": 169.254.169.254 and fd00:ec2::254).
+pub const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// The only port it serves.
+pub const METADATA_PORT: u16 = 80;
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedirectSpec {
+    /// Where the agent listens; without it, the address of the default route's interface.
+    pub host_ip: Option<Ipv4Addr>,
+    /// Without it, the first global address of the interface that holds the IPv4 address, else of the IPv6 default route's.
+    pub host_ip6: Option<Ipv6Addr>,
+    pub app_port: u16,
+    pub interfaces: InterfaceRule,
+    pub metadata_v4: Ipv4Addr,
+    pub metadata_v6: Ipv6Addr,
+    pub other_ports: OtherPorts,
+}
+
+impl RedirectSpec {
+    /// Everything as it is without flags.
+    pub fn new(app_port: u16) -> Self {
+        Self {
+            host_ip: None,
+            host_ip6: None,
+            app_port,
+            interfaces: InterfaceRule::Automatic,
+            metadata_v4: METADATA_V4,
+            metadata_v6: METADATA_V6,
+            other_ports: OtherPorts::Drop,
+        }
+    }
+}
+
+/// What happens to TCP and UDP packets of pods for the metadata address that are not redirected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherPorts {
+    Drop,
+    Pass,
+}
+
+/// The redirect in full: what [`ruleset::chains`] turns into rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub metadata_v4: Ipv4Addr,
+    pub metadata_v6: Ipv6Addr,
+    /// Where IPv4 requests go; `None` leaves them out. At least one of the two is there.
+    pub agent_v4: Option<SocketAddrV4>,
+    pub agent_v6: Option<SocketAddrV6>,
+    pub scope: Scope,
+    pub other_ports: OtherPorts,
+}
