@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use rustix::io::Errno;
 
-use crate::logic::redirect::compare::{Cause, Step, decide};
+use crate::logic::redirect::compare::{Cause, FoundTable, Step, decide};
 use crate::logic::redirect::leftover::{self, Backend, OldRule};
 use crate::logic::redirect::resolve::{HostNetwork, Note, Resolved, resolve};
 use crate::logic::redirect::ruleset::{CHAIN_MISSED, CHAIN_OTHERS, CHAIN_TO_AGENT, chains};
@@ -19,6 +19,7 @@ use crate::logic::redirect::{METADATA_V4, RedirectSpec, TABLE, Wanted, legacy as
 
 pub use self::error::RedirectError;
 use self::nftables::{Moment, Nftables};
+use self::socket::steady;
 pub use self::watch::Event;
 
 mod codec;
@@ -120,10 +121,7 @@ impl Redirect {
         let chains = chains(wanted);
         for attempt in 0..=GUARDED_WRITES {
             let moment = self.nftables.moment().map_err(RedirectError::of_nftables)?;
-            let found = match self.nftables.table(&CHAINS) {
-                Err(Errno::AGAIN) if attempt < GUARDED_WRITES => continue,
-                read => read.map_err(RedirectError::reading)?,
-            };
+            let found = table(&mut self.nftables)?;
             let (generation, cause) = match decide(&chains, self.generation, found.as_ref()) {
                 Step::Keep { generation } => return Ok((Outcome::Kept, generation)),
                 Step::Yield { generation } => return Ok((Outcome::Yielded, generation)),
@@ -141,7 +139,7 @@ impl Redirect {
 
     /// Takes the table away unless a newer agent wrote it. From then on pods reach the node's own role.
     pub fn remove(&mut self) -> Result<Removed, RedirectError> {
-        let found = self.nftables.table(&CHAINS).map_err(RedirectError::reading)?;
+        let found = table(&mut self.nftables)?;
         let theirs = found.map_or(0, |table| table.generation());
         if self.generation.is_some_and(|own| own < theirs) {
             return Ok(Removed::LeftToNewer);
@@ -162,7 +160,7 @@ pub fn remove() -> Result<Removed, RedirectError> {
 /// Looks at everything and changes nothing.
 pub fn status() -> Result<Status, RedirectError> {
     let mut nftables = open_nftables()?;
-    let table = nftables.table(&CHAINS).map_err(RedirectError::reading)?;
+    let table = table(&mut nftables)?;
     let wanted = table.as_ref().and_then(readback::read_back);
     let metadata = wanted.map_or(METADATA_V4, |wanted| wanted.metadata_v4);
     let (old_rules, unread) = old_rules(&mut nftables, metadata);
@@ -199,7 +197,7 @@ pub fn adopt(metadata: Ipv4Addr) -> Result<Vec<(OldRule, Option<String>)>, Redir
 
 fn old_rules(nftables: &mut Nftables, metadata: Ipv4Addr) -> (Vec<OldRule>, Vec<String>) {
     let (mut rules, mut unread) = (Vec::new(), Vec::new());
-    match nftables.iptables_rules(leftover::TABLE, leftover::CHAIN) {
+    match steady(|| nftables.iptables_rules(leftover::TABLE, leftover::CHAIN)) {
         Ok(found) => rules.extend(leftover::old_rules(&found, metadata)),
         Err(cause) => unread.push(format!("failed to read the rules of `iptables-nft`: {cause}")),
     }
@@ -216,6 +214,10 @@ fn open_nftables() -> Result<Nftables, RedirectError> {
     let mut nftables = Nftables::open().map_err(RedirectError::of_nftables)?;
     nftables.moment().map_err(RedirectError::of_nftables)?;
     Ok(nftables)
+}
+
+fn table(nftables: &mut Nftables) -> Result<Option<FoundTable>, RedirectError> {
+    steady(|| nftables.table(&CHAINS)).map_err(RedirectError::reading)
 }
 
 fn delete(nftables: &mut Nftables) -> Result<Removed, RedirectError> {

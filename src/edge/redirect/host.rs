@@ -8,7 +8,7 @@ use rustix::net::Protocol;
 use crate::logic::redirect::resolve::{Address, DefaultRoute, Family, HostNetwork, Interface, InterfaceKind, Standing};
 
 use super::message::{Attributes, Message, attribute, native_u16, native_u32, text};
-use super::socket::{FLAG_DUMP, Netlink};
+use super::socket::{FLAG_DUMP, Netlink, steady};
 
 /// `NETLINK_ROUTE` is number 0, which rustix writes as none.
 const ROUTE: Option<Protocol> = None;
@@ -51,6 +51,10 @@ const FAMILIES: [(u8, Family); 2] = [(2, Family::V4), (10, Family::V6)];
 /// Reads all three.
 pub(super) fn network() -> Result<HostNetwork, Errno> {
     let mut netlink = Netlink::open(ROUTE)?;
+    steady(|| read(&mut netlink))
+}
+
+fn read(netlink: &mut Netlink) -> Result<HostNetwork, Errno> {
     let mut host = HostNetwork::default();
     netlink.ask(dump(GET_LINK, &[0; LINK_BYTES]), &mut |reply| host.interfaces.extend(interface(reply.body)))?;
     netlink.ask(dump(GET_ADDRESS, &[0; ADDRESS_BYTES]), &mut |reply| host.addresses.extend(address(reply.body)))?;

@@ -20,6 +20,11 @@ const DATAGRAM_BYTES: usize = 64 * 1024;
 /// kube-proxy may write thousands of elements at once; what doesn't fit is reported as lost.
 const NOTIFICATION_BYTES: usize = 1024 * 1024;
 
+/// What was read changed while it was read.
+pub(super) const INTERRUPTED: Errno = Errno::INTR;
+/// How often such a reading is begun anew: at boot, routes and rules change many times a second.
+const READINGS: usize = 8;
+
 /// linux/netlink.h.
 pub(super) const FLAG_REQUEST: u16 = 0x1;
 pub(super) const FLAG_ACK: u16 = 0x4;
@@ -88,7 +93,7 @@ impl Netlink {
             for reply in replies(datagram).filter(|reply| reply.sequence == sequence) {
                 interrupted |= reply.flags & FLAG_DUMP_INTERRUPTED != 0;
                 match reply.kind {
-                    KIND_ERROR | KIND_DONE if interrupted => return Err(Errno::AGAIN),
+                    KIND_ERROR | KIND_DONE if interrupted => return Err(INTERRUPTED),
                     KIND_ERROR | KIND_DONE => return outcome(reply.body),
                     _ => each(reply),
                 }
@@ -148,10 +153,50 @@ impl Netlink {
     }
 }
 
+/// Reads until nothing changed meanwhile.
+pub(super) fn steady<T>(mut read: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    for _ in 1..READINGS {
+        match read() {
+            Err(INTERRUPTED) => {}
+            other => return other,
+        }
+    }
+    read()
+}
+
 /// Both closing messages begin with a negative error number or zero.
 fn outcome(body: &[u8]) -> Result<(), Errno> {
     match native_u32(body, 0).map(u32::cast_signed) {
         None | Some(0) => Ok(()),
         Some(number) => Err(Errno::from_raw_os_error(number.saturating_neg())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(interruptions: usize, expected: Result<(), Errno>) {
+        let mut readings = 0;
+        let read = || {
+            readings += 1;
+            if readings <= interruptions { Err(INTERRUPTED) } else { Ok(()) }
+        };
+        assert_eq!(steady(read), expected, "{interruptions} interruptions");
+    }
+
+    #[test]
+    fn an_interrupted_reading_is_begun_anew_but_not_for_ever() {
+        check(0, Ok(()));
+        check(READINGS - 1, Ok(()));
+        check(READINGS, Err(INTERRUPTED));
+        assert_eq!(steady(|| Err::<(), _>(Errno::PERM)), Err(Errno::PERM));
+    }
+
+    #[test]
+    fn closing_messages_carry_negative_error_numbers() {
+        assert_eq!(outcome(&(-1i32).to_ne_bytes()), Err(Errno::PERM));
+        assert_eq!(outcome(&0i32.to_ne_bytes()), Ok(()));
+        assert_eq!(outcome(&[]), Ok(()));
     }
 }
