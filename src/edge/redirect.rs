@@ -15,7 +15,7 @@ use crate::logic::redirect::leftover::{self, Backend, OldRule};
 use crate::logic::redirect::resolve::{HostNetwork, Note, Resolved, resolve};
 use crate::logic::redirect::ruleset::{CHAIN_MISSED, CHAIN_OTHERS, CHAIN_TO_AGENT, chains};
 use crate::logic::redirect::status::Status;
-use crate::logic::redirect::{METADATA_V4, RedirectSpec, TABLE, Wanted, legacy as legacy_table, readback};
+use crate::logic::redirect::{Metadata, RedirectSpec, TABLE, Wanted, legacy as legacy_table, readback};
 
 pub use self::error::RedirectError;
 use self::nftables::{Moment, Nftables};
@@ -162,19 +162,19 @@ pub fn status() -> Result<Status, RedirectError> {
     let mut nftables = open_nftables()?;
     let table = table(&mut nftables)?;
     let wanted = table.as_ref().and_then(readback::read_back);
-    let metadata = wanted.map_or(METADATA_V4, |wanted| wanted.metadata_v4);
-    let (old_rules, unread) = old_rules(&mut nftables, metadata);
+    let metadata = wanted.map_or_else(|| Metadata::of([]), |wanted| wanted.metadata);
+    let (old_rules, unread) = old_rules(&mut nftables, metadata.v4());
     Ok(Status { table, old_rules, unread })
 }
 
 /// The rules the original kube2iam left behind, and where nobody could look for them.
-pub fn left_over(metadata: Ipv4Addr) -> Result<(Vec<OldRule>, Vec<String>), RedirectError> {
+pub fn left_over(metadata: &[Ipv4Addr]) -> Result<(Vec<OldRule>, Vec<String>), RedirectError> {
     Ok(old_rules(&mut open_nftables()?, metadata))
 }
 
 /// Deletes those rules. To be called when the table stands, so that there is no moment without either. For each rule:
 /// `None`, or why it is still there.
-pub fn adopt(metadata: Ipv4Addr) -> Result<Vec<(OldRule, Option<String>)>, RedirectError> {
+pub fn adopt(metadata: &[Ipv4Addr]) -> Result<Vec<(OldRule, Option<String>)>, RedirectError> {
     let mut nftables = open_nftables()?;
     let (rules, _) = old_rules(&mut nftables, metadata);
     let some_legacy = rules.iter().any(|rule| rule.backend == Backend::Legacy);
@@ -195,7 +195,7 @@ pub fn adopt(metadata: Ipv4Addr) -> Result<Vec<(OldRule, Option<String>)>, Redir
         .collect())
 }
 
-fn old_rules(nftables: &mut Nftables, metadata: Ipv4Addr) -> (Vec<OldRule>, Vec<String>) {
+fn old_rules(nftables: &mut Nftables, metadata: &[Ipv4Addr]) -> (Vec<OldRule>, Vec<String>) {
     let (mut rules, mut unread) = (Vec::new(), Vec::new());
     match steady(|| nftables.iptables_rules(leftover::TABLE, leftover::CHAIN)) {
         Ok(found) => rules.extend(leftover::old_rules(&found, metadata)),
@@ -229,7 +229,7 @@ fn delete(nftables: &mut Nftables) -> Result<Removed, RedirectError> {
 }
 
 fn cut(wanted: &Wanted, host: &HostNetwork) -> Result<usize, Errno> {
-    let metadata = [IpAddr::V4(wanted.metadata_v4), IpAddr::V6(wanted.metadata_v6)];
+    let metadata = wanted.metadata.all();
     let own: Vec<IpAddr> = host.addresses.iter().map(|address| address.ip).collect();
     let agents = [wanted.agent_v4.map(SocketAddr::V4), wanted.agent_v6.map(SocketAddr::V6)];
     let agents: Vec<SocketAddr> = agents.into_iter().flatten().collect();

@@ -1,9 +1,11 @@
 //! The table as `nft` shows it, the three commands, and what is left of the original kube2iam.
 
+use std::net::IpAddr;
+
 use kube2iam::edge::redirect::command::{OldRules, Printed, RedirectCommand, run};
 use kube2iam::edge::redirect::{Redirect, RedirectError};
 use kube2iam::logic::redirect::interfaces::InterfaceRule;
-use kube2iam::logic::redirect::{RedirectSpec, ruleset};
+use kube2iam::logic::redirect::{Metadata, RedirectSpec, ruleset};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::lab::{AGENT_PORT, Lab, METADATA_V4, ready, text};
@@ -47,14 +49,20 @@ fn nft_shows_what_is_described_for_other_specs_too() {
         return;
     }
     let lab = Lab::new(&["cali1"]);
+    let further: [IpAddr; 2] = ["10.9.9.9".parse().unwrap(), "fd99::9".parse().unwrap()];
     let mut generation = 0;
     for interfaces in [&["cali+,other1,!cali2"][..], &["!eth0"], &["+"], &["cni0"], &["docker0"]] {
-        let interfaces = InterfaceRule::parse(interfaces).unwrap();
-        let spec = RedirectSpec { interfaces, ..spec() };
-        let ensured = lab.node(|| Redirect::open(spec).unwrap().ensure()).unwrap();
-        generation += 1;
-        assert_eq!(lab.nft(&["list", "ruleset"]), ruleset::nft_text(&ensured.wanted, generation), "{ensured:?}");
-        assert_eq!(lab.node(|| run(&RedirectCommand::Status)).exit_code, 0, "{ensured:?}");
+        for further in [&further[..], &[]] {
+            let spec = RedirectSpec {
+                interfaces: InterfaceRule::parse(interfaces).unwrap(),
+                metadata: Metadata::of(further.iter().copied()),
+                ..spec()
+            };
+            let ensured = lab.node(|| Redirect::open(spec).unwrap().ensure()).unwrap();
+            generation += 1;
+            assert_eq!(lab.nft(&["list", "ruleset"]), ruleset::nft_text(&ensured.wanted, generation), "{ensured:?}");
+            assert_eq!(lab.node(|| run(&RedirectCommand::Status)).exit_code, 0, "{ensured:?}");
+        }
     }
 }
 

@@ -55,8 +55,8 @@ fn add(spec: &RedirectSpec, old_rules: OldRules) -> Result<Printed, RedirectErro
     let ensured = Redirect::open(spec.clone())?.ensure()?;
     let mut printed = placed(&ensured);
     match old_rules {
-        OldRules::Name => name_old_rules(ensured.wanted.metadata_v4, &mut printed)?,
-        OldRules::Remove => remove_old_rules(ensured.wanted.metadata_v4, &mut printed)?,
+        OldRules::Name => name_old_rules(ensured.wanted.metadata.v4(), &mut printed)?,
+        OldRules::Remove => remove_old_rules(ensured.wanted.metadata.v4(), &mut printed)?,
     }
     Ok(printed)
 }
@@ -75,7 +75,7 @@ fn placed(ensured: &Ensured) -> Printed {
     printed
 }
 
-fn name_old_rules(metadata: Ipv4Addr, printed: &mut Printed) -> Result<(), RedirectError> {
+fn name_old_rules(metadata: &[Ipv4Addr], printed: &mut Printed) -> Result<(), RedirectError> {
     let (rules, unread) = left_over(metadata)?;
     for rule in rules {
         printed.errors.push_str(&format!("{rule}\n  --adopt removes it, or: {}\n", rule.deletion()));
@@ -84,7 +84,7 @@ fn name_old_rules(metadata: Ipv4Addr, printed: &mut Printed) -> Result<(), Redir
     Ok(())
 }
 
-fn remove_old_rules(metadata: Ipv4Addr, printed: &mut Printed) -> Result<(), RedirectError> {
+fn remove_old_rules(metadata: &[Ipv4Addr], printed: &mut Printed) -> Result<(), RedirectError> {
     for (rule, kept) in adopt(metadata)? {
         match kept {
             None => printed.output.push_str(&format!("{rule}: removed\n")),

@@ -53,7 +53,7 @@ pub(super) fn read() -> io::Result<Option<LegacyTable>> {
 }
 
 /// Takes kube2iam's rules out and says how many there were.
-pub(super) fn remove_old_rules(metadata: Ipv4Addr) -> io::Result<usize> {
+pub(super) fn remove_old_rules(metadata: &[Ipv4Addr]) -> io::Result<usize> {
     let _lock = lock()?;
     let socket = socket()?;
     for removed in 0..REMOVALS_MAX {

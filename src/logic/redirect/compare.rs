@@ -159,12 +159,11 @@ impl FoundTable {
 mod tests {
     use super::*;
     use crate::logic::redirect::interfaces::Scope;
-    use crate::logic::redirect::{METADATA_V4, METADATA_V6, OtherPorts, Wanted};
+    use crate::logic::redirect::{Metadata, OtherPorts, Wanted};
 
     fn wanted(agent: &str) -> Vec<Chain> {
         ruleset::chains(&Wanted {
-            metadata_v4: METADATA_V4,
-            metadata_v6: METADATA_V6,
+            metadata: Metadata::of([]),
             agent_v4: Some(agent.parse().unwrap()),
             agent_v6: None,
             scope: Scope::default(),

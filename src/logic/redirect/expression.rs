@@ -94,19 +94,25 @@ impl Transport {
     }
 }
 
-/// `ip daddr` or `ip6 daddr` against `ip`.
-pub(super) fn destination(relation: Relation, ip: IpAddr) -> Vec<Expression> {
-    let (protocol, offset, value) = match ip {
-        IpAddr::V4(ip) => (PROTOCOL_V4, DESTINATION_V4_OFFSET, ip.octets().to_vec()),
-        IpAddr::V6(ip) => (PROTOCOL_V6, DESTINATION_V6_OFFSET, ip.octets().to_vec()),
+/// `ip daddr` or `ip6 daddr` against each of `ips`, which are of one family.
+pub(super) fn destination(relation: Relation, ips: &[IpAddr]) -> Vec<Expression> {
+    let (protocol, load) = match ips.first() {
+        None => return Vec::new(),
+        Some(IpAddr::V4(_)) => (PROTOCOL_V4, LOAD_DESTINATION_V4),
+        Some(IpAddr::V6(_)) => (PROTOCOL_V6, LOAD_DESTINATION_V6),
     };
-    let length = if ip.is_ipv4() { 4 } else { 16 };
-    vec![
-        Expression::LoadMeta(Meta::NetworkProtocol),
-        equal(vec![protocol]),
-        Expression::LoadPayload { header: Header::Network, offset, length },
-        Expression::Compare { relation, value },
-    ]
+    let mut list = vec![Expression::LoadMeta(Meta::NetworkProtocol), equal(vec![protocol])];
+    for ip in ips {
+        list.extend([load.clone(), Expression::Compare { relation, value: octets(*ip) }]);
+    }
+    list
+}
+
+fn octets(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
 }
 
 /// `iifname` against a name or the beginning of one.
@@ -142,12 +148,9 @@ pub(super) fn tcp_port(port: u16) -> Vec<Expression> {
 }
 
 pub(super) fn destination_nat(ip: IpAddr, port: u16) -> Vec<Expression> {
-    let (family, address) = match ip {
-        IpAddr::V4(ip) => (Family::V4, ip.octets().to_vec()),
-        IpAddr::V6(ip) => (Family::V6, ip.octets().to_vec()),
-    };
+    let family = if ip.is_ipv4() { Family::V4 } else { Family::V6 };
     vec![
-        Expression::Immediate { register: 1, value: address },
+        Expression::Immediate { register: 1, value: octets(ip) },
         Expression::Immediate { register: 2, value: port.to_be_bytes().to_vec() },
         Expression::DestinationNat(family),
     ]
@@ -157,12 +160,18 @@ fn equal(value: Vec<u8>) -> Expression {
     Expression::Compare { relation: Relation::Equal, value }
 }
 
-/// What a rule compares the destination address, the destination port and the interface with.
-pub(super) fn compared(rule: &[Expression], load: &Expression) -> Option<(Relation, Vec<u8>)> {
-    rule.windows(2).find_map(|pair| match pair {
+/// What a rule compares the destination address, the destination port or the interface with, each time it does.
+pub(super) fn comparisons(rule: &[Expression], load: &Expression) -> Vec<(Relation, Vec<u8>)> {
+    let pairs = rule.windows(2).filter_map(|pair| match pair {
         [first, Expression::Compare { relation, value }] if first == load => Some((*relation, value.clone())),
         _ => None,
-    })
+    });
+    pairs.collect()
+}
+
+/// The first of them.
+pub(super) fn compared(rule: &[Expression], load: &Expression) -> Option<(Relation, Vec<u8>)> {
+    comparisons(rule, load).into_iter().next()
 }
 
 /// The load that [`compared`] looks for.

@@ -1,7 +1,7 @@
 //! Rules that the original kube2iam left in the node's iptables, and the lines that say so.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use super::compare::FoundRule;
 use super::expression::{self, Expression, LOAD_DESTINATION_PORT, LOAD_DESTINATION_V4, Relation};
@@ -34,14 +34,15 @@ pub enum Backend {
 }
 
 /// The old rules among those of `ip nat PREROUTING`.
-pub fn old_rules(rules: &[FoundRule], metadata: Ipv4Addr) -> Vec<OldRule> {
+pub fn old_rules(rules: &[FoundRule], metadata: &[Ipv4Addr]) -> Vec<OldRule> {
     rules.iter().filter_map(|rule| old_rule(rule, metadata)).collect()
 }
 
-fn old_rule(rule: &FoundRule, metadata: Ipv4Addr) -> Option<OldRule> {
+fn old_rule(rule: &FoundRule, metadata: &[Ipv4Addr]) -> Option<OldRule> {
     let (relation, value) = expression::compared(&rule.expressions, &LOAD_DESTINATION_V4)?;
     let target = rewrites_to(&rule.expressions)?;
-    (relation == Relation::Equal && value == metadata.octets()).then(|| OldRule {
+    let metadata = metadata.iter().copied().find(|ip| value == ip.octets())?;
+    (relation == Relation::Equal).then(|| OldRule {
         backend: Backend::Nftables { handle: rule.handle },
         metadata,
         port: port(&rule.expressions),
@@ -125,10 +126,9 @@ impl fmt::Display for OldRule {
 
 /// The iptables lines that do by hand what a kernel without nf_tables can't.
 pub fn by_hand(wanted: &Wanted) -> Vec<String> {
-    let v4 = wanted.agent_v4.map(|agent| ("iptables", IpAddr::V4(wanted.metadata_v4), agent.to_string()));
-    let v6 = wanted.agent_v6.map(|agent| ("ip6tables", IpAddr::V6(wanted.metadata_v6), agent.to_string()));
     let mut lines = Vec::new();
-    for (program, metadata, agent) in v4.into_iter().chain(v6) {
+    for (metadata, agent) in wanted.redirected() {
+        let program = if metadata.is_ipv4() { "iptables" } else { "ip6tables" };
         let line = |rest: String| {
             format!("{program} -t {TABLE} -A {CHAIN} -p tcp -d {metadata} --dport {METADATA_PORT}{rest}")
         };
@@ -150,7 +150,7 @@ pub fn by_hand(wanted: &Wanted) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::logic::redirect::interfaces::Scope;
-    use crate::logic::redirect::{METADATA_V4, METADATA_V6, OtherPorts};
+    use crate::logic::redirect::{METADATA_V4, Metadata, OtherPorts};
 
     fn compare(value: &[u8]) -> Expression {
         Expression::Compare { relation: Relation::Equal, value: value.to_vec() }
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn kube2iams_rule_is_found_and_named() {
-        let found = old_rules(&[rule(METADATA_V4.octets(), dnat())], METADATA_V4);
+        let found = old_rules(&[rule(METADATA_V4.octets(), dnat())], &[METADATA_V4]);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].backend, Backend::Nftables { handle: 5 });
         assert_eq!(
@@ -206,13 +206,13 @@ mod tests {
     fn rules_of_others_are_left_alone() {
         let masquerade = Expression::Target { name: "MASQUERADE".to_owned(), revision: 0, info: vec![] };
         let rules = [rule([10, 96, 0, 1], dnat()), rule(METADATA_V4.octets(), masquerade), FoundRule::default()];
-        assert_eq!(old_rules(&rules, METADATA_V4), []);
+        assert_eq!(old_rules(&rules, &[METADATA_V4]), []);
     }
 
     #[test]
     fn an_unreadable_target_is_still_a_leftover() {
         let cut = Expression::Target { name: "DNAT".to_owned(), revision: 2, info: vec![0; 7] };
-        let found = old_rules(&[rule(METADATA_V4.octets(), cut)], METADATA_V4);
+        let found = old_rules(&[rule(METADATA_V4.octets(), cut)], &[METADATA_V4]);
         assert_eq!(found.iter().map(|rule| rule.target).collect::<Vec<_>>(), [None]);
     }
 
@@ -233,8 +233,7 @@ mod tests {
     fn by_hand_means_the_same_with_iptables() {
         let names = |names: &[&str]| names.iter().map(|name| InterfacePattern::parse(name).unwrap()).collect();
         let wanted = Wanted {
-            metadata_v4: METADATA_V4,
-            metadata_v6: METADATA_V6,
+            metadata: Metadata::of([]),
             agent_v4: Some("10.0.0.1:8181".parse().unwrap()),
             agent_v6: Some("[fd00::1]:8181".parse().unwrap()),
             scope: Scope { excluded: names(&["eth0"]), included: names(&["cali+"]) },

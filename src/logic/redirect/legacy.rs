@@ -54,7 +54,7 @@ pub struct LegacyRule {
 }
 
 /// kube2iam's rules in PREROUTING.
-pub fn old_rules(table: &LegacyTable, metadata: Ipv4Addr) -> Option<Vec<LegacyRule>> {
+pub fn old_rules(table: &LegacyTable, metadata: &[Ipv4Addr]) -> Option<Vec<LegacyRule>> {
     let from = usize::try_from(table.hook_entry[PREROUTING]).ok()?;
     let to = usize::try_from(table.underflow[PREROUTING]).ok()?;
     let mut rules = Vec::new();
@@ -105,12 +105,13 @@ fn walk(entries: &[u8]) -> Option<Vec<(usize, &[u8])>> {
     Some(found)
 }
 
-fn old_rule(entry: &[u8], metadata: Ipv4Addr) -> Option<OldRule> {
+fn old_rule(entry: &[u8], metadata: &[Ipv4Addr]) -> Option<OldRule> {
     let destination = entry.get(DESTINATION_AT..DESTINATION_AT + 4)?;
     let mask = entry.get(DESTINATION_MASK_AT..DESTINATION_MASK_AT + 4)?;
     let inverted = *entry.get(INVERTED_AT)?;
     let (name, revision, info) = extension(target(entry)?)?;
-    let ours = destination == metadata.octets() && mask == [0xff; 4] && inverted & INVERTED_DESTINATION == 0;
+    let metadata = metadata.iter().copied().find(|ip| destination == ip.octets())?;
+    let ours = mask == [0xff; 4] && inverted & INVERTED_DESTINATION == 0;
     (ours && name == b"DNAT").then(|| OldRule {
         backend: Backend::Legacy,
         metadata,
@@ -234,27 +235,27 @@ mod tests {
 
     #[test]
     fn kube2iams_rule_is_found_and_named() {
-        let rules = old_rules(&table(), METADATA_V4).unwrap();
+        let rules = old_rules(&table(), &[METADATA_V4]).unwrap();
         assert_eq!(rules.len(), 1);
         assert_eq!(rules[0].index, 1);
         assert_eq!(
             rules[0].rule.deletion(),
             "iptables-legacy -t nat -D PREROUTING -p tcp -d 169.254.169.254 --dport 80 -i docker0 -j DNAT --to-destination 10.0.0.1:8181"
         );
-        assert_eq!(old_rules(&table(), [10, 0, 0, 9].into()), Some(vec![]));
+        assert_eq!(old_rules(&table(), &[[10, 0, 0, 9].into()]), Some(vec![]));
     }
 
     #[test]
     fn taking_it_out_moves_what_points_behind_it() {
         let table = table();
-        let rule = old_rules(&table, METADATA_V4).unwrap().remove(0);
+        let rule = old_rules(&table, &[METADATA_V4]).unwrap().remove(0);
         let rest = without(&table, &rule).unwrap();
         let entry_bytes = verdict(0).len();
         let chain = i32::try_from(2 * entry_bytes).unwrap();
         assert_eq!(rest.entries, [verdict(chain), verdict(-2), verdict(-5)].concat());
         assert_eq!(rest.underflow[0], u32::try_from(entry_bytes).unwrap());
         assert_eq!((rest.count, rest.hook_entry), (3, [0; HOOKS]));
-        assert_eq!(old_rules(&rest, METADATA_V4), Some(vec![]));
+        assert_eq!(old_rules(&rest, &[METADATA_V4]), Some(vec![]));
     }
 
     #[test]
@@ -262,12 +263,12 @@ mod tests {
         let whole = table();
         for length in 0..whole.entries.len() {
             let cut = LegacyTable { entries: whole.entries[..length].to_vec(), ..whole.clone() };
-            let _ = old_rules(&cut, METADATA_V4);
+            let _ = old_rules(&cut, &[METADATA_V4]);
         }
         for at in 0..whole.entries.len() {
             let mut bent = whole.clone();
             bent.entries[at] ^= 0xff;
-            for rule in old_rules(&bent, METADATA_V4).unwrap_or_default() {
+            for rule in old_rules(&bent, &[METADATA_V4]).unwrap_or_default() {
                 let _ = without(&bent, &rule);
             }
         }

@@ -1,7 +1,7 @@
 //! From a table that was found back to what its writer wanted, so that its wholeness can be judged by somebody who
 //! doesn't know with which flags the agent runs.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use super::compare::{FoundChain, FoundTable};
 use super::expression::{
@@ -9,15 +9,14 @@ use super::expression::{
 };
 use super::interfaces::{InterfacePattern, Scope};
 use super::ruleset::{CHAIN_OTHERS, CHAIN_TO_AGENT};
-use super::{OtherPorts, Wanted};
+use super::{Metadata, OtherPorts, Wanted};
 
 /// What the table was written for; `None` if too little of it is left to tell. The answer is a claim:
 /// [`differences`](super::compare::differences) has the last word.
 pub fn read_back(found: &FoundTable) -> Option<Wanted> {
     let chain = found.chain(CHAIN_TO_AGENT)?;
     let mut wanted = Wanted {
-        metadata_v4: metadata_v4(chain)?,
-        metadata_v6: metadata_v6(chain)?,
+        metadata: metadata(chain)?,
         agent_v4: None,
         agent_v6: None,
         scope: scope(chain),
@@ -32,18 +31,21 @@ pub fn read_back(found: &FoundTable) -> Option<Wanted> {
     (wanted.agent_v4.is_some() || wanted.agent_v6.is_some()).then_some(wanted)
 }
 
-fn metadata_v4(chain: &FoundChain) -> Option<Ipv4Addr> {
-    Some(Ipv4Addr::from(<[u8; 4]>::try_from(not_for(chain, &LOAD_DESTINATION_V4)?).ok()?))
+/// The addresses of the two rules that let all others pass.
+fn metadata(chain: &FoundChain) -> Option<Metadata> {
+    let v4 = not_to(chain, &LOAD_DESTINATION_V4).into_iter();
+    let v6 = not_to(chain, &LOAD_DESTINATION_V6).into_iter();
+    v4.chain(v6).map(|value| ip(&value)).collect::<Option<Vec<_>>>().map(Metadata::of)
 }
 
-fn metadata_v6(chain: &FoundChain) -> Option<Ipv6Addr> {
-    Some(Ipv6Addr::from(<[u8; 16]>::try_from(not_for(chain, &LOAD_DESTINATION_V6)?).ok()?))
+fn not_to(chain: &FoundChain, load: &Expression) -> Vec<Vec<u8>> {
+    let comparisons = chain.rules.iter().flat_map(|rule| expression::comparisons(&rule.expressions, load));
+    comparisons.filter(|(relation, _)| *relation == Relation::Different).map(|(_, value)| value).collect()
 }
 
-/// The value of the first rule that lets other destinations pass.
-fn not_for(chain: &FoundChain, load: &Expression) -> Option<Vec<u8>> {
-    let compared = chain.rules.iter().find_map(|rule| expression::compared(&rule.expressions, load));
-    compared.filter(|(relation, _)| *relation == Relation::Different).map(|(_, value)| value)
+fn ip(value: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(value).ok().map(IpAddr::from);
+    v4.or_else(|| <[u8; 16]>::try_from(value).ok().map(IpAddr::from))
 }
 
 fn scope(chain: &FoundChain) -> Scope {
@@ -72,16 +74,13 @@ fn interfaces(rule: &[Expression]) -> Vec<(Relation, InterfacePattern)> {
 
 /// Where a rule sends its packets, if it rewrites their destination the way ours do.
 pub(super) fn agent(rule: &[Expression]) -> Option<SocketAddr> {
-    let [.., Expression::Immediate { value: ip, .. }, Expression::Immediate { value: port, .. }, last] = rule else {
+    let [.., Expression::Immediate { value: address, .. }, Expression::Immediate { value: port, .. }, last] = rule
+    else {
         return None;
     };
     let Expression::DestinationNat(_) = last else { return None };
     let port = u16::from_be_bytes(port.as_slice().try_into().ok()?);
-    let ip: IpAddr = match ip.len() {
-        4 => <[u8; 4]>::try_from(ip.as_slice()).ok()?.into(),
-        _ => <[u8; 16]>::try_from(ip.as_slice()).ok()?.into(),
-    };
-    Some(SocketAddr::new(ip, port))
+    Some(SocketAddr::new(ip(address)?, port))
 }
 
 /// For the two callers that look at single rules.
@@ -95,7 +94,6 @@ mod tests {
     use super::*;
     use crate::logic::redirect::compare::differences;
     use crate::logic::redirect::ruleset;
-    use crate::logic::redirect::{METADATA_V4, METADATA_V6};
 
     fn found(wanted: &Wanted) -> FoundTable {
         FoundTable::as_written(&ruleset::chains(wanted), 1)
@@ -104,13 +102,14 @@ mod tests {
     fn cases() -> Vec<Wanted> {
         let names = |names: &[&str]| names.iter().map(|name| InterfacePattern::parse(name).unwrap()).collect();
         let mut cases = Vec::new();
-        for (v4, v6) in [(true, true), (true, false), (false, true)] {
+        let further: [IpAddr; 2] = ["10.9.9.9".parse().unwrap(), "fd99::9".parse().unwrap()];
+        for (v4, v6, count) in [(true, true, 2), (true, true, 0), (true, false, 1), (false, true, 0)] {
+            let further = &further[..count];
             for excluded in [&[][..], &["lo"], &["eth+", "lo"]] {
                 for included in [&[][..], &["cni0"], &["cali+", "cni0"]] {
                     for other_ports in [OtherPorts::Drop, OtherPorts::Pass] {
                         cases.push(Wanted {
-                            metadata_v4: METADATA_V4,
-                            metadata_v6: METADATA_V6,
+                            metadata: Metadata::of(further.iter().copied()),
                             agent_v4: v4.then(|| "10.0.0.1:8181".parse().unwrap()),
                             agent_v6: v6.then(|| "[fd00::1]:8181".parse().unwrap()),
                             scope: Scope { excluded: names(excluded), included: names(included) },

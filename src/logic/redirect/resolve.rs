@@ -100,8 +100,7 @@ pub fn resolve(spec: &RedirectSpec, host: &HostNetwork) -> Result<Resolved, NoHo
     notes.extend(named.into_iter().flatten().filter(|ip| host.holder(*ip).is_none()).map(Note::ForeignHostAddress));
     let scope = scope(&spec.interfaces, host, &mut notes);
     let wanted = Wanted {
-        metadata_v4: spec.metadata_v4,
-        metadata_v6: spec.metadata_v6,
+        metadata: spec.metadata.clone(),
         agent_v4: v4.map(|ip| SocketAddrV4::new(ip, spec.app_port)),
         agent_v6: v6.map(|ip| SocketAddrV6::new(ip, spec.app_port, 0, 0)),
         scope,

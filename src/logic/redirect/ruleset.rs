@@ -50,7 +50,9 @@ pub struct Rule {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {
-    Destination(Relation, IpAddr),
+    /// To none of these, which are of one family. Packets of the other family don't match.
+    NotTo(Vec<IpAddr>),
+    To(IpAddr),
     Interface(Relation, InterfacePattern),
     Protocol(Transport),
     TcpPort(u16),
@@ -71,13 +73,13 @@ pub fn chains(wanted: &Wanted) -> Vec<Chain> {
         name: CHAIN_TO_AGENT,
         kind: ChainKind::Nat,
         priority: PRIORITY_DESTINATION_NAT - 1,
-        rules: with_prelude(wanted, per_family(wanted, |agent| vec![Statement::DestinationNat(agent)])),
+        rules: with_prelude(wanted, per_address(wanted, |agent| vec![Statement::DestinationNat(agent)])),
     };
     let missed = Chain {
         name: CHAIN_MISSED,
         kind: ChainKind::Filter,
         priority: PRIORITY_DESTINATION_NAT + 1,
-        rules: with_prelude(wanted, per_family(wanted, |_| vec![Statement::Verdict(Verdict::Drop)])),
+        rules: with_prelude(wanted, per_address(wanted, |_| vec![Statement::Verdict(Verdict::Drop)])),
     };
     match wanted.other_ports {
         OtherPorts::Drop => vec![others, to_agent, missed],
@@ -88,10 +90,9 @@ pub fn chains(wanted: &Wanted) -> Vec<Chain> {
 /// Lets pass what is not for the metadata service or not from a pod's interface.
 fn with_prelude(wanted: &Wanted, rules: Vec<Rule>) -> Vec<Rule> {
     let back = Statement::Verdict(Verdict::Return);
-    let mut prelude = vec![
-        Rule::of([Statement::Destination(Relation::Different, wanted.metadata_v4.into()), back.clone()]),
-        Rule::of([Statement::Destination(Relation::Different, wanted.metadata_v6.into()), back.clone()]),
-    ];
+    let (v4, v6) = wanted.metadata.all().into_iter().partition(IpAddr::is_ipv4);
+    let mut prelude =
+        vec![Rule::of([Statement::NotTo(v4), back.clone()]), Rule::of([Statement::NotTo(v6), back.clone()])];
     for pattern in &wanted.scope.excluded {
         prelude.push(Rule::of([Statement::Interface(Relation::Equal, pattern.clone()), back.clone()]));
     }
@@ -105,7 +106,7 @@ fn with_prelude(wanted: &Wanted, rules: Vec<Rule>) -> Vec<Rule> {
 
 /// What is not redirected is dropped; a family without an agent's address altogether.
 fn others(wanted: &Wanted) -> Vec<Rule> {
-    let redirected = families(wanted).into_iter().map(|(metadata, _)| {
+    let redirected = wanted.redirected().into_iter().map(|(metadata, _)| {
         let [destination, port] = metadata_request(metadata);
         Rule::of([destination, port, Statement::Verdict(Verdict::Return)])
     });
@@ -115,22 +116,16 @@ fn others(wanted: &Wanted) -> Vec<Rule> {
     redirected.chain(dropped).collect()
 }
 
-/// One counted rule for each family that is redirected.
-fn per_family(wanted: &Wanted, act: impl Fn(SocketAddr) -> Vec<Statement>) -> Vec<Rule> {
+/// One counted rule for each address that is redirected.
+fn per_address(wanted: &Wanted, act: impl Fn(SocketAddr) -> Vec<Statement>) -> Vec<Rule> {
     let rule = |(metadata, agent)| {
         Rule::of(metadata_request(metadata).into_iter().chain([Statement::Counter]).chain(act(agent)))
     };
-    families(wanted).into_iter().map(rule).collect()
+    wanted.redirected().into_iter().map(rule).collect()
 }
 
 fn metadata_request(metadata: IpAddr) -> [Statement; 2] {
-    [Statement::Destination(Relation::Equal, metadata), Statement::TcpPort(METADATA_PORT)]
-}
-
-fn families(wanted: &Wanted) -> Vec<(IpAddr, SocketAddr)> {
-    let v4 = wanted.agent_v4.map(|agent| (wanted.metadata_v4.into(), agent.into()));
-    let v6 = wanted.agent_v6.map(|agent| (wanted.metadata_v6.into(), agent.into()));
-    v4.into_iter().chain(v6).collect()
+    [Statement::To(metadata), Statement::TcpPort(METADATA_PORT)]
 }
 
 impl ChainKind {
@@ -162,7 +157,8 @@ impl Rule {
 impl Statement {
     fn expressions(&self) -> Vec<Expression> {
         match self {
-            Self::Destination(relation, ip) => expression::destination(*relation, *ip),
+            Self::NotTo(ips) => expression::destination(Relation::Different, ips),
+            Self::To(ip) => expression::destination(Relation::Equal, &[*ip]),
             Self::Interface(relation, pattern) => expression::interface(*relation, pattern),
             Self::Protocol(transport) => expression::protocol(*transport),
             Self::TcpPort(port) => expression::tcp_port(*port),
@@ -217,10 +213,11 @@ impl fmt::Display for Rule {
 impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Destination(relation, ip) => {
-                let family = if ip.is_ipv4() { "ip" } else { "ip6" };
-                write!(f, "{family} daddr {}{ip}", sign(*relation))
+            Self::NotTo(ips) => {
+                let words: Vec<String> = ips.iter().map(|ip| format!("{} daddr != {ip}", family(*ip))).collect();
+                f.write_str(&words.join(" "))
             }
+            Self::To(ip) => write!(f, "{} daddr {ip}", family(*ip)),
             Self::Interface(relation, InterfacePattern::Name(name)) => {
                 write!(f, "iifname {}\"{name}\"", sign(*relation))
             }
@@ -232,13 +229,16 @@ impl fmt::Display for Statement {
             Self::TcpPort(port) => write!(f, "tcp dport {port}"),
             Self::Counter => f.write_str("counter packets 0 bytes 0"),
             Self::DestinationNat(agent) => {
-                let family = if agent.is_ipv4() { "ip" } else { "ip6" };
-                write!(f, "dnat {family} to {agent}")
+                write!(f, "dnat {} to {agent}", family(agent.ip()))
             }
             Self::Verdict(Verdict::Drop) => f.write_str("drop"),
             Self::Verdict(Verdict::Return) => f.write_str("return"),
         }
     }
+}
+
+fn family(ip: IpAddr) -> &'static str {
+    if ip.is_ipv4() { "ip" } else { "ip6" }
 }
 
 fn sign(relation: Relation) -> &'static str {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::compare::{Count, FoundChain, FoundTable, differences};
-use super::expression::{Expression, Meta, Transport, Verdict};
+use super::expression::{self, Expression, Meta, Relation, Transport, Verdict};
 use super::leftover::OldRule;
 use super::ruleset::{CHAIN_MISSED, CHAIN_OTHERS, CHAIN_TO_AGENT, chains};
 use super::{METADATA_PORT, OtherPorts, TABLE, Wanted, readback};
@@ -61,10 +61,8 @@ fn altered(differences: &[String]) -> Vec<String> {
 fn whole(wanted: &Wanted, table: &FoundTable) -> Vec<String> {
     let mut lines = vec![format!("table inet {TABLE}: whole, generation {}", table.generation())];
     let to_agent = table.chain(CHAIN_TO_AGENT);
-    let v4 = wanted.agent_v4.map(|agent| (IpAddr::V4(wanted.metadata_v4), SocketAddr::V4(agent)));
-    let v6 = wanted.agent_v6.map(|agent| (IpAddr::V6(wanted.metadata_v6), SocketAddr::V6(agent)));
-    for (metadata, agent) in v4.into_iter().chain(v6) {
-        let count = to_agent.map(|chain| redirected(chain, agent)).unwrap_or_default();
+    for (metadata, agent) in wanted.redirected() {
+        let count = to_agent.map(|chain| redirected(chain, metadata)).unwrap_or_default();
         let metadata = SocketAddr::new(metadata, METADATA_PORT);
         lines.push(format!("  {metadata} -> {agent}: {} connections", count.packets));
     }
@@ -84,9 +82,10 @@ fn whole(wanted: &Wanted, table: &FoundTable) -> Vec<String> {
     lines
 }
 
-fn redirected(chain: &FoundChain, agent: SocketAddr) -> Count {
-    let to = |expressions: &[Expression]| readback::agent(expressions) == Some(agent);
-    chain.rules.iter().find(|rule| to(&rule.expressions)).map(|rule| rule.count).unwrap_or_default()
+/// What the rule that redirects `metadata` has seen.
+fn redirected(chain: &FoundChain, metadata: IpAddr) -> Count {
+    let to = expression::destination(Relation::Equal, &[metadata]);
+    chain.rules.iter().find(|rule| rule.expressions.starts_with(&to)).map(|rule| rule.count).unwrap_or_default()
 }
 
 /// The sum of what the rules of a chain dropped, of one protocol if it is named.
@@ -104,7 +103,7 @@ fn dropped(chain: &FoundChain, transport: Option<Transport>) -> Count {
 }
 
 fn protocol(rule: &[Expression]) -> Option<u8> {
-    let (_, value) = super::expression::compared(rule, &Expression::LoadMeta(Meta::TransportProtocol))?;
+    let (_, value) = expression::compared(rule, &Expression::LoadMeta(Meta::TransportProtocol))?;
     value.first().copied()
 }
 
@@ -113,13 +112,12 @@ mod tests {
     use super::*;
     use crate::logic::redirect::interfaces::Scope;
     use crate::logic::redirect::leftover::Backend;
-    use crate::logic::redirect::{METADATA_V4, METADATA_V6};
+    use crate::logic::redirect::{METADATA_V4, Metadata};
 
     /// A whole table in which the n-th counted rule has seen n packets.
     fn table(other_ports: OtherPorts) -> FoundTable {
         let wanted = Wanted {
-            metadata_v4: METADATA_V4,
-            metadata_v6: METADATA_V6,
+            metadata: Metadata::of([]),
             agent_v4: Some("10.0.0.1:8181".parse().unwrap()),
             agent_v6: Some("[fd00::1]:8181".parse().unwrap()),
             scope: Scope::default(),

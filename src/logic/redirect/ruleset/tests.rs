@@ -1,11 +1,10 @@
 use super::*;
 use crate::logic::redirect::interfaces::Scope;
-use crate::logic::redirect::{METADATA_V4, METADATA_V6};
+use crate::logic::redirect::{METADATA_V4, Metadata};
 
 fn wanted(v4: Option<&str>, v6: Option<&str>, scope: Scope, other_ports: OtherPorts) -> Wanted {
     Wanted {
-        metadata_v4: METADATA_V4,
-        metadata_v6: METADATA_V6,
+        metadata: Metadata::of([]),
         agent_v4: v4.map(|text| text.parse().unwrap()),
         agent_v6: v6.map(|text| text.parse().unwrap()),
         scope,
@@ -85,4 +84,23 @@ fn generations_are_read_back() {
     for other in ["", "generation", "generation -1", "generation x", "Generation 1"] {
         assert_eq!(generation(other), None, "{other}");
     }
+}
+
+#[test]
+fn a_third_metadata_address_is_redirected_too() {
+    let third = "10.9.9.9".parse().unwrap();
+    let wanted = Wanted {
+        metadata: Metadata::of([third, METADATA_V4.into(), third]),
+        ..wanted(Some("10.0.0.1:8181"), None, Scope::default(), OtherPorts::Pass)
+    };
+    let to_agent: Vec<String> = chains(&wanted).remove(0).rules.iter().map(Rule::to_string).collect();
+    assert_eq!(
+        to_agent,
+        [
+            "ip daddr != 169.254.169.254 ip daddr != 10.9.9.9 return",
+            "ip6 daddr != fd00:ec2::254 return",
+            "ip daddr 169.254.169.254 tcp dport 80 counter packets 0 bytes 0 dnat ip to 10.0.0.1:8181",
+            "ip daddr 10.9.9.9 tcp dport 80 counter packets 0 bytes 0 dnat ip to 10.0.0.1:8181",
+        ]
+    );
 }
