@@ -3,12 +3,11 @@
 
 use std::net::IpAddr;
 
-use crate::logic::credentials::Credentials;
 use crate::logic::http::Response;
 use crate::logic::imds::ImdsFailure;
 use crate::logic::kubernetes::{KubernetesFailure, Object, Page, Pod, Resource};
 use crate::logic::path::CanonicalPath;
-use crate::logic::sts::{AssumeRole, StsFailure};
+use crate::logic::sts::{AssumeRole, Assumed, StsFailure};
 use crate::logic::time::Now;
 
 /// The system's clocks.
@@ -19,7 +18,7 @@ pub trait Clock: Send + Sync {
 /// The Security Token Service, asked with the node's own credentials.
 pub trait Sts: Send + Sync {
     /// Credentials of a role. Returns within 30 s.
-    fn assume_role(&self, request: &AssumeRole) -> Result<Credentials, StsFailure>;
+    fn assume_role(&self, request: &AssumeRole) -> Result<Assumed, StsFailure>;
 
     /// The ARN under which the node's own credentials act (`GetCallerIdentity`).
     fn caller_identity(&self) -> Result<String, StsFailure>;

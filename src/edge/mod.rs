@@ -1,3 +1,22 @@
-//! Everything that waits.
+//! Everything that waits: sockets, files, signals, clocks, dice. Nothing here decides.
 
+pub mod agent;
+pub mod clock;
+pub mod dice;
+mod exchange;
+mod files;
+pub mod http;
+pub mod imds;
+pub mod kubernetes;
+pub mod latch;
+pub mod logs;
+pub mod node_credentials;
+pub mod process;
 pub mod redirect;
+pub mod signal;
+mod single_flight;
+pub mod sts;
+pub mod threads;
+
+#[cfg(test)]
+mod stand_in;

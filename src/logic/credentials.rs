@@ -1,5 +1,13 @@
 //! Temporary credentials as AWS gives them.
 
+mod document;
+mod life;
+mod render;
+
+pub use document::{DocumentFailure, read_container_document, read_instance_document};
+pub use life::{lease_for, lease_until};
+pub use render::RenderedCredentials;
+
 use super::secret::Secret;
 use super::time::Wall;
 

@@ -1,6 +1,7 @@
 //! Requests and replies as values. `edge/http/wire` turns bytes into the one and the other into bytes.
 
-use std::io::Read;
+use std::borrow::Cow;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 /// The methods that the agent tells apart.
@@ -72,7 +73,7 @@ pub struct Headers<'a> {
 /// An answer. The status line, `Date`, `Content-Length` and `Connection` are added where it is written.
 pub struct Response {
     pub status: u16,
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     /// Further headers, in order: name and value.
     pub headers: Vec<(&'static str, String)>,
     pub body: Body,
@@ -92,15 +93,32 @@ pub enum Body {
     },
 }
 
+impl Body {
+    /// The whole of it as text; an error if its source breaks or it isn't UTF-8.
+    pub fn into_text(self) -> io::Result<String> {
+        match self {
+            Self::Empty => Ok(String::new()),
+            Self::Static(bytes) => utf8(bytes.to_vec()),
+            Self::Owned(bytes) => utf8(bytes),
+            Self::Shared(bytes) => utf8((*bytes).as_ref().to_vec()),
+            Self::Stream { source, .. } => io::read_to_string(source),
+        }
+    }
+}
+
+fn utf8(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|cause| io::Error::new(io::ErrorKind::InvalidData, cause))
+}
+
 impl Response {
     /// An answer in plain text, as kube2iam and the metadata service give nearly all of theirs.
     pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, content_type: TEXT, headers: Vec::new(), body: Body::Owned(body.into()) }
+        Self { status, content_type: Cow::Borrowed(TEXT), headers: Vec::new(), body: Body::Owned(body.into()) }
     }
 
     /// An answer without a body.
     pub fn empty(status: u16) -> Self {
-        Self { status, content_type: TEXT, headers: Vec::new(), body: Body::Empty }
+        Self { status, content_type: Cow::Borrowed(TEXT), headers: Vec::new(), body: Body::Empty }
     }
 
     /// The same answer with one more header.

@@ -1,6 +1,17 @@
-//! The few fields of pods and namespaces that decide anything, and how API server frames are read.
+//! The few fields of pods and namespaces that decide anything, and how the API server's answers are read.
+//!
+//! Reading never panics, whatever the bytes. What is not understood is named, never guessed: [`Frame::Unreadable`].
 
+mod frame;
+mod list;
+mod object;
+
+use std::fmt;
 use std::net::IpAddr;
+
+pub use frame::{Status, frame, one_line, status};
+pub use list::ListSeed;
+pub use object::object;
 
 /// What is listed and watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,6 +99,7 @@ pub struct Page {
 }
 
 /// What changes in the picture of one resource: a list arrives item by item between `Init` and `InitDone`, then single changes.
+/// `Init` before `InitDone` starts the list over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Init,
@@ -116,3 +128,20 @@ pub enum KubernetesFailureKind {
     /// Anything else: refused, timed out, 429, 5xx, an unreadable answer. Back off; `retry_after_s` if the server said so.
     Unavailable { retry_after_s: Option<u32> },
 }
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pods => "pods",
+            Self::Namespaces => "namespaces",
+        })
+    }
+}
+
+impl fmt::Display for KubernetesFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.cause)
+    }
+}
+
+impl std::error::Error for KubernetesFailure {}

@@ -1,11 +1,256 @@
-//! The one form of a path that may be judged and forwarded.
+//! The one form of a path that may be judged and forwarded: decoded once, without empty and dot segments,
+//! made only of characters that mean themselves in any reading. What can't be brought into it goes nowhere.
+//!
+//! How others were broken, and what prevents it here:
+//! - a backslash taken for a slash behind the check (CVE-2022-23551, aad-pod-identity): no backslash passes,
+//!   raw or encoded (`tricks_are_refused`);
+//! - double encoding, so that the service decodes once more than the check: no encoded `%` passes
+//!   (`tricks_are_refused`);
+//! - parameters and blanks after a word (`iam;x`, `iam%20`, `iam%00`), which some servers drop: none of these
+//!   characters is in the alphabet (`tricks_are_refused`);
+//! - dot segments and doubled slashes resolved after the check (kiam, metadataproxy): resolved before it
+//!   (`dot_segments_are_resolved_before_anything_is_judged`).
 
-/// A path in canonical form.
+use std::fmt;
+
+/// A path that begins with `/`, whose segments hold only [`is_plain`] characters and are neither empty nor dots,
+/// but for a last empty one where the client wrote a closing slash. It needs no encoding and survives any decoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CanonicalPath(String);
+pub struct CanonicalPath {
+    text: String,
+    query: Option<String>,
+    encoded_slash: Option<usize>,
+}
 
 impl CanonicalPath {
+    /// Reads the target of a request line. `authority` says which host an absolute-form target may name.
+    pub fn parse(target: &str, is_own_authority: impl Fn(&str) -> bool) -> Result<Self, PathError> {
+        let origin = origin_form(target, is_own_authority)?;
+        let origin = origin.split('#').next().unwrap_or_default();
+        let (raw, query) = match origin.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (origin, None),
+        };
+        let mut segments: Vec<String> = Vec::new();
+        let mut encoded_slash = None;
+        for raw_segment in raw.split('/') {
+            let decoded = decode(raw_segment)?;
+            if decoded.contains('/') {
+                encoded_slash = encoded_slash.or(Some(segments.len()));
+            }
+            match decoded.as_str() {
+                "" | "." => {}
+                ".." => drop(segments.pop()),
+                _ => segments.push(decoded),
+            }
+        }
+        let closed =
+            matches!(raw.rsplit('/').next().map(decode), Some(Ok(last)) if matches!(last.as_str(), "" | "." | ".."));
+        let mut text = String::with_capacity(raw.len() + 1);
+        for segment in &segments {
+            text.push('/');
+            text.push_str(segment);
+        }
+        if closed || segments.is_empty() {
+            text.push('/');
+        }
+        let query = query
+            .filter(|query| !query.is_empty() && query.bytes().all(|b| is_plain(b) || b == b'&'))
+            .map(str::to_owned);
+        Ok(Self { text, query, encoded_slash })
+    }
+
+    /// The path, without its query.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The query, if there was one of plain characters only; any other is dropped.
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// The segments, without the empty one behind a closing slash.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.text.split('/').filter(|segment| !segment.is_empty())
+    }
+
+    /// Whether the path ends in a slash.
+    pub fn is_closed(&self) -> bool {
+        self.text.ends_with('/')
+    }
+
+    /// Before how many segments a slash first came as `%2F`. Such a path is never forwarded, and its text
+    /// may hold dot segments behind that place.
+    pub fn encoded_slash(&self) -> Option<usize> {
+        self.encoded_slash
+    }
+}
+
+/// Why a target has no canonical form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathError {
+    /// Not `/…`, nor `http://` followed by one of our own names
+    Form,
+    /// A `%` that two hexadecimal digits don't follow
+    Encoding,
+    /// A character outside the alphabet, raw or encoded
+    Character,
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Form => "the target is neither a path nor an address of this service",
+            Self::Encoding => "the path holds a malformed percent-encoding",
+            Self::Character => "the path holds a character that no metadata path has",
+        })
+    }
+}
+
+/// Cuts `http://authority` off an absolute-form target (RFC 9112, section 3.2.2).
+fn origin_form(target: &str, is_own_authority: impl Fn(&str) -> bool) -> Result<&str, PathError> {
+    if target.starts_with('/') {
+        return Ok(target);
+    }
+    let scheme = target.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://")).ok_or(PathError::Form)?;
+    let rest = &target[scheme.len()..];
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    match path {
+        _ if !is_own_authority(authority) => Err(PathError::Form),
+        "" => Ok("/"),
+        path if path.starts_with('/') => Ok(path),
+        _ => Err(PathError::Form),
+    }
+}
+
+fn decode(raw: &str) -> Result<String, PathError> {
+    let mut decoded = String::with_capacity(raw.len());
+    let mut bytes = raw.bytes();
+    while let Some(byte) = bytes.next() {
+        let (byte, encoded) = match byte {
+            b'%' => (hex(bytes.next())? << 4 | hex(bytes.next())?, true),
+            byte => (byte, false),
+        };
+        let allowed = is_plain(byte) || encoded && byte == b'/';
+        if !allowed {
+            return Err(PathError::Character);
+        }
+        decoded.push(char::from(byte));
+    }
+    Ok(decoded)
+}
+
+fn hex(digit: Option<u8>) -> Result<u8, PathError> {
+    let value = digit.map(char::from).and_then(|digit| digit.to_digit(16)).ok_or(PathError::Encoding)?;
+    u8::try_from(value).map_err(|_| PathError::Encoding)
+}
+
+/// The alphabet of metadata paths and role names: letters, digits and the marks that occur in them
+/// (`+=,.@-_` in role names, `:` in ARNs and MAC addresses). `%`, `;`, `\`, blanks and controls are not in it.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:@+=,".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(target: &str) -> Result<String, PathError> {
+        CanonicalPath::parse(target, |authority| authority == "169.254.169.254").map(|path| path.as_str().to_owned())
+    }
+
+    #[test]
+    fn plain_paths_stay_as_they_are() {
+        for path in [
+            "/",
+            "/latest",
+            "/latest/meta-data/",
+            "/latest/meta-data/network/interfaces/macs/02:29:96:8f:6a:2d/",
+            "/a/b=c",
+        ] {
+            assert_eq!(check(path).as_deref(), Ok(path));
+        }
+    }
+
+    #[test]
+    fn dot_segments_are_resolved_before_anything_is_judged() {
+        for (target, path) in [
+            ("//latest///meta-data", "/latest/meta-data"),
+            ("/latest/./meta-data/.", "/latest/meta-data/"),
+            ("/latest/x/../meta-data/..", "/latest/"),
+            ("/../../latest", "/latest"),
+            ("/latest/%2e%2E/x", "/x"),
+            ("/..", "/"),
+            ("/latest%2Fmeta-data", "/latest/meta-data"),
+            ("/%69am", "/iam"),
+        ] {
+            assert_eq!(check(target).as_deref(), Ok(path), "{target}");
+        }
+    }
+
+    #[test]
+    fn tricks_are_refused() {
+        for target in [
+            r"/latest\meta-data",
+            "/latest%5cmeta-data",
+            "/iam%00",
+            "/iam%20",
+            "/iam;x",
+            "/iam%3bx",
+            "/iam%2525",
+            "/%2569am",
+            "/iam%09",
+            "/iam%0d%0a",
+            "/iam%3fx",
+            "/iam%23x",
+            "/i%c4%b1am",
+            "/iam*",
+            "/iam%7f",
+            "/iäm",
+            "/iam x",
+            "/iam\u{0}",
+        ] {
+            assert_eq!(check(target), Err(PathError::Character), "{target}");
+        }
+        for target in ["/%", "/%4", "/%zz", "/%%34", "/%+1", "/%u0069"] {
+            assert_eq!(check(target), Err(PathError::Encoding), "{target}");
+        }
+        for target in [
+            "",
+            "*",
+            "latest",
+            "http://evil/latest",
+            "https://169.254.169.254/",
+            "169.254.169.254:80",
+            "http://169.254.169.254?x",
+            "é",
+        ] {
+            assert_eq!(check(target), Err(PathError::Form), "{target}");
+        }
+    }
+
+    #[test]
+    fn absolute_form_to_an_own_address_is_a_path() {
+        assert_eq!(check("http://169.254.169.254/latest/").as_deref(), Ok("/latest/"));
+        assert_eq!(check("HTTP://169.254.169.254").as_deref(), Ok("/"));
+    }
+
+    #[test]
+    fn queries_pass_only_if_plain_and_fragments_never() {
+        for (target, query) in
+            [("/a?b=c&d", Some("b=c&d")), ("/a?", None), ("/a?%2e", None), ("/a?b/c", None), ("/a#b?c", None)]
+        {
+            let path = CanonicalPath::parse(target, |_| false).unwrap();
+            assert_eq!((path.as_str(), path.query()), ("/a", query), "{target}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_slash_is_remembered() {
+        let own = |_: &str| false;
+        assert_eq!(CanonicalPath::parse("/x/a%2Fb", own).unwrap().encoded_slash(), Some(1));
+        assert_eq!(CanonicalPath::parse("/x/a/b", own).unwrap().encoded_slash(), None);
     }
 }

@@ -1,6 +1,20 @@
 //! AssumeRole over STS's query protocol: what is asked, and what every answer means.
 
+use std::fmt;
+use std::time::Duration;
+
 use super::arn::RoleArn;
+use super::credentials::Credentials;
+
+mod answer;
+mod form;
+mod skew;
+mod verdict;
+
+pub use answer::{Answer, read_caller_identity, read_credentials};
+pub use form::{caller_identity_body, form_body, web_identity_body};
+pub use skew::{http_date, skew_ms};
+pub use verdict::{Remedy, remedy};
 
 /// One AssumeRole call. It is also the key under which its session is kept, whole:
 /// a field that changes the call can't be left out of the key.
@@ -19,6 +33,14 @@ pub struct AssumeRole {
     pub transitive_tags: Vec<String>,
 }
 
+/// What AssumeRole gave.
+#[derive(Clone, Debug)]
+pub struct Assumed {
+    pub credentials: Credentials,
+    /// How long they live from now on, by the clock of whoever gave them: the own one may be wrong.
+    pub life: Duration,
+}
+
 /// Why a call to STS gave no credentials. The kind says what the caller may do next, the cause is for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StsFailure {
@@ -28,6 +50,13 @@ pub struct StsFailure {
     /// AWS's message, or what went wrong on the way
     pub message: String,
     pub request_id: Option<String>,
+}
+
+impl fmt::Display for StsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)?;
+        self.request_id.as_ref().map_or(Ok(()), |id| write!(f, " (request id {id})"))
+    }
 }
 
 /// What to make of a failure.

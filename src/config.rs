@@ -1,0 +1,112 @@
+//! The command line, in two stages: as typed (`flags`, by argh after a pre-pass for pflag's forms), then as meant
+//! ([`Config`], one struct per room). Pure: arguments and environment are handed in, the answer is a value.
+//!
+//! - Every flag stands once, in `flags`, with its default; help, README table and pre-pass read it from there.
+//! - What is in a [`Config`] has been checked and is not checked again.
+//! - The first thing wrong is the only one reported, in one line; nothing has been started by then.
+
+mod door;
+mod duration;
+mod flags;
+mod given;
+mod help;
+mod kubernetes;
+mod logs;
+mod metadata;
+mod operation;
+mod pflag;
+mod redirect;
+mod roles;
+mod sts;
+mod table;
+mod usage;
+mod values;
+mod version;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+pub use door::{DoorConfig, Listen, MetricsDoor, SharedAddress};
+pub use help::{find_flag_table, flag_table};
+pub use kubernetes::{Access, KubernetesConfig};
+pub use logs::LogConfig;
+pub use metadata::{ImdsV2, KEPT_BACK, METADATA_V6, MetadataConfig};
+pub use operation::{ControlSocket, OperationConfig};
+pub use redirect::{InterfaceName, InterfaceRule, Interfaces, OnExit, RedirectConfig};
+pub use roles::{BaseSource, DefaultRole, PolicyMode, RolesConfig};
+pub use sts::{ErrorMemory, Renew, SessionLife, SessionTags, StsConfig};
+pub use usage::UsageError;
+pub use values::Authority;
+pub use version::{BUILD, Build};
+
+use flags::Typed;
+use pflag::Asked;
+
+/// Looks a variable of the environment up.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// What a command line asks for.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Work as the agent.
+    Run(Box<Config>),
+    /// Print this on standard output and end well.
+    Help(String),
+    /// The same, one line.
+    Version(String),
+}
+
+/// The agent's configuration as meant.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub kubernetes: KubernetesConfig,
+    pub roles: RolesConfig,
+    pub sts: StsConfig,
+    pub metadata: MetadataConfig,
+    pub door: DoorConfig,
+    /// The node's address as given, for `/healthz`
+    pub host: Option<IpAddr>,
+    /// `None`: the agent leaves the node's packets alone
+    pub redirect: Option<RedirectConfig>,
+    pub operation: OperationConfig,
+    pub log: LogConfig,
+    /// To be logged at start: what was typed and has no effect, or not the one expected
+    pub warnings: Vec<String>,
+}
+
+/// Reads a command line, without the program's name.
+pub fn parse(args: impl Iterator<Item = String>, lookup: Lookup<'_>) -> Result<Command, UsageError> {
+    let flags = table::flags();
+    let settled = match pflag::settle(&flags, args)? {
+        Asked::Help => return Ok(Command::Help(help::help(&flags))),
+        Asked::Run(settled) => settled,
+    };
+    let typed = Typed::read(|group| settled.words_of(group))?;
+    if typed.general.version {
+        return Ok(Command::Version(BUILD.line()));
+    }
+    let set = |name: &str| lookup(name).filter(|value| !value.is_empty());
+    Config::mean(&typed, settled.warnings, &set).map(|config| Command::Run(Box::new(config)))
+}
+
+impl Config {
+    /// Makes one sense of all that was typed, or says why there is none.
+    fn mean(typed: &Typed, mut warnings: Vec<String>, lookup: Lookup<'_>) -> Result<Self, UsageError> {
+        let log = LogConfig::read(&typed.logs)?;
+        let keys = kubernetes::annotation_keys(&typed.roles, &typed.sessions)?;
+        let roles = RolesConfig::read(&typed.roles, &mut warnings)?;
+        let metadata = MetadataConfig::read(&typed.metadata, lookup)?;
+        let door = DoorConfig::read(&typed.door)?;
+        let (host, redirect) = redirect::read(&typed.redirect, &metadata, &mut warnings)?;
+        let kubernetes = KubernetesConfig::read(&typed.kubernetes, keys, lookup, &mut warnings)?;
+        let node = kubernetes.node.as_deref();
+        let sts = StsConfig::read(&typed.sessions, node, &mut warnings)?;
+        let operation = OperationConfig::read(&typed.operation, node)?;
+        if let (Some(url), Some(_)) = (&operation.shadow, &redirect) {
+            return Err(UsageError::contradiction(format!("--shadow={url}"), "allowed only without --iptables"));
+        }
+        Ok(Self { kubernetes, roles, sts, metadata, door, host, redirect, operation, log, warnings })
+    }
+}

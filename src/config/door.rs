@@ -1,0 +1,76 @@
+//! Where requests come in, and how long they may wait for their pod.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::duration::{duration, ignored_duration};
+use super::flags::DoorFlags;
+use super::given::unless_empty;
+use super::usage::UsageError;
+use super::values::{address, port};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoorConfig {
+    pub app: Listen,
+    pub metrics: MetricsDoor,
+    /// Serve `/debug/store`.
+    pub debug_store: bool,
+    /// How long a request waits for its pod to become known.
+    pub wait_for_pod: Duration,
+    pub shared_address: SharedAddress,
+}
+
+/// A port to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// `None`: every address, v6 and v4
+    pub address: Option<IpAddr>,
+    pub port: u16,
+}
+
+/// Where `/metrics` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsDoor {
+    OnAppPort,
+    Own(Listen),
+}
+
+/// What happens when several live pods claim one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedAddress {
+    Refuse,
+    AskApiServer,
+}
+
+impl DoorConfig {
+    pub(super) fn read(flags: &DoorFlags) -> Result<Self, UsageError> {
+        ignored_duration(&flags.backoff_max_interval)?;
+        let app = Listen {
+            address: unless_empty(flags.bind_address.as_ref()).map(address).transpose()?,
+            port: port(&flags.app_port)?,
+        };
+        let wait_for_pod = match duration(&flags.backoff_max_elapsed_time)? {
+            Duration::ZERO => LONG_WAIT,
+            wait => wait,
+        };
+        let shared_address =
+            if flags.resolve_duplicate_cache_ips { SharedAddress::AskApiServer } else { SharedAddress::Refuse };
+        Ok(Self { app, metrics: metrics(flags, app)?, debug_store: flags.debug, wait_for_pod, shared_address })
+    }
+}
+
+fn metrics(flags: &DoorFlags, app: Listen) -> Result<MetricsDoor, UsageError> {
+    let port = unless_empty(flags.metrics_port.as_ref()).map(port).transpose()?.unwrap_or(app.port);
+    let bound = unless_empty(flags.metrics_bind_address.as_ref());
+    let address = bound.map(address).transpose()?;
+    match bound {
+        Some(bound) if port == app.port => {
+            Err(bound.conflict(&format!("allowed only with a --metrics-port other than the app port {port}")))
+        }
+        _ if port == app.port => Ok(MetricsDoor::OnAppPort),
+        _ => Ok(MetricsDoor::Own(Listen { address, port })),
+    }
+}
+
+/// `--backoff-max-elapsed-time=0` means without end in kube2iam; no client waits longer than this.
+const LONG_WAIT: Duration = Duration::from_secs(10);

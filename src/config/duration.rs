@@ -1,0 +1,140 @@
+//! Durations as Go's `time.ParseDuration` reads them: `1h30m`, `1.5h`, `500ms`, `100us`, `-2s`, `0`.
+
+use std::time::Duration;
+
+use super::given::Given;
+use super::usage::UsageError;
+
+/// A duration that can't be negative.
+pub(super) fn duration(given: &Given) -> Result<Duration, UsageError> {
+    given.read("a duration such as 500ms, 15m or 1h30m, not below 0", |text| match parse(text)? {
+        (Sign::Minus, duration) if !duration.is_zero() => None,
+        (_, duration) => Some(duration),
+    })
+}
+
+/// A duration that has no effect here: as pflag does, it must be one.
+pub(super) fn ignored_duration(given: &Given) -> Result<(), UsageError> {
+    given.read("a duration such as 500ms, 15m or 1h30m", parse).map(|_| ())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    Plus,
+    Minus,
+}
+
+fn parse(text: &str) -> Option<(Sign, Duration)> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (Sign::Minus, rest),
+        None => (Sign::Plus, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Some((sign, Duration::ZERO));
+    }
+    if rest.is_empty() {
+        return None;
+    }
+    let is_number = |c: char| c.is_ascii_digit() || c == '.';
+    let mut nanos = 0_u64;
+    while !rest.is_empty() {
+        let (number, tail) = rest.split_at(rest.find(|c| !is_number(c))?);
+        let (unit, tail) = tail.split_at(tail.find(is_number).unwrap_or(tail.len()));
+        nanos = nanos.checked_add(nanos_of(number, unit)?)?;
+        rest = tail;
+    }
+    (nanos <= LONGEST_NANOS).then(|| (sign, Duration::from_nanos(nanos)))
+}
+
+/// The nanoseconds of a number, such as `1.5` or `.5`, of some unit.
+fn nanos_of(number: &str, unit: &str) -> Option<u64> {
+    let (_, scale) = *UNITS.iter().find(|(name, _)| *name == unit)?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+        return None;
+    }
+    let fraction = fraction.get(..FRACTION_DIGITS).unwrap_or(fraction);
+    let count = |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse::<u64>().ok() };
+    let parts = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+    let part = u128::from(count(fraction)?) * u128::from(scale) / parts;
+    count(whole)?.checked_mul(scale)?.checked_add(u64::try_from(part).ok()?)
+}
+
+const UNITS: [(&str, u64); 8] = [
+    ("ns", 1),
+    ("us", 1_000),
+    // the micro sign and the Greek letter: Go takes both
+    ("\u{b5}s", 1_000),
+    ("\u{3bc}s", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+/// Go counts a duration in nanoseconds of 63 bits.
+const LONGEST_NANOS: u64 = i64::MAX.unsigned_abs();
+/// The finest digit of an hour that is still some nanoseconds worth.
+const FRACTION_DIGITS: usize = 13;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_go_reads_them() {
+        for (text, nanos) in [
+            ("0", 0),
+            ("+0", 0),
+            ("0s", 0),
+            ("15m", 900_000_000_000),
+            ("1h30m", 5_400_000_000_000),
+            ("500ms", 500_000_000),
+            ("1.5h", 5_400_000_000_000),
+            ("100us", 100_000),
+            ("100\u{b5}s", 100_000),
+            ("100\u{3bc}s", 100_000),
+            (".5s", 500_000_000),
+            ("1.s", 1_000_000_000),
+            ("+5s", 5_000_000_000),
+            ("1h1m1s1ms1us1ns", 3_661_001_001_001),
+            ("0.100000000000000000000h", 360_000_000_000),
+            ("0.3333333333333333333h", 1_199_999_999_999),
+            ("1.0000000000001h", 3_600_000_000_000),
+            ("9223372036854775807ns", 9_223_372_036_854_775_807),
+        ] {
+            assert_eq!(parse(text), Some((Sign::Plus, Duration::from_nanos(nanos))), "{text}");
+        }
+        assert_eq!(parse("-1.5s"), Some((Sign::Minus, Duration::from_millis(1_500))));
+    }
+
+    #[test]
+    fn what_go_refuses_is_refused() {
+        for text in [
+            "",
+            "-",
+            "+",
+            "3",
+            "3.",
+            ".",
+            ".s",
+            "1 s",
+            " 1s",
+            "1s ",
+            "s",
+            "1x",
+            "1S",
+            "1d",
+            "1..5s",
+            "1.5.5s",
+            "--1s",
+            "1h-1m",
+            "1e3s",
+            "9223372036854775808ns",
+            "99999999999999999999s",
+            "3000000h",
+            "1é",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The command line as typed: every flag once, with its name, its words and its default.
+//!
+//! A description is read by [`super::table`]: what the flag does, then, each optional and in this order,
+//! `Default:` a value that is used as if it had been typed, `Unset:` what happens without the flag,
+//! `Differs:` where kube2iam is another, or `New.` where kube2iam has no such flag.
+//! A flag with the value word `bool` is true unless it is turned off.
+
+use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
+
+use super::given::Given;
+use super::usage::UsageError;
+
+macro_rules! groups {
+    ($($group:ident: $flags:ty,)*) => {
+        /// The whole command line, in the order of the help text.
+        pub(super) struct Typed { $(pub(super) $group: $flags,)* }
+
+        impl Typed {
+            /// What argh knows of each group.
+            pub(super) fn groups() -> Vec<CommandInfoWithArgs> {
+                vec![$(<$flags>::get_args_info(),)*]
+            }
+
+            /// Reads each group from the words that `words_of` gives for its title.
+            pub(super) fn read(words_of: impl Fn(&str) -> Vec<String>) -> Result<Self, UsageError> {
+                Ok(Self { $($group: read_group(&words_of(<$flags>::get_args_info().description))?,)* })
+            }
+        }
+    };
+}
+
+groups! {
+    kubernetes: KubernetesFlags,
+    roles: RoleFlags,
+    sessions: SessionFlags,
+    metadata: MetadataFlags,
+    door: DoorFlags,
+    redirect: RedirectFlags,
+    operation: OperationFlags,
+    logs: LogFlags,
+    general: GeneralFlags,
+}
+
+fn read_group<T: FromArgs>(words: &[String]) -> Result<T, UsageError> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    T::from_args(&["kube2iam"], &words).map_err(|exit| UsageError::command_line(&exit.output))
+}
+
+/// Kubernetes API
+#[derive(FromArgs, ArgsInfo)]
+pub(super) struct KubernetesFlags {
+    /// kubeconfig file to use; wins over the API server flags and over the pod's own service account
+    #[argh(option, arg_name = "path")]
+    pub(super) kubeconfig: Option<Given>,
+    /// API server to use, together with --api-token. Unset: the cluster this pod runs in
+    #[argh(option, arg_name = "url")]
+    pub(super) api_server: Option<Given>,
+    /// bearer token for --api-server; everyone on the node can read it in the process list
+    #[argh(option, arg_name = "token")]
+    pub(super) api_token: Option<Given>,
+    /// don't verify the API server's certificate, with --kubeconfig or --api-server
+    #[argh(switch)]
+    pub(super) insecure: bool,
+    /// name of this node: only its pods are watched. Unset: all pods of the cluster are watched
+    #[argh(option, arg_name = "name")]
+    pub(super) node: Option<Given>,
+    /// accepted, no effect. Default: 30m. Differs: nothing here polls
+    #[argh(option, arg_name = "duration")]
+    pub(super) cache_resync_period: Given,
+}
+
+/// Roles and who may have them
+#[derive(FromArgs, ArgsInfo)]
+pub(super) struct RoleFlags {
+    /// what goes before every role that is not an ARN itself
+    #[argh(option, arg_name = "arn")]
+    pub(super) base_role_arn: Option<Given>,
+    /// take the base from the node's own role
+    #[argh(switch)]
+    pub(super) auto_discover_base_arn: bool,
+    /// use the node's own role, and its base, for pods that name none
+    #[argh(switch)]
+    pub(super) auto_discover_default_role: bool,
+    /// role of pods that name none
+    #[argh(option, arg_name = "role")]
+    pub(super) default_role: Option<Given>,
+    /// namespaces' lists bind the default role too. New.
+    #[argh(switch)]
+    pub(super) default_role_restricted: bool,
+    /// pods' annotation that names their role. Default: iam.amazonaws.com/role
+    #[argh(option, arg_name = "key")]
+    pub(super) iam_role_key: Given,
+    /// pods that name no role get their ServiceAccount's. New.
+    #[argh(switch)]
+    pub(super) service_account_roles: bool,
+    /// a pod gets a role only if its namespace lists it
+    #[argh(switch)]
+    pub(super) namespace_restrictions: bool,
+    /// how namespaces' lists are read. Default: glob. Differs: `regexp` must match the whole ARN,
+    /// `regexp-unanchored` is what kube2iam does; kube2iam takes an unknown word for `glob`
+    #[argh(option, arg_name = "glob|regexp|regexp-unanchored")]
+    pub(super) namespace_restriction_format: Given,
+    /// namespaces' annotation that lists the roles allowed there. Default: iam.amazonaws.com/allowed-roles
+    #[argh(option, arg_name = "key")]
+    pub(super) namespace_key: Given,
+    /// what becomes of refusals: `audit` logs them and lets pass. Default: enforce. New.
+    #[argh(option, arg_name = "enforce|audit")]
+    pub(super) policy_mode: Given,
+    /// accounts whose roles may be assumed. Unset: every account. New.
+    #[argh(option, arg_name = "account,…")]
+    pub(super) allowed_accounts: Vec<Given>,
+}
+
+/// Sessions and STS
+#[derive(FromArgs, ArgsInfo)]
+pub(super) struct SessionFlags {
+    /// how old credentials get before new ones are fetched; STS is asked for twice as long. Unset: asked for
+    /// 1h, renewed at half of that. Differs: kube2iam's default is 15m, and it renews nothing in the
+    /// background
+    #[argh(option, arg_name = "duration")]
+    pub(super) iam_role_session_ttl: Option<Given>,
+    /// how long a refusal by STS is remembered; 0 turns it off. Unset: 10s for final refusals, 1s for what
+    /// may pass by itself. Differs: kube2iam's default is 0
+    #[argh(option, arg_name = "duration")]
+    pub(super) iam_role_error_ttl: Option<Given>,
+    /// pods' annotation that holds the external ID for their role. Default: iam.amazonaws.com/external-id
+    #[argh(option, arg_name = "key")]
+    pub(super) iam_external_id: Given,
+    /// accepted, no effect. Differs: the regional endpoint is the default; AWS_STS_REGIONAL_ENDPOINTS=legacy
+    /// gives the global one
+    #[argh(switch)]
+    #[expect(dead_code, reason = "accepted for kube2iam's sake; what it asks for is always so")]
+    pub(super) use_regional_sts_endpoint: bool,
+    /// role to assume first, which then assumes the pods' roles. New.
+    #[argh(option, arg_name = "arn")]
+    pub(super) assume_role_arn: Option<Given>,
+    /// name of the sessions, from {node}, {role}, {namespace}, {pod}, {service_account} and {uid}; without
+    /// --node {node} is `kube2iam`. Default: {node}-{role}. New.
+    #[argh(option, arg_name = "template")]
+    pub(super) session_name: Given,
+    /// tag sessions with namespace, service account, pod and cluster, as EKS Pod Identity does. New.
+    #[argh(switch)]
+    pub(super) session_tags: bool,
+    /// session tags last through further role changes, with --session-tags. New.
+    #[argh(switch)]
+    pub(super) transitive_tags: bool,
+    /// name of this cluster for --session-tags. New.
+    #[argh(option, arg_name = "name")]
+    pub(super) cluster_name: Option<Given>,
+    /// fetch a pod's credentials when the pod appears, with --node. Default: true. New.
+    #[argh(option, arg_name = "bool")]
+    pub(super) prefetch: Given,
+    /// STS calls per second that renewals and prefetch may take; calls that a pod waits for always go.
+    /// Default: 10. New.
+    #[argh(option, arg_name = "number")]
+    pub(super) sts_qps: Given,
+}
+
+/// Metadata service
+#[derive(FromArgs, ArgsInfo)]
+pub(super) struct MetadataFlags {
+    /// the EC2 metadata service: HOST, HOST:PORT or \[V6\]:PORT. Default: 169.254.169.254. Differs: discovery
+    /// and health use it too, unless AWS_EC2_METADATA_SERVICE_ENDPOINT names another
+    #[argh(option, arg_name = "address")]
+    pub(super) metadata_addr: Given,
+    /// whether pods must use IMDSv2 session tokens. Default: optional. New.
+    #[argh(option, arg_name = "optional|required")]
+    pub(super) imds_v2: Given,
+    /// let pods read what is kept back: user-data, instance-identity, fws, managed-ssh-keys. Unset: nothing
+    /// of it. New.
+    #[argh(option, arg_name = "name,…")]
+    pub(super) metadata_allow: Vec<Given>,
+    /// keep metadata paths back that match, in any case of letters; repeat it for several. New.
+    #[argh(option, arg_name = "regex")]
+    pub(super) metadata_deny: Vec<Given>,
+}
+
+/// Requests
+#[derive(FromArgs, ArgsInfo)]
+pub(super) struct DoorFlags {
+    /// port that pods' requests are redirected to. Default: 8181
+    #[argh(option, arg_name = "port")]
+    pub(super) app_port: Given,
+    /// address that --app-port is opened on. Unset: every address. New.
+    #[argh(option, arg_name = "address")]
+    pub(super) bind_address: Option<Given>,
+    /// port of /metrics. Unset: the app port. Differs: kube2iam's default is 8181, whatever the app port
+    #[argh(option, arg_name = "port")]
+    pub(super) metrics_port: Option<Given>,
+    /// address that a --metrics-port of its own is opened on. Unset: every address. New.
+    #[argh(option, arg_name = "address")]
+    pub(super) metrics_bind_address: Option<Given>,
+    /// how long a request waits for its pod to become known; 0 means 10s. Default: 700ms. Differs: kube2iam's
+    /// default is 2s, and it polls; its 0 waits for ever
+    #[argh(option, arg_name = "duration")]
+    pub(super) backoff_max_elapsed_time: Given,
+    /// accepted, no effect. Default: 1s. Differs: nothing here polls
+    #[argh(option, arg_name = "duration")]
+    pub(super) backoff_max_interval: Given,
+    /// ask the API server when several pods claim one address
+    #[argh(switch)]
+    pub(super) resolve_duplicate_cache_ips: bool,
+    /// serve /debug/store. Differs: never at the metadata address, where pods could read it
+    #[argh(switch)]
+    pub(super) debug: bool,
+}
+
+/// Redirect
+#[derive(FromArgs, ArgsInfo)]
+pub(super) struct RedirectFlags {
+    /// redirect pods' metadata requests to this agent. Differs: an nftables table of the agent's own, v4 and
+    /// v6, without an iptables binary
+    #[argh(switch)]
+    pub(super) iptables: bool,
+    /// interfaces that pods' requests come in by; `+` at the end stands for any rest, `!` before it excepts.
+    /// Unset: all but loopback and those of the default routes. Differs: kube2iam's default is docker0, and
+    /// it takes one name
+    #[argh(option, arg_name = "name,…")]
+    pub(super) host_interface: Vec<Given>,
+    /// this node's address: target of the redirect, shown by /healthz. Unset: the address of the default
+    /// route's interface. Differs: kube2iam needs it for --iptables
+    #[argh(option, arg_name = "address")]
+    pub(super) host_ip: Option<Given>,
+    /// this node's IPv6 address: target of the redirect for IPv6. Unset: a global address of the interface
+    /// that has --host-ip. New.
+    #[argh(option, arg_name = "address")]
+    pub(super) host_ip6: Option<Given>,
+    /// drop what pods send to other ports of the metadata address. Default: true. New.
+    #[argh(option, arg_name = "bool")]
+    pub(super) metadata_drop: Given,
+    /// what becomes of the redirect when the agent ends; `remove` opens the node's own role to pods. Default:
+    /// keep. New.
+    #[argh(option, arg_name = "keep|remove")]
+    pub(super) redirect_on_exit: Given,
+}
+
+/// Operation
+#[derive(FromArgs, ArgsInfo)]
+pub(super) struct OperationFlags {
+    /// directory through which an agent hands its listener and its token keys to its successor. New.
+    #[argh(option, arg_name = "path")]
+    pub(super) state_dir: Option<Given>,
+    /// path of the Unix socket that answers this node's operator; empty for none. Default:
+    /// /run/kube2iam/control.sock. New.
+    #[argh(option, arg_name = "path")]
+    pub(super) control_socket: Given,
+    /// taint to take off this node once the agent is ready, with --node. New.
+    #[argh(option, arg_name = "key")]
+    pub(super) remove_taint: Option<Given>,
+    /// write an Event to a pod that is refused. New.
+    #[argh(switch)]
+    pub(super) events: bool,
+    /// serve nobody; compare answers with those of the kube2iam at this address. New.
+    #[argh(option, arg_name = "url")]
+    pub(super) shadow: Option<Given>,
+}
+
+/// Logs
+#[derive(FromArgs, ArgsInfo)]
+pub(super) struct LogFlags {
+    /// form of log lines: `json`, anything else is text. Default: text
+    #[argh(option, arg_name = "text|json")]
+    pub(super) log_format: Given,
+    /// panic, fatal, error, warn, info, debug or trace. Default: info
+    #[argh(option, arg_name = "level")]
+    pub(super) log_level: Given,
+    /// log at level debug
+    #[argh(switch)]
+    pub(super) verbose: bool,
+    /// accepted, no effect. Default: 5s. Differs: lines are written at once
+    #[argh(option, arg_name = "duration")]
+    pub(super) log_flush_frequency: Given,
+}
+
+/// General
+#[derive(FromArgs, ArgsInfo)]
+pub(super) struct GeneralFlags {
+    /// print version, commit and build date, and exit
+    #[argh(switch)]
+    pub(super) version: bool,
+}

@@ -1,0 +1,134 @@
+//! The table of flags for readers: `--help`, and the table of the README.
+
+use super::table::{Default, Flag, Origin, Takes, flags};
+
+/// The text of `--help`.
+pub(super) fn help(flags: &[Flag]) -> String {
+    let mut text = format!("{TITLE}\n\nUsage: kube2iam [flags]\n");
+    let mut group = "";
+    for flag in flags {
+        if flag.group != group {
+            group = flag.group;
+            text.push_str(&format!("\n{group}:\n"));
+        }
+        text.push_str(&format!("  {}\n", usage(flag)));
+        wrap(&mut text, &format!("{}{}", flag.meaning, parenthesis(flag)));
+    }
+    text
+}
+
+/// The flags as a Markdown table: flag, default, meaning, note.
+pub fn flag_table() -> String {
+    let mut text = HEADER.to_owned();
+    for flag in flags() {
+        let default = match &flag.default {
+            Default::Value(value) => format!("`{value}`"),
+            Default::Described(words) => words.clone(),
+            Default::Nothing => String::new(),
+        };
+        let note = match &flag.origin {
+            Origin::Kube2iam => String::new(),
+            Origin::Differs(note) => note.clone(),
+            Origin::New => "new".to_owned(),
+        };
+        let cells = [format!("`{}`", usage(&flag)), default, flag.meaning, note];
+        text.push_str(&format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | ")));
+    }
+    text
+}
+
+/// The flag table within a page, such as the README, to compare it with [`flag_table`].
+pub fn find_flag_table(page: &str) -> Option<&str> {
+    let table = &page[page.find(HEADER)?..];
+    Some(table.split_once("\n\n").map_or(table, |(rows, _)| &table[..=rows.len()]))
+}
+
+fn usage(flag: &Flag) -> String {
+    match flag.takes {
+        Takes::Switch => format!("--{}", flag.name),
+        Takes::Bool => format!("--{}=false", flag.name),
+        Takes::Value(word) | Takes::Values(word) => format!("--{}={word}", flag.name),
+    }
+}
+
+fn parenthesis(flag: &Flag) -> String {
+    match (&flag.default, flag.takes) {
+        (Default::Nothing, _) | (_, Takes::Switch) => String::new(),
+        (Default::Value(value), _) => format!(" (default {value})"),
+        (Default::Described(words), _) => format!(" (default: {words})"),
+    }
+}
+
+/// Adds a paragraph, indented and broken into lines.
+fn wrap(text: &mut String, paragraph: &str) {
+    let mut width = 0;
+    for word in paragraph.split(' ') {
+        let letters = word.chars().count();
+        if width == 0 {
+            text.push_str(INDENT);
+            width = INDENT.len();
+        } else if width + 1 + letters > WIDTH {
+            text.push('\n');
+            text.push_str(INDENT);
+            width = INDENT.len();
+        } else {
+            text.push(' ');
+            width += 1;
+        }
+        text.push_str(word);
+        width += letters;
+    }
+    text.push('\n');
+}
+
+const HEADER: &str = "| flag | default | meaning | note |\n|---|---|---|---|\n";
+const TITLE: &str = "kube2iam gives every Kubernetes pod its own AWS role, and nothing else";
+const INDENT: &str = "        ";
+/// Fits a terminal of 100 columns.
+const WIDTH: usize = 98;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_names_every_flag_once_in_lines_that_fit() {
+        let text = help(&flags());
+        for flag in flags() {
+            let line = format!("  {}\n", usage(&flag));
+            assert_eq!(text.matches(&line).count(), 1, "{line}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+    }
+
+    #[test]
+    fn help_says_defaults_and_hides_notes() {
+        let text = help(&flags());
+        assert!(
+            text.contains("  --app-port=port\n        port that pods' requests are redirected to (default 8181)\n")
+        );
+        assert!(text.contains("(default {node}-{role})"));
+        assert!(text.contains("(default: the app port)"));
+        assert!(!text.contains("Differs") && !text.contains("New.") && !text.contains("(default false)"));
+    }
+
+    #[test]
+    fn the_table_has_a_row_for_every_flag() {
+        let table = flag_table();
+        assert_eq!(table.lines().count(), flags().len() + 2);
+        // four cells: the bars that stand in cells are escaped
+        assert!(table.lines().all(|row| row.replace("\\|", "").matches('|').count() == 5), "{table}");
+        assert!(
+            table.contains("| `--metrics-port=port` | the app port | port of /metrics | kube2iam's default is 8181")
+        );
+        assert!(table.contains("| `--imds-v2=optional\\|required` | `optional` |"));
+    }
+
+    #[test]
+    fn the_table_is_found_in_a_page() {
+        let table = flag_table();
+        assert_eq!(find_flag_table(&format!("# Flags\n\n{table}\nThat is all.\n")), Some(table.as_str()));
+        assert_eq!(find_flag_table(&table), Some(table.as_str()));
+        assert_eq!(find_flag_table("# Flags\n"), None);
+    }
+}

@@ -1,0 +1,39 @@
+//! What is logged, and how.
+
+use log::LevelFilter;
+
+use super::duration::ignored_duration;
+use super::flags::LogFlags;
+use super::usage::UsageError;
+use super::values::one_of;
+use crate::logic::log_line::LogFormat;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    pub level: LevelFilter,
+    pub format: LogFormat,
+}
+
+impl LogConfig {
+    pub(super) fn read(flags: &LogFlags) -> Result<Self, UsageError> {
+        ignored_duration(&flags.log_flush_frequency)?;
+        let level = one_of(&flags.log_level, &LEVELS)?;
+        let json = flags.log_format.as_str().eq_ignore_ascii_case("json");
+        Ok(Self {
+            level: if flags.verbose { LevelFilter::Debug } else { level },
+            format: if json { LogFormat::Json } else { LogFormat::Text },
+        })
+    }
+}
+
+/// logrus's names. Its two levels above `error` are for lines that end the process; ours are errors.
+const LEVELS: [(&str, LevelFilter); 8] = [
+    ("panic", LevelFilter::Error),
+    ("fatal", LevelFilter::Error),
+    ("error", LevelFilter::Error),
+    ("warn", LevelFilter::Warn),
+    ("warning", LevelFilter::Warn),
+    ("info", LevelFilter::Info),
+    ("debug", LevelFilter::Debug),
+    ("trace", LevelFilter::Trace),
+];

@@ -1,0 +1,83 @@
+//! The EC2 metadata service, and what of it pods may see.
+
+use std::net::Ipv6Addr;
+
+use regex_lite::{Regex, RegexBuilder};
+
+use super::Lookup;
+use super::flags::MetadataFlags;
+use super::given::entries;
+use super::usage::UsageError;
+use super::values::{Authority, listed, one_of};
+
+#[derive(Clone, Debug)]
+pub struct MetadataConfig {
+    /// Where pods' requests are proxied to: `--metadata-addr`
+    pub proxied: Authority,
+    /// Where the agent itself asks: the same, unless AWS's variables name another
+    pub own: Authority,
+    pub v2: ImdsV2,
+    /// Words of `--metadata-allow`, each one of [`KEPT_BACK`]
+    pub allowed: Vec<String>,
+    /// Expressions of `--metadata-deny`, blind to case
+    pub denied: Vec<Regex>,
+}
+
+/// Whether pods must use session tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImdsV2 {
+    Optional,
+    Required,
+}
+
+impl MetadataConfig {
+    pub(super) fn read(flags: &MetadataFlags, lookup: Lookup<'_>) -> Result<Self, UsageError> {
+        let proxied =
+            flags.metadata_addr.read("HOST, HOST:PORT or [V6]:PORT", |text| Authority::parse(text, HTTP_PORT))?;
+        let own = own_endpoint(lookup)?.unwrap_or_else(|| proxied.clone());
+        let allowed = entries(&flags.metadata_allow).map(|given| {
+            let known = |text: &str| KEPT_BACK.contains(&text).then(|| text.to_owned());
+            given.read(&listed(&KEPT_BACK), known)
+        });
+        let denied = flags.metadata_deny.iter().map(|given| given.read("a regular expression", expression));
+        Ok(Self {
+            proxied,
+            own,
+            v2: one_of(&flags.imds_v2, &[("optional", ImdsV2::Optional), ("required", ImdsV2::Required)])?,
+            allowed: allowed.collect::<Result<_, _>>()?,
+            denied: denied.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// What AWS's variables say of the metadata service, read as SDKs read them: the endpoint wins over the mode.
+fn own_endpoint(lookup: Lookup<'_>) -> Result<Option<Authority>, UsageError> {
+    if let Some(endpoint) = lookup(ENDPOINT) {
+        let authority = endpoint.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+        let authority = authority.and_then(|text| Authority::parse(text, HTTP_PORT));
+        return authority.map(Some).ok_or_else(|| UsageError::value(ENDPOINT, &endpoint, "http://HOST[:PORT]"));
+    }
+    match lookup(MODE) {
+        None => Ok(None),
+        Some(mode) if mode.eq_ignore_ascii_case("ipv4") => Ok(None),
+        Some(mode) if mode.eq_ignore_ascii_case("ipv6") => {
+            Ok(Some(Authority { host: METADATA_V6.to_string(), port: HTTP_PORT }))
+        }
+        Some(mode) => Err(UsageError::value(MODE, &mode, "IPv4 or IPv6")),
+    }
+}
+
+fn expression(text: &str) -> Option<Regex> {
+    if text.is_empty() {
+        return None;
+    }
+    RegexBuilder::new(text).case_insensitive(true).build().ok()
+}
+
+/// What pods can't read unless `--metadata-allow` names it.
+pub const KEPT_BACK: [&str; 4] = ["user-data", "instance-identity", "fws", "managed-ssh-keys"];
+/// The metadata service's IPv6 address (EC2 user guide, IMDS).
+pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+pub(super) const HTTP_PORT: u16 = 80;
+const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+const MODE: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";

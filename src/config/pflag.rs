@@ -1,0 +1,147 @@
+//! The pre-pass: turns the forms that Go's pflag takes into the plain words that argh takes.
+//!
+//! `--flag=value`, `--flag value`, `--bool`, `--bool=false`; the last one wins, lists add up, `--` ends the flags,
+//! flags may follow words that belong to none. A boolean never takes the next word. `-h` and `--help` win over what
+//! follows them, not over an error before them.
+
+use super::given::{Given, Source};
+use super::table::{Default, Flag, Takes};
+use super::usage::UsageError;
+
+/// What a command line asks for.
+#[cfg_attr(test, derive(Debug, PartialEq, Eq))]
+pub(super) enum Asked<'a> {
+    Help,
+    Run(Settled<'a>),
+}
+
+/// The command line with every flag said once, or for lists as often as it was said.
+#[cfg_attr(test, derive(Debug, PartialEq, Eq))]
+pub(super) struct Settled<'a> {
+    flags: &'a [Flag],
+    /// What was typed: index into `flags`, and value
+    values: Vec<(usize, String)>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Reads `args`, without the program's name, by the table of flags.
+pub(super) fn settle(flags: &[Flag], mut args: impl Iterator<Item = String>) -> Result<Asked<'_>, UsageError> {
+    let mut settled = Settled { flags, values: Vec::new(), warnings: Vec::new() };
+    let mut place = "before the first flag".to_owned();
+    while let Some(word) = args.next() {
+        if word == "--" {
+            args.by_ref().for_each(|_| settled.warn_of_stray("after `--`"));
+            break;
+        }
+        if !word.starts_with('-') || word == "-" {
+            settled.warn_of_stray(&place);
+            continue;
+        }
+        let (name, value) = split(&word, flags)?;
+        if name == HELP {
+            return Ok(Asked::Help);
+        }
+        let Some(index) = flags.iter().position(|flag| flag.name == name) else {
+            return Err(UsageError::unknown(&format!("--{name}"), nearest(name, flags)));
+        };
+        settled.take(index, value, &mut args)?;
+        place = format!("after `--{name}`");
+    }
+    Ok(Asked::Run(settled))
+}
+
+impl Settled<'_> {
+    fn take(
+        &mut self,
+        index: usize,
+        value: Option<&str>,
+        rest: &mut impl Iterator<Item = String>,
+    ) -> Result<(), UsageError> {
+        let Flag { name, takes, .. } = self.flags[index];
+        let value = match (takes, value) {
+            (Takes::Switch | Takes::Bool, value) => boolean(name, value.unwrap_or("true"))?.to_string(),
+            (_, Some(value)) => value.to_owned(),
+            (_, None) => rest.next().ok_or_else(|| UsageError::no_value(name))?,
+        };
+        let earlier = self.values.iter_mut().find(|(known, _)| *known == index);
+        match (takes, earlier) {
+            (Takes::Values(_), _) | (_, None) => self.values.push((index, value)),
+            (_, Some((_, earlier))) => *earlier = value,
+        }
+        Ok(())
+    }
+
+    /// The words for argh's struct of one group, defaults filled in.
+    pub(super) fn words_of(&self, group: &str) -> Vec<String> {
+        let flags = self.flags.iter().enumerate().filter(|(_, flag)| flag.group == group && flag.name != HELP);
+        flags.flat_map(|(index, flag)| self.words(index, flag)).collect()
+    }
+
+    fn words(&self, index: usize, flag: &Flag) -> Vec<String> {
+        let typed = self.values.iter().filter(|(known, _)| *known == index).map(|(_, value)| value.as_str());
+        let mut values: Vec<(&str, Source)> = typed.map(|value| (value, Source::Typed)).collect();
+        if let (true, Default::Value(preset)) = (values.is_empty(), &flag.default) {
+            values.push((preset, Source::Preset));
+        }
+        let long = || format!("--{}", flag.name);
+        match flag.takes {
+            Takes::Switch => values.iter().filter(|(value, _)| *value == "true").map(|_| long()).collect(),
+            _ => values.iter().flat_map(|(value, source)| [long(), Given::word(flag.name, value, *source)]).collect(),
+        }
+    }
+
+    /// pflag takes words that belong to no flag and kube2iam ignores them; most often they are a mistake.
+    fn warn_of_stray(&mut self, place: &str) {
+        self.warnings
+            .push(format!("ignoring a word {place}: it belongs to no flag (a boolean is written `--flag=false`)"));
+    }
+}
+
+/// Takes a word that begins with a dash apart: the flag's name and the value that is written into it.
+fn split<'w>(word: &'w str, flags: &[Flag]) -> Result<(&'w str, Option<&'w str>), UsageError> {
+    let (long, value) = match word.split_once('=') {
+        Some((long, value)) => (long, Some(value)),
+        None => (word, None),
+    };
+    match long.strip_prefix("--") {
+        _ if long == "-h" => Ok((HELP, None)),
+        Some(name) if !name.is_empty() && !name.starts_with('-') => Ok((name, value)),
+        _ => Err(UsageError::unknown(long, nearest(long.trim_start_matches('-'), flags))),
+    }
+}
+
+/// The values of Go's `strconv.ParseBool`.
+fn boolean(name: &str, value: &str) -> Result<bool, UsageError> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(UsageError::value(&format!("--{name}"), value, "true or false")),
+    }
+}
+
+/// The flag that `name` is most likely meant to be.
+fn nearest(name: &str, flags: &[Flag]) -> Option<&'static str> {
+    let near = flags.iter().map(|flag| (distance(name, flag.name), flag.name));
+    near.filter(|(distance, _)| *distance <= FARTHEST_TYPO).min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+}
+
+/// How many letters have to be put in, taken out or exchanged to make `right` of `left` (Levenshtein).
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, letter) in left.chars().take(LONGEST_NAME).enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, other) in right.iter().enumerate() {
+            let exchanged = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = exchanged.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+const HELP: &str = "help";
+/// Two letters wrong is a slip, three is another word.
+const FARTHEST_TYPO: usize = 2;
+/// No flag is longer, nor near to anything that is.
+const LONGEST_NAME: usize = 64;

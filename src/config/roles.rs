@@ -1,0 +1,116 @@
+//! Which role a pod has, and whether it may have it.
+
+use super::flags::RoleFlags;
+use super::given::{entries, unless_empty};
+use super::usage::UsageError;
+use super::values::one_of;
+use crate::logic::arn::{BaseArn, is_arn};
+use crate::logic::pattern::Format;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolesConfig {
+    pub base: BaseSource,
+    pub default_role: DefaultRole,
+    /// Namespaces' lists bind the default role too.
+    pub default_role_restricted: bool,
+    /// Pods that name no role get their ServiceAccount's.
+    pub service_account_roles: bool,
+    /// How namespaces' lists are read; `None`: they bind nobody
+    pub restrictions: Option<Format>,
+    pub mode: PolicyMode,
+    /// The accounts whose roles may be assumed, twelve digits each; empty: all
+    pub allowed_accounts: Vec<String>,
+}
+
+/// What goes before roles that are not ARNs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BaseSource {
+    None,
+    Given(BaseArn),
+    /// Of the node's own role, by the metadata service
+    Discover,
+}
+
+/// The role of pods that name none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DefaultRole {
+    None,
+    /// A name, a path and name, or an ARN
+    Given(String),
+    /// The node's own role, by the metadata service
+    Discover,
+}
+
+/// What becomes of what the policy refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyMode {
+    Enforce,
+    /// It passes, and is logged and counted.
+    Audit,
+}
+
+impl RolesConfig {
+    pub(super) fn read(flags: &RoleFlags, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
+        let base = base(flags, warnings)?;
+        let default_role = default_role(flags, &base, warnings)?;
+        let format = one_of(&flags.namespace_restriction_format, &FORMATS)?;
+        let accounts = entries(&flags.allowed_accounts);
+        Ok(Self {
+            base,
+            default_role,
+            default_role_restricted: flags.default_role_restricted,
+            service_account_roles: flags.service_account_roles,
+            restrictions: flags.namespace_restrictions.then_some(format),
+            mode: one_of(&flags.policy_mode, &[("enforce", PolicyMode::Enforce), ("audit", PolicyMode::Audit)])?,
+            allowed_accounts: accounts.map(|given| given.read(AN_ACCOUNT, account)).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn base(flags: &RoleFlags, warnings: &mut Vec<String>) -> Result<BaseSource, UsageError> {
+    let given = unless_empty(flags.base_role_arn.as_ref());
+    let parsed = given.map(|given| given.read(A_BASE, |text| BaseArn::parse(text).ok())).transpose()?;
+    match (given, parsed) {
+        (Some(given), _) if flags.auto_discover_base_arn => {
+            Err(given.conflict("allowed is either this or --auto-discover-base-arn"))
+        }
+        (given, _) if flags.auto_discover_default_role => {
+            if given.is_some() {
+                warnings
+                    .push("--auto-discover-default-role finds the base too: --base-role-arn has no effect".to_owned());
+            }
+            Ok(BaseSource::Discover)
+        }
+        (_, Some(base)) => Ok(BaseSource::Given(base)),
+        _ if flags.auto_discover_base_arn => Ok(BaseSource::Discover),
+        _ => Ok(BaseSource::None),
+    }
+}
+
+fn default_role(flags: &RoleFlags, base: &BaseSource, warnings: &mut Vec<String>) -> Result<DefaultRole, UsageError> {
+    let Some(given) = unless_empty(flags.default_role.as_ref()) else {
+        return Ok(if flags.auto_discover_default_role { DefaultRole::Discover } else { DefaultRole::None });
+    };
+    if flags.auto_discover_default_role {
+        return Err(given.conflict("allowed is either this or --auto-discover-default-role"));
+    }
+    let role = given.read("a role's name, or arn:PARTITION:iam::ACCOUNT:role/NAME", |text| {
+        // a name is judged as it would stand in some account
+        BaseArn::parse(SOME_BASE).ok()?.role(text).ok().map(|_| text.to_owned())
+    })?;
+    if *base == BaseSource::None && !is_arn(&role) {
+        let role = given.shown();
+        warnings.push(format!("{role} is no ARN and there is no --base-role-arn: no pod can get it"));
+    }
+    Ok(DefaultRole::Given(role))
+}
+
+fn account(text: &str) -> Option<String> {
+    (text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.to_owned())
+}
+
+const FORMATS: [(&str, Format); 3] =
+    [("glob", Format::Glob), ("regexp", Format::Regexp), ("regexp-unanchored", Format::RegexpUnanchored)];
+const A_BASE: &str = "arn:PARTITION:iam::ACCOUNT:role/ with or without a path";
+const AN_ACCOUNT: &str = "account numbers of twelve digits, separated by commas";
+const SOME_BASE: &str = "arn:aws:iam::000000000000:role/";

@@ -1,0 +1,148 @@
+//! What is asked of STS, how long it lasts, and what a session carries.
+
+use std::time::Duration;
+
+use super::duration::duration;
+use super::flags::SessionFlags;
+use super::given::{Given, unless_empty};
+use super::usage::UsageError;
+use crate::logic::arn::RoleArn;
+use crate::logic::session::NameTemplate;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct StsConfig {
+    pub life: SessionLife,
+    pub error_memory: ErrorMemory,
+    /// The role that is assumed first and then assumes the pods' roles
+    pub assume_first: Option<RoleArn>,
+    pub session_name: NameTemplate,
+    pub tags: SessionTags,
+    /// Fetch a pod's credentials when it appears. Never set without a node: the whole cluster's would be too many.
+    pub prefetch: bool,
+    /// Calls per second for renewals and prefetch; above zero
+    pub calls_per_second: f64,
+}
+
+/// How long sessions last and when they are renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLife {
+    /// `DurationSeconds` of AssumeRole
+    pub asked_s: u32,
+    pub renew: Renew,
+}
+
+/// When a session is renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renew {
+    /// At half of the life that STS granted
+    AtHalf,
+    /// At this age
+    After(Duration),
+}
+
+/// How long a failure of STS is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorMemory {
+    /// Longer for what is final than for what may pass by itself
+    ByKind,
+    /// As long for every failure
+    For(Duration),
+    Off,
+}
+
+/// The tags that a session carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionTags {
+    None,
+    OfPod {
+        /// They last through further role changes.
+        transitive: bool,
+        /// Value of `eks-cluster-name`; without it the tag is left out
+        cluster: Option<String>,
+    },
+}
+
+impl StsConfig {
+    pub(super) fn read(
+        flags: &SessionFlags,
+        node: Option<&str>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, UsageError> {
+        let assume_first = unless_empty(flags.assume_role_arn.as_ref());
+        if flags.prefetch.is_typed() && flags.prefetch.is_on() && node.is_none() {
+            warnings.push("--prefetch has no effect without --node".to_owned());
+        }
+        Ok(Self {
+            life: SessionLife::read(flags.iam_role_session_ttl.as_ref(), warnings)?,
+            error_memory: ErrorMemory::read(flags.iam_role_error_ttl.as_ref())?,
+            assume_first: assume_first.map(|given| given.read(AN_ARN, |text| RoleArn::parse(text).ok())).transpose()?,
+            session_name: flags.session_name.read(A_TEMPLATE, |text| NameTemplate::parse(text).ok())?,
+            tags: SessionTags::read(flags)?,
+            prefetch: flags.prefetch.is_on() && node.is_some(),
+            calls_per_second: flags.sts_qps.read("a number above 0, at most 1000", calls_per_second)?,
+        })
+    }
+}
+
+impl SessionLife {
+    fn read(given: Option<&Given>, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
+        let Some(given) = given else { return Ok(Self { asked_s: STANDARD_LIFE_S, renew: Renew::AtHalf }) };
+        let age = duration(given)?;
+        let asked_s = age.saturating_mul(2).as_secs();
+        let within = u32::try_from(asked_s).ok().filter(|asked_s| (SHORTEST_S..=LONGEST_S).contains(asked_s));
+        let Some(asked_s) = within else {
+            let cause =
+                format!("STS would be asked for twice that, {asked_s}s; allowed is {SHORTEST_S}s to {LONGEST_S}s");
+            return Err(given.conflict(&cause));
+        };
+        if asked_s > CHAINED_S {
+            let flag = given.shown();
+            warnings.push(format!(
+                "{flag} asks for {asked_s}s, and STS refuses more than {CHAINED_S}s to a role that assumes a role"
+            ));
+        }
+        Ok(Self { asked_s, renew: Renew::After(age) })
+    }
+}
+
+impl ErrorMemory {
+    fn read(given: Option<&Given>) -> Result<Self, UsageError> {
+        let Some(given) = given else { return Ok(Self::ByKind) };
+        let span = duration(given)?;
+        Ok(if span.is_zero() { Self::Off } else { Self::For(span) })
+    }
+}
+
+impl SessionTags {
+    fn read(flags: &SessionFlags) -> Result<Self, UsageError> {
+        let cluster = unless_empty(flags.cluster_name.as_ref());
+        let cluster = cluster.map(|given| given.read(A_CLUSTER, tag_value)).transpose()?;
+        match (flags.session_tags, flags.transitive_tags) {
+            (true, transitive) => Ok(Self::OfPod { transitive, cluster }),
+            (false, true) => Err(UsageError::contradiction("--transitive-tags", "allowed only with --session-tags")),
+            (false, false) => Ok(Self::None),
+        }
+    }
+}
+
+fn calls_per_second(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number| *number > 0.0 && *number <= MOST_CALLS_PER_SECOND)
+}
+
+/// The value of a session tag (STS API reference, Tag), as far as names of clusters need it.
+fn tag_value(text: &str) -> Option<String> {
+    let plain = |c: char| c.is_alphanumeric() || " _.:/=+-@".contains(c);
+    (text.chars().count() <= 256 && text.chars().all(plain)).then(|| text.to_owned())
+}
+
+/// An hour: the most that a chained role may have (IAM user guide, role chaining), so that it works everywhere.
+const STANDARD_LIFE_S: u32 = 3_600;
+const CHAINED_S: u32 = 3_600;
+/// Bounds of `DurationSeconds` (STS API reference, AssumeRole).
+const SHORTEST_S: u32 = 900;
+const LONGEST_S: u32 = 43_200;
+/// Beyond what STS lets a whole account do.
+const MOST_CALLS_PER_SECOND: f64 = 1_000.0;
+const AN_ARN: &str = "arn:PARTITION:iam::ACCOUNT:role/NAME";
+const A_TEMPLATE: &str = "text with {node}, {role}, {namespace}, {pod}, {service_account} or {uid} in it";
+const A_CLUSTER: &str = "a tag's value: at most 256 letters, digits, blanks and _.:/=+-@";

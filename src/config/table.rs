@@ -1,0 +1,165 @@
+//! The table of flags: what argh knows of the typed command line, with the parts of each description told apart.
+//! Everything that speaks of flags reads it: the pflag pre-pass, `--help`, the README's table.
+
+use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
+
+use super::flags::Typed;
+
+/// A flag as its readers are told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Flag {
+    /// Without the dashes
+    pub(super) name: &'static str,
+    /// Title of its group
+    pub(super) group: &'static str,
+    pub(super) takes: Takes,
+    pub(super) meaning: String,
+    pub(super) default: Default,
+    pub(super) origin: Origin,
+}
+
+/// What follows a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// Nothing, or `=true` and its like; off unless given
+    Switch,
+    /// The same; on unless turned off
+    Bool,
+    /// One value, described by a word; the last one given counts
+    Value(&'static str),
+    /// A value each time, all of which count
+    Values(&'static str),
+}
+
+/// What holds without the flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Default {
+    /// As if this had been typed
+    Value(String),
+    /// Something that no value says
+    Described(String),
+    Nothing,
+}
+
+/// Whether kube2iam has the flag too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Kube2iam,
+    /// kube2iam has it and does something else with it
+    Differs(String),
+    New,
+}
+
+/// Every flag, group by group, in the order of the help text.
+pub(super) fn flags() -> Vec<Flag> {
+    let mut flags: Vec<Flag> = Typed::groups().iter().flat_map(group).collect();
+    flags.push(help());
+    flags
+}
+
+fn group(group: &CommandInfoWithArgs) -> Vec<Flag> {
+    let title = group.description;
+    group.flags.iter().filter(|flag| flag.long != "--help").map(|flag| row(title, flag)).collect()
+}
+
+fn row(group: &'static str, flag: &FlagInfo<'static>) -> Flag {
+    let takes = match flag.kind {
+        FlagInfoKind::Switch => Takes::Switch,
+        FlagInfoKind::Option { arg_name: "bool" } => Takes::Bool,
+        FlagInfoKind::Option { arg_name } if flag.optionality == Optionality::Repeating => Takes::Values(arg_name),
+        FlagInfoKind::Option { arg_name } => Takes::Value(arg_name),
+    };
+    let described = Description::read(flag.description);
+    let default = match flag.kind {
+        FlagInfoKind::Switch => Default::Value("false".to_owned()),
+        FlagInfoKind::Option { .. } => described.default,
+    };
+    let name = flag.long.trim_start_matches("--");
+    Flag { name, group, takes, meaning: described.meaning, default, origin: described.origin }
+}
+
+/// argh gives every group a `--help` of its own; readers see one.
+fn help() -> Flag {
+    let group = Typed::groups().last().map_or("", |group| group.description);
+    Flag {
+        name: "help",
+        group,
+        takes: Takes::Switch,
+        meaning: "print this text and exit; also -h".to_owned(),
+        default: Default::Value("false".to_owned()),
+        origin: Origin::Kube2iam,
+    }
+}
+
+struct Description {
+    meaning: String,
+    default: Default,
+    origin: Origin,
+}
+
+impl Description {
+    /// Takes the parts of a description from its end.
+    fn read(text: &str) -> Self {
+        // argh doubles braces, since it makes a format string of a description
+        let text = text.replace("{{", "{").replace("}}", "}");
+        let (rest, origin) = match (text.strip_suffix(NEW), text.split_once(DIFFERS)) {
+            (Some(rest), _) => (rest, Origin::New),
+            (None, Some((rest, note))) => (rest, Origin::Differs(note.to_owned())),
+            (None, None) => (text.as_str(), Origin::Kube2iam),
+        };
+        let (meaning, default) = if let Some((meaning, value)) = rest.split_once(DEFAULT) {
+            (meaning, Default::Value(value.to_owned()))
+        } else if let Some((meaning, words)) = rest.split_once(UNSET) {
+            (meaning, Default::Described(words.to_owned()))
+        } else {
+            (rest, Default::Nothing)
+        };
+        Self { meaning: meaning.to_owned(), default, origin }
+    }
+}
+
+const DEFAULT: &str = ". Default: ";
+const UNSET: &str = ". Unset: ";
+const DIFFERS: &str = ". Differs: ";
+const NEW: &str = ". New.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_falls_into_its_parts() {
+        let value = |value: &str| Default::Value(value.to_owned());
+        let words = |words: &str| Default::Described(words.to_owned());
+        let differs = |note: &str| Origin::Differs(note.to_owned());
+        for (text, meaning, default, origin) in [
+            ("a thing", "a thing", Default::Nothing, Origin::Kube2iam),
+            ("a thing. New.", "a thing", Default::Nothing, Origin::New),
+            ("a thing. Default: 1.2.3.4", "a thing", value("1.2.3.4"), Origin::Kube2iam),
+            ("a thing. Unset: no, never. New.", "a thing", words("no, never"), Origin::New),
+            ("a, b. Default: {{x}}. Differs: c. d", "a, b", value("{x}"), differs("c. d")),
+        ] {
+            let read = Description::read(text);
+            assert_eq!((read.meaning.as_str(), read.default, read.origin), (meaning, default, origin), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_flag_is_required_by_argh_exactly_if_it_has_a_default() {
+        for group in Typed::groups() {
+            for flag in group.flags.iter().filter(|flag| flag.kind != FlagInfoKind::Switch) {
+                let preset = matches!(row(group.description, flag).default, Default::Value(_));
+                assert_eq!(flag.optionality == Optionality::Required, preset, "{}", flag.long);
+            }
+        }
+    }
+
+    #[test]
+    fn no_flag_stands_twice() {
+        let mut names: Vec<&str> = flags().iter().map(|flag| flag.name).collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}

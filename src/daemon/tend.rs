@@ -1,0 +1,165 @@
+//! The threads that work beside the requests: watches, calls to STS, housekeeping, health.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{debug, error, info, warn};
+
+use super::build::Rooms;
+use crate::edge::dice;
+use crate::edge::imds::discovery;
+use crate::logic::kubernetes::{KubernetesFailureKind, Resource};
+use crate::logic::policy::{self, Permitted};
+use crate::logic::watch::Note;
+use crate::logic::world::Change;
+use crate::reflect::{Reflector, Waited};
+
+/// Keeps the picture of one resource, from the moment that the rules are known.
+pub(super) fn watch(rooms: &Rooms, resource: Resource) {
+    while rooms.registry.read(|_, rules| rules.is_none()) {
+        if rooms.latch.wait(rooms.clock.now().mono.after(RULES_POLL)) == Waited::ShutDown {
+            return;
+        }
+    }
+    let apply = |event| {
+        let change = rooms.registry.apply(resource, event);
+        rooms.telemetry.changed(&change);
+        if let (Change::PodApplied(pod), true) = (&change, rooms.config.sts.prefetch) {
+            prefetch(rooms, pod);
+        }
+    };
+    Reflector {
+        kubernetes: &*rooms.kubernetes,
+        resource,
+        keys: &rooms.config.kubernetes.keys,
+        clock: &*rooms.clock,
+        wait: &|until| rooms.latch.wait(until),
+        dice: &dice::number,
+        apply: &apply,
+        note: &|note| tell(rooms, resource, note),
+    }
+    .run();
+}
+
+/// Fetches a pod's credentials before its first container asks, if it may have any and has an address.
+fn prefetch(rooms: &Rooms, pod: &Arc<crate::logic::world::HeldPod>) {
+    if !pod.counts() || pod.deleting || pod.addresses.is_empty() {
+        return;
+    }
+    let permitted = rooms.registry.read(|world, rules| policy::permit(world, rules?, pod).ok());
+    if let Some(permitted) = permitted {
+        rooms.desk.prefetch(&permitted);
+    }
+}
+
+fn tell(rooms: &Rooms, resource: Resource, note: Note) {
+    let label = label(resource);
+    let count = |event: &str| rooms.telemetry.metrics.watch_events.with_label_values(&[label, event]).inc();
+    match note {
+        Note::Heard => {
+            count("heard");
+            rooms.telemetry.metrics.heard(label, rooms.clock.now().mono);
+        }
+        Note::Listed { items, unreadable } => {
+            count("listed");
+            rooms.telemetry.metrics.heard(label, rooms.clock.now().mono);
+            info!("resource" = label, "items" = items, "unreadable" = unreadable; "listed {items} {label}");
+        }
+        Note::Watching => debug!("resource" = label; "watching {label}"),
+        Note::Ended { cause, .. } => {
+            count("ended");
+            debug!("resource" = label; "the watch of {label} ended: {}", cause.as_deref().unwrap_or("in good order"));
+        }
+        Note::BackedOff { failure, rest } => {
+            count("refused");
+            let action = match failure.kind {
+                KubernetesFailureKind::Forbidden => "; the agent may not list or watch them: see its ClusterRole",
+                KubernetesFailureKind::Unauthorized => "; the API server doesn't know the agent's token",
+                _ => "",
+            };
+            warn!("resource" = label, "retry.ms" = rest.as_millis(); "failed to read {label}: {}{action}", failure.cause);
+        }
+        Note::Relisting { why, .. } => {
+            count("relisted");
+            info!("resource" = label; "listing {label} anew: {why:?}");
+        }
+        Note::Unreadable { why, nth } => {
+            count("unreadable");
+            if nth == 1 {
+                error!("resource" = label; "skipped a line of the watch of {label} that can't be read, and will any other: {why}");
+            }
+        }
+    }
+}
+
+const fn label(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Pods => "pods",
+        Resource::Namespaces => "namespaces",
+    }
+}
+
+/// Makes calls to STS until the desk closes.
+pub(super) fn call_sts(rooms: &Rooms) {
+    rooms.desk.work(&*rooms.sts, &dice::number, &|report| {
+        rooms.telemetry.called(report.request, report.took, report.failure);
+    });
+}
+
+/// Drops sessions that no pod may use any more, and rotates the keys of the tokens.
+pub(super) fn keep_house(rooms: &Rooms) {
+    while rooms.latch.wait(rooms.clock.now().mono.after(HOUSEKEEPING)) == Waited::Elapsed {
+        let entitled = rooms.registry.read(|world, rules| {
+            let rules = rules.filter(|_| world.is_ready())?;
+            let permitted =
+                world.pods().filter(|pod| pod.counts()).filter_map(|pod| policy::permit(world, rules, pod).ok());
+            Some(permitted.map(Permitted::into_request).collect::<HashSet<_>>())
+        });
+        if let Some(entitled) = entitled {
+            rooms.desk.sweep(&entitled);
+        }
+        let now = rooms.clock.now().wall;
+        let due = rooms.keys.read().is_rotation_due(now);
+        if due {
+            rotate_keys(rooms);
+        }
+    }
+}
+
+fn rotate_keys(rooms: &Rooms) {
+    match dice::secret() {
+        Ok(secret) => {
+            let mut keys = (**rooms.keys.read()).clone();
+            keys.rotate(&secret, rooms.clock.now().wall);
+            *rooms.keys.write() = Arc::new(keys);
+        }
+        Err(cause) => error!("failed to draw a new token key: {cause}"),
+    }
+}
+
+/// Looks after the metadata service as kube2iam does: `instanceId` of `/healthz` and the gauge.
+pub(super) fn watch_health(rooms: &Rooms) {
+    loop {
+        match discovery::instance_id(&*rooms.imds) {
+            Ok(id) => {
+                *rooms.facts.instance_id.write() = id;
+                rooms.telemetry.metrics.healthcheck_status.set(1.0);
+            }
+            Err(failure) => {
+                debug!("failed to read the instance id: {}", failure.cause);
+                rooms.telemetry.metrics.healthcheck_status.set(0.0);
+            }
+        }
+        if rooms.latch.wait(rooms.clock.now().mono.after(HEALTH_CHECK)) == Waited::ShutDown {
+            return;
+        }
+    }
+}
+
+/// How soon the watches notice that the rules are known.
+const RULES_POLL: Duration = Duration::from_millis(20);
+/// Well within the minute after which a session without a pod must be gone.
+const HOUSEKEEPING: Duration = Duration::from_secs(20);
+/// kube2iam's interval.
+const HEALTH_CHECK: Duration = Duration::from_secs(30);

@@ -1,0 +1,125 @@
+use super::*;
+use crate::edge::clock::SystemClock;
+use crate::edge::threads;
+use crate::logic::credentials::Credentials;
+use crate::logic::kubernetes::Pod;
+use crate::logic::policy;
+use crate::logic::policy::tests::rules;
+use crate::logic::secret::Secret;
+use crate::logic::sts::Assumed;
+use crate::logic::world::tests::{listed, pod};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+
+/// Answers once it is told to, or at once; panics for the role `panics`.
+struct FakeSts {
+    calls: AtomicUsize,
+    gate: Option<crossbeam_channel::Receiver<()>>,
+}
+
+impl Sts for FakeSts {
+    fn assume_role(&self, request: &AssumeRole) -> Result<Assumed, StsFailure> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        assert_ne!(request.role.name(), "panics");
+        if let Some(gate) = &self.gate {
+            let _ = gate.recv();
+        }
+        let credentials = Credentials {
+            access_key_id: format!("KEY-{}", request.role.name()),
+            secret_access_key: Secret::new("secret".into()),
+            session_token: None,
+            expiration: None,
+        };
+        Ok(Assumed { credentials, life: Duration::from_secs(3_600) })
+    }
+
+    fn caller_identity(&self) -> Result<String, StsFailure> {
+        Err(interrupted())
+    }
+}
+
+fn permitted(role: &str) -> Permitted {
+    let world = listed(vec![Pod { role: Some(role.into()), ..pod("a", "10.0.0.1") }], vec![]);
+    policy::permit(&world, &rules(), world.pod("a").unwrap()).unwrap()
+}
+
+/// Runs `scene` beside two workers.
+fn with_workers(
+    gate: Option<crossbeam_channel::Receiver<()>>,
+    scene: impl FnOnce(&Desk, &(dyn Fn(u64) -> Mono + Sync), &FakeSts),
+) {
+    let clock = Arc::new(SystemClock::new());
+    let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, error_ttl: None };
+    let desk = Arc::new(Desk::new(rules, clock.clone()));
+    let sts = Arc::new(FakeSts { calls: AtomicUsize::new(0), gate });
+    let workers: Vec<_> = (0..2)
+        .map(|_| {
+            let (desk, sts) = (desk.clone(), sts.clone());
+            threads::spawn("worker", threads::STACK_BYTES, move || desk.work(&*sts, &|| 0, &|_| {})).unwrap()
+        })
+        .collect();
+    let later = clock.clone();
+    scene(&desk, &move |seconds| later.now().mono.after(Duration::from_secs(seconds)), &sts);
+    desk.close();
+    workers.into_iter().for_each(|worker| worker.join().unwrap());
+}
+
+#[test]
+fn a_session_is_fetched_once_and_then_ready() {
+    with_workers(None, |desk, later, sts| {
+        assert!(matches!(desk.obtain(&permitted("app"), PEER, later(10)), Outcome::Fetched(_)));
+        assert!(matches!(desk.obtain(&permitted("app"), PEER, later(10)), Outcome::Ready(_)));
+        assert_eq!(sts.calls.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn who_waits_too_long_is_let_go_and_the_call_goes_on_for_the_others() {
+    let (open, gate) = crossbeam_channel::bounded(0);
+    with_workers(Some(gate), |desk, later, sts| {
+        assert!(matches!(desk.obtain(&permitted("app"), PEER, later(0)), Outcome::TimedOut));
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| desk.obtain(&permitted("app"), PEER, later(10)));
+            open.send_timeout((), Duration::from_secs(10)).unwrap();
+            assert!(matches!(waiter.join().unwrap(), Outcome::Fetched(_) | Outcome::Ready(_)));
+        });
+        assert_eq!(sts.calls.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn a_call_that_panics_strands_nobody() {
+    with_workers(None, |desk, later, _| {
+        assert!(matches!(desk.obtain(&permitted("panics"), PEER, later(10)), Outcome::Refused(_)));
+        assert!(matches!(desk.obtain(&permitted("app"), PEER, later(10)), Outcome::Fetched(_)));
+    });
+}
+
+#[test]
+fn a_peer_can_start_only_so_much_but_join_and_reuse_at_will() {
+    with_workers(None, |desk, later, _| {
+        for index in 0..20 {
+            assert!(matches!(desk.obtain(&permitted(&format!("r{index}")), PEER, later(10)), Outcome::Fetched(_)));
+        }
+        let other = "10.0.0.2".parse().unwrap();
+        let refused = (0..5)
+            .filter(|index| matches!(desk.obtain(&permitted(&format!("x{index}")), PEER, later(10)), Outcome::Busy));
+        assert!(refused.count() >= 3);
+        assert!(matches!(desk.obtain(&permitted("r0"), PEER, later(10)), Outcome::Ready(_)));
+        assert!(matches!(desk.obtain(&permitted("y"), other, later(10)), Outcome::Fetched(_)));
+    });
+}
+
+#[test]
+fn closing_lets_everyone_go() {
+    let clock = Arc::new(SystemClock::new());
+    let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, error_ttl: None };
+    let desk = Desk::new(rules, clock);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| desk.obtain(&permitted("app"), PEER, Mono::from_micros(u64::MAX)));
+        desk.close();
+        assert!(matches!(waiter.join().unwrap(), Outcome::TimedOut));
+    });
+}

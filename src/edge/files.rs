@@ -1,0 +1,24 @@
+//! Small files that others write and replace: tokens.
+
+use std::fs::File;
+use std::io::Read;
+
+use zeroize::Zeroizing;
+
+use crate::logic::secret::Secret;
+
+/// The whole text of `path`, or why it can't be had.
+pub(super) fn read_text(path: &str) -> Result<Secret<String>, String> {
+    let wrong = |cause: &dyn std::fmt::Display| format!("failed to read `{path}`: {cause}");
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_FILE + 1));
+    let file = File::open(path).map_err(|error| wrong(&error))?;
+    file.take(LONGEST_FILE as u64 + 1).read_to_end(&mut bytes).map_err(|error| wrong(&error))?;
+    if bytes.len() > LONGEST_FILE {
+        return Err(wrong(&"it is longer than a token"));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| wrong(&"it is not text"))?;
+    if text.is_empty() { Err(wrong(&"it is empty")) } else { Ok(Secret::new(text.to_owned())) }
+}
+
+/// STS takes web identity tokens of up to 20,000 letters.
+const LONGEST_FILE: usize = 32 * 1024;

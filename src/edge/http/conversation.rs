@@ -1,0 +1,275 @@
+//! One connection from its first byte to its last, on the worker that owns it.
+//!
+//! Read timeouts are set on the socket only when they change. A new connection inherits that of the first head from
+//! its listener; the idle timeout is set once, when the connection turns out to be kept alive; a head that comes in
+//! pieces gets the rest of its one deadline for each further piece.
+
+use std::io::ErrorKind;
+use std::net::Shutdown;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::door::Door;
+use super::guest::Guest;
+use super::inbox::Inbox;
+use super::outlet::{Outlet, is_timeout};
+use super::pen::Pen;
+use super::reply::Asked;
+use super::wire::{Afterwards, BadHead, Head, Version, read_head, worth_another_look};
+use super::{Connection, Cut, Event, Limits};
+use crate::logic::http::{Method, Response};
+use crate::logic::time::Mono;
+
+/// What a worker keeps from one connection to the next.
+pub(super) struct Desk {
+    inbox: Inbox,
+    pen: Pen,
+}
+
+impl Desk {
+    pub(super) fn new() -> Self {
+        Self { inbox: Inbox::new(), pen: Pen::new() }
+    }
+}
+
+/// Answers requests until either side has enough.
+pub(super) fn converse(door: &Door, guest: &Guest, desk: &mut Desk) {
+    desk.inbox.clear();
+    let mut talk = Talk {
+        door,
+        guest,
+        head_began: Some(guest.arrived),
+        read_timeout: door.front.limits.head_deadline,
+        waits: Waits::Inherited,
+    };
+    let ending = loop {
+        match talk.turn(desk) {
+            Ok(Afterwards::KeepAlive) => talk.go_on(),
+            Ok(Afterwards::Close) => break Ending::Answered,
+            Err(ending) => break ending,
+        }
+    };
+    match ending {
+        Ending::Quiet => {}
+        Ending::Answered => talk.part(desk),
+        Ending::Refuse(bad) => talk.refuse(bad, desk),
+        Ending::Cut(why) => talk.cut(why),
+    }
+}
+
+struct Talk<'a> {
+    door: &'a Door,
+    guest: &'a Guest,
+    /// Since when the request that is being read has its deadline; `None` before its first byte.
+    head_began: Option<Mono>,
+    /// What the socket's read timeout is.
+    read_timeout: Duration,
+    waits: Waits,
+}
+
+/// What the next read waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// For the first byte of all, with the timeout that came from the listener.
+    Inherited,
+    ForRequest,
+    ForRest,
+}
+
+/// How a connection ends.
+enum Ending {
+    /// Without a word: the client left, was evicted, or had nothing to say.
+    Quiet,
+    /// With an answer.
+    Answered,
+    /// With an answer of the door's own.
+    Refuse(BadHead),
+    Cut(Cut),
+}
+
+impl<'a> Talk<'a> {
+    /// One request, from the wait for it to the end of its answer.
+    fn turn(&mut self, desk: &mut Desk) -> Result<Afterwards, Ending> {
+        let mut look = !desk.inbox.is_empty();
+        loop {
+            if look {
+                let parsed = read_head(desk.inbox.unread(), self.limits()).map_err(Ending::Refuse)?;
+                if let Some(head) = parsed {
+                    let used = head.bytes + head.body_bytes;
+                    let afterwards = self.serve(&head, desk.inbox.unread().len(), &mut desk.pen)?;
+                    desk.inbox.consume(used);
+                    return Ok(afterwards);
+                }
+                self.head_began();
+                self.waits = Waits::ForRest;
+            }
+            look = self.read_on(&mut desk.inbox)?;
+        }
+    }
+
+    /// Between two requests.
+    fn go_on(&mut self) {
+        self.guest.end_answer();
+        self.head_began = None;
+        self.waits = Waits::ForRequest;
+    }
+
+    /// Reads more of a head. Tells whether it can have changed the picture.
+    fn read_on(&mut self, inbox: &mut Inbox) -> Result<bool, Ending> {
+        match self.waits {
+            Waits::Inherited => {}
+            Waits::ForRequest => self.set_read_timeout(self.limits().keep_alive_idle)?,
+            Waits::ForRest => self.set_rest_of_deadline()?,
+        }
+        let most = self.limits().head_bytes;
+        let first = inbox.is_empty();
+        loop {
+            return match inbox.fill(&mut &self.guest.stream, most) {
+                Ok([]) => Err(Ending::Quiet),
+                Ok(fresh) => Ok(first || worth_another_look(fresh) || inbox.unread().len() >= most),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if is_timeout(&error) && !first => Err(Ending::Refuse(BadHead::TimedOut)),
+                Err(_) => Err(Ending::Quiet),
+            };
+        }
+    }
+
+    fn serve(&mut self, head: &Head<'_>, buffered: usize, pen: &mut Pen) -> Result<Afterwards, Ending> {
+        let missing = (head.bytes + head.body_bytes).saturating_sub(buffered);
+        if missing > 0 {
+            if head.expects_continue && buffered == head.bytes {
+                self.invite_body().map_err(Ending::Cut)?;
+            }
+            self.drop_body(missing)?;
+        }
+        self.guest.begin_answer();
+        let (response, wish) = self.ask(head);
+        let leaving = self.door.is_closing() || self.guest.is_leaving();
+        let wish = if leaving { Afterwards::Close } else { wish };
+        let asked = Asked { method: head.request.method, version: head.version };
+        self.deliver(response, asked, wish, pen).map_err(Ending::Cut)
+    }
+
+    fn invite_body(&mut self) -> Result<(), Cut> {
+        let began = self.head_began();
+        let mut outlet = self.outlet(began);
+        outlet.send([CONTINUE])?;
+        outlet.finish()
+    }
+
+    /// Reads the rest of a body under the deadline of its head, and forgets it.
+    fn drop_body(&mut self, mut missing: usize) -> Result<(), Ending> {
+        let mut scratch = [0; SCRATCH];
+        while missing > 0 {
+            self.set_rest_of_deadline()?;
+            let room = missing.min(SCRATCH);
+            missing -= self.read(&mut scratch[..room])?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, scratch: &mut [u8]) -> Result<usize, Ending> {
+        use std::io::Read;
+        loop {
+            return match (&self.guest.stream).read(scratch) {
+                Ok(0) => Err(Ending::Quiet),
+                Ok(read) => Ok(read),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if is_timeout(&error) => Err(Ending::Refuse(BadHead::TimedOut)),
+                Err(_) => Err(Ending::Quiet),
+            };
+        }
+    }
+
+    /// Lets the handler answer. A panic costs the client its connection, nobody anything else.
+    fn ask(&self, head: &Head<'_>) -> (Response, Afterwards) {
+        let connection = Connection::over(&self.guest.stream, self.guest.peer);
+        let answer = catch_unwind(AssertUnwindSafe(|| self.door.front.handler.handle(&head.request, &connection)));
+        match answer {
+            Ok(response) => (response, head.afterwards),
+            Err(_) => {
+                self.door.saw(&Event::Panicked { peer: self.guest.peer });
+                (Response::text(500, "internal-error"), Afterwards::Close)
+            }
+        }
+    }
+
+    fn deliver(&self, response: Response, asked: Asked, wish: Afterwards, pen: &mut Pen) -> Result<Afterwards, Cut> {
+        let now = self.door.now();
+        pen.deliver(self.outlet(now.mono), response, asked, wish, now.wall)
+    }
+
+    fn refuse(&mut self, bad: BadHead, desk: &mut Desk) {
+        self.door.saw(&Event::BadHead { peer: self.guest.peer, bad });
+        let asked = Asked { method: Method::Other, version: Version::Http11 };
+        let response = Response::text(bad.status(), bad.label());
+        match self.deliver(response, asked, Afterwards::Close, &mut desk.pen) {
+            Ok(_) => self.linger(),
+            Err(why) => self.cut(why),
+        }
+    }
+
+    /// After the last answer. Closing with bytes unread would reset the connection, and the answer might be lost.
+    fn part(&mut self, desk: &Desk) {
+        if !desk.inbox.is_empty() {
+            self.guest.end_answer();
+            self.linger();
+        }
+    }
+
+    /// Says that nothing more will come, and reads on for a little while.
+    fn linger(&mut self) {
+        let _ = self.guest.stream.shutdown(Shutdown::Write);
+        let until = self.door.now().mono.after(self.limits().linger);
+        let mut scratch = [0; SCRATCH];
+        for _ in 0..LINGER_READS {
+            let left = self.door.now().mono.until(until);
+            if left.is_zero() || self.set_read_timeout(left).is_err() || self.read(&mut scratch).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Ends a connection so that the client can't take what it got for the whole.
+    fn cut(&self, why: Cut) {
+        self.door.saw(&Event::Cut { peer: self.guest.peer, why });
+        // Unsent bytes are thrown away with the connection instead of staying in the kernel for a reader that is too slow.
+        let _ = SockRef::from(&self.guest.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    fn outlet(&self, began: Mono) -> Outlet<'a> {
+        Outlet::new(&self.guest.stream, &*self.door.front.clock, began, self.limits().write_deadline)
+    }
+
+    fn limits(&self) -> &'a Limits {
+        &self.door.front.limits
+    }
+
+    fn head_began(&mut self) -> Mono {
+        *self.head_began.get_or_insert_with(|| self.door.now().mono)
+    }
+
+    fn set_rest_of_deadline(&mut self) -> Result<(), Ending> {
+        let deadline = self.head_began().after(self.limits().head_deadline);
+        let left = self.door.now().mono.until(deadline);
+        if left.is_zero() { Err(Ending::Refuse(BadHead::TimedOut)) } else { self.set_read_timeout(left) }
+    }
+
+    fn set_read_timeout(&mut self, timeout: Duration) -> Result<(), Ending> {
+        if self.read_timeout != timeout {
+            self.guest.stream.set_read_timeout(Some(timeout)).map_err(|_| Ending::Quiet)?;
+            self.read_timeout = timeout;
+        }
+        Ok(())
+    }
+}
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Bytes read at a time where they are only thrown away.
+const SCRATCH: usize = 1024;
+
+/// Reads while lingering; with [`SCRATCH`] a bound on bytes, beside that on time.
+const LINGER_READS: usize = 256;

@@ -1,0 +1,64 @@
+//! One live connection, as its worker, admission and the one who shuts down see it.
+
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::admission::Seated;
+use crate::logic::time::Mono;
+
+pub(super) struct Guest {
+    pub(super) stream: TcpStream,
+    pub(super) peer: IpAddr,
+    pub(super) arrived: Mono,
+    phase: AtomicU8,
+}
+
+impl Guest {
+    pub(super) fn new(stream: TcpStream, peer: IpAddr, arrived: Mono) -> Self {
+        Self { stream, peer, arrived, phase: AtomicU8::new(LISTENING) }
+    }
+
+    /// A request is complete: from here on nobody takes the connection away. One whose place is gone already is
+    /// still answered, once.
+    pub(super) fn begin_answer(&self) {
+        let _ = self.phase.compare_exchange(LISTENING, ANSWERING, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    pub(super) fn end_answer(&self) {
+        let _ = self.phase.compare_exchange(ANSWERING, LISTENING, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Whether its place was taken away.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == LEAVING
+    }
+
+    /// Ends the wait for more bytes: what has arrived can still be read and answered, then the stream ends.
+    /// On Linux this wakes a reader at once.
+    pub(super) fn stop_listening(&self) {
+        // The client may have reset the connection; then there is nothing to stop.
+        let _ = self.stream.shutdown(Shutdown::Read);
+    }
+
+    /// Ends whatever the worker does with the socket.
+    pub(super) fn cut_off(&self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+impl Seated for std::sync::Arc<Guest> {
+    fn is_idle(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == LISTENING
+    }
+
+    fn give_up(&self) -> bool {
+        self.phase.compare_exchange(LISTENING, LEAVING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// Waits for a head, or reads one.
+const LISTENING: u8 = 0;
+/// Has a complete request.
+const ANSWERING: u8 = 1;
+/// Was evicted; final.
+const LEAVING: u8 = 2;

@@ -1,0 +1,103 @@
+//! The bytes of one connection that were read and not yet consumed: at most one head and the start of what follows it.
+
+use std::io::{self, Read};
+
+/// A read buffer that starts small, since most heads are, and never grows beyond the limit it is given.
+pub(super) struct Inbox {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Inbox {
+    pub(super) fn new() -> Self {
+        Self { buffer: vec![0; SMALL], start: 0, end: 0 }
+    }
+
+    pub(super) fn unread(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Drops the first `bytes` unread bytes.
+    pub(super) fn consume(&mut self, bytes: usize) {
+        self.start = (self.start + bytes).min(self.end);
+        if self.is_empty() {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Forgets everything, and gives back the memory of an unusually long head.
+    pub(super) fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+        if self.buffer.len() > SMALL {
+            self.buffer.truncate(SMALL);
+            self.buffer.shrink_to_fit();
+        }
+    }
+
+    /// Reads once and gives the bytes that came; empty at the end of the stream. There must be room:
+    /// fewer than `most` bytes unread.
+    pub(super) fn fill(&mut self, source: &mut impl Read, most: usize) -> io::Result<&[u8]> {
+        self.make_room(most);
+        let read = source.read(&mut self.buffer[self.end..])?;
+        self.end += read;
+        Ok(&self.buffer[self.end - read..self.end])
+    }
+
+    fn make_room(&mut self, most: usize) {
+        if self.end < self.buffer.len() {
+            return;
+        }
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        if self.end == self.buffer.len() {
+            self.buffer.resize((self.buffer.len() * 4).min(most).max(self.end), 0);
+        }
+    }
+}
+
+/// Holds nearly every head: an SDK's is 200 to 600 bytes.
+const SMALL: usize = 2 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffer_grows_to_the_limit_and_no_further() {
+        let mut inbox = Inbox::new();
+        let mut endless = io::repeat(b'x');
+        for _ in 0..100 {
+            if inbox.unread().len() < 8_192 {
+                inbox.fill(&mut endless, 8_192).unwrap();
+            }
+        }
+        assert_eq!(inbox.unread().len(), 8_192);
+        inbox.clear();
+        assert_eq!((inbox.unread().len(), inbox.buffer.len()), (0, SMALL));
+    }
+
+    #[test]
+    fn consumed_bytes_make_room_for_new_ones() {
+        let mut inbox = Inbox::new();
+        let mut source: &[u8] = &[7; 3 * SMALL];
+        inbox.fill(&mut source, SMALL + 1).unwrap();
+        inbox.consume(SMALL - 10);
+        assert_eq!(inbox.fill(&mut source, SMALL + 1).unwrap().len(), SMALL - 10);
+        assert_eq!((inbox.unread().len(), inbox.buffer.len()), (SMALL, SMALL));
+    }
+
+    #[test]
+    fn more_than_everything_can_be_consumed() {
+        let mut inbox = Inbox::new();
+        inbox.fill(&mut &b"abc"[..], 100).unwrap();
+        inbox.consume(1);
+        assert_eq!(inbox.unread(), b"bc");
+        inbox.consume(50);
+        assert!(inbox.is_empty());
+    }
+}

@@ -1,0 +1,272 @@
+//! Bind, accept, shut down. The accepting thread reads no byte of a client and outlives whatever accepting brings.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use super::admission::Refusal;
+use super::door::{Door, Visit};
+use super::guest::Guest;
+use super::pool::Pool;
+use super::{Event, Front, Limits};
+use crate::edge::threads;
+
+/// Binds and listens. Without an address: every address of the host, v6 and v4 through one socket, or v4 alone where
+/// v6 is off.
+pub fn bind(address: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
+    let Some(address) = address else {
+        return match listen(Ipv6Addr::UNSPECIFIED.into(), port) {
+            Err(error) if is_without_v6(&error) => listen(Ipv4Addr::UNSPECIFIED.into(), port),
+            listener => listener,
+        };
+    };
+    listen(address, port)
+}
+
+/// A running front door. Dropping it stops accepting; [`Server::shut_down`] also waits for what is in progress.
+pub struct Server {
+    door: Arc<Door>,
+    pool: Arc<Pool>,
+    acceptor: JoinHandle<()>,
+    /// Its end wakes the accepting thread.
+    wake: UnixStream,
+}
+
+/// How shutting down went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Answers that weren't finished in time; their connections were cut.
+    pub unfinished: usize,
+}
+
+impl Server {
+    /// Accepts from all `listeners`, which may have been bound by another process, and answers.
+    pub fn start(listeners: Vec<TcpListener>, front: Front) -> io::Result<Self> {
+        for listener in &listeners {
+            set_inherited_options(listener, &front.limits)?;
+            listener.set_nonblocking(true)?;
+        }
+        let door = Arc::new(Door::new(front));
+        let pool = Arc::new(Pool::new(door.clone()));
+        let (wake, woken) = UnixStream::pair()?;
+        let acceptor = Acceptor { door: door.clone(), pool: pool.clone(), listeners, woken };
+        let acceptor = threads::spawn("door-accept", ACCEPTOR_STACK, move || acceptor.run())?;
+        Ok(Self { door, pool, acceptor, wake })
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> usize {
+        self.door.seated()
+    }
+
+    /// Living workers.
+    pub fn workers(&self) -> usize {
+        self.pool.workers()
+    }
+
+    /// Stops accepting, ends the wait of idle connections and half heads at once, and lets answers in progress drain
+    /// for at most `grace`. A request that has arrived by now is still answered. Returns within `grace` and half a
+    /// second; only a handler that is still waiting then keeps its thread.
+    pub fn shut_down(self, grace: Duration) -> Drained {
+        let Self { door, pool, acceptor, wake } = self;
+        door.begin_closing();
+        drop(wake);
+        acceptor.thread().unpark();
+        // Its panics are caught; there is nothing to learn from its end.
+        let _ = acceptor.join();
+        door.guests().iter().for_each(|guest| guest.stop_listening());
+        pool.close();
+        let unfinished = pool.wait_until_deserted(grace);
+        if unfinished > 0 {
+            door.guests().iter().for_each(|guest| guest.cut_off());
+            pool.wait_until_deserted(LAST_WAIT);
+        }
+        pool.join_gone();
+        Drained { unfinished }
+    }
+}
+
+struct Acceptor {
+    door: Arc<Door>,
+    pool: Arc<Pool>,
+    listeners: Vec<TcpListener>,
+    woken: UnixStream,
+}
+
+/// What one attempt to accept came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    Welcomed,
+    /// Nobody is waiting.
+    Dry,
+    /// This connection was lost, the next may be good.
+    Lost,
+    /// The system is out of something; trying at once again is useless.
+    Exhausted,
+}
+
+impl Acceptor {
+    fn run(self) {
+        let mut waited: Vec<PollFd<'_>> =
+            self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)).collect();
+        waited.push(PollFd::new(&self.woken, PollFlags::IN));
+        while !self.door.is_closing() && !self.is_called_off(&waited) {
+            // Whatever an observer does, accepting goes on.
+            if catch_unwind(AssertUnwindSafe(|| self.round(&mut waited))).is_err() {
+                thread::park_timeout(PAUSE);
+            }
+        }
+        let _ = catch_unwind(AssertUnwindSafe(|| self.empty_queues()));
+    }
+
+    /// Waits for somebody to come, and lets in a few.
+    fn round(&self, waited: &mut [PollFd<'_>]) {
+        match poll(waited, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return,
+            Err(_) => thread::park_timeout(PAUSE),
+        }
+        for (listener, waited) in self.listeners.iter().zip(waited) {
+            if !waited.revents().is_empty() && self.accept_some(listener, BATCH) == Attempt::Exhausted {
+                (0..SHED_AT_ONCE).take_while(|_| self.door.shed()).for_each(drop);
+                thread::park_timeout(PAUSE);
+            }
+        }
+    }
+
+    /// Whether the server was dropped without ado: then the other end of `woken` is closed.
+    fn is_called_off(&self, waited: &[PollFd<'_>]) -> bool {
+        waited.last().is_some_and(|woken| !woken.revents().is_empty())
+    }
+
+    /// Who was in a queue before its listener closes is answered, not reset.
+    fn empty_queues(&self) {
+        for listener in &self.listeners {
+            self.accept_some(listener, BACKLOG);
+        }
+    }
+
+    fn accept_some(&self, listener: &TcpListener, most: i32) -> Attempt {
+        (0..most)
+            .map(|_| self.accept(listener))
+            .find(|attempt| matches!(attempt, Attempt::Dry | Attempt::Exhausted))
+            .unwrap_or(Attempt::Welcomed)
+    }
+
+    fn accept(&self, listener: &TcpListener) -> Attempt {
+        let error = match listener.accept() {
+            Ok((stream, address)) => {
+                self.greet(stream, address);
+                return Attempt::Welcomed;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Attempt::Dry,
+            Err(error) => error,
+        };
+        self.door.saw(&Event::AcceptFailed { errno: error.raw_os_error().unwrap_or(0) });
+        if is_lost_connection(&error) { Attempt::Lost } else { Attempt::Exhausted }
+    }
+
+    fn greet(&self, stream: TcpStream, address: SocketAddr) {
+        let peer = address.ip().to_canonical();
+        self.door.saw(&Event::Accepted { peer });
+        match self.door.admit(Guest::new(stream, peer, self.door.now().mono)) {
+            Err(why) => self.door.saw(&Event::Refused { peer, why }),
+            Ok(visit) => {
+                if let Err(visit) = self.pool.dispatch(visit) {
+                    self.do_without_thread(visit, peer);
+                }
+            }
+        }
+    }
+
+    /// The system gives no thread: a worker is freed, or the newcomer goes.
+    fn do_without_thread(&self, visit: Visit, peer: IpAddr) {
+        if !self.door.shed() || self.pool.enqueue(visit).is_err() {
+            self.door.saw(&Event::Refused { peer, why: Refusal::NoThread });
+        }
+    }
+}
+
+/// What an accepted socket takes over from its listener on Linux: no connection needs a `setsockopt` of its own.
+fn set_inherited_options(listener: &TcpListener, limits: &Limits) -> io::Result<()> {
+    let socket = SockRef::from(listener);
+    socket.set_read_timeout(Some(limits.head_deadline))?;
+    socket.set_write_timeout(Some(limits.write_deadline))?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_user_timeout(Some(limits.write_deadline))?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.set_send_buffer_size(SEND_BUFFER)
+}
+
+fn listen(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let address = SocketAddr::new(address, port);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// The kernel has no v6 at all, or it is switched off for every interface.
+fn is_without_v6(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL | Errno::PROTONOSUPPORT))
+}
+
+/// Errors that belong to the connection, not to accepting: accept(2), "Error handling".
+fn is_lost_connection(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        errno,
+        Some(
+            Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::NETDOWN
+                | Errno::PROTO
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH
+                | Errno::PERM
+        )
+    )
+}
+
+/// Connections that the kernel completes for us before they are accepted; std's own is 128.
+const BACKLOG: i32 = 1_024;
+
+/// Connections accepted before the next look at the other listeners and at shutting down.
+const BATCH: i32 = 16;
+
+/// The pause after the system ran out of descriptors or memory: long enough for a worker to close a connection.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Idle connections sent away for each [`PAUSE`]: 800 a second, more than a cap's worth within two.
+const SHED_AT_ONCE: usize = 8;
+
+/// What is left for workers whose connection was cut to notice it.
+const LAST_WAIT: Duration = Duration::from_millis(500);
+
+/// The accepting thread calls little, but observers are not ours.
+const ACCEPTOR_STACK: usize = 256 * 1024;
+
+/// Kernel memory per connection for bytes that a client sends and we don't read; a head is 8 KiB at most.
+const RECEIVE_BUFFER: usize = 16 * 1024;
+
+/// Kernel memory per connection for bytes that a client doesn't read; otherwise up to 4 MiB, which the pod's memory
+/// limit counts.
+const SEND_BUFFER: usize = 64 * 1024;

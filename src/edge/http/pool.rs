@@ -1,0 +1,220 @@
+//! Workers, one for each live connection. The pool grows on demand; who has been idle for long leaves.
+//!
+//! Each worker has a channel of its own for one errand, and the one that became idle last gets the next: its stack
+//! and buffers are warm, and after a crowd the others' time runs out. No lock is held while an errand is handed over.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::{Condvar, Mutex};
+
+use super::Event;
+use super::conversation::{Desk, converse};
+use super::door::{Door, Visit};
+use crate::edge::threads;
+
+pub(super) struct Pool {
+    door: Arc<Door>,
+    staff: Mutex<Staff>,
+    /// The last worker has gone.
+    deserted: Condvar,
+}
+
+#[derive(Default)]
+struct Staff {
+    /// Waiting for an errand, the latest last.
+    idle: Vec<(u64, Sender<Errand>)>,
+    /// Connections whose worker is still busy with one that was evicted for them.
+    queue: VecDeque<Visit>,
+    workers: usize,
+    threads: Vec<JoinHandle<()>>,
+    next_worker: u64,
+    closing: bool,
+}
+
+enum Errand {
+    Serve(Visit),
+    GoHome,
+}
+
+impl Pool {
+    pub(super) fn new(door: Arc<Door>) -> Self {
+        Self { door, staff: Mutex::default(), deserted: Condvar::new() }
+    }
+
+    pub(super) fn workers(&self) -> usize {
+        self.staff.lock().workers
+    }
+
+    /// Gives a connection to an idle worker, to a new one, or, with all of them busy, to the next that gets free.
+    /// `Err`: the system gives no thread.
+    pub(super) fn dispatch(self: &Arc<Self>, visit: Visit) -> Result<(), Visit> {
+        let most = self.door.front.limits.connections;
+        let mut staff = self.staff.lock();
+        if let Some((_, worker)) = staff.idle.pop() {
+            drop(staff);
+            // A worker that isn't listed as idle waits for its errand, so there is room and someone to take it.
+            let _ = worker.send(Errand::Serve(visit));
+            return Ok(());
+        }
+        if staff.workers < most {
+            staff.workers += 1;
+            drop(staff);
+            return self.hire(visit);
+        }
+        if staff.queue.len() >= most {
+            return Err(visit);
+        }
+        staff.queue.push_back(visit);
+        Ok(())
+    }
+
+    /// Leaves a connection to whoever gets free; only good while there are workers.
+    pub(super) fn enqueue(&self, visit: Visit) -> Result<(), Visit> {
+        let mut staff = self.staff.lock();
+        if staff.workers == 0 || staff.queue.len() >= self.door.front.limits.connections {
+            return Err(visit);
+        }
+        if let Some((_, worker)) = staff.idle.pop() {
+            drop(staff);
+            let _ = worker.send(Errand::Serve(visit));
+        } else {
+            staff.queue.push_back(visit);
+        }
+        Ok(())
+    }
+
+    /// Sends home who is idle; the others go when their connection is done.
+    pub(super) fn close(&self) {
+        let idle = {
+            let mut staff = self.staff.lock();
+            staff.closing = true;
+            std::mem::take(&mut staff.idle)
+        };
+        for (_, worker) in idle {
+            let _ = worker.send(Errand::GoHome);
+        }
+    }
+
+    /// Waits until all workers have gone, for at most `patience`. Tells how many haven't.
+    pub(super) fn wait_until_deserted(&self, patience: Duration) -> usize {
+        let mut staff = self.staff.lock();
+        self.deserted.wait_while_for(&mut staff, |staff| staff.workers > 0, patience);
+        staff.workers
+    }
+
+    /// Joins the threads of the workers that have gone.
+    pub(super) fn join_gone(&self) {
+        let threads = std::mem::take(&mut self.staff.lock().threads);
+        let all_gone = self.workers() == 0;
+        for thread in threads {
+            if all_gone || thread.is_finished() {
+                // A worker's panics are caught; there is nothing to learn from its end.
+                let _ = thread.join();
+            }
+        }
+    }
+
+    fn hire(self: &Arc<Self>, visit: Visit) -> Result<(), Visit> {
+        let (sender, receiver) = bounded(1);
+        let worker = self.next_worker();
+        let (pool, home) = (self.clone(), sender.clone());
+        let begin = move || {
+            let _attendance = Attendance(&pool);
+            pool.work(worker, &home, &receiver);
+        };
+        match threads::spawn("door-worker", self.door.front.limits.stack, begin) {
+            Ok(thread) => {
+                self.register(thread);
+                let _ = sender.send(Errand::Serve(visit));
+                Ok(())
+            }
+            Err(_) => {
+                self.staff.lock().workers -= 1;
+                Err(visit)
+            }
+        }
+    }
+
+    fn next_worker(&self) -> u64 {
+        let mut staff = self.staff.lock();
+        staff.next_worker += 1;
+        staff.next_worker
+    }
+
+    fn register(&self, thread: JoinHandle<()>) {
+        let mut staff = self.staff.lock();
+        if staff.threads.len() > 2 * staff.workers + SPENT_THREADS {
+            staff.threads.retain(|thread| !thread.is_finished());
+        }
+        staff.threads.push(thread);
+    }
+
+    fn work(&self, worker: u64, home: &Sender<Errand>, errands: &Receiver<Errand>) {
+        let mut desk = Desk::new();
+        let mut next = self.await_errand(worker, errands);
+        while let Some(visit) = next {
+            let talk = catch_unwind(AssertUnwindSafe(|| converse(&self.door, &visit.guest, &mut desk)));
+            if talk.is_err() {
+                desk = Desk::new();
+                self.door.saw(&Event::Panicked { peer: visit.guest.peer });
+            }
+            drop(visit);
+            next = self.rest(worker, home, errands);
+        }
+    }
+
+    /// Between two connections.
+    fn rest(&self, worker: u64, home: &Sender<Errand>, errands: &Receiver<Errand>) -> Option<Visit> {
+        {
+            let mut staff = self.staff.lock();
+            if let Some(visit) = staff.queue.pop_front() {
+                return Some(visit);
+            }
+            if staff.closing {
+                return None;
+            }
+            staff.idle.push((worker, home.clone()));
+        }
+        self.await_errand(worker, errands)
+    }
+
+    fn await_errand(&self, worker: u64, errands: &Receiver<Errand>) -> Option<Visit> {
+        let patience = self.door.front.limits.idle_worker;
+        loop {
+            match errands.recv_timeout(patience) {
+                Ok(Errand::Serve(visit)) => return Some(visit),
+                Ok(Errand::GoHome) => return None,
+                // Who has been taken off the list has an errand on its way.
+                Err(_) if self.sign_off(worker) => return None,
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn sign_off(&self, worker: u64) -> bool {
+        let mut staff = self.staff.lock();
+        let at = staff.idle.iter().position(|(other, _)| *other == worker);
+        at.map(|at| staff.idle.remove(at)).is_some()
+    }
+}
+
+/// A worker's presence; ends however the worker ends.
+struct Attendance<'a>(&'a Pool);
+
+impl Drop for Attendance<'_> {
+    fn drop(&mut self) {
+        let mut staff = self.0.staff.lock();
+        staff.workers -= 1;
+        if staff.workers == 0 {
+            self.0.deserted.notify_all();
+        }
+    }
+}
+
+/// Handles of threads that have ended are let go once there are this many more than needed.
+const SPENT_THREADS: usize = 64;

@@ -1,0 +1,164 @@
+//! Bodies that come and bodies that go.
+
+use super::*;
+
+/// What `/stream/KIND` answers with.
+pub(super) fn stream(kind: &str) -> Body {
+    let whole: &[u8] = &[b's'; STREAMED];
+    let half = &whole[..STREAMED / 2];
+    let (source, length): (Box<dyn Read + Send>, _) = match kind {
+        "known" => (Box::new(whole), Some(STREAMED as u64)),
+        "empty" => (Box::new(std::io::empty()), None),
+        "short" => (Box::new(half), Some(STREAMED as u64)),
+        "long" => (Box::new(whole), Some(STREAMED as u64 / 2)),
+        "broken" => (Box::new(half.chain(Breaks)), None),
+        "panics" => (Box::new(half.chain(Panics)), None),
+        _ => (Box::new(whole), None),
+    };
+    Body::Stream { source, length }
+}
+
+const STREAMED: usize = 40_000;
+
+struct Breaks;
+
+impl Read for Breaks {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::ConnectionReset.into())
+    }
+}
+
+struct Panics;
+
+impl Read for Panics {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        panic!("as asked")
+    }
+}
+
+/// Reads chunks up to the last one; `None` if they end before it.
+fn chunked(client: &mut Client) -> Option<usize> {
+    let mut total = 0;
+    for _ in 0..1_000 {
+        let mut line = String::new();
+        client.reader.read_line(&mut line).ok()?;
+        let size = usize::from_str_radix(line.strip_suffix("\r\n")?, 16).unwrap();
+        let mut chunk = vec![0; size + 2];
+        client.reader.read_exact(&mut chunk).ok()?;
+        assert!(chunk.ends_with(b"\r\n"));
+        total += size;
+        if size == 0 {
+            return Some(total);
+        }
+    }
+    panic!("endless chunks");
+}
+
+#[test]
+fn stream_of_known_length_is_sent_plainly() {
+    let house = House::open();
+    let mut client = house.client();
+    assert_eq!(client.get("/stream/known").body.len(), STREAMED);
+    assert_eq!(client.get("/stream/long").body.len(), STREAMED / 2);
+    assert_eq!(client.get("/next").body, "GET /next");
+}
+
+#[test]
+fn stream_of_unknown_length_is_chunked_and_the_connection_lives() {
+    let house = House::open();
+    let mut client = house.client();
+    for (kind, length) in [("unknown", STREAMED), ("empty", 0)] {
+        client.send(format!("GET /stream/{kind} HTTP/1.1\r\n\r\n"));
+        let head = client.head_of_reply();
+        assert_eq!(header(&head, "Transfer-Encoding"), Some("chunked"));
+        assert_eq!(chunked(&mut client), Some(length));
+    }
+    assert_eq!(client.get("/next").body, "GET /next");
+}
+
+#[test]
+fn stream_to_an_old_client_ends_with_the_connection() {
+    let house = House::open();
+    let all = house.exchange("GET /stream/unknown HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let (head, body) = all.split_once("\r\n\r\n").unwrap();
+    assert_eq!((header(head, "Connection"), body.len()), (Some("close"), STREAMED));
+}
+
+#[test]
+fn broken_source_shows_on_the_wire() {
+    let house = House::open();
+    for kind in ["broken", "panics"] {
+        let mut client = house.client();
+        client.send(format!("GET /stream/{kind} HTTP/1.1\r\n\r\n"));
+        client.head_of_reply();
+        assert_eq!(chunked(&mut client), None, "{kind}");
+    }
+    let mut client = house.client();
+    client.send("GET /stream/short HTTP/1.1\r\n\r\n");
+    assert_eq!(header(&client.head_of_reply(), "Content-Length"), Some("40000"));
+    assert!(client.reader.read_exact(&mut [0; STREAMED]).is_err());
+
+    let mut client = house.client();
+    client.send("GET /stream/broken HTTP/1.0\r\n\r\n");
+    assert!(client.reader.read_to_end(&mut Vec::new()).is_err(), "an end in good order would look like the whole");
+    for _ in 0..4 {
+        house.await_event(|event| *event == Event::Cut { peer: peer(1), why: Cut::BrokenSource });
+    }
+}
+
+#[test]
+fn request_bodies_are_read_and_forgotten() {
+    let house = House::open();
+    let mut client = house.client();
+    let request = format!("POST /body HTTP/1.1\r\nContent-Length: 8192\r\n\r\n{}", "b".repeat(8_192));
+    for piece in [request.len(), 60, 5_000] {
+        request.as_bytes().chunks(piece).for_each(|piece| client.send(piece));
+        assert_eq!(client.reply().body, "POST /body");
+    }
+    assert_eq!(client.get("/next").body, "GET /next");
+}
+
+#[test]
+fn body_that_waits_for_leave_gets_it_once() {
+    let house = House::open();
+    let mut client = house.client();
+    client.send("POST /body HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(client.head_of_reply(), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("abc");
+    assert_eq!(client.reply().body, "POST /body");
+    // Who sends it at once needs no leave.
+    client.send("POST /body HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc");
+    assert_eq!(client.reply().body, "POST /body");
+}
+
+#[test]
+fn refused_body_is_refused_before_it_is_sent() {
+    let house = House::open();
+    for (head, status, bad) in [
+        ("Content-Length: 8193\r\nExpect: 100-continue", "413", BadHead::BodyTooLong),
+        ("Content-Length: 1000000000000000", "413", BadHead::BodyTooLong),
+        ("Content-Length: 18446744073709551615", "413", BadHead::BodyTooLong),
+        ("Transfer-Encoding: chunked", "411", BadHead::Chunked),
+        ("Transfer-Encoding: gzip", "501", BadHead::Coding),
+        ("Expect: a-miracle", "417", BadHead::Expectation),
+        ("Content-Length: 3\r\nTransfer-Encoding: chunked", "400", BadHead::Malformed),
+        ("Content-Length: 3\r\nContent-Length: 4", "400", BadHead::Malformed),
+    ] {
+        let all = house.exchange(format!("POST / HTTP/1.1\r\n{head}\r\n\r\n"));
+        assert_eq!(&all[9..12], status, "{all}");
+        assert_eq!(header(&all, "Connection"), Some("close"), "{all}");
+        assert!(all.ends_with(bad.label()), "{all}");
+        house.await_bad_head(bad);
+    }
+}
+
+#[test]
+fn client_that_sends_a_refused_body_still_sees_why() {
+    let house = House::open();
+    for _ in 0..20 {
+        let mut client = house.client();
+        client.send("POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n");
+        client.send([b'b'; 100_000]);
+        assert_eq!(client.reply().status, 413);
+    }
+}

@@ -1,0 +1,105 @@
+//! More clients than places.
+
+use super::*;
+
+fn narrow() -> Limits {
+    Limits { per_peer: 4, connections: 8, reserved_for_node: 2, ..Limits::default() }
+}
+
+fn is_evicted(number: u8) -> impl Fn(&Event) -> bool {
+    move |event| *event == Event::Evicted { peer: peer(number) }
+}
+
+#[test]
+fn peer_beyond_its_cap_loses_its_oldest_idle_connection() {
+    let house = House::with(narrow());
+    let mut clients: Vec<_> = (0..5).map(|_| house.client_from(2)).collect();
+    house.await_event(is_evicted(2));
+    assert!(clients[0].is_closed());
+    for client in &mut clients[1..] {
+        assert_eq!(client.get("/").status, 200);
+    }
+}
+
+#[test]
+fn request_in_progress_is_never_evicted() {
+    let house = House::with(narrow());
+    let mut busy: Vec<_> = (0..4).map(|_| house.client_from(2)).collect();
+    for client in &mut busy {
+        client.send("GET /wait HTTP/1.1\r\n\r\n");
+        house.arrived.recv_timeout(PATIENCE).unwrap();
+    }
+    let mut refused = house.client_from(2);
+    assert!(refused.is_closed());
+    house.await_event(|event| *event == Event::Refused { peer: peer(2), why: Refusal::PeerFull });
+    busy.iter().for_each(|_| house.gate.send(()).unwrap());
+    for client in &mut busy {
+        assert_eq!(client.reply().body, "waited");
+    }
+}
+
+#[test]
+fn full_house_takes_from_the_largest_peer_and_keeps_places_for_the_node() {
+    let house = House::with(narrow());
+    let mut large: Vec<_> = (0..4).map(|_| house.client_from(2)).collect();
+    let mut small: Vec<_> = (0..2).map(|_| house.client_from(3)).collect();
+    // Six places are for strangers: the fourth peer costs the largest one its oldest.
+    assert_eq!(house.client_from(4).get("/").status, 200);
+    house.await_event(is_evicted(2));
+    assert!(large[0].is_closed());
+    let mut node: Vec<_> = (0..2).map(|_| house.client()).collect();
+    for client in large[1..].iter_mut().chain(&mut small).chain(&mut node) {
+        assert_eq!(client.get("/").status, 200);
+    }
+}
+
+#[test]
+fn request_that_arrived_before_its_eviction_is_answered() {
+    let house = House::with(Limits { per_peer: 2, ..narrow() });
+    for _ in 0..50 {
+        let mut clients: Vec<_> = (0..6).map(|_| house.client_from(2)).collect();
+        for client in &mut clients {
+            client.send("GET / HTTP/1.1\r\n\r\n");
+        }
+        // Who holds a place at the end is answered, and nobody gets half an answer.
+        let answered = clients.iter_mut().filter_map(Client::reply_if_any).filter(|reply| reply.status == 200).count();
+        assert!(answered >= 2, "{answered} answers");
+    }
+}
+
+#[test]
+fn idle_workers_leave_and_the_last_to_rest_is_the_first_to_work() {
+    let limits = Limits { idle_worker: Duration::from_millis(100), ..Limits::default() };
+    let house = House::with(limits);
+    let mut clients: Vec<_> = (0..8).map(|_| house.client()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").status, 200);
+    }
+    assert_eq!(house.server.workers(), 8);
+    drop(clients);
+    let deadline = RealClock.now().mono.after(PATIENCE);
+    // One client after the other needs one worker, and the others go home meanwhile.
+    while house.server.workers() > 1 && RealClock.now().mono < deadline {
+        assert_eq!(house.exchange("GET / HTTP/1.0\r\n\r\n").len(), house.exchange("GET / HTTP/1.0\r\n\r\n").len());
+    }
+    assert_eq!(house.server.workers(), 1);
+}
+
+#[test]
+fn house_without_strangers_places_serves_the_node_alone() {
+    let house = House::with(Limits { reserved_for_node: 8, ..narrow() });
+    assert!(house.client_from(2).is_closed());
+    house.await_event(|event| *event == Event::Refused { peer: peer(2), why: Refusal::AllFull });
+    assert_eq!(house.client().get("/").status, 200);
+}
+
+#[test]
+fn thread_that_cannot_be_had_costs_one_connection_at_most() {
+    // No system gives a stack of this size, so the first connection already finds no worker.
+    let house = House::with(Limits { stack: usize::MAX / 2, ..Limits::default() });
+    for _ in 0..3 {
+        assert!(house.client_from(2).is_closed());
+        house.await_event(|event| *event == Event::Refused { peer: peer(2), why: Refusal::NoThread });
+    }
+    assert_eq!((house.server.connections(), house.server.workers()), (0, 0));
+}

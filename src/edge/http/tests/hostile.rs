@@ -1,0 +1,161 @@
+//! Clients that mean harm, one at a time.
+
+use super::*;
+
+/// Deadlines short enough to wait for.
+fn hasty() -> Limits {
+    Limits {
+        head_deadline: Duration::from_millis(200),
+        write_deadline: Duration::from_millis(200),
+        keep_alive_idle: Duration::from_millis(200),
+        ..Limits::default()
+    }
+}
+
+#[test]
+fn half_head_is_answered_408_at_its_deadline() {
+    let house = House::with(hasty());
+    let start = RealClock.now().mono;
+    let all = house.exchange("GET / HTTP/1.1\r\nHost: x\r\n");
+    assert_eq!(&all[9..12], "408", "{all}");
+    house.await_bad_head(BadHead::TimedOut);
+    assert!(elapsed_since(start) >= Duration::from_millis(200));
+}
+
+#[test]
+fn dripping_does_not_move_the_deadline() {
+    let house = House::with(hasty());
+    let mut client = house.client();
+    client.stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let start = RealClock.now().mono;
+    client.send("GET /");
+    for _ in 0..500 {
+        client.send("a");
+        let mut bytes = [0; 12];
+        match client.reader.read(&mut bytes) {
+            Err(error) if super::super::outlet::is_timeout(&error) => {}
+            Ok(12) => {
+                assert_eq!(&bytes, b"HTTP/1.1 408");
+                assert!(elapsed_since(start) < Duration::from_secs(2));
+                return;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("dripping went on for ever");
+}
+
+#[test]
+fn second_head_has_a_deadline_of_its_own() {
+    let house = House::with(hasty());
+    let mut client = house.client();
+    assert_eq!(client.get("/").status, 200);
+    client.send("GET / HT");
+    assert_eq!(client.reply().status, 408);
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn body_shares_the_deadline_of_its_head() {
+    let house = House::with(hasty());
+    let all = house.exchange("POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc");
+    assert_eq!(&all[9..12], "408", "{all}");
+}
+
+#[test]
+fn who_says_nothing_is_closed_without_a_word() {
+    let house = House::with(hasty());
+    assert_eq!(house.client().rest(), "");
+    let mut client = house.client();
+    assert_eq!(client.get("/").status, 200);
+    assert_eq!(client.rest(), "");
+    assert!(house.events.try_iter().all(|event| matches!(event, Event::Accepted { .. })));
+}
+
+#[test]
+fn what_is_not_http_is_refused_and_closed() {
+    let house = House::open();
+    for (bytes, status, bad) in [
+        (&b"GET / HTTP/1.1\nHost: x\n\n"[..], "400", BadHead::Malformed),
+        (b"GET /\r\n", "400", BadHead::Malformed),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "505", BadHead::Version),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400", BadHead::Malformed),
+        (b"\0\0\0\0", "400", BadHead::Malformed),
+    ] {
+        let all = house.exchange(bytes);
+        assert_eq!(&all[9..12], status, "{all}");
+        assert_eq!(header(&all, "Connection"), Some("close"));
+        house.await_bad_head(bad);
+    }
+}
+
+#[test]
+fn endless_heads_are_cut_at_the_limit() {
+    let house = House::open();
+    for piece in ["a", "A: b\r\n", "A: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n"] {
+        let mut client = house.client();
+        client.send("GET /");
+        if piece.len() > 1 {
+            client.send(" HTTP/1.1\r\n");
+        }
+        client.send(piece.repeat(300_000 / piece.len()));
+        assert_eq!(client.reply().status, 431, "{piece:?}");
+        house.await_bad_head(BadHead::TooLong);
+    }
+}
+
+#[test]
+fn slow_reader_is_cut_at_the_write_deadline() {
+    let house = House::with(hasty());
+    let mut client = house.client();
+    let start = RealClock.now().mono;
+    client.send("GET /big HTTP/1.1\r\n\r\n");
+    house.await_event(|event| *event == Event::Cut { peer: peer(1), why: Cut::SlowReader });
+    assert!(elapsed_since(start) >= Duration::from_millis(200));
+    assert!(client.reader.read_to_end(&mut Vec::new()).is_err());
+}
+
+#[test]
+fn pipeline_that_is_never_read_is_cut_at_the_write_deadline() {
+    let house = House::with(hasty());
+    let mut client = house.client();
+    let requests = "GET /pipeline HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200_000);
+    client.send(requests);
+    house.await_event(|event| matches!(event, Event::Cut { .. }));
+    assert_eq!(house.client().get("/next").status, 200);
+}
+
+#[test]
+fn patient_reader_gets_a_big_answer_whole() {
+    let house = House::open();
+    let mut client = house.client();
+    for _ in 0..2 {
+        assert_eq!(client.get("/big").body.len(), BIG);
+    }
+}
+
+#[test]
+fn panic_is_answered_500_and_costs_nobody_else_anything() {
+    let house = House::open();
+    for _ in 0..3 {
+        let mut client = house.client();
+        let reply = client.get("/panic");
+        assert_eq!((reply.status, reply.body.as_str()), (500, "internal-error"));
+        assert_eq!(header(&reply.head, "Connection"), Some("close"));
+        assert_eq!(client.rest(), "");
+        house.await_event(|event| *event == Event::Panicked { peer: peer(1) });
+    }
+    assert_eq!(house.client().get("/next").status, 200);
+}
+
+#[test]
+fn resets_at_any_moment_hurt_nobody() {
+    let house = House::open();
+    for round in 0..200 {
+        let mut client = house.client();
+        client.send(["", "GET / HT", "GET / HTTP/1.1\r\n\r\n", "GET /big HTTP/1.1\r\n\r\n"][round % 4]);
+        client.reset();
+    }
+    assert_eq!(house.client().get("/next").status, 200);
+    assert_eq!(house.server.shut_down(PATIENCE), Drained { unfinished: 0 });
+}

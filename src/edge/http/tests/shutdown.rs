@@ -1,0 +1,90 @@
+//! The last minutes of a door.
+
+use super::*;
+
+#[test]
+fn idle_connections_and_half_heads_are_closed_at_once() {
+    let house = House::open();
+    let (mut silent, mut half, mut idle) = (house.client(), house.client(), house.client());
+    assert_eq!(idle.get("/").status, 200);
+    half.send("GET / HTTP/1.1\r\n");
+    for _ in 0..3 {
+        house.await_event(|event| matches!(event, Event::Accepted { .. }));
+    }
+    let start = RealClock.now().mono;
+    assert_eq!(house.server.shut_down(PATIENCE), Drained { unfinished: 0 });
+    assert!(elapsed_since(start) < Duration::from_secs(1));
+    for client in [&mut silent, &mut half, &mut idle] {
+        assert_eq!(client.rest(), "");
+    }
+    assert!(TcpStream::connect(house.address).is_err());
+}
+
+#[test]
+fn answers_in_progress_are_finished_and_say_goodbye() {
+    let house = House::open();
+    let mut client = house.client();
+    client.send("GET /wait HTTP/1.1\r\n\r\n");
+    house.arrived.recv_timeout(PATIENCE).unwrap();
+    let House { server, gate, .. } = house;
+    let (done, drained) = unbounded();
+    let closing = crate::edge::threads::spawn("test-closing", 64 * 1024, move || {
+        done.send(server.shut_down(PATIENCE)).unwrap();
+    });
+    assert!(drained.recv_timeout(Duration::from_millis(50)).is_err(), "it waits for the answer");
+    gate.send(()).unwrap();
+    let reply = client.reply();
+    assert_eq!((reply.body.as_str(), header(&reply.head, "Connection")), ("waited", Some("close")));
+    assert_eq!(client.rest(), "");
+    assert_eq!(drained.recv_timeout(PATIENCE).unwrap(), Drained { unfinished: 0 });
+    closing.unwrap().join().unwrap();
+}
+
+#[test]
+fn grace_ends() {
+    let house = House::open();
+    let mut slow_reader = house.client();
+    slow_reader.send("GET /big HTTP/1.1\r\n\r\n");
+    slow_reader.head_of_reply();
+    let start = RealClock.now().mono;
+    assert_eq!(house.server.shut_down(Duration::from_millis(100)), Drained { unfinished: 1 });
+    assert!(elapsed_since(start) < Duration::from_secs(2));
+    let mut rest = Vec::new();
+    let _ = slow_reader.reader.read_to_end(&mut rest);
+    assert!(rest.len() < BIG, "what the kernel's buffers held, and no more");
+}
+
+#[test]
+fn handler_that_never_returns_does_not_hold_the_house() {
+    let house = House::open();
+    let mut client = house.client();
+    client.send("GET /wait HTTP/1.1\r\n\r\n");
+    house.arrived.recv_timeout(PATIENCE).unwrap();
+    let start = RealClock.now().mono;
+    assert_eq!(house.server.shut_down(Duration::from_millis(50)), Drained { unfinished: 1 });
+    assert!(elapsed_since(start) < Duration::from_secs(3));
+    house.gate.send(()).unwrap();
+}
+
+#[test]
+fn who_was_waiting_to_be_accepted_is_still_answered() {
+    let house = House::open();
+    let mut clients: Vec<_> = (0..50).map(|_| house.client()).collect();
+    for client in &mut clients {
+        client.send("GET /late HTTP/1.1\r\n\r\n");
+    }
+    assert_eq!(house.server.shut_down(PATIENCE), Drained { unfinished: 0 });
+    for client in &mut clients {
+        let all = client.rest();
+        assert!(all.ends_with("GET /late"), "{all}");
+    }
+}
+
+#[test]
+fn dropped_server_stops_accepting() {
+    let House { server, address, events, .. } = House::open();
+    drop(server);
+    // The observer goes with the last thread that could call it.
+    while events.recv_timeout(PATIENCE).is_ok() {}
+    assert!(TcpStream::connect(address).is_err());
+}

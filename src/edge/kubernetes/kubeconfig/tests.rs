@@ -1,0 +1,116 @@
+use super::*;
+
+const GOOD: &str = "
+apiVersion: v1
+kind: Config
+current-context: here
+contexts:
+- name: elsewhere
+  context: {cluster: other, user: other}
+- name: here
+  context:
+    cluster: c
+    user: u
+clusters:
+- name: c
+  cluster:
+    server: https://10.0.0.1:6443/k8s/clusters/c-1/
+users:
+- name: u
+  user:
+    token: hunter2
+";
+
+fn read_text(text: &str) -> Result<Connection, String> {
+    let connection = connection(text.as_bytes(), Path::new("/nowhere"), Verification::Required);
+    connection.map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_current_context_is_read() {
+    let connection = read_text(GOOD).unwrap();
+    assert_eq!(connection.server, "https://10.0.0.1:6443/k8s/clusters/c-1");
+    assert!(matches!(&connection.auth, Auth::Token(token) if token.expose() == "hunter2"));
+    assert!(matches!(connection.roots, Roots::BuiltIn) && connection.client_certificate.is_none());
+    assert!(!format!("{connection:?}").contains("hunter2"));
+}
+
+#[test]
+fn json_is_yaml_too() {
+    let json = r#"{"current-context":"here","contexts":[{"name":"here","context":{"cluster":"c"}}],
+        "clusters":[{"name":"c","cluster":{"server":"http://127.0.0.1:8001"}}],"users":null}"#;
+    assert!(matches!(read_text(json).unwrap().auth, Auth::None));
+}
+
+#[test]
+fn a_token_file_lies_beside_the_kubeconfig_and_wins() {
+    for (line, expected) in [("tokenFile: t", "/nowhere/t"), ("tokenFile: /else/t", "/else/t")] {
+        let text = GOOD.replace("    token: hunter2", &format!("    token: hunter2\n    {line}"));
+        let connection = read_text(&text).unwrap();
+        assert!(matches!(&connection.auth, Auth::TokenFile(path) if path == Path::new(expected)));
+    }
+}
+
+#[test]
+fn verification_is_skipped_on_either_word() {
+    let insecure = GOOD.replace("    server:", "    insecure-skip-tls-verify: true\n    server:");
+    assert!(matches!(read_text(&insecure).unwrap().roots, Roots::Unverified));
+    let flag = connection(GOOD.as_bytes(), Path::new(""), Verification::Skipped).unwrap();
+    assert!(matches!(flag.roots, Roots::Unverified));
+}
+
+#[test]
+fn what_is_missing_or_unsupported_is_named() {
+    for (from, to, cause) in [
+        ("current-context: here", "", "it has no `current-context`"),
+        ("current-context: here", "current-context: ''", "it has no `current-context`"),
+        ("current-context: here", "current-context: gone", "context `gone` is not in `contexts`"),
+        ("    cluster: c\n", "", "context `here` has no `cluster`"),
+        ("    cluster: c\n", "    cluster: d\n", "cluster `d` is not in `clusters`"),
+        ("    user: u\n", "    user: v\n", "user `v` is not in `users`"),
+        ("    server: https://10.0.0.1:6443/k8s/clusters/c-1/", "    {}", "cluster `c` has no `server`"),
+        ("https://10.0.0.1:6443", "10.0.0.1:6443", "unusable URL `10.0.0.1:6443/k8s/clusters/c-1/`"),
+        ("https://10.0.0.1", "https://user:secret@10.0.0.1", "unusable URL"),
+        ("    server:", "    proxy-url: http://p\n    server:", "cluster `c` sets `proxy-url`, which is not supported"),
+        ("    server:", "    tls-server-name: n\n    server:", "cluster `c` sets `tls-server-name`, which is not supp"),
+        ("    server:", "    certificate-authority: ca.crt\n    server:", "failed to read `/nowhere/ca.crt`"),
+        (
+            "    server:",
+            "    certificate-authority-data: '%'\n    server:",
+            "`certificate-authority-data` is not base64",
+        ),
+        ("    server:", "    certificate-authority-data: aGk=\n    server:", "no usable certificate in PEM form"),
+        ("    token: hunter2", "    exec: {command: aws}", "user `u` sets `exec`, which is not supported"),
+        (
+            "    token: hunter2",
+            "    auth-provider: {name: gcp}",
+            "user `u` sets `auth-provider`, which is not supported",
+        ),
+        ("    token: hunter2", "    username: a\n    password: b", "user `u` sets `username`, which is not supported"),
+        ("    token: hunter2", "    as: admin", "user `u` sets `as`, which is not supported"),
+        ("    token: hunter2", "    client-key-data: aGk=", "`client-key` is set without `client-certificate`"),
+        ("    token: hunter2", "    client-certificate-data: aGk=", "`client-certificate` is set without `client-key`"),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        let refused = read_text(&GOOD.replace(from, to)).unwrap_err();
+        assert!(refused.contains(cause) && !refused.contains("secret"), "{to}: {refused}");
+    }
+}
+
+#[test]
+fn a_broken_file_is_refused_without_quoting_it() {
+    for text in [
+        "",
+        "just a string",
+        "a: [",
+        "current-context: [hunter2]",
+        "users: [{name: u, user: {token: [hunter2]}}]",
+        "users:\n- name: u\n  user:\n   token: hunter2\n  token: 'hunter2",
+        "current-context: a\ncurrent-context: hunter2",
+    ] {
+        let refused = read_text(text).unwrap_err();
+        assert!(refused.starts_with("it is not a kubeconfig") || refused.starts_with("it has no"), "{text}: {refused}");
+        assert!(!refused.contains("hunter2") && !refused.contains('\n'), "{refused}");
+    }
+    assert_eq!(connection(b"\xff", Path::new(""), Verification::Required).unwrap_err().0, "it is not UTF-8");
+}

@@ -1,0 +1,284 @@
+//! The API server, spoken to with ureq. Only three calls are ever made: list, watch, and a live list of one address.
+//!
+//! Every wait has an end: the phases of a call, the silence between two reads, the whole of a body. Nothing is held
+//! but one item of a page or one line of a watch, each with a limit.
+
+mod connection;
+mod kubeconfig;
+mod lines;
+mod page;
+mod token;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use form_urlencoded::byte_serialize;
+use ureq::http::{HeaderValue, Response};
+use ureq::{Agent, Body};
+
+pub use connection::{Auth, Connection, SERVICE_ACCOUNT_CA, SERVICE_ACCOUNT_TOKEN, Verification};
+
+use super::agent::{self, AgentOptions, Misconfigured, ProxyUse, TimeLimits, cause, twice_if_disconnected};
+use crate::logic::kubernetes::{
+    AnnotationKeys, KubernetesFailure, KubernetesFailureKind, Object, Page, Pod, Resource, one_line, status,
+};
+use crate::logic::proxy::ProxyEnvironment;
+use crate::logic::secret::Secret;
+use crate::ports::{Clock, Kubernetes, WatchLines};
+use lines::Lines;
+use token::Tokens;
+
+/// What an API server is made from.
+pub struct ApiServerOptions {
+    pub connection: Connection,
+    pub proxies: ProxyEnvironment,
+    /// Restricts lists and watches of pods to this node; `--node`.
+    pub node: Option<String>,
+    pub keys: AnnotationKeys,
+    pub clock: Arc<dyn Clock>,
+    pub limits: Limits,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// TCP, proxy and TLS.
+    pub connect: Duration,
+    pub send: Duration,
+    /// Longer than a request may queue in the API server before it is handled or refused.
+    pub response_head: Duration,
+    /// One page. It is read as fast as it comes, so this is the server's time.
+    pub list_body: Duration,
+    /// Silence within a page.
+    pub list_idle: Duration,
+    /// Silence of a watch. Bookmarks come about once a minute (API concepts, "Watch bookmarks"): one may be late and the
+    /// next one lost before the connection is taken for dead, which is two and a half of them.
+    pub watch_idle: Duration,
+    /// A whole watch: the server ends it after at most 350 s, this is for one that doesn't.
+    pub watch_body: Duration,
+    /// Each phase of the live list, for which a pod waits.
+    pub live: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            send: Duration::from_secs(5),
+            response_head: Duration::from_secs(30),
+            list_body: Duration::from_secs(60),
+            list_idle: Duration::from_secs(30),
+            watch_idle: Duration::from_secs(150),
+            watch_body: Duration::from_secs(410),
+            live: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The API server of the cluster.
+pub struct ApiServer {
+    agent: Agent,
+    server: String,
+    tokens: Tokens,
+    node: Option<String>,
+    keys: AnnotationKeys,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+}
+
+impl ApiServer {
+    pub fn new(options: ApiServerOptions) -> Result<Self, Misconfigured> {
+        let ApiServerOptions { connection, proxies, node, keys, clock, limits } = options;
+        let agent = agent::agent(&AgentOptions {
+            proxy: ProxyUse::FromEnvironment { environment: proxies, target: connection.server.clone() },
+            roots: connection.roots,
+            client_certificate: connection.client_certificate,
+            limits: TimeLimits {
+                connect: limits.connect,
+                send: limits.send,
+                response_head: limits.response_head,
+                response_body: Some(limits.list_body),
+                idle_read: Some(limits.list_idle),
+            },
+            idle_connections: IDLE_CONNECTIONS,
+        })?;
+        let tokens = Tokens::new(connection.auth);
+        Ok(Self { agent, server: connection.server, tokens, node, keys, clock, limits })
+    }
+
+    /// Ends every call under way, a blocked watch included, and refuses new ones.
+    pub fn shut_down(&self) {
+        self.agent.clone().shutdown();
+    }
+
+    /// Asks for `url`; with a fresh token once more if the server doesn't know this one.
+    fn get(&self, url: &str, patience: Patience) -> Result<Response<Body>, KubernetesFailure> {
+        let token = self.tokens.current(self.clock.now().mono)?;
+        let mut response = self.send(url, token.as_ref(), patience)?;
+        if response.status() == 401 && self.tokens.may_change() {
+            // Read to its end, so that its connection serves again.
+            drop(refusal(response));
+            let token = self.tokens.reread(self.clock.now().mono)?;
+            response = self.send(url, token.as_ref(), patience)?;
+        }
+        if response.status() == 200 { Ok(response) } else { Err(refusal(response)) }
+    }
+
+    fn send(
+        &self,
+        url: &str,
+        token: Option<&Secret<String>>,
+        patience: Patience,
+    ) -> Result<Response<Body>, KubernetesFailure> {
+        let bearer = token.map(bearer).transpose()?;
+        let call = || {
+            let mut request = self.agent.get(url).header("accept", "application/json");
+            if let Some(bearer) = &bearer {
+                request = request.header("authorization", bearer.clone());
+            }
+            self.bounded(request, patience).call()
+        };
+        twice_if_disconnected(call).map_err(|error| unavailable(cause(&error)))
+    }
+
+    fn bounded<B>(&self, request: ureq::RequestBuilder<B>, patience: Patience) -> ureq::RequestBuilder<B> {
+        let limits = &self.limits;
+        let config = request.config();
+        match patience {
+            Patience::List => config.build(),
+            Patience::Watch => {
+                config.timeout_per_read(Some(limits.watch_idle)).timeout_recv_body(Some(limits.watch_body)).build()
+            }
+            Patience::Live => config
+                .timeout_connect(Some(limits.live))
+                .timeout_send_request(Some(limits.live))
+                .timeout_per_write(Some(limits.live))
+                .timeout_recv_response(Some(limits.live))
+                .timeout_recv_body(Some(limits.live))
+                .build(),
+        }
+    }
+
+    fn url(&self, resource: Resource, query: &[(&str, &str)]) -> String {
+        let query: Vec<_> = query.iter().map(|(key, value)| format!("{key}={}", encoded(value))).collect();
+        format!("{}/api/v1/{resource}?{}", self.server, query.join("&"))
+    }
+
+    /// The field selector under which a resource is listed and watched alike.
+    fn selector(&self, resource: Resource) -> Option<String> {
+        self.node.as_ref().filter(|_| resource == Resource::Pods).map(|node| format!("spec.nodeName={node}"))
+    }
+}
+
+impl Kubernetes for ApiServer {
+    fn list(
+        &self,
+        resource: Resource,
+        continuation: Option<&str>,
+        each: &mut dyn FnMut(Object),
+    ) -> Result<Page, KubernetesFailure> {
+        let selector = self.selector(resource);
+        // No resourceVersion: the newest state, not whatever a cache happens to hold.
+        let mut query = vec![("limit", PAGE_ITEMS)];
+        query.extend(selector.as_deref().map(|selector| ("fieldSelector", selector)));
+        query.extend(continuation.map(|token| ("continue", token)));
+        self.get(&self.url(resource, &query), Patience::List)
+            .and_then(|response| page::read(response, resource, &self.keys, each))
+            .map_err(|failure| named("list", resource, failure))
+    }
+
+    fn watch(&self, resource: Resource, version: &str) -> Result<Box<dyn WatchLines>, KubernetesFailure> {
+        let selector = self.selector(resource);
+        // Spread, so that watches opened together don't end together; the clock's microseconds are dice enough.
+        let seconds = (WATCH_SECONDS + self.clock.now().mono.micros() % WATCH_SECONDS_SPREAD).to_string();
+        let mut query = vec![
+            ("watch", "1"),
+            ("allowWatchBookmarks", "true"),
+            ("resourceVersion", version),
+            ("timeoutSeconds", &seconds),
+        ];
+        query.extend(selector.as_deref().map(|selector| ("fieldSelector", selector)));
+        let response = self
+            .get(&self.url(resource, &query), Patience::Watch)
+            .map_err(|failure| named("watch", resource, failure))?;
+        Ok(Box::new(Lines::new(response.into_body(), resource)))
+    }
+
+    fn pods_at(&self, address: IpAddr) -> Result<Vec<Pod>, KubernetesFailure> {
+        let selector = format!("status.podIP={address},status.phase!=Succeeded,status.phase!=Failed");
+        let mut pods = Vec::new();
+        let mut each = |object| {
+            if let Object::Pod(pod) = object {
+                pods.push(pod);
+            }
+        };
+        let url = self.url(Resource::Pods, &[("limit", LIVE_ITEMS), ("fieldSelector", &selector)]);
+        let page = self
+            .get(&url, Patience::Live)
+            .and_then(|response| page::read(response, Resource::Pods, &self.keys, &mut each))
+            .and_then(|page| match page {
+                Page { continuation: None, unreadable: 0, .. } => Ok(()),
+                _ => Err(unavailable(format!("more than {LIVE_ITEMS} pods, or unreadable ones, at `{address}`"))),
+            });
+        page.map(|()| pods).map_err(|failure| named("list", Resource::Pods, failure))
+    }
+}
+
+/// How long to wait for what.
+#[derive(Clone, Copy)]
+enum Patience {
+    List,
+    Watch,
+    Live,
+}
+
+fn encoded(value: &str) -> String {
+    byte_serialize(value.as_bytes()).collect()
+}
+
+fn bearer(token: &Secret<String>) -> Result<HeaderValue, KubernetesFailure> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+        .map_err(|_| unavailable("the token holds characters that no header can".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// What a status other than 200 means. The body is a `Status` that says more, if it is the API server's.
+fn refusal(response: Response<Body>) -> KubernetesFailure {
+    let code = response.status();
+    let retry_after_s = response
+        .headers()
+        .get("retry-after")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|seconds| seconds.trim().parse().ok());
+    let body = response.into_body().into_with_config().limit(REFUSAL_BYTES).read_to_vec().unwrap_or_default();
+    let status = status(&body).unwrap_or_default();
+    let kind = match code.as_u16() {
+        401 => KubernetesFailureKind::Unauthorized,
+        403 => KubernetesFailureKind::Forbidden,
+        410 => KubernetesFailureKind::Gone,
+        _ => KubernetesFailureKind::Unavailable { retry_after_s },
+    };
+    KubernetesFailure { kind, cause: one_line(format!("{code}: {}", status.message).trim_end_matches(": ")) }
+}
+
+fn unavailable(cause: String) -> KubernetesFailure {
+    KubernetesFailure { kind: KubernetesFailureKind::Unavailable { retry_after_s: None }, cause }
+}
+
+fn named(verb: &str, resource: Resource, failure: KubernetesFailure) -> KubernetesFailure {
+    KubernetesFailure { cause: format!("failed to {verb} `{resource}`: {}", failure.cause), ..failure }
+}
+
+/// client-go's page.
+const PAGE_ITEMS: &str = "500";
+/// Pods that run on one address: one, in rare moments two, and on a node's own address those of the host network.
+const LIVE_ITEMS: &str = "50";
+/// About five minutes, the lower end of client-go's five to ten.
+const WATCH_SECONDS: u64 = 290;
+const WATCH_SECONDS_SPREAD: u64 = 61;
+/// Two watches hold theirs; one for lists, one for live lists.
+const IDLE_CONNECTIONS: usize = 2;
+/// A `Status` is less than a tenth of it.
+const REFUSAL_BYTES: u64 = 64 * 1024;

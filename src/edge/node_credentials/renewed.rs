@@ -1,0 +1,49 @@
+//! Keeps what a source gives, and renews it in time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Fetched, NodeCredentials, Source, none};
+use crate::edge::single_flight::{Missed, SingleFlight};
+use crate::logic::credentials::{Credentials, lease_for, lease_until};
+use crate::logic::sts::StsFailure;
+use crate::ports::Clock;
+
+/// A source, fetched from by one caller at a time.
+pub(super) struct Renewed<S> {
+    source: S,
+    kept: SingleFlight<Arc<Credentials>, StsFailure>,
+    clock: Arc<dyn Clock>,
+}
+
+impl<S: Source> Renewed<S> {
+    pub(super) fn new(source: S, clock: Arc<dyn Clock>) -> Self {
+        Self { source, kept: SingleFlight::new(Arc::clone(&clock)), clock }
+    }
+}
+
+impl<S: Source> NodeCredentials for Renewed<S> {
+    fn current(&self, patience: Duration) -> Result<Arc<Credentials>, StsFailure> {
+        let fetch = || {
+            let Fetched { credentials, life } = self.source.fetch(patience)?;
+            let (now, expiration) = (self.clock.now(), credentials.expiration);
+            let credentials = Arc::new(credentials);
+            Ok(match life {
+                Some(life) => lease_for(credentials, life, now.mono),
+                None => lease_until(credentials, expiration, now),
+            })
+        };
+        self.kept.get(patience, fetch).map_err(|missed| match missed {
+            Missed::Failed(failure) => failure,
+            Missed::TimedOut => none("Timeout", format!("failed to fetch `{}`: no answer in time", self.describe())),
+        })
+    }
+
+    fn reload(&self, refused: &Credentials) {
+        self.kept.discard(|held| **held == *refused);
+    }
+
+    fn describe(&self) -> String {
+        self.source.describe()
+    }
+}

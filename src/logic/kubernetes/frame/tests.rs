@@ -1,0 +1,155 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::logic::kubernetes::Object;
+
+const EVENTS: &str = include_str!("../../../../tests/fixtures/kubernetes/watch-events.http");
+const INITIAL: &str = include_str!("../../../../tests/fixtures/kubernetes/watch-list.http");
+const NAMESPACES: &str = include_str!("../../../../tests/fixtures/kubernetes/watch-namespaces.http");
+const GONE: &str = include_str!("../../../../tests/fixtures/kubernetes/watch-gone.http");
+
+fn keys() -> AnnotationKeys {
+    AnnotationKeys {
+        role: "iam.amazonaws.com/role".to_owned(),
+        external_id: "iam.amazonaws.com/external-id".to_owned(),
+        allowed_roles: "iam.amazonaws.com/allowed-roles".to_owned(),
+    }
+}
+
+/// The lines of a recorded watch: its body follows the first empty line of the head.
+fn lines(recording: &str) -> impl Iterator<Item = &str> {
+    recording.split_once("\r\n\r\n").unwrap().1.lines().filter(|line| !line.is_empty())
+}
+
+/// One word for the kind, then who, role and addresses, then the version.
+fn told(frame: &Frame) -> String {
+    let of = |object: &Object| match object {
+        Object::Pod(pod) => format!("{} {:?} {:?} deleting={}", pod.name, pod.role, pod.addresses, pod.deleting),
+        Object::Namespace(namespace) => format!("{} {:?}", namespace.name, namespace.allowed_roles),
+    };
+    match frame {
+        Frame::Added(object, version) => format!("+ {} @{version}", of(object)),
+        Frame::Modified(object, version) => format!("~ {} @{version}", of(object)),
+        Frame::Deleted(object, version) => format!("- {} @{version}", of(object)),
+        Frame::Bookmark(version) => format!("= @{version}"),
+        Frame::Gone(message) => format!("gone: {message}"),
+        Frame::Failed(message) => format!("failed: {message}"),
+        Frame::Unreadable(_) => "unreadable".to_owned(),
+    }
+}
+
+fn check(recording: &str, resource: Resource, expected: &[&str]) {
+    let read: Vec<_> = lines(recording).map(|line| told(&frame(line.as_bytes(), resource, &keys()))).collect();
+    assert_eq!(read, expected);
+}
+
+#[test]
+fn a_recorded_watch_is_read_in_order() {
+    check(
+        EVENTS,
+        Resource::Pods,
+        &[
+            r#"+ late Some("shop-late") [] deleting=false @240"#,
+            r#"~ late Some("shop-late") [10.1.0.40] deleting=false @241"#,
+            r#"~ late Some("shop-changed") [10.1.0.40] deleting=false @242"#,
+            r#"~ pending Some("shop-1") [10.1.0.41] deleting=false @243"#,
+            r#"~ web-6 Some("shop-6") [10.1.0.16] deleting=false @244"#,
+            r#"~ web-0 Some("shop-0") [10.1.0.10] deleting=true @245"#,
+            r#"~ web-0 Some("shop-0") [10.1.0.10] deleting=true @246"#,
+            r#"- web-0 Some("shop-0") [10.1.0.10] deleting=true @247"#,
+            r#"~ late Some("shop-changed") [10.1.0.40] deleting=true @248"#,
+            r#"- late Some("shop-changed") [10.1.0.40] deleting=true @249"#,
+            r#"+ heir Some("shop-heir") [] deleting=false @250"#,
+            r#"~ heir Some("shop-heir") [10.1.0.40] deleting=false @251"#,
+            "= @261",
+            "= @261",
+        ],
+    );
+    check(
+        NAMESPACES,
+        Resource::Namespaces,
+        &[
+            "+ batch None @217",
+            "+ default None @21",
+            "+ kube-node-lease None @30",
+            "+ kube-public None @11",
+            "+ kube-system None @4",
+            r#"+ shop Some("[\"shop-*\", \"arn:aws:iam::210987654321:role/shared\"]") @215"#,
+        ],
+    );
+}
+
+#[test]
+fn bookmarks_of_initial_events_are_bookmarks() {
+    let last = lines(INITIAL).last().unwrap();
+    assert_eq!(frame(last.as_bytes(), Resource::Pods, &keys()), Frame::Bookmark("237".to_owned()));
+}
+
+#[test]
+fn a_recorded_410_is_gone() {
+    check(GONE, Resource::Pods, &["gone: too old resource version: 237 (273)"]);
+}
+
+#[test]
+fn errors_are_told_apart_and_odd_lines_are_named() {
+    for (line, expected) in [
+        (r#"{"type":"ERROR","object":{"reason":"Gone"}}"#, "gone: "),
+        (r#"{"type":"ERROR","object":{"code":500,"message":"etcd\nsays no"}}"#, "failed: etcd says no"),
+        (r#"{"type":"ERROR","object":{"code":"410"}}"#, "unreadable"),
+        (r#"{"type":"ERROR"}"#, "unreadable"),
+        (r#"{"type":"BOOKMARK","object":{"metadata":{}}}"#, "unreadable"),
+        (r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":""}}}"#, "unreadable"),
+        (r#"{"type":"RENAMED","object":{}}"#, "unreadable"),
+        (r#"{"type":"ADDED","object":{"metadata":{"name":"shop","uid":"u","resourceVersion":"1"}}}"#, "unreadable"),
+        ("{}", "unreadable"),
+        ("null", "unreadable"),
+        ("\u{0}", "unreadable"),
+        ("", "unreadable"),
+    ] {
+        assert_eq!(told(&frame(line.as_bytes(), Resource::Pods, &keys())), expected, "{line}");
+    }
+}
+
+#[test]
+fn causes_stay_on_one_short_line() {
+    let line = format!(r#"{{"type":"{}","object":{{}}}}"#, "\\n".repeat(5_000));
+    let Frame::Unreadable(cause) = frame(line.as_bytes(), Resource::Pods, &keys()) else { panic!("read") };
+    assert!(cause.len() <= CAUSE_CHARACTERS && !cause.contains('\n'), "{cause}");
+}
+
+#[test]
+fn no_prefix_of_a_line_is_taken_for_a_line() {
+    for line in lines(EVENTS).chain(lines(GONE)).step_by(4) {
+        for end in 0..line.len() {
+            let read = frame(&line.as_bytes()[..end], Resource::Pods, &keys());
+            assert!(matches!(read, Frame::Unreadable(_)), "{end} bytes of {line}");
+        }
+    }
+}
+
+#[test]
+fn deep_nesting_ends_as_unreadable_or_skipped() {
+    let deep = "[".repeat(200_000);
+    let line = format!(r#"{{"type":"ADDED","object":{{"x":{deep}"#);
+    assert!(matches!(frame(line.as_bytes(), Resource::Pods, &keys()), Frame::Unreadable(_)));
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        frame(&bytes, Resource::Pods, &keys());
+        frame(&bytes, Resource::Namespaces, &keys());
+        status(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_line_never_panics(damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+        let mut line = lines(EVENTS).nth(1).unwrap().as_bytes().to_vec();
+        for (index, byte) in damage {
+            let at = index.index(line.len());
+            line[at] = byte;
+        }
+        frame(&line, Resource::Pods, &keys());
+        frame(&line, Resource::Namespaces, &keys());
+    }
+}

@@ -1,0 +1,124 @@
+use super::*;
+
+fn keys() -> AnnotationKeys {
+    AnnotationKeys {
+        role: "iam.amazonaws.com/role".to_owned(),
+        external_id: "iam.amazonaws.com/external-id".to_owned(),
+        allowed_roles: "iam.amazonaws.com/allowed-roles".to_owned(),
+    }
+}
+
+fn read_pod(json: &str) -> Result<Pod, String> {
+    match object(json, Resource::Pods, &keys()) {
+        Ok((Object::Pod(pod), _)) => Ok(pod),
+        Ok((other, _)) => Err(format!("{other:?}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A pod with `metadata` beside its identity, `spec` and `status`.
+fn pod_json(metadata: &str, spec: &str, status: &str) -> String {
+    format!(
+        r#"{{"metadata":{{"uid":"u","namespace":"n","name":"p","resourceVersion":"7"{metadata}}},"spec":{spec},"status":{status}}}"#
+    )
+}
+
+fn addresses(texts: &[&str]) -> Vec<IpAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn addresses_are_read_from_both_fields() {
+    for (status, expected) in [
+        (r#"{"podIP":"10.0.0.1"}"#, &["10.0.0.1"][..]),
+        (r#"{"podIP":"10.0.0.1","podIPs":[]}"#, &["10.0.0.1"]),
+        (r#"{"podIP":"10.0.0.1","podIPs":null}"#, &["10.0.0.1"]),
+        (r#"{"podIP":"10.0.0.1","podIPs":[{"ip":"10.0.0.1"},{"ip":"fd00::1"}]}"#, &["10.0.0.1", "fd00::1"]),
+        (r#"{"podIP":"10.0.0.9","podIPs":[{"ip":"10.0.0.1"}]}"#, &["10.0.0.1"]),
+        (r#"{"podIP":"10.0.0.1","podIPs":[{"ip":"::ffff:10.0.0.1"},{"ip":"10.0.0.1"}]}"#, &["10.0.0.1"]),
+        (r#"{"podIPs":[{"ip":"010.0.0.1"},{"ip":"fe80::1%eth0"},{"ip":""},{},{"ip":"10.0.0.2"}]}"#, &["10.0.0.2"]),
+        (r#"{"podIP":"not an address"}"#, &[]),
+        (r#"{"podIP":""}"#, &[]),
+        ("{}", &[]),
+        ("null", &[]),
+    ] {
+        let pod = read_pod(&pod_json("", "null", status)).unwrap();
+        assert_eq!(pod.addresses, addresses(expected), "{status}");
+    }
+}
+
+#[test]
+fn flags_follow_phase_spec_and_deletion() {
+    for (metadata, spec, status, expected) in [
+        ("", "{}", r#"{"phase":"Running"}"#, (false, false, false)),
+        ("", "{}", r#"{"phase":"Succeeded"}"#, (true, false, false)),
+        ("", "{}", r#"{"phase":"Failed"}"#, (true, false, false)),
+        ("", "{}", r#"{"phase":"Evicted?"}"#, (false, false, false)),
+        ("", r#"{"hostNetwork":true}"#, "{}", (false, true, false)),
+        ("", r#"{"hostNetwork":null}"#, "{}", (false, false, false)),
+        (r#","deletionTimestamp":"2026-11-23T02:58:21Z""#, "{}", "{}", (false, false, true)),
+        (r#","deletionTimestamp":null"#, "{}", "{}", (false, false, false)),
+    ] {
+        let pod = read_pod(&pod_json(metadata, spec, status)).unwrap();
+        assert_eq!((pod.finished, pod.host_network, pod.deleting), expected, "{metadata} {spec} {status}");
+    }
+}
+
+#[test]
+fn only_wanted_annotations_are_kept() {
+    for (annotations, role, external_id, v2) in [
+        ("{}", None, None, false),
+        ("null", None, None, false),
+        (r#"{"iam.amazonaws.com/role":""}"#, Some(""), None, false),
+        (r#"{"iam.amazonaws.com/role":"a/b","x":"y"}"#, Some("a/b"), None, false),
+        (r#"{"iam.amazonaws.com\/rol\u0065":"a\"b"}"#, Some("a\"b"), None, false),
+        (r#"{"x":{"deep":[1,2]},"iam.amazonaws.com/external-id":"e"}"#, None, Some("e"), false),
+        (r#"{"iam.amazonaws.com/imds-v2":"required"}"#, None, None, true),
+        (r#"{"iam.amazonaws.com/imds-v2":" Required "}"#, None, None, true),
+        (r#"{"iam.amazonaws.com/imds-v2":"optional"}"#, None, None, false),
+    ] {
+        let pod = read_pod(&pod_json(&format!(r#","annotations":{annotations}"#), "{}", "{}")).unwrap();
+        assert_eq!((pod.role.as_deref(), pod.external_id.as_deref(), pod.v2_required), (role, external_id, v2));
+    }
+}
+
+#[test]
+fn two_keys_of_the_same_name_share_the_value() {
+    let keys = AnnotationKeys { external_id: keys().role, ..keys() };
+    let json = pod_json(r#","annotations":{"iam.amazonaws.com/role":"a"}"#, "{}", "{}");
+    let (Object::Pod(pod), version) = object(&json, Resource::Pods, &keys).unwrap() else { panic!("not a pod") };
+    assert_eq!((pod.role.as_deref(), pod.external_id.as_deref(), &*version), (Some("a"), Some("a"), "7"));
+}
+
+#[test]
+fn an_object_without_identity_is_refused() {
+    for (json, cause) in [
+        ("{}", "missing field `metadata`"),
+        (r#"{"metadata":{}}"#, "`metadata.uid` is missing"),
+        (r#"{"metadata":{"uid":"u"}}"#, "`metadata.namespace` is missing"),
+        (r#"{"metadata":{"uid":"u","namespace":"n"}}"#, "`metadata.name` is missing"),
+        (r#"{"metadata":{"uid":"u","namespace":"n","name":"p"}}"#, "`metadata.resourceVersion` is missing"),
+        (r#"{"metadata":{"uid":5}}"#, "invalid type"),
+        (r#"{"metadata":{"uid":"u","annotations":{"iam.amazonaws.com/role":5}}}"#, "invalid type"),
+        (r#"{"metadata":{"uid":"u","annotations":[]}}"#, "invalid type"),
+        ("[]", "missing field"),
+        ("", "EOF"),
+    ] {
+        let error = read_pod(json).unwrap_err();
+        assert!(error.contains(cause) || error.contains("invalid length"), "{json}: {error}");
+    }
+}
+
+#[test]
+fn a_namespace_keeps_its_list_as_it_is_written() {
+    let json = r#"{"metadata":{"uid":"u","name":"shop","resourceVersion":"9","annotations":
+        {"iam.amazonaws.com/allowed-roles":"[not json","iam.amazonaws.com/imds-v2":"required"}}}"#;
+    let expected = Namespace {
+        uid: "u".to_owned(),
+        name: "shop".to_owned(),
+        allowed_roles: Some("[not json".to_owned()),
+        v2_required: true,
+    };
+    let read = object(json, Resource::Namespaces, &keys()).unwrap();
+    assert_eq!(read, (Object::Namespace(expected), "9".to_owned()));
+}

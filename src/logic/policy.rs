@@ -1,0 +1,280 @@
+//! Who may have what. One function decides every request, out of one picture of the world.
+//!
+//! A [`Permitted`] can be made only here: whoever holds one holds the proof that the pod may have the role.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::arn::{BaseArn, RoleArn};
+use super::path::CanonicalPath;
+use super::pattern::Format;
+use super::reason::Reason;
+use super::route::{Form, Page, Route};
+use super::session::SessionRules;
+use super::sts::AssumeRole;
+use super::time::Wall;
+use super::token::TokenKeys;
+use super::world::{HeldPod, Holder, World};
+
+/// What the operator laid down about roles and tokens.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub base: BaseArn,
+    pub default_role: Option<DefaultRole>,
+    /// How namespaces' lists are read; `None`: namespaces restrict nothing.
+    pub restrictions: Option<Format>,
+    pub tokens: Tokens,
+    pub session: SessionRules,
+    /// The role under which the agent itself works, once it is known
+    pub own_role: Option<OwnRole>,
+    /// The only accounts whose roles may be assumed; empty: any
+    pub allowed_accounts: Vec<String>,
+}
+
+/// The role of pods that name none.
+#[derive(Clone, Debug)]
+pub struct DefaultRole {
+    pub role: RoleArn,
+    pub origin: DefaultOrigin,
+    pub obeys: DefaultObeys,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultOrigin {
+    Given,
+    /// The node's own role, by `--auto-discover-default-role`
+    Discovered,
+}
+
+/// Whether namespaces restrict the default role too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultObeys {
+    Nothing,
+    Namespaces,
+}
+
+/// Whether requests must bear a session token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tokens {
+    Optional,
+    Required,
+}
+
+/// An account and the name of a role in it: all that an assumed role's ARN tells of the role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnRole {
+    pub account: String,
+    pub name: String,
+}
+
+impl OwnRole {
+    /// Reads `arn:aws:sts::123456789012:assumed-role/NAME/SESSION`; `None` for users and other callers.
+    pub fn of_caller(arn: &str) -> Option<Self> {
+        let mut fields = arn.splitn(6, ':');
+        let (service, account) = (fields.nth(2)?, fields.nth(1)?);
+        let name = fields.next()?.strip_prefix("assumed-role/")?.split('/').next()?;
+        (service == "sts").then(|| Self { account: account.to_owned(), name: name.to_owned() })
+    }
+
+    fn is(&self, role: &RoleArn) -> bool {
+        self.account == role.account() && self.name == role.name()
+    }
+}
+
+/// One request, as far as deciding needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'r, 'a> {
+    pub peer: IpAddr,
+    pub route: &'r Route,
+    pub token: Option<&'a [u8]>,
+    /// Whether `X-Forwarded-For` came along
+    pub forwarded_for: bool,
+    pub patience: Patience,
+    /// Of several claimants of the address, the one that the API server names
+    pub chosen: Option<&'a str>,
+}
+
+/// Whether who asks can still wait for the world to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    Left,
+    Exhausted,
+}
+
+/// What is to be done, for whom, and how long their token is still good.
+#[derive(Debug)]
+pub struct Decided<'a> {
+    pub decision: Decision<'a>,
+    pub pod: Option<Arc<HeldPod>>,
+    pub token_left: Option<Duration>,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Decision<'a> {
+    /// Tell the role's name.
+    Name(RoleArn),
+    /// Give the role's credentials.
+    Assume(Permitted, Form),
+    /// Tell what `iam/info` tells, of this role.
+    Info(RoleArn),
+    /// Tell what lies below `iam/`.
+    IamListing,
+    /// Make a token: for the pod if it is known, else for the address.
+    IssueToken,
+    /// Say which methods the token path takes.
+    TokenMethods,
+    Forward(&'a CanonicalPath),
+    /// Forward, and filter what comes back.
+    Listing(&'a CanonicalPath, RoleKnown),
+    Page(Page),
+    Refuse(Reason),
+    /// Ask again when the world has changed; if it doesn't, this is why.
+    NotYet(Reason),
+}
+
+/// Whether a listing shows `iam/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleKnown {
+    Yes,
+    No,
+}
+
+/// The proof that a pod may have a role, and the call that gets it.
+#[derive(Clone, Debug)]
+pub struct Permitted {
+    request: AssumeRole,
+    pod: Arc<HeldPod>,
+}
+
+impl Permitted {
+    pub fn request(&self) -> &AssumeRole {
+        &self.request
+    }
+
+    pub fn into_request(self) -> AssumeRole {
+        self.request
+    }
+
+    pub fn pod(&self) -> &Arc<HeldPod> {
+        &self.pod
+    }
+}
+
+/// Why a pod gets no role now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    Refused(Reason),
+    NotYet(Reason),
+}
+
+/// Decides one request.
+pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: Ask<'r, '_>, now: Wall) -> Decided<'r> {
+    let holder = world.holder_among(ask.peer, ask.chosen);
+    let pod = if let Holder::Pod(pod) = holder { Some(pod) } else { None };
+    let plain = |decision| Decided { decision, pod: pod.cloned(), token_left: None };
+    match ask.route {
+        Route::Refuse(reason) => return plain(Decision::Refuse(*reason)),
+        Route::Page(page) => return plain(Decision::Page(*page)),
+        _ if ask.forwarded_for => return plain(Decision::Refuse(Reason::ForwardedFor)),
+        Route::Token => return plain(Decision::IssueToken),
+        Route::TokenOptions | Route::TokenMethod => return plain(Decision::TokenMethods),
+        _ => {}
+    }
+    let uid = pod.map(|pod| &*pod.uid);
+    let token_left = match ask.token.map(|token| keys.check(token, ask.peer, uid, now)) {
+        Some(None) => return plain(Decision::Refuse(Reason::TokenInvalid)),
+        Some(left) => left,
+        None if is_token_required(world, rules, pod) => return plain(Decision::Refuse(Reason::TokenRequired)),
+        None => None,
+    };
+    let decision = match ask.route {
+        Route::Forward(path) => Decision::Forward(path),
+        Route::Listing(path) => match assign(world, rules, &holder) {
+            Ok(_) => Decision::Listing(path, RoleKnown::Yes),
+            Err(Denial::NotYet(reason)) if ask.patience == Patience::Left => Decision::NotYet(reason),
+            Err(_) => Decision::Listing(path, RoleKnown::No),
+        },
+        route => match assign(world, rules, &holder) {
+            Ok(permitted) => answer(route, permitted, rules),
+            Err(denial) => denial.after(ask.patience),
+        },
+    };
+    Decided { token_left, ..plain(decision) }
+}
+
+/// What a pod with a role gets.
+fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>) -> Decision<'a> {
+    let role = &permitted.request.role;
+    match route {
+        Route::RoleList(_) => Decision::Name(role.clone()),
+        Route::IamInfo => Decision::Info(role.clone()),
+        Route::IamListing => Decision::IamListing,
+        Route::RoleDocument(form, wanted) => match rules {
+            Some(rules) if rules.base.complete(wanted) == role.as_str() => Decision::Assume(permitted, *form),
+            _ => Decision::Refuse(Reason::OtherRole),
+        },
+        _ => Decision::Refuse(Reason::NotFound),
+    }
+}
+
+/// The role of whoever holds an address.
+fn assign(world: &World, rules: Option<&Rules>, holder: &Holder<'_>) -> Result<Permitted, Denial> {
+    let rules = rules.filter(|_| world.is_ready()).ok_or(Denial::NotYet(Reason::NotReady))?;
+    match holder {
+        Holder::Nobody => Err(Denial::NotYet(Reason::UnknownPod)),
+        Holder::Several(_) => Err(Denial::NotYet(Reason::AmbiguousAddress)),
+        Holder::Pod(pod) => permit(world, rules, pod),
+    }
+}
+
+/// Whether a pod may have the role it names, and the call that gets it.
+pub fn permit(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Result<Permitted, Denial> {
+    let role = match pod.role.as_deref() {
+        Some("") => return Err(Denial::Refused(Reason::NoRole)),
+        Some(name) => rules.base.role(name).map_err(|_| Denial::Refused(Reason::RoleMalformed))?,
+        None => {
+            rules.default_role.as_ref().map(|default| default.role.clone()).ok_or(Denial::Refused(Reason::NoRole))?
+        }
+    };
+    let default = rules.default_role.as_ref().filter(|default| default.role == role);
+    let exempt = default.is_some_and(|default| default.obeys == DefaultObeys::Nothing);
+    if rules.restrictions.is_some() && !exempt {
+        namespace_allows(world, pod, &role)?;
+    }
+    let discovered = default.is_some_and(|default| default.origin == DefaultOrigin::Discovered);
+    if !discovered && rules.own_role.as_ref().is_some_and(|own| own.is(&role)) {
+        return Err(Denial::Refused(Reason::OwnRole));
+    }
+    if !rules.allowed_accounts.is_empty() && !rules.allowed_accounts.iter().any(|account| account == role.account()) {
+        return Err(Denial::Refused(Reason::AccountNotAllowed));
+    }
+    Ok(Permitted { request: rules.session.request(&role, pod), pod: pod.clone() })
+}
+
+fn namespace_allows(world: &World, pod: &HeldPod, role: &RoleArn) -> Result<(), Denial> {
+    let namespace = world.namespace(&pod.namespace).ok_or(Denial::NotYet(Reason::UnknownNamespace))?;
+    let allowing = namespace.allowed_roles.as_ref().and_then(|list| list.allowing(role));
+    allowing.map(|_| ()).ok_or(Denial::Refused(Reason::RoleNotAllowed))
+}
+
+fn is_token_required(world: &World, rules: Option<&Rules>, pod: Option<&Arc<HeldPod>>) -> bool {
+    let everywhere = rules.is_some_and(|rules| rules.tokens == Tokens::Required);
+    let here = |pod: &Arc<HeldPod>| {
+        pod.v2_required || world.namespace(&pod.namespace).is_some_and(|namespace| namespace.v2_required)
+    };
+    everywhere || pod.is_some_and(here)
+}
+
+impl Denial {
+    fn after<'a>(self, patience: Patience) -> Decision<'a> {
+        match (self, patience) {
+            (Self::NotYet(reason), Patience::Left) => Decision::NotYet(reason),
+            (Self::NotYet(reason) | Self::Refused(reason), _) => Decision::Refuse(reason),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

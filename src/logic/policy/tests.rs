@@ -1,0 +1,226 @@
+use super::*;
+use crate::logic::http::{Headers, Method, Request};
+use crate::logic::kubernetes::Pod;
+use crate::logic::pattern::Format;
+use crate::logic::route::{Facing, RouteRules, route};
+use crate::logic::session::{NameTemplate, Tags};
+use crate::logic::token::Bearer;
+use crate::logic::world::tests::{listed, namespace, pod};
+
+const NOON: Wall = Wall::from_unix_seconds(1_800_000_000);
+
+pub(crate) fn rules() -> Rules {
+    Rules {
+        base: BaseArn::parse("arn:aws:iam::123456789012:role/").unwrap(),
+        default_role: None,
+        restrictions: None,
+        tokens: Tokens::Optional,
+        session: SessionRules {
+            duration_s: 3_600,
+            name: NameTemplate::parse(NameTemplate::DEFAULT).unwrap(),
+            node: "n1".into(),
+            tags: Tags::None,
+        },
+        own_role: None,
+        allowed_accounts: vec![],
+    }
+}
+
+fn default_role(role: &str, origin: DefaultOrigin, obeys: DefaultObeys) -> Option<DefaultRole> {
+    Some(DefaultRole { role: rules().base.role(role).unwrap(), origin, obeys })
+}
+
+fn keys() -> TokenKeys {
+    TokenKeys::new(&[1; 32], NOON)
+}
+
+/// Decides a GET of 10.0.0.1 and gives the decision as a word or two.
+fn check(world: &World, rules: &Rules, target: &str) -> String {
+    check_with(world, rules, target, None, Patience::Left)
+}
+
+fn check_with(world: &World, rules: &Rules, target: &str, token: Option<&[u8]>, patience: Patience) -> String {
+    let request = Request { method: Method::Get, target, headers: Headers::default() };
+    let route = route(&request, Facing::Metadata, &RouteRules::default());
+    let ask =
+        Ask { peer: "10.0.0.1".parse().unwrap(), route: &route, token, forwarded_for: false, patience, chosen: None };
+    match decide(world, Some(rules), &keys(), ask, NOON).decision {
+        Decision::Name(role) => rules.base.shorten(&role).to_owned(),
+        Decision::Assume(permitted, form) => format!("{form:?} {}", permitted.request().role),
+        Decision::Refuse(reason) => reason.word().to_owned(),
+        Decision::NotYet(reason) => format!("not yet: {}", reason.word()),
+        other => format!("{other:?}"),
+    }
+}
+
+const LIST: &str = "/latest/meta-data/iam/security-credentials/";
+
+fn annotated(role: &str) -> Pod {
+    Pod { role: Some(role.into()), ..pod("a", "10.0.0.1") }
+}
+
+fn bare() -> Pod {
+    Pod { role: None, ..pod("a", "10.0.0.1") }
+}
+
+#[test]
+fn roles_come_from_the_annotation_or_the_default() {
+    let with_default =
+        Rules { default_role: default_role("fallback", DefaultOrigin::Given, DefaultObeys::Nothing), ..rules() };
+    for (pod, rules, role) in [
+        (annotated("app"), rules(), "app"),
+        (annotated("team/app"), rules(), "team/app"),
+        (annotated("arn:aws:iam::210987654321:role/b"), rules(), "arn:aws:iam::210987654321:role/b"),
+        (annotated("app"), with_default.clone(), "app"),
+        (bare(), rules(), "no_role"),
+        (bare(), with_default.clone(), "fallback"),
+        (annotated(""), rules(), "no_role"),
+        (annotated(""), with_default, "no_role"),
+        (annotated("not a role"), rules(), "role_malformed"),
+        (annotated("app"), Rules { base: BaseArn::default(), ..rules() }, "role_malformed"),
+    ] {
+        assert_eq!(check(&listed(vec![pod], vec![]), &rules, LIST), role);
+    }
+}
+
+#[test]
+fn only_the_own_role_is_given_and_by_either_name() {
+    let world = listed(vec![annotated("team/app")], vec![]);
+    for (tail, decision) in [
+        ("team/app", "Plain arn:aws:iam::123456789012:role/team/app"),
+        ("team%2Fapp", "Plain arn:aws:iam::123456789012:role/team/app"),
+        ("arn:aws:iam::123456789012:role%2Fteam%2Fapp", "Plain arn:aws:iam::123456789012:role/team/app"),
+        ("app", "other_role"),
+        ("Team/app", "other_role"),
+        ("team/app/", "other_role"),
+        ("arn:aws:iam::123456789012:role/other", "other_role"),
+    ] {
+        assert_eq!(check(&world, &rules(), &format!("{LIST}{tail}")), decision, "{tail}");
+    }
+    assert_eq!(
+        check(&world, &rules(), "/latest/meta-data/iam/security-credentials-extended/team/app"),
+        "Extended arn:aws:iam::123456789012:role/team/app"
+    );
+}
+
+#[test]
+fn namespaces_restrict() {
+    let restricted = Rules { restrictions: Some(Format::Glob), ..rules() };
+    for (list, role, decision) in [
+        (Some(r#"["app"]"#), "app", "app"),
+        (Some(r#"["other"]"#), "app", "role_not_allowed"),
+        (Some("app"), "app", "role_not_allowed"),
+        (None, "app", "role_not_allowed"),
+    ] {
+        let world = listed(vec![annotated(role)], vec![namespace("shop", list)]);
+        assert_eq!(check(&world, &restricted, LIST), decision, "{list:?}");
+        assert_eq!(check(&world, &rules(), LIST), "app");
+    }
+    assert_eq!(check(&listed(vec![annotated("app")], vec![]), &restricted, LIST), "not yet: unknown_namespace");
+}
+
+#[test]
+fn the_default_role_is_exempt_unless_it_is_restricted() {
+    for (obeys, decision) in [(DefaultObeys::Nothing, "fallback"), (DefaultObeys::Namespaces, "role_not_allowed")] {
+        let rules = Rules {
+            restrictions: Some(Format::Glob),
+            default_role: default_role("fallback", DefaultOrigin::Given, obeys),
+            ..rules()
+        };
+        for pod in [bare(), annotated("fallback")] {
+            assert_eq!(check(&listed(vec![pod], vec![namespace("shop", None)]), &rules, LIST), decision);
+        }
+    }
+}
+
+#[test]
+fn an_unknown_address_waits_and_never_gets_the_default() {
+    let rules =
+        Rules { default_role: default_role("fallback", DefaultOrigin::Given, DefaultObeys::Nothing), ..rules() };
+    let world = listed(vec![pod("b", "10.0.0.2")], vec![]);
+    assert_eq!(check(&world, &rules, LIST), "not yet: unknown_pod");
+    assert_eq!(check_with(&world, &rules, LIST, None, Patience::Exhausted), "unknown_pod");
+    assert_eq!(check(&World::default(), &rules, LIST), "not yet: not_ready");
+    let shared = listed(vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.1")], vec![]);
+    assert_eq!(check(&shared, &rules, LIST), "not yet: ambiguous_address");
+}
+
+#[test]
+fn the_own_role_is_only_given_as_discovered_default() {
+    let own = Some(OwnRole { account: "123456789012".into(), name: "node".into() });
+    let refused = Rules { own_role: own.clone(), ..rules() };
+    assert_eq!(check(&listed(vec![annotated("node")], vec![]), &refused, LIST), "own_role");
+    assert_eq!(check(&listed(vec![annotated("path/node")], vec![]), &refused, LIST), "own_role");
+    assert_eq!(
+        check(&listed(vec![annotated("arn:aws:iam::210987654321:role/node")], vec![]), &refused, LIST),
+        "arn:aws:iam::210987654321:role/node"
+    );
+    for (origin, decision) in [(DefaultOrigin::Discovered, "node"), (DefaultOrigin::Given, "own_role")] {
+        let rules = Rules {
+            own_role: own.clone(),
+            default_role: default_role("node", origin, DefaultObeys::Nothing),
+            ..rules()
+        };
+        assert_eq!(check(&listed(vec![bare()], vec![]), &rules, LIST), decision);
+    }
+}
+
+#[test]
+fn own_roles_are_read_from_the_caller() {
+    let own = |account: &str, name: &str| Some(OwnRole { account: account.into(), name: name.into() });
+    for (arn, expected) in [
+        ("arn:aws:sts::123456789012:assumed-role/node/i-0abc", own("123456789012", "node")),
+        ("arn:aws:iam::123456789012:user/node", None),
+        ("arn:aws:iam::123456789012:role/node", None),
+        ("", None),
+    ] {
+        assert_eq!(OwnRole::of_caller(arn), expected, "{arn}");
+    }
+}
+
+#[test]
+fn accounts_can_be_closed() {
+    let rules = Rules { allowed_accounts: vec!["123456789012".into()], ..rules() };
+    assert_eq!(check(&listed(vec![annotated("app")], vec![]), &rules, LIST), "app");
+    assert_eq!(
+        check(&listed(vec![annotated("arn:aws:iam::210987654321:role/b")], vec![]), &rules, LIST),
+        "account_not_allowed"
+    );
+}
+
+#[test]
+fn tokens_are_checked_wherever_they_come_and_required_where_said() {
+    let world = listed(vec![annotated("app")], vec![namespace("shop", None)]);
+    let good = keys().issue(Bearer::Pod("a"), 60, NOON);
+    let foreign = keys().issue(Bearer::Pod("b"), 60, NOON);
+    let required = Rules { tokens: Tokens::Required, ..rules() };
+    let pod_requires = listed(vec![Pod { v2_required: true, ..annotated("app") }], vec![]);
+    let namespace_requires = listed(
+        vec![annotated("app")],
+        vec![crate::logic::kubernetes::Namespace { v2_required: true, ..namespace("shop", None) }],
+    );
+    for (world, rules, token, decision) in [
+        (&world, rules(), None, "app"),
+        (&world, rules(), Some(good.as_bytes()), "app"),
+        (&world, rules(), Some(foreign.as_bytes()), "token_invalid"),
+        (&world, rules(), Some(b"".as_slice()), "token_invalid"),
+        (&world, required.clone(), None, "token_required"),
+        (&world, required, Some(good.as_bytes()), "app"),
+        (&pod_requires, rules(), None, "token_required"),
+        (&namespace_requires, rules(), None, "token_required"),
+        (&namespace_requires, rules(), Some(good.as_bytes()), "app"),
+    ] {
+        assert_eq!(check_with(world, &rules, LIST, token, Patience::Left), decision);
+    }
+}
+
+#[test]
+fn iam_is_listed_exactly_for_pods_with_a_role() {
+    for (pod, known) in [(annotated("app"), "Yes"), (bare(), "No")] {
+        let decision = check(&listed(vec![pod], vec![]), &rules(), "/latest/meta-data/");
+        assert!(decision.starts_with("Listing") && decision.ends_with(&format!("{known})")), "{decision}");
+    }
+    let empty = listed(vec![], vec![]);
+    assert_eq!(check(&empty, &rules(), "/latest/meta-data/"), "not yet: unknown_pod");
+    assert!(check_with(&empty, &rules(), "/latest/meta-data/", None, Patience::Exhausted).ends_with("No)"));
+}

@@ -1,0 +1,134 @@
+use super::*;
+
+const ASSUME_ROLE_OK: &str = include_str!("../../../../tests/fixtures/sts/assume-role-ok.http");
+const WRONG_SIGNATURE: &str = include_str!("../../../../tests/fixtures/sts/signature-does-not-match.http");
+const UNKNOWN_KEY: &str = include_str!("../../../../tests/fixtures/sts/unknown-key.http");
+/// 2026-11-23T02:59:47Z, the moment of the recordings
+const NOW: Wall = Wall::from_unix_seconds(1_795_402_787);
+
+/// Status, request id and body of a recorded exchange.
+fn recorded(exchange: &str) -> Answer<'_> {
+    let (_request, answer) = exchange.split_once("\n\n").or_else(|| exchange.split_once("\r\n\r\n")).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").or_else(|| answer.split_once("\n\n")).unwrap();
+    let status = head.split(' ').nth(1).unwrap().get(..3).unwrap().parse().unwrap();
+    let request_id = head.lines().find_map(|line| line.strip_prefix("x-amzn-requestid: "));
+    Answer { status, request_id: request_id.map(str::trim), body: body.as_bytes() }
+}
+
+fn said(status: u16, body: &str) -> Answer<'_> {
+    Answer { status, request_id: Some("from-header"), body: body.as_bytes() }
+}
+
+#[test]
+fn a_recorded_success_gives_credentials_to_the_whole_second() {
+    let credentials = read_credentials(&recorded(ASSUME_ROLE_OK), NOW).unwrap();
+    assert_eq!(credentials.access_key_id, "ASIARZPUZDIKOYYVOBUF");
+    assert_eq!(credentials.secret_access_key.expose(), "PBSIKPRvJQ685DKpuaBlYpmeBUxiWRcI6u3jSDca");
+    assert!(credentials.session_token.as_ref().unwrap().expose().ends_with("sq2Roz505co="));
+    assert_eq!(credentials.expiration.unwrap().unix_millis(), 1_795_406_387_000);
+    let shown = format!("{credentials:?}");
+    assert!(!shown.contains("PBSIKP") && !shown.contains("FQoGZX"), "{shown}");
+}
+
+#[test]
+fn recorded_refusals_keep_code_message_and_request_id() {
+    for (exchange, kind, code, message, request_id) in [
+        (
+            WRONG_SIGNATURE,
+            StsFailureKind::Refused,
+            "SignatureDoesNotMatch",
+            "The request signature we calculated",
+            "3mMM0aPZvnIRA7Lnpw7tEtvSr2VnBQjEkGPZAM20frXSwQF11GFf",
+        ),
+        (
+            UNKNOWN_KEY,
+            StsFailureKind::NoNodeCredentials,
+            "InvalidClientTokenId",
+            "The security token included in the request is invalid.",
+            "nUF9nSoCyDGzTQ7LYmlI97yQaZrl4CdOkfInHOiNATtHzz9k34iR",
+        ),
+    ] {
+        let failure = read_credentials(&recorded(exchange), NOW).unwrap_err();
+        assert_eq!((failure.kind, failure.code.as_str()), (kind, code));
+        assert!(failure.message.starts_with(message), "{}", failure.message);
+        assert_eq!(failure.request_id.as_deref(), Some(request_id));
+    }
+}
+
+#[test]
+fn the_shape_of_aws_itself_is_read_too() {
+    let failure = read_credentials(
+        &said(
+            403,
+            "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+             <Code>AccessDenied</Code><Message>User: arn:aws:sts::1:assumed-role/n/i is not authorized</Message></Error>\
+             <RequestId>in-body</RequestId></ErrorResponse>",
+        ),
+        NOW,
+    )
+    .unwrap_err();
+    assert_eq!((failure.kind, failure.code.as_str()), (StsFailureKind::Refused, "AccessDenied"));
+    assert_eq!(failure.request_id.as_deref(), Some("in-body"));
+    assert_eq!(
+        failure.to_string(),
+        "AccessDenied: User: arn:aws:sts::1:assumed-role/n/i is not authorized (request id in-body)"
+    );
+}
+
+#[test]
+fn a_message_never_repeats_the_canonical_request() {
+    let body = "<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code><Message>Does not match. The Canonical String \
+                for this request should have been\n'POST\n/\n\nx-amz-security-token:TOPSECRET'</Message></Error></ErrorResponse>";
+    let failure = read_credentials(&said(403, body), NOW).unwrap_err();
+    assert_eq!(failure.message, "Does not match.");
+    let long =
+        format!("<ErrorResponse><Error><Code>X</Code><Message>{}</Message></Error></ErrorResponse>", "m".repeat(9_000));
+    assert_eq!(read_credentials(&said(400, &long), NOW).unwrap_err().message.len(), LONGEST_MESSAGE);
+}
+
+#[test]
+fn what_is_no_answer_of_sts_is_unreadable_and_not_repeated() {
+    const DOCTYPE: &str = "<!DOCTYPE x [<!ENTITY e \"CANARY\">]><r><Credentials>&e;</Credentials></r>";
+    let credentials = |inner: &str| format!("<r xmlns:p=\"u\"><p:Credentials>{inner}</p:Credentials></r>");
+    let without_key = credentials("<AccessKeyId>A</AccessKeyId><SessionToken>CANARY</SessionToken>");
+    let over = credentials(
+        "<AccessKeyId>A</AccessKeyId><SecretAccessKey>CANARY</SecretAccessKey><SessionToken>CANARY</SessionToken>\
+         <Expiration>2026-11-23T02:59:47.9Z</Expiration>",
+    );
+    let crowded = format!("<r>{}</r>", "<CANARY/>".repeat(5_000));
+    for (status, body, kind) in [
+        (200, "", StsFailureKind::Unavailable),
+        (200, "CANARY", StsFailureKind::Unavailable),
+        (200, "<html><body>CANARY</html>", StsFailureKind::Unavailable),
+        (200, "<r/>", StsFailureKind::Unavailable),
+        (200, DOCTYPE, StsFailureKind::Unavailable),
+        (200, without_key.as_str(), StsFailureKind::Unavailable),
+        (200, over.as_str(), StsFailureKind::Unavailable),
+        (200, crowded.as_str(), StsFailureKind::Unavailable),
+        (302, "<r/>", StsFailureKind::Unavailable),
+        (403, "<html><body>CANARY</body></html>", StsFailureKind::Unavailable),
+        (403, "<ErrorResponse><Error><Code>\u{1f4a5}</Code></Error></ErrorResponse>", StsFailureKind::Unavailable),
+        (429, "slow down", StsFailureKind::Throttled),
+        (503, "{\"CANARY\":1}", StsFailureKind::Unavailable),
+    ] {
+        let failure = read_credentials(&said(status, body), NOW).unwrap_err();
+        assert_eq!((failure.kind, failure.code.as_str()), (kind, "Unreadable"), "{body}");
+        assert!(!failure.message.contains("CANARY"), "{}", failure.message);
+        assert_eq!(failure.request_id.as_deref(), Some("from-header"));
+    }
+}
+
+#[test]
+fn an_error_in_an_answer_of_200_is_an_error() {
+    let body = "<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>";
+    assert_eq!(read_credentials(&said(200, body), NOW).unwrap_err().kind, StsFailureKind::Throttled);
+}
+
+#[test]
+fn the_callers_arn_is_read() {
+    let body = "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+                <Arn>arn:aws:sts::123456789012:assumed-role/node/i-1</Arn><UserId>AROA:i-1</UserId>\
+                <Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
+    assert_eq!(read_caller_identity(&said(200, body)).unwrap(), "arn:aws:sts::123456789012:assumed-role/node/i-1");
+    assert_eq!(read_caller_identity(&said(200, "<r/>")).unwrap_err().code, "Unreadable");
+}

@@ -1,0 +1,129 @@
+//! What an error code means for whoever asked, and whether a second look helps.
+
+use super::{StsFailure, StsFailureKind};
+
+/// What to try once before a failure is final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// The clock may have been wrong: look at it again, and at AWS's `Date`.
+    ReadTime,
+    /// The node's credentials may have been replaced: fetch them anew.
+    ReloadCredentials,
+    Nothing,
+}
+
+/// Which remedy a failure calls for.
+pub fn remedy(failure: &StsFailure) -> Remedy {
+    match failure.code.as_str() {
+        code if CLOCK.contains(&code) || SIGNATURE.contains(&code) => Remedy::ReadTime,
+        code if KEYS.contains(&code) => Remedy::ReloadCredentials,
+        _ => Remedy::Nothing,
+    }
+}
+
+/// What a code that came with a status means.
+pub(super) fn kind_of(status: u16, code: &str) -> StsFailureKind {
+    if THROTTLED.contains(&code) || status == 429 {
+        StsFailureKind::Throttled
+    } else if KEYS.contains(&code) {
+        StsFailureKind::NoNodeCredentials
+    } else if PASSING.contains(&code) || CLOCK.contains(&code) || !is_final(status) {
+        StsFailureKind::Unavailable
+    } else {
+        StsFailureKind::Refused
+    }
+}
+
+/// 407 and 408 come from what stands between.
+fn is_final(status: u16) -> bool {
+    (400..500).contains(&status) && !matches!(status, 407 | 408)
+}
+
+/// Codes by which AWS's services ask for patience (the list that all SDKs share).
+const THROTTLED: [&str; 14] = [
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+    "TooManyRequestsException",
+];
+
+/// About the keys that signed: over, deleted, not yet known everywhere.
+const KEYS: [&str; 7] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidToken",
+    "TokenRefreshRequired",
+    "UnrecognizedClientException",
+];
+
+/// About the time of the signature. They pass when the clock is set.
+const CLOCK: [&str; 3] = ["RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"];
+
+/// STS says these for a wrong clock as well as for a wrong key; after a second try with the right time it was the key.
+const SIGNATURE: [&str; 3] = ["InvalidSignature", "InvalidSignatureException", "SignatureDoesNotMatch"];
+
+/// Broken for the moment, with whatever status.
+const PASSING: [&str; 7] = [
+    "IDPCommunicationError",
+    "InternalError",
+    "InternalFailure",
+    "InternalServerError",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ServiceUnavailable",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use StsFailureKind::{NoNodeCredentials, Refused, Throttled, Unavailable};
+
+    #[test]
+    fn every_code_has_one_meaning() {
+        for (status, code, kind, remedy_for_it) in [
+            (403, "AccessDenied", Refused, Remedy::Nothing),
+            (400, "ValidationError", Refused, Remedy::Nothing),
+            (400, "MalformedPolicyDocument", Refused, Remedy::Nothing),
+            (400, "PackedPolicyTooLarge", Refused, Remedy::Nothing),
+            (403, "RegionDisabledException", Refused, Remedy::Nothing),
+            (403, "SignatureDoesNotMatch", Refused, Remedy::ReadTime),
+            (403, "InvalidSignatureException", Refused, Remedy::ReadTime),
+            (400, "RequestExpired", Unavailable, Remedy::ReadTime),
+            (403, "RequestTimeTooSkewed", Unavailable, Remedy::ReadTime),
+            (403, "ExpiredToken", NoNodeCredentials, Remedy::ReloadCredentials),
+            (403, "InvalidClientTokenId", NoNodeCredentials, Remedy::ReloadCredentials),
+            (400, "UnrecognizedClientException", NoNodeCredentials, Remedy::ReloadCredentials),
+            (400, "Throttling", Throttled, Remedy::Nothing),
+            (503, "ThrottlingException", Throttled, Remedy::Nothing),
+            (400, "RequestLimitExceeded", Throttled, Remedy::Nothing),
+            (400, "PriorRequestNotComplete", Throttled, Remedy::Nothing),
+            (429, "Whatever", Throttled, Remedy::Nothing),
+            (400, "IDPCommunicationError", Unavailable, Remedy::Nothing),
+            (500, "InternalFailure", Unavailable, Remedy::Nothing),
+            (503, "ServiceUnavailable", Unavailable, Remedy::Nothing),
+            (503, "AccessDenied", Unavailable, Remedy::Nothing),
+            (407, "ProxyAuthenticationRequired", Unavailable, Remedy::Nothing),
+            (400, "NeverHeardOf", Refused, Remedy::Nothing),
+        ] {
+            let failure = StsFailure {
+                kind: kind_of(status, code),
+                code: code.to_owned(),
+                message: String::new(),
+                request_id: None,
+            };
+            assert_eq!((failure.kind, remedy(&failure)), (kind, remedy_for_it), "{status} {code}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The picture of pods and namespaces, as the watches paint it.
+//!
+//! An address belongs to a set of pod uids, never to one pod: a late delete of its old holder can't evict the new
+//! one. A relist is applied in place; what it didn't mention goes only at its end, so nobody sees half a list.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::kubernetes::{Event, Namespace, Object, Pod, Resource};
+use super::pattern::{PatternFault, RoleList};
+
+/// Pods by uid and by address, namespaces by name.
+#[derive(Debug, Default)]
+pub struct World {
+    pods: HashMap<Arc<str>, Arc<HeldPod>>,
+    holders: HashMap<IpAddr, Holders>,
+    namespaces: HashMap<Box<str>, HeldNamespace>,
+    listing: [Listing; 2],
+}
+
+/// A pod as it is kept: what a decision needs of it.
+#[derive(Debug)]
+pub struct HeldPod {
+    pub uid: Arc<str>,
+    pub namespace: Box<str>,
+    pub name: Box<str>,
+    pub service_account: Box<str>,
+    pub role: Option<Box<str>>,
+    pub external_id: Option<Box<str>>,
+    pub addresses: Box<[IpAddr]>,
+    pub finished: bool,
+    pub host_network: bool,
+    pub deleting: bool,
+    pub v2_required: bool,
+    generation: u32,
+}
+
+/// A namespace as it is kept.
+#[derive(Debug)]
+pub struct HeldNamespace {
+    /// `None`: it has no list.
+    pub allowed_roles: Option<RoleList>,
+    pub v2_required: bool,
+    uid: Box<str>,
+    generation: u32,
+}
+
+/// Who holds an address.
+#[derive(Debug)]
+pub enum Holder<'a> {
+    Nobody,
+    Pod(&'a Arc<HeldPod>),
+    /// Several live pods claim it; how many.
+    Several(usize),
+}
+
+/// What an event did, for the log and for whoever acts on it.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Nothing,
+    PodApplied(Arc<HeldPod>),
+    PodGone(Arc<HeldPod>),
+    NamespaceApplied { name: Box<str>, faults: Vec<PatternFault> },
+    NamespaceGone(Box<str>),
+    Listed(Resource),
+}
+
+/// How far the lists of one resource are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Listing {
+    generation: u32,
+    complete_once: bool,
+}
+
+/// One holder, as nearly always, or several.
+#[derive(Debug)]
+enum Holders {
+    One(Arc<str>),
+    Many(Vec<Arc<str>>),
+}
+
+impl World {
+    /// Paints one event. `compile` reads a namespace's list.
+    pub fn apply(&mut self, resource: Resource, event: Event, compile: impl Fn(&str) -> RoleList) -> Change {
+        match event {
+            Event::Init => {
+                self.listing[index(resource)].generation += 1;
+                Change::Nothing
+            }
+            Event::InitDone => self.finish_list(resource),
+            Event::InitApply(Object::Pod(pod)) | Event::Apply(Object::Pod(pod)) => self.apply_pod(pod),
+            Event::InitApply(Object::Namespace(namespace)) | Event::Apply(Object::Namespace(namespace)) => {
+                self.apply_namespace(namespace, compile)
+            }
+            Event::Delete(Object::Pod(pod)) => self.remove_pod(&pod.uid),
+            Event::Delete(Object::Namespace(namespace)) => self.remove_namespace(&namespace),
+        }
+    }
+
+    /// Whether both first lists are in.
+    pub fn is_ready(&self) -> bool {
+        self.listing.iter().all(|listing| listing.complete_once)
+    }
+
+    /// Who holds `address` now: of several live pods the one that isn't being deleted.
+    pub fn holder(&self, address: IpAddr) -> Holder<'_> {
+        let pod = |uid: &Arc<str>| self.pods.get(uid);
+        match self.holders.get(&address) {
+            None => Holder::Nobody,
+            Some(Holders::One(uid)) => pod(uid).map_or(Holder::Nobody, Holder::Pod),
+            Some(Holders::Many(uids)) => {
+                let mut staying = uids.iter().filter_map(pod).filter(|pod| !pod.deleting);
+                match (staying.next(), staying.count()) {
+                    (Some(pod), 0) => Holder::Pod(pod),
+                    (Some(_), others) => Holder::Several(others + 1),
+                    (None, _) => Holder::Several(uids.len()),
+                }
+            }
+        }
+    }
+
+    /// Who holds `address`, if need be by the word of somebody who knows better which of its claimants does.
+    pub fn holder_among(&self, address: IpAddr, chosen: Option<&str>) -> Holder<'_> {
+        let claims = |pod: &&Arc<HeldPod>| pod.counts() && pod.addresses.contains(&address);
+        match (self.holder(address), chosen) {
+            (Holder::Several(count), Some(uid)) => {
+                self.pods.get(uid).filter(claims).map_or(Holder::Several(count), Holder::Pod)
+            }
+            (holder, _) => holder,
+        }
+    }
+
+    /// Whether `address` may still be taken for the pod's: nobody else holds it alone.
+    pub fn is_still_owned(&self, address: IpAddr, uid: &str) -> bool {
+        match self.holder(address) {
+            Holder::Pod(pod) => *pod.uid == *uid,
+            Holder::Several(_) => {
+                self.pods.get(uid).is_some_and(|pod| pod.counts() && pod.addresses.contains(&address))
+            }
+            Holder::Nobody => false,
+        }
+    }
+
+    /// Whether the first list of `resource` is in.
+    pub fn is_listed(&self, resource: Resource) -> bool {
+        self.listing[index(resource)].complete_once
+    }
+
+    pub fn pod(&self, uid: &str) -> Option<&Arc<HeldPod>> {
+        self.pods.get(uid)
+    }
+
+    pub fn namespace(&self, name: &str) -> Option<&HeldNamespace> {
+        self.namespaces.get(name)
+    }
+
+    pub fn pods(&self) -> impl Iterator<Item = &Arc<HeldPod>> {
+        self.pods.values()
+    }
+
+    pub fn namespaces(&self) -> impl Iterator<Item = (&str, &HeldNamespace)> {
+        self.namespaces.iter().map(|(name, namespace)| (&**name, namespace))
+    }
+
+    fn apply_pod(&mut self, pod: Pod) -> Change {
+        let held = HeldPod::new(pod, self.listing[index(Resource::Pods)].generation);
+        let uid = held.uid.clone();
+        if let Some(old) = self.pods.remove(&uid) {
+            self.release(&old);
+        }
+        if held.counts() {
+            for address in &held.addresses {
+                Holders::add(&mut self.holders, *address, &uid);
+            }
+        }
+        let held = Arc::new(held);
+        self.pods.insert(uid, held.clone());
+        Change::PodApplied(held)
+    }
+
+    fn remove_pod(&mut self, uid: &str) -> Change {
+        let Some(pod) = self.pods.remove(uid) else { return Change::Nothing };
+        self.release(&pod);
+        Change::PodGone(pod)
+    }
+
+    fn release(&mut self, pod: &HeldPod) {
+        for address in &pod.addresses {
+            Holders::remove(&mut self.holders, *address, &pod.uid);
+        }
+    }
+
+    fn apply_namespace(&mut self, namespace: Namespace, compile: impl Fn(&str) -> RoleList) -> Change {
+        let held = HeldNamespace {
+            allowed_roles: namespace.allowed_roles.as_deref().map(compile),
+            v2_required: namespace.v2_required,
+            uid: namespace.uid.into(),
+            generation: self.listing[index(Resource::Namespaces)].generation,
+        };
+        let name: Box<str> = namespace.name.into();
+        let faults = held.allowed_roles.as_ref().map_or_else(Vec::new, |list| list.faults.clone());
+        self.namespaces.insert(name.clone(), held);
+        Change::NamespaceApplied { name, faults }
+    }
+
+    /// A namespace of the same name may have been made anew meanwhile: only the one meant goes.
+    fn remove_namespace(&mut self, namespace: &Namespace) -> Change {
+        match self.namespaces.get(namespace.name.as_str()) {
+            Some(held) if *held.uid == *namespace.uid => {
+                self.namespaces.remove(namespace.name.as_str());
+                Change::NamespaceGone(namespace.name.as_str().into())
+            }
+            _ => Change::Nothing,
+        }
+    }
+
+    fn finish_list(&mut self, resource: Resource) -> Change {
+        let listing = &mut self.listing[index(resource)];
+        listing.complete_once = true;
+        let generation = listing.generation;
+        match resource {
+            Resource::Pods => {
+                let gone: Vec<Arc<str>> =
+                    self.pods.values().filter(|pod| pod.generation != generation).map(|pod| pod.uid.clone()).collect();
+                gone.iter().for_each(|uid| drop(self.remove_pod(uid)));
+            }
+            Resource::Namespaces => self.namespaces.retain(|_, namespace| namespace.generation == generation),
+        }
+        Change::Listed(resource)
+    }
+}
+
+impl HeldPod {
+    fn new(pod: Pod, generation: u32) -> Self {
+        Self {
+            uid: pod.uid.into(),
+            namespace: pod.namespace.into(),
+            name: pod.name.into(),
+            service_account: pod.service_account.into(),
+            role: pod.role.map(Into::into),
+            external_id: pod.external_id.map(Into::into),
+            addresses: pod.addresses.into(),
+            finished: pod.finished,
+            host_network: pod.host_network,
+            deleting: pod.deleting,
+            v2_required: pod.v2_required,
+            generation,
+        }
+    }
+
+    /// Whether the pod holds its addresses: a finished one has given them back,
+    /// and an address of the node can't tell its pods apart.
+    pub fn counts(&self) -> bool {
+        !self.finished && !self.host_network
+    }
+}
+
+impl Holders {
+    fn add(holders: &mut HashMap<IpAddr, Self>, address: IpAddr, uid: &Arc<str>) {
+        match holders.remove(&address) {
+            None => holders.insert(address, Self::One(uid.clone())),
+            Some(Self::One(other)) if other == *uid => holders.insert(address, Self::One(other)),
+            Some(Self::One(other)) => holders.insert(address, Self::Many(vec![other, uid.clone()])),
+            Some(Self::Many(mut uids)) => {
+                if !uids.contains(uid) {
+                    uids.push(uid.clone());
+                }
+                holders.insert(address, Self::Many(uids))
+            }
+        };
+    }
+
+    fn remove(holders: &mut HashMap<IpAddr, Self>, address: IpAddr, uid: &Arc<str>) {
+        match holders.remove(&address) {
+            Some(Self::One(other)) if other != *uid => drop(holders.insert(address, Self::One(other))),
+            Some(Self::Many(mut uids)) => {
+                uids.retain(|other| other != uid);
+                let rest = match uids.as_slice() {
+                    [] => return,
+                    [one] => Self::One(one.clone()),
+                    _ => Self::Many(uids),
+                };
+                holders.insert(address, rest);
+            }
+            _ => {}
+        }
+    }
+}
+
+const fn index(resource: Resource) -> usize {
+    match resource {
+        Resource::Pods => 0,
+        Resource::Namespaces => 1,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,166 @@
+use super::*;
+use crate::logic::arn::BaseArn;
+use crate::logic::pattern::Format;
+
+/// A running pod `shop/NAME` with one address.
+pub(crate) fn pod(uid: &str, address: &str) -> Pod {
+    Pod {
+        uid: uid.into(),
+        namespace: "shop".into(),
+        name: format!("pod-{uid}"),
+        service_account: "app".into(),
+        addresses: vec![address.parse().unwrap()],
+        finished: false,
+        host_network: false,
+        deleting: false,
+        role: Some("app".into()),
+        external_id: None,
+        v2_required: false,
+    }
+}
+
+pub(crate) fn namespace(name: &str, allowed_roles: Option<&str>) -> Namespace {
+    Namespace {
+        uid: format!("uid-of-{name}"),
+        name: name.into(),
+        allowed_roles: allowed_roles.map(Into::into),
+        v2_required: false,
+    }
+}
+
+/// Paints events of either resource.
+pub(crate) fn paint(world: &mut World, events: impl IntoIterator<Item = Event>) {
+    let base = BaseArn::parse("arn:aws:iam::123456789012:role/").unwrap();
+    for event in events {
+        let resource = match &event {
+            Event::InitApply(Object::Namespace(_))
+            | Event::Apply(Object::Namespace(_))
+            | Event::Delete(Object::Namespace(_)) => Resource::Namespaces,
+            _ => Resource::Pods,
+        };
+        world.apply(resource, event, |list| RoleList::parse(list, Format::Glob, &base));
+    }
+}
+
+/// A world in which both lists are in.
+pub(crate) fn listed(pods: Vec<Pod>, namespaces: Vec<Namespace>) -> World {
+    let mut world = World::default();
+    for (resource, objects) in [
+        (Resource::Pods, pods.into_iter().map(Object::Pod).collect::<Vec<_>>()),
+        (Resource::Namespaces, namespaces.into_iter().map(Object::Namespace).collect()),
+    ] {
+        world.apply(resource, Event::Init, |_| RoleList::default());
+        paint(&mut world, objects.into_iter().map(Event::InitApply));
+        world.apply(resource, Event::InitDone, |_| RoleList::default());
+    }
+    world
+}
+
+fn apply(pod: Pod) -> Event {
+    Event::Apply(Object::Pod(pod))
+}
+
+fn delete(pod: Pod) -> Event {
+    Event::Delete(Object::Pod(pod))
+}
+
+fn check(world: &World, address: &str) -> String {
+    match world.holder(address.parse().unwrap()) {
+        Holder::Nobody => "nobody".into(),
+        Holder::Pod(pod) => pod.uid.to_string(),
+        Holder::Several(count) => format!("{count} pods"),
+    }
+}
+
+#[test]
+fn late_delete_keeps_new_owner() {
+    let mut world = World::default();
+    paint(&mut world, [apply(pod("old", "10.0.0.1")), apply(pod("new", "10.0.0.1")), delete(pod("old", "10.0.0.1"))]);
+    assert_eq!(check(&world, "10.0.0.1"), "new");
+    paint(&mut world, [delete(pod("old", "10.0.0.1")), delete(pod("new", "10.0.0.1"))]);
+    assert_eq!(check(&world, "10.0.0.1"), "nobody");
+    assert!(world.holders.is_empty());
+}
+
+#[test]
+fn of_several_the_one_that_stays_holds_the_address() {
+    let deleting = |uid| Pod { deleting: true, ..pod(uid, "10.0.0.1") };
+    for (events, holder) in [
+        (vec![apply(deleting("a"))], "a"),
+        (vec![apply(deleting("a")), apply(pod("b", "10.0.0.1"))], "b"),
+        (vec![apply(pod("a", "10.0.0.1")), apply(pod("b", "10.0.0.1"))], "2 pods"),
+        (vec![apply(deleting("a")), apply(deleting("b"))], "2 pods"),
+        (vec![apply(deleting("a")), apply(pod("b", "10.0.0.1")), apply(pod("c", "10.0.0.1"))], "2 pods"),
+    ] {
+        let mut world = World::default();
+        paint(&mut world, events);
+        assert_eq!(check(&world, "10.0.0.1"), holder);
+    }
+}
+
+#[test]
+fn finished_and_host_network_pods_hold_nothing() {
+    let mut world = World::default();
+    paint(&mut world, [apply(pod("a", "10.0.0.1"))]);
+    paint(
+        &mut world,
+        [
+            apply(Pod { finished: true, ..pod("a", "10.0.0.1") }),
+            apply(Pod { host_network: true, ..pod("h", "10.0.0.2") }),
+        ],
+    );
+    assert_eq!((check(&world, "10.0.0.1"), check(&world, "10.0.0.2")), ("nobody".into(), "nobody".into()));
+}
+
+#[test]
+fn a_pod_that_moves_leaves_its_old_addresses() {
+    let mut world = World::default();
+    let both = Pod { addresses: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()], ..pod("a", "10.0.0.1") };
+    paint(&mut world, [apply(both)]);
+    assert_eq!((check(&world, "10.0.0.1"), check(&world, "fd00::1")), ("a".into(), "a".into()));
+    paint(&mut world, [apply(pod("a", "10.0.0.2"))]);
+    assert_eq!((check(&world, "10.0.0.1"), check(&world, "10.0.0.2")), ("nobody".into(), "a".into()));
+}
+
+#[test]
+fn a_relist_sweeps_only_at_its_end() {
+    let mut world =
+        listed(vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.2")], vec![namespace("shop", None), namespace("old", None)]);
+    assert!(world.is_ready());
+    paint(&mut world, [Event::Init, Event::InitApply(Object::Pod(pod("b", "10.0.0.2")))]);
+    assert_eq!(check(&world, "10.0.0.1"), "a");
+    paint(&mut world, [Event::InitDone]);
+    assert_eq!((check(&world, "10.0.0.1"), check(&world, "10.0.0.2")), ("nobody".into(), "b".into()));
+    assert!(world.namespace("old").is_some());
+}
+
+#[test]
+fn an_interrupted_relist_loses_nothing() {
+    let mut world = listed(vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.2")], vec![]);
+    paint(&mut world, [Event::Init, Event::InitApply(Object::Pod(pod("a", "10.0.0.1")))]);
+    paint(&mut world, [Event::Init, Event::InitApply(Object::Pod(pod("b", "10.0.0.2"))), Event::InitDone]);
+    assert_eq!((check(&world, "10.0.0.1"), check(&world, "10.0.0.2")), ("nobody".into(), "b".into()));
+}
+
+#[test]
+fn ready_means_both_lists_are_in() {
+    let mut world = World::default();
+    world.apply(Resource::Pods, Event::Init, |_| RoleList::default());
+    world.apply(Resource::Pods, Event::InitDone, |_| RoleList::default());
+    assert!(!world.is_ready());
+    world.apply(Resource::Namespaces, Event::Init, |_| RoleList::default());
+    assert!(!world.is_ready());
+    world.apply(Resource::Namespaces, Event::InitDone, |_| RoleList::default());
+    assert!(world.is_ready());
+}
+
+#[test]
+fn late_delete_of_a_namespace_keeps_its_successor() {
+    let mut world = World::default();
+    let successor = Namespace { uid: "second".into(), ..namespace("shop", None) };
+    paint(
+        &mut world,
+        [Event::Apply(Object::Namespace(successor)), Event::Delete(Object::Namespace(namespace("shop", None)))],
+    );
+    assert!(world.namespace("shop").is_some());
+}

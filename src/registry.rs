@@ -1,0 +1,141 @@
+//! The world and the rules behind one lock, and a bell that rings when they change.
+//!
+//! The lock is held for a look or for one event, never while anything waits.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::logic::kubernetes::{Event, Resource};
+use crate::logic::pattern::{Format, RoleList};
+use crate::logic::policy::{Permitted, Rules};
+use crate::logic::time::Mono;
+use crate::logic::world::{Change, World};
+use crate::ports::Clock;
+
+/// The shared picture of the cluster, and what the operator laid down.
+pub struct Registry {
+    state: RwLock<State>,
+    changes: Mutex<u64>,
+    changed: Condvar,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Default)]
+struct State {
+    world: World,
+    /// `None` until everything that is discovered has been.
+    rules: Option<Arc<Rules>>,
+}
+
+/// How many changes there had been; taken before a look, it tells whether the look is out of date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen(u64);
+
+impl Registry {
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { state: RwLock::default(), changes: Mutex::new(0), changed: Condvar::new(), clock }
+    }
+
+    /// One look at world and rules together.
+    pub fn read<T>(&self, look: impl FnOnce(&World, Option<&Rules>) -> T) -> T {
+        let state = self.state.read();
+        look(&state.world, state.rules.as_deref())
+    }
+
+    /// Paints one event and rings the bell.
+    pub fn apply(&self, resource: Resource, event: Event) -> Change {
+        let change = {
+            let mut state = self.state.write();
+            let rules = state.rules.clone();
+            state.world.apply(resource, event, |list| compile(list, rules.as_deref()))
+        };
+        self.ring();
+        change
+    }
+
+    /// Puts the rules in force. Lists of namespaces are read by them from then on.
+    pub fn set_rules(&self, rules: Rules) {
+        self.state.write().rules = Some(Arc::new(rules));
+        self.ring();
+    }
+
+    /// Changes the rules in force, if there are any yet.
+    pub fn amend_rules(&self, amend: impl FnOnce(&mut Rules)) {
+        if let Some(rules) = &mut self.state.write().rules {
+            amend(Arc::make_mut(rules));
+        }
+        self.ring();
+    }
+
+    pub fn seen(&self) -> Seen {
+        Seen(*self.changes.lock())
+    }
+
+    /// Waits until something has changed since `seen`; at most until `deadline`.
+    pub fn wait(&self, seen: Seen, deadline: Mono) {
+        let mut changes = self.changes.lock();
+        while *changes == seen.0 {
+            let left = self.clock.now().mono.until(deadline);
+            if left.is_zero() {
+                return;
+            }
+            self.changed.wait_for(&mut changes, left);
+        }
+    }
+
+    /// Whether `address` still belongs to the pod that a permission was made for: the one second look there is.
+    pub fn still_owned(&self, address: IpAddr, permitted: &Permitted) -> bool {
+        self.read(|world, _| world.is_still_owned(address, &permitted.pod().uid))
+    }
+
+    fn ring(&self) {
+        *self.changes.lock() += 1;
+        self.changed.notify_all();
+    }
+}
+
+/// Without rules there are no restrictions to read a list for yet; watches begin after the rules are set.
+fn compile(list: &str, rules: Option<&Rules>) -> RoleList {
+    rules.map_or_else(RoleList::default, |rules| {
+        RoleList::parse(list, rules.restrictions.unwrap_or(Format::Glob), &rules.base)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::clock::SystemClock;
+    use crate::edge::threads;
+    use crate::logic::kubernetes::Object;
+    use crate::logic::world::tests::pod;
+    use std::time::Duration;
+
+    #[test]
+    fn an_event_wakes_those_who_wait() {
+        let clock = Arc::new(SystemClock::new());
+        let registry = Arc::new(Registry::new(clock.clone()));
+        let peer: IpAddr = "10.0.0.1".parse().unwrap();
+        let seen = registry.seen();
+        let painter = registry.clone();
+        let thread = threads::spawn("painter", threads::STACK_BYTES, move || {
+            painter.apply(Resource::Pods, Event::Apply(Object::Pod(pod("a", "10.0.0.1"))));
+        });
+        let deadline = clock.now().mono.after(Duration::from_secs(10));
+        registry.wait(seen, deadline);
+        thread.unwrap().join().unwrap();
+        assert!(registry.read(|world, _| world.is_still_owned(peer, "a") && !world.is_still_owned(peer, "b")));
+        assert!(clock.now().mono < deadline);
+    }
+
+    #[test]
+    fn waiting_ends_at_the_deadline_and_not_at_all_if_the_look_is_stale() {
+        let clock = Arc::new(SystemClock::new());
+        let registry = Registry::new(clock.clone());
+        let stale = registry.seen();
+        registry.apply(Resource::Pods, Event::Init);
+        registry.wait(stale, Mono::from_micros(u64::MAX));
+        registry.wait(registry.seen(), clock.now().mono);
+    }
+}

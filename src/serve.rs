@@ -1,0 +1,254 @@
+//! One request, end to end: [`Service::handle`] is the only function that knows every step of it.
+//!
+//! The route is found, the world is read once, and what was decided is carried out. Answers from memory never
+//! wait; a pod not yet known waits for the watch to tell of it, credentials not yet held wait for STS, each up to
+//! a deadline. An answer that took waiting goes out only if the address still belongs to the pod it was made for.
+
+mod duplicates;
+mod pages;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+use crate::desk::{Desk, Outcome};
+use crate::logic::http::{Body, Method, Request, Response};
+use crate::logic::path::CanonicalPath;
+use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, RoleKnown, decide};
+use crate::logic::reason::Reason;
+use crate::logic::reply;
+use crate::logic::route::{self, Form, Page, Route, RouteRules};
+use crate::logic::session::Session;
+use crate::logic::time::Now;
+use crate::logic::token::{Bearer, TokenKeys, parse_ttl};
+use crate::logic::world::HeldPod;
+use crate::ports::{Clock, Forwarded, Imds};
+use crate::registry::Registry;
+use crate::telemetry::{Answered, LogLine, Telemetry};
+
+pub use duplicates::Duplicates;
+pub use pages::Facts;
+
+/// Everything that a request may need.
+pub struct Service {
+    pub registry: Arc<Registry>,
+    pub desk: Arc<Desk>,
+    pub imds: Arc<dyn Imds>,
+    pub clock: Arc<dyn Clock>,
+    pub keys: Arc<RwLock<Arc<TokenKeys>>>,
+    pub telemetry: Arc<Telemetry>,
+    pub facts: Arc<Facts>,
+    /// `None`: an address that several pods claim is refused.
+    pub duplicates: Option<Duplicates>,
+    pub routes: RouteRules,
+    /// How long a request waits for its pod to become known
+    pub wait_for_pod: Duration,
+}
+
+/// Who asks.
+pub struct Caller<'a> {
+    /// Its address, v4 where it can be
+    pub peer: IpAddr,
+    /// Whether its connection was meant for the metadata address
+    pub is_redirected: &'a dyn Fn() -> bool,
+}
+
+/// What a step came to: an answer, and why if it is a refusal.
+struct Answer {
+    response: Response,
+    reason: Option<Reason>,
+    cause: Option<String>,
+}
+
+impl Service {
+    /// Answers one request.
+    pub fn handle(&self, request: &Request<'_>, caller: &Caller<'_>) -> Response {
+        let began = self.clock.now();
+        let facing = route::facing(request, caller.is_redirected);
+        let route = route::route(request, facing, &self.routes);
+        let decided = self.decide_in_time(request, &route, caller.peer, began);
+        let Answer { response, reason, cause } = self.carry_out(request, &route, caller.peer, &decided, began);
+        self.telemetry.answered(&Answered {
+            method: request.method,
+            target: request.target,
+            peer: caller.peer,
+            status: response.status,
+            took: self.clock.now().mono.since(began.mono),
+            handler: route.handler(),
+            reason,
+            cause: cause.as_deref(),
+            pod: decided.pod.as_ref(),
+            log: if matches!(route, Route::Page(_)) { LogLine::Left } else { LogLine::Written },
+        });
+        reply::with_token_left(response, decided.token_left)
+    }
+
+    /// Decides, and while that comes to "not yet" decides again whenever the world has changed, up to the deadline.
+    fn decide_in_time<'r>(&self, request: &Request<'_>, route: &'r Route, peer: IpAddr, began: Now) -> Decided<'r> {
+        let deadline = began.mono.after(self.wait_for_pod);
+        let keys = self.keys.read().clone();
+        let mut ask = Ask {
+            peer,
+            route,
+            token: request.headers.token,
+            forwarded_for: request.headers.forwarded_for,
+            patience: Patience::Left,
+            chosen: None,
+        };
+        let mut chosen = None;
+        loop {
+            let seen = self.registry.seen();
+            let now = self.clock.now();
+            if now.mono >= deadline {
+                ask.patience = Patience::Exhausted;
+            }
+            let ask = Ask { chosen: chosen.as_deref(), ..ask };
+            let decided = self.registry.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
+            let Decision::NotYet(reason) = decided.decision else { return decided };
+            if let (Reason::AmbiguousAddress, None, Some(duplicates)) = (reason, &chosen, &self.duplicates) {
+                chosen = duplicates.resolve(peer, deadline);
+                if chosen.is_some() {
+                    continue;
+                }
+            }
+            self.registry.wait(seen, deadline);
+        }
+    }
+
+    fn carry_out(
+        &self,
+        request: &Request<'_>,
+        route: &Route,
+        peer: IpAddr,
+        decided: &Decided<'_>,
+        began: Now,
+    ) -> Answer {
+        self.count(request, route, decided);
+        match &decided.decision {
+            Decision::Name(role) => self.registry.read(|_, rules| {
+                let name = rules.map_or(role.as_str(), |rules| rules.base.shorten(role));
+                Answer::ok(Response::text(200, name))
+            }),
+            Decision::Assume(permitted, form) => self.assume(permitted, *form, route, peer, began),
+            Decision::Info(role) => Answer::ok(reply::iam_info(role, began.wall)),
+            Decision::IamListing => Answer::ok(reply::iam_listing()),
+            Decision::IssueToken => self.issue_token(request, route, peer, decided.pod.as_ref(), began),
+            Decision::TokenMethods => Answer::ok(reply::token_methods(request.method)),
+            Decision::Forward(path) => self.forward(request, route, path),
+            Decision::Listing(path, known) => self.list(request, route, path, *known),
+            Decision::Page(page) => Answer::ok(self.page(*page)),
+            Decision::Refuse(reason) | Decision::NotYet(reason) => Answer::refuse(*reason, route),
+        }
+    }
+
+    fn assume(&self, permitted: &Permitted, form: Form, route: &Route, peer: IpAddr, began: Now) -> Answer {
+        let deadline = self.clock.now().mono.max(began.mono).after(WAIT_FOR_STS);
+        let (session, waited) = match self.desk.obtain(permitted, peer, deadline) {
+            Outcome::Ready(session) => (session, false),
+            Outcome::Fetched(session) => (session, true),
+            Outcome::Refused(failure) => {
+                return Answer::refuse_because(Reason::of_sts(failure.kind), route, failure.to_string());
+            }
+            Outcome::TimedOut => return Answer::refuse(Reason::StsTimeout, route),
+            Outcome::Busy => return Answer::refuse(Reason::Busy, route),
+        };
+        if waited && !self.registry.still_owned(peer, permitted) {
+            return Answer::refuse(Reason::OwnerChanged, route);
+        }
+        self.hand_out(permitted, &session, form, waited)
+    }
+
+    fn hand_out(&self, permitted: &Permitted, session: &Arc<Session>, form: Form, waited: bool) -> Answer {
+        if !waited {
+            self.telemetry.metrics.cache_hit(permitted.request().role.as_str());
+        }
+        if let Some(expires) = session.expires {
+            self.telemetry.metrics.life_left_seconds.set(expires.since(self.clock.now().wall).as_secs_f64());
+        }
+        Answer::ok(match form {
+            Form::Plain => reply::document(session.document.clone()),
+            Form::Extended => reply::document(session.extended.clone()),
+        })
+    }
+
+    fn issue_token(
+        &self,
+        request: &Request<'_>,
+        route: &Route,
+        peer: IpAddr,
+        pod: Option<&Arc<HeldPod>>,
+        now: Now,
+    ) -> Answer {
+        let Some(ttl_s) = parse_ttl(request.headers.token_ttl) else {
+            return Answer::refuse(Reason::BadTokenTtl, route);
+        };
+        let bearer = pod.map_or(Bearer::Address(peer), |pod| Bearer::Pod(&pod.uid));
+        Answer::ok(reply::token(self.keys.read().issue(bearer, ttl_s, now.wall), ttl_s))
+    }
+
+    fn forward(&self, request: &Request<'_>, route: &Route, path: &CanonicalPath) -> Answer {
+        let method = if request.method == Method::Head { Forwarded::Head } else { Forwarded::Get };
+        match self.imds.forward(method, path, request.headers.accept) {
+            Ok(response) => Answer::ok(response),
+            Err(failure) => Answer::refuse_because(Reason::MetadataUnavailable, route, failure.cause),
+        }
+    }
+
+    /// Fetches a listing and shows of it what can be had. Its length is ours, so HEAD asks for the whole of it too.
+    fn list(&self, request: &Request<'_>, route: &Route, path: &CanonicalPath, known: RoleKnown) -> Answer {
+        let fetched = match self.imds.forward(Forwarded::Get, path, request.headers.accept) {
+            Ok(fetched) if fetched.status == 200 => fetched,
+            Ok(other) => return Answer::ok(other),
+            Err(failure) => return Answer::refuse_because(Reason::MetadataUnavailable, route, failure.cause),
+        };
+        match fetched.body.into_text() {
+            Ok(listing) => {
+                let shown = route::filter_listing(path, &listing, known == RoleKnown::Yes, &self.routes);
+                Answer::ok(Response { body: Body::Owned(shown.into_bytes()), ..fetched })
+            }
+            Err(cause) => Answer::refuse_because(Reason::MetadataUnavailable, route, cause.to_string()),
+        }
+    }
+
+    fn page(&self, page: Page) -> Response {
+        match page {
+            Page::Health => self.facts.health(),
+            Page::Ready => self.facts.readiness(&self.registry),
+            Page::Metrics => self.metrics(),
+            Page::Store => pages::store(&self.registry),
+        }
+    }
+
+    fn count(&self, request: &Request<'_>, route: &Route, decided: &Decided<'_>) {
+        let metrics = &self.telemetry.metrics;
+        if matches!(decided.decision, Decision::Refuse(Reason::UnknownPod)) {
+            metrics.pod_not_in_cache.inc();
+        }
+        let metadata = !matches!(
+            route,
+            Route::Page(_) | Route::Refuse(_) | Route::Token | Route::TokenOptions | Route::TokenMethod
+        );
+        if let (true, None, Some(pod)) = (metadata, request.headers.token, &decided.pod) {
+            metrics.tokenless_requests.with_label_values(&[&*pod.namespace]).inc();
+        }
+    }
+}
+
+impl Answer {
+    fn ok(response: Response) -> Self {
+        Self { response, reason: None, cause: None }
+    }
+
+    fn refuse(reason: Reason, route: &Route) -> Self {
+        Self { response: reply::refusal(reason, route), reason: Some(reason), cause: None }
+    }
+
+    fn refuse_because(reason: Reason, route: &Route, cause: String) -> Self {
+        Self { cause: Some(cause), ..Self::refuse(reason, route) }
+    }
+}
+
+/// SDKs give up after a second or a few; a call that takes longer goes on for the next one who asks.
+const WAIT_FOR_STS: Duration = Duration::from_secs(5);

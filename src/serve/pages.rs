@@ -1,0 +1,77 @@
+//! The agent's own pages: health, readiness, metrics, the store.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+use serde_json::{Map, Value, json};
+
+use super::Service;
+use crate::logic::http::Response;
+use crate::logic::kubernetes::Resource;
+use crate::logic::reply;
+use crate::logic::world::Holder;
+use crate::registry::Registry;
+
+/// What is known of the node and of the agent itself.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// `--host-ip`, for `/healthz`
+    pub host_ip: String,
+    /// Empty until the metadata service has told it
+    pub instance_id: RwLock<String>,
+    pub shutting_down: AtomicBool,
+}
+
+impl Facts {
+    pub(super) fn health(&self) -> Response {
+        reply::health(&self.host_ip, &self.instance_id.read())
+    }
+
+    pub(super) fn readiness(&self, registry: &Registry) -> Response {
+        let missing = registry.read(|world, rules| match rules {
+            None => Some("roles are not discovered yet"),
+            Some(_) if !world.is_listed(Resource::Pods) => Some("pods are not listed yet"),
+            Some(_) if !world.is_listed(Resource::Namespaces) => Some("namespaces are not listed yet"),
+            Some(_) => None,
+        });
+        let leaving = self.shutting_down.load(Ordering::Relaxed).then_some("shutting down");
+        reply::readiness(leaving.or(missing).map_or(Ok(()), Err))
+    }
+}
+
+impl Service {
+    /// `/metrics`
+    pub fn metrics(&self) -> Response {
+        let metrics = &self.telemetry.metrics;
+        metrics.sample(&self.desk.counts(), self.clock.now().mono);
+        match metrics.render() {
+            Ok(text) => Response { content_type: METRICS.into(), ..Response::text(200, text) },
+            Err(cause) => Response::text(500, format!("failed to render metrics: {cause}\n")),
+        }
+    }
+}
+
+/// `/debug/store`, with kube2iam's keys.
+pub(super) fn store(registry: &Registry) -> Response {
+    registry.read(|world, _| {
+        let (mut roles, mut namespaces) = (Map::new(), Map::new());
+        for pod in world.pods() {
+            for address in &pod.addresses {
+                if matches!(world.holder(*address), Holder::Pod(holder) if holder.uid == pod.uid) {
+                    roles.insert(address.to_string(), pod.role.as_deref().unwrap_or_default().into());
+                    namespaces.insert(address.to_string(), (*pod.namespace).into());
+                }
+            }
+        }
+        let lists = world.namespaces().map(|(name, namespace)| {
+            let list = namespace.allowed_roles.iter().flat_map(|list| list.written());
+            (name.to_owned(), list.map(Value::from).collect())
+        });
+        let lists: Map<String, Value> = lists.collect();
+        let store = json!({ "rolesByIP": roles, "namespaceByIP": namespaces, "rolesByNamespace": lists });
+        Response::text(200, format!("{store}\n"))
+    })
+}
+
+/// Prometheus's text format, version 0.0.4.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -1,0 +1,127 @@
+//! What the agent says of itself: one log line per request or change, and metrics.
+//!
+//! Metrics bear kube2iam's names, labels and buckets. Every label but role ARNs and namespaces comes from a closed
+//! list; those two are bounded by what pods here may use.
+
+mod metrics;
+
+pub use metrics::Metrics;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{debug, info, warn};
+
+use crate::logic::http::Method;
+use crate::logic::kubernetes::Resource;
+use crate::logic::pattern::PatternFault;
+use crate::logic::reason::Reason;
+use crate::logic::sts::{AssumeRole, StsFailure};
+use crate::logic::world::{Change, HeldPod};
+
+/// Where requests and changes are told.
+pub struct Telemetry {
+    pub metrics: Metrics,
+    /// Whether the log takes a line at once
+    log_has_room: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// A request that has been answered.
+pub struct Answered<'a> {
+    pub method: Method,
+    pub target: &'a str,
+    pub peer: IpAddr,
+    pub status: u16,
+    pub took: Duration,
+    pub handler: &'static str,
+    pub reason: Option<Reason>,
+    /// The full cause, which never reaches the pod
+    pub cause: Option<&'a str>,
+    pub pod: Option<&'a Arc<HeldPod>>,
+    /// Whether a line is written; health, readiness and metrics are asked too often for one.
+    pub log: LogLine,
+}
+
+/// Whether a request gets a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLine {
+    Written,
+    Left,
+}
+
+impl Telemetry {
+    pub fn new(metrics: Metrics, log_has_room: Box<dyn Fn() -> bool + Send + Sync>) -> Self {
+        Self { metrics, log_has_room }
+    }
+
+    /// Tells of a request.
+    pub fn answered(&self, answered: &Answered<'_>) {
+        self.metrics.answered(answered);
+        if answered.log == LogLine::Left || !log::log_enabled!(log::Level::Info) {
+            return;
+        }
+        if !(self.log_has_room)() {
+            self.metrics.log_lines_dropped.inc();
+            return;
+        }
+        let millis = (answered.took.as_secs_f64() * 1e6).round() / 1e3;
+        let (method, status) = (answered.method.label(), answered.status);
+        let (namespace, pod) = answered.pod.map_or(("", ""), |pod| (&*pod.namespace, &*pod.name));
+        let reason = answered.reason.map_or("", Reason::word);
+        info!(
+            "req.method" = method, "req.path" = answered.target, "req.remote":% = answered.peer,
+            "res.duration" = millis, "res.status" = status, "pod.namespace" = namespace, "pod.name" = pod,
+            "reason" = reason, "cause" = answered.cause.unwrap_or_default();
+            "{method} {} ({status}) took {millis} ms", answered.target
+        );
+    }
+
+    /// Counts what became of a connection.
+    pub fn at_the_door(&self, event: &str) {
+        self.metrics.door.with_label_values(&[event]).inc();
+    }
+
+    /// Tells of a change in the picture of the cluster.
+    pub fn changed(&self, change: &Change) {
+        match change {
+            Change::Nothing => {}
+            Change::PodApplied(pod) => pod_line("pod seen", pod),
+            Change::PodGone(pod) => pod_line("pod gone", pod),
+            Change::NamespaceApplied { name, faults } => {
+                faults.iter().for_each(|fault| namespace_fault(name, fault));
+                debug!("ns.name" = &**name; "namespace seen");
+            }
+            Change::NamespaceGone(name) => debug!("ns.name" = &**name; "namespace gone"),
+            Change::Listed(Resource::Pods) => info!("pods are listed"),
+            Change::Listed(Resource::Namespaces) => info!("namespaces are listed"),
+        }
+    }
+
+    /// Tells of a call to STS.
+    pub fn called(&self, request: &AssumeRole, took: Duration, failure: Option<&StsFailure>) {
+        self.metrics.called(request, took, failure);
+        let role = request.role.as_str();
+        match failure {
+            None => debug!("params.iam.role" = role, "session" = request.session_name.as_str(); "assumed role"),
+            Some(failure) => warn!(
+                "params.iam.role" = role, "session" = request.session_name.as_str(), "code" = failure.code.as_str(),
+                "request.id" = failure.request_id.as_deref().unwrap_or_default();
+                "failed to assume `{role}`: {}", failure.message
+            ),
+        }
+    }
+}
+
+fn pod_line(message: &str, pod: &HeldPod) {
+    let address = pod.addresses.first().map(IpAddr::to_string).unwrap_or_default();
+    debug!(
+        "pod.name" = &*pod.name, "pod.namespace" = &*pod.namespace, "pod.status.ip" = address.as_str(),
+        "pod.iam.role" = pod.role.as_deref().unwrap_or_default();
+        "{message}"
+    );
+}
+
+fn namespace_fault(name: &str, fault: &PatternFault) {
+    warn!("ns.name" = name; "the roles that namespace `{name}` allows: {fault}");
+}

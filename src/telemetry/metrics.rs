@@ -1,0 +1,255 @@
+//! The counters. kube2iam's come first, by its names; ours follow.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+    TextEncoder, exponential_buckets,
+};
+
+use super::Answered;
+use crate::config::Build;
+use crate::logic::cache::CacheCounts;
+use crate::logic::sts::{AssumeRole, StsFailure};
+use crate::logic::time::Mono;
+
+/// Everything that is counted and measured.
+pub struct Metrics {
+    registry: Registry,
+    request_seconds: HistogramVec,
+    known: KnownRequests,
+    /// When the API server was last heard of, by resource
+    heard: Mutex<BTreeMap<&'static str, Mono>>,
+    sts_seconds: HistogramVec,
+    pub cache_hits: IntCounterVec,
+    pub duplicate_lookups: IntCounter,
+    pub duplicate_lookups_resolved: IntCounter,
+    pub pod_not_in_cache: IntCounter,
+    pub healthcheck_status: Gauge,
+    pub refusals: IntCounterVec,
+    pub tokenless_requests: IntCounterVec,
+    pub log_lines_dropped: IntCounter,
+    pub door: IntCounterVec,
+    pub watch_events: IntCounterVec,
+    pub watch_age_seconds: GaugeVec,
+    pub life_left_seconds: Gauge,
+    pub connections: Gauge,
+    pub sessions: GaugeVec,
+}
+
+/// Histograms of the labels that nearly every request bears, found without a look-up.
+#[derive(Default)]
+struct KnownRequests {
+    list: OnceLock<Histogram>,
+    document: OnceLock<Histogram>,
+    proxied: OnceLock<Histogram>,
+    token: OnceLock<Histogram>,
+}
+
+impl Metrics {
+    /// Registers everything. Fails only if two metrics bear one name.
+    pub fn new(build: &Build) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let r = &registry;
+        let info =
+            gauges(r, "info", "Information about the running build.", &["version", "build_date", "commit_hash"])?;
+        info.with_label_values(&[build.version, build.date, build.commit]).set(1.0);
+        add(r, prometheus::process_collector::ProcessCollector::for_self())?;
+        Ok(Self {
+            request_seconds: histograms(
+                r,
+                "http_request_duration_seconds",
+                "Time taken to answer HTTP requests.",
+                &["code", "method", "handler"],
+            )?,
+            known: KnownRequests::default(),
+            heard: Mutex::default(),
+            sts_seconds: histograms(
+                r,
+                "iam_request_duration_seconds",
+                "Time taken by calls to STS.",
+                &["code", "role_arn"],
+            )?,
+            cache_hits: counters(r, "iam_cache_hits_total", "Answers given out of the cache.", &["role_arn"])?,
+            duplicate_lookups: counter(
+                r,
+                "iam_k8s_dup_req_count",
+                "Live lookups of addresses that several pods claim.",
+            )?,
+            duplicate_lookups_resolved: counter(
+                r,
+                "iam_k8s_dup_req_success_count",
+                "Live lookups that found the one holder.",
+            )?,
+            pod_not_in_cache: counter(r, "iam_k8s_pod_not_in_pod_cache", "Requests from addresses of no known pod.")?,
+            healthcheck_status: gauge(
+                r,
+                "healthcheck_status",
+                "Whether the last health check went well (1) or not (0).",
+            )?,
+            refusals: counters(r, "refusals_total", "Requests refused, by reason.", &["reason"])?,
+            tokenless_requests: counters(
+                r,
+                "tokenless_requests_total",
+                "Metadata requests of pods without a session token.",
+                &["namespace"],
+            )?,
+            log_lines_dropped: counter(r, "log_lines_dropped_total", "Request lines that the log had no room for.")?,
+            door: counters(r, "connections_total", "Connections by what became of them.", &["event"])?,
+            watch_events: counters(
+                r,
+                "watch_events_total",
+                "What the watches of the API server brought.",
+                &["resource", "event"],
+            )?,
+            watch_age_seconds: gauges(
+                r,
+                "watch_age_seconds",
+                "Time since the API server was last heard of.",
+                &["resource"],
+            )?,
+            life_left_seconds: gauge(
+                r,
+                "credentials_life_left_seconds",
+                "Life left of the credentials last handed out.",
+            )?,
+            connections: gauge(r, "connections", "Connections open now.")?,
+            sessions: gauges(r, "sessions", "Sessions held and calls under way.", &["state"])?,
+            registry,
+        })
+    }
+
+    /// All of it in Prometheus's text format, version 0.0.4.
+    pub fn render(&self) -> prometheus::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+
+    pub(super) fn answered(&self, answered: &Answered<'_>) {
+        let method = answered.method.label();
+        let lookup =
+            || self.request_seconds.with_label_values(&[&answered.status.to_string(), method, answered.handler]);
+        let known = match (answered.status, method, answered.handler) {
+            (200, "GET", "securityCredentialsHandler") => Some(&self.known.list),
+            (200, "GET", "roleHandler") => Some(&self.known.document),
+            (200, "GET", "reverseProxyHandler") => Some(&self.known.proxied),
+            (200, "PUT", "tokenHandler") => Some(&self.known.token),
+            _ => None,
+        };
+        match known {
+            Some(known) => known.get_or_init(lookup).observe(answered.took.as_secs_f64()),
+            None => lookup().observe(answered.took.as_secs_f64()),
+        }
+        if let Some(reason) = answered.reason {
+            self.refusals.with_label_values(&[reason.word()]).inc();
+        }
+    }
+
+    pub(super) fn called(&self, request: &AssumeRole, took: Duration, failure: Option<&StsFailure>) {
+        let code = failure.map_or("Success", |failure| failure.code.as_str());
+        self.sts_seconds.with_label_values(&[code, request.role.as_str()]).observe(took.as_secs_f64());
+    }
+
+    /// An answer came out of the cache.
+    pub fn cache_hit(&self, role_arn: &str) {
+        self.cache_hits.with_label_values(&[role_arn]).inc();
+    }
+
+    /// The API server was heard of, `resource` by `resource`.
+    pub fn heard(&self, resource: &'static str, now: Mono) {
+        self.heard.lock().insert(resource, now);
+    }
+
+    /// Takes up what is only looked at when metrics are asked for.
+    pub fn sample(&self, counts: &CacheCounts, now: Mono) {
+        for (resource, heard) in self.heard.lock().iter() {
+            self.watch_age_seconds.with_label_values(&[resource]).set(now.since(*heard).as_secs_f64());
+        }
+        let states = [
+            ("held", counts.sessions),
+            ("refused", counts.refused),
+            ("queued", counts.queued),
+            ("in_flight", counts.in_flight),
+        ];
+        for (state, count) in states {
+            self.sessions.with_label_values(&[state]).set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+        }
+    }
+
+    /// Forgets what was counted for a role that no pod uses any more.
+    pub fn forget_role(&self, role_arn: &str) {
+        let _ = self.cache_hits.remove_label_values(&[role_arn]); // not counted yet: nothing to forget
+    }
+}
+
+fn add<C: Collector + 'static>(registry: &Registry, collector: C) -> prometheus::Result<()> {
+    registry.register(Box::new(collector))
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    let counter = IntCounter::with_opts(Opts::new(name, help).namespace(NAMESPACE))?;
+    add(registry, counter.clone())?;
+    Ok(counter)
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    let counters = IntCounterVec::new(Opts::new(name, help).namespace(NAMESPACE), labels)?;
+    add(registry, counters.clone())?;
+    Ok(counters)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
+    let gauge = Gauge::with_opts(Opts::new(name, help).namespace(NAMESPACE))?;
+    add(registry, gauge.clone())?;
+    Ok(gauge)
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+    let gauges = GaugeVec::new(Opts::new(name, help).namespace(NAMESPACE), labels)?;
+    add(registry, gauges.clone())?;
+    Ok(gauges)
+}
+
+/// kube2iam's buckets: 1 ms, doubled, 14 of them.
+fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
+    let options = HistogramOpts::new(name, help).namespace(NAMESPACE).buckets(exponential_buckets(0.001, 2.0, 14)?);
+    let histograms = HistogramVec::new(options, labels)?;
+    add(registry, histograms.clone())?;
+    Ok(histograms)
+}
+
+const NAMESPACE: &str = "kube2iam";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_old_names_labels_and_buckets_are_kept() {
+        let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
+        metrics.request_seconds.with_label_values(&["200", "GET", "roleHandler"]).observe(0.003);
+        metrics.sts_seconds.with_label_values(&["Success", "arn"]).observe(0.1);
+        metrics.cache_hits.with_label_values(&["arn"]).inc();
+        let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+        for line in [
+            "# TYPE kube2iam_http_request_duration_seconds histogram",
+            r#"kube2iam_http_request_duration_seconds_bucket{code="200",handler="roleHandler",method="GET",le="0.002"} 0"#,
+            r#"kube2iam_http_request_duration_seconds_bucket{code="200",handler="roleHandler",method="GET",le="8.192"} 1"#,
+            r#"kube2iam_iam_request_duration_seconds_count{code="Success",role_arn="arn"} 1"#,
+            r#"kube2iam_iam_cache_hits_total{role_arn="arn"} 1"#,
+            "kube2iam_iam_k8s_dup_req_count 0",
+            "kube2iam_iam_k8s_dup_req_success_count 0",
+            "kube2iam_iam_k8s_pod_not_in_pod_cache 0",
+            "kube2iam_healthcheck_status 0",
+            r#"kube2iam_info{build_date="d",commit_hash="c",version="1"} 1"#,
+            "process_open_fds",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

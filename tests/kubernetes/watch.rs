@@ -1,0 +1,134 @@
+//! Watches: replays, and every way in which one may end.
+
+use std::time::Duration;
+
+use kube2iam::edge::kubernetes::{Connection, Limits, Verification};
+use kube2iam::logic::kubernetes::{Frame, KubernetesFailureKind, Resource, frame};
+use kube2iam::ports::{Kubernetes, WatchLine, WatchLines};
+
+use crate::server::{Reply, Server, Then};
+use crate::{HandClock, api_server, keys, plain};
+
+const BOOKMARK: &str = "{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"9\"}}}\n";
+
+/// The version of each frame, then how the watch ended.
+fn read(lines: &mut dyn WatchLines) -> (Vec<String>, &'static str) {
+    let mut versions = Vec::new();
+    for _ in 0..1_000 {
+        match lines.next_line() {
+            Ok(Some(WatchLine::Whole(line))) => versions.push(match frame(line, Resource::Pods, &keys()) {
+                Frame::Added(_, version) | Frame::Modified(_, version) | Frame::Deleted(_, version) => version,
+                Frame::Bookmark(version) => version,
+                Frame::Gone(_) => "gone".to_owned(),
+                other => format!("{other:?}"),
+            }),
+            Ok(Some(WatchLine::TooLong)) => return (versions, "too long"),
+            Ok(None) => return (versions, "ended"),
+            Err(failure) => {
+                assert!(failure.cause.starts_with("failed to read watch of `pods`: "), "{}", failure.cause);
+                assert_eq!(failure.kind, KubernetesFailureKind::Unavailable { retry_after_s: None });
+                return (versions, "broken");
+            }
+        }
+    }
+    (versions, "endless")
+}
+
+#[test]
+fn recorded_watches_are_read_line_by_line() {
+    for (name, versions) in [
+        ("watch-events", "240 241 242 243 244 245 246 247 248 249 250 251 261 261"),
+        ("watch-gone", "gone"),
+        ("watch-future", ""),
+    ] {
+        let server = Server::play(vec![Reply::recorded(name)]);
+        let mut lines = plain(&server, Limits::default()).watch(Resource::Pods, "237").unwrap();
+        let (read, end) = read(&mut *lines);
+        assert_eq!((read.join(" ").as_str(), end), (versions, "ended"), "{name}");
+    }
+}
+
+#[test]
+fn a_watch_asks_for_bookmarks_from_its_version_for_a_while() {
+    let server = Server::play(vec![Reply::recorded("watch-future"); 2]);
+    let connection = Connection::api_server(&server.url(), None, Verification::Required).unwrap();
+    let clock = HandClock::default();
+    let api = api_server(connection, Some("n1"), &clock, Limits::default());
+    read(&mut *api.watch(Resource::Pods, "237").unwrap());
+    clock.pass(Duration::from_micros(60));
+    read(&mut *api.watch(Resource::Namespaces, "0").unwrap());
+    let expected = [
+        "/api/v1/pods?watch=1&allowWatchBookmarks=true&resourceVersion=237&timeoutSeconds=290&fieldSelector=spec.nodeName%3Dn1",
+        "/api/v1/namespaces?watch=1&allowWatchBookmarks=true&resourceVersion=0&timeoutSeconds=350",
+    ];
+    assert_eq!(server.targets(), expected);
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn every_end_of_a_watch_is_told_apart() {
+    let limits = Limits { watch_idle: Duration::from_millis(500), ..Limits::default() };
+    let half = format!("{BOOKMARK}{}", &BOOKMARK[..30]);
+    let clean_half = [Reply::watch(&half, Then::KeepOpen).bytes, b"0\r\n\r\n".to_vec()].concat();
+    for (what, reply, versions, end) in [
+        ("closed between lines", Reply::watch(BOOKMARK, Then::Close), "9", "broken"),
+        ("closed within a line", Reply::watch(&half, Then::Close), "9", "broken"),
+        ("ended within a line", Reply::raw(&clean_half, Then::Close), "9", "broken"),
+        ("silent", Reply::watch(BOOKMARK, Then::Hold), "9", "broken"),
+        ("silent from the start", Reply::watch("", Then::Hold), "", "broken"),
+        ("endless line", Reply::watch(BOOKMARK, Then::Babble), "9", "too long"),
+        ("empty lines", Reply::watch(&format!("\n\n{BOOKMARK}\n"), Then::Close), "9", "broken"),
+    ] {
+        let server = Server::play(vec![reply]);
+        let mut lines = plain(&server, limits).watch(Resource::Pods, "1").unwrap();
+        let (read, ended) = read(&mut *lines);
+        assert_eq!((read.join(" ").as_str(), ended), (versions, end), "{what}");
+        drop(lines);
+        server.finish();
+    }
+}
+
+#[test]
+fn a_watch_that_never_ends_is_ended() {
+    let server = Server::play(vec![Reply::watch(BOOKMARK, Then::Hold)]);
+    let limits = Limits { watch_body: Duration::from_millis(500), ..Limits::default() };
+    let mut lines = plain(&server, limits).watch(Resource::Pods, "1").unwrap();
+    assert_eq!(read(&mut *lines), (vec!["9".to_owned()], "broken"));
+}
+
+#[test]
+fn a_line_of_three_mebibytes_is_read_whole() {
+    let long = format!("{{\"type\":\"NOTE\",\"object\":{{\"x\":\"{}\"}}}}\n{BOOKMARK}", "y".repeat(3 << 20));
+    let server = Server::play(vec![Reply::watch(&long, Then::Close)]);
+    let mut lines = plain(&server, Limits::default()).watch(Resource::Pods, "1").unwrap();
+    let (read, end) = read(&mut *lines);
+    assert_eq!((read.len(), read[1].as_str(), end), (2, "9", "broken"));
+}
+
+#[test]
+fn a_refused_watch_is_a_failure_of_its_kind() {
+    for (reply, kind) in [
+        (Reply::recorded("continue-gone"), KubernetesFailureKind::Gone),
+        (Reply::recorded("forbidden"), KubernetesFailureKind::Forbidden),
+        (Reply::raw(b"", Then::Close), KubernetesFailureKind::Unavailable { retry_after_s: None }),
+    ] {
+        let again = reply.clone();
+        let server = Server::play(vec![reply, again]);
+        let failure = plain(&server, Limits::default()).watch(Resource::Pods, "1").err().unwrap();
+        assert_eq!(failure.kind, kind);
+        assert!(failure.cause.starts_with("failed to watch `pods`: "), "{}", failure.cause);
+    }
+}
+
+#[test]
+fn shutting_down_ends_a_blocked_watch() {
+    let server = Server::play(vec![Reply::watch(BOOKMARK, Then::Hold)]);
+    let api = plain(&server, Limits::default());
+    let mut lines = api.watch(Resource::Pods, "1").unwrap();
+    assert!(matches!(lines.next_line(), Ok(Some(WatchLine::Whole(_)))));
+    std::thread::scope(|scope| {
+        scope.spawn(|| api.shut_down());
+        assert_eq!(read(&mut *lines).1, "broken");
+    });
+    assert!(api.watch(Resource::Pods, "1").err().unwrap().cause.contains("shut down"));
+}
