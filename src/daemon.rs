@@ -6,6 +6,8 @@
 mod build;
 mod discover;
 mod front;
+mod node;
+mod redirect;
 mod tend;
 
 use std::io;
@@ -19,6 +21,7 @@ use crate::config::{BUILD, Config};
 use crate::edge::clock::SystemClock;
 use crate::edge::http::Server;
 use crate::edge::latch::Latch;
+use crate::edge::redirect::RedirectError;
 use crate::edge::{logs, process, signal, threads};
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::kubernetes::Resource;
@@ -29,17 +32,31 @@ use front::Doors;
 
 /// Why the agent didn't start: one line for the operator.
 #[derive(Debug)]
-pub struct StartError(String);
+pub struct StartError {
+    text: String,
+    exit_code: u8,
+}
 
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl StartError {
     fn new(what: &str, cause: &dyn std::fmt::Display) -> Self {
-        Self(format!("failed to {what}: {cause}"))
+        Self { text: format!("failed to {what}: {cause}"), exit_code: 1 }
+    }
+
+    /// What the process ends with.
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+}
+
+impl From<RedirectError> for StartError {
+    fn from(error: RedirectError) -> Self {
+        Self { text: error.to_string(), exit_code: error.exit_code() }
     }
 }
 
@@ -56,8 +73,10 @@ pub fn run(config: Config, environment: &AwsEnvironment) -> Result<(), StartErro
     signal::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
     config.warnings.iter().for_each(|warning| warn!("{warning}"));
+    let redirect = redirect::place(&rooms)?;
     let servers = doors.open(&rooms)?;
-    let threads = start_threads(&rooms)?;
+    let mut threads = start_threads(&rooms)?;
+    threads.extend(redirect.map(|redirect| redirect.keep(&rooms)).transpose()?);
     latch.wait_for_close();
     end(&rooms, servers, threads);
     Ok(())

@@ -1,5 +1,6 @@
 //! kube2iam: gives every Kubernetes pod its own AWS role, and nothing else.
 
+pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod desk;

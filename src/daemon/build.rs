@@ -2,11 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use parking_lot::RwLock;
 
 use super::StartError;
+use super::node::NodeAddresses;
 use crate::config::{Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, SessionTags, SharedAddress};
 use crate::desk::Desk;
 use crate::edge::dice;
@@ -40,6 +40,7 @@ pub(super) struct Rooms {
     pub(super) desk: Arc<Desk>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) facts: Arc<Facts>,
+    pub(super) node: Arc<NodeAddresses>,
     pub(super) keys: Arc<RwLock<Arc<TokenKeys>>>,
     pub(super) service: Arc<Service>,
     pub(super) kubernetes: Arc<ApiServer>,
@@ -71,8 +72,9 @@ pub(super) fn rooms(
     let keys =
         TokenKeys::new(&dice::secret().map_err(|cause| StartError::new("draw a token key", &cause))?, clock.now().wall);
     let keys = Arc::new(RwLock::new(Arc::new(keys)));
-    let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
-    let facts = Arc::new(Facts { host_ip, instance_id: RwLock::default(), shutting_down: AtomicBool::new(false) });
+    let (node, host) = NodeAddresses::find(config.host);
+    let host_ip = host.map(|address| address.to_string()).unwrap_or_default();
+    let facts = Arc::new(Facts { host_ip, ..Facts::default() });
     let duplicates = (config.door.shared_address == SharedAddress::AskApiServer)
         .then(|| Duplicates::new(kubernetes.clone(), clock.clone(), telemetry.clone()));
     let service = Arc::new(Service {
@@ -96,6 +98,7 @@ pub(super) fn rooms(
         desk,
         telemetry,
         facts,
+        node: Arc::new(node),
         keys,
         service,
         kubernetes,

@@ -1,6 +1,6 @@
 //! The doors: sockets bound before anything else starts, opened when everything stands.
 
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use super::StartError;
@@ -9,6 +9,7 @@ use crate::config::{DoorConfig, Listen, MetricsDoor};
 use crate::edge::http::{Connection, Event, Front, Handler, Limits, Observer, Server, bind};
 use crate::logic::http::{Request, Response};
 use crate::logic::reason::Reason;
+use crate::logic::redirect::{METADATA_PORT, Metadata};
 use crate::logic::reply;
 use crate::logic::route::{Route, is_metadata_address};
 use crate::serve::{Caller, Service};
@@ -31,7 +32,8 @@ impl Doors {
 
     /// Begins to answer.
     pub(super) fn open(self, rooms: &Arc<Rooms>) -> Result<Vec<Server>, StartError> {
-        let pods = Arc::new(Pods(rooms.service.clone()));
+        let pods = Pods { service: rooms.service.clone(), metadata: rooms.config.metadata.redirected() };
+        let pods = Arc::new(pods);
         let mut servers = vec![server(self.app, pods, Limits::default(), rooms)?];
         if let Some(metrics) = self.metrics {
             let operators = Arc::new(Operators(rooms.service.clone()));
@@ -54,24 +56,35 @@ fn server(
     limits: Limits,
     rooms: &Rooms,
 ) -> Result<Server, StartError> {
-    let host = rooms.config.host;
+    let node = rooms.node.clone();
     let front = Front {
         limits,
         handler,
         observer: Arc::new(Counter(rooms.telemetry.clone())),
         clock: rooms.clock.clone(),
-        own_address: Box::new(move |peer: IpAddr| Some(peer) == host),
+        own_address: Box::new(move |peer: IpAddr| node.holds(peer)),
     };
     Server::start(vec![listener], front).map_err(|cause| StartError::new("open the door", &cause))
 }
 
 /// What pods reach.
-struct Pods(Arc<Service>);
+struct Pods {
+    service: Arc<Service>,
+    metadata: Metadata,
+}
 
 impl Handler for Pods {
     fn handle(&self, request: &Request<'_>, connection: &Connection<'_>) -> Response {
-        let redirected = || connection.original_destination().is_some_and(|meant| is_metadata_address(meant.ip()));
-        self.0.handle(request, &Caller { peer: connection.peer, is_redirected: &redirected })
+        let redirected = || connection.original_destination().is_some_and(|meant| self.is_metadata(meant));
+        self.service.handle(request, &Caller { peer: connection.peer, is_redirected: &redirected })
+    }
+}
+
+impl Pods {
+    /// At other ports a further metadata address may be anybody's, the node's own too.
+    fn is_metadata(&self, meant: SocketAddr) -> bool {
+        let further = meant.port() == METADATA_PORT && self.metadata.all().contains(&meant.ip().to_canonical());
+        is_metadata_address(meant.ip()) || further
     }
 }
 

@@ -108,7 +108,7 @@ pub(super) fn call_sts(rooms: &Rooms) {
     });
 }
 
-/// Drops sessions that no pod may use any more, and rotates the keys of the tokens.
+/// Drops sessions that no pod may use any more, rotates the keys of the tokens, looks after the node's addresses.
 pub(super) fn keep_house(rooms: &Rooms) {
     while rooms.latch.wait(rooms.clock.now().mono.after(HOUSEKEEPING)) == Waited::Elapsed {
         let entitled = rooms.registry.read(|world, rules| {
@@ -120,6 +120,7 @@ pub(super) fn keep_house(rooms: &Rooms) {
         if let Some(entitled) = entitled {
             rooms.desk.sweep(&entitled);
         }
+        rooms.node.look();
         let now = rooms.clock.now().wall;
         let due = rooms.keys.read().is_rotation_due(now);
         if due {

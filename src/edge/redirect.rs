@@ -96,7 +96,7 @@ impl Redirect {
 
     /// Makes the table what it should be, if it isn't, and cuts the connections from before.
     pub fn ensure(&mut self) -> Result<Ensured, RedirectError> {
-        let host = host::network().map_err(|cause| kernel("read", "the node's network", cause))?;
+        let host = host_network()?;
         let Resolved { wanted, notes } = match (resolve(&self.spec, &host), &self.wanted) {
             (Ok(resolved), _) => resolved,
             (Err(_), Some(wanted)) => Resolved { wanted: wanted.clone(), notes: Vec::new() },
@@ -165,6 +165,11 @@ pub fn status() -> Result<Status, RedirectError> {
     let metadata = wanted.map_or_else(|| Metadata::of([]), |wanted| wanted.metadata);
     let (old_rules, unread) = old_rules(&mut nftables, metadata.v4());
     Ok(Status { table, old_rules, unread })
+}
+
+/// The node's interfaces, addresses and default routes. Needs no capability.
+pub fn host_network() -> Result<HostNetwork, RedirectError> {
+    host::network().map_err(|cause| kernel("read", "the node's network", cause))
 }
 
 /// The rules the original kube2iam left behind, and where nobody could look for them.

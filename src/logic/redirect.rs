@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 
 use self::interfaces::{InterfaceRule, Scope};
 
+pub mod command;
 pub mod compare;
 pub mod expression;
 pub mod interfaces;
@@ -21,11 +22,10 @@ pub mod resolve;
 pub mod ruleset;
 pub mod status;
 
+pub use super::route::{METADATA_V4, METADATA_V6};
+
 /// The name of our table; its family is `inet`, which holds IPv4 and IPv6 rules in one atomic unit.
 pub const TABLE: &str = "kube2iam";
-/// Where EC2's metadata service answers (AWS, "Instance Metadata Service": 169.254.169.254 and fd00:ec2::254).
-pub const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
-pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 /// The only port it serves.
 pub const METADATA_PORT: u16 = 80;
 

@@ -39,6 +39,9 @@ pub struct Metrics {
     pub life_left_seconds: Gauge,
     pub connections: Gauge,
     pub sessions: GaugeVec,
+    pub redirect_repairs: IntCounter,
+    /// Without labels; it is there once it was set, so never without a redirect
+    pub redirect_whole: GaugeVec,
 }
 
 /// Histograms of the labels that nearly every request bears, found without a look-up.
@@ -119,6 +122,17 @@ impl Metrics {
             )?,
             connections: gauge(r, "connections", "Connections open now.")?,
             sessions: gauges(r, "sessions", "Sessions held and calls under way.", &["state"])?,
+            redirect_repairs: counter(
+                r,
+                "redirect_repairs_total",
+                "How often the redirect was put back after somebody removed or altered it.",
+            )?,
+            redirect_whole: gauges(
+                r,
+                "redirect_whole",
+                "Whether the redirect is as this agent wants it (1) or not (0).",
+                &[],
+            )?,
             registry,
         })
     }

@@ -3,25 +3,10 @@
 use std::net::Ipv4Addr;
 
 use crate::logic::redirect::RedirectSpec;
+pub use crate::logic::redirect::command::{OldRules, RedirectCommand};
 use crate::logic::redirect::status::Wholeness;
 
 use super::{Ensured, Redirect, RedirectError, adopt, left_over, remove, status};
-
-/// What was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RedirectCommand {
-    Add { spec: RedirectSpec, old_rules: OldRules },
-    Remove,
-    Status,
-}
-
-/// What `add` does with rules of the original kube2iam.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OldRules {
-    Name,
-    /// `--adopt`
-    Remove,
-}
 
 /// What to print and how to end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

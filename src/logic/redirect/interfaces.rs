@@ -67,7 +67,7 @@ impl InterfacePattern {
     /// Names are printable ASCII without the characters that `nft` or iptables would read as something else.
     pub(super) fn parse(word: &str) -> Result<Self, InterfaceRuleError> {
         let (name, wildcard) = word.strip_suffix('+').map_or((word, false), |prefix| (prefix, true));
-        let plain = name.bytes().all(|byte| byte.is_ascii_graphic() && !b"/\"*\\!".contains(&byte));
+        let plain = name.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:\"*\\!+".contains(&byte));
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !plain {
             return Err(InterfaceRuleError::NotAName(word.to_owned()));
         }
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_refused() {
-        for word in ["a-name-beyond-15", "e th", "eth/0", "eth\"0", "eth*", "!!eth0", "schön"] {
+        for word in ["a-name-beyond-15", "e th", "eth/0", "eth:0", "eth\"0", "eth*", "a+b", "!!eth0", "schön"] {
             let refused = InterfaceRule::parse(&[word]);
             assert!(matches!(refused, Err(InterfaceRuleError::NotAName(_))), "{word}: {refused:?}");
         }

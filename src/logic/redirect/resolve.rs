@@ -134,6 +134,11 @@ fn scope(rule: &InterfaceRule, host: &HostNetwork, notes: &mut Vec<Note>) -> Sco
 }
 
 impl HostNetwork {
+    /// The address of the default route's interface, IPv4 where there is one.
+    pub fn default_ip(&self) -> Option<IpAddr> {
+        self.default_v4().map(IpAddr::V4).or_else(|| self.default_v6().map(IpAddr::V6))
+    }
+
     /// The interfaces default routes leave by.
     fn uplinks(&self) -> Vec<InterfacePattern> {
         let leaves = |interface: &&Interface| self.default_routes.iter().any(|r| r.interface == interface.index);
