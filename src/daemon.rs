@@ -25,6 +25,7 @@ use crate::edge::redirect::RedirectError;
 use crate::edge::{logs, process, signal, threads};
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::kubernetes::Resource;
+use crate::logic::time::Mono;
 use crate::ports::Clock;
 
 use build::{Rooms, rooms};
@@ -75,10 +76,10 @@ pub fn run(config: Config, environment: &AwsEnvironment) -> Result<(), StartErro
     config.warnings.iter().for_each(|warning| warn!("{warning}"));
     let redirect = redirect::place(&rooms)?;
     let servers = doors.open(&rooms)?;
-    let mut threads = start_threads(&rooms)?;
-    threads.extend(redirect.map(|redirect| redirect.keep(&rooms)).transpose()?);
+    let threads = start_threads(&rooms)?;
+    let redirect = redirect.map(|redirect| redirect.keep(&rooms)).transpose()?;
     latch.wait_for_close();
-    end(&rooms, servers, threads);
+    end(&rooms, servers, threads, redirect);
     Ok(())
 }
 
@@ -102,7 +103,8 @@ fn start_threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, StartError> 
 }
 
 /// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the README give.
-fn end(rooms: &Rooms, servers: Vec<Server>, threads: Vec<JoinHandle<()>>) {
+fn end(rooms: &Rooms, servers: Vec<Server>, threads: Vec<JoinHandle<()>>, redirect: Option<JoinHandle<()>>) {
+    let drained_by = rooms.clock.now().mono.after(DRAIN);
     rooms.facts.shutting_down.store(true, std::sync::atomic::Ordering::Relaxed);
     rooms.kubernetes.shut_down();
     for server in servers {
@@ -112,14 +114,18 @@ fn end(rooms: &Rooms, servers: Vec<Server>, threads: Vec<JoinHandle<()>>) {
         }
     }
     rooms.desk.close();
+    // It may have the redirect to remove.
+    redirect.iter().for_each(|thread| join_by(rooms, thread, drained_by));
     let late = rooms.clock.now().mono.after(LAST_JOIN);
-    for thread in threads {
-        // A thread that still waits for the network ends with the process.
-        while !thread.is_finished() && rooms.clock.now().mono < late {
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
-    }
+    threads.iter().for_each(|thread| join_by(rooms, thread, late));
     info!("kube2iam ends");
+}
+
+/// A thread that still waits for the network then ends with the process.
+fn join_by(rooms: &Rooms, thread: &JoinHandle<()>, late: Mono) {
+    while !thread.is_finished() && rooms.clock.now().mono < late {
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
 }
 
 /// How long answers in progress may take after SIGTERM.

@@ -14,6 +14,7 @@ use crate::config::{OnExit, RedirectConfig};
 use crate::edge::redirect::{self, Ensured, Event, Outcome, Redirect, RedirectError, Removed};
 use crate::edge::threads;
 use crate::logic::redirect::Wanted;
+use crate::telemetry::Stands;
 
 /// A redirect that was looked after once.
 pub(super) struct Placed {
@@ -76,16 +77,15 @@ impl Placed {
 }
 
 fn tell_start(rooms: &Rooms, ensured: &Ensured) {
-    stands(rooms, Stands::of(&ensured.outcome));
+    stands(rooms, outcome_stands(&ensured.outcome));
     info!("{ensured}; {}", description(&ensured.wanted));
-    tell_beside(ensured);
+    tell_notes(ensured);
+    tell_cut(ensured);
     match redirect::left_over(ensured.wanted.metadata.v4()) {
         Ok((rules, unread)) => {
             for rule in rules {
-                warn!(
-                    "{rule}: it never matches while ours stands; `kube2iam redirect add --adopt` deletes it, or: {}",
-                    rule.deletion()
-                );
+                let deletion = rule.deletion();
+                warn!("{rule}: without effect beside ours; `kube2iam redirect add --adopt` deletes it, or: {deletion}");
             }
             unread.iter().for_each(|cause| warn!("{cause}"));
         }
@@ -95,40 +95,46 @@ fn tell_start(rooms: &Rooms, ensured: &Ensured) {
 
 /// Tells of what the watch found, counts it, and gives what is past from then on.
 fn tell(rooms: &Rooms, past: Past, event: &Event) -> Past {
-    if event.is_warning() && (past == Past::Stood || !event.is_repair()) {
-        warn!("{event}");
-    } else {
-        info!("{event}");
-    }
-    if event.is_repair() && past == Past::Stood {
-        rooms.telemetry.metrics.redirect_repairs.inc();
-    }
-    match event {
-        Event::Failed(_) => {
+    let ensured = match event {
+        Event::Failed(error) => {
             stands(rooms, Stands::No);
-            past
+            warn!("{error}");
+            return past;
         }
-        Event::Ensured(ensured) => {
-            stands(rooms, Stands::of(&ensured.outcome));
-            tell_beside(ensured);
-            if ensured.outcome == Outcome::Moved || past == Past::NeverStood {
-                info!("{}", description(&ensured.wanted));
-            }
-            Past::Stood
+        Event::Ensured(ensured) if past == Past::NeverStood => {
+            tell_start(rooms, ensured);
+            return Past::Stood;
         }
+        Event::Ensured(ensured) => ensured,
+    };
+    stands(rooms, outcome_stands(&ensured.outcome));
+    if event.is_warning() {
+        warn!("{ensured}")
+    } else {
+        info!("{ensured}")
     }
+    if event.is_repair() {
+        rooms.telemetry.metrics.redirect.repairs.inc();
+    }
+    if ensured.outcome == Outcome::Moved {
+        info!("{}", description(&ensured.wanted));
+        tell_notes(ensured);
+    }
+    tell_cut(ensured);
+    past
 }
 
-fn tell_beside(ensured: &Ensured) {
+fn tell_notes(ensured: &Ensured) {
     for note in &ensured.notes {
         if note.is_warning() { warn!("{note}") } else { info!("{note}") }
     }
+}
+
+fn tell_cut(ensured: &Ensured) {
     match &ensured.cut {
         Ok(0) => {}
         Ok(cut) => info!("cut {cut} older connections to the metadata service"),
-        Err(cause) => {
-            warn!("failed to cut older connections to the metadata service, their packets are dropped: {cause}")
-        }
+        Err(cause) => warn!("failed to cut `older connections`, whose packets are dropped anyway: {cause}"),
     }
 }
 
@@ -137,23 +143,13 @@ fn description(wanted: &Wanted) -> String {
     format!("pods' requests go from {}, interfaces: {}", ways.collect::<Vec<_>>().join(", from "), wanted.scope)
 }
 
-/// Whether the table is what this agent wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stands {
-    Yes,
-    No,
-}
-
-impl Stands {
-    fn of(outcome: &Outcome) -> Self {
-        if *outcome == Outcome::Yielded { Self::No } else { Self::Yes }
-    }
+fn outcome_stands(outcome: &Outcome) -> Stands {
+    if *outcome == Outcome::Yielded { Stands::No } else { Stands::Yes }
 }
 
 fn stands(rooms: &Rooms, stands: Stands) {
-    let whole = stands == Stands::Yes;
-    rooms.facts.redirect_missing.store(!whole, Ordering::Relaxed);
-    rooms.telemetry.metrics.redirect_whole.with_label_values(&[] as &[&str]).set(f64::from(u8::from(whole)));
+    rooms.facts.redirect_missing.store(stands == Stands::No, Ordering::Relaxed);
+    rooms.telemetry.metrics.redirect.set(stands);
 }
 
 fn remove(redirect: &mut Redirect) {

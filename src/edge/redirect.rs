@@ -45,8 +45,17 @@ pub struct Redirect {
     wanted: Option<Wanted>,
     /// The number this agent has claimed.
     generation: Option<u64>,
-    /// The number of the newer agent that has the table.
-    yielded: Option<u64>,
+    seen: Seen,
+}
+
+/// What the last look came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// There was none, or it failed.
+    Nothing,
+    Whole,
+    /// A newer agent's table, of this generation.
+    Newer(u64),
 }
 
 /// What was found and done.
@@ -91,11 +100,12 @@ impl Redirect {
             Some(wanted) => error.with_lines(wanted),
             None => error,
         })?;
-        Ok(Self { spec, nftables, wanted: None, generation: None, yielded: None })
+        Ok(Self { spec, nftables, wanted: None, generation: None, seen: Seen::Nothing })
     }
 
     /// Makes the table what it should be, if it isn't, and cuts the connections from before.
     pub fn ensure(&mut self) -> Result<Ensured, RedirectError> {
+        self.seen = Seen::Nothing;
         let host = host_network()?;
         let Resolved { wanted, notes } = match (resolve(&self.spec, &host), &self.wanted) {
             (Ok(resolved), _) => resolved,
@@ -106,9 +116,10 @@ impl Redirect {
         let (outcome, generation) = self.bring_about(&wanted)?;
         let moved = self.wanted.as_ref().is_some_and(|before| *before != wanted);
         let outcome = if moved && matches!(outcome, Outcome::Repaired(_)) { Outcome::Moved } else { outcome };
-        self.yielded = (outcome == Outcome::Yielded).then_some(generation);
-        if self.yielded.is_none() {
-            self.generation = Some(generation);
+        if outcome == Outcome::Yielded {
+            self.seen = Seen::Newer(generation);
+        } else {
+            (self.seen, self.generation) = (Seen::Whole, Some(generation));
         }
         let wrote = !matches!(outcome, Outcome::Kept | Outcome::Yielded);
         let cut = if wrote || first { cut(&wanted, &host) } else { Ok(0) };

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socket_timeout};
+use rustix::net::sockopt::{
+    Timeout, set_socket_recv_buffer_size, set_socket_recv_buffer_size_force, set_socket_timeout,
+};
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use super::message::{Message, Reply, native_u32, replies};
@@ -67,7 +69,9 @@ impl Netlink {
     pub(super) fn listen(protocol: Option<Protocol>, groups: u32, wait: Duration) -> Result<Self, Errno> {
         let listener = Self::with_groups(protocol, groups)?;
         set_socket_timeout(&listener.socket, Timeout::Recv, Some(wait))?;
-        set_socket_recv_buffer_size_force(&listener.socket, NOTIFICATION_BYTES)?;
+        // Beyond the system's limit only who has NET_ADMIN outside of containers' users may go; then as far as it goes.
+        set_socket_recv_buffer_size_force(&listener.socket, NOTIFICATION_BYTES)
+            .or_else(|_| set_socket_recv_buffer_size(&listener.socket, NOTIFICATION_BYTES))?;
         Ok(listener)
     }
 

@@ -16,7 +16,7 @@ use super::error::RedirectError;
 use super::message::text;
 use super::nftables::{FIXED_BYTES, OBJECT_TABLE, SUBSYSTEM};
 use super::socket::{Heard, Netlink};
-use super::{Ensured, Outcome, Redirect};
+use super::{Ensured, Outcome, Redirect, Seen};
 
 /// `NFNLGRP_NFTABLES` (7) as a bit.
 const GROUP_NFTABLES: u32 = 1 << 6;
@@ -32,7 +32,7 @@ const LISTEN_WAIT: Duration = Duration::from_millis(250);
 /// What the watch found worth telling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Anything but a whole table.
+    /// Anything but a whole table; a whole one after a failure or a newer agent's.
     Ensured(Ensured),
     Failed(RedirectError),
 }
@@ -89,12 +89,12 @@ impl Redirect {
         Ok(())
     }
 
-    /// Says nothing about what is whole, and once only that a newer agent has the table.
+    /// Says nothing about what is still whole, and once only that a newer agent has the table.
     fn look(&mut self) -> Option<Event> {
-        let yielded = self.yielded;
+        let before = self.seen;
         match self.ensure() {
-            Ok(Ensured { outcome: Outcome::Kept, .. }) => None,
-            Ok(Ensured { outcome: Outcome::Yielded, generation, .. }) if yielded == Some(generation) => None,
+            Ok(Ensured { outcome: Outcome::Kept, .. }) if before == Seen::Whole => None,
+            Ok(Ensured { outcome: Outcome::Yielded, .. }) if before == self.seen => None,
             Ok(ensured) => Some(Event::Ensured(ensured)),
             Err(error) => Some(Event::Failed(error)),
         }
