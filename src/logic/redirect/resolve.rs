@@ -134,7 +134,7 @@ fn scope(rule: &InterfaceRule, host: &HostNetwork, notes: &mut Vec<Note>) -> Sco
 }
 
 impl HostNetwork {
-    /// The address of the default route's interface, IPv4 where there is one.
+    /// The default route's address, IPv4 where there is one.
     pub fn default_ip(&self) -> Option<IpAddr> {
         self.default_v4().map(IpAddr::V4).or_else(|| self.default_v6().map(IpAddr::V6))
     }
