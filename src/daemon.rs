@@ -21,15 +21,16 @@ use crate::config::{BUILD, Config};
 use crate::edge::clock::SystemClock;
 use crate::edge::http::Server;
 use crate::edge::latch::Latch;
+use crate::edge::process::Authority;
 use crate::edge::redirect::RedirectError;
 use crate::edge::{logs, process, signal, threads};
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::kubernetes::Resource;
 use crate::logic::time::Mono;
-use crate::ports::Clock;
 
-use build::{Rooms, rooms};
+pub use build::{Ports, Rooms};
 use front::Doors;
+use node::NodeAddresses;
 
 /// Why the agent didn't start: one line for the operator.
 #[derive(Debug)]
@@ -62,44 +63,59 @@ impl From<RedirectError> for StartError {
 }
 
 /// Runs the agent until it is asked to end.
-pub fn run(config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
+pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
     process::bound_memory();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let log = logs::start(config.log.level, config.log.format, clock.clone(), Box::new(io::stderr()));
-    let (queue, _log_thread) = log.map_err(|cause| StartError::new("start the log", &cause))?;
-    let latch = Arc::new(Latch::new(clock.clone()));
     let doors = Doors::bind(&config.door)?;
-    let rooms = rooms(&config, environment, clock, latch.clone(), queue)?;
-    process::settle();
+    let unsettled = process::settle(authority(&config));
+    let time = Arc::new(SystemClock::new());
+    let log = logs::start(config.log.level, config.log.format, time.clone(), Box::new(io::stderr()));
+    let (queue, _log_thread) = log.map_err(|cause| StartError::new("start the log", &cause))?;
+    let latch = Arc::new(Latch::new(time.clone()));
+    let node = Arc::new(NodeAddresses::find(config.host));
+    config.host = node.host();
+    let ports = Ports::open(&config, environment, time)?;
+    let rooms = Rooms::new(&config, ports, latch.clone(), Box::new(move || queue.has_room()))?;
     signal::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
-    config.warnings.iter().for_each(|warning| warn!("{warning}"));
+    config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
     let redirect = redirect::place(&rooms)?;
-    let servers = doors.open(&rooms)?;
+    let servers = doors.open(&rooms, &node)?;
     let threads = start_threads(&rooms)?;
-    let redirect = redirect.map(|redirect| redirect.keep(&rooms)).transpose()?;
+    let redirect = redirect.map(|redirect| redirect.keep(&rooms, node)).transpose()?;
     latch.wait_for_close();
     end(&rooms, servers, threads, redirect);
     Ok(())
 }
 
+/// A port below 1024 is bound by now; what is left to do with rights is the redirect.
+fn authority(config: &Config) -> Authority {
+    if config.redirect.is_some() { Authority::Network } else { Authority::None }
+}
+
 /// Starts whatever works beside the requests.
 fn start_threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let mut running = Vec::new();
-    let mut start = |name: &str, work: fn(&Rooms)| {
+    let start = |(name, work): (&'static str, Work)| {
         let rooms = rooms.clone();
         let thread = threads::spawn(name, threads::STACK_BYTES, move || work(&rooms));
-        thread.map(|thread| running.push(thread)).map_err(|cause| StartError::new(&format!("start `{name}`"), &cause))
+        thread.map_err(|cause| StartError::new(&format!("start `{name}`"), &cause))
     };
-    start("watch-pods", |rooms| tend::watch(rooms, Resource::Pods))?;
-    start("watch-spaces", |rooms| tend::watch(rooms, Resource::Namespaces))?;
-    start("discover", discover::run)?;
-    start("health", tend::watch_health)?;
-    start("steward", tend::keep_house)?;
-    for _ in 0..crate::logic::cache::MOST_CALLS {
-        start("sts", tend::call_sts)?;
-    }
-    Ok(running)
+    work().into_iter().map(start).collect()
+}
+
+/// What a thread does until shutdown.
+pub type Work = fn(&Rooms);
+
+/// Everything that works beside the requests, by the name of its thread.
+pub fn work() -> Vec<(&'static str, Work)> {
+    let mut work: Vec<(&'static str, Work)> = vec![
+        ("watch-pods", |rooms| tend::watch(rooms, Resource::Pods)),
+        ("watch-spaces", |rooms| tend::watch(rooms, Resource::Namespaces)),
+        ("discover", discover::run),
+        ("health", tend::watch_health),
+        ("steward", tend::keep_house),
+    ];
+    work.extend((0..crate::logic::cache::MOST_CALLS).map(|_| -> (&'static str, Work) { ("sts", tend::call_sts) }));
+    work
 }
 
 /// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the README give.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::StartError;
 use super::build::Rooms;
+use super::node::NodeAddresses;
 use crate::config::{DoorConfig, Listen, MetricsDoor};
 use crate::edge::http::{Connection, Event, Front, Handler, Limits, Observer, Server, bind};
-use crate::logic::http::{Request, Response};
+use crate::logic::http::{Method, Request, Response};
 use crate::logic::reason::Reason;
-use crate::logic::redirect::{METADATA_PORT, Metadata};
+use crate::logic::redirect::METADATA_PORT;
 use crate::logic::reply;
 use crate::logic::route::{Route, is_metadata_address};
 use crate::serve::{Caller, Service};
@@ -31,14 +32,15 @@ impl Doors {
     }
 
     /// Begins to answer.
-    pub(super) fn open(self, rooms: &Arc<Rooms>) -> Result<Vec<Server>, StartError> {
-        let pods = Pods { service: rooms.service.clone(), metadata: rooms.config.metadata.redirected() };
-        let pods = Arc::new(pods);
-        let mut servers = vec![server(self.app, pods, Limits::default(), rooms)?];
+    pub(super) fn open(self, rooms: &Arc<Rooms>, node: &Arc<NodeAddresses>) -> Result<Vec<Server>, StartError> {
+        let configured = rooms.config.metadata.proxied.host.parse().ok();
+        let configured = configured.map(|address| SocketAddr::new(address, METADATA_PORT));
+        let pods = Arc::new(Pods { service: rooms.service.clone(), configured });
+        let mut servers = vec![server(self.app, pods, Limits::default(), rooms, node)?];
         if let Some(metrics) = self.metrics {
             let operators = Arc::new(Operators(rooms.service.clone()));
             let limits = Limits { connections: OPERATOR_CONNECTIONS, ..Limits::default() };
-            servers.push(server(metrics, operators, limits, rooms)?);
+            servers.push(server(metrics, operators, limits, rooms, node)?);
         }
         Ok(servers)
     }
@@ -55,12 +57,13 @@ fn server(
     handler: Arc<dyn Handler>,
     limits: Limits,
     rooms: &Rooms,
+    node: &Arc<NodeAddresses>,
 ) -> Result<Server, StartError> {
-    let node = rooms.node.clone();
+    let node = node.clone();
     let front = Front {
         limits,
         handler,
-        observer: Arc::new(Counter(rooms.telemetry.clone())),
+        observer: Arc::new(Counter::new(rooms.telemetry.clone())),
         clock: rooms.clock.clone(),
         own_address: Box::new(move |peer: IpAddr| node.holds(peer)),
     };
@@ -70,21 +73,15 @@ fn server(
 /// What pods reach.
 struct Pods {
     service: Arc<Service>,
-    metadata: Metadata,
+    /// What `--metadata-addr` names, as pods dial it
+    configured: Option<SocketAddr>,
 }
 
 impl Handler for Pods {
     fn handle(&self, request: &Request<'_>, connection: &Connection<'_>) -> Response {
-        let redirected = || connection.original_destination().is_some_and(|meant| self.is_metadata(meant));
+        let is_metadata = |meant: SocketAddr| is_metadata_address(meant.ip()) || Some(meant) == self.configured;
+        let redirected = || connection.original_destination().is_some_and(is_metadata);
         self.service.handle(request, &Caller { peer: connection.peer, is_redirected: &redirected })
-    }
-}
-
-impl Pods {
-    /// At other ports a further metadata address may be anybody's, the node's own too.
-    fn is_metadata(&self, meant: SocketAddr) -> bool {
-        let further = meant.port() == METADATA_PORT && self.metadata.all().contains(&meant.ip().to_canonical());
-        is_metadata_address(meant.ip()) || further
     }
 }
 
@@ -94,8 +91,9 @@ struct Operators(Arc<Service>);
 impl Handler for Operators {
     fn handle(&self, request: &Request<'_>, _: &Connection<'_>) -> Response {
         let route = Route::Refuse(Reason::NotFound);
-        match request.target.split('?').next() {
-            Some("/metrics") => self.0.metrics(),
+        match (request.target.split('?').next(), request.method) {
+            (Some("/metrics"), Method::Get | Method::Head) => self.0.metrics(),
+            (Some("/metrics"), _) => reply::refusal(Reason::MethodNotAllowed, &route),
             _ => reply::refusal(Reason::NotFound, &route),
         }
     }
@@ -103,6 +101,16 @@ impl Handler for Operators {
 
 /// Counts what happens at a door besides requests.
 struct Counter(Arc<Telemetry>);
+
+impl Counter {
+    /// Shows what should never happen as 0 before it does, so that an alert has something to look at.
+    fn new(telemetry: Arc<Telemetry>) -> Self {
+        for label in ["accepted", "refused", "evicted", "panicked", "cut", "accept_failed"] {
+            telemetry.metrics.door.with_label_values(&[label]);
+        }
+        Self(telemetry)
+    }
+}
 
 impl Observer for Counter {
     fn saw(&self, event: &Event) {

@@ -12,23 +12,26 @@ use crate::logic::redirect::resolve::HostNetwork;
 /// What the node is known by.
 #[derive(Debug, Default)]
 pub(super) struct NodeAddresses {
-    /// `--host-ip`, whether the node has it or not
-    given: Option<IpAddr>,
+    host: Option<IpAddr>,
     found: RwLock<HashSet<IpAddr>>,
 }
 
 impl NodeAddresses {
-    /// Looks once. The other one is what `/healthz` calls the host's address: the one given, else the default route's.
-    pub(super) fn find(given: Option<IpAddr>) -> (Self, Option<IpAddr>) {
-        let node = Self { given, found: RwLock::default() };
-        let network = node.look();
-        (node, given.or_else(|| network.default_ip()))
+    pub(super) fn find(given: Option<IpAddr>) -> Self {
+        let mut node = Self { host: given, found: RwLock::default() };
+        let network = node.look_again();
+        node.host = given.or_else(|| network.default_ip());
+        node
     }
 
-    /// Looks again.
-    pub(super) fn look(&self) -> HostNetwork {
+    /// The one given, else the default route's.
+    pub(super) fn host(&self) -> Option<IpAddr> {
+        self.host
+    }
+
+    pub(super) fn look_again(&self) -> HostNetwork {
         let network = redirect::host_network().unwrap_or_else(|cause| {
-            debug!("failed to read the node's addresses: {cause}");
+            debug!("{cause}");
             HostNetwork::default()
         });
         *self.found.write() = network.addresses.iter().map(|address| address.ip).collect();
@@ -36,7 +39,7 @@ impl NodeAddresses {
     }
 
     pub(super) fn holds(&self, address: IpAddr) -> bool {
-        self.given == Some(address) || self.found.read().contains(&address)
+        self.host == Some(address) || self.found.read().contains(&address)
     }
 }
 
@@ -46,10 +49,10 @@ mod tests {
 
     #[test]
     fn the_node_has_the_address_given_and_all_that_are_found() {
-        let given = "192.0.2.1".parse().unwrap();
-        let (node, host) = NodeAddresses::find(Some(given));
-        assert_eq!(host, Some(given));
-        for (address, own) in [("192.0.2.1", true), ("127.0.0.1", true), ("192.0.2.2", false)] {
+        let given = "240.0.0.1".parse().unwrap();
+        let node = NodeAddresses::find(Some(given));
+        assert_eq!(node.host(), Some(given));
+        for (address, own) in [("240.0.0.1", true), ("127.0.0.1", true), ("0.0.0.0", false)] {
             assert_eq!(node.holds(address.parse().unwrap()), own, "{address}");
         }
     }

@@ -10,6 +10,7 @@ use log::{info, warn};
 
 use super::StartError;
 use super::build::Rooms;
+use super::node::NodeAddresses;
 use crate::config::{OnExit, RedirectConfig};
 use crate::edge::redirect::{self, Ensured, Event, Outcome, Redirect, RedirectError, Removed};
 use crate::edge::threads;
@@ -52,17 +53,20 @@ pub(super) fn place(rooms: &Rooms) -> Result<Option<Placed>, StartError> {
 
 impl Placed {
     /// Keeps it true until shutdown, on a thread.
-    pub(super) fn keep(self, rooms: &Arc<Rooms>) -> Result<JoinHandle<()>, StartError> {
+    pub(super) fn keep(self, rooms: &Arc<Rooms>, node: Arc<NodeAddresses>) -> Result<JoinHandle<()>, StartError> {
         let rooms = rooms.clone();
-        let thread = threads::spawn("redirect", threads::STACK_BYTES, move || self.watch(&rooms));
+        let thread = threads::spawn("redirect", threads::STACK_BYTES, move || self.watch(&rooms, &node));
         thread.map_err(|cause| StartError::new("start `redirect`", &cause))
     }
 
-    fn watch(mut self, rooms: &Rooms) {
+    fn watch(mut self, rooms: &Rooms, node: &NodeAddresses) {
         let goes_on = || !rooms.latch.is_closed();
         while goes_on() {
             let mut past = self.past;
-            let mut report = |event: Event| past = tell(rooms, past, &event);
+            let mut report = |event: Event| {
+                past = tell(rooms, past, &event);
+                node.look_again();
+            };
             let ended = self.redirect.watch(&*rooms.clock, &goes_on, &mut report);
             self.past = past;
             if let Err(error) = ended {

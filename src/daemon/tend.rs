@@ -7,7 +7,6 @@ use std::time::Duration;
 use log::{debug, error, info, warn};
 
 use super::build::Rooms;
-use crate::edge::dice;
 use crate::edge::imds::discovery;
 use crate::logic::kubernetes::{KubernetesFailureKind, Resource};
 use crate::logic::policy::{self, Permitted};
@@ -36,7 +35,7 @@ pub(super) fn watch(rooms: &Rooms, resource: Resource) {
         keys: &rooms.config.kubernetes.keys,
         clock: &*rooms.clock,
         wait: &|until| rooms.latch.wait(until),
-        dice: &dice::number,
+        dice: &|| rooms.dice.number(),
         apply: &apply,
         note: &|note| tell(rooms, resource, note),
     }
@@ -103,12 +102,12 @@ const fn label(resource: Resource) -> &'static str {
 
 /// Makes calls to STS until the desk closes.
 pub(super) fn call_sts(rooms: &Rooms) {
-    rooms.desk.work(&*rooms.sts, &dice::number, &|report| {
+    rooms.desk.work(&*rooms.sts, &|| rooms.dice.number(), &|report| {
         rooms.telemetry.called(report.request, report.took, report.failure);
     });
 }
 
-/// Drops sessions that no pod may use any more, rotates the keys of the tokens, looks after the node's addresses.
+/// Drops sessions that no pod may use any more, and rotates the keys of the tokens.
 pub(super) fn keep_house(rooms: &Rooms) {
     while rooms.latch.wait(rooms.clock.now().mono.after(HOUSEKEEPING)) == Waited::Elapsed {
         let entitled = rooms.registry.read(|world, rules| {
@@ -120,7 +119,7 @@ pub(super) fn keep_house(rooms: &Rooms) {
         if let Some(entitled) = entitled {
             rooms.desk.sweep(&entitled);
         }
-        rooms.node.look();
+        forget_namespaces(rooms);
         let now = rooms.clock.now().wall;
         let due = rooms.keys.read().is_rotation_due(now);
         if due {
@@ -129,8 +128,19 @@ pub(super) fn keep_house(rooms: &Rooms) {
     }
 }
 
+/// Metrics of namespaces that are gone would pile up where namespaces come and go.
+fn forget_namespaces(rooms: &Rooms) {
+    let known = rooms.registry.read(|world, _| {
+        let listed = world.is_listed(Resource::Namespaces);
+        listed.then(|| world.namespaces().map(|(name, _)| name.to_owned()).collect::<HashSet<_>>())
+    });
+    if let Some(known) = known {
+        rooms.telemetry.metrics.retain_namespaces(|name| known.contains(name));
+    }
+}
+
 fn rotate_keys(rooms: &Rooms) {
-    match dice::secret() {
+    match rooms.dice.secret() {
         Ok(secret) => {
             let mut keys = (**rooms.keys.read()).clone();
             keys.rotate(&secret, rooms.clock.now().wall);

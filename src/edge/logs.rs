@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, park_timeout};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -105,6 +105,8 @@ fn write_lines(queue: &Receiver<Message>, mut output: Box<dyn Write + Send>) {
         if end {
             return;
         }
+        // Lines gather while nobody listens: one write and one wake-up for many of them.
+        park_timeout(GATHERING);
     }
 }
 
@@ -141,5 +143,7 @@ impl<'kvs> VisitSource<'kvs> for Fields {
 /// Lines that may wait for the log thread.
 const QUEUE_LINES: usize = 1_024;
 const BATCH_BYTES: usize = 64 * 1_024;
+/// How long the log thread rests between two batches.
+const GATHERING: Duration = Duration::from_millis(5);
 /// How long a line that matters waits for a place.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);

@@ -180,6 +180,17 @@ impl Metrics {
         }
     }
 
+    /// Forgets what was counted for namespaces that are gone.
+    pub fn retain_namespaces(&self, is_known: impl Fn(&str) -> bool) {
+        for family in self.tokenless_requests.collect() {
+            for label in family.get_metric().iter().flat_map(|metric| metric.get_label()) {
+                if !is_known(label.value()) {
+                    let _ = self.tokenless_requests.remove_label_values(&[label.value()]); // somebody else did
+                }
+            }
+        }
+    }
+
     /// Forgets what was counted for a role that no pod uses any more.
     pub fn forget_role(&self, role_arn: &str) {
         let _ = self.cache_hits.remove_label_values(&[role_arn]); // not counted yet: nothing to forget

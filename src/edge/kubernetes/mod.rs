@@ -107,11 +107,6 @@ impl ApiServer {
         Ok(Self { agent, server: connection.server, tokens, node, keys, clock, limits })
     }
 
-    /// Ends every call under way, a blocked watch included, and refuses new ones.
-    pub fn shut_down(&self) {
-        self.agent.clone().shutdown();
-    }
-
     /// Asks for `url`; with a fresh token once more if the server doesn't know this one.
     fn get(&self, url: &str, patience: Patience) -> Result<Response<Body>, KubernetesFailure> {
         let token = self.tokens.current(self.clock.now().mono)?;
@@ -222,6 +217,10 @@ impl Kubernetes for ApiServer {
                 _ => Err(unavailable(format!("more than {LIVE_ITEMS} pods, or unreadable ones, at `{address}`"))),
             });
         page.map(|()| pods).map_err(|failure| named("list", Resource::Pods, failure))
+    }
+
+    fn shut_down(&self) {
+        self.agent.clone().shutdown();
     }
 }
 
