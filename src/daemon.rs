@@ -6,6 +6,8 @@
 mod build;
 mod discover;
 mod front;
+mod node;
+mod redirect;
 mod tend;
 
 use std::io;
@@ -20,31 +22,48 @@ use crate::edge::clock::SystemClock;
 use crate::edge::http::Server;
 use crate::edge::latch::Latch;
 use crate::edge::process::Authority;
+use crate::edge::redirect::RedirectError;
 use crate::edge::{logs, memory, process, signal, threads};
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::kubernetes::Resource;
+use crate::logic::time::Mono;
 
 pub use build::{Ports, Rooms};
 use front::Doors;
+use node::NodeAddresses;
 
 /// Why the agent didn't start: one line for the operator.
 #[derive(Debug)]
-pub struct StartError(String);
+pub struct StartError {
+    text: String,
+    exit_code: u8,
+}
 
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl StartError {
     fn new(what: &str, cause: &dyn std::fmt::Display) -> Self {
-        Self(format!("failed to {what}: {cause}"))
+        Self { text: format!("failed to {what}: {cause}"), exit_code: 1 }
+    }
+
+    /// What the process ends with.
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+}
+
+impl From<RedirectError> for StartError {
+    fn from(error: RedirectError) -> Self {
+        Self { text: error.to_string(), exit_code: error.exit_code() }
     }
 }
 
 /// Runs the agent until it is asked to end.
-pub fn run(config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
+pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
     memory::bound();
     let doors = Doors::bind(&config.door)?;
     let unsettled = process::settle(authority(&config));
@@ -52,15 +71,19 @@ pub fn run(config: Config, environment: &AwsEnvironment) -> Result<(), StartErro
     let log = logs::start(config.log.level, config.log.format, time.clone(), Box::new(io::stderr()));
     let (queue, _log_thread) = log.map_err(|cause| StartError::new("start the log", &cause))?;
     let latch = Arc::new(Latch::new(time.clone()));
+    let node = Arc::new(NodeAddresses::find(config.host));
+    config.host = node.host();
     let ports = Ports::open(&config, environment, time)?;
     let rooms = Rooms::new(&config, ports, latch.clone(), Box::new(move || queue.has_room()))?;
     signal::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
     config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
-    let servers = doors.open(&rooms)?;
+    let redirect = redirect::place(&rooms)?;
+    let servers = doors.open(&rooms, &node)?;
     let threads = start_threads(&rooms)?;
+    let redirect = redirect.map(|redirect| redirect.keep(&rooms, node)).transpose()?;
     latch.wait_for_close();
-    end(&rooms, servers, threads);
+    end(&rooms, servers, threads, redirect);
     Ok(())
 }
 
@@ -96,7 +119,8 @@ pub fn work() -> Vec<(&'static str, Work)> {
 }
 
 /// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the README give.
-fn end(rooms: &Rooms, servers: Vec<Server>, threads: Vec<JoinHandle<()>>) {
+fn end(rooms: &Rooms, servers: Vec<Server>, threads: Vec<JoinHandle<()>>, redirect: Option<JoinHandle<()>>) {
+    let drained_by = rooms.clock.now().mono.after(DRAIN);
     rooms.facts.shutting_down.store(true, std::sync::atomic::Ordering::Relaxed);
     rooms.kubernetes.shut_down();
     for server in servers {
@@ -106,14 +130,18 @@ fn end(rooms: &Rooms, servers: Vec<Server>, threads: Vec<JoinHandle<()>>) {
         }
     }
     rooms.desk.close();
+    // It may have the redirect to remove.
+    redirect.iter().for_each(|thread| join_by(rooms, thread, drained_by));
     let late = rooms.clock.now().mono.after(LAST_JOIN);
-    for thread in threads {
-        // A thread that still waits for the network ends with the process.
-        while !thread.is_finished() && rooms.clock.now().mono < late {
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
-    }
+    threads.iter().for_each(|thread| join_by(rooms, thread, late));
     info!("kube2iam ends");
+}
+
+/// A thread that still waits for the network then ends with the process.
+fn join_by(rooms: &Rooms, thread: &JoinHandle<()>, late: Mono) {
+    while !thread.is_finished() && rooms.clock.now().mono < late {
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
 }
 
 /// How long answers in progress may take after SIGTERM.

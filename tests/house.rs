@@ -17,6 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("reflect", &["logic", "ports"]),
     ("serve", &["logic", "ports", "registry", "desk", "telemetry"]),
     ("edge", &["logic", "ports"]),
+    ("command", &["logic", "config", "edge", "daemon"]),
     ("daemon", &["logic", "config", "ports", "registry", "desk", "telemetry", "reflect", "serve", "edge"]),
 ];
 

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use parking_lot::RwLock;
 
@@ -94,7 +93,7 @@ impl Rooms {
         let secret = dice.secret().map_err(|cause| StartError::new("draw a token key", &cause))?;
         let keys = Arc::new(RwLock::new(Arc::new(TokenKeys::new(&secret, time.now().wall))));
         let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
-        let facts = Arc::new(Facts { host_ip, instance_id: RwLock::default(), shutting_down: AtomicBool::new(false) });
+        let facts = Arc::new(Facts { host_ip, ..Facts::default() });
         let duplicates = (config.door.shared_address == SharedAddress::AskApiServer)
             .then(|| Duplicates::new(kubernetes.clone(), desk.clone(), time.clone(), telemetry.clone()));
         let clock: Arc<dyn Clock> = time;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::StartError;
 use super::build::Rooms;
+use super::node::NodeAddresses;
 use crate::config::{DoorConfig, Listen, MetricsDoor};
 use crate::edge::http::{Connection, Event, Front, Handler, Limits, Observer, Server, bind};
 use crate::logic::http::{Method, Request, Response};
 use crate::logic::reason::Reason;
+use crate::logic::redirect::METADATA_PORT;
 use crate::logic::reply;
 use crate::logic::route::{Route, is_metadata_address};
 use crate::serve::{Caller, Service};
@@ -30,15 +32,15 @@ impl Doors {
     }
 
     /// Begins to answer.
-    pub(super) fn open(self, rooms: &Arc<Rooms>) -> Result<Vec<Server>, StartError> {
+    pub(super) fn open(self, rooms: &Arc<Rooms>, node: &Arc<NodeAddresses>) -> Result<Vec<Server>, StartError> {
         let configured = rooms.config.metadata.proxied.host.parse().ok();
         let configured = configured.map(|address| SocketAddr::new(address, METADATA_PORT));
         let pods = Arc::new(Pods { service: rooms.service.clone(), configured });
-        let mut servers = vec![server(self.app, pods, Limits::default(), rooms)?];
+        let mut servers = vec![server(self.app, pods, Limits::default(), rooms, node)?];
         if let Some(metrics) = self.metrics {
             let operators = Arc::new(Operators(rooms.service.clone()));
             let limits = Limits { connections: OPERATOR_CONNECTIONS, ..Limits::default() };
-            servers.push(server(metrics, operators, limits, rooms)?);
+            servers.push(server(metrics, operators, limits, rooms, node)?);
         }
         Ok(servers)
     }
@@ -55,14 +57,15 @@ fn server(
     handler: Arc<dyn Handler>,
     limits: Limits,
     rooms: &Rooms,
+    node: &Arc<NodeAddresses>,
 ) -> Result<Server, StartError> {
-    let host = rooms.config.host;
+    let node = node.clone();
     let front = Front {
         limits,
         handler,
         observer: Arc::new(Counter::new(rooms.telemetry.clone())),
         clock: rooms.clock.clone(),
-        own_address: Box::new(move |peer: IpAddr| Some(peer) == host),
+        own_address: Box::new(move |peer: IpAddr| node.holds(peer)),
     };
     Server::start(vec![listener], front).map_err(|cause| StartError::new("open the door", &cause))
 }
@@ -127,7 +130,5 @@ fn event_label(event: &Event) -> &'static str {
     }
 }
 
-/// The port at which pods ask for metadata, and which is redirected
-const METADATA_PORT: u16 = 80;
 /// Prometheus and a few curious people.
 const OPERATOR_CONNECTIONS: usize = 64;

@@ -14,6 +14,7 @@ pub mod logs;
 pub mod memory;
 pub mod node_credentials;
 pub mod process;
+pub mod redirect;
 pub mod signal;
 mod single_flight;
 pub mod sts;
