@@ -4,6 +4,7 @@ pub mod config;
 pub mod daemon;
 pub mod desk;
 pub mod edge;
+pub mod keyring;
 pub mod logic;
 pub mod ports;
 pub mod reflect;
