@@ -6,10 +6,13 @@
 mod build;
 mod discover;
 mod front;
+mod succession;
+mod taint;
 mod tend;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -26,6 +29,7 @@ use crate::ports::Clock;
 
 use build::{Rooms, rooms};
 use front::Doors;
+use succession::Turn;
 
 /// Why the agent didn't start: one line for the operator.
 #[derive(Debug)]
@@ -49,16 +53,28 @@ pub fn run(config: Config, environment: &AwsEnvironment) -> Result<(), StartErro
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let log = logs::start(config.log.level, config.log.format, clock.clone(), Box::new(io::stderr()));
     let (queue, _log_thread) = log.map_err(|cause| StartError::new("start the log", &cause))?;
-    let latch = Arc::new(Latch::new(clock.clone()));
-    let doors = Doors::bind(&config.door)?;
-    let rooms = rooms(&config, environment, clock, latch.clone(), queue)?;
     process::settle();
+    let latch = Arc::new(Latch::new(clock.clone()));
+    // Before anything that waits: as the first process of a container, an agent that doesn't listen isn't ended.
     signal::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
+    let state_dir = succession::state_dir(config.operation.state_dir.as_deref());
+    let (listeners, predecessor) = succession::inherit(state_dir.as_ref(), &*clock);
+    let doors = Doors::bind(&config.door, listeners)?;
+    let rooms = rooms(&config, environment, clock, latch.clone(), queue, state_dir.as_ref())?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
     config.warnings.iter().for_each(|warning| warn!("{warning}"));
-    let servers = doors.open(&rooms)?;
     let threads = start_threads(&rooms)?;
+    if succession::await_turn(&rooms, &doors, predecessor) == Turn::Never {
+        end(&rooms, Vec::new(), threads);
+        return Ok(());
+    }
+    let offer = succession::offer(state_dir.as_ref(), &doors);
+    let servers = doors.open(&rooms)?;
+    info!("port" = config.door.app.port; "requests are answered");
     latch.wait_for_close();
+    if let Some(offer) = offer {
+        offer.withdraw();
+    }
     end(&rooms, servers, threads);
     Ok(())
 }
@@ -76,6 +92,9 @@ fn start_threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, StartError> 
     start("discover", discover::run)?;
     start("health", tend::watch_health)?;
     start("steward", tend::keep_house)?;
+    if rooms.config.operation.remove_taint.is_some() {
+        start("taint", taint::take_off)?;
+    }
     for _ in 0..crate::logic::cache::MOST_CALLS {
         start("sts", tend::call_sts)?;
     }
@@ -83,16 +102,20 @@ fn start_threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, StartError> 
 }
 
 /// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the README give.
-fn end(rooms: &Rooms, servers: Vec<Server>, threads: Vec<JoinHandle<()>>) {
-    rooms.facts.shutting_down.store(true, std::sync::atomic::Ordering::Relaxed);
-    rooms.kubernetes.shut_down();
-    for server in servers {
-        let drained = server.shut_down(DRAIN);
+fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>) {
+    rooms.facts.shutting_down.store(true, Ordering::Relaxed);
+    servers.iter_mut().for_each(Server::stop_accepting);
+    let until = rooms.clock.now().mono.after(DRAIN);
+    for server in &servers {
+        let drained = server.drain(rooms.clock.now().mono.until(until));
         if drained.unfinished > 0 {
             warn!("connections" = drained.unfinished; "cut connections that did not drain in time");
         }
     }
+    // Only now: answers in progress may have waited for a pod to appear, or for its credentials.
+    rooms.kubernetes.shut_down();
     rooms.desk.close();
+    servers.into_iter().for_each(Server::cut_off);
     let late = rooms.clock.now().mono.after(LAST_JOIN);
     for thread in threads {
         // A thread that still waits for the network ends with the process.

@@ -2,22 +2,24 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use parking_lot::RwLock;
+use log::warn;
 
 use super::StartError;
 use crate::config::{Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, SessionTags, SharedAddress};
 use crate::desk::Desk;
 use crate::edge::dice;
 use crate::edge::imds::{MetadataLimits, MetadataService};
+use crate::edge::key_file::KeyFile;
 use crate::edge::kubernetes::{
     ApiServer, ApiServerOptions, Connection, Limits, SERVICE_ACCOUNT_CA, SERVICE_ACCOUNT_TOKEN, Verification,
 };
 use crate::edge::latch::Latch;
 use crate::edge::logs::LogQueue;
 use crate::edge::node_credentials::{self, NodeCredentials};
+use crate::edge::state_dir::StateDir;
 use crate::edge::sts::{RegionSource, StsClient, StsOptions, StsWire};
+use crate::keyring::Keyring;
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::bucket::Rate;
 use crate::logic::cache::CacheRules;
@@ -25,8 +27,7 @@ use crate::logic::policy::Tokens;
 use crate::logic::route::RouteRules;
 use crate::logic::service_url::ServiceUrl;
 use crate::logic::session::{SessionRules, TagReach, Tags};
-use crate::logic::token::TokenKeys;
-use crate::ports::{Clock, Imds, Sts};
+use crate::ports::{Clock, Imds, KeyStore, Sts};
 use crate::registry::Registry;
 use crate::serve::{Duplicates, Facts, Service};
 use crate::telemetry::{Metrics, Telemetry};
@@ -40,7 +41,7 @@ pub(super) struct Rooms {
     pub(super) desk: Arc<Desk>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) facts: Arc<Facts>,
-    pub(super) keys: Arc<RwLock<Arc<TokenKeys>>>,
+    pub(super) keys: Arc<Keyring>,
     pub(super) service: Arc<Service>,
     pub(super) kubernetes: Arc<ApiServer>,
     /// The metadata service as the agent itself asks it
@@ -55,6 +56,7 @@ pub(super) fn rooms(
     clock: Arc<dyn Clock>,
     latch: Arc<Latch>,
     log: LogQueue,
+    state_dir: Option<&StateDir>,
 ) -> Result<Arc<Rooms>, StartError> {
     let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
     let telemetry = Arc::new(Telemetry::new(metrics, Box::new(move || log.has_room())));
@@ -68,11 +70,9 @@ pub(super) fn rooms(
     let kubernetes = Arc::new(api_server(&config.kubernetes, environment, &clock)?);
     let registry = Arc::new(Registry::new(clock.clone()));
     let desk = Arc::new(Desk::new(cache_rules(config), clock.clone()));
-    let keys =
-        TokenKeys::new(&dice::secret().map_err(|cause| StartError::new("draw a token key", &cause))?, clock.now().wall);
-    let keys = Arc::new(RwLock::new(Arc::new(keys)));
+    let keys = Arc::new(token_keys(state_dir, &clock)?);
     let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
-    let facts = Arc::new(Facts { host_ip, instance_id: RwLock::default(), shutting_down: AtomicBool::new(false) });
+    let facts = Arc::new(Facts { host_ip, ..Facts::default() });
     let duplicates = (config.door.shared_address == SharedAddress::AskApiServer)
         .then(|| Duplicates::new(kubernetes.clone(), clock.clone(), telemetry.clone()));
     let service = Arc::new(Service {
@@ -103,6 +103,17 @@ pub(super) fn rooms(
         sts,
         node_credentials,
     }))
+}
+
+/// The keys of the agent before, or new ones: what lies in the state directory is never a reason not to start.
+fn token_keys(state_dir: Option<&StateDir>, clock: &Arc<dyn Clock>) -> Result<Keyring, StartError> {
+    let secret = dice::secret().map_err(|cause| StartError::new("draw a token key", &cause))?;
+    let store = state_dir.map(|dir| Arc::new(KeyFile::new(dir, clock.clone())) as Arc<dyn KeyStore>);
+    let (keys, trouble) = Keyring::open(store, &secret, clock.clone());
+    if let Some(cause) = trouble {
+        warn!("session tokens may have to be asked for anew after an upgrade: {cause}");
+    }
+    Ok(keys)
 }
 
 fn metadata_service(authority: &str, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Imds>, StartError> {

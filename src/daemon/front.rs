@@ -1,12 +1,13 @@
 //! The doors: sockets bound before anything else starts, opened when everything stands.
 
+use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
 
 use super::StartError;
 use super::build::Rooms;
 use crate::config::{DoorConfig, Listen, MetricsDoor};
-use crate::edge::http::{Connection, Event, Front, Handler, Limits, Observer, Server, bind};
+use crate::edge::http::{Connection, Event, Front, Handler, Limits, Observer, Server, bind, is_bound_to};
 use crate::logic::http::{Request, Response};
 use crate::logic::reason::Reason;
 use crate::logic::reply;
@@ -18,15 +19,40 @@ use crate::telemetry::Telemetry;
 pub(super) struct Doors {
     app: TcpListener,
     metrics: Option<TcpListener>,
+    source: Source,
+}
+
+/// Where the app port's socket comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The agent before has it too.
+    HandedOver,
+    Bound,
 }
 
 impl Doors {
-    pub(super) fn bind(config: &DoorConfig) -> Result<Self, StartError> {
+    /// Takes from `offered` what fits the configuration and binds the rest, beside whoever is bound there already.
+    pub(super) fn bind(config: &DoorConfig, mut offered: Vec<TcpListener>) -> Result<Self, StartError> {
         let metrics = match config.metrics {
             MetricsDoor::OnAppPort => None,
-            MetricsDoor::Own(listen) => Some(listening(listen)?),
+            MetricsDoor::Own(listen) => match take(&mut offered, listen) {
+                Some(listener) => Some(listener),
+                None => Some(listening(listen)?),
+            },
         };
-        Ok(Self { app: listening(config.app)?, metrics })
+        match take(&mut offered, config.app) {
+            Some(app) => Ok(Self { app, metrics, source: Source::HandedOver }),
+            None => Ok(Self { app: listening(config.app)?, metrics, source: Source::Bound }),
+        }
+    }
+
+    pub(super) fn source(&self) -> Source {
+        self.source
+    }
+
+    /// The same sockets once more, for the agent after this one.
+    pub(super) fn share(&self) -> io::Result<Vec<TcpListener>> {
+        [Some(&self.app), self.metrics.as_ref()].into_iter().flatten().map(TcpListener::try_clone).collect()
     }
 
     /// Begins to answer.
@@ -40,6 +66,11 @@ impl Doors {
         }
         Ok(servers)
     }
+}
+
+fn take(offered: &mut Vec<TcpListener>, listen: Listen) -> Option<TcpListener> {
+    let fits = |listener: &TcpListener| is_bound_to(listener, listen.address, listen.port);
+    offered.iter().position(fits).map(|at| offered.swap_remove(at))
 }
 
 fn listening(listen: Listen) -> Result<TcpListener, StartError> {
