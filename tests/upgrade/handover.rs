@@ -24,7 +24,7 @@ fn offers(node: &Node) -> usize {
 
 #[test]
 fn ten_restarts_under_load_fail_no_request() {
-    let node = Node::new();
+    let node = Node::set_up();
     let mut running = node.agent();
     let load = Load::start(node.addr(), Tokens::Borne);
     for _ in 0..10 {
@@ -47,7 +47,7 @@ fn ten_restarts_under_load_fail_no_request() {
 
 #[test]
 fn requests_are_left_to_the_agent_that_knows_the_pods() {
-    let node = Node::new();
+    let node = Node::set_up();
     let mut old = node.agent();
     assert_eq!(status(node.addr(), CREDENTIALS), 200);
     withhold_pods(&node);
@@ -67,7 +67,7 @@ fn requests_are_left_to_the_agent_that_knows_the_pods() {
 
 #[test]
 fn a_successor_that_waits_takes_over_when_it_is_alone() {
-    let node = Node::new();
+    let node = Node::set_up();
     let mut old = node.agent();
     withhold_pods(&node);
     let new = node.setup().start();
@@ -80,7 +80,7 @@ fn a_successor_that_waits_takes_over_when_it_is_alone() {
 
 #[test]
 fn a_successor_that_is_ended_before_its_turn_leaves_everything_as_it_was() {
-    let node = Node::new();
+    let node = Node::set_up();
     let mut old = node.agent();
     withhold_pods(&node);
     let mut new = node.setup().start();
@@ -102,7 +102,7 @@ fn a_successor_that_is_ended_before_its_turn_leaves_everything_as_it_was() {
 
 #[test]
 fn after_a_kill_the_next_agent_starts_all_the_same() {
-    let node = Node::new();
+    let node = Node::set_up();
     let mut old = node.agent();
     kill(&mut old);
     assert_eq!((offers(&node), listening(node.port)), (1, 0));
@@ -117,7 +117,7 @@ fn after_a_kill_the_next_agent_starts_all_the_same() {
 
 #[test]
 fn whoever_sits_at_the_socket_and_says_nothing_delays_no_start() {
-    let node = Node::new();
+    let node = Node::set_up();
     std::fs::create_dir(node.state()).unwrap();
     let _hung: Vec<_> =
         (1..4).map(|n| UnixListener::bind(node.state().join(format!("agent-0000000{n}.sock"))).unwrap()).collect();
@@ -129,7 +129,7 @@ fn whoever_sits_at_the_socket_and_says_nothing_delays_no_start() {
 
 #[test]
 fn another_port_is_opened_beside_the_one_that_was_offered() {
-    let node = Node::new();
+    let node = Node::set_up();
     let mut old = node.agent();
     let port = free_port();
     let mut new = answering(node.setup().port(port));
@@ -143,7 +143,7 @@ fn another_port_is_opened_beside_the_one_that_was_offered() {
 
 #[test]
 fn the_operators_listener_is_handed_over_too() {
-    let node = Node::new();
+    let node = Node::set_up();
     let port = free_port();
     let setup = || node.setup().flags(&[&format!("--metrics-port={port}")]);
     let operator = std::net::SocketAddr::from(([127, 0, 0, 1], port));
@@ -157,8 +157,8 @@ fn the_operators_listener_is_handed_over_too() {
 }
 
 #[test]
-fn without_a_state_directory_a_restart_costs_a_client_one_connection_at_most() {
-    let node = Node::new();
+fn without_a_state_directory_a_restart_costs_what_the_readme_says() {
+    let node = Node::set_up();
     let mut running = answering(node.alone());
     let load = Load::start(node.addr(), Tokens::None);
     let restarts = 3;
@@ -171,9 +171,15 @@ fn without_a_state_directory_a_restart_costs_a_client_one_connection_at_most() {
         running = next;
     }
     let tally = load.end();
+    // While the new agent lists the pods, it may say so; when the old one closes its queue, whoever is in it is reset.
+    let (patience, lost): (Vec<_>, Vec<_>) =
+        tally.failures.iter().partition(|failure| failure.contains("503 not_ready"));
     for client in (1..=crate::PODS).map(address) {
-        let lost: Vec<_> = tally.failures.iter().filter(|failure| failure.starts_with(&format!("{client} "))).collect();
-        assert!(lost.len() <= restarts && lost.iter().all(|failure| failure.contains("no answer")), "{lost:#?}");
+        let lost: Vec<_> = lost.iter().filter(|failure| failure.starts_with(&format!("{client} "))).collect();
+        let is_reset = lost.iter().all(|failure| failure.contains("no answer") || failure.contains("no connection"));
+        assert!(lost.len() <= restarts && is_reset, "{lost:#?}");
     }
+    assert!(patience.len() < tally.answered, "{patience:#?}");
+    assert_eq!(status(node.addr(), CREDENTIALS), 200);
     retire(&mut running);
 }

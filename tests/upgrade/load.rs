@@ -1,4 +1,5 @@
-//! Twenty pods that never stop asking: each request on a connection of its own, with a token of the first agent.
+//! Twenty pods that never stop asking: each request on a connection of its own, with a token of the first agent. Every
+//! other pod takes its time between connecting and asking, as a pod does whose share of the processor is spent.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,8 +43,9 @@ impl Load {
         let clients = (1..=PODS).map(|number| {
             let shared = shared.clone();
             let from = address(number);
+            let hesitation = if number % 2 == 0 { Duration::ZERO } else { HESITATION };
             let token = (tokens == Tokens::Borne).then(|| token(server, &from));
-            std::thread::spawn(move || shared.ask_on(server, &from, token.as_deref()))
+            std::thread::spawn(move || shared.ask_on(server, &from, token.as_deref(), hesitation))
         });
         let clients = clients.collect();
         Self { shared, clients }
@@ -66,32 +68,42 @@ impl Load {
 }
 
 impl Shared {
-    fn ask_on(&self, server: SocketAddr, from: &str, token: Option<&str>) -> Vec<String> {
+    fn ask_on(&self, server: SocketAddr, from: &str, token: Option<&str>, hesitation: Duration) -> Vec<String> {
         let mut failures = Vec::new();
         for path in [ROLES, CREDENTIALS].iter().cycle() {
             if self.ended.load(Ordering::Relaxed) {
                 break;
             }
-            match ask_once(server, from, path, token) {
+            match ask_once(server, from, path, token, hesitation) {
                 Ok(()) => drop(self.answered.fetch_add(1, Ordering::Relaxed)),
                 Err(cause) => failures.push(format!("{from} {path}: {cause}")),
             }
             // So that ports don't run out and the agents get a share of two cores.
-            std::thread::park_timeout(PAUSE);
+            std::thread::sleep(PAUSE);
         }
         failures
     }
 }
 
-fn ask_once(server: SocketAddr, from: &str, path: &str, token: Option<&str>) -> Result<(), String> {
+fn ask_once(
+    server: SocketAddr,
+    from: &str,
+    path: &str,
+    token: Option<&str>,
+    hesitation: Duration,
+) -> Result<(), String> {
     let mut ask = Ask::get(path).header("Connection", "close");
     if let Some(token) = token {
         ask = ask.header(TOKEN_HEADER, token);
     }
     let mut connection = Connection::try_open(server, from).map_err(|cause| format!("no connection: {cause}"))?;
+    if !hesitation.is_zero() {
+        std::thread::sleep(hesitation);
+    }
     connection.send(&ask.to_bytes());
     let answer = connection.read_answer().map_err(|cause| format!("no answer: {cause}"))?;
     if answer.status == 200 { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
 }
 
 const PAUSE: Duration = Duration::from_millis(2);
+const HESITATION: Duration = Duration::from_millis(5);

@@ -39,7 +39,7 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new() -> Self {
+    pub fn set_up() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let lab = Lab::start();
         for number in 1..=PODS {

@@ -10,7 +10,7 @@ const OTHER: (&str, &str) = ("dedicated", "NoSchedule");
 
 /// A node that starts with the taint, with both effects, and with one that is none of our business.
 fn tainted() -> Node {
-    let node = Node::new();
+    let node = Node::set_up();
     node.lab.kubernetes.add_node("node-1", &[(KEY, "NoSchedule"), OTHER, (KEY, "NoExecute")]);
     node
 }
@@ -39,7 +39,7 @@ fn the_taint_goes_once_both_lists_are_in_and_the_others_stay() {
 
 #[test]
 fn a_node_without_the_taint_is_not_touched() {
-    let node = Node::new();
+    let node = Node::set_up();
     node.lab.kubernetes.add_node("node-1", &[OTHER]);
     let mut agent = start(&node);
     agent.wait_for_log("there is no taint to take off");

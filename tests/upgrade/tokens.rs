@@ -25,7 +25,7 @@ fn assert_keys_are_not_in(log: &Agent, keys: &str) {
 
 #[test]
 fn tokens_of_the_old_agent_are_good_with_the_new_one() {
-    let node = Node::new();
+    let node = Node::set_up();
     let mut old = node.agent();
     let early = token(node.addr(), &address(1));
     retire(&mut old);
@@ -43,7 +43,7 @@ fn tokens_of_the_old_agent_are_good_with_the_new_one() {
 
 #[test]
 fn keys_that_cannot_be_read_are_drawn_anew() {
-    let node = Node::new();
+    let node = Node::set_up();
     let mut old = node.agent();
     let early = token(node.addr(), &address(1));
     retire(&mut old);
@@ -60,7 +60,7 @@ fn keys_that_cannot_be_read_are_drawn_anew() {
 
 #[test]
 fn a_state_directory_that_cannot_be_used_is_a_warning() {
-    let node = Node::new();
+    let node = Node::set_up();
     std::fs::write(node.state(), "a file").unwrap();
     let mut agent = node.agent();
     agent.wait_for_log("failed to use state directory");
@@ -71,7 +71,7 @@ fn a_state_directory_that_cannot_be_used_is_a_warning() {
 
 #[test]
 fn a_state_directory_that_others_may_enter_is_shut() {
-    let node = Node::new();
+    let node = Node::set_up();
     std::fs::create_dir(node.state()).unwrap();
     std::fs::set_permissions(node.state(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut agent = node.agent();
@@ -81,7 +81,7 @@ fn a_state_directory_that_others_may_enter_is_shut() {
 
 #[test]
 fn without_a_state_directory_tokens_take_one_more_round() {
-    let node = Node::new();
+    let node = Node::set_up();
     let mut old = answering(node.alone());
     let early = token(node.addr(), &address(1));
     retire(&mut old);
