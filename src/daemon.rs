@@ -25,9 +25,8 @@ use crate::edge::latch::Latch;
 use crate::edge::{logs, process, signal, threads};
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::kubernetes::Resource;
-use crate::ports::Clock;
 
-use build::{Rooms, rooms};
+pub use build::{Ports, Rooms};
 use front::Doors;
 use succession::Turn;
 
@@ -50,17 +49,18 @@ impl StartError {
 /// Runs the agent until it is asked to end.
 pub fn run(config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
     process::bound_memory();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let log = logs::start(config.log.level, config.log.format, clock.clone(), Box::new(io::stderr()));
+    let time = Arc::new(SystemClock::new());
+    let log = logs::start(config.log.level, config.log.format, time.clone(), Box::new(io::stderr()));
     let (queue, _log_thread) = log.map_err(|cause| StartError::new("start the log", &cause))?;
     process::settle();
-    let latch = Arc::new(Latch::new(clock.clone()));
+    let latch = Arc::new(Latch::new(time.clone()));
     // Before anything that waits: as the first process of a container, an agent that doesn't listen isn't ended.
     signal::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
     let state_dir = succession::state_dir(config.operation.state_dir.as_deref());
-    let (listeners, predecessor) = succession::inherit(state_dir.as_ref(), &*clock);
+    let (listeners, predecessor) = succession::inherit(state_dir.as_ref(), &*time);
     let doors = Doors::bind(&config.door, listeners)?;
-    let rooms = rooms(&config, environment, clock, latch.clone(), queue, state_dir.as_ref())?;
+    let ports = Ports::open(&config, environment, time, state_dir.as_ref())?;
+    let rooms = Rooms::new(&config, ports, latch.clone(), Box::new(move || queue.has_room()))?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
     config.warnings.iter().for_each(|warning| warn!("{warning}"));
     let threads = start_threads(&rooms)?;
@@ -68,7 +68,7 @@ pub fn run(config: Config, environment: &AwsEnvironment) -> Result<(), StartErro
         end(&rooms, Vec::new(), threads);
         return Ok(());
     }
-    let offer = succession::offer(state_dir.as_ref(), &doors);
+    let offer = succession::offer(&rooms, &doors, state_dir.as_ref());
     let servers = doors.open(&rooms)?;
     info!("port" = config.door.app.port; "requests are answered");
     latch.wait_for_close();
@@ -81,24 +81,29 @@ pub fn run(config: Config, environment: &AwsEnvironment) -> Result<(), StartErro
 
 /// Starts whatever works beside the requests.
 fn start_threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let mut running = Vec::new();
-    let mut start = |name: &str, work: fn(&Rooms)| {
+    let start = |(name, work): (&'static str, Work)| {
         let rooms = rooms.clone();
         let thread = threads::spawn(name, threads::STACK_BYTES, move || work(&rooms));
-        thread.map(|thread| running.push(thread)).map_err(|cause| StartError::new(&format!("start `{name}`"), &cause))
+        thread.map_err(|cause| StartError::new(&format!("start `{name}`"), &cause))
     };
-    start("watch-pods", |rooms| tend::watch(rooms, Resource::Pods))?;
-    start("watch-spaces", |rooms| tend::watch(rooms, Resource::Namespaces))?;
-    start("discover", discover::run)?;
-    start("health", tend::watch_health)?;
-    start("steward", tend::keep_house)?;
-    if rooms.config.operation.remove_taint.is_some() {
-        start("taint", taint::take_off)?;
-    }
-    for _ in 0..crate::logic::cache::MOST_CALLS {
-        start("sts", tend::call_sts)?;
-    }
-    Ok(running)
+    work().into_iter().map(start).collect()
+}
+
+/// What a thread does until shutdown.
+pub type Work = fn(&Rooms);
+
+/// Everything that works beside the requests, by the name of its thread.
+pub fn work() -> Vec<(&'static str, Work)> {
+    let mut work: Vec<(&'static str, Work)> = vec![
+        ("watch-pods", |rooms| tend::watch(rooms, Resource::Pods)),
+        ("watch-spaces", |rooms| tend::watch(rooms, Resource::Namespaces)),
+        ("discover", discover::run),
+        ("health", tend::watch_health),
+        ("steward", tend::keep_house),
+        ("taint", taint::take_off),
+    ];
+    work.extend((0..crate::logic::cache::MOST_CALLS).map(|_| -> (&'static str, Work) { ("sts", tend::call_sts) }));
+    work
 }
 
 /// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the README give.

@@ -1,7 +1,9 @@
-//! The doors between the house and the world: six traits. `edge` stands behind them in the binary,
-//! stand-ins in tests. Whoever holds one may wait; `logic` never does.
+//! The doors between the house and the world: its time, its chance, its services. `edge` stands behind them in the
+//! binary, stand-ins in tests and the simulator. Whoever holds one may wait; `logic` never does.
 
+use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::logic::http::Response;
 use crate::logic::imds::ImdsFailure;
@@ -9,12 +11,47 @@ use crate::logic::kubernetes::{KubernetesFailure, Object, Page, Pod, Resource};
 use crate::logic::path::CanonicalPath;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure};
 use crate::logic::taint::{Patched, Removal, Taint};
-use crate::logic::time::Now;
+use crate::logic::time::{Mono, Now};
 use crate::logic::token::TokenKeys;
 
 /// The system's clocks.
 pub trait Clock: Send + Sync {
     fn now(&self) -> Now;
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    Elapsed,
+    ShutDown,
+}
+
+/// The clocks, and what threads wait for each other by.
+pub trait Time: Clock {
+    /// A new bell.
+    fn bell(&self) -> Arc<dyn Bell>;
+}
+
+/// Wakes those who wait for a change. Who waits says how often the bell had rung before the look that found nothing:
+/// a change between the look and the wait is never missed, and no lock is held meanwhile.
+pub trait Bell: Send + Sync {
+    /// How often it rang.
+    fn rung(&self) -> u64;
+
+    /// Wakes everyone. Rung after the change, with no lock held.
+    fn ring(&self);
+
+    /// Waits until it has rung more than `before` times, at most until `deadline`.
+    fn wait(&self, before: u64, deadline: Mono);
+}
+
+/// The system's randomness.
+pub trait Dice: Send + Sync {
+    /// 64 random bits for jitter.
+    fn number(&self) -> u64;
+
+    /// A key that nobody can guess.
+    fn secret(&self) -> io::Result<[u8; 32]>;
 }
 
 /// The Security Token Service, asked with the node's own credentials.
@@ -57,6 +94,9 @@ pub trait Kubernetes: Send + Sync {
 
     /// All pods of the cluster that hold `address` now, asked of the API server.
     fn pods_at(&self, address: IpAddr) -> Result<Vec<Pod>, KubernetesFailure>;
+
+    /// Ends every call under way, a blocked watch included, and refuses new ones.
+    fn shut_down(&self);
 }
 
 /// An open watch.

@@ -9,7 +9,6 @@ use log::{info, warn};
 
 use super::build::Rooms;
 use super::front::{Doors, Source};
-use crate::edge::dice;
 use crate::edge::handover::{Offer, Predecessor, ask};
 use crate::edge::state_dir::StateDir;
 use crate::ports::Clock;
@@ -64,9 +63,9 @@ pub(super) fn await_turn(rooms: &Rooms, doors: &Doors, predecessor: Option<Prede
 }
 
 /// Offers the listeners to the agent after this one.
-pub(super) fn offer(dir: Option<&StateDir>, doors: &Doors) -> Option<Offer> {
+pub(super) fn offer(rooms: &Rooms, doors: &Doors, dir: Option<&StateDir>) -> Option<Offer> {
     let dir = dir?;
-    let offer = doors.share().and_then(|listeners| Offer::make(dir, listeners, dice::number()));
+    let offer = doors.share().and_then(|listeners| Offer::make(dir, listeners, rooms.dice.number()));
     let failed = |cause: &std::io::Error| warn!("failed to offer the listener to a later agent: {cause}");
     offer.inspect_err(failed).ok()
 }

@@ -9,30 +9,29 @@ use std::time::Duration;
 use log::{error, info, warn};
 
 use super::build::Rooms;
-use crate::edge::dice;
 use crate::logic::backoff::Backoff;
 use crate::logic::kubernetes::{KubernetesFailure, KubernetesFailureKind};
 use crate::logic::taint::{Patched, removal};
-use crate::ports::Nodes;
-use crate::reflect::Waited;
+use crate::ports::{Nodes, Waited};
 
 /// Takes the taint off, however often it takes.
 pub(super) fn take_off(rooms: &Rooms) {
     let config = &rooms.config;
     let (Some(key), Some(node)) = (&config.operation.remove_taint, &config.kubernetes.node) else { return };
+    let Some(nodes) = &rooms.nodes else { return };
     if await_readiness(rooms) == Waited::ShutDown {
         return;
     }
     let mut backoff = Backoff::default();
     loop {
-        let rest = match attempt(&*rooms.kubernetes, node, key) {
+        let rest = match attempt(&**nodes, node, key) {
             Ok(Outcome::Removed) => return info!("node" = node.as_str(), "taint" = key.as_str(); "took the taint off"),
             Ok(Outcome::Absent) => {
                 return info!("node" = node.as_str(), "taint" = key.as_str(); "there is no taint to take off");
             }
-            Ok(Outcome::Outdated) => backoff.next(None, dice::number()),
+            Ok(Outcome::Outdated) => backoff.next(None, rooms.dice.number()),
             Err((verb, failure)) => {
-                let rest = backoff.next(floor(&failure), dice::number());
+                let rest = backoff.next(floor(&failure), rooms.dice.number());
                 tell(verb, &failure, node, key, rest);
                 rest
             }
@@ -65,7 +64,7 @@ fn attempt(nodes: &dyn Nodes, node: &str, key: &str) -> Result<Outcome, (&'stati
 }
 
 fn await_readiness(rooms: &Rooms) -> Waited {
-    let redirect_stands = || rooms.config.redirect.is_none() || rooms.facts.redirect_stands.load(Ordering::Relaxed);
+    let redirect_stands = || !rooms.facts.redirect_missing.load(Ordering::Relaxed);
     let is_ready = || rooms.registry.read(|world, rules| rules.is_some() && world.is_ready());
     while !(redirect_stands() && is_ready()) {
         if rooms.latch.wait(rooms.clock.now().mono.after(READINESS_POLL)) == Waited::ShutDown {

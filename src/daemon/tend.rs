@@ -7,13 +7,13 @@ use std::time::Duration;
 use log::{debug, error, info, warn};
 
 use super::build::Rooms;
-use crate::edge::dice;
 use crate::edge::imds::discovery;
 use crate::logic::kubernetes::{KubernetesFailureKind, Resource};
 use crate::logic::policy::{self, Permitted};
 use crate::logic::watch::Note;
 use crate::logic::world::Change;
-use crate::reflect::{Reflector, Waited};
+use crate::ports::Waited;
+use crate::reflect::Reflector;
 
 /// Keeps the picture of one resource, from the moment that the rules are known.
 pub(super) fn watch(rooms: &Rooms, resource: Resource) {
@@ -35,7 +35,7 @@ pub(super) fn watch(rooms: &Rooms, resource: Resource) {
         keys: &rooms.config.kubernetes.keys,
         clock: &*rooms.clock,
         wait: &|until| rooms.latch.wait(until),
-        dice: &dice::number,
+        dice: &|| rooms.dice.number(),
         apply: &apply,
         note: &|note| tell(rooms, resource, note),
     }
@@ -102,7 +102,7 @@ const fn label(resource: Resource) -> &'static str {
 
 /// Makes calls to STS until the desk closes.
 pub(super) fn call_sts(rooms: &Rooms) {
-    rooms.desk.work(&*rooms.sts, &dice::number, &|report| {
+    rooms.desk.work(&*rooms.sts, &|| rooms.dice.number(), &|report| {
         rooms.telemetry.called(report.request, report.took, report.failure);
     });
 }
@@ -126,7 +126,7 @@ pub(super) fn keep_house(rooms: &Rooms) {
 }
 
 fn rotate_keys(rooms: &Rooms) {
-    match dice::secret() {
+    match rooms.dice.secret() {
         Ok(secret) => {
             if let Some(cause) = rooms.keys.rotate(&secret) {
                 warn!("session tokens may have to be asked for anew after an upgrade: {cause}");

@@ -6,6 +6,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::thread::park_timeout;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -115,6 +116,8 @@ fn write_lines(queue: &Receiver<Message>, mut output: Box<dyn Write + Send>) {
         if end {
             return;
         }
+        // Lines gather while nobody listens: one write and one wake-up for many of them.
+        park_timeout(GATHERING);
     }
 }
 
@@ -151,6 +154,8 @@ impl<'kvs> VisitSource<'kvs> for Fields {
 /// Lines that may wait for the log thread.
 const QUEUE_LINES: usize = 1_024;
 const BATCH_BYTES: usize = 64 * 1_024;
+/// How long the log thread rests between two batches.
+const GATHERING: Duration = Duration::from_millis(5);
 /// How long a line that matters waits for a place.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How long the end waits for a reader of the log: what is to be read is read in a moment.

@@ -1,6 +1,7 @@
 //! Everything that waits: sockets, files, signals, clocks, dice. Nothing here decides.
 
 pub mod agent;
+mod bell;
 pub mod clock;
 pub mod dice;
 mod exchange;

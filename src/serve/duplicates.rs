@@ -9,22 +9,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::warn;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use crate::desk::PEER_STARTS;
 use crate::logic::bucket::Buckets;
 use crate::logic::kubernetes::Pod;
 use crate::logic::time::Mono;
-use crate::ports::{Clock, Kubernetes};
+use crate::ports::{Bell, Kubernetes, Time};
 use crate::telemetry::Telemetry;
 
 /// The live lookup of `--resolve-duplicate-cache-ips`. One list per address at a time, and only so many per peer.
 pub struct Duplicates {
     kubernetes: Arc<dyn Kubernetes>,
-    clock: Arc<dyn Clock>,
+    time: Arc<dyn Time>,
     telemetry: Arc<Telemetry>,
     state: Mutex<State>,
-    done: Condvar,
+    done: Arc<dyn Bell>,
 }
 
 struct State {
@@ -41,28 +41,31 @@ enum Lookup {
 }
 
 impl Duplicates {
-    pub fn new(kubernetes: Arc<dyn Kubernetes>, clock: Arc<dyn Clock>, telemetry: Arc<Telemetry>) -> Self {
+    pub fn new(kubernetes: Arc<dyn Kubernetes>, time: Arc<dyn Time>, telemetry: Arc<Telemetry>) -> Self {
         let state = State { lookups: HashMap::new(), starters: Buckets::new(PEER_STARTS) };
-        Self { kubernetes, clock, telemetry, state: Mutex::new(state), done: Condvar::new() }
+        Self { kubernetes, done: time.bell(), time, telemetry, state: Mutex::new(state) }
     }
 
     /// The uid of the pod that holds `address` by the API server's word. Asks it, or waits for who asks already;
     /// `None` if it knows no single holder or can't be asked.
     pub(super) fn resolve(&self, address: IpAddr, deadline: Mono) -> Option<String> {
-        let mut state = self.state.lock();
         loop {
-            let now = self.clock.now().mono;
+            let rung = self.done.rung();
+            let now = self.time.now().mono;
+            let mut state = self.state.lock();
             match state.lookups.get(&address).cloned() {
                 Some(Lookup::Done(holder, until)) if now < until => return holder,
                 Some(Lookup::UnderWay) if now >= deadline => return None,
                 Some(Lookup::UnderWay) => {}
                 _ if !state.may_start(address, now) => return None,
-                _ => break,
+                _ => {
+                    state.lookups.insert(address, Lookup::UnderWay);
+                    break;
+                }
             }
-            self.done.wait_for(&mut state, now.until(deadline));
+            drop(state);
+            self.done.wait(rung, deadline);
         }
-        state.lookups.insert(address, Lookup::UnderWay);
-        drop(state);
         let mut lookup = UnderWay { duplicates: self, address, holder: None };
         lookup.holder = self.ask(address);
         lookup.holder.clone()
@@ -113,9 +116,9 @@ struct UnderWay<'a> {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        let until = self.duplicates.clock.now().mono.after(REMEMBERED);
+        let until = self.duplicates.time.now().mono.after(REMEMBERED);
         self.duplicates.state.lock().lookups.insert(self.address, Lookup::Done(self.holder.take(), until));
-        self.duplicates.done.notify_all();
+        self.duplicates.done.ring();
     }
 }
 

@@ -20,8 +20,8 @@ pub struct Facts {
     /// Empty until the metadata service has told it
     pub instance_id: RwLock<String>,
     pub shutting_down: AtomicBool,
-    /// The redirect, where one is asked for, has been seen in place
-    pub redirect_stands: AtomicBool,
+    /// There is to be a redirect, and it isn't as wanted
+    pub redirect_missing: AtomicBool,
 }
 
 impl Facts {

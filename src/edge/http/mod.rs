@@ -33,11 +33,11 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::SockRef;
+use guest::Guest;
 
 pub use admission::Refusal;
 pub use listener::{Drained, Server, bind, is_bound_to};
@@ -69,13 +69,13 @@ pub struct Connection<'a> {
 }
 
 enum Destination<'a> {
-    Ask(&'a TcpStream),
+    Ask(&'a Guest),
     Told(Option<SocketAddr>),
 }
 
 impl<'a> Connection<'a> {
-    fn over(stream: &'a TcpStream, peer: IpAddr) -> Self {
-        Self { peer, destination: Destination::Ask(stream) }
+    fn over(guest: &'a Guest) -> Self {
+        Self { peer: guest.peer, destination: Destination::Ask(guest) }
     }
 
     /// A connection without a socket, for rehearsing a [`Handler`].
@@ -84,15 +84,11 @@ impl<'a> Connection<'a> {
     }
 
     /// Where the client meant to connect to, if connection tracking knows: the address before the redirect
-    /// (`SO_ORIGINAL_DST`), or the agent's own where nothing was redirected. One system call.
+    /// (`SO_ORIGINAL_DST`), or the agent's own where nothing was redirected. One system call for a connection.
     pub fn original_destination(&self) -> Option<SocketAddr> {
         match self.destination {
             Destination::Told(address) => address,
-            Destination::Ask(stream) => {
-                let socket = SockRef::from(stream);
-                let found = if self.peer.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
-                found.ok()?.as_socket()
-            }
+            Destination::Ask(guest) => guest.destination(),
         }
     }
 }

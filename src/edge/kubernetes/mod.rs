@@ -110,11 +110,6 @@ impl ApiServer {
         Ok(Self { agent, server: connection.server, tokens, node, keys, clock, limits })
     }
 
-    /// Ends every call under way, a blocked watch included, and refuses new ones.
-    pub fn shut_down(&self) {
-        self.agent.clone().shutdown();
-    }
-
     fn get(&self, url: &str, patience: Patience) -> Result<Response<Body>, KubernetesFailure> {
         let call = |bearer: Option<&HeaderValue>| {
             let request = self.agent.get(url).header("accept", "application/json");
@@ -217,6 +212,10 @@ impl Kubernetes for ApiServer {
                 _ => Err(unavailable(format!("more than {LIVE_ITEMS} pods, or unreadable ones, at `{address}`"))),
             });
         page.map(|()| pods).map_err(|failure| named("list", Resource::Pods, failure))
+    }
+
+    fn shut_down(&self) {
+        self.agent.clone().shutdown();
     }
 }
 
