@@ -8,20 +8,23 @@ mod discover;
 mod front;
 mod node;
 mod redirect;
+mod succession;
+mod taint;
 mod tend;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use log::{info, warn};
 
-use crate::config::{BUILD, Config};
+use crate::config::{BUILD, Config, MetricsDoor};
 use crate::edge::clock::SystemClock;
 use crate::edge::http::Server;
 use crate::edge::latch::Latch;
-use crate::edge::process::Authority;
+use crate::edge::process::Right;
 use crate::edge::redirect::RedirectError;
 use crate::edge::{logs, memory, process, signal, threads};
 use crate::logic::aws_environment::AwsEnvironment;
@@ -31,6 +34,7 @@ use crate::logic::time::Mono;
 pub use build::{Ports, Rooms};
 use front::Doors;
 use node::NodeAddresses;
+use succession::Turn;
 
 /// Why the agent didn't start: one line for the operator.
 #[derive(Debug)]
@@ -65,31 +69,49 @@ impl From<RedirectError> for StartError {
 /// Runs the agent until it is asked to end.
 pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
     memory::bound();
-    let doors = Doors::bind(&config.door)?;
-    let unsettled = process::settle(authority(&config));
+    let unsettled = process::settle(&rights(&config));
     let time = Arc::new(SystemClock::new());
     let log = logs::start(config.log.level, config.log.format, time.clone(), Box::new(io::stderr()));
     let (queue, _log_thread) = log.map_err(|cause| StartError::new("start the log", &cause))?;
     let latch = Arc::new(Latch::new(time.clone()));
+    // Before anything that waits: as the first process of a container, an agent that doesn't listen isn't ended.
+    signal::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
+    let state_dir = succession::state_dir(config.operation.state_dir.as_deref());
+    let (listeners, predecessor) = succession::inherit(state_dir.as_ref(), &*time);
+    let doors = Doors::bind(&config.door, listeners)?;
     let node = Arc::new(NodeAddresses::find(config.host));
     config.host = node.host();
-    let ports = Ports::open(&config, environment, time)?;
+    let ports = Ports::open(&config, environment, time, state_dir.as_ref())?;
     let rooms = Rooms::new(&config, ports, latch.clone(), Box::new(move || queue.has_room()))?;
-    signal::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
     config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
     let redirect = redirect::place(&rooms)?;
-    let servers = doors.open(&rooms, &node)?;
     let threads = start_threads(&rooms)?;
-    let redirect = redirect.map(|redirect| redirect.keep(&rooms, node)).transpose()?;
+    let redirect = redirect.map(|redirect| redirect.keep(&rooms, node.clone())).transpose()?;
+    if succession::await_turn(&rooms, &doors, predecessor) == Turn::Never {
+        end(&rooms, Vec::new(), threads, redirect);
+        return Ok(());
+    }
+    let offer = succession::offer(&rooms, &doors, state_dir.as_ref());
+    let servers = doors.open(&rooms, &node)?;
+    info!("port" = config.door.app.port; "requests are answered");
     latch.wait_for_close();
+    if let Some(offer) = offer {
+        offer.withdraw();
+    }
     end(&rooms, servers, threads, redirect);
     Ok(())
 }
 
-/// A port below 1024 is bound by now; what is left to do with rights is the redirect.
-fn authority(config: &Config) -> Authority {
-    if config.redirect.is_some() { Authority::Network } else { Authority::None }
+/// What the agent will still do with rights: the redirect, and opening a port that not everybody may open.
+fn rights(config: &Config) -> Vec<Right> {
+    let metrics = match config.door.metrics {
+        MetricsDoor::OnAppPort => None,
+        MetricsDoor::Own(listen) => Some(listen.port),
+    };
+    let low_port = [Some(config.door.app.port), metrics].into_iter().flatten().any(|port| port < FIRST_FREE_PORT);
+    let wanted = [(config.redirect.is_some(), Right::Network), (low_port, Right::LowPort)];
+    wanted.into_iter().filter_map(|(wanted, right)| wanted.then_some(right)).collect()
 }
 
 /// Starts whatever works beside the requests.
@@ -113,25 +135,29 @@ pub fn work() -> Vec<(&'static str, Work)> {
         ("discover", discover::run),
         ("health", tend::watch_health),
         ("steward", tend::keep_house),
+        ("taint", taint::take_off),
     ];
     work.extend((0..crate::logic::cache::MOST_CALLS).map(|_| -> (&'static str, Work) { ("sts", tend::call_sts) }));
     work
 }
 
 /// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the README give.
-fn end(rooms: &Rooms, servers: Vec<Server>, threads: Vec<JoinHandle<()>>, redirect: Option<JoinHandle<()>>) {
-    let drained_by = rooms.clock.now().mono.after(DRAIN);
-    rooms.facts.shutting_down.store(true, std::sync::atomic::Ordering::Relaxed);
-    rooms.kubernetes.shut_down();
-    for server in servers {
-        let drained = server.shut_down(DRAIN);
+fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, redirect: Option<JoinHandle<()>>) {
+    rooms.facts.shutting_down.store(true, Ordering::Relaxed);
+    servers.iter_mut().for_each(Server::stop_accepting);
+    let until = rooms.clock.now().mono.after(DRAIN);
+    for server in &servers {
+        let drained = server.drain(rooms.clock.now().mono.until(until));
         if drained.unfinished > 0 {
             warn!("connections" = drained.unfinished; "cut connections that did not drain in time");
         }
     }
+    // Only now: answers in progress may have waited for a pod to appear, or for its credentials.
+    rooms.kubernetes.shut_down();
     rooms.desk.close();
     // It may have the redirect to remove.
-    redirect.iter().for_each(|thread| join_by(rooms, thread, drained_by));
+    redirect.iter().for_each(|thread| join_by(rooms, thread, until));
+    servers.into_iter().for_each(Server::cut_off);
     let late = rooms.clock.now().mono.after(LAST_JOIN);
     threads.iter().for_each(|thread| join_by(rooms, thread, late));
     info!("kube2iam ends");
@@ -144,6 +170,8 @@ fn join_by(rooms: &Rooms, thread: &JoinHandle<()>, late: Mono) {
     }
 }
 
+/// Ports below it need a capability.
+const FIRST_FREE_PORT: u16 = 1_024;
 /// How long answers in progress may take after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(4);
 /// How long the agent's own threads get after that.

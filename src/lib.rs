@@ -12,7 +12,7 @@
 //! rooms, each to be read on a screen or two. No arrow points up:
 //!
 //! ```text
-//! main -> command -> daemon -> edge, serve, reflect -> desk, registry, telemetry, ports -> logic
+//! main -> command -> daemon -> edge, serve, reflect -> desk, keyring, registry, telemetry, ports -> logic
 //! ```
 //!
 //! # The rooms, in reading order
@@ -24,6 +24,7 @@
 //! | [`ports`] | the doors to the outside: Kubernetes, STS, metadata, time |
 //! | [`registry`] | world and rules behind one lock, and a bell that rings when they change |
 //! | [`desk`] | sessions behind one lock, who waits for them and who fetches them |
+//! | [`keyring`] | the keys of session tokens behind one lock, shared with the agents before and after |
 //! | [`telemetry`] | log lines and metrics |
 //! | [`reflect`] | one watch, end to end |
 //! | [`serve`] | one request, end to end |
@@ -55,6 +56,7 @@ pub mod config;
 pub mod daemon;
 pub mod desk;
 pub mod edge;
+pub mod keyring;
 pub mod logic;
 pub mod ports;
 pub mod reflect;

@@ -10,7 +10,9 @@ use crate::logic::imds::ImdsFailure;
 use crate::logic::kubernetes::{KubernetesFailure, Object, Page, Pod, Resource};
 use crate::logic::path::CanonicalPath;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure};
+use crate::logic::taint::{Patched, Removal, Taint};
 use crate::logic::time::{Mono, Now};
+use crate::logic::token::TokenKeys;
 
 /// The system's clocks.
 pub trait Clock: Send + Sync {
@@ -108,4 +110,26 @@ pub enum WatchLine<'a> {
     Whole(&'a [u8]),
     /// Longer than the limit; the watch can't go on.
     TooLong,
+}
+
+/// The nodes of the cluster, as far as their taints go.
+pub trait Nodes: Send + Sync {
+    /// The taints that a node has now.
+    fn taints(&self, node: &str) -> Result<Vec<Taint>, KubernetesFailure>;
+
+    /// Takes taints off a node, all of them or, if they have changed meanwhile, none.
+    fn patch(&self, node: &str, removal: &Removal) -> Result<Patched, KubernetesFailure>;
+}
+
+/// Where the keys of the tokens lie for this agent, its predecessor and its successor.
+pub trait KeyStore: Send + Sync {
+    /// What lies there; `None`: nothing yet.
+    fn read(&self) -> Result<Option<TokenKeys>, String>;
+
+    /// Reads, lets `change` say what is to lie there instead (`None`: what is there stays), and writes that, with no
+    /// other agent in between. Gives up after a fraction of a second.
+    fn update(
+        &self,
+        change: &mut dyn FnMut(Result<Option<TokenKeys>, String>) -> Option<TokenKeys>,
+    ) -> Result<(), String>;
 }

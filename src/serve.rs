@@ -11,9 +11,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
-
 use crate::desk::{Desk, Outcome};
+use crate::keyring::Keyring;
 use crate::logic::http::{Body, Method, Request, Response};
 use crate::logic::path::CanonicalPath;
 use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, RoleKnown, Tokens, decide};
@@ -22,7 +21,7 @@ use crate::logic::reply;
 use crate::logic::route::{self, Form, Page, Route, RouteRules};
 use crate::logic::session::Session;
 use crate::logic::time::Now;
-use crate::logic::token::{Bearer, TokenKeys, parse_ttl};
+use crate::logic::token::{Bearer, parse_ttl};
 use crate::logic::world::HeldPod;
 use crate::ports::{Clock, Forwarded, Imds};
 use crate::registry::Registry;
@@ -39,7 +38,7 @@ pub struct Service {
     pub desk: Arc<Desk>,
     pub imds: Arc<dyn Imds>,
     pub clock: Arc<dyn Clock>,
-    pub keys: Arc<RwLock<Arc<TokenKeys>>>,
+    pub keys: Arc<Keyring>,
     pub telemetry: Arc<Telemetry>,
     pub facts: Arc<Facts>,
     /// `None`: an address that several pods claim is refused.
@@ -92,7 +91,7 @@ impl Service {
     /// Decides, and while that comes to "not yet" decides again whenever the world has changed, up to the deadline.
     fn decide_in_time<'r>(&self, request: &Request<'_>, route: &'r Route, peer: IpAddr, began: Now) -> Decided<'r> {
         let deadline = began.mono.after(self.wait_for_pod);
-        let keys = self.keys.read().clone();
+        let keys = self.keys.keys_for(request.headers.token);
         let mut ask = Ask {
             peer,
             route,
@@ -194,7 +193,7 @@ impl Service {
             return Answer::refuse(Reason::BadTokenTtl, route);
         };
         let bearer = pod.map_or(Bearer::Address(peer), |pod| Bearer::Pod(&pod.uid));
-        Answer::ok(reply::token(self.keys.read().issue(bearer, ttl_s, now.wall), ttl_s))
+        Answer::ok(reply::token(self.keys.current().issue(bearer, ttl_s, now.wall), ttl_s))
     }
 
     fn forward(&self, request: &Request<'_>, route: &Route, path: &CanonicalPath) -> Answer {

@@ -13,12 +13,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ports", &["logic"]),
     ("registry", &["logic", "ports"]),
     ("desk", &["logic", "ports"]),
+    ("keyring", &["logic", "ports"]),
     ("telemetry", &["logic", "config"]),
     ("reflect", &["logic", "ports"]),
-    ("serve", &["logic", "ports", "registry", "desk", "telemetry"]),
+    ("serve", &["logic", "ports", "registry", "desk", "keyring", "telemetry"]),
     ("edge", &["logic", "ports"]),
     ("command", &["logic", "config", "edge", "daemon"]),
-    ("daemon", &["logic", "config", "ports", "registry", "desk", "telemetry", "reflect", "serve", "edge"]),
+    ("daemon", &["logic", "config", "ports", "registry", "desk", "keyring", "telemetry", "reflect", "serve", "edge"]),
 ];
 
 /// What `logic` may not do, and the words that would show it.

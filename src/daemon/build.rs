@@ -2,20 +2,24 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use parking_lot::RwLock;
+use log::warn;
 
 use super::StartError;
 use crate::config::{Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, SessionTags, SharedAddress};
 use crate::desk::Desk;
 use crate::edge::dice::SystemDice;
 use crate::edge::imds::{MetadataLimits, MetadataService};
+use crate::edge::key_file::KeyFile;
 use crate::edge::kubernetes::{
     ApiServer, ApiServerOptions, Connection, Limits, SERVICE_ACCOUNT_CA, SERVICE_ACCOUNT_TOKEN, Verification,
 };
 use crate::edge::latch::Latch;
 use crate::edge::node_credentials::{self, NodeCredentials};
+use crate::edge::state_dir::StateDir;
 use crate::edge::sts::{RegionSource, StsClient, StsOptions, StsWire};
+use crate::keyring::Keyring;
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::bucket::Rate;
 use crate::logic::cache::CacheRules;
@@ -23,8 +27,7 @@ use crate::logic::policy::Tokens;
 use crate::logic::route::RouteRules;
 use crate::logic::service_url::ServiceUrl;
 use crate::logic::session::{SessionRules, TagReach, Tags};
-use crate::logic::token::TokenKeys;
-use crate::ports::{Clock, Dice, Imds, Kubernetes, Sts, Time};
+use crate::ports::{Clock, Dice, Imds, KeyStore, Kubernetes, Nodes, Sts, Time};
 use crate::registry::Registry;
 use crate::serve::{Duplicates, Facts, Service};
 use crate::telemetry::{Metrics, Telemetry};
@@ -39,9 +42,10 @@ pub struct Rooms {
     pub desk: Arc<Desk>,
     pub telemetry: Arc<Telemetry>,
     pub facts: Arc<Facts>,
-    pub keys: Arc<RwLock<Arc<TokenKeys>>>,
+    pub keys: Arc<Keyring>,
     pub service: Arc<Service>,
     pub kubernetes: Arc<dyn Kubernetes>,
+    pub nodes: Option<Arc<dyn Nodes>>,
     /// The metadata service as the agent itself asks it
     pub imds: Arc<dyn Imds>,
     pub sts: Arc<dyn Sts>,
@@ -53,6 +57,10 @@ pub struct Ports {
     pub time: Arc<dyn Time>,
     pub dice: Arc<dyn Dice>,
     pub kubernetes: Arc<dyn Kubernetes>,
+    /// `None`: no taint is taken off
+    pub nodes: Option<Arc<dyn Nodes>>,
+    /// `None`: the keys of the tokens are this agent's alone
+    pub key_store: Option<Arc<dyn KeyStore>>,
     /// The metadata service as pods reach it
     pub proxied: Arc<dyn Imds>,
     /// The metadata service as the agent itself asks it
@@ -63,7 +71,12 @@ pub struct Ports {
 
 impl Ports {
     /// The edges, as the configuration asks for them.
-    pub(super) fn open(config: &Config, environment: &AwsEnvironment, time: Arc<dyn Time>) -> Result<Self, StartError> {
+    pub(super) fn open(
+        config: &Config,
+        environment: &AwsEnvironment,
+        time: Arc<dyn Time>,
+        state_dir: Option<&StateDir>,
+    ) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = time.clone();
         let proxied = metadata_service(&config.metadata.proxied.to_string(), &clock)?;
         let imds = if config.metadata.own == config.metadata.proxied {
@@ -73,7 +86,10 @@ impl Ports {
         };
         let (sts, node_credentials) = sts(config, environment, &imds, &clock)?;
         let kubernetes = Arc::new(api_server(&config.kubernetes, environment, &clock)?);
-        Ok(Self { time, dice: Arc::new(SystemDice), kubernetes, proxied, imds, sts, node_credentials })
+        let nodes: Option<Arc<dyn Nodes>> = Some(kubernetes.clone());
+        let key_store = state_dir.map(|dir| Arc::new(KeyFile::new(dir, clock)) as Arc<dyn KeyStore>);
+        let dice = Arc::new(SystemDice);
+        Ok(Self { time, dice, kubernetes, nodes, key_store, proxied, imds, sts, node_credentials })
     }
 }
 
@@ -85,15 +101,16 @@ impl Rooms {
         latch: Arc<Latch>,
         log_has_room: Box<dyn Fn() -> bool + Send + Sync>,
     ) -> Result<Arc<Self>, StartError> {
-        let Ports { time, dice, kubernetes, proxied, imds, sts, node_credentials } = ports;
+        let Ports { time, dice, kubernetes, nodes, key_store, proxied, imds, sts, node_credentials } = ports;
         let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
         let telemetry = Arc::new(Telemetry::new(metrics, log_has_room));
         let registry = Arc::new(Registry::new(time.clone()));
         let desk = Arc::new(Desk::new(cache_rules(config), time.clone()));
-        let secret = dice.secret().map_err(|cause| StartError::new("draw a token key", &cause))?;
-        let keys = Arc::new(RwLock::new(Arc::new(TokenKeys::new(&secret, time.now().wall))));
+        let keys = Arc::new(token_keys(key_store, &*dice, time.clone())?);
         let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
-        let facts = Arc::new(Facts { host_ip, ..Facts::default() });
+        // Until it has been seen in place.
+        let redirect_missing = AtomicBool::new(config.redirect.is_some());
+        let facts = Arc::new(Facts { host_ip, redirect_missing, ..Facts::default() });
         let duplicates = (config.door.shared_address == SharedAddress::AskApiServer)
             .then(|| Duplicates::new(kubernetes.clone(), desk.clone(), time.clone(), telemetry.clone()));
         let clock: Arc<dyn Clock> = time;
@@ -123,11 +140,22 @@ impl Rooms {
             keys,
             service,
             kubernetes,
+            nodes,
             imds,
             sts,
             node_credentials,
         }))
     }
+}
+
+/// The keys of the agent before, or new ones: what lies in the state directory is never a reason not to start.
+fn token_keys(store: Option<Arc<dyn KeyStore>>, dice: &dyn Dice, clock: Arc<dyn Clock>) -> Result<Keyring, StartError> {
+    let secret = dice.secret().map_err(|cause| StartError::new("draw a token key", &cause))?;
+    let (keys, trouble) = Keyring::open(store, &secret, clock);
+    if let Some(cause) = trouble {
+        warn!("session tokens may have to be asked for anew after an upgrade: {cause}");
+    }
+    Ok(keys)
 }
 
 fn metadata_service(authority: &str, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Imds>, StartError> {

@@ -1,5 +1,6 @@
 //! The doors: sockets bound before anything else starts, opened when everything stands.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use super::StartError;
 use super::build::Rooms;
 use super::node::NodeAddresses;
 use crate::config::{DoorConfig, Listen, MetricsDoor};
-use crate::edge::http::{Connection, Event, Front, Handler, Limits, Observer, Server, bind};
+use crate::edge::http::{Connection, Event, Front, Handler, Limits, Observer, Server, bind, is_bound_to};
 use crate::logic::http::{Method, Request, Response};
 use crate::logic::reason::Reason;
 use crate::logic::redirect::METADATA_PORT;
@@ -20,15 +21,40 @@ use crate::telemetry::Telemetry;
 pub(super) struct Doors {
     app: TcpListener,
     metrics: Option<TcpListener>,
+    source: Source,
+}
+
+/// Where the app port's socket comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The agent before has it too.
+    HandedOver,
+    Bound,
 }
 
 impl Doors {
-    pub(super) fn bind(config: &DoorConfig) -> Result<Self, StartError> {
+    /// Takes from `offered` what fits the configuration and binds the rest, beside whoever is bound there already.
+    pub(super) fn bind(config: &DoorConfig, mut offered: Vec<TcpListener>) -> Result<Self, StartError> {
         let metrics = match config.metrics {
             MetricsDoor::OnAppPort => None,
-            MetricsDoor::Own(listen) => Some(listening(listen)?),
+            MetricsDoor::Own(listen) => match take(&mut offered, listen) {
+                Some(listener) => Some(listener),
+                None => Some(listening(listen)?),
+            },
         };
-        Ok(Self { app: listening(config.app)?, metrics })
+        match take(&mut offered, config.app) {
+            Some(app) => Ok(Self { app, metrics, source: Source::HandedOver }),
+            None => Ok(Self { app: listening(config.app)?, metrics, source: Source::Bound }),
+        }
+    }
+
+    pub(super) fn source(&self) -> Source {
+        self.source
+    }
+
+    /// The same sockets once more, for the agent after this one.
+    pub(super) fn share(&self) -> io::Result<Vec<TcpListener>> {
+        [Some(&self.app), self.metrics.as_ref()].into_iter().flatten().map(TcpListener::try_clone).collect()
     }
 
     /// Begins to answer.
@@ -44,6 +70,11 @@ impl Doors {
         }
         Ok(servers)
     }
+}
+
+fn take(offered: &mut Vec<TcpListener>, listen: Listen) -> Option<TcpListener> {
+    let fits = |listener: &TcpListener| is_bound_to(listener, listen.address, listen.port);
+    offered.iter().position(fits).map(|at| offered.swap_remove(at))
 }
 
 fn listening(listen: Listen) -> Result<TcpListener, StartError> {

@@ -123,9 +123,7 @@ pub(super) fn keep_house(rooms: &Rooms) {
             rooms.desk.sweep(&entitled);
         }
         forget_namespaces(rooms);
-        let now = rooms.clock.now().wall;
-        let due = rooms.keys.read().is_rotation_due(now);
-        if due {
+        if rooms.keys.is_rotation_due() {
             rotate_keys(rooms);
         }
         memory::give_back();
@@ -146,9 +144,9 @@ fn forget_namespaces(rooms: &Rooms) {
 fn rotate_keys(rooms: &Rooms) {
     match rooms.dice.secret() {
         Ok(secret) => {
-            let mut keys = (**rooms.keys.read()).clone();
-            keys.rotate(&secret, rooms.clock.now().wall);
-            *rooms.keys.write() = Arc::new(keys);
+            if let Some(cause) = rooms.keys.rotate(&secret) {
+                warn!("session tokens may have to be asked for anew after an upgrade: {cause}");
+            }
         }
         Err(cause) => error!("failed to draw a new token key: {cause}"),
     }

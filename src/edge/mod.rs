@@ -6,8 +6,10 @@ pub mod clock;
 pub mod dice;
 mod exchange;
 mod files;
+pub mod handover;
 pub mod http;
 pub mod imds;
+pub mod key_file;
 pub mod kubernetes;
 pub mod latch;
 pub mod logs;
@@ -17,6 +19,7 @@ pub mod process;
 pub mod redirect;
 pub mod signal;
 mod single_flight;
+pub mod state_dir;
 pub mod sts;
 pub mod threads;
 

@@ -24,6 +24,7 @@ pub mod secret;
 pub mod service_url;
 pub mod session;
 pub mod sts;
+pub mod taint;
 pub mod time;
 pub mod token;
 pub mod watch;

@@ -135,7 +135,7 @@ const GOLDEN: &[(&[&str], &str)] = &[
         &["--api-server=ftp://a", "--api-token=s3cret"],
         "failed to read `--api-server=ftp://a`: allowed is http://HOST[:PORT] or https://HOST[:PORT]",
     ),
-    (&["--state-dir=run"], "failed to read `--state-dir=run`: allowed is a path from the root"),
+    (&["--state-dir=run"], "failed to read `--state-dir=run`: allowed is a path from the root, of at most 87 bytes"),
     (
         &["--control-socket=a.sock"],
         "failed to read `--control-socket=a.sock`: allowed is a path from the root, of at most 107 bytes, or nothing",

@@ -40,7 +40,7 @@ use std::time::Duration;
 use guest::Guest;
 
 pub use admission::Refusal;
-pub use listener::{Drained, Server, bind};
+pub use listener::{Drained, Server, bind, is_bound_to};
 pub use wire::BadHead;
 
 use crate::logic::http::{Request, Response};
@@ -148,6 +148,9 @@ pub struct Limits {
     /// How long bytes are still read and dropped after an error was answered, so that the client sees the answer
     /// instead of a reset (RFC 9112, section 9.6).
     pub linger: Duration,
+    /// At shutdown: how old a connection is before it counts as idle. A client that has just connected will say what
+    /// it wants in a moment, even on a busy node.
+    pub newcomer: Duration,
     /// Connections of one address.
     pub per_peer: usize,
     /// Connections in all, and so the number of workers.
@@ -171,6 +174,7 @@ impl Default for Limits {
             write_deadline: Duration::from_secs(5),
             keep_alive_idle: Duration::from_secs(5),
             linger: Duration::from_millis(500),
+            newcomer: Duration::from_secs(1),
             per_peer: 64,
             connections: 1_024,
             reserved_for_node: 16,
