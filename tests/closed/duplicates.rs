@@ -101,6 +101,6 @@ fn two_live_pods_stay_ambiguous_however_often_somebody_looks() {
         assert_eq!(client::get(agent.addr(), POD, OWN).status, 404);
         asked += 1;
     }
-    let most = 2 + start.elapsed().as_secs() as usize;
+    let most = 2 + usize::try_from(start.elapsed().as_secs()).unwrap();
     assert!(lab.kubernetes.count(LISTS) - lists <= most, "{asked} requests made more than {most} lists");
 }

@@ -145,7 +145,7 @@ impl Kind {
             Self::NeverReads => is_open(stream.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")),
             Self::SlowReader => is_open(stream.read(&mut bytes)),
             // Not all at once.
-            Self::Resets => number % 16 > 0,
+            Self::Resets => !number.is_multiple_of(16),
         }
     }
 }
