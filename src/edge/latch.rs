@@ -2,6 +2,7 @@
 
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::logic::time::Mono;
 use crate::ports::Clock;
@@ -40,7 +41,7 @@ impl Latch {
             if left.is_zero() {
                 return Waited::Elapsed;
             }
-            self.changed.wait_for(&mut closed, left);
+            self.changed.wait_for(&mut closed, left.min(LONGEST_NAP));
         }
     }
 
@@ -52,3 +53,6 @@ impl Latch {
         }
     }
 }
+
+/// Timed waits don't count while the machine sleeps, the clock does: it is looked at this often.
+const LONGEST_NAP: Duration = Duration::from_secs(30);
