@@ -6,6 +6,7 @@
 mod build;
 mod discover;
 mod front;
+mod prefetch;
 mod tend;
 
 use std::io;
@@ -73,6 +74,9 @@ fn start_threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, StartError> 
     };
     start("watch-pods", |rooms| tend::watch(rooms, Resource::Pods))?;
     start("watch-spaces", |rooms| tend::watch(rooms, Resource::Namespaces))?;
+    if rooms.config.roles.service_account_roles {
+        start("watch-accounts", |rooms| tend::watch(rooms, Resource::ServiceAccounts))?;
+    }
     start("discover", discover::run)?;
     start("health", tend::watch_health)?;
     start("steward", tend::keep_house)?;

@@ -4,6 +4,8 @@
 //! a result, as a panic would, the call counts as failed and nobody is stranded.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::logic::bucket::{Buckets, Rate};
-use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, Next, Start};
+use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, Due, Next, Purpose, Start};
 use crate::logic::policy::Permitted;
 use crate::logic::session::Session;
 use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
@@ -21,12 +23,12 @@ use crate::ports::{Clock, Sts};
 /// Where sessions are asked for and fetched.
 pub struct Desk {
     cache: Mutex<State>,
-    /// A call is done.
-    done: Condvar,
+    /// A call is done. Several, so that of a thousand who wait only those wake whom it may concern.
+    done: [Condvar; BELLS],
     /// There may be a call to make.
     work: Condvar,
     /// What each peer may start
-    starters: Mutex<Buckets<std::net::IpAddr>>,
+    starters: Mutex<Buckets<IpAddr>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -40,9 +42,12 @@ struct State {
 pub enum Outcome {
     /// Held already.
     Ready(Arc<Session>),
-    /// Came while the request waited.
+    /// Held, but only after a wait: the world may have changed meanwhile.
     Fetched(Arc<Session>),
+    /// Failed while the request waited.
     Refused(StsFailure),
+    /// Failed a moment ago, and isn't asked for again so soon.
+    Remembered(StsFailure),
     /// The deadline came first; the call goes on.
     TimedOut,
     /// The cache is full, or the peer has started too much lately.
@@ -53,6 +58,9 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct CallReport<'a> {
     pub request: &'a AssumeRole,
+    pub purpose: Purpose,
+    /// How long it waited for its turn
+    pub queued: Duration,
     pub took: Duration,
     pub failure: Option<&'a StsFailure>,
 }
@@ -62,7 +70,7 @@ impl Desk {
         let now = clock.now().mono;
         Self {
             cache: Mutex::new(State { sessions: Cache::new(rules, now), closed: false }),
-            done: Condvar::new(),
+            done: [const { Condvar::new() }; BELLS],
             work: Condvar::new(),
             starters: Mutex::new(Buckets::new(PEER_STARTS)),
             clock,
@@ -70,23 +78,35 @@ impl Desk {
     }
 
     /// The session of a permitted request; waits for STS until `deadline` if none is held.
-    pub fn obtain(&self, permitted: &Permitted, peer: std::net::IpAddr, deadline: Mono) -> Outcome {
+    pub fn obtain(&self, permitted: &Permitted, peer: IpAddr, deadline: Mono) -> Outcome {
         let key = permitted.request();
         let now = self.clock.now().mono;
-        let mut answer = self.cache.lock().sessions.ask(key, Start::Withheld, now);
-        if matches!(answer, Answer::Unstarted) {
+        let mut answer = self.ask(key, Start::Withheld, now);
+        if let Answer::Unstarted(last_failure) = answer {
             if !self.starters.lock().take(peer, now) {
-                return Outcome::Busy;
+                return last_failure.map_or(Outcome::Busy, Outcome::Remembered);
             }
-            answer = self.cache.lock().sessions.ask(key, Start::Allowed, now);
-            self.work.notify_all();
+            answer = self.ask(key, Start::Allowed, now);
         }
         match answer {
             Answer::Serve(session) => Outcome::Ready(session),
+            Answer::Refresh { held, turn, until } => match self.wait(key, turn, until.min(deadline)) {
+                Outcome::Fetched(session) => Outcome::Fetched(session),
+                _ => Outcome::Fetched(held),
+            },
             Answer::Wait(turn) => self.wait(key, turn, deadline),
-            Answer::Refuse(failure) => Outcome::Refused(failure),
-            Answer::Full | Answer::Unstarted => Outcome::Busy,
+            Answer::Refuse(failure) => Outcome::Remembered(failure),
+            Answer::Full | Answer::Unstarted(_) => Outcome::Busy,
         }
+    }
+
+    fn ask(&self, key: &AssumeRole, start: Start, now: Mono) -> Answer<Session> {
+        let answer = self.cache.lock().sessions.ask(key, start, now);
+        // A renewal that an answer from memory set off may wait until a worker looks up.
+        if matches!(answer, Answer::Wait(_) | Answer::Refresh { .. }) {
+            self.work.notify_one();
+        }
+        answer
     }
 
     fn wait(&self, key: &AssumeRole, turn: u64, deadline: Mono) -> Outcome {
@@ -103,15 +123,22 @@ impl Desk {
                 state.sessions.leave(key);
                 return Outcome::TimedOut;
             }
-            self.done.wait_for(&mut state, now.until(deadline));
+            self.bell(key).wait_for(&mut state, now.until(deadline));
         }
+    }
+
+    fn bell(&self, key: &AssumeRole) -> &Condvar {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let index = usize::try_from(hasher.finish() % BELLS as u64).unwrap_or(0); // below BELLS, so it fits
+        &self.done[index]
     }
 
     /// Fetches ahead of the first request.
     pub fn prefetch(&self, permitted: &Permitted) {
         let now = self.clock.now().mono;
         self.cache.lock().sessions.prefetch(permitted.request().clone(), now);
-        self.work.notify_all();
+        self.work.notify_one();
     }
 
     /// Drops the sessions that no pod may use any more.
@@ -127,9 +154,10 @@ impl Desk {
             let called = catch_unwind(AssertUnwindSafe(|| sts.assume_role(&ticket.request)));
             let result = called.unwrap_or_else(|_| Err(interrupted()));
             let took = self.clock.now().mono.since(began);
-            report(&CallReport { request: &ticket.request, took, failure: result.as_ref().err() });
+            let (purpose, queued) = (ticket.purpose, ticket.queued);
+            report(&CallReport { request: &ticket.request, purpose, queued, took, failure: result.as_ref().err() });
             ticket.result = Some(result.map(|assumed| {
-                let session = Session::render(&ticket.request, &assumed.credentials, self.clock.now().wall);
+                let session = Session::render(&ticket.request, &assumed, self.clock.now());
                 (session, assumed.life)
             }));
         }
@@ -144,7 +172,9 @@ impl Desk {
             }
             let now = self.clock.now().mono;
             match state.sessions.next(now) {
-                Next::Call(request) => return Some(Ticket { desk: self, request, result: None, dice }),
+                Next::Call(Due { request, purpose, queued }) => {
+                    return Some(Ticket { desk: self, request, purpose, queued, result: None, dice });
+                }
                 Next::Rest(until) => {
                     self.work.wait_for(&mut state, now.until(until).min(LONGEST_REST));
                 }
@@ -156,7 +186,9 @@ impl Desk {
     pub fn close(&self) {
         self.cache.lock().closed = true;
         self.work.notify_all();
-        self.done.notify_all();
+        for bell in &self.done {
+            bell.notify_all();
+        }
     }
 
     pub fn counts(&self) -> CacheCounts {
@@ -169,6 +201,8 @@ impl Desk {
 struct Ticket<'a> {
     desk: &'a Desk,
     request: Arc<AssumeRole>,
+    purpose: Purpose,
+    queued: Duration,
     result: Option<Result<(Session, Duration), StsFailure>>,
     dice: &'a dyn Fn() -> u64,
 }
@@ -178,7 +212,8 @@ impl Drop for Ticket<'_> {
         let result = self.result.take().unwrap_or_else(|| Err(interrupted()));
         let now = self.desk.clock.now().mono;
         self.desk.cache.lock().sessions.finish(&self.request, result, now, (self.dice)());
-        self.desk.done.notify_all();
+        self.desk.bell(&self.request).notify_all();
+        // The place that became free is for one call; a new moment of renewal concerns the one who rests until then.
         self.desk.work.notify_all();
     }
 }
@@ -194,6 +229,8 @@ fn interrupted() -> StsFailure {
 
 /// What one peer may start: calls to STS and live lists.
 pub const PEER_STARTS: Rate = Rate { burst: 20.0, refill: 2.0 };
+/// Among so many bells a hundred keys seldom share one.
+const BELLS: usize = 64;
 /// A worker looks up from its rest this often, whatever happens.
 const LONGEST_REST: Duration = Duration::from_secs(30);
 

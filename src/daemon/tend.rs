@@ -7,12 +7,12 @@ use std::time::Duration;
 use log::{debug, error, info, warn};
 
 use super::build::Rooms;
+use super::prefetch::prefetch;
 use crate::edge::dice;
 use crate::edge::imds::discovery;
 use crate::logic::kubernetes::{KubernetesFailureKind, Resource};
 use crate::logic::policy::{self, Permitted};
 use crate::logic::watch::Note;
-use crate::logic::world::Change;
 use crate::reflect::{Reflector, Waited};
 
 /// Keeps the picture of one resource, from the moment that the rules are known.
@@ -25,9 +25,7 @@ pub(super) fn watch(rooms: &Rooms, resource: Resource) {
     let apply = |event| {
         let change = rooms.registry.apply(resource, event);
         rooms.telemetry.changed(&change);
-        if let (Change::PodApplied(pod), true) = (&change, rooms.config.sts.prefetch) {
-            prefetch(rooms, pod);
-        }
+        prefetch(rooms, &change);
     };
     Reflector {
         kubernetes: &*rooms.kubernetes,
@@ -40,17 +38,6 @@ pub(super) fn watch(rooms: &Rooms, resource: Resource) {
         note: &|note| tell(rooms, resource, note),
     }
     .run();
-}
-
-/// Fetches a pod's credentials before its first container asks, if it may have any and has an address.
-fn prefetch(rooms: &Rooms, pod: &Arc<crate::logic::world::HeldPod>) {
-    if !pod.counts() || pod.deleting || pod.addresses.is_empty() {
-        return;
-    }
-    let permitted = rooms.registry.read(|world, rules| policy::permit(world, rules?, pod).ok());
-    if let Some(permitted) = permitted {
-        rooms.desk.prefetch(&permitted);
-    }
 }
 
 fn tell(rooms: &Rooms, resource: Resource, note: Note) {
@@ -97,14 +84,13 @@ const fn label(resource: Resource) -> &'static str {
     match resource {
         Resource::Pods => "pods",
         Resource::Namespaces => "namespaces",
+        Resource::ServiceAccounts => "serviceaccounts",
     }
 }
 
 /// Makes calls to STS until the desk closes.
 pub(super) fn call_sts(rooms: &Rooms) {
-    rooms.desk.work(&*rooms.sts, &dice::number, &|report| {
-        rooms.telemetry.called(report.request, report.took, report.failure);
-    });
+    rooms.desk.work(&*rooms.sts, &dice::number, &|report| rooms.telemetry.called(report));
 }
 
 /// Drops sessions that no pod may use any more, and rotates the keys of the tokens.
@@ -118,6 +104,7 @@ pub(super) fn keep_house(rooms: &Rooms) {
         });
         if let Some(entitled) = entitled {
             rooms.desk.sweep(&entitled);
+            rooms.telemetry.retain_roles(&entitled.iter().map(|request| request.role.as_str()).collect());
         }
         let now = rooms.clock.now().wall;
         let due = rooms.keys.read().is_rotation_due(now);
