@@ -266,4 +266,35 @@ mod tests {
         assert!(request.tags.contains(&("eks-cluster-name".into(), "prod".into())));
         assert_eq!(request.transitive_tags.len(), 5);
     }
+
+    #[test]
+    fn annotations_name_and_narrow_the_session() {
+        let session = crate::logic::kubernetes::SessionAnnotations {
+            name: Some("alice@shop/Ü".into()),
+            policy: Some("{ \"Version\": \"2012-10-17\" }".into()),
+            policy_arns: Some("arn:aws:iam::aws:policy/ReadOnlyAccess".into()),
+        };
+        let asking = |session| {
+            let pod = crate::logic::kubernetes::Pod {
+                session: Some(Box::new(session)),
+                external_id: Some("customer-7".into()),
+                ..pod("uid-1", "10.0.0.1")
+            };
+            let rules = SessionRules {
+                duration_s: 1_800,
+                name: NameTemplate::parse(NameTemplate::DEFAULT).unwrap(),
+                node: "n1".into(),
+                tags: Tags::None,
+            };
+            let role = RoleArn::parse("arn:aws:iam::123456789012:role/app").unwrap();
+            rules.request(&role, listed(vec![pod], vec![]).pod("uid-1").unwrap()).unwrap()
+        };
+        let request = asking(session);
+        assert_eq!((request.session_name.as_str(), request.duration_s), ("alice@shop--", 1_800));
+        assert_eq!(request.external_id.as_deref(), Some("customer-7"));
+        assert_eq!(request.policy.as_deref(), Some(r#"{"Version":"2012-10-17"}"#));
+        assert_eq!(request.policy_arns, ["arn:aws:iam::aws:policy/ReadOnlyAccess"]);
+        let unnamed = crate::logic::kubernetes::SessionAnnotations { name: Some("".into()), ..Default::default() };
+        assert_eq!(asking(unnamed).session_name, "n1-app");
+    }
 }

@@ -7,14 +7,15 @@ use std::collections::BinaryHeap;
 use std::sync::LazyLock;
 
 use super::*;
-use crate::logic::sts::{Remedy, remedy, skew_ms};
-use crate::logic::time::Wall;
+use weather::{Granted, MINUTE_MS, Weather};
+
+mod weather;
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a day that failed is played again")]
 fn a_long_day_serves_nothing_expired_and_refuses_nobody_who_could_be_served() {
     let given = std::env::var("DAY_SEED").ok().and_then(|seed| seed.parse().ok());
-    for seed in given.map_or_else(|| vec![1, 2, 3], |seed| vec![seed]) {
+    for seed in given.map_or_else(|| vec![1, 2, 3], |seed: u64| vec![seed]) {
         println!("DAY_SEED={seed}");
         let mut day = Day::new(seed);
         day.live();
@@ -24,14 +25,12 @@ fn a_long_day_serves_nothing_expired_and_refuses_nobody_who_could_be_served() {
 
 /// Moments are milliseconds.
 const DAY_MS: u64 = 24 * 3_600_000;
-const MINUTE_MS: u64 = 60_000;
 /// Two attempts of 200 ms
 const LONGEST_WAY_MS: u64 = 400;
 const ROLES: u64 = 100;
 const PODS: u64 = 150;
 /// The agent's STS as it is configured by default.
 const BUDGET: Rate = Rate { burst: 20.0, refill: 10.0 };
-const MIDNIGHT: Wall = Wall::from_unix_seconds(1_800_000_000);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -50,13 +49,6 @@ enum Event {
     ClockJumps,
 }
 
-/// A session as STS knows it.
-#[derive(Clone, Copy, Debug)]
-struct Granted {
-    role: u64,
-    ends: u64,
-}
-
 struct Call {
     request: Arc<AssumeRole>,
     result: Result<(Granted, Duration), StsFailure>,
@@ -68,7 +60,6 @@ struct Tally {
     short_lives: u64,
     refused: u64,
     calls: [u64; 3],
-    attempts: u64,
     jumps: u64,
     /// Moments at which calls were made that nobody waited for
     unasked: Vec<u64>,
@@ -76,7 +67,8 @@ struct Tally {
 
 struct Day {
     now: u64,
-    dice: u64,
+    dice: Dice,
+    weather: Weather,
     cache: Cache<Granted>,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     born: u64,
@@ -85,47 +77,25 @@ struct Day {
     calls: Vec<Option<Call>>,
     /// The longest-lived session that STS granted for a role since a pod may have it without a break
     ledger: HashMap<u64, u64>,
-    troubles: Vec<(u64, u64, Trouble)>,
-    /// What the agent's wall clock shows too much, and what it makes of that
-    wall_ms: i64,
-    skew: i64,
     tally: Tally,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trouble {
-    Away,
-    Throttles,
-    Denies,
 }
 
 impl Day {
     fn new(seed: u64) -> Self {
         let rules = CacheRules { budget: BUDGET, ..RULES };
+        let mut dice = Dice(seed);
         let mut day = Self {
             now: 0,
-            dice: seed,
+            weather: Weather::new(DAY_MS, Dice(dice.number())),
+            dice,
             cache: Cache::new(rules, Mono::from_millis(0)),
             events: BinaryHeap::new(),
             born: 0,
             pods: HashMap::new(),
             calls: Vec::new(),
             ledger: HashMap::new(),
-            troubles: Vec::new(),
-            wall_ms: 0,
-            skew: 0,
             tally: Tally::default(),
         };
-        for (kind, length, times) in [
-            (Trouble::Away, 20 * MINUTE_MS, 5),
-            (Trouble::Throttles, 5 * MINUTE_MS, 8),
-            (Trouble::Denies, 10 * MINUTE_MS, 2),
-        ] {
-            for _ in 0..times {
-                let from = day.roll(DAY_MS);
-                day.troubles.push((from, from + length, kind));
-            }
-        }
         (0..PODS).for_each(|pod| day.after_up_to(10 * MINUTE_MS, Event::PodComes(pod)));
         day.after(0, Event::Worker);
         day.after(0, Event::Sweep);
@@ -165,15 +135,14 @@ impl Day {
                 self.after(20_000, Event::Sweep);
             }
             Event::ClockJumps => {
-                let hours = i64::try_from(self.roll(5)).unwrap() - 2;
-                self.wall_ms += hours * 3_600_000;
+                self.weather.jump(self.dice.roll(5));
                 self.tally.jumps += 1;
             }
         }
     }
 
     fn come(&mut self, pod: u64) {
-        let role = self.roll(ROLES);
+        let role = self.dice.roll(ROLES);
         self.pods.insert(pod, role);
         self.cache.prefetch(request(role).clone(), self.mono());
         self.after_up_to(5_000, Event::PodAsks(pod));
@@ -190,7 +159,7 @@ impl Day {
     /// Most ask every few minutes, some hardly ever.
     fn ask(&mut self, pod: u64) {
         let Some(role) = self.pods.get(&pod).copied() else { return };
-        let patience = if pod % 5 == 0 { 120 * MINUTE_MS } else { 10 * MINUTE_MS };
+        let patience = if pod.is_multiple_of(5) { 120 * MINUTE_MS } else { 10 * MINUTE_MS };
         self.after_up_to(patience, Event::PodAsks(pod));
         match self.cache.ask(request(role), Start::Allowed, self.mono()) {
             Answer::Serve(granted) => self.served(role, *granted),
@@ -223,7 +192,7 @@ impl Day {
         let left = granted.ends - self.now;
         self.tally.answers += 1;
         if left <= 25 * MINUTE_MS {
-            assert!(self.is_troubled(), "{left} ms left at {}", self.now);
+            assert!(self.weather.is_troubled(self.now), "{left} ms left at {}", self.now);
             self.tally.short_lives += 1;
         }
         // It is a minute by the agent's reckoning, which doesn't know how long the answer was under way.
@@ -234,7 +203,7 @@ impl Day {
         self.tally.refused += 1;
         let left = self.ledger.get(&role).map_or(0, |ends| ends.saturating_sub(self.now));
         assert!(left <= MINUTE_MS, "refused at {} with {left} ms left", self.now);
-        assert!(self.is_troubled(), "refused at {} for nothing", self.now);
+        assert!(self.weather.is_troubled(self.now), "refused at {} for nothing", self.now);
     }
 
     /// Takes every call that may be made; gives for how long there is nothing more.
@@ -255,40 +224,9 @@ impl Day {
         if due.purpose != Purpose::Request {
             self.tally.unasked.push(self.now);
         }
-        let (mut took, mut result) = self.attempt(&due.request);
-        // What the edge does about a clock that is wrong.
-        if result.as_ref().is_err_and(|failure| remedy(failure) == Remedy::ReadTime) {
-            let date = MIDNIGHT.after(Duration::from_millis(self.now)).http_date();
-            self.skew = skew_ms(&date, self.wall()).unwrap();
-            let (more, again) = self.attempt(&due.request);
-            (took, result) = (took + more, again);
-        }
-        self.calls.push(Some(Call { request: due.request, result }));
+        let (took, result) = self.weather.call(&due.request, self.now);
+        self.calls.push(Some(Call { request: due.request, result: result.map(|granted| (granted, HOUR)) }));
         self.after(took, Event::CallEnds(self.calls.len() - 1));
-    }
-
-    /// One attempt at STS: how long it takes and what comes of it.
-    fn attempt(&mut self, request: &AssumeRole) -> (u64, Result<(Granted, Duration), StsFailure>) {
-        self.tally.attempts += 1;
-        let fail = |kind, code: &str| Err(StsFailure { code: code.to_owned(), ..failure(kind) });
-        let quick = 20 + self.roll(180);
-        match self.trouble(self.now) {
-            Some(Trouble::Away) if self.roll(2) == 0 => return (10_000, fail(StsFailureKind::Unavailable, "Timeout")),
-            Some(Trouble::Away) => return (quick, fail(StsFailureKind::Unavailable, "Unreachable")),
-            Some(Trouble::Throttles) if self.roll(4) > 0 => {
-                return (quick, fail(StsFailureKind::Throttled, "Throttling"));
-            }
-            Some(Trouble::Denies) => return (quick, fail(StsFailureKind::Refused, "AccessDenied")),
-            _ => {}
-        }
-        let aws = MIDNIGHT.after(Duration::from_millis(self.now));
-        if (self.wall().unix_millis() + self.skew - aws.unix_millis()).unsigned_abs() > 5 * MINUTE_MS {
-            return (quick, fail(StsFailureKind::Unavailable, "RequestExpired"));
-        }
-        let role = request.role.name()[1..].parse().unwrap();
-        // AWS counts from when it answers, the agent from when the answer has come.
-        let granted = Granted { role, ends: self.now + quick / 2 + 3_600_000 };
-        (quick, Ok((granted, HOUR)))
     }
 
     fn finish(&mut self, index: usize) {
@@ -298,7 +236,7 @@ impl Day {
         {
             self.ledger.insert(granted.role, granted.ends);
         }
-        let dice = self.random();
+        let dice = self.dice.number();
         self.cache.finish(&request, result, self.mono(), dice);
     }
 
@@ -320,21 +258,8 @@ impl Day {
         let calls: u64 = tally.calls.iter().sum();
         assert!(calls < ROLES * 54 * 2, "{calls} calls");
         // A jump costs at most the second attempts of the calls that were under way.
-        assert!(tally.attempts - calls <= tally.jumps * MOST_CALLS as u64, "{} attempts", tally.attempts);
-    }
-
-    fn trouble(&self, at: u64) -> Option<Trouble> {
-        self.troubles.iter().find(|(from, until, _)| (*from..*until).contains(&at)).map(|(.., kind)| *kind)
-    }
-
-    /// Whether STS is in trouble, or was lately: renewals pause up to five minutes after failures.
-    fn is_troubled(&self) -> bool {
-        self.troubles.iter().any(|(from, until, _)| (*from..*until + 6 * MINUTE_MS).contains(&self.now))
-    }
-
-    fn wall(&self) -> Wall {
-        let shown = MIDNIGHT.after(Duration::from_millis(self.now));
-        Wall::from_unix_millis(shown.unix_millis() + self.wall_ms)
+        let second = self.weather.attempts - calls;
+        assert!(second <= tally.jumps * MOST_CALLS as u64, "{second} second attempts");
     }
 
     fn mono(&self) -> Mono {
@@ -347,26 +272,30 @@ impl Day {
     }
 
     fn after_up_to(&mut self, span: u64, event: Event) {
-        let rolled = self.roll(span);
+        let rolled = self.dice.roll(span);
         self.after(rolled, event);
-    }
-
-    fn roll(&mut self, sides: u64) -> u64 {
-        (u128::from(self.random()) * u128::from(sides) >> 64) as u64
-    }
-
-    /// SplitMix64 (Steele, Lea, Flood 2014).
-    fn random(&mut self) -> u64 {
-        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.dice;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 }
 
 fn request(role: u64) -> &'static AssumeRole {
-    static REQUESTS: LazyLock<Vec<AssumeRole>> =
-        LazyLock::new(|| (0..ROLES).map(|role| key(&format!("r{role}"))).collect());
-    &REQUESTS[role as usize]
+    static REQUESTS: LazyLock<HashMap<u64, AssumeRole>> =
+        LazyLock::new(|| (0..ROLES).map(|role| (role, key(&format!("r{role}")))).collect());
+    &REQUESTS[&role]
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        u64::try_from((u128::from(self.number()) * u128::from(sides)) >> 64).unwrap()
+    }
+
+    fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
 }
