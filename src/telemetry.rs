@@ -4,9 +4,11 @@
 //! list; those two are bounded by what pods here may use.
 
 mod metrics;
+mod redirect;
 mod sessions;
 
 pub use metrics::Metrics;
+pub use redirect::{RedirectMetrics, Stands};
 
 use std::collections::HashSet;
 use std::net::IpAddr;

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use super::build::{Rooms, session_rules, tokens};
+use super::build::{Rooms, session_rules};
 use crate::config::{BaseSource, DefaultRole as DefaultSource};
-use crate::edge::dice;
 use crate::edge::imds::discovery;
 use crate::logic::arn::BaseArn;
 use crate::logic::backoff::Backoff;
 use crate::logic::policy::{AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, OwnRole, Rules};
-use crate::reflect::Waited;
+use crate::ports::Waited;
 
 /// Finds everything out, however long it takes; the watches begin once the rules are set.
 pub(super) fn run(rooms: &Rooms) {
@@ -37,7 +36,7 @@ fn until_done<T>(rooms: &Rooms, what: &str, attempt: impl Fn() -> Result<T, Stri
             Ok(found) => return Some(found),
             Err(cause) => cause,
         };
-        let rest = backoff.next(None, dice::number());
+        let rest = backoff.next(None, rooms.dice.number());
         warn!("retry.ms" = rest.as_millis(); "failed to {what}: {cause}");
         if rooms.latch.wait(rooms.clock.now().mono.after(rest.min(LONGEST_REST))) == Waited::ShutDown {
             return None;
@@ -73,7 +72,6 @@ fn rules(rooms: &Rooms) -> Result<Rules, String> {
         default_role,
         account_roles: if config.roles.service_account_roles { AccountRoles::Read } else { AccountRoles::Ignored },
         restrictions: config.roles.restrictions,
-        tokens: tokens(config),
         session: session_rules(config),
         own_role: None,
         allowed_accounts: config.roles.allowed_accounts.clone(),

@@ -1,16 +1,17 @@
 //! The only place that asks the system for the time.
 //!
 //! [`Mono`] counts while the machine sleeps (`CLOCK_BOOTTIME`): credentials that ended in a suspended machine have
-//! ended. The system's timed waits count without it, so after a sleep whoever rests may rest on for as long as it had
-//! set out to; nobody rests for more than half a minute, and all look at the clock when they wake.
+//! ended. The system's timed waits count without it, which [`super::bell`] makes up for.
 #![allow(clippy::disallowed_methods)] // here is where the time comes from
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::bell::SystemBell;
 use crate::logic::time::{Mono, Now, Wall};
-use crate::ports::Clock;
+use crate::ports::{Bell, Clock, Time};
 
 /// The system's monotonic and wall clocks. [`Mono`] counts from the moment this was made.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,12 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Now {
         Now { mono: Mono::default().after(since_boot().saturating_sub(self.origin)), wall: wall() }
+    }
+}
+
+impl Time for SystemClock {
+    fn bell(&self) -> Arc<dyn Bell> {
+        Arc::new(SystemBell::new(*self))
     }
 }
 

@@ -11,6 +11,7 @@ use prometheus::{
 };
 
 use super::Answered;
+use super::redirect::RedirectMetrics;
 use super::sessions::SessionMetrics;
 use crate::config::Build;
 use crate::logic::cache::CacheCounts;
@@ -35,6 +36,7 @@ pub struct Metrics {
     pub watch_events: IntCounterVec,
     pub watch_age_seconds: GaugeVec,
     pub connections: Gauge,
+    pub redirect: RedirectMetrics,
 }
 
 /// Histograms of the labels that nearly every request bears, found without a look-up.
@@ -76,11 +78,7 @@ impl Metrics {
                 "Live lookups that found the one holder.",
             )?,
             pod_not_in_cache: counter(r, "iam_k8s_pod_not_in_pod_cache", "Requests from addresses of no known pod.")?,
-            healthcheck_status: gauge(
-                r,
-                "healthcheck_status",
-                "Whether the last health check went well (1) or not (0).",
-            )?,
+            healthcheck_status: gauge(r, "healthcheck_status", "Whether the last health check went well (1 or 0).")?,
             refusals: counters(r, "refusals_total", "Requests refused, by reason.", &["reason"])?,
             tokenless_requests: counters(
                 r,
@@ -103,6 +101,7 @@ impl Metrics {
                 &["resource"],
             )?,
             connections: gauge(r, "connections", "Connections open now.")?,
+            redirect: RedirectMetrics::register(r)?,
             registry,
         })
     }
@@ -146,13 +145,24 @@ impl Metrics {
         }
         self.sessions.sample(counts);
     }
+
+    /// Forgets what was counted for namespaces that are gone.
+    pub fn retain_namespaces(&self, is_known: impl Fn(&str) -> bool) {
+        for family in self.tokenless_requests.collect() {
+            for label in family.get_metric().iter().flat_map(|metric| metric.get_label()) {
+                if !is_known(label.value()) {
+                    let _ = self.tokenless_requests.remove_label_values(&[label.value()]); // somebody else did
+                }
+            }
+        }
+    }
 }
 
 fn add<C: Collector + 'static>(registry: &Registry, collector: C) -> prometheus::Result<()> {
     registry.register(Box::new(collector))
 }
 
-fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
     let counter = IntCounter::with_opts(Opts::new(name, help).namespace(NAMESPACE))?;
     add(registry, counter.clone())?;
     Ok(counter)
