@@ -7,6 +7,7 @@ mod build;
 mod discover;
 mod front;
 mod node;
+mod prefetch;
 mod redirect;
 mod succession;
 mod taint;
@@ -132,6 +133,7 @@ pub fn work() -> Vec<(&'static str, Work)> {
     let mut work: Vec<(&'static str, Work)> = vec![
         ("watch-pods", |rooms| tend::watch(rooms, Resource::Pods)),
         ("watch-spaces", |rooms| tend::watch(rooms, Resource::Namespaces)),
+        ("watch-accounts", tend::watch_accounts),
         ("discover", discover::run),
         ("health", tend::watch_health),
         ("steward", tend::keep_house),
