@@ -1,33 +1,35 @@
 //! The credential desk: [`Cache`] behind one lock, with those who wait for sessions and those who fetch them.
 //!
-//! The lock is never held while STS is asked. Whoever takes a call holds a [`Ticket`]; if it is dropped without
+//! The lock is never held while STS is asked. Whoever takes a call holds a `Ticket`; if it is dropped without
 //! a result, as a panic would, the call counts as failed and nobody is stranded.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use crate::logic::bucket::{Buckets, Rate};
-use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, Next, Start};
+use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, Due, Next, Purpose, Start};
 use crate::logic::policy::Permitted;
 use crate::logic::session::Session;
 use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
 use crate::logic::time::Mono;
-use crate::ports::{Clock, Sts};
+use crate::ports::{Bell, Sts, Time};
 
 /// Where sessions are asked for and fetched.
 pub struct Desk {
     cache: Mutex<State>,
-    /// A call is done.
-    done: Condvar,
+    /// A call is done. Several, so that of a thousand who wait only those wake whom it may concern.
+    done: Vec<Arc<dyn Bell>>,
     /// There may be a call to make.
-    work: Condvar,
+    work: Arc<dyn Bell>,
     /// What each peer may start
-    starters: Mutex<Buckets<std::net::IpAddr>>,
-    clock: Arc<dyn Clock>,
+    starters: Mutex<Buckets<IpAddr>>,
+    time: Arc<dyn Time>,
 }
 
 struct State {
@@ -40,9 +42,12 @@ struct State {
 pub enum Outcome {
     /// Held already.
     Ready(Arc<Session>),
-    /// Came while the request waited.
+    /// Held, but only after a wait: the world may have changed meanwhile.
     Fetched(Arc<Session>),
+    /// Failed while the request waited.
     Refused(StsFailure),
+    /// Failed a moment ago, and isn't asked for again so soon.
+    Remembered(StsFailure),
     /// The deadline came first; the call goes on.
     TimedOut,
     /// The cache is full, or the peer has started too much lately.
@@ -53,51 +58,68 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct CallReport<'a> {
     pub request: &'a AssumeRole,
+    pub purpose: Purpose,
+    /// How long it waited for its turn
+    pub queued: Duration,
     pub took: Duration,
     pub failure: Option<&'a StsFailure>,
 }
 
 impl Desk {
-    pub fn new(rules: CacheRules, clock: Arc<dyn Clock>) -> Self {
-        let now = clock.now().mono;
+    pub fn new(rules: CacheRules, time: Arc<dyn Time>) -> Self {
+        let now = time.now().mono;
         Self {
             cache: Mutex::new(State { sessions: Cache::new(rules, now), closed: false }),
-            done: Condvar::new(),
-            work: Condvar::new(),
+            done: (0..BELLS).map(|_| time.bell()).collect(),
+            work: time.bell(),
             starters: Mutex::new(Buckets::new(PEER_STARTS)),
-            clock,
+            time,
         }
     }
 
     /// The session of a permitted request; waits for STS until `deadline` if none is held.
-    pub fn obtain(&self, permitted: &Permitted, peer: std::net::IpAddr, deadline: Mono) -> Outcome {
+    pub fn obtain(&self, permitted: &Permitted, peer: IpAddr, deadline: Mono) -> Outcome {
         let key = permitted.request();
-        let now = self.clock.now().mono;
-        let mut answer = self.cache.lock().sessions.ask(key, Start::Withheld, now);
-        if matches!(answer, Answer::Unstarted) {
+        let now = self.time.now().mono;
+        let mut answer = self.ask(key, Start::Withheld, now);
+        if let Answer::Unstarted(last_failure) = answer {
             if !self.may_start(peer) {
-                return Outcome::Busy;
+                return last_failure.map_or(Outcome::Busy, Outcome::Remembered);
             }
-            answer = self.cache.lock().sessions.ask(key, Start::Allowed, now);
-            self.work.notify_all();
+            answer = self.ask(key, Start::Allowed, now);
         }
         match answer {
             Answer::Serve(session) => Outcome::Ready(session),
+            Answer::Refresh { held, turn, until } => match self.wait(key, turn, until.min(deadline)) {
+                Outcome::Fetched(session) => Outcome::Fetched(session),
+                _ => Outcome::Fetched(held),
+            },
             Answer::Wait(turn) => self.wait(key, turn, deadline),
-            Answer::Refuse(failure) => Outcome::Refused(failure),
-            Answer::Full | Answer::Unstarted => Outcome::Busy,
+            Answer::Refuse(failure) => Outcome::Remembered(failure),
+            Answer::Full | Answer::Unstarted(_) => Outcome::Busy,
         }
     }
 
     /// Whether a peer may make somebody work for it once more: a call to STS, a live list.
-    pub fn may_start(&self, peer: std::net::IpAddr) -> bool {
-        self.starters.lock().take(peer, self.clock.now().mono)
+    pub fn may_start(&self, peer: IpAddr) -> bool {
+        self.starters.lock().take(peer, self.time.now().mono)
+    }
+
+    fn ask(&self, key: &AssumeRole, start: Start, now: Mono) -> Answer<Session> {
+        let answer = self.cache.lock().sessions.ask(key, start, now);
+        // A renewal that an answer from memory set off may wait until a worker looks up.
+        if matches!(answer, Answer::Wait(_) | Answer::Refresh { .. }) {
+            self.work.ring();
+        }
+        answer
     }
 
     fn wait(&self, key: &AssumeRole, turn: u64, deadline: Mono) -> Outcome {
-        let mut state = self.cache.lock();
+        let done = self.bell(key);
         loop {
-            let now = self.clock.now().mono;
+            let rung = done.rung();
+            let now = self.time.now().mono;
+            let mut state = self.cache.lock();
             match state.sessions.look(key, turn, now) {
                 Some(Answer::Serve(session)) => return Outcome::Fetched(session),
                 Some(Answer::Refuse(failure)) => return Outcome::Refused(failure),
@@ -108,33 +130,42 @@ impl Desk {
                 state.sessions.leave(key);
                 return Outcome::TimedOut;
             }
-            self.done.wait_for(&mut state, now.until(deadline));
+            drop(state);
+            done.wait(rung, deadline);
         }
+    }
+
+    fn bell(&self, key: &AssumeRole) -> &dyn Bell {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let index = usize::try_from(hasher.finish() % BELLS as u64).unwrap_or(0); // below BELLS, so it fits
+        &*self.done[index]
     }
 
     /// Fetches ahead of the first request.
     pub fn prefetch(&self, permitted: &Permitted) {
-        let now = self.clock.now().mono;
+        let now = self.time.now().mono;
         self.cache.lock().sessions.prefetch(permitted.request().clone(), now);
-        self.work.notify_all();
+        self.work.ring();
     }
 
     /// Drops the sessions that no pod may use any more.
     pub fn sweep(&self, entitled: &HashSet<AssumeRole>) {
-        let now = self.clock.now().mono;
+        let now = self.time.now().mono;
         self.cache.lock().sessions.sweep(entitled, now);
     }
 
     /// Makes calls to STS until the desk is closed. Several threads may do so at a time.
     pub fn work(&self, sts: &dyn Sts, dice: &dyn Fn() -> u64, report: &dyn Fn(&CallReport<'_>)) {
         while let Some(mut ticket) = self.take(dice) {
-            let began = self.clock.now().mono;
+            let began = self.time.now().mono;
             let called = catch_unwind(AssertUnwindSafe(|| sts.assume_role(&ticket.request)));
             let result = called.unwrap_or_else(|_| Err(interrupted()));
-            let took = self.clock.now().mono.since(began);
-            report(&CallReport { request: &ticket.request, took, failure: result.as_ref().err() });
+            let took = self.time.now().mono.since(began);
+            let (purpose, queued) = (ticket.purpose, ticket.queued);
+            report(&CallReport { request: &ticket.request, purpose, queued, took, failure: result.as_ref().err() });
             ticket.result = Some(result.map(|assumed| {
-                let session = Session::render(&ticket.request, &assumed.credentials, self.clock.now().wall);
+                let session = Session::render(&ticket.request, &assumed, self.time.now());
                 (session, assumed.life)
             }));
         }
@@ -142,17 +173,21 @@ impl Desk {
 
     /// Waits for a call to make; `None` once the desk is closed.
     fn take<'a>(&'a self, dice: &'a dyn Fn() -> u64) -> Option<Ticket<'a>> {
-        let mut state = self.cache.lock();
         loop {
-            if state.closed {
-                return None;
-            }
-            let now = self.clock.now().mono;
-            match state.sessions.next(now) {
-                Next::Call(request) => return Some(Ticket { desk: self, request, result: None, dice }),
-                Next::Rest(until) => {
-                    self.work.wait_for(&mut state, now.until(until).min(LONGEST_REST));
+            let rung = self.work.rung();
+            let now = self.time.now().mono;
+            let next = {
+                let mut state = self.cache.lock();
+                if state.closed {
+                    return None;
                 }
+                state.sessions.next(now)
+            };
+            match next {
+                Next::Call(Due { request, purpose, queued }) => {
+                    return Some(Ticket { desk: self, request, purpose, queued, result: None, dice });
+                }
+                Next::Rest(until) => self.work.wait(rung, until.min(now.after(LONGEST_REST))),
             }
         }
     }
@@ -160,12 +195,12 @@ impl Desk {
     /// Ends the workers and lets everyone go who waits.
     pub fn close(&self) {
         self.cache.lock().closed = true;
-        self.work.notify_all();
-        self.done.notify_all();
+        self.work.ring();
+        self.done.iter().for_each(|bell| bell.ring());
     }
 
     pub fn counts(&self) -> CacheCounts {
-        let now = self.clock.now().mono;
+        let now = self.time.now().mono;
         self.cache.lock().sessions.counts(now)
     }
 }
@@ -174,6 +209,8 @@ impl Desk {
 struct Ticket<'a> {
     desk: &'a Desk,
     request: Arc<AssumeRole>,
+    purpose: Purpose,
+    queued: Duration,
     result: Option<Result<(Session, Duration), StsFailure>>,
     dice: &'a dyn Fn() -> u64,
 }
@@ -181,10 +218,10 @@ struct Ticket<'a> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let result = self.result.take().unwrap_or_else(|| Err(interrupted()));
-        let now = self.desk.clock.now().mono;
+        let now = self.desk.time.now().mono;
         self.desk.cache.lock().sessions.finish(&self.request, result, now, (self.dice)());
-        self.desk.done.notify_all();
-        self.desk.work.notify_all();
+        self.desk.bell(&self.request).ring();
+        self.desk.work.ring();
     }
 }
 
@@ -199,6 +236,8 @@ fn interrupted() -> StsFailure {
 
 /// What one peer may start: calls to STS and live lists.
 const PEER_STARTS: Rate = Rate { burst: 20.0, refill: 2.0 };
+/// Among so many bells a hundred keys seldom share one.
+const BELLS: usize = 64;
 /// A worker looks up from its rest this often, whatever happens.
 const LONGEST_REST: Duration = Duration::from_secs(30);
 

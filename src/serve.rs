@@ -11,9 +11,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
-
 use crate::desk::{Desk, Outcome};
+use crate::keyring::Keyring;
 use crate::logic::http::{Body, Method, Request, Response};
 use crate::logic::path::CanonicalPath;
 use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, RoleKnown, Tokens, decide};
@@ -21,8 +20,9 @@ use crate::logic::reason::Reason;
 use crate::logic::reply;
 use crate::logic::route::{self, Form, Page, Route, RouteRules};
 use crate::logic::session::Session;
+use crate::logic::sts::StsFailure;
 use crate::logic::time::Now;
-use crate::logic::token::{Bearer, TokenKeys, parse_ttl};
+use crate::logic::token::{Bearer, parse_ttl};
 use crate::logic::world::HeldPod;
 use crate::ports::{Clock, Forwarded, Imds};
 use crate::registry::Registry;
@@ -39,7 +39,7 @@ pub struct Service {
     pub desk: Arc<Desk>,
     pub imds: Arc<dyn Imds>,
     pub clock: Arc<dyn Clock>,
-    pub keys: Arc<RwLock<Arc<TokenKeys>>>,
+    pub keys: Arc<Keyring>,
     pub telemetry: Arc<Telemetry>,
     pub facts: Arc<Facts>,
     /// `None`: an address that several pods claim is refused.
@@ -84,6 +84,7 @@ impl Service {
             reason,
             cause: cause.as_deref(),
             pod: decided.pod.as_ref(),
+            role: reason.and(decided.role()),
             log: if matches!(route, Route::Page(_)) { LogLine::Left } else { LogLine::Written },
         });
         reply::with_token_left(response, decided.token_left)
@@ -92,7 +93,7 @@ impl Service {
     /// Decides, and while that comes to "not yet" decides again whenever the world has changed, up to the deadline.
     fn decide_in_time<'r>(&self, request: &Request<'_>, route: &'r Route, peer: IpAddr, began: Now) -> Decided<'r> {
         let deadline = began.mono.after(self.wait_for_pod);
-        let keys = self.keys.read().clone();
+        let keys = self.keys.keys_for(request.headers.token);
         let mut ask = Ask {
             peer,
             route,
@@ -157,8 +158,10 @@ impl Service {
         let (session, waited) = match self.desk.obtain(permitted, peer, deadline) {
             Outcome::Ready(session) => (session, false),
             Outcome::Fetched(session) => (session, true),
-            Outcome::Refused(failure) => {
-                return Answer::refuse_because(Reason::of_sts(failure.kind), route, failure.to_string());
+            Outcome::Refused(failure) => return Answer::refused_by_sts(&failure, route),
+            Outcome::Remembered(failure) => {
+                self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
+                return Answer::refused_by_sts(&failure, route);
             }
             Outcome::TimedOut => return Answer::refuse(Reason::StsTimeout, route),
             Outcome::Busy => return Answer::refuse(Reason::Busy, route),
@@ -171,11 +174,9 @@ impl Service {
 
     fn hand_out(&self, permitted: &Permitted, session: &Arc<Session>, form: Form, waited: bool) -> Answer {
         if !waited {
-            self.telemetry.metrics.cache_hit(permitted.request().role.as_str());
+            self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
         }
-        if let Some(expires) = session.expires {
-            self.telemetry.metrics.life_left_seconds.set(expires.since(self.clock.now().wall).as_secs_f64());
-        }
+        self.telemetry.metrics.sessions.handed_out(self.clock.now().mono.until(session.ends));
         Answer::ok(match form {
             Form::Plain => reply::document(session.document.clone()),
             Form::Extended => reply::document(session.extended.clone()),
@@ -194,7 +195,7 @@ impl Service {
             return Answer::refuse(Reason::BadTokenTtl, route);
         };
         let bearer = pod.map_or(Bearer::Address(peer), |pod| Bearer::Pod(&pod.uid));
-        Answer::ok(reply::token(self.keys.read().issue(bearer, ttl_s, now.wall), ttl_s))
+        Answer::ok(reply::token(self.keys.current().issue(bearer, ttl_s, now.wall), ttl_s))
     }
 
     fn forward(&self, request: &Request<'_>, route: &Route, path: &CanonicalPath) -> Answer {
@@ -252,6 +253,10 @@ impl Answer {
 
     fn refuse(reason: Reason, route: &Route) -> Self {
         Self { response: reply::refusal(reason, route), reason: Some(reason), cause: None }
+    }
+
+    fn refused_by_sts(failure: &StsFailure, route: &Route) -> Self {
+        Self::refuse_because(Reason::of_sts(failure), route, failure.to_string())
     }
 
     fn refuse_because(reason: Reason, route: &Route, cause: String) -> Self {

@@ -1,14 +1,17 @@
 //! The doors: sockets bound before anything else starts, opened when everything stands.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use super::StartError;
 use super::build::Rooms;
+use super::node::NodeAddresses;
 use crate::config::{DoorConfig, Listen, MetricsDoor};
-use crate::edge::http::{Connection, Event, Front, Handler, Limits, Observer, Server, bind};
+use crate::edge::http::{Connection, Event, Front, Handler, Limits, Observer, Server, bind, is_bound_to};
 use crate::logic::http::{Method, Request, Response};
 use crate::logic::reason::Reason;
+use crate::logic::redirect::METADATA_PORT;
 use crate::logic::reply;
 use crate::logic::route::{Route, is_metadata_address};
 use crate::serve::{Caller, Service};
@@ -18,30 +21,60 @@ use crate::telemetry::Telemetry;
 pub(super) struct Doors {
     app: TcpListener,
     metrics: Option<TcpListener>,
+    source: Source,
+}
+
+/// Where the app port's socket comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The agent before has it too.
+    HandedOver,
+    Bound,
 }
 
 impl Doors {
-    pub(super) fn bind(config: &DoorConfig) -> Result<Self, StartError> {
+    /// Takes from `offered` what fits the configuration and binds the rest, beside whoever is bound there already.
+    pub(super) fn bind(config: &DoorConfig, mut offered: Vec<TcpListener>) -> Result<Self, StartError> {
         let metrics = match config.metrics {
             MetricsDoor::OnAppPort => None,
-            MetricsDoor::Own(listen) => Some(listening(listen)?),
+            MetricsDoor::Own(listen) => match take(&mut offered, listen) {
+                Some(listener) => Some(listener),
+                None => Some(listening(listen)?),
+            },
         };
-        Ok(Self { app: listening(config.app)?, metrics })
+        match take(&mut offered, config.app) {
+            Some(app) => Ok(Self { app, metrics, source: Source::HandedOver }),
+            None => Ok(Self { app: listening(config.app)?, metrics, source: Source::Bound }),
+        }
+    }
+
+    pub(super) fn source(&self) -> Source {
+        self.source
+    }
+
+    /// The same sockets once more, for the agent after this one.
+    pub(super) fn share(&self) -> io::Result<Vec<TcpListener>> {
+        [Some(&self.app), self.metrics.as_ref()].into_iter().flatten().map(TcpListener::try_clone).collect()
     }
 
     /// Begins to answer.
-    pub(super) fn open(self, rooms: &Arc<Rooms>) -> Result<Vec<Server>, StartError> {
+    pub(super) fn open(self, rooms: &Arc<Rooms>, node: &Arc<NodeAddresses>) -> Result<Vec<Server>, StartError> {
         let configured = rooms.config.metadata.proxied.host.parse().ok();
         let configured = configured.map(|address| SocketAddr::new(address, METADATA_PORT));
         let pods = Arc::new(Pods { service: rooms.service.clone(), configured });
-        let mut servers = vec![server(self.app, pods, Limits::default(), rooms)?];
+        let mut servers = vec![server(self.app, pods, Limits::default(), rooms, node)?];
         if let Some(metrics) = self.metrics {
             let operators = Arc::new(Operators(rooms.service.clone()));
             let limits = Limits { connections: OPERATOR_CONNECTIONS, ..Limits::default() };
-            servers.push(server(metrics, operators, limits, rooms)?);
+            servers.push(server(metrics, operators, limits, rooms, node)?);
         }
         Ok(servers)
     }
+}
+
+fn take(offered: &mut Vec<TcpListener>, listen: Listen) -> Option<TcpListener> {
+    let fits = |listener: &TcpListener| is_bound_to(listener, listen.address, listen.port);
+    offered.iter().position(fits).map(|at| offered.swap_remove(at))
 }
 
 fn listening(listen: Listen) -> Result<TcpListener, StartError> {
@@ -55,14 +88,15 @@ fn server(
     handler: Arc<dyn Handler>,
     limits: Limits,
     rooms: &Rooms,
+    node: &Arc<NodeAddresses>,
 ) -> Result<Server, StartError> {
-    let host = rooms.config.host;
+    let node = node.clone();
     let front = Front {
         limits,
         handler,
         observer: Arc::new(Counter::new(rooms.telemetry.clone())),
         clock: rooms.clock.clone(),
-        own_address: Box::new(move |peer: IpAddr| Some(peer) == host),
+        own_address: Box::new(move |peer: IpAddr| node.holds(peer)),
     };
     Server::start(vec![listener], front).map_err(|cause| StartError::new("open the door", &cause))
 }
@@ -127,7 +161,5 @@ fn event_label(event: &Event) -> &'static str {
     }
 }
 
-/// The port at which pods ask for metadata, and which is redirected
-const METADATA_PORT: u16 = 80;
 /// Prometheus and a few curious people.
 const OPERATOR_CONNECTIONS: usize = 64;

@@ -1,19 +1,26 @@
 //! The threads that work beside the requests: watches, calls to STS, housekeeping, health.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, error, info, warn};
 
 use super::build::Rooms;
-use crate::edge::dice;
+use super::prefetch::prefetch;
 use crate::edge::imds::discovery;
+use crate::edge::memory;
 use crate::logic::kubernetes::{KubernetesFailureKind, Resource};
 use crate::logic::policy::{self, Permitted};
 use crate::logic::watch::Note;
-use crate::logic::world::Change;
-use crate::reflect::{Reflector, Waited};
+use crate::ports::Waited;
+use crate::reflect::Reflector;
+
+/// Keeps the picture of service accounts, if they name roles.
+pub(super) fn watch_accounts(rooms: &Rooms) {
+    if rooms.config.roles.service_account_roles {
+        watch(rooms, Resource::ServiceAccounts);
+    }
+}
 
 /// Keeps the picture of one resource, from the moment that the rules are known.
 pub(super) fn watch(rooms: &Rooms, resource: Resource) {
@@ -25,9 +32,7 @@ pub(super) fn watch(rooms: &Rooms, resource: Resource) {
     let apply = |event| {
         let change = rooms.registry.apply(resource, event);
         rooms.telemetry.changed(&change);
-        if let (Change::PodApplied(pod), true) = (&change, rooms.config.sts.prefetch) {
-            prefetch(rooms, pod);
-        }
+        prefetch(rooms, &change);
     };
     Reflector {
         kubernetes: &*rooms.kubernetes,
@@ -35,22 +40,11 @@ pub(super) fn watch(rooms: &Rooms, resource: Resource) {
         keys: &rooms.config.kubernetes.keys,
         clock: &*rooms.clock,
         wait: &|until| rooms.latch.wait(until),
-        dice: &dice::number,
+        dice: &|| rooms.dice.number(),
         apply: &apply,
         note: &|note| tell(rooms, resource, note),
     }
     .run();
-}
-
-/// Fetches a pod's credentials before its first container asks, if it may have any and has an address.
-fn prefetch(rooms: &Rooms, pod: &Arc<crate::logic::world::HeldPod>) {
-    if !pod.counts() || pod.deleting || pod.addresses.is_empty() {
-        return;
-    }
-    let permitted = rooms.registry.read(|world, rules| policy::permit(world, rules?, pod).ok());
-    if let Some(permitted) = permitted {
-        rooms.desk.prefetch(&permitted);
-    }
 }
 
 fn tell(rooms: &Rooms, resource: Resource, note: Note) {
@@ -97,19 +91,20 @@ const fn label(resource: Resource) -> &'static str {
     match resource {
         Resource::Pods => "pods",
         Resource::Namespaces => "namespaces",
+        Resource::ServiceAccounts => "serviceaccounts",
     }
 }
 
 /// Makes calls to STS until the desk closes.
 pub(super) fn call_sts(rooms: &Rooms) {
-    rooms.desk.work(&*rooms.sts, &dice::number, &|report| {
-        rooms.telemetry.called(report.request, report.took, report.failure);
-    });
+    rooms.desk.work(&*rooms.sts, &|| rooms.dice.number(), &|report| rooms.telemetry.called(report));
 }
 
 /// Drops sessions that no pod may use any more, and rotates the keys of the tokens.
 pub(super) fn keep_house(rooms: &Rooms) {
-    while rooms.latch.wait(rooms.clock.now().mono.after(HOUSEKEEPING)) == Waited::Elapsed {
+    let mut pause = FIRST_HOUSEKEEPING;
+    while rooms.latch.wait(rooms.clock.now().mono.after(pause)) == Waited::Elapsed {
+        pause = HOUSEKEEPING;
         let entitled = rooms.registry.read(|world, rules| {
             let rules = rules.filter(|_| world.is_ready())?;
             let permitted =
@@ -118,13 +113,13 @@ pub(super) fn keep_house(rooms: &Rooms) {
         });
         if let Some(entitled) = entitled {
             rooms.desk.sweep(&entitled);
+            rooms.telemetry.retain_roles(&entitled.iter().map(|request| request.role.as_str()).collect());
         }
         forget_namespaces(rooms);
-        let now = rooms.clock.now().wall;
-        let due = rooms.keys.read().is_rotation_due(now);
-        if due {
+        if rooms.keys.is_rotation_due() {
             rotate_keys(rooms);
         }
+        memory::give_back();
     }
 }
 
@@ -140,11 +135,11 @@ fn forget_namespaces(rooms: &Rooms) {
 }
 
 fn rotate_keys(rooms: &Rooms) {
-    match dice::secret() {
+    match rooms.dice.secret() {
         Ok(secret) => {
-            let mut keys = (**rooms.keys.read()).clone();
-            keys.rotate(&secret, rooms.clock.now().wall);
-            *rooms.keys.write() = Arc::new(keys);
+            if let Some(cause) = rooms.keys.rotate(&secret) {
+                warn!("session tokens may have to be asked for anew after an upgrade: {cause}");
+            }
         }
         Err(cause) => error!("failed to draw a new token key: {cause}"),
     }
@@ -171,6 +166,8 @@ pub(super) fn watch_health(rooms: &Rooms) {
 
 /// How soon the watches notice that the rules are known.
 const RULES_POLL: Duration = Duration::from_millis(20);
+/// By then both lists are in, and what starting up took is free again.
+const FIRST_HOUSEKEEPING: Duration = Duration::from_secs(2);
 /// Well within the minute after which a session without a pod must be gone.
 const HOUSEKEEPING: Duration = Duration::from_secs(20);
 /// kube2iam's interval.

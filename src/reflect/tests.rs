@@ -98,6 +98,8 @@ impl Kubernetes for Stage {
     fn pods_at(&self, _: IpAddr) -> Result<Vec<Pod>, KubernetesFailure> {
         Ok(Vec::new())
     }
+
+    fn shut_down(&self) {}
 }
 
 struct Lines {
@@ -144,6 +146,7 @@ fn told(event: &Event) -> String {
     let name = |object: &Object| match object {
         Object::Namespace(namespace) => namespace.name.clone(),
         Object::Pod(pod) => pod.name.clone(),
+        Object::ServiceAccount(account) => account.name.clone(),
     };
     match event {
         Event::Init => "init".to_owned(),

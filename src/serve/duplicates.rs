@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::warn;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use crate::desk::Desk;
 use crate::logic::kubernetes::Pod;
 use crate::logic::time::Mono;
-use crate::ports::{Clock, Kubernetes};
+use crate::ports::{Bell, Kubernetes, Time};
 use crate::telemetry::Telemetry;
 
 /// The live lookup of `--resolve-duplicate-cache-ips`. One list per address at a time, and only so many per peer.
@@ -22,10 +22,10 @@ pub struct Duplicates {
     kubernetes: Arc<dyn Kubernetes>,
     /// Which counts what each peer starts
     desk: Arc<Desk>,
-    clock: Arc<dyn Clock>,
+    time: Arc<dyn Time>,
     telemetry: Arc<Telemetry>,
     lookups: Mutex<HashMap<IpAddr, Lookup>>,
-    done: Condvar,
+    done: Arc<dyn Bell>,
 }
 
 /// How far the lookup of an address is.
@@ -51,30 +51,33 @@ impl Duplicates {
     pub fn new(
         kubernetes: Arc<dyn Kubernetes>,
         desk: Arc<Desk>,
-        clock: Arc<dyn Clock>,
+        time: Arc<dyn Time>,
         telemetry: Arc<Telemetry>,
     ) -> Self {
-        Self { kubernetes, desk, clock, telemetry, lookups: Mutex::default(), done: Condvar::new() }
+        Self { kubernetes, desk, done: time.bell(), time, telemetry, lookups: Mutex::default() }
     }
 
     /// Asks the API server who holds `address`, or waits until `deadline` for who asks already.
     pub(super) fn resolve(&self, address: IpAddr, deadline: Mono) -> Found {
-        let mut lookups = self.lookups.lock();
         loop {
-            let now = self.clock.now().mono;
+            let rung = self.done.rung();
+            let now = self.time.now().mono;
+            let mut lookups = self.lookups.lock();
             lookups.retain(|_, lookup| !matches!(lookup, Lookup::Done(_, until) if now >= *until));
             let under_way = lookups.values().filter(|lookup| matches!(lookup, Lookup::UnderWay)).count();
             match lookups.get(&address) {
                 Some(Lookup::Done(holder, _)) => return holder.clone().map_or(Found::Nobody, Found::Holder),
                 Some(Lookup::UnderWay) if now >= deadline => return Found::Nobody,
-                None if under_way < MOST_LISTS => break,
+                None if under_way < MOST_LISTS => {
+                    lookups.insert(address, Lookup::UnderWay);
+                    break;
+                }
                 None if now >= deadline => return Found::Busy,
                 Some(Lookup::UnderWay) | None => {}
             }
-            self.done.wait_for(&mut lookups, now.until(deadline));
+            drop(lookups);
+            self.done.wait(rung, deadline);
         }
-        lookups.insert(address, Lookup::UnderWay);
-        drop(lookups);
         let mut lookup = UnderWay { duplicates: self, address, outcome: None };
         if !self.desk.may_start(address) {
             return Found::Busy;
@@ -122,14 +125,14 @@ struct UnderWay<'a> {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        let until = self.duplicates.clock.now().mono.after(REMEMBERED);
+        let until = self.duplicates.time.now().mono.after(REMEMBERED);
         let mut lookups = self.duplicates.lookups.lock();
         match self.outcome.take() {
             Some(holder) => lookups.insert(self.address, Lookup::Done(holder, until)),
             None => lookups.remove(&self.address),
         };
         drop(lookups);
-        self.duplicates.done.notify_all();
+        self.duplicates.done.ring();
     }
 }
 

@@ -10,7 +10,8 @@ use kube2iam::edge::kubernetes::{Connection, Limits, Verification};
 use kube2iam::logic::kubernetes::{Event, Object, Resource};
 use kube2iam::logic::watch::{Note, Relist};
 use kube2iam::ports::Clock;
-use kube2iam::reflect::{Reflector, Waited};
+use kube2iam::ports::{Kubernetes, Waited};
+use kube2iam::reflect::Reflector;
 
 use crate::server::{Reply, Server, Then};
 use crate::{HandClock, api_server, keys};
@@ -26,7 +27,7 @@ impl Picture {
     fn apply(&mut self, event: Event) {
         let pod = |object: Object| match object {
             Object::Pod(pod) => (pod.uid, format!("{} {:?}", pod.name, pod.addresses)),
-            Object::Namespace(_) => panic!("a namespace among pods"),
+            Object::Namespace(_) | Object::ServiceAccount(_) => panic!("not a pod among pods"),
         };
         match event {
             Event::Init => self.listed.clear(),

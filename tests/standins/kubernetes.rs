@@ -4,6 +4,7 @@
 
 mod answer;
 mod model;
+mod node;
 mod objects;
 mod watch;
 
@@ -30,6 +31,9 @@ pub struct Kubernetes {
 pub enum On {
     List(Kind),
     Watch(Kind),
+    /// One object by its name
+    Get(Kind),
+    Patch(Kind),
     Any,
 }
 
@@ -98,6 +102,8 @@ struct State {
     watches: Vec<watch::Open>,
     watches_born: u64,
     seen: Vec<Seen>,
+    /// What happens to a node just before it is patched
+    meddling: Option<node::Meddling>,
 }
 
 impl Kubernetes {

@@ -192,7 +192,7 @@ impl<'a> Talk<'a> {
 
     /// Lets the handler answer. A panic costs the client its connection, nobody anything else.
     fn ask(&self, head: &Head<'_>) -> (Response, Afterwards) {
-        let connection = Connection::over(&self.guest.stream, self.guest.peer);
+        let connection = Connection::over(self.guest);
         let answer = catch_unwind(AssertUnwindSafe(|| self.door.front.handler.handle(&head.request, &connection)));
         match answer {
             Ok(response) => (response, head.afterwards),

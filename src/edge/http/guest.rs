@@ -1,7 +1,10 @@
 //! One live connection, as its worker, admission and the one who shuts down see it.
 
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
+
+use socket2::SockRef;
 
 use super::admission::Seated;
 use crate::logic::time::Mono;
@@ -11,11 +14,22 @@ pub(super) struct Guest {
     pub(super) peer: IpAddr,
     pub(super) arrived: Mono,
     phase: AtomicU8,
+    /// Asked of the kernel once: it stays the same as long as the connection
+    destination: OnceLock<Option<SocketAddr>>,
 }
 
 impl Guest {
     pub(super) fn new(stream: TcpStream, peer: IpAddr, arrived: Mono) -> Self {
-        Self { stream, peer, arrived, phase: AtomicU8::new(LISTENING) }
+        Self { stream, peer, arrived, phase: AtomicU8::new(LISTENING), destination: OnceLock::new() }
+    }
+
+    /// Where the client meant to connect to, by connection tracking's word.
+    pub(super) fn destination(&self) -> Option<SocketAddr> {
+        *self.destination.get_or_init(|| {
+            let socket = SockRef::from(&self.stream);
+            let found = if self.peer.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
+            found.ok()?.as_socket()
+        })
     }
 
     /// A request is complete: from here on nobody takes the connection away. One whose place is gone already is
