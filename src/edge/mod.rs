@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod clock;
+pub mod control;
 pub mod dice;
 mod exchange;
 mod files;
