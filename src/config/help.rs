@@ -1,10 +1,15 @@
 //! The table of flags for readers: `--help`, and the table of the README.
 
+use super::subcommands::SUBCOMMANDS;
 use super::table::{Default, Flag, Origin, Takes, flags};
 
 /// The text of `--help`.
 pub(super) fn help(flags: &[Flag]) -> String {
-    let mut text = format!("{TITLE}\n\nUsage: kube2iam [flags]\n");
+    let mut text = format!("{TITLE}\n\nUsage: kube2iam [flags]\n       kube2iam COMMAND [--help]\n\nCommands:\n");
+    for command in SUBCOMMANDS {
+        text.push_str(&format!("  {}\n", format!("{} {}", command.word, command.arguments).trim_end()));
+        wrap(&mut text, command.meaning);
+    }
     let mut group = "";
     for flag in flags {
         if flag.group != group {
@@ -99,6 +104,15 @@ mod tests {
             assert_eq!(text.matches(&line).count(), 1, "{line}");
         }
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+    }
+
+    #[test]
+    fn help_names_every_subcommand_before_the_flags() {
+        let text = help(&flags());
+        let flags_begin = text.find("Kubernetes API:").unwrap();
+        for command in SUBCOMMANDS {
+            assert!(text.find(&format!("\n  {}", command.word)).unwrap() < flags_begin, "{}", command.word);
+        }
     }
 
     #[test]
