@@ -11,11 +11,12 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::logic::bucket::{Buckets, Rate};
-use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, Next, Start};
+use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, Next, Standing, Start};
 use crate::logic::policy::Permitted;
+use crate::logic::recent_failures::RecentFailures;
 use crate::logic::session::Session;
 use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
-use crate::logic::time::Mono;
+use crate::logic::time::{Mono, Wall};
 use crate::ports::{Clock, Sts};
 
 /// Where sessions are asked for and fetched.
@@ -27,6 +28,8 @@ pub struct Desk {
     work: Condvar,
     /// What each peer may start
     starters: Mutex<Buckets<std::net::IpAddr>>,
+    /// For whoever asks why
+    failures: Mutex<RecentFailures>,
     clock: Arc<dyn Clock>,
 }
 
@@ -65,6 +68,7 @@ impl Desk {
             done: Condvar::new(),
             work: Condvar::new(),
             starters: Mutex::new(Buckets::new(PEER_STARTS)),
+            failures: Mutex::default(),
             clock,
         }
     }
@@ -127,6 +131,7 @@ impl Desk {
             let called = catch_unwind(AssertUnwindSafe(|| sts.assume_role(&ticket.request)));
             let result = called.unwrap_or_else(|_| Err(interrupted()));
             let took = self.clock.now().mono.since(began);
+            self.failures.lock().note(&ticket.request, result.as_ref().err(), self.clock.now().wall);
             report(&CallReport { request: &ticket.request, took, failure: result.as_ref().err() });
             ticket.result = Some(result.map(|assumed| {
                 let session = Session::render(&ticket.request, &assumed.credentials, self.clock.now().wall);
@@ -157,6 +162,18 @@ impl Desk {
         self.cache.lock().closed = true;
         self.work.notify_all();
         self.done.notify_all();
+    }
+
+    /// How it stands with the session that a call gets, and how the call last failed and when.
+    pub fn standing(&self, request: &AssumeRole) -> (Standing<Session>, Option<(StsFailure, Wall)>) {
+        let standing = self.cache.lock().sessions.standing(request, self.clock.now().mono);
+        let failures = self.failures.lock();
+        (standing, failures.of(request).map(|(failure, at)| (failure.clone(), at)))
+    }
+
+    /// Calls that renewals and prefetches may make at once, of how many.
+    pub fn budget(&self) -> (f64, f64) {
+        self.cache.lock().sessions.budget(self.clock.now().mono)
     }
 
     pub fn counts(&self) -> CacheCounts {

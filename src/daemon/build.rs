@@ -7,7 +7,9 @@ use std::sync::atomic::AtomicBool;
 use parking_lot::RwLock;
 
 use super::StartError;
-use crate::config::{Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, SessionTags, SharedAddress};
+use crate::config::{
+    Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, PolicyMode, SessionTags, SharedAddress,
+};
 use crate::desk::Desk;
 use crate::edge::dice;
 use crate::edge::imds::{MetadataLimits, MetadataService};
@@ -21,7 +23,7 @@ use crate::edge::sts::{RegionSource, StsClient, StsOptions, StsWire};
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::bucket::Rate;
 use crate::logic::cache::CacheRules;
-use crate::logic::policy::Tokens;
+use crate::logic::policy::{Enforcement, Tokens};
 use crate::logic::route::RouteRules;
 use crate::logic::service_url::ServiceUrl;
 use crate::logic::session::{SessionRules, TagReach, Tags};
@@ -199,5 +201,12 @@ pub(super) fn tokens(config: &Config) -> Tokens {
     match config.metadata.v2 {
         ImdsV2::Optional => Tokens::Optional,
         ImdsV2::Required => Tokens::Required,
+    }
+}
+
+pub(super) fn enforcement(config: &Config) -> Enforcement {
+    match config.roles.mode {
+        PolicyMode::Enforce => Enforcement::Enforce,
+        PolicyMode::Audit => Enforcement::Audit,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use super::build::{Rooms, session_rules, tokens};
+use super::build::{Rooms, enforcement, session_rules, tokens};
 use crate::config::{BaseSource, DefaultRole as DefaultSource};
 use crate::edge::dice;
 use crate::edge::imds::discovery;
@@ -72,6 +72,7 @@ fn rules(rooms: &Rooms) -> Result<Rules, String> {
         base,
         default_role,
         restrictions: config.roles.restrictions,
+        enforcement: enforcement(config),
         tokens: tokens(config),
         session: session_rules(config),
         own_role: None,

@@ -5,6 +5,10 @@
 //! - A call that somebody waits for goes before renewals, these before prefetches; the latter two keep to a budget.
 //! - What nobody here may use any more is dropped by [`Cache::sweep`].
 
+mod look;
+
+pub use look::Standing;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! Everything that decides, as values: no sockets, threads, locks, files, environment, clocks, dice or log lines.
 
+pub mod advice;
 pub mod arn;
 pub mod aws_environment;
 pub mod backoff;
@@ -7,6 +8,7 @@ pub mod bucket;
 pub mod cache;
 pub mod credentials;
 pub mod endpoints;
+pub mod explain;
 pub mod http;
 pub mod imds;
 pub mod kept;
@@ -17,6 +19,7 @@ pub mod pattern;
 pub mod policy;
 pub mod proxy;
 pub mod reason;
+pub mod recent_failures;
 pub mod reply;
 pub mod route;
 pub mod secret;
@@ -25,5 +28,6 @@ pub mod session;
 pub mod sts;
 pub mod time;
 pub mod token;
+pub mod trace;
 pub mod watch;
 pub mod world;

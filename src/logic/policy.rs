@@ -15,6 +15,7 @@ use super::session::SessionRules;
 use super::sts::AssumeRole;
 use super::time::Wall;
 use super::token::TokenKeys;
+use super::trace::{Step, Verdict, unheard};
 use super::world::{HeldPod, Holder, World};
 
 /// What the operator laid down about roles and tokens.
@@ -24,6 +25,8 @@ pub struct Rules {
     pub default_role: Option<DefaultRole>,
     /// How namespaces' lists are read; `None`: namespaces restrict nothing.
     pub restrictions: Option<Format>,
+    /// What becomes of roles that namespaces' lists don't allow
+    pub enforcement: Enforcement,
     pub tokens: Tokens,
     pub session: SessionRules,
     /// The role under which the agent itself works, once it is known
@@ -52,6 +55,15 @@ pub enum DefaultOrigin {
 pub enum DefaultObeys {
     Nothing,
     Namespaces,
+}
+
+/// What becomes of roles that namespaces' lists don't allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enforcement {
+    /// They are refused.
+    Enforce,
+    /// They pass, and everything says so.
+    Audit,
 }
 
 /// Whether requests must bear a session token.
@@ -108,6 +120,8 @@ pub struct Decided<'a> {
     pub decision: Decision<'a>,
     pub pod: Option<Arc<HeldPod>>,
     pub token_left: Option<Duration>,
+    /// Why the pod would get no role if the policy were enforced
+    pub audited: Option<Reason>,
 }
 
 /// What is to be done.
@@ -146,6 +160,7 @@ pub enum RoleKnown {
 pub struct Permitted {
     request: AssumeRole,
     pod: Arc<HeldPod>,
+    audited: Option<Reason>,
 }
 
 impl Permitted {
@@ -160,6 +175,11 @@ impl Permitted {
     pub fn pod(&self) -> &Arc<HeldPod> {
         &self.pod
     }
+
+    /// Why it would be refused if the policy were enforced.
+    pub fn audited(&self) -> Option<Reason> {
+        self.audited
+    }
 }
 
 /// Why a pod gets no role now.
@@ -171,9 +191,22 @@ pub enum Denial {
 
 /// Decides one request.
 pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: Ask<'r, '_>, now: Wall) -> Decided<'r> {
+    decide_aloud(world, rules, keys, ask, now, &mut unheard)
+}
+
+/// Decides one request and tells every step to `trace`.
+pub fn decide_aloud<'r>(
+    world: &World,
+    rules: Option<&Rules>,
+    keys: &TokenKeys,
+    ask: Ask<'r, '_>,
+    now: Wall,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Decided<'r> {
     let holder = world.holder_among(ask.peer, ask.chosen);
+    trace(Step::Holder(&holder));
     let pod = if let Holder::Pod(pod) = holder { Some(pod) } else { None };
-    let plain = |decision| Decided { decision, pod: pod.cloned(), token_left: None };
+    let plain = |decision| Decided { decision, pod: pod.cloned(), token_left: None, audited: None };
     match ask.route {
         Route::Refuse(reason) => return plain(Decision::Refuse(*reason)),
         Route::Page(page) => return plain(Decision::Page(*page)),
@@ -189,19 +222,23 @@ pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: A
         None if is_token_required(world, rules, pod) => return plain(Decision::Refuse(Reason::TokenRequired)),
         None => None,
     };
+    let mut audited = None;
     let decision = match ask.route {
         Route::Forward(path) => Decision::Forward(path),
-        Route::Listing(path) => match assign(world, rules, &holder) {
+        Route::Listing(path) => match assign(world, rules, &holder, trace) {
             Ok(_) => Decision::Listing(path, RoleKnown::Yes),
             Err(Denial::NotYet(reason)) if ask.patience == Patience::Left => Decision::NotYet(reason),
             Err(_) => Decision::Listing(path, RoleKnown::No),
         },
-        route => match assign(world, rules, &holder) {
-            Ok(permitted) => answer(route, permitted, rules),
+        route => match assign(world, rules, &holder, trace) {
+            Ok(permitted) => {
+                audited = permitted.audited;
+                answer(route, permitted, rules)
+            }
             Err(denial) => denial.after(ask.patience),
         },
     };
-    Decided { token_left, ..plain(decision) }
+    Decided { token_left, audited, ..plain(decision) }
 }
 
 /// What a pod with a role gets.
@@ -220,46 +257,124 @@ fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>) -> Dec
 }
 
 /// The role of whoever holds an address.
-fn assign(world: &World, rules: Option<&Rules>, holder: &Holder<'_>) -> Result<Permitted, Denial> {
-    let rules = rules.filter(|_| world.is_ready()).ok_or(Denial::NotYet(Reason::NotReady))?;
+fn assign(
+    world: &World,
+    rules: Option<&Rules>,
+    holder: &Holder<'_>,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Result<Permitted, Denial> {
+    let Some(rules) = rules.filter(|_| world.is_ready()) else {
+        trace(Step::NotReady);
+        return Err(Denial::NotYet(Reason::NotReady));
+    };
     match holder {
         Holder::Nobody => Err(Denial::NotYet(Reason::UnknownPod)),
         Holder::Several(_) => Err(Denial::NotYet(Reason::AmbiguousAddress)),
-        Holder::Pod(pod) => permit(world, rules, pod),
+        Holder::Pod(pod) => permit_aloud(world, rules, pod, trace),
     }
 }
 
 /// Whether a pod may have the role it names, and the call that gets it.
 pub fn permit(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Result<Permitted, Denial> {
-    let role = match pod.role.as_deref() {
-        Some("") => return Err(Denial::Refused(Reason::NoRole)),
-        Some(name) => rules.base.role(name).map_err(|_| Denial::Refused(Reason::RoleMalformed))?,
-        None => {
-            rules.default_role.as_ref().map(|default| default.role.clone()).ok_or(Denial::Refused(Reason::NoRole))?
-        }
-    };
+    permit_aloud(world, rules, pod, &mut unheard)
+}
+
+/// The same, telling every step to `trace`.
+pub fn permit_aloud(
+    world: &World,
+    rules: &Rules,
+    pod: &Arc<HeldPod>,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Result<Permitted, Denial> {
+    let role = role_of(rules, pod, trace)?;
+    trace(Step::Role(&role));
     let default = rules.default_role.as_ref().filter(|default| default.role == role);
     let exempt = default.is_some_and(|default| default.obeys == DefaultObeys::Nothing);
-    if rules.restrictions.is_some() && !exempt {
-        namespace_allows(world, pod, &role)?;
-    }
+    let audited = match rules.restrictions {
+        None => {
+            trace(Step::Unrestricted);
+            None
+        }
+        Some(_) if exempt => {
+            trace(Step::Exempt);
+            None
+        }
+        Some(_) => restrict(rules.enforcement, namespace_allows(world, pod, &role, trace), trace)?,
+    };
     let discovered = default.is_some_and(|default| default.origin == DefaultOrigin::Discovered);
     if !discovered && rules.own_role.as_ref().is_some_and(|own| own.is(&role)) {
+        trace(Step::OwnRole);
         return Err(Denial::Refused(Reason::OwnRole));
     }
-    if !rules.allowed_accounts.is_empty() && !rules.allowed_accounts.iter().any(|account| account == role.account()) {
-        return Err(Denial::Refused(Reason::AccountNotAllowed));
+    if !rules.allowed_accounts.is_empty() {
+        let allowed = rules.allowed_accounts.iter().any(|account| account == role.account());
+        trace(Step::Account(Verdict::of(allowed)));
+        allowed.then_some(()).ok_or(Denial::Refused(Reason::AccountNotAllowed))?;
     }
-    Ok(Permitted { request: rules.session.request(&role, pod), pod: pod.clone() })
+    let request = rules.session.request(&role, pod);
+    trace(Step::Session(&request));
+    Ok(Permitted { request, pod: pod.clone(), audited })
 }
 
-fn namespace_allows(world: &World, pod: &HeldPod, role: &RoleArn) -> Result<(), Denial> {
-    let namespace = world.namespace(&pod.namespace).ok_or(Denial::NotYet(Reason::UnknownNamespace))?;
-    let allowing = namespace.allowed_roles.as_ref().and_then(|list| list.allowing(role));
-    allowing.map(|_| ()).ok_or(Denial::Refused(Reason::RoleNotAllowed))
+/// The role that the pod names, or the default.
+fn role_of(rules: &Rules, pod: &HeldPod, trace: &mut impl FnMut(Step<'_>)) -> Result<RoleArn, Denial> {
+    trace(Step::Annotation(pod.role.as_deref()));
+    match pod.role.as_deref() {
+        Some("") => Err(Denial::Refused(Reason::NoRole)),
+        Some(name) => rules.base.role(name).map_err(|_| {
+            trace(Step::Malformed(name));
+            Denial::Refused(Reason::RoleMalformed)
+        }),
+        None => {
+            let default = rules.default_role.as_ref().map(|default| &default.role);
+            trace(Step::Default(default));
+            default.cloned().ok_or(Denial::Refused(Reason::NoRole))
+        }
+    }
 }
 
-fn is_token_required(world: &World, rules: Option<&Rules>, pod: Option<&Arc<HeldPod>>) -> bool {
+/// What the judgement of a namespace's list comes to: in audit mode a pass with the reason why it would be none.
+fn restrict(
+    enforcement: Enforcement,
+    judged: Result<(), Denial>,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Result<Option<Reason>, Denial> {
+    match (enforcement, judged) {
+        (_, Ok(())) => Ok(None),
+        (Enforcement::Enforce, Err(denial)) => Err(denial),
+        (Enforcement::Audit, Err(Denial::Refused(reason) | Denial::NotYet(reason))) => {
+            trace(Step::LetPass);
+            Ok(Some(reason))
+        }
+    }
+}
+
+fn namespace_allows(
+    world: &World,
+    pod: &HeldPod,
+    role: &RoleArn,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Result<(), Denial> {
+    let Some(namespace) = world.namespace(&pod.namespace) else {
+        trace(Step::NamespaceUnknown);
+        return Err(Denial::NotYet(Reason::UnknownNamespace));
+    };
+    let Some(list) = &namespace.allowed_roles else {
+        trace(Step::NoList);
+        return Err(Denial::Refused(Reason::RoleNotAllowed));
+    };
+    for (written, verdict) in list.judge(role) {
+        trace(Step::Pattern(written, verdict));
+        if verdict == Verdict::Allows {
+            return Ok(());
+        }
+    }
+    trace(Step::Unlisted);
+    Err(Denial::Refused(Reason::RoleNotAllowed))
+}
+
+/// Whether requests of `pod` must bear a session token.
+pub fn is_token_required(world: &World, rules: Option<&Rules>, pod: Option<&Arc<HeldPod>>) -> bool {
     let everywhere = rules.is_some_and(|rules| rules.tokens == Tokens::Required);
     let here = |pod: &Arc<HeldPod>| {
         pod.v2_required || world.namespace(&pod.namespace).is_some_and(|namespace| namespace.v2_required)

@@ -14,6 +14,7 @@ pub(crate) fn rules() -> Rules {
         base: BaseArn::parse("arn:aws:iam::123456789012:role/").unwrap(),
         default_role: None,
         restrictions: None,
+        enforcement: Enforcement::Enforce,
         tokens: Tokens::Optional,
         session: SessionRules {
             duration_s: 3_600,
