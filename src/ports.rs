@@ -15,6 +15,13 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Now;
 }
 
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    Elapsed,
+    ShutDown,
+}
+
 /// The Security Token Service, asked with the node's own credentials.
 pub trait Sts: Send + Sync {
     /// Credentials of a role. Returns within 30 s.

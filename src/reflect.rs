@@ -4,7 +4,7 @@
 use crate::logic::kubernetes::{AnnotationKeys, Event, Resource, frame};
 use crate::logic::time::Mono;
 use crate::logic::watch::{Input, Note, Step, Watch};
-use crate::ports::{Clock, Kubernetes, WatchLine, WatchLines};
+use crate::ports::{Clock, Kubernetes, Waited, WatchLine, WatchLines};
 
 /// Keeps the picture of one resource.
 #[derive(Clone, Copy)]
@@ -21,13 +21,6 @@ pub struct Reflector<'a> {
     pub apply: &'a dyn Fn(Event),
     /// Logs and counts.
     pub note: &'a dyn Fn(Note),
-}
-
-/// How a wait ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
-    Elapsed,
-    ShutDown,
 }
 
 impl Reflector<'_> {

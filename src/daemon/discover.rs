@@ -12,7 +12,7 @@ use crate::edge::imds::discovery;
 use crate::logic::arn::BaseArn;
 use crate::logic::backoff::Backoff;
 use crate::logic::policy::{DefaultObeys, DefaultOrigin, DefaultRole, OwnRole, Rules};
-use crate::reflect::Waited;
+use crate::ports::Waited;
 
 /// Finds everything out, however long it takes; the watches begin once the rules are set.
 pub(super) fn run(rooms: &Rooms) {

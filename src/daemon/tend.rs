@@ -13,7 +13,8 @@ use crate::logic::kubernetes::{KubernetesFailureKind, Resource};
 use crate::logic::policy::{self, Permitted};
 use crate::logic::watch::Note;
 use crate::logic::world::Change;
-use crate::reflect::{Reflector, Waited};
+use crate::ports::Waited;
+use crate::reflect::Reflector;
 
 /// Keeps the picture of one resource, from the moment that the rules are known.
 pub(super) fn watch(rooms: &Rooms, resource: Resource) {

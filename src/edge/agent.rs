@@ -197,13 +197,16 @@ fn certificate(der: &CertificateDer<'_>) -> Certificate<'static> {
     Certificate::from_der(der).to_owned()
 }
 
+/// Mozilla's roots, whole: authorities of one's own can be added to them.
+fn built_in_roots() -> impl Iterator<Item = Certificate<'static>> {
+    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der))
+}
+
 fn tls(options: &AgentOptions) -> TlsConfig {
     let roots = match &options.roots {
-        Roots::BuiltIn | Roots::Unverified => RootCerts::WebPki,
-        Roots::BuiltInAnd(authorities) => {
-            let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der));
-            RootCerts::from(built_in.chain(authorities.0.iter().cloned()))
-        }
+        Roots::Unverified => RootCerts::from(std::iter::empty::<Certificate<'static>>()),
+        Roots::BuiltIn => RootCerts::from(built_in_roots()),
+        Roots::BuiltInAnd(authorities) => RootCerts::from(built_in_roots().chain(authorities.0.iter().cloned())),
         Roots::Only(authorities) => RootCerts::Specific(Arc::clone(&authorities.0)),
     };
     TlsConfig::builder()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::logic::time::Mono;
 use crate::ports::Clock;
-use crate::reflect::Waited;
+use crate::ports::Waited;
 
 /// Open while the agent works; closed for good at shutdown.
 pub struct Latch {

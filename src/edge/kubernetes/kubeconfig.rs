@@ -7,6 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
+use yaml_rust2::{Yaml, YamlLoader};
 use zeroize::Zeroizing;
 
 use super::connection::{Auth, Connection, Verification, authorities, read, server};
@@ -44,10 +46,27 @@ pub(super) fn connection(
 /// The parser's own messages quote the file, and with it tokens: only the place is told.
 fn parse(text: &[u8]) -> Result<FileJson, Misconfigured> {
     let text = std::str::from_utf8(text).map_err(|_| Misconfigured("it is not UTF-8".to_owned()))?;
-    serde_saphyr::from_str(text).map_err(|error| {
-        let place = error.location().map(|at| format!(" at line {}, column {}", at.line(), at.column()));
-        Misconfigured(format!("it is not a kubeconfig in YAML{}", place.unwrap_or_default()))
-    })
+    let documents = YamlLoader::load_from_str(text).map_err(|error| {
+        let at = error.marker();
+        Misconfigured(format!("it is not a kubeconfig in YAML at line {}, column {}", at.line(), at.col() + 1))
+    })?;
+    let file = documents.into_iter().next().map_or(Value::Null, json);
+    serde_json::from_value(file).map_err(|_| Misconfigured("it is not a kubeconfig in YAML".to_owned()))
+}
+
+/// YAML as JSON. Everything that is read of a kubeconfig is text but for one flag, so numbers are texts too.
+fn json(yaml: Yaml) -> Value {
+    match yaml {
+        Yaml::Real(text) | Yaml::String(text) => Value::String(text),
+        Yaml::Integer(number) => Value::String(number.to_string()),
+        Yaml::Boolean(flag) => Value::Bool(flag),
+        Yaml::Array(items) => items.into_iter().map(json).collect(),
+        Yaml::Hash(fields) => {
+            let field = |(name, value): (Yaml, Yaml)| Some((json(name).as_str()?.to_owned(), json(value)));
+            Value::Object(fields.into_iter().filter_map(field).collect())
+        }
+        Yaml::Alias(_) | Yaml::Null | Yaml::BadValue => Value::Null,
+    }
 }
 
 #[derive(Deserialize)]

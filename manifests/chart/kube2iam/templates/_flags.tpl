@@ -1,0 +1,37 @@
+{{/* A value as the command line writes it: whole numbers of a values file are floats here, and 123456789012 would
+     become 1.23456789012e+11. */}}
+{{- define "kube2iam.word" -}}
+{{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
+{{- end }}
+
+{{/* The flags of extraArgs, one argument each. */}}
+{{- define "kube2iam.extraArgs" -}}
+{{- range $name, $value := .Values.extraArgs }}
+{{- if kindIs "slice" $value }}
+{{- range $value }}
+- {{ printf "--%s=%s" $name (include "kube2iam.word" .) | quote }}
+{{- end }}
+{{- else if or (kindIs "invalid" $value) (eq (toString $value) "") }}
+- {{ printf "--%s" $name | quote }}
+{{- else }}
+- {{ printf "--%s=%s" $name (include "kube2iam.word" $value) | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* "yes" if extraArgs turn the flag on. Called with (list . "flag"). */}}
+{{- define "kube2iam.asks" -}}
+{{- $given := (index . 0).Values.extraArgs | default dict -}}
+{{- $flag := index . 1 -}}
+{{- if and (hasKey $given $flag) (ne (toString (get $given $flag)) "false") }}yes{{ end }}
+{{- end }}
+
+{{- define "kube2iam.stateDir" -}}
+{{- if hasKey .Values "stateDir" }}{{ .Values.stateDir }}{{ else }}/run/kube2iam{{ end }}
+{{- end }}
+
+{{- define "kube2iam.secret" -}}
+{{- if .Values.existingSecret }}{{ .Values.existingSecret }}
+{{- else if and .Values.aws.access_key .Values.aws.secret_key }}{{ include "kube2iam.fullname" . }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,83 @@
+//! Renders what is in `manifests/` with `kubectl kustomize`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::tools;
+
+/// What kubectl must be able to do came with 1.22 (kustomize 4.2: components, labels); Debian 12 packages an older one.
+const PACKAGE: &str = "kubectl 1.22 or newer";
+
+/// One rendered kustomization.
+pub(crate) struct Rendered {
+    pub(crate) name: String,
+    pub(crate) objects: Vec<Value>,
+}
+
+impl Rendered {
+    pub(crate) fn of_kind(&self, kind: &str) -> &Value {
+        self.objects.iter().find(|object| object["kind"] == *kind).unwrap()
+    }
+}
+
+/// The base and every overlay, and every component on top of the base; `None` if the test is to be skipped.
+pub(crate) fn every_one() -> Option<&'static [Rendered]> {
+    static ALL: OnceLock<Option<Vec<Rendered>>> = OnceLock::new();
+    ALL.get_or_init(render_all).as_deref()
+}
+
+fn render_all() -> Option<Vec<Rendered>> {
+    let kubectl = tools::find("kubectl", PACKAGE)?;
+    let manifests = tools::project().join("manifests");
+    let mut rendered = vec![render(&kubectl, "base", &manifests.join("base"))];
+    for overlay in directories(&manifests.join("overlays")) {
+        rendered.push(render(&kubectl, &name_of(&overlay), &overlay));
+    }
+    rendered.extend(directories(&manifests.join("components")).iter().map(|path| with_component(&kubectl, path)));
+    Some(rendered)
+}
+
+/// A component needs something to be put on. kustomize reads no absolute paths, so the tree is linked beside it.
+fn with_component(kubectl: &Path, component: &Path) -> Rendered {
+    let name = name_of(component);
+    let scratch = tools::empty_dir(&format!("kustomize-{name}-{}", std::process::id()));
+    stand_beside(&tools::project().join("manifests"), &scratch.join("manifests"));
+    let text = format!("resources: [manifests/base]\ncomponents: [manifests/components/{name}]\n");
+    fs::write(scratch.join("kustomization.yaml"), text).unwrap();
+    let rendered = render(kubectl, &format!("base with {name}"), &scratch);
+    fs::remove_dir_all(scratch).unwrap();
+    rendered
+}
+
+/// Copies base and components: what a kustomization of a user's own would name by URL.
+fn stand_beside(manifests: &Path, copy: &Path) {
+    let from = ["base", "components"].map(|part| manifests.join(part));
+    fs::create_dir_all(copy).unwrap();
+    tools::run(Command::new("cp").arg("-r").args(from).arg(copy)).unwrap();
+}
+
+fn render(kubectl: &Path, name: &str, dir: &Path) -> Rendered {
+    let text = tools::stdout_of(Command::new(kubectl).arg("kustomize").arg(dir));
+    Rendered { name: name.to_owned(), objects: objects(&text) }
+}
+
+/// The objects of a text with several YAML documents.
+pub(crate) fn objects(text: &str) -> Vec<Value> {
+    let read: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+    read.into_iter().filter(Value::is_object).collect()
+}
+
+fn directories(of: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    assert!(!found.is_empty());
+    found
+}
+
+fn name_of(dir: &Path) -> String {
+    dir.file_name().unwrap().to_str().unwrap().to_owned()
+}

@@ -1,0 +1,74 @@
+//! The file in an empty root directory, with nothing but what Kubernetes mounts into a pod.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::{cluster, release, tools};
+
+/// Looks at the agent until it is ready: this often, this far apart. It should be there at once; the rest is for a busy
+/// machine.
+const LOOKS: u32 = 200;
+const BETWEEN: Duration = Duration::from_millis(50);
+
+/// An agent that dies with the test.
+struct Agent(Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The file, `/etc/resolv.conf`, and the service account.
+fn furnish(file: &Path) -> PathBuf {
+    let root = tools::empty_dir("empty-root");
+    fs::copy(file, root.join("kube2iam")).unwrap();
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(root.join("etc/resolv.conf"), format!("nameserver {}\n", cluster::RESOLVER)).unwrap();
+    let account = root.join("var/run/secrets/kubernetes.io/serviceaccount");
+    fs::create_dir_all(&account).unwrap();
+    fs::write(account.join("token"), cluster::TOKEN).unwrap();
+    fs::write(account.join("namespace"), "kube-system").unwrap();
+    root
+}
+
+#[test]
+fn in_an_empty_root_it_resolves_names_trusts_the_mounted_ca_and_becomes_ready() {
+    let Some(file) = release::file() else { return };
+    let (root, certificates) = (furnish(file), tools::empty_dir("certificates"));
+    let (Some(asked), true) = (cluster::resolve(), cluster::make_certificates(&certificates)) else { return };
+    let api = cluster::serve(&certificates);
+    let account = root.join("var/run/secrets/kubernetes.io/serviceaccount");
+    fs::copy(certificates.join("ca.crt"), account.join("ca.crt")).unwrap();
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+
+    let mut command = Command::new("chroot");
+    command.arg(&root).args(["/kube2iam", "--node=node-1", "--control-socket="]).arg(format!("--app-port={port}"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("AWS_REGION", "eu-west-1");
+    command.env("KUBERNETES_SERVICE_HOST", cluster::NAME).env("KUBERNETES_SERVICE_PORT", api.port.to_string());
+    // Nobody listens there: the metadata service isn't needed to become ready.
+    command.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9");
+    let _agent = Agent(command.stdin(Stdio::null()).spawn().unwrap());
+
+    let ready = (0..LOOKS).any(|_| {
+        let ready = cluster::status_of(port, "/readyz") == 200;
+        if !ready {
+            thread::park_timeout(BETWEEN);
+        }
+        ready
+    });
+    let requests: Vec<(String, String)> = api.requests.try_iter().collect();
+    assert!(ready, "not ready; the API server was asked {requests:?}");
+    assert!(asked.try_recv().is_ok(), "the name was never resolved");
+    for list in ["/api/v1/pods?", "/api/v1/namespaces?"] {
+        assert!(requests.iter().any(|(first, _)| first.starts_with(&format!("GET {list}"))), "{requests:?}");
+    }
+    let bearer = format!("Bearer {}", cluster::TOKEN);
+    assert!(requests.iter().all(|(_, authorization)| *authorization == bearer), "{requests:?}");
+    fs::remove_dir_all(root).unwrap();
+}
