@@ -3,9 +3,10 @@
 //! Nothing is started before everything that can be wrong with the configuration has been looked at,
 //! the ports included.
 
-mod build;
+pub(crate) mod build;
 mod discover;
 mod front;
+mod operate;
 mod tend;
 
 use std::io;
@@ -26,6 +27,7 @@ use crate::ports::Clock;
 
 use build::{Rooms, rooms};
 use front::Doors;
+use operate::OperatorsDoor;
 
 /// Why the agent didn't start: one line for the operator.
 #[derive(Debug)]
@@ -51,14 +53,16 @@ pub fn run(config: Config, environment: &AwsEnvironment) -> Result<(), StartErro
     let (queue, _log_thread) = log.map_err(|cause| StartError::new("start the log", &cause))?;
     let latch = Arc::new(Latch::new(clock.clone()));
     let doors = Doors::bind(&config.door)?;
-    let rooms = rooms(&config, environment, clock, latch.clone(), queue)?;
+    let rooms = rooms(&config, environment, clock, latch.clone(), queue.clone())?;
     process::settle();
     signal::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
     config.warnings.iter().for_each(|warning| warn!("{warning}"));
     let servers = doors.open(&rooms)?;
+    let operators = OperatorsDoor::open(&rooms, &servers, queue.level())?;
     let threads = start_threads(&rooms)?;
     latch.wait_for_close();
+    drop(operators);
     end(&rooms, servers, threads);
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use kube2iam::config::{self, Command, UsageError};
 use kube2iam::daemon;
 use kube2iam::logic::aws_environment::AwsEnvironment;
+use kube2iam::operator;
 
 fn main() -> ExitCode {
     let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
@@ -15,6 +16,9 @@ fn main() -> ExitCode {
             Ok(word) => words.push(word),
             Err(word) => return fail(UsageError::EXIT_CODE, &format!("`{}` is not UTF-8", word.to_string_lossy())),
         }
+    }
+    if let Some(ended) = operator::run(&words, &lookup, &mut std::io::stdout()) {
+        return ended.error.map_or_else(|| ExitCode::from(ended.code), |error| fail(ended.code, &error));
     }
     match config::parse(words.into_iter(), &lookup) {
         Ok(Command::Help(text) | Command::Version(text)) => say(&text),

@@ -17,7 +17,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("reflect", &["logic", "ports"]),
     ("serve", &["logic", "ports", "registry", "desk", "telemetry"]),
     ("edge", &["logic", "ports"]),
-    ("daemon", &["logic", "config", "ports", "registry", "desk", "telemetry", "reflect", "serve", "edge"]),
+    ("control", &["logic", "config", "serve", "edge"]),
+    ("daemon", &["logic", "config", "ports", "registry", "desk", "telemetry", "reflect", "serve", "edge", "control"]),
+    ("operator", &["logic", "config", "ports", "edge", "daemon"]),
 ];
 
 /// What `logic` may not do, and the words that would show it.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use parking_lot::RwLock;
 
@@ -60,21 +59,22 @@ pub(super) fn rooms(
 ) -> Result<Arc<Rooms>, StartError> {
     let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
     let telemetry = Arc::new(Telemetry::new(metrics, Box::new(move || log.has_room())));
-    let proxied = metadata_service(&config.metadata.proxied.to_string(), &clock)?;
-    let imds = if config.metadata.own == config.metadata.proxied {
+    let proxied: Arc<dyn Imds> = metadata_service(&config.metadata.proxied.to_string(), &clock)?;
+    let imds: Arc<dyn Imds> = if config.metadata.own == config.metadata.proxied {
         proxied.clone()
     } else {
         metadata_service(&config.metadata.own.to_string(), &clock)?
     };
-    let (sts, node_credentials) = sts(config, environment, &imds, &clock)?;
-    let kubernetes = Arc::new(api_server(&config.kubernetes, environment, &clock)?);
+    let wire = sts_wire(environment, &imds, &clock)?;
+    let (sts, node_credentials) = sts(config, environment, &imds, &wire, &clock)?;
+    let kubernetes = Arc::new(api_server(&config.kubernetes, environment, &clock, Limits::default())?);
     let registry = Arc::new(Registry::new(clock.clone()));
     let desk = Arc::new(Desk::new(cache_rules(config), clock.clone()));
     let keys =
         TokenKeys::new(&dice::secret().map_err(|cause| StartError::new("draw a token key", &cause))?, clock.now().wall);
     let keys = Arc::new(RwLock::new(Arc::new(keys)));
     let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
-    let facts = Arc::new(Facts { host_ip, instance_id: RwLock::default(), shutting_down: AtomicBool::new(false) });
+    let facts = Arc::new(Facts { host_ip, ..Facts::default() });
     let duplicates = (config.door.shared_address == SharedAddress::AskApiServer)
         .then(|| Duplicates::new(kubernetes.clone(), clock.clone(), telemetry.clone()));
     let service = Arc::new(Service {
@@ -107,38 +107,52 @@ pub(super) fn rooms(
     }))
 }
 
-fn metadata_service(authority: &str, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Imds>, StartError> {
+pub(crate) fn metadata_service(authority: &str, clock: &Arc<dyn Clock>) -> Result<Arc<MetadataService>, StartError> {
     let failed = |cause: &dyn std::fmt::Display| StartError::new(&format!("use metadata service `{authority}`"), cause);
     let url = ServiceUrl::parse(&format!("http://{authority}")).map_err(|cause| failed(&cause))?;
     let service = MetadataService::new(&url, MetadataLimits::default(), clock.clone());
-    service.map(|service| Arc::new(service) as Arc<dyn Imds>).map_err(|cause| failed(&cause))
+    service.map(Arc::new).map_err(|cause| failed(&cause))
 }
 
 type StsAndCredentials = (Arc<dyn Sts>, Arc<dyn NodeCredentials>);
 
-fn sts(
-    config: &Config,
+/// The way to STS.
+pub(crate) fn sts_wire(
     environment: &AwsEnvironment,
     imds: &Arc<dyn Imds>,
     clock: &Arc<dyn Clock>,
-) -> Result<StsAndCredentials, StartError> {
-    let failed = |cause: &dyn std::fmt::Display| StartError::new("set up the calls to STS", cause);
-    let endpoints = environment.endpoints().map_err(|cause| failed(&cause))?;
+) -> Result<Arc<StsWire>, StartError> {
+    let endpoints = environment.endpoints().map_err(|cause| no_sts(&cause))?;
     let region = RegionSource::new(environment.region.clone(), imds.clone(), clock.clone());
-    let options = StsOptions::new(endpoints, region, environment).map_err(|cause| failed(&cause))?;
-    let wire = Arc::new(StsWire::new(options, clock.clone()).map_err(|cause| failed(&cause))?);
-    let source = environment.node_source().map_err(|cause| failed(&cause))?;
+    let options = StsOptions::new(endpoints, region, environment).map_err(|cause| no_sts(&cause))?;
+    StsWire::new(options, clock.clone()).map(Arc::new).map_err(|cause| no_sts(&cause))
+}
+
+fn no_sts(cause: &dyn std::fmt::Display) -> StartError {
+    StartError::new("set up the calls to STS", cause)
+}
+
+/// STS, and what it is asked with.
+pub(crate) fn sts(
+    config: &Config,
+    environment: &AwsEnvironment,
+    imds: &Arc<dyn Imds>,
+    wire: &Arc<StsWire>,
+    clock: &Arc<dyn Clock>,
+) -> Result<StsAndCredentials, StartError> {
+    let source = environment.node_source().map_err(|cause| no_sts(&cause))?;
     let session = session_rules(config);
     let hop = config.sts.assume_first.as_ref().map(|role| session.hop(role));
     let doors = node_credentials::Doors { imds: imds.clone(), wire: wire.clone(), clock: clock.clone() };
-    let credentials = node_credentials::node_credentials(source, hop, &doors).map_err(|cause| failed(&cause))?;
-    Ok((Arc::new(StsClient::new(wire, credentials.clone())), credentials))
+    let credentials = node_credentials::node_credentials(source, hop, &doors).map_err(|cause| no_sts(&cause))?;
+    Ok((Arc::new(StsClient::new(wire.clone(), credentials.clone())), credentials))
 }
 
-fn api_server(
+pub(crate) fn api_server(
     config: &KubernetesConfig,
     environment: &AwsEnvironment,
     clock: &Arc<dyn Clock>,
+    limits: Limits,
 ) -> Result<ApiServer, StartError> {
     let verification = if config.insecure { Verification::Skipped } else { Verification::Required };
     let connection = match &config.access {
@@ -158,7 +172,7 @@ fn api_server(
         node: config.node.clone(),
         keys: config.keys.clone(),
         clock: clock.clone(),
-        limits: Limits::default(),
+        limits,
     };
     ApiServer::new(options).map_err(|cause| failed(&cause))
 }
@@ -182,7 +196,7 @@ fn route_rules(config: &Config) -> RouteRules {
     }
 }
 
-pub(super) fn session_rules(config: &Config) -> SessionRules {
+pub(crate) fn session_rules(config: &Config) -> SessionRules {
     SessionRules {
         duration_s: config.sts.life.asked_s,
         name: config.sts.session_name.clone(),

@@ -25,6 +25,7 @@ pub(super) fn run(rooms: &Rooms) {
     let identity = || rooms.sts.caller_identity().map_err(|failure| failure.to_string());
     if let Some(caller) = until_done(rooms, "learn the agent's own role", identity) {
         info!("caller" = caller.as_str(); "calls to STS are made as `{caller}`");
+        *rooms.facts.caller.write() = Some(caller.clone());
         rooms.registry.amend_rules(|rules| rules.own_role = OwnRole::of_caller(&caller));
     }
 }

@@ -413,7 +413,7 @@ const RENEWAL_JITTER: f64 = 0.1;
 /// Calls to STS at a time.
 pub const MOST_CALLS: usize = 8;
 /// As many as kube2iam's cache held.
-const MOST_ENTRIES: usize = 5_000;
+pub const MOST_ENTRIES: usize = 5_000;
 /// How long AWS's final refusals are remembered, and how long everything that may pass by itself.
 const FINAL_TTL: Duration = Duration::from_secs(10);
 const PASSING_TTL: Duration = Duration::from_secs(1);

@@ -48,7 +48,7 @@ impl Duplicates {
 
     /// The uid of the pod that holds `address` by the API server's word. Asks it, or waits for who asks already;
     /// `None` if it knows no single holder or can't be asked.
-    pub(super) fn resolve(&self, address: IpAddr, deadline: Mono) -> Option<String> {
+    pub fn resolve(&self, address: IpAddr, deadline: Mono) -> Option<String> {
         let mut state = self.state.lock();
         loop {
             let now = self.clock.now().mono;

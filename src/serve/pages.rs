@@ -20,6 +20,8 @@ pub struct Facts {
     /// Empty until the metadata service has told it
     pub instance_id: RwLock<String>,
     pub shutting_down: AtomicBool,
+    /// The ARN under which the agent works, once STS has told it
+    pub caller: RwLock<Option<String>>,
 }
 
 impl Facts {

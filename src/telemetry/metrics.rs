@@ -165,6 +165,11 @@ impl Metrics {
         self.heard.lock().insert(resource, now);
     }
 
+    /// Since when nothing was heard of `resource`; `None`: never was.
+    pub fn silence(&self, resource: &str, now: Mono) -> Option<Duration> {
+        self.heard.lock().get(resource).map(|heard| now.since(*heard))
+    }
+
     /// Takes up what is only looked at when metrics are asked for.
     pub fn sample(&self, counts: &CacheCounts, now: Mono) {
         for (resource, heard) in self.heard.lock().iter() {

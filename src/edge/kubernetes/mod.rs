@@ -7,6 +7,7 @@ mod connection;
 mod kubeconfig;
 mod lines;
 mod page;
+mod probe;
 mod token;
 
 use std::net::IpAddr;

@@ -40,6 +40,8 @@ pub struct Scene<'a> {
 pub struct Story {
     pub explanation: Explanation,
     pub permitted: Option<Permitted>,
+    /// The address that a request would come from
+    pub peer: Option<IpAddr>,
     known: Known,
 }
 
@@ -76,7 +78,7 @@ pub fn tell(scene: &Scene<'_>, subject: &Subject) -> Story {
     if let (Came::Refused(Reason::UnknownPod), Some(pod)) = (&came, &pod) {
         rules_for(scene, pod, &mut steps, &mut known);
     }
-    finish(came, pod.as_deref(), steps, known)
+    Story { peer, ..finish(came, pod.as_deref(), steps, known) }
 }
 
 /// Whether the address leads to another pod, by now or by choice; says so.
@@ -157,7 +159,7 @@ fn finish(came: Came, pod: Option<&HeldPod>, steps: Vec<Told>, known: Known) -> 
         credentials: None,
         fix,
     };
-    Story { explanation, permitted, known }
+    Story { explanation, permitted, peer: None, known }
 }
 
 impl Story {

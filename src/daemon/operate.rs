@@ -1,0 +1,83 @@
+//! What serves the node's operator while the agent runs.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use log::warn;
+
+use super::StartError;
+use super::build::Rooms;
+use crate::config::ControlSocket as Asked;
+use crate::control::Control;
+use crate::edge::control::ControlSocket;
+use crate::edge::http::{Limits, Server};
+use crate::edge::logs::LogLevel;
+use crate::edge::threads;
+use crate::logic::status::RedirectReport;
+
+/// An open control socket; closed, its file gone, when this is dropped.
+pub(super) struct OperatorsDoor {
+    open: Option<(Arc<ControlSocket>, JoinHandle<()>)>,
+}
+
+impl OperatorsDoor {
+    /// Opens the socket if there is to be one, and answers. The default path may fail, with a warning.
+    pub(super) fn open(rooms: &Arc<Rooms>, servers: &[Server], log: &LogLevel) -> Result<Self, StartError> {
+        let (path, required) = match &rooms.config.operation.control_socket {
+            Asked::Off => return Ok(Self { open: None }),
+            Asked::Preset(path) => (path, false),
+            Asked::Asked(path) => (path, true),
+        };
+        match ControlSocket::open(path) {
+            Ok(socket) => Self::serve(socket, control(rooms, servers, log)),
+            Err(cause) if required => Err(failed(path, &cause)),
+            Err(cause) => {
+                warn!("{}; `kube2iam explain` and `status` can't reach this agent", failed(path, &cause));
+                Ok(Self { open: None })
+            }
+        }
+    }
+
+    fn serve(socket: ControlSocket, control: Control) -> Result<Self, StartError> {
+        let socket = Arc::new(socket);
+        let serving = socket.clone();
+        let work = move || serving.serve(&|question| control.answer(question));
+        let thread = threads::spawn("control", threads::STACK_BYTES, work);
+        let thread = thread.map_err(|cause| StartError::new("start `control`", &cause))?;
+        Ok(Self { open: Some((socket, thread)) })
+    }
+}
+
+impl Drop for OperatorsDoor {
+    fn drop(&mut self) {
+        if let Some((socket, thread)) = self.open.take() {
+            socket.close();
+            let _ = thread.join(); // a question is answered within the time that a pod waits
+        }
+    }
+}
+
+fn control(rooms: &Arc<Rooms>, servers: &[Server], log: &LogLevel) -> Control {
+    let seats: Vec<_> = servers.iter().map(Server::seats).collect();
+    Control {
+        service: rooms.service.clone(),
+        node_credentials: rooms.node_credentials.clone(),
+        annotations: rooms.config.kubernetes.keys.clone(),
+        node: rooms.config.kubernetes.node.clone(),
+        shadow: rooms.config.operation.shadow.clone(),
+        log: log.clone(),
+        started: rooms.clock.now().mono,
+        connections: Box::new(move || (seats.iter().map(|seats| seats()).sum(), Limits::default().connections)),
+        redirect: Box::new(redirect_report),
+    }
+}
+
+/// How the redirect is; `None` while the agent has none.
+fn redirect_report() -> Option<RedirectReport> {
+    None
+}
+
+fn failed(path: &Path, cause: &std::io::Error) -> StartError {
+    StartError::new(&format!("open the control socket `{}`", path.display()), cause)
+}
