@@ -7,6 +7,7 @@ pub(crate) mod build;
 mod discover;
 mod front;
 mod operate;
+mod tell;
 mod tend;
 
 use std::io;
@@ -80,6 +81,12 @@ fn start_threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, StartError> 
     start("discover", discover::run)?;
     start("health", tend::watch_health)?;
     start("steward", tend::keep_house)?;
+    if rooms.refusals.is_some() {
+        start("events", tell::write_events)?;
+    }
+    if rooms.config.roles.restrictions.is_some() {
+        start("lint", tell::doubt)?;
+    }
     for _ in 0..crate::logic::cache::MOST_CALLS {
         start("sts", tend::call_sts)?;
     }

@@ -80,6 +80,7 @@ impl Service {
             reason,
             cause: cause.as_deref(),
             pod: decided.pod.as_ref(),
+            audited: decided.audited.filter(|_| reason.is_none()),
             log: if matches!(route, Route::Page(_)) { LogLine::Left } else { LogLine::Written },
         });
         reply::with_token_left(response, decided.token_left)

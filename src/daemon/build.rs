@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crossbeam_channel::Receiver;
 use parking_lot::RwLock;
 
-use super::StartError;
+use super::{StartError, tell};
 use crate::config::{
     Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, PolicyMode, SessionTags, SharedAddress,
 };
@@ -22,6 +23,7 @@ use crate::edge::sts::{RegionSource, StsClient, StsOptions, StsWire};
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::bucket::Rate;
 use crate::logic::cache::CacheRules;
+use crate::logic::events::Refused;
 use crate::logic::policy::{Enforcement, Tokens};
 use crate::logic::route::RouteRules;
 use crate::logic::service_url::ServiceUrl;
@@ -48,6 +50,8 @@ pub(super) struct Rooms {
     pub(super) imds: Arc<dyn Imds>,
     pub(super) sts: Arc<dyn Sts>,
     pub(super) node_credentials: Arc<dyn NodeCredentials>,
+    /// Refusals that are to become Events
+    pub(super) refusals: Option<Receiver<Refused>>,
 }
 
 pub(super) fn rooms(
@@ -58,7 +62,9 @@ pub(super) fn rooms(
     log: LogQueue,
 ) -> Result<Arc<Rooms>, StartError> {
     let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
-    let telemetry = Arc::new(Telemetry::new(metrics, Box::new(move || log.has_room())));
+    let (sender, refusals) = tell::queue(config);
+    let telemetry = Telemetry::new(metrics, Box::new(move || log.has_room()));
+    let telemetry = Arc::new(telemetry.telling(sender.map(tell::sink)));
     let proxied: Arc<dyn Imds> = metadata_service(&config.metadata.proxied.to_string(), &clock)?;
     let imds: Arc<dyn Imds> = if config.metadata.own == config.metadata.proxied {
         proxied.clone()
@@ -104,6 +110,7 @@ pub(super) fn rooms(
         imds,
         sts,
         node_credentials,
+        refusals,
     }))
 }
 

@@ -13,8 +13,8 @@ pub struct Names<'a> {
     pub role_key: &'a str,
     /// `--namespace-key`
     pub list_key: &'a str,
-    /// What the namespace's list holds already
-    pub listed: &'a [String],
+    /// What the namespace's list holds already, where it is known
+    pub listed: Option<&'a [String]>,
 }
 
 impl Names<'static> {
@@ -25,7 +25,7 @@ impl Names<'static> {
         role: "ROLE",
         role_key: "iam.amazonaws.com/role",
         list_key: "iam.amazonaws.com/allowed-roles",
-        listed: &[],
+        listed: None,
     };
 }
 
@@ -70,11 +70,14 @@ pub const fn meaning(reason: Reason) -> &'static str {
 pub fn mend(reason: Reason, names: &Names<'_>) -> String {
     let Names { namespace, pod, role, role_key, list_key, listed } = names;
     match reason {
-        Reason::RoleNotAllowed => format!(
-            "list `{role}` in the annotation `{list_key}` of namespace `{namespace}`: \
-             `kubectl annotate namespace {namespace} --overwrite '{list_key}={}'`",
-            list_with(listed, role)
-        ),
+        Reason::RoleNotAllowed => {
+            let list = format!("list `{role}` in the annotation `{list_key}` of namespace `{namespace}`, a JSON array");
+            let command = listed.map(|listed| {
+                let whole = list_with(listed, role);
+                format!(": `kubectl annotate namespace {namespace} --overwrite '{list_key}={whole}'`")
+            });
+            list + &command.unwrap_or_default()
+        }
         Reason::NoRole => format!(
             "name a role in the annotation `{role_key}` of the pod's template, or start the agent with --default-role"
         ),
@@ -175,8 +178,13 @@ mod tests {
     #[test]
     fn advice_names_the_keys_that_are_configured() {
         let listed = ["other*".to_owned()];
-        let names =
-            Names { list_key: "example.org/roles", role: "app", namespace: "shop", listed: &listed, ..Names::SAMPLE };
+        let names = Names {
+            list_key: "example.org/roles",
+            role: "app",
+            namespace: "shop",
+            listed: Some(&listed),
+            ..Names::SAMPLE
+        };
         let text = mend(Reason::RoleNotAllowed, &names);
         assert!(
             text.contains("kubectl annotate namespace shop --overwrite 'example.org/roles=[\"other*\",\"app\"]'"),

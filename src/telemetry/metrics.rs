@@ -33,6 +33,11 @@ pub struct Metrics {
     pub refusals: IntCounterVec,
     pub tokenless_requests: IntCounterVec,
     pub log_lines_dropped: IntCounter,
+    /// Requests that the policy would have refused, in audit mode
+    pub audited: IntCounterVec,
+    pub policy_doubts: Gauge,
+    pub events: IntCounterVec,
+    pub redirect_repairs: IntCounter,
     pub door: IntCounterVec,
     pub watch_events: IntCounterVec,
     pub watch_age_seconds: GaugeVec,
@@ -99,6 +104,15 @@ impl Metrics {
                 &["namespace"],
             )?,
             log_lines_dropped: counter(r, "log_lines_dropped_total", "Request lines that the log had no room for.")?,
+            audited: counters(
+                r,
+                "policy_audited_total",
+                "Requests let pass in audit mode that the policy would refuse.",
+                &["namespace", "reason"],
+            )?,
+            policy_doubts: gauge(r, "policy_doubts", "What is doubtful about namespaces' lists of roles.")?,
+            events: counters(r, "events_total", "Refusals by what became of their Events.", &["outcome"])?,
+            redirect_repairs: counter(r, "redirect_repairs_total", "Times the redirect was put back or repaired.")?,
             door: counters(r, "connections_total", "Connections by what became of them.", &["event"])?,
             watch_events: counters(
                 r,
@@ -147,6 +161,9 @@ impl Metrics {
         }
         if let Some(reason) = answered.reason {
             self.refusals.with_label_values(&[reason.word()]).inc();
+        }
+        if let (Some(reason), Some(pod)) = (answered.audited, answered.pod) {
+            self.audited.with_label_values(&[&*pod.namespace, reason.word()]).inc();
         }
     }
 

@@ -101,6 +101,18 @@ fn what_keeps_credentials_from_pods_is_a_failure_with_a_remedy() {
 }
 
 #[test]
+fn events_that_may_not_be_written_keep_no_credentials_from_pods() {
+    let lab = Lab::start();
+    let outcome = examine(&lab, &[BASE, "--events"]);
+    assert_line(&outcome, "write events", "ok", "allowed");
+    assert!(lab.kubernetes.events().is_empty(), "it was only a trial");
+    lab.kubernetes.refuse(On::Event, Refusal::Status { code: 403, retry_after_s: None }, Times::Always);
+    let outcome = examine(&lab, &[BASE, "--events"]);
+    assert_line(&outcome, "write events", "warn", "let the agent's ClusterRole `create` `events`");
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stdout);
+}
+
+#[test]
 fn a_role_that_is_denied_is_explained() {
     let lab = Lab::start();
     lab.sts.fault(Some("arn:aws:iam::123456789012:role/denied"), StsFault::ACCESS_DENIED, Times::Always);

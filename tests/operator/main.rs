@@ -12,8 +12,10 @@
 #[path = "../standins/mod.rs"]
 mod standins;
 
+mod audit;
 mod control;
 mod doctor;
+mod events;
 mod explain;
 
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 //! Objects have the shape of real ones, faults come when told. Clients see only HTTP; tests hold [`Kubernetes`].
 
 mod answer;
+mod events;
 mod model;
 mod objects;
 mod watch;
@@ -30,6 +31,8 @@ pub struct Kubernetes {
 pub enum On {
     List(Kind),
     Watch(Kind),
+    /// An Event that is written
+    Event,
     Any,
 }
 
@@ -98,6 +101,7 @@ struct State {
     watches: Vec<watch::Open>,
     watches_born: u64,
     seen: Vec<Seen>,
+    events: Vec<Value>,
 }
 
 impl Kubernetes {

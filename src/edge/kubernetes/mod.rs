@@ -1,9 +1,11 @@
-//! The API server, spoken to with ureq. Only three calls are ever made: list, watch, and a live list of one address.
+//! The API server, spoken to with ureq. Three calls read: list, watch, and a live list of one address; what is written
+//! are Events.
 //!
 //! Every wait has an end: the phases of a call, the silence between two reads, the whole of a body. Nothing is held
 //! but one item of a page or one line of a watch, each with a limit.
 
 mod connection;
+mod events;
 mod kubeconfig;
 mod lines;
 mod page;
@@ -19,6 +21,8 @@ use ureq::http::{HeaderValue, Response};
 use ureq::{Agent, Body};
 
 pub use connection::{Auth, Connection, SERVICE_ACCOUNT_CA, SERVICE_ACCOUNT_TOKEN, Verification};
+
+pub use events::Earnest;
 
 use super::agent::{self, AgentOptions, Misconfigured, ProxyUse, TimeLimits, cause, twice_if_disconnected};
 use crate::logic::kubernetes::{

@@ -61,7 +61,7 @@ impl Known {
                 let (role_key, list_key) = (&*self.keys.role, &*self.keys.allowed_roles);
                 let role = if self.short.is_empty() { "ROLE" } else { &self.short };
                 let (namespace, pod) = (&*self.namespace, &*self.pod);
-                mend(reason, &Names { namespace, pod, role, role_key, list_key, listed: &self.listed })
+                mend(reason, &Names { namespace, pod, role, role_key, list_key, listed: Some(&self.listed) })
             }
         }
     }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::{Patient, Sheet};
 use crate::daemon::build;
-use crate::edge::kubernetes::{ApiServer, Limits};
+use crate::edge::kubernetes::{ApiServer, Earnest, Limits};
 use crate::logic::doctor::{Finding, of_kubernetes};
+use crate::logic::events::Notice;
 use crate::logic::kubernetes::{KubernetesFailure, KubernetesFailureKind, Resource};
 use crate::operator::Failure;
 
@@ -39,6 +40,12 @@ pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Fa
         sheet.check(&format!("watch {resource}"), || match server.try_watch(resource, &version) {
             Ok(()) => Finding::ok("allowed"),
             Err(failure) => of_kubernetes("watch", &resource.to_string(), &failure),
+        })?;
+    }
+    if patient.config.operation.events {
+        sheet.check("write events", || match server.write_event(&Notice::trial(), Earnest::Tried) {
+            Ok(()) => Finding::ok("allowed"),
+            Err(failure) => Finding::warn(of_kubernetes("create", "events", &failure).text),
         })?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::exchange::{Exchange, Framing, Reply};
 use super::model::{Expired, Page, Selector};
 use super::objects::{Kind, status_json};
-use super::{On, Refusal, Seen, Shared, watch};
+use super::{On, Refusal, Seen, Shared, events, watch};
 
 /// A list or a watch, as it was asked for.
 pub struct Query {
@@ -32,14 +32,18 @@ impl Query {
 }
 
 pub fn answer(shared: &Shared, exchange: Exchange) {
+    let event = events::target(&exchange);
     let query = parse(exchange.target());
-    let on = query.as_ref().ok().map(Query::on);
+    let on = if event.is_some() { Some(On::Event) } else { query.as_ref().ok().map(Query::on) };
     let (refusal, allowed) = note(shared, &exchange, on);
     if !allowed {
         return exchange.answer(status(401, "Unauthorized", "Unauthorized"));
     }
     if let Some(refusal) = refusal {
         return refuse(exchange, refusal);
+    }
+    if let Some((namespace, name)) = event {
+        return events::write(shared, exchange, &namespace, name.as_deref());
     }
     match query {
         Err(reply) => exchange.answer(*reply),
@@ -137,11 +141,11 @@ fn list_body(kind: Kind, page: &Page) -> String {
     )
 }
 
-fn status(code: u16, reason: &str, message: &str) -> Reply {
+pub fn status(code: u16, reason: &str, message: &str) -> Reply {
     reply(code, status_json(code, reason, message).to_string())
 }
 
-fn reply(code: u16, body: impl Into<Vec<u8>>) -> Reply {
+pub fn reply(code: u16, body: impl Into<Vec<u8>>) -> Reply {
     headers()
         .into_iter()
         .fold(Reply::new(code, "application/json", body), |reply, (name, value)| reply.with(name, value))
