@@ -13,7 +13,7 @@ fn restricted(list: &str, flags: &[&str]) -> Site {
     let lab = Lab::start();
     lab.kubernetes.add_namespace("shop", &[("iam.amazonaws.com/allowed-roles", list)]);
     lab.kubernetes.add_pod(web().node("node-1"));
-    Site::open(lab, &[&["--events", "--namespace-restrictions", "--node=node-1"], flags].concat())
+    Site::open(lab, &[&["--events", "--namespace-restrictions", "--node=node-1", "--prefetch=false"], flags].concat())
 }
 
 fn metric(site: &Site, line: &str) -> Option<f64> {
