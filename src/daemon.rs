@@ -7,6 +7,7 @@ pub(crate) mod build;
 mod discover;
 mod front;
 mod operate;
+mod shadow;
 mod tell;
 mod tend;
 
@@ -81,6 +82,9 @@ fn start_threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, StartError> 
     start("discover", discover::run)?;
     start("health", tend::watch_health)?;
     start("steward", tend::keep_house)?;
+    if rooms.config.operation.shadow.is_some() {
+        start("shadow", shadow::compare_all)?;
+    }
     if rooms.refusals.is_some() {
         start("events", tell::write_events)?;
     }

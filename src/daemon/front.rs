@@ -31,8 +31,11 @@ impl Doors {
 
     /// Begins to answer.
     pub(super) fn open(self, rooms: &Arc<Rooms>) -> Result<Vec<Server>, StartError> {
-        let pods = Arc::new(Pods(rooms.service.clone()));
-        let mut servers = vec![server(self.app, pods, Limits::default(), rooms)?];
+        let handler: Arc<dyn Handler> = match rooms.config.operation.shadow {
+            None => Arc::new(Pods(rooms.service.clone())),
+            Some(_) => Arc::new(Onlookers(rooms.service.clone())),
+        };
+        let mut servers = vec![server(self.app, handler, Limits::default(), rooms)?];
         if let Some(metrics) = self.metrics {
             let operators = Arc::new(Operators(rooms.service.clone()));
             let limits = Limits { connections: OPERATOR_CONNECTIONS, ..Limits::default() };
@@ -72,6 +75,16 @@ impl Handler for Pods {
     fn handle(&self, request: &Request<'_>, connection: &Connection<'_>) -> Response {
         let redirected = || connection.original_destination().is_some_and(|meant| is_metadata_address(meant.ip()));
         self.0.handle(request, &Caller { peer: connection.peer, is_redirected: &redirected })
+    }
+}
+
+/// What there is beside a kube2iam that serves the pods: the agent's own pages.
+struct Onlookers(Arc<Service>);
+
+impl Handler for Onlookers {
+    fn handle(&self, request: &Request<'_>, connection: &Connection<'_>) -> Response {
+        let redirected = || connection.original_destination().is_some_and(|meant| is_metadata_address(meant.ip()));
+        self.0.own_page(request, &Caller { peer: connection.peer, is_redirected: &redirected })
     }
 }
 

@@ -26,7 +26,8 @@ pub(super) fn watch(rooms: &Rooms, resource: Resource) {
     let apply = |event| {
         let change = rooms.registry.apply(resource, event);
         rooms.telemetry.changed(&change);
-        if let (Change::PodApplied(pod), true) = (&change, rooms.config.sts.prefetch) {
+        let prefetching = rooms.config.sts.prefetch && rooms.config.operation.shadow.is_none();
+        if let (Change::PodApplied(pod), true) = (&change, prefetching) {
             prefetch(rooms, pod);
         }
     };

@@ -8,6 +8,7 @@ mod exchange;
 mod files;
 pub mod http;
 pub mod imds;
+pub mod kube2iam;
 pub mod kubernetes;
 pub mod latch;
 pub mod logs;

@@ -28,6 +28,7 @@ pub mod route;
 pub mod secret;
 pub mod service_url;
 pub mod session;
+pub mod shadow;
 pub mod status;
 pub mod sts;
 pub mod time;

@@ -38,6 +38,8 @@ pub struct Metrics {
     pub policy_doubts: Gauge,
     pub events: IntCounterVec,
     pub redirect_repairs: IntCounter,
+    pub shadow_addresses: GaugeVec,
+    pub shadow_failures: IntCounter,
     pub door: IntCounterVec,
     pub watch_events: IntCounterVec,
     pub watch_age_seconds: GaugeVec,
@@ -113,6 +115,13 @@ impl Metrics {
             policy_doubts: gauge(r, "policy_doubts", "What is doubtful about namespaces' lists of roles.")?,
             events: counters(r, "events_total", "Refusals by what became of their Events.", &["outcome"])?,
             redirect_repairs: counter(r, "redirect_repairs_total", "Times the redirect was put back or repaired.")?,
+            shadow_addresses: gauges(
+                r,
+                "shadow_addresses",
+                "Addresses by how the shadowed kube2iam and this agent agree on them.",
+                &["outcome"],
+            )?,
+            shadow_failures: counter(r, "shadow_failures_total", "Times the shadowed kube2iam couldn't be read.")?,
             door: counters(r, "connections_total", "Connections by what became of them.", &["event"])?,
             watch_events: counters(
                 r,

@@ -17,6 +17,7 @@ mod control;
 mod doctor;
 mod events;
 mod explain;
+mod shadow;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
