@@ -18,7 +18,7 @@ use crate::logic::kubernetes::{AnnotationKeys, Resource};
 use crate::logic::reason::Reason;
 use crate::logic::status::RedirectReport;
 use crate::logic::time::Mono;
-use crate::serve::Service;
+use crate::serve::{Found, Service};
 
 /// Everything that a question may be about.
 pub struct Control {
@@ -75,20 +75,21 @@ impl Control {
         };
         let deadline = self.service.clock.now().mono.after(self.service.wait_for_pod);
         match duplicates.resolve(peer, deadline) {
-            Some(chosen) => self.tell(subject, Some(&chosen)),
-            None => story,
+            Found::Holder(chosen) => self.tell(subject, Some(&chosen)),
+            Found::Nobody | Found::Busy => story,
         }
     }
 
     fn tell(&self, subject: &Subject, chosen: Option<&str>) -> Story {
         let now = self.service.clock.now();
-        let keys = self.service.keys.read().clone();
+        let keys = self.service.keys.current();
         let silence = self.service.telemetry.metrics.silence(&Resource::Pods.to_string(), now.mono);
         self.service.registry.read(|world, rules| {
             let scene = Scene {
                 world,
                 rules,
                 keys: &keys,
+                tokens: self.service.tokens,
                 annotations: &self.annotations,
                 now: now.wall,
                 silence,

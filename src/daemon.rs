@@ -6,118 +6,183 @@
 pub(crate) mod build;
 mod discover;
 mod front;
+mod node;
 mod operate;
+pub(crate) mod redirect;
 mod shadow;
+mod succession;
+mod taint;
 mod tell;
 mod tend;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use log::{info, warn};
 
-use crate::config::{BUILD, Config};
+use crate::config::{BUILD, Config, MetricsDoor};
 use crate::edge::clock::SystemClock;
 use crate::edge::http::Server;
 use crate::edge::latch::Latch;
-use crate::edge::{logs, process, signal, threads};
+use crate::edge::process::Right;
+use crate::edge::redirect::RedirectError;
+use crate::edge::{logs, memory, process, signal, threads};
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::kubernetes::Resource;
-use crate::ports::Clock;
+use crate::logic::time::Mono;
 
-use build::{Rooms, rooms};
+pub use build::{Ports, Rooms};
 use front::Doors;
+use node::NodeAddresses;
 use operate::OperatorsDoor;
+use succession::Turn;
 
 /// Why the agent didn't start: one line for the operator.
 #[derive(Debug)]
-pub struct StartError(String);
+pub struct StartError {
+    text: String,
+    exit_code: u8,
+}
 
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl StartError {
     fn new(what: &str, cause: &dyn std::fmt::Display) -> Self {
-        Self(format!("failed to {what}: {cause}"))
+        Self { text: format!("failed to {what}: {cause}"), exit_code: 1 }
+    }
+
+    /// What the process ends with.
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+}
+
+impl From<RedirectError> for StartError {
+    fn from(error: RedirectError) -> Self {
+        Self { text: error.to_string(), exit_code: error.exit_code() }
     }
 }
 
 /// Runs the agent until it is asked to end.
-pub fn run(config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
-    process::bound_memory();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let log = logs::start(config.log.level, config.log.format, clock.clone(), Box::new(io::stderr()));
+pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
+    memory::bound();
+    let unsettled = process::settle(&rights(&config));
+    let time = Arc::new(SystemClock::new());
+    let log = logs::start(config.log.level, config.log.format, time.clone(), Box::new(io::stderr()));
     let (queue, _log_thread) = log.map_err(|cause| StartError::new("start the log", &cause))?;
-    let latch = Arc::new(Latch::new(clock.clone()));
-    let doors = Doors::bind(&config.door)?;
-    let rooms = rooms(&config, environment, clock, latch.clone(), queue.clone())?;
-    process::settle();
+    let latch = Arc::new(Latch::new(time.clone()));
+    // Before anything that waits: as the first process of a container, an agent that doesn't listen isn't ended.
     signal::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
+    let state_dir = succession::state_dir(config.operation.state_dir.as_deref());
+    let (listeners, predecessor) = succession::inherit(state_dir.as_ref(), &*time);
+    let doors = Doors::bind(&config.door, listeners)?;
+    let node = Arc::new(NodeAddresses::find(config.host));
+    config.host = node.host();
+    let ports = Ports::open(&config, environment, time, state_dir.as_ref())?;
+    let level = queue.level().clone();
+    let rooms = Rooms::new(&config, ports, latch.clone(), Box::new(move || queue.has_room()))?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
-    config.warnings.iter().for_each(|warning| warn!("{warning}"));
-    let servers = doors.open(&rooms)?;
-    let operators = OperatorsDoor::open(&rooms, &servers, queue.level())?;
+    config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
+    let redirect = redirect::place(&rooms)?;
     let threads = start_threads(&rooms)?;
+    let redirect = redirect.map(|redirect| redirect.keep(&rooms, node.clone())).transpose()?;
+    let operators = OperatorsDoor::open(&rooms, &level)?;
+    if succession::await_turn(&rooms, &doors, predecessor) == Turn::Never {
+        end(&rooms, Vec::new(), threads, redirect);
+        return Ok(());
+    }
+    let offer = succession::offer(&rooms, &doors, state_dir.as_ref());
+    let servers = doors.open(&rooms, &node)?;
+    operators.count_in(&servers);
+    info!("port" = config.door.app.port; "requests are answered");
     latch.wait_for_close();
     drop(operators);
-    end(&rooms, servers, threads);
+    if let Some(offer) = offer {
+        offer.withdraw();
+    }
+    end(&rooms, servers, threads, redirect);
     Ok(())
+}
+
+/// What the agent will still do with rights: the redirect, and opening a port that not everybody may open.
+fn rights(config: &Config) -> Vec<Right> {
+    let metrics = match config.door.metrics {
+        MetricsDoor::OnAppPort => None,
+        MetricsDoor::Own(listen) => Some(listen.port),
+    };
+    let low_port = [Some(config.door.app.port), metrics].into_iter().flatten().any(|port| port < FIRST_FREE_PORT);
+    let wanted = [(config.redirect.is_some(), Right::Network), (low_port, Right::LowPort)];
+    wanted.into_iter().filter_map(|(wanted, right)| wanted.then_some(right)).collect()
 }
 
 /// Starts whatever works beside the requests.
 fn start_threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let mut running = Vec::new();
-    let mut start = |name: &str, work: fn(&Rooms)| {
+    let start = |(name, work): (&'static str, Work)| {
         let rooms = rooms.clone();
         let thread = threads::spawn(name, threads::STACK_BYTES, move || work(&rooms));
-        thread.map(|thread| running.push(thread)).map_err(|cause| StartError::new(&format!("start `{name}`"), &cause))
+        thread.map_err(|cause| StartError::new(&format!("start `{name}`"), &cause))
     };
-    start("watch-pods", |rooms| tend::watch(rooms, Resource::Pods))?;
-    start("watch-spaces", |rooms| tend::watch(rooms, Resource::Namespaces))?;
-    start("discover", discover::run)?;
-    start("health", tend::watch_health)?;
-    start("steward", tend::keep_house)?;
-    if rooms.config.operation.shadow.is_some() {
-        start("shadow", shadow::compare_all)?;
-    }
-    if rooms.refusals.is_some() {
-        start("events", tell::write_events)?;
-    }
-    if rooms.config.roles.restrictions.is_some() {
-        start("lint", tell::doubt)?;
-    }
-    for _ in 0..crate::logic::cache::MOST_CALLS {
-        start("sts", tend::call_sts)?;
-    }
-    Ok(running)
+    work().into_iter().map(start).collect()
+}
+
+/// What a thread does until shutdown.
+pub type Work = fn(&Rooms);
+
+/// Everything that works beside the requests, by the name of its thread.
+pub fn work() -> Vec<(&'static str, Work)> {
+    let mut work: Vec<(&'static str, Work)> = vec![
+        ("watch-pods", |rooms| tend::watch(rooms, Resource::Pods)),
+        ("watch-spaces", |rooms| tend::watch(rooms, Resource::Namespaces)),
+        ("discover", discover::run),
+        ("health", tend::watch_health),
+        ("steward", tend::keep_house),
+        ("taint", taint::take_off),
+        ("events", tell::write_events),
+        ("lint", tell::doubt),
+        ("shadow", shadow::compare_all),
+    ];
+    work.extend((0..crate::logic::cache::MOST_CALLS).map(|_| -> (&'static str, Work) { ("sts", tend::call_sts) }));
+    work
 }
 
 /// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the README give.
-fn end(rooms: &Rooms, servers: Vec<Server>, threads: Vec<JoinHandle<()>>) {
-    rooms.facts.shutting_down.store(true, std::sync::atomic::Ordering::Relaxed);
-    rooms.kubernetes.shut_down();
-    for server in servers {
-        let drained = server.shut_down(DRAIN);
+fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, redirect: Option<JoinHandle<()>>) {
+    rooms.facts.shutting_down.store(true, Ordering::Relaxed);
+    servers.iter_mut().for_each(Server::stop_accepting);
+    let until = rooms.clock.now().mono.after(DRAIN);
+    for server in &servers {
+        let drained = server.drain(rooms.clock.now().mono.until(until));
         if drained.unfinished > 0 {
             warn!("connections" = drained.unfinished; "cut connections that did not drain in time");
         }
     }
+    // Only now: answers in progress may have waited for a pod to appear, or for its credentials.
+    rooms.kubernetes.shut_down();
     rooms.desk.close();
+    // It may have the redirect to remove.
+    redirect.iter().for_each(|thread| join_by(rooms, thread, until));
+    servers.into_iter().for_each(Server::cut_off);
     let late = rooms.clock.now().mono.after(LAST_JOIN);
-    for thread in threads {
-        // A thread that still waits for the network ends with the process.
-        while !thread.is_finished() && rooms.clock.now().mono < late {
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
-    }
+    threads.iter().for_each(|thread| join_by(rooms, thread, late));
     info!("kube2iam ends");
 }
 
+/// A thread that still waits for the network then ends with the process.
+fn join_by(rooms: &Rooms, thread: &JoinHandle<()>, late: Mono) {
+    while !thread.is_finished() && rooms.clock.now().mono < late {
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Ports below it need a capability.
+const FIRST_FREE_PORT: u16 = 1_024;
 /// How long answers in progress may take after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(4);
 /// How long the agent's own threads get after that.

@@ -1,6 +1,6 @@
 //! The credential desk: [`Cache`] behind one lock, with those who wait for sessions and those who fetch them.
 //!
-//! The lock is never held while STS is asked. Whoever takes a call holds a [`Ticket`]; if it is dropped without
+//! The lock is never held while STS is asked. Whoever takes a call holds a `Ticket`; if it is dropped without
 //! a result, as a panic would, the call counts as failed and nobody is stranded.
 
 use std::collections::HashSet;
@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use crate::logic::bucket::{Buckets, Rate};
 use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, Next, Standing, Start};
@@ -17,20 +17,20 @@ use crate::logic::recent_failures::RecentFailures;
 use crate::logic::session::Session;
 use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
 use crate::logic::time::{Mono, Wall};
-use crate::ports::{Clock, Sts};
+use crate::ports::{Bell, Sts, Time};
 
 /// Where sessions are asked for and fetched.
 pub struct Desk {
     cache: Mutex<State>,
     /// A call is done.
-    done: Condvar,
+    done: Arc<dyn Bell>,
     /// There may be a call to make.
-    work: Condvar,
+    work: Arc<dyn Bell>,
     /// What each peer may start
     starters: Mutex<Buckets<std::net::IpAddr>>,
     /// For whoever asks why
     failures: Mutex<RecentFailures>,
-    clock: Arc<dyn Clock>,
+    time: Arc<dyn Time>,
 }
 
 struct State {
@@ -61,29 +61,29 @@ pub struct CallReport<'a> {
 }
 
 impl Desk {
-    pub fn new(rules: CacheRules, clock: Arc<dyn Clock>) -> Self {
-        let now = clock.now().mono;
+    pub fn new(rules: CacheRules, time: Arc<dyn Time>) -> Self {
+        let now = time.now().mono;
         Self {
             cache: Mutex::new(State { sessions: Cache::new(rules, now), closed: false }),
-            done: Condvar::new(),
-            work: Condvar::new(),
+            done: time.bell(),
+            work: time.bell(),
             starters: Mutex::new(Buckets::new(PEER_STARTS)),
             failures: Mutex::default(),
-            clock,
+            time,
         }
     }
 
     /// The session of a permitted request; waits for STS until `deadline` if none is held.
     pub fn obtain(&self, permitted: &Permitted, peer: std::net::IpAddr, deadline: Mono) -> Outcome {
         let key = permitted.request();
-        let now = self.clock.now().mono;
+        let now = self.time.now().mono;
         let mut answer = self.cache.lock().sessions.ask(key, Start::Withheld, now);
         if matches!(answer, Answer::Unstarted) {
-            if !self.starters.lock().take(peer, now) {
+            if !self.may_start(peer) {
                 return Outcome::Busy;
             }
             answer = self.cache.lock().sessions.ask(key, Start::Allowed, now);
-            self.work.notify_all();
+            self.work.ring();
         }
         match answer {
             Answer::Serve(session) => Outcome::Ready(session),
@@ -93,10 +93,16 @@ impl Desk {
         }
     }
 
+    /// Whether a peer may make somebody work for it once more: a call to STS, a live list.
+    pub fn may_start(&self, peer: std::net::IpAddr) -> bool {
+        self.starters.lock().take(peer, self.time.now().mono)
+    }
+
     fn wait(&self, key: &AssumeRole, turn: u64, deadline: Mono) -> Outcome {
-        let mut state = self.cache.lock();
         loop {
-            let now = self.clock.now().mono;
+            let rung = self.done.rung();
+            let now = self.time.now().mono;
+            let mut state = self.cache.lock();
             match state.sessions.look(key, turn, now) {
                 Some(Answer::Serve(session)) => return Outcome::Fetched(session),
                 Some(Answer::Refuse(failure)) => return Outcome::Refused(failure),
@@ -107,34 +113,35 @@ impl Desk {
                 state.sessions.leave(key);
                 return Outcome::TimedOut;
             }
-            self.done.wait_for(&mut state, now.until(deadline));
+            drop(state);
+            self.done.wait(rung, deadline);
         }
     }
 
     /// Fetches ahead of the first request.
     pub fn prefetch(&self, permitted: &Permitted) {
-        let now = self.clock.now().mono;
+        let now = self.time.now().mono;
         self.cache.lock().sessions.prefetch(permitted.request().clone(), now);
-        self.work.notify_all();
+        self.work.ring();
     }
 
     /// Drops the sessions that no pod may use any more.
     pub fn sweep(&self, entitled: &HashSet<AssumeRole>) {
-        let now = self.clock.now().mono;
+        let now = self.time.now().mono;
         self.cache.lock().sessions.sweep(entitled, now);
     }
 
     /// Makes calls to STS until the desk is closed. Several threads may do so at a time.
     pub fn work(&self, sts: &dyn Sts, dice: &dyn Fn() -> u64, report: &dyn Fn(&CallReport<'_>)) {
         while let Some(mut ticket) = self.take(dice) {
-            let began = self.clock.now().mono;
+            let began = self.time.now().mono;
             let called = catch_unwind(AssertUnwindSafe(|| sts.assume_role(&ticket.request)));
             let result = called.unwrap_or_else(|_| Err(interrupted()));
-            let took = self.clock.now().mono.since(began);
-            self.failures.lock().note(&ticket.request, result.as_ref().err(), self.clock.now().wall);
+            let took = self.time.now().mono.since(began);
+            self.failures.lock().note(&ticket.request, result.as_ref().err(), self.time.now().wall);
             report(&CallReport { request: &ticket.request, took, failure: result.as_ref().err() });
             ticket.result = Some(result.map(|assumed| {
-                let session = Session::render(&ticket.request, &assumed.credentials, self.clock.now().wall);
+                let session = Session::render(&ticket.request, &assumed.credentials, self.time.now().wall);
                 (session, assumed.life)
             }));
         }
@@ -142,17 +149,19 @@ impl Desk {
 
     /// Waits for a call to make; `None` once the desk is closed.
     fn take<'a>(&'a self, dice: &'a dyn Fn() -> u64) -> Option<Ticket<'a>> {
-        let mut state = self.cache.lock();
         loop {
-            if state.closed {
-                return None;
-            }
-            let now = self.clock.now().mono;
-            match state.sessions.next(now) {
-                Next::Call(request) => return Some(Ticket { desk: self, request, result: None, dice }),
-                Next::Rest(until) => {
-                    self.work.wait_for(&mut state, now.until(until).min(LONGEST_REST));
+            let rung = self.work.rung();
+            let now = self.time.now().mono;
+            let next = {
+                let mut state = self.cache.lock();
+                if state.closed {
+                    return None;
                 }
+                state.sessions.next(now)
+            };
+            match next {
+                Next::Call(request) => return Some(Ticket { desk: self, request, result: None, dice }),
+                Next::Rest(until) => self.work.wait(rung, until.min(now.after(LONGEST_REST))),
             }
         }
     }
@@ -160,24 +169,26 @@ impl Desk {
     /// Ends the workers and lets everyone go who waits.
     pub fn close(&self) {
         self.cache.lock().closed = true;
-        self.work.notify_all();
-        self.done.notify_all();
+        self.work.ring();
+        self.done.ring();
     }
 
     /// How it stands with the session that a call gets, and how the call last failed and when.
     pub fn standing(&self, request: &AssumeRole) -> (Standing<Session>, Option<(StsFailure, Wall)>) {
-        let standing = self.cache.lock().sessions.standing(request, self.clock.now().mono);
+        let now = self.time.now().mono;
+        let standing = self.cache.lock().sessions.standing(request, now);
         let failures = self.failures.lock();
         (standing, failures.of(request).map(|(failure, at)| (failure.clone(), at)))
     }
 
     /// Calls that renewals and prefetches may make at once, of how many.
     pub fn budget(&self) -> (f64, f64) {
-        self.cache.lock().sessions.budget(self.clock.now().mono)
+        let now = self.time.now().mono;
+        self.cache.lock().sessions.budget(now)
     }
 
     pub fn counts(&self) -> CacheCounts {
-        let now = self.clock.now().mono;
+        let now = self.time.now().mono;
         self.cache.lock().sessions.counts(now)
     }
 }
@@ -193,10 +204,10 @@ struct Ticket<'a> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let result = self.result.take().unwrap_or_else(|| Err(interrupted()));
-        let now = self.desk.clock.now().mono;
+        let now = self.desk.time.now().mono;
         self.desk.cache.lock().sessions.finish(&self.request, result, now, (self.dice)());
-        self.desk.done.notify_all();
-        self.desk.work.notify_all();
+        self.desk.done.ring();
+        self.desk.work.ring();
     }
 }
 
@@ -210,7 +221,7 @@ fn interrupted() -> StsFailure {
 }
 
 /// What one peer may start: calls to STS and live lists.
-pub const PEER_STARTS: Rate = Rate { burst: 20.0, refill: 2.0 };
+const PEER_STARTS: Rate = Rate { burst: 20.0, refill: 2.0 };
 /// A worker looks up from its rest this often, whatever happens.
 const LONGEST_REST: Duration = Duration::from_secs(30);
 

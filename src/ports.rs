@@ -1,14 +1,19 @@
-//! The doors between the house and the world: four traits. `edge` stands behind them in the binary,
-//! stand-ins in tests. Whoever holds one may wait; `logic` never does.
+//! The doors between the house and the world: its time, its chance, its services. `edge` stands behind them in the
+//! binary, stand-ins in tests and the simulator. Whoever holds one may wait; `logic` never does.
 
+use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use crate::logic::events::Notice;
 use crate::logic::http::Response;
 use crate::logic::imds::ImdsFailure;
 use crate::logic::kubernetes::{KubernetesFailure, Object, Page, Pod, Resource};
 use crate::logic::path::CanonicalPath;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure};
-use crate::logic::time::Now;
+use crate::logic::taint::{Patched, Removal, Taint};
+use crate::logic::time::{Mono, Now};
+use crate::logic::token::TokenKeys;
 
 /// The system's clocks.
 pub trait Clock: Send + Sync {
@@ -20,6 +25,34 @@ pub trait Clock: Send + Sync {
 pub enum Waited {
     Elapsed,
     ShutDown,
+}
+
+/// The clocks, and what threads wait for each other by.
+pub trait Time: Clock {
+    /// A new bell.
+    fn bell(&self) -> Arc<dyn Bell>;
+}
+
+/// Wakes those who wait for a change. Who waits says how often the bell had rung before the look that found nothing:
+/// a change between the look and the wait is never missed, and no lock is held meanwhile.
+pub trait Bell: Send + Sync {
+    /// How often it rang.
+    fn rung(&self) -> u64;
+
+    /// Wakes everyone. Rung after the change, with no lock held.
+    fn ring(&self);
+
+    /// Waits until it has rung more than `before` times, at most until `deadline`.
+    fn wait(&self, before: u64, deadline: Mono);
+}
+
+/// The system's randomness.
+pub trait Dice: Send + Sync {
+    /// 64 random bits for jitter.
+    fn number(&self) -> u64;
+
+    /// A key that nobody can guess.
+    fn secret(&self) -> io::Result<[u8; 32]>;
 }
 
 /// The Security Token Service, asked with the node's own credentials.
@@ -62,6 +95,9 @@ pub trait Kubernetes: Send + Sync {
 
     /// All pods of the cluster that hold `address` now, asked of the API server.
     fn pods_at(&self, address: IpAddr) -> Result<Vec<Pod>, KubernetesFailure>;
+
+    /// Ends every call under way, a blocked watch included, and refuses new ones.
+    fn shut_down(&self);
 }
 
 /// An open watch.
@@ -75,4 +111,32 @@ pub enum WatchLine<'a> {
     Whole(&'a [u8]),
     /// Longer than the limit; the watch can't go on.
     TooLong,
+}
+
+/// The nodes of the cluster, as far as their taints go.
+pub trait Nodes: Send + Sync {
+    /// The taints that a node has now.
+    fn taints(&self, node: &str) -> Result<Vec<Taint>, KubernetesFailure>;
+
+    /// Takes taints off a node, all of them or, if they have changed meanwhile, none.
+    fn patch(&self, node: &str, removal: &Removal) -> Result<Patched, KubernetesFailure>;
+}
+
+/// The Events of the cluster.
+pub trait Events: Send + Sync {
+    /// Writes an Event, or counts up the one that is there.
+    fn write(&self, notice: &Notice) -> Result<(), KubernetesFailure>;
+}
+
+/// Where the keys of the tokens lie for this agent, its predecessor and its successor.
+pub trait KeyStore: Send + Sync {
+    /// What lies there; `None`: nothing yet.
+    fn read(&self) -> Result<Option<TokenKeys>, String>;
+
+    /// Reads, lets `change` say what is to lie there instead (`None`: what is there stays), and writes that, with no
+    /// other agent in between. Gives up after a fraction of a second.
+    fn update(
+        &self,
+        change: &mut dyn FnMut(Result<Option<TokenKeys>, String>) -> Option<TokenKeys>,
+    ) -> Result<(), String>;
 }

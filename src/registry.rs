@@ -5,21 +5,20 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::RwLock;
 
 use crate::logic::kubernetes::{Event, Resource};
 use crate::logic::pattern::{Format, RoleList};
 use crate::logic::policy::{Permitted, Rules};
 use crate::logic::time::Mono;
 use crate::logic::world::{Change, World};
-use crate::ports::Clock;
+use crate::ports::{Bell, Time};
 
 /// The shared picture of the cluster, and what the operator laid down.
 pub struct Registry {
     state: RwLock<State>,
-    changes: Mutex<u64>,
-    changed: Condvar,
-    clock: Arc<dyn Clock>,
+    changed: Arc<dyn Bell>,
+    time: Arc<dyn Time>,
 }
 
 #[derive(Default)]
@@ -34,8 +33,8 @@ struct State {
 pub struct Seen(u64);
 
 impl Registry {
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { state: RwLock::default(), changes: Mutex::new(0), changed: Condvar::new(), clock }
+    pub fn new(time: Arc<dyn Time>) -> Self {
+        Self { state: RwLock::default(), changed: time.bell(), time }
     }
 
     /// One look at world and rules together.
@@ -51,14 +50,14 @@ impl Registry {
             let rules = state.rules.clone();
             state.world.apply(resource, event, |list| compile(list, rules.as_deref()))
         };
-        self.ring();
+        self.changed.ring();
         change
     }
 
     /// Puts the rules in force. Lists of namespaces are read by them from then on.
     pub fn set_rules(&self, rules: Rules) {
         self.state.write().rules = Some(Arc::new(rules));
-        self.ring();
+        self.changed.ring();
     }
 
     /// Changes the rules in force, if there are any yet.
@@ -66,33 +65,23 @@ impl Registry {
         if let Some(rules) = &mut self.state.write().rules {
             amend(Arc::make_mut(rules));
         }
-        self.ring();
+        self.changed.ring();
     }
 
     pub fn seen(&self) -> Seen {
-        Seen(*self.changes.lock())
+        Seen(self.changed.rung())
     }
 
     /// Waits until something has changed since `seen`; at most until `deadline`.
     pub fn wait(&self, seen: Seen, deadline: Mono) {
-        let mut changes = self.changes.lock();
-        while *changes == seen.0 {
-            let left = self.clock.now().mono.until(deadline);
-            if left.is_zero() {
-                return;
-            }
-            self.changed.wait_for(&mut changes, left);
+        if self.time.now().mono < deadline {
+            self.changed.wait(seen.0, deadline);
         }
     }
 
     /// Whether `address` still belongs to the pod that a permission was made for: the one second look there is.
     pub fn still_owned(&self, address: IpAddr, permitted: &Permitted) -> bool {
         self.read(|world, _| world.is_still_owned(address, &permitted.pod().uid))
-    }
-
-    fn ring(&self) {
-        *self.changes.lock() += 1;
-        self.changed.notify_all();
     }
 }
 
@@ -110,6 +99,7 @@ mod tests {
     use crate::edge::threads;
     use crate::logic::kubernetes::Object;
     use crate::logic::world::tests::pod;
+    use crate::ports::Clock;
     use std::time::Duration;
 
     #[test]

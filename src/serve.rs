@@ -11,24 +11,23 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
-
 use crate::desk::{Desk, Outcome};
+use crate::keyring::Keyring;
 use crate::logic::http::{Body, Method, Request, Response};
 use crate::logic::path::CanonicalPath;
-use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, RoleKnown, decide};
+use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, RoleKnown, Tokens, decide};
 use crate::logic::reason::Reason;
 use crate::logic::reply;
 use crate::logic::route::{self, Form, Page, Route, RouteRules};
 use crate::logic::session::Session;
 use crate::logic::time::Now;
-use crate::logic::token::{Bearer, TokenKeys, parse_ttl};
+use crate::logic::token::{Bearer, parse_ttl};
 use crate::logic::world::HeldPod;
 use crate::ports::{Clock, Forwarded, Imds};
 use crate::registry::Registry;
 use crate::telemetry::{Answered, LogLine, Telemetry};
 
-pub use duplicates::Duplicates;
+pub use duplicates::{Duplicates, Found};
 pub use pages::Facts;
 
 /// Everything that a request may need.
@@ -37,12 +36,14 @@ pub struct Service {
     pub desk: Arc<Desk>,
     pub imds: Arc<dyn Imds>,
     pub clock: Arc<dyn Clock>,
-    pub keys: Arc<RwLock<Arc<TokenKeys>>>,
+    pub keys: Arc<Keyring>,
     pub telemetry: Arc<Telemetry>,
     pub facts: Arc<Facts>,
     /// `None`: an address that several pods claim is refused.
     pub duplicates: Option<Duplicates>,
     pub routes: RouteRules,
+    /// Whether every request must bear a session token
+    pub tokens: Tokens,
     /// How long a request waits for its pod to become known
     pub wait_for_pod: Duration,
 }
@@ -89,12 +90,13 @@ impl Service {
     /// Decides, and while that comes to "not yet" decides again whenever the world has changed, up to the deadline.
     fn decide_in_time<'r>(&self, request: &Request<'_>, route: &'r Route, peer: IpAddr, began: Now) -> Decided<'r> {
         let deadline = began.mono.after(self.wait_for_pod);
-        let keys = self.keys.read().clone();
+        let keys = self.keys.keys_for(request.headers.token);
         let mut ask = Ask {
             peer,
             route,
             token: request.headers.token,
             forwarded_for: request.headers.forwarded_for,
+            tokens: self.tokens,
             patience: Patience::Left,
             chosen: None,
         };
@@ -109,9 +111,13 @@ impl Service {
             let decided = self.registry.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
             let Decision::NotYet(reason) = decided.decision else { return decided };
             if let (Reason::AmbiguousAddress, None, Some(duplicates)) = (reason, &chosen, &self.duplicates) {
-                chosen = duplicates.resolve(peer, deadline);
-                if chosen.is_some() {
-                    continue;
+                match duplicates.resolve(peer, deadline) {
+                    Found::Holder(uid) => {
+                        chosen = Some(uid);
+                        continue;
+                    }
+                    Found::Busy => return Decided { decision: Decision::Refuse(Reason::Busy), ..decided },
+                    Found::Nobody => {}
                 }
             }
             self.registry.wait(seen, deadline);
@@ -186,7 +192,7 @@ impl Service {
             return Answer::refuse(Reason::BadTokenTtl, route);
         };
         let bearer = pod.map_or(Bearer::Address(peer), |pod| Bearer::Pod(&pod.uid));
-        Answer::ok(reply::token(self.keys.read().issue(bearer, ttl_s, now.wall), ttl_s))
+        Answer::ok(reply::token(self.keys.current().issue(bearer, ttl_s, now.wall), ttl_s))
     }
 
     fn forward(&self, request: &Request<'_>, route: &Route, path: &CanonicalPath) -> Answer {

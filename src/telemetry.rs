@@ -4,8 +4,12 @@
 //! list; those two are bounded by what pods here may use.
 
 mod metrics;
+mod operator;
+mod redirect;
 
 pub use metrics::Metrics;
+pub use operator::OperatorMetrics;
+pub use redirect::{RedirectMetrics, Stands};
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -32,7 +32,9 @@ pub enum ControlSocket {
 
 impl OperationConfig {
     pub(super) fn read(flags: &OperationFlags, node: Option<&str>) -> Result<Self, UsageError> {
-        let state_dir = unless_empty(flags.state_dir.as_ref()).map(|given| given.read(A_PATH, absolute)).transpose()?;
+        let state_dir = unless_empty(flags.state_dir.as_ref());
+        let directory = |text: &str| absolute(text).filter(|_| text.len() <= LONGEST_STATE_DIR);
+        let state_dir = state_dir.map(|given| given.read(A_DIRECTORY, directory)).transpose()?;
         let shadow = unless_empty(flags.shadow.as_ref());
         let taint = unless_empty(flags.remove_taint.as_ref());
         let remove_taint = taint.map(|given| given.read("a taint's key: [PREFIX/]NAME", key)).transpose()?;
@@ -69,5 +71,7 @@ fn key(text: &str) -> Option<String> {
 
 /// `sun_path` of Linux (unix(7)) less its closing zero.
 const LONGEST_SOCKET: usize = 107;
-const A_PATH: &str = "a path from the root";
+/// With `/agent-01234567.sock` behind it, it must not be longer than a socket's path.
+const LONGEST_STATE_DIR: usize = LONGEST_SOCKET - 20;
+const A_DIRECTORY: &str = "a path from the root, of at most 87 bytes";
 const A_SOCKET: &str = "a path from the root, of at most 107 bytes, or nothing";

@@ -11,7 +11,7 @@ pub struct SubcommandHelp {
 }
 
 /// All of them, in the order of the help text.
-pub const SUBCOMMANDS: [SubcommandHelp; 4] = [
+pub const SUBCOMMANDS: [SubcommandHelp; 5] = [
     SubcommandHelp {
         word: "explain",
         arguments: "NAMESPACE/POD | ADDRESS",
@@ -22,6 +22,11 @@ pub const SUBCOMMANDS: [SubcommandHelp; 4] = [
         word: "doctor",
         arguments: "[--role=NAME] [flags]",
         meaning: "check everything that the agent with these flags depends on",
+    },
+    SubcommandHelp {
+        word: "redirect",
+        arguments: "add|remove|status",
+        meaning: "place, remove or look at the redirect of pods' requests on this node",
     },
     SubcommandHelp { word: "log-level", arguments: "[LEVEL]", meaning: "tell or change how much the agent logs" },
 ];

@@ -1,127 +1,182 @@
-//! Builds the rooms out of the configuration.
+//! Builds the edges out of the configuration, and the rooms out of any edges.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use crossbeam_channel::Receiver;
-use parking_lot::RwLock;
+use log::warn;
 
-use super::{StartError, tell};
-use crate::config::{
-    Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, PolicyMode, SessionTags, SharedAddress,
-};
+use super::StartError;
+use super::tell::Refusals;
+use crate::config::{Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, SessionTags, SharedAddress};
 use crate::desk::Desk;
-use crate::edge::dice;
+use crate::edge::dice::SystemDice;
 use crate::edge::imds::{MetadataLimits, MetadataService};
+use crate::edge::key_file::KeyFile;
 use crate::edge::kubernetes::{
     ApiServer, ApiServerOptions, Connection, Limits, SERVICE_ACCOUNT_CA, SERVICE_ACCOUNT_TOKEN, Verification,
 };
 use crate::edge::latch::Latch;
-use crate::edge::logs::LogQueue;
 use crate::edge::node_credentials::{self, NodeCredentials};
+use crate::edge::state_dir::StateDir;
 use crate::edge::sts::{RegionSource, StsClient, StsOptions, StsWire};
+use crate::keyring::Keyring;
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::bucket::Rate;
 use crate::logic::cache::CacheRules;
-use crate::logic::events::Refused;
-use crate::logic::policy::{Enforcement, Tokens};
+use crate::logic::policy::Tokens;
 use crate::logic::route::RouteRules;
 use crate::logic::service_url::ServiceUrl;
 use crate::logic::session::{SessionRules, TagReach, Tags};
-use crate::logic::token::TokenKeys;
-use crate::ports::{Clock, Imds, Sts};
+use crate::ports::{Clock, Dice, Events, Imds, KeyStore, Kubernetes, Nodes, Sts, Time};
 use crate::registry::Registry;
 use crate::serve::{Duplicates, Facts, Service};
 use crate::telemetry::{Metrics, Telemetry};
 
 /// Everything that threads share.
-pub(super) struct Rooms {
-    pub(super) config: Config,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) latch: Arc<Latch>,
-    pub(super) registry: Arc<Registry>,
-    pub(super) desk: Arc<Desk>,
-    pub(super) telemetry: Arc<Telemetry>,
-    pub(super) facts: Arc<Facts>,
-    pub(super) keys: Arc<RwLock<Arc<TokenKeys>>>,
-    pub(super) service: Arc<Service>,
-    pub(super) kubernetes: Arc<ApiServer>,
+pub struct Rooms {
+    pub config: Config,
+    pub clock: Arc<dyn Clock>,
+    pub dice: Arc<dyn Dice>,
+    pub latch: Arc<Latch>,
+    pub registry: Arc<Registry>,
+    pub desk: Arc<Desk>,
+    pub telemetry: Arc<Telemetry>,
+    pub facts: Arc<Facts>,
+    pub keys: Arc<Keyring>,
+    pub service: Arc<Service>,
+    pub kubernetes: Arc<dyn Kubernetes>,
+    pub nodes: Option<Arc<dyn Nodes>>,
+    pub events: Option<Arc<dyn Events>>,
     /// The metadata service as the agent itself asks it
-    pub(super) imds: Arc<dyn Imds>,
-    pub(super) sts: Arc<dyn Sts>,
-    pub(super) node_credentials: Arc<dyn NodeCredentials>,
-    /// Refusals that are to become Events
-    pub(super) refusals: Option<Receiver<Refused>>,
+    pub imds: Arc<dyn Imds>,
+    pub sts: Arc<dyn Sts>,
+    pub node_credentials: Arc<dyn NodeCredentials>,
+    /// What is to become Events
+    pub(super) refusals: Option<Refusals>,
 }
 
-pub(super) fn rooms(
-    config: &Config,
-    environment: &AwsEnvironment,
-    clock: Arc<dyn Clock>,
-    latch: Arc<Latch>,
-    log: LogQueue,
-) -> Result<Arc<Rooms>, StartError> {
-    let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
-    let (sender, refusals) = tell::queue(config);
-    let telemetry = Telemetry::new(metrics, Box::new(move || log.has_room()));
-    let telemetry = Arc::new(telemetry.telling(sender.map(tell::sink)));
-    let proxied: Arc<dyn Imds> = metadata_service(&config.metadata.proxied.to_string(), &clock)?;
-    let imds: Arc<dyn Imds> = if config.metadata.own == config.metadata.proxied {
-        proxied.clone()
-    } else {
-        metadata_service(&config.metadata.own.to_string(), &clock)?
-    };
-    let wire = sts_wire(environment, &imds, &clock)?;
-    let (sts, node_credentials) = sts(config, environment, &imds, &wire, &clock)?;
-    let kubernetes = Arc::new(api_server(&config.kubernetes, environment, &clock, Limits::default())?);
-    let registry = Arc::new(Registry::new(clock.clone()));
-    let desk = Arc::new(Desk::new(cache_rules(config), clock.clone()));
-    let keys =
-        TokenKeys::new(&dice::secret().map_err(|cause| StartError::new("draw a token key", &cause))?, clock.now().wall);
-    let keys = Arc::new(RwLock::new(Arc::new(keys)));
-    let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
-    let facts = Arc::new(Facts { host_ip, ..Facts::default() });
-    let duplicates = (config.door.shared_address == SharedAddress::AskApiServer)
-        .then(|| Duplicates::new(kubernetes.clone(), clock.clone(), telemetry.clone()));
-    let service = Arc::new(Service {
-        registry: registry.clone(),
-        desk: desk.clone(),
-        imds: proxied,
-        clock: clock.clone(),
-        keys: keys.clone(),
-        telemetry: telemetry.clone(),
-        facts: facts.clone(),
-        duplicates,
-        routes: route_rules(config),
-        wait_for_pod: config.door.wait_for_pod,
-    });
-    let config = config.clone();
-    Ok(Arc::new(Rooms {
-        config,
-        clock,
-        latch,
-        registry,
-        desk,
-        telemetry,
-        facts,
-        keys,
-        service,
-        kubernetes,
-        imds,
-        sts,
-        node_credentials,
-        refusals,
-    }))
+/// What the rooms reach the world through.
+pub struct Ports {
+    pub time: Arc<dyn Time>,
+    pub dice: Arc<dyn Dice>,
+    pub kubernetes: Arc<dyn Kubernetes>,
+    /// `None`: no taint is taken off
+    pub nodes: Option<Arc<dyn Nodes>>,
+    /// `None`: no Events are written
+    pub events: Option<Arc<dyn Events>>,
+    /// `None`: the keys of the tokens are this agent's alone
+    pub key_store: Option<Arc<dyn KeyStore>>,
+    /// The metadata service as pods reach it
+    pub proxied: Arc<dyn Imds>,
+    /// The metadata service as the agent itself asks it
+    pub imds: Arc<dyn Imds>,
+    pub sts: Arc<dyn Sts>,
+    pub node_credentials: Arc<dyn NodeCredentials>,
 }
 
+impl Ports {
+    /// The edges, as the configuration asks for them.
+    pub(super) fn open(
+        config: &Config,
+        environment: &AwsEnvironment,
+        time: Arc<dyn Time>,
+        state_dir: Option<&StateDir>,
+    ) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = time.clone();
+        let proxied: Arc<dyn Imds> = metadata_service(&config.metadata.proxied.to_string(), &clock)?;
+        let imds: Arc<dyn Imds> = if config.metadata.own == config.metadata.proxied {
+            proxied.clone()
+        } else {
+            metadata_service(&config.metadata.own.to_string(), &clock)?
+        };
+        let wire = sts_wire(environment, &imds, &clock)?;
+        let (sts, node_credentials) = sts(config, &imds, &wire, environment, &clock)?;
+        let kubernetes = Arc::new(api_server(&config.kubernetes, environment, &clock, Limits::default())?);
+        let nodes: Option<Arc<dyn Nodes>> = Some(kubernetes.clone());
+        let events: Option<Arc<dyn Events>> = Some(kubernetes.clone());
+        let key_store = state_dir.map(|dir| Arc::new(KeyFile::new(dir, clock)) as Arc<dyn KeyStore>);
+        let dice = Arc::new(SystemDice);
+        Ok(Self { time, dice, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials })
+    }
+}
+
+impl Rooms {
+    /// Puts the rooms together. Whatever stands behind the ports, these are the rooms of the binary.
+    pub fn new(
+        config: &Config,
+        ports: Ports,
+        latch: Arc<Latch>,
+        log_has_room: Box<dyn Fn() -> bool + Send + Sync>,
+    ) -> Result<Arc<Self>, StartError> {
+        let Ports { time, dice, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials } = ports;
+        let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
+        let refusals = config.operation.events.then(|| Refusals::new(&*time));
+        let telemetry = Telemetry::new(metrics, log_has_room);
+        let telemetry = Arc::new(telemetry.telling(refusals.as_ref().map(Refusals::sink)));
+        let registry = Arc::new(Registry::new(time.clone()));
+        let desk = Arc::new(Desk::new(cache_rules(config), time.clone()));
+        let keys = Arc::new(token_keys(key_store, &*dice, time.clone())?);
+        let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
+        // Until it has been seen in place.
+        let redirect_missing = AtomicBool::new(config.redirect.is_some());
+        let facts = Arc::new(Facts { host_ip, redirect_missing, ..Facts::default() });
+        let duplicates = (config.door.shared_address == SharedAddress::AskApiServer)
+            .then(|| Duplicates::new(kubernetes.clone(), desk.clone(), time.clone(), telemetry.clone()));
+        let clock: Arc<dyn Clock> = time;
+        let service = Arc::new(Service {
+            registry: registry.clone(),
+            desk: desk.clone(),
+            imds: proxied,
+            clock: clock.clone(),
+            keys: keys.clone(),
+            telemetry: telemetry.clone(),
+            facts: facts.clone(),
+            duplicates,
+            routes: route_rules(config),
+            tokens: tokens(config),
+            wait_for_pod: config.door.wait_for_pod,
+        });
+        let config = config.clone();
+        Ok(Arc::new(Self {
+            config,
+            clock,
+            dice,
+            latch,
+            registry,
+            desk,
+            telemetry,
+            facts,
+            keys,
+            service,
+            kubernetes,
+            nodes,
+            events,
+            imds,
+            sts,
+            node_credentials,
+            refusals,
+        }))
+    }
+}
+
+/// The keys of the agent before, or new ones: what lies in the state directory is never a reason not to start.
+fn token_keys(store: Option<Arc<dyn KeyStore>>, dice: &dyn Dice, clock: Arc<dyn Clock>) -> Result<Keyring, StartError> {
+    let secret = dice.secret().map_err(|cause| StartError::new("draw a token key", &cause))?;
+    let (keys, trouble) = Keyring::open(store, &secret, clock);
+    if let Some(cause) = trouble {
+        warn!("session tokens may have to be asked for anew after an upgrade: {cause}");
+    }
+    Ok(keys)
+}
+
+/// The metadata service at `authority`.
 pub(crate) fn metadata_service(authority: &str, clock: &Arc<dyn Clock>) -> Result<Arc<MetadataService>, StartError> {
     let failed = |cause: &dyn std::fmt::Display| StartError::new(&format!("use metadata service `{authority}`"), cause);
     let url = ServiceUrl::parse(&format!("http://{authority}")).map_err(|cause| failed(&cause))?;
     let service = MetadataService::new(&url, MetadataLimits::default(), clock.clone());
     service.map(Arc::new).map_err(|cause| failed(&cause))
 }
-
-type StsAndCredentials = (Arc<dyn Sts>, Arc<dyn NodeCredentials>);
 
 /// The way to STS.
 pub(crate) fn sts_wire(
@@ -139,12 +194,14 @@ fn no_sts(cause: &dyn std::fmt::Display) -> StartError {
     StartError::new("set up the calls to STS", cause)
 }
 
+type StsAndCredentials = (Arc<dyn Sts>, Arc<dyn NodeCredentials>);
+
 /// STS, and what it is asked with.
 pub(crate) fn sts(
     config: &Config,
-    environment: &AwsEnvironment,
     imds: &Arc<dyn Imds>,
     wire: &Arc<StsWire>,
+    environment: &AwsEnvironment,
     clock: &Arc<dyn Clock>,
 ) -> Result<StsAndCredentials, StartError> {
     let source = environment.node_source().map_err(|cause| no_sts(&cause))?;
@@ -155,6 +212,7 @@ pub(crate) fn sts(
     Ok((Arc::new(StsClient::new(wire.clone(), credentials.clone())), credentials))
 }
 
+/// The API server.
 pub(crate) fn api_server(
     config: &KubernetesConfig,
     environment: &AwsEnvironment,
@@ -218,16 +276,9 @@ pub(crate) fn session_rules(config: &Config) -> SessionRules {
     }
 }
 
-pub(super) fn tokens(config: &Config) -> Tokens {
+fn tokens(config: &Config) -> Tokens {
     match config.metadata.v2 {
         ImdsV2::Optional => Tokens::Optional,
         ImdsV2::Required => Tokens::Required,
-    }
-}
-
-pub(super) fn enforcement(config: &Config) -> Enforcement {
-    match config.roles.mode {
-        PolicyMode::Enforce => Enforcement::Enforce,
-        PolicyMode::Audit => Enforcement::Audit,
     }
 }

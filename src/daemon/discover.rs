@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use super::build::{Rooms, enforcement, session_rules, tokens};
-use crate::config::{BaseSource, DefaultRole as DefaultSource};
-use crate::edge::dice;
+use super::build::{Rooms, session_rules};
+use crate::config::{BaseSource, DefaultRole as DefaultSource, PolicyMode};
 use crate::edge::imds::discovery;
 use crate::logic::arn::BaseArn;
 use crate::logic::backoff::Backoff;
-use crate::logic::policy::{DefaultObeys, DefaultOrigin, DefaultRole, OwnRole, Rules};
+use crate::logic::policy::{DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, Rules};
 use crate::ports::Waited;
 
 /// Finds everything out, however long it takes; the watches begin once the rules are set.
@@ -38,7 +37,7 @@ fn until_done<T>(rooms: &Rooms, what: &str, attempt: impl Fn() -> Result<T, Stri
             Ok(found) => return Some(found),
             Err(cause) => cause,
         };
-        let rest = backoff.next(None, dice::number());
+        let rest = backoff.next(None, rooms.dice.number());
         warn!("retry.ms" = rest.as_millis(); "failed to {what}: {cause}");
         if rooms.latch.wait(rooms.clock.now().mono.after(rest.min(LONGEST_REST))) == Waited::ShutDown {
             return None;
@@ -73,8 +72,10 @@ fn rules(rooms: &Rooms) -> Result<Rules, String> {
         base,
         default_role,
         restrictions: config.roles.restrictions,
-        enforcement: enforcement(config),
-        tokens: tokens(config),
+        enforcement: match config.roles.mode {
+            PolicyMode::Enforce => Enforcement::Enforce,
+            PolicyMode::Audit => Enforcement::Audit,
+        },
         session: session_rules(config),
         own_role: None,
         allowed_accounts: config.roles.allowed_accounts.clone(),

@@ -32,7 +32,7 @@ pub(super) fn compare_all(rooms: &Rooms) {
                 if known.is_unsure() { LOOK_TWICE } else { LOOK_AGAIN }
             }
             Some(Err(cause)) => {
-                rooms.telemetry.metrics.shadow_failures.inc();
+                rooms.telemetry.metrics.operator.shadow_failures.inc();
                 if cause != complaint {
                     warn!("{cause}");
                     complaint = cause;
@@ -55,7 +55,7 @@ fn round(rooms: &Rooms, kube2iam: &Kube2iam) -> Option<Result<Comparison, String
         Ok(store) => store,
         Err(cause) => return Some(Err(cause)),
     };
-    let (keys, now) = (rooms.keys.read().clone(), rooms.clock.now().wall);
+    let (keys, now) = (rooms.keys.current(), rooms.clock.now().wall);
     rooms.registry.read(|world, rules| rules.map(|rules| Ok(compare(world, rules, &keys, &store, now))))
 }
 
@@ -68,7 +68,7 @@ fn take_up(rooms: &Rooms, url: &str, known: &mut Known, comparison: Comparison) 
     }
     let gauge = |outcome: &str, count: usize| {
         let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-        rooms.telemetry.metrics.shadow_addresses.with_label_values(&[outcome]).set(count);
+        rooms.telemetry.metrics.operator.shadow_addresses.with_label_values(&[outcome]).set(count);
     };
     gauge("alike", alike);
     for kind in DifferenceKind::ALL {

@@ -4,70 +4,94 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{info, warn};
 
 use super::build::Rooms;
-use crate::config::Config;
-use crate::edge::kubernetes::Earnest;
 use crate::logic::events::{EventBook, Refused};
 use crate::logic::kubernetes::KubernetesFailureKind;
 use crate::logic::lint::{Doubt, lint};
 use crate::logic::time::Mono;
-use crate::ports::Waited;
+use crate::ports::{Bell, Events, Time, Waited};
+use crate::telemetry::RefusalSink;
 
-/// Where refusals wait to become Events; both `None` without `--events`.
-pub(super) fn queue(config: &Config) -> (Option<Sender<Refused>>, Option<Receiver<Refused>>) {
-    if !config.operation.events {
-        return (None, None);
-    }
-    let (sender, receiver) = bounded(MOST_WAITING);
-    (Some(sender), Some(receiver))
+/// Where refusals wait to become Events.
+pub(super) struct Refusals {
+    sender: Sender<Refused>,
+    receiver: Receiver<Refused>,
+    bell: Arc<dyn Bell>,
 }
 
-/// Writes Events until shutdown.
+impl Refusals {
+    pub(super) fn new(time: &dyn Time) -> Self {
+        let (sender, receiver) = bounded(MOST_WAITING);
+        Self { sender, receiver, bell: time.bell() }
+    }
+
+    /// Takes refusals. When too many wait some are lost: an Event is told again as long as its cause is there.
+    pub(super) fn sink(&self) -> RefusalSink {
+        let (sender, bell) = (self.sender.clone(), self.bell.clone());
+        Arc::new(move |refused| {
+            if sender.try_send(refused).is_ok() {
+                bell.ring();
+            }
+        })
+    }
+}
+
+/// Writes Events until shutdown; nothing without `--events`.
 pub(super) fn write_events(rooms: &Rooms) {
-    let Some(refusals) = &rooms.refusals else { return };
+    let (Some(refusals), Some(events)) = (&rooms.refusals, &rooms.events) else { return };
     let config = &rooms.config.kubernetes;
     let node = config.node.clone().unwrap_or_default();
-    let mut book = EventBook::new(config.keys.clone(), node, rooms.clock.now().mono);
-    let mut silent_until = Mono::default();
+    let book = EventBook::new(config.keys.clone(), node, rooms.clock.now().mono);
+    let mut writer = Writer { rooms, events: &**events, book, silent_until: Mono::default() };
     while !rooms.latch.is_closed() {
-        let refused = match refusals.recv_timeout(LATCH_LOOK) {
-            Ok(refused) => refused,
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
-        let now = rooms.clock.now();
-        if now.mono < silent_until {
-            count(rooms, "held_back");
-            continue;
-        }
-        let Some(notice) = book.note(&refused, now) else {
-            count(rooms, "counted");
-            continue;
-        };
-        match rooms.kubernetes.write_event(&notice, Earnest::Done) {
-            Ok(()) => count(rooms, "written"),
-            Err(failure) => {
-                count(rooms, "failed");
-                let hint = match failure.kind {
-                    KubernetesFailureKind::Forbidden => "; the agent may not: see the RBAC that --events needs",
-                    _ => "",
-                };
-                warn!("pod.namespace" = notice.namespace.as_str(); "{}{hint}", failure.cause);
-                silent_until = now.mono.after(AFTER_FAILURE);
-            }
+        let rung = refusals.bell.rung();
+        match refusals.receiver.try_recv() {
+            Ok(refused) => writer.take(&refused),
+            Err(_) => refusals.bell.wait(rung, rooms.clock.now().mono.after(LATCH_LOOK)),
         }
     }
 }
 
-fn count(rooms: &Rooms, outcome: &str) {
-    rooms.telemetry.metrics.events.with_label_values(&[outcome]).inc();
+struct Writer<'a> {
+    rooms: &'a Rooms,
+    events: &'a dyn Events,
+    book: EventBook,
+    /// A server that refused is left alone until then.
+    silent_until: Mono,
 }
 
-/// Says what is doubtful about the lists, once for each doubt until it is gone.
+impl Writer<'_> {
+    fn take(&mut self, refused: &Refused) {
+        let outcome = self.write(refused);
+        self.rooms.telemetry.metrics.operator.events.with_label_values(&[outcome]).inc();
+    }
+
+    /// Says what became of it, for the metric.
+    fn write(&mut self, refused: &Refused) -> &'static str {
+        let now = self.rooms.clock.now();
+        if now.mono < self.silent_until {
+            return "held_back";
+        }
+        let Some(notice) = self.book.note(refused, now) else { return "counted" };
+        let Err(failure) = self.events.write(&notice) else { return "written" };
+        let hint = match failure.kind {
+            KubernetesFailureKind::Forbidden => "; the agent may not: see the RBAC that --events needs",
+            _ => "",
+        };
+        warn!("pod.namespace" = notice.namespace.as_str(); "{}{hint}", failure.cause);
+        self.silent_until = now.mono.after(AFTER_FAILURE);
+        "failed"
+    }
+}
+
+/// Says what is doubtful about the lists, once for each doubt until it is gone; nothing while they restrict nothing.
 pub(super) fn doubt(rooms: &Rooms) {
+    if rooms.config.roles.restrictions.is_none() {
+        return;
+    }
     let mut known = BTreeSet::new();
     let (mut seen, mut looked) = (None, false);
     loop {
@@ -90,7 +114,7 @@ pub(super) fn doubt(rooms: &Rooms) {
 }
 
 fn say(rooms: &Rooms, doubts: &BTreeSet<Doubt>, known: &BTreeSet<Doubt>) {
-    rooms.telemetry.metrics.policy_doubts.set(f64::from(u32::try_from(doubts.len()).unwrap_or(u32::MAX)));
+    rooms.telemetry.metrics.operator.policy_doubts.set(f64::from(u32::try_from(doubts.len()).unwrap_or(u32::MAX)));
     let fresh: Vec<&Doubt> = doubts.difference(known).collect();
     for doubt in fresh.iter().take(MOST_SAID) {
         warn!("ns.name" = doubt.namespace.as_str(), "lint" = "policy"; "namespace `{}`: {}", doubt.namespace, doubt.text);
@@ -103,16 +127,10 @@ fn say(rooms: &Rooms, doubts: &BTreeSet<Doubt>, known: &BTreeSet<Doubt>) {
     }
 }
 
-/// Hands refusals to the queue. A full one loses some: an Event is told again as long as its cause is there.
-pub(super) fn sink(sender: Sender<Refused>) -> Arc<dyn Fn(Refused) + Send + Sync> {
-    Arc::new(move |refused| drop(sender.try_send(refused)))
-}
-
 /// Refusals that wait for the API server.
 const MOST_WAITING: usize = 256;
 /// How soon the end of the agent is noticed.
 const LATCH_LOOK: Duration = Duration::from_millis(250);
-/// A server that refused is left alone for so long.
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
 /// Lists are looked at again so long after a change at the latest.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);

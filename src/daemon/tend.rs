@@ -7,8 +7,8 @@ use std::time::Duration;
 use log::{debug, error, info, warn};
 
 use super::build::Rooms;
-use crate::edge::dice;
 use crate::edge::imds::discovery;
+use crate::edge::memory;
 use crate::logic::kubernetes::{KubernetesFailureKind, Resource};
 use crate::logic::policy::{self, Permitted};
 use crate::logic::watch::Note;
@@ -37,7 +37,7 @@ pub(super) fn watch(rooms: &Rooms, resource: Resource) {
         keys: &rooms.config.kubernetes.keys,
         clock: &*rooms.clock,
         wait: &|until| rooms.latch.wait(until),
-        dice: &dice::number,
+        dice: &|| rooms.dice.number(),
         apply: &apply,
         note: &|note| tell(rooms, resource, note),
     }
@@ -104,14 +104,16 @@ const fn label(resource: Resource) -> &'static str {
 
 /// Makes calls to STS until the desk closes.
 pub(super) fn call_sts(rooms: &Rooms) {
-    rooms.desk.work(&*rooms.sts, &dice::number, &|report| {
+    rooms.desk.work(&*rooms.sts, &|| rooms.dice.number(), &|report| {
         rooms.telemetry.called(report.request, report.took, report.failure);
     });
 }
 
 /// Drops sessions that no pod may use any more, and rotates the keys of the tokens.
 pub(super) fn keep_house(rooms: &Rooms) {
-    while rooms.latch.wait(rooms.clock.now().mono.after(HOUSEKEEPING)) == Waited::Elapsed {
+    let mut pause = FIRST_HOUSEKEEPING;
+    while rooms.latch.wait(rooms.clock.now().mono.after(pause)) == Waited::Elapsed {
+        pause = HOUSEKEEPING;
         let entitled = rooms.registry.read(|world, rules| {
             let rules = rules.filter(|_| world.is_ready())?;
             let permitted =
@@ -121,20 +123,31 @@ pub(super) fn keep_house(rooms: &Rooms) {
         if let Some(entitled) = entitled {
             rooms.desk.sweep(&entitled);
         }
-        let now = rooms.clock.now().wall;
-        let due = rooms.keys.read().is_rotation_due(now);
-        if due {
+        forget_namespaces(rooms);
+        if rooms.keys.is_rotation_due() {
             rotate_keys(rooms);
         }
+        memory::give_back();
+    }
+}
+
+/// Metrics of namespaces that are gone would pile up where namespaces come and go.
+fn forget_namespaces(rooms: &Rooms) {
+    let known = rooms.registry.read(|world, _| {
+        let listed = world.is_listed(Resource::Namespaces);
+        listed.then(|| world.namespaces().map(|(name, _)| name.to_owned()).collect::<HashSet<_>>())
+    });
+    if let Some(known) = known {
+        rooms.telemetry.metrics.retain_namespaces(|name| known.contains(name));
     }
 }
 
 fn rotate_keys(rooms: &Rooms) {
-    match dice::secret() {
+    match rooms.dice.secret() {
         Ok(secret) => {
-            let mut keys = (**rooms.keys.read()).clone();
-            keys.rotate(&secret, rooms.clock.now().wall);
-            *rooms.keys.write() = Arc::new(keys);
+            if let Some(cause) = rooms.keys.rotate(&secret) {
+                warn!("session tokens may have to be asked for anew after an upgrade: {cause}");
+            }
         }
         Err(cause) => error!("failed to draw a new token key: {cause}"),
     }
@@ -161,6 +174,8 @@ pub(super) fn watch_health(rooms: &Rooms) {
 
 /// How soon the watches notice that the rules are known.
 const RULES_POLL: Duration = Duration::from_millis(20);
+/// By then both lists are in, and what starting up took is free again.
+const FIRST_HOUSEKEEPING: Duration = Duration::from_secs(2);
 /// Well within the minute after which a session without a pod must be gone.
 const HOUSEKEEPING: Duration = Duration::from_secs(20);
 /// kube2iam's interval.

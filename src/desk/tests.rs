@@ -8,6 +8,7 @@ use crate::logic::policy::tests::rules;
 use crate::logic::secret::Secret;
 use crate::logic::sts::Assumed;
 use crate::logic::world::tests::{listed, pod};
+use crate::ports::Clock;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

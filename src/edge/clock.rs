@@ -1,10 +1,12 @@
 //! The only place that asks the system for the time.
 #![allow(clippy::disallowed_methods)] // here is where the time comes from
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::bell::SystemBell;
 use crate::logic::time::{Mono, Now, Wall};
-use crate::ports::Clock;
+use crate::ports::{Bell, Clock, Time};
 
 /// The system's monotonic and wall clocks. [`Mono`] counts from the moment this was made.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +35,12 @@ impl Clock for SystemClock {
     fn now(&self) -> Now {
         let mono = Mono::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX));
         Now { mono, wall: wall() }
+    }
+}
+
+impl Time for SystemClock {
+    fn bell(&self) -> Arc<dyn Bell> {
+        Arc::new(SystemBell::new(*self))
     }
 }
 

@@ -1,54 +1,51 @@
 //! The shutdown latch: closed once, and whoever rests on it wakes.
 
-use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::logic::time::Mono;
-use crate::ports::Clock;
-use crate::ports::Waited;
+use crate::ports::{Bell, Time, Waited};
 
 /// Open while the agent works; closed for good at shutdown.
 pub struct Latch {
-    closed: Mutex<bool>,
-    changed: Condvar,
-    clock: Arc<dyn Clock>,
+    closed: AtomicBool,
+    changed: Arc<dyn Bell>,
+    time: Arc<dyn Time>,
 }
 
 impl Latch {
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { closed: Mutex::new(false), changed: Condvar::new(), clock }
+    pub fn new(time: Arc<dyn Time>) -> Self {
+        Self { closed: AtomicBool::new(false), changed: time.bell(), time }
     }
 
     /// Begins the shutdown.
     pub fn close(&self) {
-        *self.closed.lock() = true;
-        self.changed.notify_all();
+        self.closed.store(true, Ordering::SeqCst);
+        self.changed.ring();
     }
 
     pub fn is_closed(&self) -> bool {
-        *self.closed.lock()
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// Rests until `moment` or until shutdown.
     pub fn wait(&self, moment: Mono) -> Waited {
-        let mut closed = self.closed.lock();
         loop {
-            if *closed {
+            let rung = self.changed.rung();
+            if self.is_closed() {
                 return Waited::ShutDown;
             }
-            let left = self.clock.now().mono.until(moment);
-            if left.is_zero() {
+            if self.time.now().mono >= moment {
                 return Waited::Elapsed;
             }
-            self.changed.wait_for(&mut closed, left);
+            self.changed.wait(rung, moment);
         }
     }
 
     /// Rests until shutdown.
     pub fn wait_for_close(&self) {
-        let mut closed = self.closed.lock();
-        while !*closed {
-            self.changed.wait(&mut closed);
-        }
+        while self.wait(NEVER) != Waited::ShutDown {}
     }
 }
+
+const NEVER: Mono = Mono::from_micros(u64::MAX);

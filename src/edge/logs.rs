@@ -7,7 +7,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
+use std::thread::park_timeout;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -30,10 +30,11 @@ pub struct LogQueue {
 #[derive(Clone)]
 pub struct LogLevel(Arc<AtomicUsize>);
 
-/// Ends the log thread once everything is written.
+/// Ends the log thread once everything is written, or can't be.
 pub struct LogThread {
     lines: Sender<Message>,
-    thread: Option<JoinHandle<()>>,
+    /// Closed when the thread has ended
+    ended: Receiver<()>,
 }
 
 enum Message {
@@ -48,8 +49,7 @@ pub fn start(
     clock: Arc<dyn Clock>,
     output: Box<dyn Write + Send>,
 ) -> io::Result<(LogQueue, LogThread)> {
-    let (lines, queue) = bounded(QUEUE_LINES);
-    let thread = threads::spawn("log", threads::STACK_BYTES, move || write_lines(&queue, output))?;
+    let (lines, thread) = LogThread::start(output)?;
     let pipe = Pipe { lines: lines.clone() };
     let logger = Builder::new()
         .filter(None, LevelFilter::Trace)
@@ -60,7 +60,7 @@ pub fn start(
     let installed = log::set_boxed_logger(Box::new(Adjustable { logger, level: level.clone() }));
     installed.map_err(|cause| io::Error::other(format!("failed to install the logger: {cause}")))?;
     level.set(level.get());
-    Ok((LogQueue { lines: lines.clone(), level }, LogThread { lines, thread: Some(thread) }))
+    Ok((LogQueue { lines, level }, thread))
 }
 
 impl LogQueue {
@@ -116,11 +116,22 @@ impl Log for Adjustable {
     }
 }
 
+impl LogThread {
+    fn start(output: Box<dyn Write + Send>) -> io::Result<(Sender<Message>, Self)> {
+        let (lines, queue) = bounded(QUEUE_LINES);
+        let (alive, ended) = bounded(0);
+        threads::spawn("log", threads::STACK_BYTES, move || {
+            let _alive: Sender<()> = alive;
+            write_lines(&queue, output);
+        })?;
+        Ok((lines.clone(), Self { lines, ended }))
+    }
+}
+
 impl Drop for LogThread {
     fn drop(&mut self) {
-        let sent = self.lines.send_timeout(Message::End, LONGEST_WAIT);
-        if let (Ok(()), Some(thread)) = (sent, self.thread.take()) {
-            let _ = thread.join(); // it has nothing to say
+        if self.lines.send_timeout(Message::End, LAST_WAIT).is_ok() {
+            let _ = self.ended.recv_timeout(LAST_WAIT); // nothing is ever sent
         }
     }
 }
@@ -159,6 +170,8 @@ fn write_lines(queue: &Receiver<Message>, mut output: Box<dyn Write + Send>) {
         if end {
             return;
         }
+        // Lines gather while nobody listens: one write and one wake-up for many of them.
+        park_timeout(GATHERING);
     }
 }
 
@@ -199,12 +212,30 @@ const OTHERS: LevelFilter = LevelFilter::Warn;
 /// Lines that may wait for the log thread.
 const QUEUE_LINES: usize = 1_024;
 const BATCH_BYTES: usize = 64 * 1_024;
+/// How long the log thread rests between two batches.
+const GATHERING: Duration = Duration::from_millis(5);
 /// How long a line that matters waits for a place.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long the end waits for a reader of the log: what is to be read is read in a moment.
+const LAST_WAIT: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Hands on what is written to it; each line takes until it has been read.
+    struct Reader(Sender<Vec<u8>>);
+
+    impl Write for Reader {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     #[test]
     fn the_level_counts_for_own_lines_only() {
@@ -215,5 +246,25 @@ mod tests {
         assert_eq!(level.get(), LevelFilter::Debug);
         assert!(passes("kube2iam::serve", Level::Debug) && !passes("kube2iam::serve", Level::Trace));
         assert!(passes("rustls", Level::Warn) && !passes("rustls", Level::Info));
+    }
+
+    #[test]
+    fn the_last_line_is_written_before_the_end() {
+        let (reader, written) = crossbeam_channel::unbounded();
+        let (lines, thread) = LogThread::start(Box::new(Reader(reader))).unwrap();
+        for line in [b"one ", b"two "] {
+            lines.send(Message::Line(line.to_vec())).unwrap();
+        }
+        drop(thread);
+        assert_eq!(written.iter().collect::<Vec<_>>().concat(), b"one two ");
+    }
+
+    #[test]
+    fn a_reader_that_is_stuck_does_not_hold_up_the_end() {
+        let (reader, written) = bounded(0);
+        let (lines, thread) = LogThread::start(Box::new(Reader(reader))).unwrap();
+        lines.send(Message::Line(b"never read".to_vec())).unwrap();
+        drop(thread);
+        drop(written);
     }
 }

@@ -15,8 +15,9 @@ pub fn close_on_signals(latch: Arc<Latch>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     threads::spawn("signals", threads::STACK_BYTES, move || {
         for signal in signals.forever() {
-            log::info!("signal" = signal; "asked to end");
+            // Before the line, which may have to wait for a reader of the log.
             latch.close();
+            log::info!("signal" = signal; "asked to end");
         }
     })?;
     Ok(())

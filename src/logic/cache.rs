@@ -1,7 +1,7 @@
 //! The life of sessions: who gets which, when one is fetched, renewed, kept through trouble and dropped.
 //!
 //! - One call per key is queued or in flight, however many ask.
-//! - A session is served until [`SERVE_MARGIN`] before its end, whatever STS does, and renewed at half of its life.
+//! - A session is served until a minute before its end, whatever STS does, and renewed at half of its life.
 //! - A call that somebody waits for goes before renewals, these before prefetches; the latter two keep to a budget.
 //! - What nobody here may use any more is dropped by [`Cache::sweep`].
 

@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-/// A path that begins with `/`, whose segments hold only [`is_plain`] characters and are neither empty nor dots,
+/// A path that begins with `/`, whose segments hold only plain characters and are neither empty nor dots,
 /// but for a last empty one where the client wrote a closing slash. It needs no encoding and survives any decoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalPath {

@@ -2,6 +2,8 @@
 //!
 //! A [`Permitted`] can be made only here: whoever holds one holds the proof that the pod may have the role.
 
+mod permission;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +17,12 @@ use super::session::SessionRules;
 use super::sts::AssumeRole;
 use super::time::Wall;
 use super::token::TokenKeys;
-use super::trace::{Step, Verdict, unheard};
+use super::trace::{Step, unheard};
 use super::world::{HeldPod, Holder, World};
 
-/// What the operator laid down about roles and tokens.
+pub use permission::{permit, permit_aloud};
+
+/// What the operator laid down about roles.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub base: BaseArn,
@@ -27,7 +31,6 @@ pub struct Rules {
     pub restrictions: Option<Format>,
     /// What becomes of roles that namespaces' lists don't allow
     pub enforcement: Enforcement,
-    pub tokens: Tokens,
     pub session: SessionRules,
     /// The role under which the agent itself works, once it is known
     pub own_role: Option<OwnRole>,
@@ -102,6 +105,8 @@ pub struct Ask<'r, 'a> {
     pub token: Option<&'a [u8]>,
     /// Whether `X-Forwarded-For` came along
     pub forwarded_for: bool,
+    /// What holds for all; known before the rules are
+    pub tokens: Tokens,
     pub patience: Patience,
     /// Of several claimants of the address, the one that the API server names
     pub chosen: Option<&'a str>,
@@ -194,7 +199,7 @@ pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: A
     decide_aloud(world, rules, keys, ask, now, &mut unheard)
 }
 
-/// Decides one request and tells every step to `trace`.
+/// The same, telling every step to `trace`.
 pub fn decide_aloud<'r>(
     world: &World,
     rules: Option<&Rules>,
@@ -215,13 +220,13 @@ pub fn decide_aloud<'r>(
         Route::TokenOptions | Route::TokenMethod => return plain(Decision::TokenMethods),
         _ => {}
     }
-    let uid = pod.map(|pod| &*pod.uid);
-    let token_left = match ask.token.map(|token| keys.check(token, ask.peer, uid, now)) {
-        Some(None) => return plain(Decision::Refuse(Reason::TokenInvalid)),
-        Some(left) => left,
-        None if is_token_required(world, rules, pod) => return plain(Decision::Refuse(Reason::TokenRequired)),
-        None => None,
-    };
+    let check = |address, uid: Option<&str>| ask.token.and_then(|token| keys.check(token, address, uid, now));
+    let token_left = token_left(world, &holder, ask.peer, &check);
+    match ask.token {
+        Some(_) if token_left.is_none() => return plain(Decision::Refuse(Reason::TokenInvalid)),
+        None if is_token_required(world, ask.tokens, pod) => return plain(Decision::Refuse(Reason::TokenRequired)),
+        _ => {}
+    }
     let mut audited = None;
     let decision = match ask.route {
         Route::Forward(path) => Decision::Forward(path),
@@ -274,112 +279,30 @@ fn assign(
     }
 }
 
-/// Whether a pod may have the role it names, and the call that gets it.
-pub fn permit(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Result<Permitted, Denial> {
-    permit_aloud(world, rules, pod, &mut unheard)
-}
-
-/// The same, telling every step to `trace`.
-pub fn permit_aloud(
+/// How long the token is still good for who asks. A pod may have got it at another of its addresses before it was
+/// known; while several claim the address it may be any one's of them.
+fn token_left(
     world: &World,
-    rules: &Rules,
-    pod: &Arc<HeldPod>,
-    trace: &mut impl FnMut(Step<'_>),
-) -> Result<Permitted, Denial> {
-    let role = role_of(rules, pod, trace)?;
-    trace(Step::Role(&role));
-    let default = rules.default_role.as_ref().filter(|default| default.role == role);
-    let exempt = default.is_some_and(|default| default.obeys == DefaultObeys::Nothing);
-    let audited = match rules.restrictions {
-        None => {
-            trace(Step::Unrestricted);
-            None
-        }
-        Some(_) if exempt => {
-            trace(Step::Exempt);
-            None
-        }
-        Some(_) => restrict(rules.enforcement, namespace_allows(world, pod, &role, trace), trace)?,
-    };
-    let discovered = default.is_some_and(|default| default.origin == DefaultOrigin::Discovered);
-    if !discovered && rules.own_role.as_ref().is_some_and(|own| own.is(&role)) {
-        trace(Step::OwnRole);
-        return Err(Denial::Refused(Reason::OwnRole));
-    }
-    if !rules.allowed_accounts.is_empty() {
-        let allowed = rules.allowed_accounts.iter().any(|account| account == role.account());
-        trace(Step::Account(Verdict::of(allowed)));
-        allowed.then_some(()).ok_or(Denial::Refused(Reason::AccountNotAllowed))?;
-    }
-    let request = rules.session.request(&role, pod);
-    trace(Step::Session(&request));
-    Ok(Permitted { request, pod: pod.clone(), audited })
-}
-
-/// The role that the pod names, or the default.
-fn role_of(rules: &Rules, pod: &HeldPod, trace: &mut impl FnMut(Step<'_>)) -> Result<RoleArn, Denial> {
-    trace(Step::Annotation(pod.role.as_deref()));
-    match pod.role.as_deref() {
-        Some("") => Err(Denial::Refused(Reason::NoRole)),
-        Some(name) => rules.base.role(name).map_err(|_| {
-            trace(Step::Malformed(name));
-            Denial::Refused(Reason::RoleMalformed)
-        }),
-        None => {
-            let default = rules.default_role.as_ref().map(|default| &default.role);
-            trace(Step::Default(default));
-            default.cloned().ok_or(Denial::Refused(Reason::NoRole))
+    holder: &Holder<'_>,
+    peer: IpAddr,
+    check: &dyn Fn(IpAddr, Option<&str>) -> Option<Duration>,
+) -> Option<Duration> {
+    match holder {
+        Holder::Nobody => check(peer, None),
+        Holder::Pod(pod) => check(peer, Some(&pod.uid))
+            .or_else(|| pod.addresses.iter().filter(|other| **other != peer).find_map(|other| check(*other, None))),
+        Holder::Several(_) => {
+            check(peer, None).or_else(|| world.claimants(peer).find_map(|pod| check(peer, Some(&pod.uid))))
         }
     }
-}
-
-/// What the judgement of a namespace's list comes to: in audit mode a pass with the reason why it would be none.
-fn restrict(
-    enforcement: Enforcement,
-    judged: Result<(), Denial>,
-    trace: &mut impl FnMut(Step<'_>),
-) -> Result<Option<Reason>, Denial> {
-    match (enforcement, judged) {
-        (_, Ok(())) => Ok(None),
-        (Enforcement::Enforce, Err(denial)) => Err(denial),
-        (Enforcement::Audit, Err(Denial::Refused(reason) | Denial::NotYet(reason))) => {
-            trace(Step::LetPass);
-            Ok(Some(reason))
-        }
-    }
-}
-
-fn namespace_allows(
-    world: &World,
-    pod: &HeldPod,
-    role: &RoleArn,
-    trace: &mut impl FnMut(Step<'_>),
-) -> Result<(), Denial> {
-    let Some(namespace) = world.namespace(&pod.namespace) else {
-        trace(Step::NamespaceUnknown);
-        return Err(Denial::NotYet(Reason::UnknownNamespace));
-    };
-    let Some(list) = &namespace.allowed_roles else {
-        trace(Step::NoList);
-        return Err(Denial::Refused(Reason::RoleNotAllowed));
-    };
-    for (written, verdict) in list.judge(role) {
-        trace(Step::Pattern(written, verdict));
-        if verdict == Verdict::Allows {
-            return Ok(());
-        }
-    }
-    trace(Step::Unlisted);
-    Err(Denial::Refused(Reason::RoleNotAllowed))
 }
 
 /// Whether requests of `pod` must bear a session token.
-pub fn is_token_required(world: &World, rules: Option<&Rules>, pod: Option<&Arc<HeldPod>>) -> bool {
-    let everywhere = rules.is_some_and(|rules| rules.tokens == Tokens::Required);
+pub fn is_token_required(world: &World, everywhere: Tokens, pod: Option<&Arc<HeldPod>>) -> bool {
     let here = |pod: &Arc<HeldPod>| {
         pod.v2_required || world.namespace(&pod.namespace).is_some_and(|namespace| namespace.v2_required)
     };
-    everywhere || pod.is_some_and(here)
+    everywhere == Tokens::Required || pod.is_some_and(here)
 }
 
 impl Denial {

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use super::pattern::{Format, RoleList};
-use super::policy::{Ask, Decision, Patience, Rules, decide};
+use super::policy::{Ask, Decision, Patience, Rules, Tokens, decide};
 use super::reason::Reason;
 use super::route::{Form, Route};
 use super::time::Wall;
@@ -105,7 +105,15 @@ pub fn compare(world: &World, rules: &Rules, keys: &TokenKeys, store: &Store, no
 fn our_answer(world: &World, rules: &Rules, keys: &TokenKeys, peer: IpAddr, now: Wall) -> Result<String, Reason> {
     let (route, token) = (Route::RoleList(Form::Plain), keys.issue(Bearer::Address(peer), TOKEN_S, now));
     let token = Some(token.as_bytes());
-    let ask = Ask { peer, route: &route, token, forwarded_for: false, patience: Patience::Exhausted, chosen: None };
+    let ask = Ask {
+        peer,
+        route: &route,
+        token,
+        forwarded_for: false,
+        tokens: Tokens::Optional,
+        patience: Patience::Exhausted,
+        chosen: None,
+    };
     match decide(world, Some(rules), keys, ask, now).decision {
         Decision::Name(role) => Ok(role.as_str().to_owned()),
         Decision::Refuse(reason) | Decision::NotYet(reason) => Err(reason),

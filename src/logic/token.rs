@@ -2,14 +2,19 @@
 //!
 //! A token says who it is for (the pod's uid, or the address that asked while the pod wasn't known), when it ends
 //! and under which key it was made, and proves it by a MAC. Nothing is remembered per token; keys rotate, the
-//! last two are valid, so a token lives through a rotation.
+//! last two are valid, so a token lives through a rotation. As a [`record`] they go from one agent to the next.
+
+mod record;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use ring::hmac;
 
+use super::secret::Secret;
 use super::time::Wall;
+
+pub use record::LONGEST_RECORD;
 
 /// Whom a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +33,7 @@ pub struct TokenKeys {
 #[derive(Clone)]
 struct Key {
     id: u32,
+    secret: Secret<[u8; 32]>,
     mac: hmac::Key,
     since: Wall,
 }
@@ -70,11 +76,19 @@ impl TokenKeys {
             _ => return None,
         };
         let (claim, tag) = token.split_at(CLAIM_BYTES);
-        let id = u32::from_be_bytes(claim[1..5].try_into().ok()?);
-        let key = [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|key| key.id == id)?;
+        let key = self.all().find(|key| key.id == key_id(&token))?;
         hmac::verify(&key.mac, &signed(claim, bearer), tag).ok()?;
         let expiry = Wall::from_unix_millis(i64::from_be_bytes(claim[5..13].try_into().ok()?));
         (now < expiry).then(|| expiry.since(now))
+    }
+
+    /// Whether `token` has the form of ours, but was made under a key that isn't among these.
+    pub fn lacks_key_of(&self, token: &[u8]) -> bool {
+        read_base64_url(token).is_some_and(|token| self.all().all(|key| key.id != key_id(&token)))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Key> {
+        [Some(&self.current), self.previous.as_ref()].into_iter().flatten()
     }
 }
 
@@ -88,7 +102,7 @@ impl Key {
             fingerprint.as_ref()[2],
             fingerprint.as_ref()[3],
         ]);
-        Self { id, mac, since }
+        Self { id, secret: Secret::new(*secret), mac, since }
     }
 
     fn tag(&self, claim: &[u8], bearer: Bearer<'_>) -> hmac::Tag {
@@ -103,6 +117,10 @@ impl Bearer<'_> {
             Self::Address(_) => ADDRESS,
         }
     }
+}
+
+fn key_id(token: &[u8; TOKEN_BYTES]) -> u32 {
+    u32::from_be_bytes([token[1], token[2], token[3], token[4]])
 }
 
 /// The bytes under the MAC: the claim has a fixed length, so what follows can't be mistaken for a part of it.
@@ -160,81 +178,4 @@ const ROTATION: Duration = Duration::from_secs(12 * 3_600);
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::Ipv4Addr;
-
-    const NOON: Wall = Wall::from_unix_seconds(1_800_000_000);
-    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
-    const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 8));
-
-    fn keys() -> TokenKeys {
-        TokenKeys::new(&[7; 32], NOON)
-    }
-
-    #[test]
-    fn a_token_is_good_for_its_pod_at_any_of_its_addresses_until_it_ends() {
-        let token = keys().issue(Bearer::Pod("uid-1"), 60, NOON);
-        let check = |uid, millis| {
-            keys().check(token.as_bytes(), OTHER, uid, Wall::from_unix_millis(NOON.unix_millis() + millis))
-        };
-        assert_eq!(check(Some("uid-1"), 0), Some(Duration::from_secs(60)));
-        assert_eq!(check(Some("uid-1"), 59_999), Some(Duration::from_millis(1)));
-        assert_eq!(check(Some("uid-1"), 60_000), None);
-        assert_eq!(check(Some("uid-2"), 0), None);
-        assert_eq!(check(None, 0), None);
-    }
-
-    #[test]
-    fn a_token_of_an_unknown_pod_is_good_for_its_address() {
-        let token = keys().issue(Bearer::Address(PEER), 60, NOON);
-        assert!(keys().check(token.as_bytes(), PEER, None, NOON).is_some());
-        assert!(keys().check(token.as_bytes(), PEER, Some("uid-1"), NOON).is_some());
-        assert!(keys().check(token.as_bytes(), OTHER, Some("uid-1"), NOON).is_none());
-    }
-
-    #[test]
-    fn no_changed_token_passes() {
-        let token = keys().issue(Bearer::Address(PEER), 60, NOON).into_bytes();
-        for place in 0..token.len() {
-            let mut forged = token.clone();
-            forged[place] = if forged[place] == b'A' { b'B' } else { b'A' };
-            assert!(keys().check(&forged, PEER, None, NOON).is_none(), "{place}");
-        }
-        for forged in [b"".as_slice(), b"x", &token[1..], &[token.as_slice(), b"A"].concat(), &[0xff; 60]] {
-            assert!(keys().check(forged, PEER, None, NOON).is_none());
-        }
-    }
-
-    #[test]
-    fn tokens_live_through_one_rotation_and_a_restart_with_the_same_key() {
-        let mut keys = keys();
-        let token = keys.issue(Bearer::Address(PEER), LONGEST_TTL_S, NOON);
-        assert!(self::keys().check(token.as_bytes(), PEER, None, NOON).is_some());
-        assert!(!keys.is_rotation_due(NOON.after(ROTATION - Duration::from_secs(1))));
-        assert!(keys.is_rotation_due(NOON.after(ROTATION)));
-        keys.rotate(&[8; 32], NOON);
-        assert!(keys.check(token.as_bytes(), PEER, None, NOON).is_some());
-        keys.rotate(&[9; 32], NOON);
-        assert!(keys.check(token.as_bytes(), PEER, None, NOON).is_none());
-    }
-
-    #[test]
-    fn ttls_are_one_second_to_six_hours() {
-        for (header, ttl) in [
-            (Some("1"), Some(1)),
-            (Some("21600"), Some(21_600)),
-            (Some(" 60 "), Some(60)),
-            (Some("0"), None),
-            (Some("21601"), None),
-            (Some("-1"), None),
-            (Some("+1"), None),
-            (Some("1.5"), None),
-            (Some(""), None),
-            (Some("99999999999"), None),
-            (None, None),
-        ] {
-            assert_eq!(parse_ttl(header.map(str::as_bytes)), ttl, "{header:?}");
-        }
-    }
-}
+mod tests;

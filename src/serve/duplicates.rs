@@ -9,27 +9,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::warn;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use crate::desk::PEER_STARTS;
-use crate::logic::bucket::Buckets;
+use crate::desk::Desk;
 use crate::logic::kubernetes::Pod;
 use crate::logic::time::Mono;
-use crate::ports::{Clock, Kubernetes};
+use crate::ports::{Bell, Kubernetes, Time};
 use crate::telemetry::Telemetry;
 
 /// The live lookup of `--resolve-duplicate-cache-ips`. One list per address at a time, and only so many per peer.
 pub struct Duplicates {
     kubernetes: Arc<dyn Kubernetes>,
-    clock: Arc<dyn Clock>,
+    /// Which counts what each peer starts
+    desk: Arc<Desk>,
+    time: Arc<dyn Time>,
     telemetry: Arc<Telemetry>,
-    state: Mutex<State>,
-    done: Condvar,
-}
-
-struct State {
-    lookups: HashMap<IpAddr, Lookup>,
-    starters: Buckets<IpAddr>,
+    lookups: Mutex<HashMap<IpAddr, Lookup>>,
+    done: Arc<dyn Bell>,
 }
 
 /// How far the lookup of an address is.
@@ -40,32 +36,55 @@ enum Lookup {
     Done(Option<String>, Mono),
 }
 
+/// What a lookup came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The uid of the pod that holds the address by the API server's word
+    Holder(String),
+    /// It knows no single holder, or can't be asked.
+    Nobody,
+    /// Too much was asked lately, by this peer or by all.
+    Busy,
+}
+
 impl Duplicates {
-    pub fn new(kubernetes: Arc<dyn Kubernetes>, clock: Arc<dyn Clock>, telemetry: Arc<Telemetry>) -> Self {
-        let state = State { lookups: HashMap::new(), starters: Buckets::new(PEER_STARTS) };
-        Self { kubernetes, clock, telemetry, state: Mutex::new(state), done: Condvar::new() }
+    pub fn new(
+        kubernetes: Arc<dyn Kubernetes>,
+        desk: Arc<Desk>,
+        time: Arc<dyn Time>,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        Self { kubernetes, desk, done: time.bell(), time, telemetry, lookups: Mutex::default() }
     }
 
-    /// The uid of the pod that holds `address` by the API server's word. Asks it, or waits for who asks already;
-    /// `None` if it knows no single holder or can't be asked.
-    pub fn resolve(&self, address: IpAddr, deadline: Mono) -> Option<String> {
-        let mut state = self.state.lock();
+    /// Asks the API server who holds `address`, or waits until `deadline` for who asks already.
+    pub fn resolve(&self, address: IpAddr, deadline: Mono) -> Found {
         loop {
-            let now = self.clock.now().mono;
-            match state.lookups.get(&address).cloned() {
-                Some(Lookup::Done(holder, until)) if now < until => return holder,
-                Some(Lookup::UnderWay) if now >= deadline => return None,
-                Some(Lookup::UnderWay) => {}
-                _ if !state.may_start(address, now) => return None,
-                _ => break,
+            let rung = self.done.rung();
+            let now = self.time.now().mono;
+            let mut lookups = self.lookups.lock();
+            lookups.retain(|_, lookup| !matches!(lookup, Lookup::Done(_, until) if now >= *until));
+            let under_way = lookups.values().filter(|lookup| matches!(lookup, Lookup::UnderWay)).count();
+            match lookups.get(&address) {
+                Some(Lookup::Done(holder, _)) => return holder.clone().map_or(Found::Nobody, Found::Holder),
+                Some(Lookup::UnderWay) if now >= deadline => return Found::Nobody,
+                None if under_way < MOST_LISTS => {
+                    lookups.insert(address, Lookup::UnderWay);
+                    break;
+                }
+                None if now >= deadline => return Found::Busy,
+                Some(Lookup::UnderWay) | None => {}
             }
-            self.done.wait_for(&mut state, now.until(deadline));
+            drop(lookups);
+            self.done.wait(rung, deadline);
         }
-        state.lookups.insert(address, Lookup::UnderWay);
-        drop(state);
-        let mut lookup = UnderWay { duplicates: self, address, holder: None };
-        lookup.holder = self.ask(address);
-        lookup.holder.clone()
+        let mut lookup = UnderWay { duplicates: self, address, outcome: None };
+        if !self.desk.may_start(address) {
+            return Found::Busy;
+        }
+        let holder = self.ask(address);
+        lookup.outcome = Some(holder.clone());
+        holder.map_or(Found::Nobody, Found::Holder)
     }
 
     fn ask(&self, address: IpAddr) -> Option<String> {
@@ -86,14 +105,6 @@ impl Duplicates {
     }
 }
 
-impl State {
-    fn may_start(&mut self, address: IpAddr, now: Mono) -> bool {
-        self.lookups.retain(|_, lookup| !matches!(lookup, Lookup::Done(_, until) if now >= *until));
-        let under_way = self.lookups.values().filter(|lookup| matches!(lookup, Lookup::UnderWay)).count();
-        under_way < MOST_LISTS && self.starters.take(address, now)
-    }
-}
-
 /// Finished and hostNetwork pods hold nothing; of the rest the one that isn't being deleted.
 fn one_holder(pods: Vec<Pod>) -> Option<String> {
     let live: Vec<Pod> = pods.into_iter().filter(|pod| !pod.finished && !pod.host_network).collect();
@@ -104,18 +115,24 @@ fn one_holder(pods: Vec<Pod>) -> Option<String> {
     }
 }
 
-/// Hands in the result and wakes the others, however the lookup ended.
+/// Hands in the outcome and wakes the others, however the lookup ended.
 struct UnderWay<'a> {
     duplicates: &'a Duplicates,
     address: IpAddr,
-    holder: Option<String>,
+    /// `None`: it wasn't even asked
+    outcome: Option<Option<String>>,
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        let until = self.duplicates.clock.now().mono.after(REMEMBERED);
-        self.duplicates.state.lock().lookups.insert(self.address, Lookup::Done(self.holder.take(), until));
-        self.duplicates.done.notify_all();
+        let until = self.duplicates.time.now().mono.after(REMEMBERED);
+        let mut lookups = self.duplicates.lookups.lock();
+        match self.outcome.take() {
+            Some(holder) => lookups.insert(self.address, Lookup::Done(holder, until)),
+            None => lookups.remove(&self.address),
+        };
+        drop(lookups);
+        self.duplicates.done.ring();
     }
 }
 

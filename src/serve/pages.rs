@@ -17,11 +17,13 @@ use crate::registry::Registry;
 /// What is known of the node and of the agent itself.
 #[derive(Debug, Default)]
 pub struct Facts {
-    /// `--host-ip`, for `/healthz`
+    /// The node's address, for `/healthz`
     pub host_ip: String,
     /// Empty until the metadata service has told it
     pub instance_id: RwLock<String>,
     pub shutting_down: AtomicBool,
+    /// There is to be a redirect, and it isn't as wanted
+    pub redirect_missing: AtomicBool,
     /// The ARN under which the agent works, once STS has told it
     pub caller: RwLock<Option<String>>,
 }
@@ -39,7 +41,8 @@ impl Facts {
             Some(_) => None,
         });
         let leaving = self.shutting_down.load(Ordering::Relaxed).then_some("shutting down");
-        reply::readiness(leaving.or(missing).map_or(Ok(()), Err))
+        let open = self.redirect_missing.load(Ordering::Relaxed).then_some("the redirect does not stand");
+        reply::readiness(leaving.or(open).or(missing).map_or(Ok(()), Err))
     }
 }
 

@@ -12,6 +12,8 @@ use prometheus::{
 };
 
 use super::Answered;
+use super::operator::OperatorMetrics;
+use super::redirect::RedirectMetrics;
 use crate::config::Build;
 use crate::logic::cache::CacheCounts;
 use crate::logic::sts::{AssumeRole, StsFailure};
@@ -33,19 +35,14 @@ pub struct Metrics {
     pub refusals: IntCounterVec,
     pub tokenless_requests: IntCounterVec,
     pub log_lines_dropped: IntCounter,
-    /// Requests that the policy would have refused, in audit mode
-    pub audited: IntCounterVec,
-    pub policy_doubts: Gauge,
-    pub events: IntCounterVec,
-    pub redirect_repairs: IntCounter,
-    pub shadow_addresses: GaugeVec,
-    pub shadow_failures: IntCounter,
     pub door: IntCounterVec,
     pub watch_events: IntCounterVec,
     pub watch_age_seconds: GaugeVec,
     pub life_left_seconds: Gauge,
     pub connections: Gauge,
     pub sessions: GaugeVec,
+    pub redirect: RedirectMetrics,
+    pub operator: OperatorMetrics,
 }
 
 /// Histograms of the labels that nearly every request bears, found without a look-up.
@@ -93,11 +90,7 @@ impl Metrics {
                 "Live lookups that found the one holder.",
             )?,
             pod_not_in_cache: counter(r, "iam_k8s_pod_not_in_pod_cache", "Requests from addresses of no known pod.")?,
-            healthcheck_status: gauge(
-                r,
-                "healthcheck_status",
-                "Whether the last health check went well (1) or not (0).",
-            )?,
+            healthcheck_status: gauge(r, "healthcheck_status", "Whether the last health check went well (1 or 0).")?,
             refusals: counters(r, "refusals_total", "Requests refused, by reason.", &["reason"])?,
             tokenless_requests: counters(
                 r,
@@ -106,22 +99,6 @@ impl Metrics {
                 &["namespace"],
             )?,
             log_lines_dropped: counter(r, "log_lines_dropped_total", "Request lines that the log had no room for.")?,
-            audited: counters(
-                r,
-                "policy_audited_total",
-                "Requests let pass in audit mode that the policy would refuse.",
-                &["namespace", "reason"],
-            )?,
-            policy_doubts: gauge(r, "policy_doubts", "What is doubtful about namespaces' lists of roles.")?,
-            events: counters(r, "events_total", "Refusals by what became of their Events.", &["outcome"])?,
-            redirect_repairs: counter(r, "redirect_repairs_total", "Times the redirect was put back or repaired.")?,
-            shadow_addresses: gauges(
-                r,
-                "shadow_addresses",
-                "Addresses by how the shadowed kube2iam and this agent agree on them.",
-                &["outcome"],
-            )?,
-            shadow_failures: counter(r, "shadow_failures_total", "Times the shadowed kube2iam couldn't be read.")?,
             door: counters(r, "connections_total", "Connections by what became of them.", &["event"])?,
             watch_events: counters(
                 r,
@@ -142,6 +119,8 @@ impl Metrics {
             )?,
             connections: gauge(r, "connections", "Connections open now.")?,
             sessions: gauges(r, "sessions", "Sessions held and calls under way.", &["state"])?,
+            redirect: RedirectMetrics::register(r)?,
+            operator: OperatorMetrics::register(r)?,
             registry,
         })
     }
@@ -172,7 +151,7 @@ impl Metrics {
             self.refusals.with_label_values(&[reason.word()]).inc();
         }
         if let (Some(reason), Some(pod)) = (answered.audited, answered.pod) {
-            self.audited.with_label_values(&[&*pod.namespace, reason.word()]).inc();
+            self.operator.audited.with_label_values(&[&*pod.namespace, reason.word()]).inc();
         }
     }
 
@@ -212,6 +191,17 @@ impl Metrics {
         }
     }
 
+    /// Forgets what was counted for namespaces that are gone.
+    pub fn retain_namespaces(&self, is_known: impl Fn(&str) -> bool) {
+        for family in self.tokenless_requests.collect() {
+            for label in family.get_metric().iter().flat_map(|metric| metric.get_label()) {
+                if !is_known(label.value()) {
+                    let _ = self.tokenless_requests.remove_label_values(&[label.value()]); // somebody else did
+                }
+            }
+        }
+    }
+
     /// Forgets what was counted for a role that no pod uses any more.
     pub fn forget_role(&self, role_arn: &str) {
         let _ = self.cache_hits.remove_label_values(&[role_arn]); // not counted yet: nothing to forget
@@ -222,25 +212,30 @@ fn add<C: Collector + 'static>(registry: &Registry, collector: C) -> prometheus:
     registry.register(Box::new(collector))
 }
 
-fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
     let counter = IntCounter::with_opts(Opts::new(name, help).namespace(NAMESPACE))?;
     add(registry, counter.clone())?;
     Ok(counter)
 }
 
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+pub(super) fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
     let counters = IntCounterVec::new(Opts::new(name, help).namespace(NAMESPACE), labels)?;
     add(registry, counters.clone())?;
     Ok(counters)
 }
 
-fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
+pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
     let gauge = Gauge::with_opts(Opts::new(name, help).namespace(NAMESPACE))?;
     add(registry, gauge.clone())?;
     Ok(gauge)
 }
 
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+pub(super) fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
     let gauges = GaugeVec::new(Opts::new(name, help).namespace(NAMESPACE), labels)?;
     add(registry, gauges.clone())?;
     Ok(gauges)

@@ -10,7 +10,7 @@ use kube2iam::edge::kubernetes::{Connection, Limits, Verification};
 use kube2iam::logic::kubernetes::{Event, Object, Resource};
 use kube2iam::logic::watch::{Note, Relist};
 use kube2iam::ports::Clock;
-use kube2iam::ports::Waited;
+use kube2iam::ports::{Kubernetes, Waited};
 use kube2iam::reflect::Reflector;
 
 use crate::server::{Reply, Server, Then};

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::Value;
+use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::tools;
 
@@ -67,8 +68,21 @@ fn render(kubectl: &Path, name: &str, dir: &Path) -> Rendered {
 
 /// The objects of a text with several YAML documents.
 pub(crate) fn objects(text: &str) -> Vec<Value> {
-    let read: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
-    read.into_iter().filter(Value::is_object).collect()
+    YamlLoader::load_from_str(text).unwrap().into_iter().map(json).filter(Value::is_object).collect()
+}
+
+fn json(yaml: Yaml) -> Value {
+    match yaml {
+        Yaml::Real(_) => yaml.as_f64().unwrap().into(),
+        Yaml::Integer(number) => number.into(),
+        Yaml::String(text) => text.into(),
+        Yaml::Boolean(flag) => flag.into(),
+        Yaml::Array(items) => items.into_iter().map(json).collect(),
+        Yaml::Hash(fields) => {
+            fields.into_iter().map(|(name, value)| (json(name).as_str().unwrap().to_owned(), json(value))).collect()
+        }
+        Yaml::Alias(_) | Yaml::Null | Yaml::BadValue => Value::Null,
+    }
 }
 
 fn directories(of: &Path) -> Vec<PathBuf> {

@@ -110,7 +110,7 @@ fn a_missing_permission_is_said_once_and_costs_no_request() {
     for address in [WEB, "127.0.0.8", WEB] {
         assert!(get(site.agent.addr(), address, LIST).text().contains("no_role"));
     }
-    let line = site.agent.wait_for_log("failed to create or patch `events`");
+    let line = site.agent.wait_for_log("failed to write `events`");
     assert!(line.contains("see the RBAC that --events needs"), "{line}");
     wait_for("the others to be held back", || {
         metric(&site, r#"kube2iam_events_total{outcome="held_back"}"#).filter(|count| *count >= 2.0)

@@ -5,6 +5,7 @@
 mod answer;
 mod events;
 mod model;
+mod node;
 mod objects;
 mod watch;
 
@@ -31,6 +32,9 @@ pub struct Kubernetes {
 pub enum On {
     List(Kind),
     Watch(Kind),
+    /// One object by its name
+    Get(Kind),
+    Patch(Kind),
     /// An Event that is written
     Event,
     Any,
@@ -101,6 +105,8 @@ struct State {
     watches: Vec<watch::Open>,
     watches_born: u64,
     seen: Vec<Seen>,
+    /// What happens to a node just before it is patched
+    meddling: Option<node::Meddling>,
     events: Vec<Value>,
 }
 

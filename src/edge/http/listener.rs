@@ -31,13 +31,24 @@ pub fn bind(address: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
     listen(address, port)
 }
 
+/// Whether `listener`, from another process, is what [`bind`] would have made.
+pub fn is_bound_to(listener: &TcpListener, address: Option<IpAddr>, port: u16) -> bool {
+    let socket = SockRef::from(listener);
+    let is_listening = socket.is_listener().unwrap_or(false) && socket.r#type().is_ok_and(|kind| kind == Type::STREAM);
+    let Ok(bound) = listener.local_addr() else { return false };
+    let fits = match address {
+        Some(address) => bound.ip() == address,
+        None => bound.ip() == Ipv6Addr::UNSPECIFIED || bound.ip() == Ipv4Addr::UNSPECIFIED && !has_v6(),
+    };
+    is_listening && bound.port() == port && fits
+}
+
 /// A running front door. Dropping it stops accepting; [`Server::shut_down`] also waits for what is in progress.
 pub struct Server {
     door: Arc<Door>,
     pool: Arc<Pool>,
-    acceptor: JoinHandle<()>,
-    /// Its end wakes the accepting thread.
-    wake: UnixStream,
+    /// The accepting thread, and what wakes it by its end; until it is stopped
+    acceptor: Option<(JoinHandle<()>, UnixStream)>,
 }
 
 /// How shutting down went.
@@ -59,7 +70,7 @@ impl Server {
         let (wake, woken) = UnixStream::pair()?;
         let acceptor = Acceptor { door: door.clone(), pool: pool.clone(), listeners, woken };
         let acceptor = threads::spawn("door-accept", ACCEPTOR_STACK, move || acceptor.run())?;
-        Ok(Self { door, pool, acceptor, wake })
+        Ok(Self { door, pool, acceptor: Some((acceptor, wake)) })
     }
 
     /// Open connections.
@@ -78,25 +89,51 @@ impl Server {
         self.pool.workers()
     }
 
-    /// Stops accepting, ends the wait of idle connections and half heads at once, and lets answers in progress drain
-    /// for at most `grace`. A request that has arrived by now is still answered. Returns within `grace` and half a
-    /// second; only a handler that is still waiting then keeps its thread.
-    pub fn shut_down(self, grace: Duration) -> Drained {
-        let Self { door, pool, acceptor, wake } = self;
-        door.begin_closing();
+    /// Stops accepting and closes the listeners; who had been in their queues is let in before. Ends the wait of idle
+    /// connections and half heads at once, but for newcomers: their request is on its way, and they have done nothing
+    /// wrong. They get [`Limits::newcomer`]. Returns at once.
+    pub fn stop_accepting(&mut self) {
+        let Some((acceptor, wake)) = self.acceptor.take() else { return };
+        self.door.begin_closing();
         drop(wake);
         acceptor.thread().unpark();
         // Its panics are caught; there is nothing to learn from its end.
         let _ = acceptor.join();
-        door.guests().iter().for_each(|guest| guest.stop_listening());
-        pool.close();
-        let unfinished = pool.wait_until_deserted(grace);
+        let now = self.door.now().mono;
+        let newcomer = self.door.front.limits.newcomer;
+        let guests = self.door.guests();
+        guests.iter().filter(|guest| now.since(guest.arrived) >= newcomer).for_each(|guest| guest.stop_listening());
+        self.pool.close();
+    }
+
+    /// After [`Server::stop_accepting`]: lets answers in progress end, for at most `grace`. A request that has arrived
+    /// by now is still answered.
+    pub fn drain(&self, grace: Duration) -> Drained {
+        let first = self.door.front.limits.newcomer.min(grace);
+        let mut unfinished = self.pool.wait_until_deserted(first);
         if unfinished > 0 {
-            door.guests().iter().for_each(|guest| guest.cut_off());
-            pool.wait_until_deserted(LAST_WAIT);
+            self.door.guests().iter().for_each(|guest| guest.stop_listening());
+            unfinished = self.pool.wait_until_deserted(grace.saturating_sub(first));
         }
-        pool.join_gone();
         Drained { unfinished }
+    }
+
+    /// Cuts what is left. Takes at most a quarter of a second; only a handler that is still waiting then keeps its
+    /// thread.
+    pub fn cut_off(self) {
+        if self.pool.workers() > 0 {
+            self.door.guests().iter().for_each(|guest| guest.cut_off());
+            self.pool.wait_until_deserted(LAST_WAIT);
+        }
+        self.pool.join_gone();
+    }
+
+    /// All of that in order.
+    pub fn shut_down(mut self, grace: Duration) -> Drained {
+        self.stop_accepting();
+        let drained = self.drain(grace);
+        self.cut_off();
+        drained
     }
 }
 
@@ -225,6 +262,12 @@ fn listen(address: IpAddr, port: u16) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+fn has_v6() -> bool {
+    let probe = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))
+        .and_then(|socket| socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into()));
+    !probe.is_err_and(|error| is_without_v6(&error))
+}
+
 /// The kernel has no v6 at all, or it is switched off for every interface.
 fn is_without_v6(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
@@ -265,7 +308,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 const SHED_AT_ONCE: usize = 8;
 
 /// What is left for workers whose connection was cut to notice it.
-const LAST_WAIT: Duration = Duration::from_millis(500);
+const LAST_WAIT: Duration = Duration::from_millis(250);
 
 /// The accepting thread calls little, but observers are not ours.
 const ACCEPTOR_STACK: usize = 256 * 1024;

@@ -8,7 +8,7 @@
 //! - A byte sequence has one reading: whatever could be read in two ways (bare LF, two lengths, a length beside a
 //!   coding, folded lines) is answered with an error, and the connection ends.
 //! - A connection whose request is being answered is never taken away from its client; only those without a complete
-//!   head are.
+//!   head are, and those whose client lets its answer lie.
 //! - No byte of a client can end a thread: a panic is caught, counted and answered with 500.
 //! - Nothing waits without a deadline: heads, idle connections, answers, lingering, idle workers and shutting down.
 //! - Bodies are never copied into a buffer that outlives the answer, so a secret body is wiped by its owner alone.
@@ -33,14 +33,14 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::SockRef;
+use guest::Guest;
 
 pub use admission::Refusal;
-pub use listener::{Drained, Server, bind};
+pub use listener::{Drained, Server, bind, is_bound_to};
 pub use wire::BadHead;
 
 use crate::logic::http::{Request, Response};
@@ -69,13 +69,13 @@ pub struct Connection<'a> {
 }
 
 enum Destination<'a> {
-    Ask(&'a TcpStream),
+    Ask(&'a Guest),
     Told(Option<SocketAddr>),
 }
 
 impl<'a> Connection<'a> {
-    fn over(stream: &'a TcpStream, peer: IpAddr) -> Self {
-        Self { peer, destination: Destination::Ask(stream) }
+    fn over(guest: &'a Guest) -> Self {
+        Self { peer: guest.peer, destination: Destination::Ask(guest) }
     }
 
     /// A connection without a socket, for rehearsing a [`Handler`].
@@ -84,15 +84,11 @@ impl<'a> Connection<'a> {
     }
 
     /// Where the client meant to connect to, if connection tracking knows: the address before the redirect
-    /// (`SO_ORIGINAL_DST`), or the agent's own where nothing was redirected. One system call.
+    /// (`SO_ORIGINAL_DST`), or the agent's own where nothing was redirected. One system call for a connection.
     pub fn original_destination(&self) -> Option<SocketAddr> {
         match self.destination {
             Destination::Told(address) => address,
-            Destination::Ask(stream) => {
-                let socket = SockRef::from(stream);
-                let found = if self.peer.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
-                found.ok()?.as_socket()
-            }
+            Destination::Ask(guest) => guest.destination(),
         }
     }
 }
@@ -109,7 +105,7 @@ pub enum Event {
     Accepted { peer: IpAddr },
     /// A connection was closed before a byte of it was read.
     Refused { peer: IpAddr, why: Refusal },
-    /// A connection without a complete head made room for a newer one.
+    /// A connection without a complete head, or without a reader, made room for a newer one.
     Evicted { peer: IpAddr },
     /// The door itself answered, with `bad.status()`, and closed.
     BadHead { peer: IpAddr, bad: BadHead },
@@ -144,13 +140,17 @@ pub struct Limits {
     pub body_bytes: u64,
     /// From the first byte of a head, on a new connection from its arrival, to the last byte of head and body.
     pub head_deadline: Duration,
-    /// From the moment that an answer is ready to its last byte in the kernel's hands.
+    /// From the moment that an answer is ready to its last byte in the kernel's hands; and all that a connection may
+    /// make us wait for room there, its answers together.
     pub write_deadline: Duration,
     /// Between an answer and the first byte of the next request.
     pub keep_alive_idle: Duration,
     /// How long bytes are still read and dropped after an error was answered, so that the client sees the answer
     /// instead of a reset (RFC 9112, section 9.6).
     pub linger: Duration,
+    /// At shutdown: how old a connection is before it counts as idle. A client that has just connected will say what
+    /// it wants in a moment, even on a busy node.
+    pub newcomer: Duration,
     /// Connections of one address.
     pub per_peer: usize,
     /// Connections in all, and so the number of workers.
@@ -174,6 +174,7 @@ impl Default for Limits {
             write_deadline: Duration::from_secs(5),
             keep_alive_idle: Duration::from_secs(5),
             linger: Duration::from_millis(500),
+            newcomer: Duration::from_secs(1),
             per_peer: 64,
             connections: 1_024,
             reserved_for_node: 16,

@@ -1,5 +1,5 @@
-//! The API server, spoken to with ureq. Three calls read: list, watch, and a live list of one address; what is written
-//! are Events.
+//! The API server, spoken to with ureq. Three calls are made: list, watch, and a live list of one address; for a node
+//! that starts with a taint two more, see [`node`]; for Events one, see [`events`].
 //!
 //! Every wait has an end: the phases of a call, the silence between two reads, the whole of a body. Nothing is held
 //! but one item of a page or one line of a watch, each with a limit.
@@ -8,20 +8,21 @@ mod connection;
 mod events;
 mod kubeconfig;
 mod lines;
+mod node;
 mod page;
 mod probe;
 mod token;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use form_urlencoded::byte_serialize;
 use ureq::http::{HeaderValue, Response};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, RequestBuilder};
 
 pub use connection::{Auth, Connection, SERVICE_ACCOUNT_CA, SERVICE_ACCOUNT_TOKEN, Verification};
-
 pub use events::Earnest;
 
 use super::agent::{self, AgentOptions, Misconfigured, ProxyUse, TimeLimits, cause, twice_if_disconnected};
@@ -112,42 +113,29 @@ impl ApiServer {
         Ok(Self { agent, server: connection.server, tokens, node, keys, clock, limits })
     }
 
-    /// Ends every call under way, a blocked watch included, and refuses new ones.
-    pub fn shut_down(&self) {
-        self.agent.clone().shutdown();
-    }
-
-    /// Asks for `url`; with a fresh token once more if the server doesn't know this one.
     fn get(&self, url: &str, patience: Patience) -> Result<Response<Body>, KubernetesFailure> {
-        let token = self.tokens.current(self.clock.now().mono)?;
-        let mut response = self.send(url, token.as_ref(), patience)?;
-        if response.status() == 401 && self.tokens.may_change() {
-            // Read to its end, so that its connection serves again.
-            drop(refusal(response));
-            let token = self.tokens.reread(self.clock.now().mono)?;
-            response = self.send(url, token.as_ref(), patience)?;
-        }
+        let call = |bearer: Option<&HeaderValue>| {
+            let request = self.agent.get(url).header("accept", "application/json");
+            self.bounded(authorized(request, bearer), patience).call()
+        };
+        let response = self.call(&call)?;
         if response.status() == 200 { Ok(response) } else { Err(refusal(response)) }
     }
 
-    fn send(
-        &self,
-        url: &str,
-        token: Option<&Secret<String>>,
-        patience: Patience,
-    ) -> Result<Response<Body>, KubernetesFailure> {
-        let bearer = token.map(bearer).transpose()?;
-        let call = || {
-            let mut request = self.agent.get(url).header("accept", "application/json");
-            if let Some(bearer) = &bearer {
-                request = request.header("authorization", bearer.clone());
-            }
-            self.bounded(request, patience).call()
-        };
-        twice_if_disconnected(call).map_err(|error| unavailable(cause(&error)))
+    /// Makes an idempotent call; with a fresh token once more if the server doesn't know this one.
+    fn call(&self, call: Call<'_>) -> Result<Response<Body>, KubernetesFailure> {
+        let token = self.tokens.current(self.clock.now().mono)?;
+        let response = send(call, token.as_ref())?;
+        if response.status() != 401 || !self.tokens.may_change() {
+            return Ok(response);
+        }
+        // Read to its end, so that its connection serves again.
+        drop(refusal(response));
+        let token = self.tokens.reread(self.clock.now().mono)?;
+        send(call, token.as_ref())
     }
 
-    fn bounded<B>(&self, request: ureq::RequestBuilder<B>, patience: Patience) -> ureq::RequestBuilder<B> {
+    fn bounded<B>(&self, request: RequestBuilder<B>, patience: Patience) -> RequestBuilder<B> {
         let limits = &self.limits;
         let config = request.config();
         match patience {
@@ -228,6 +216,10 @@ impl Kubernetes for ApiServer {
             });
         page.map(|()| pods).map_err(|failure| named("list", Resource::Pods, failure))
     }
+
+    fn shut_down(&self) {
+        self.agent.clone().shutdown();
+    }
 }
 
 /// How long to wait for what.
@@ -236,6 +228,21 @@ enum Patience {
     List,
     Watch,
     Live,
+}
+
+/// Sends a request with this `Authorization`.
+type Call<'a> = &'a dyn Fn(Option<&HeaderValue>) -> Result<Response<Body>, ureq::Error>;
+
+fn send(call: Call<'_>, token: Option<&Secret<String>>) -> Result<Response<Body>, KubernetesFailure> {
+    let bearer = token.map(bearer).transpose()?;
+    twice_if_disconnected(|| call(bearer.as_ref())).map_err(|error| unavailable(cause(&error)))
+}
+
+fn authorized<B>(request: RequestBuilder<B>, bearer: Option<&HeaderValue>) -> RequestBuilder<B> {
+    match bearer {
+        Some(bearer) => request.header("authorization", bearer.clone()),
+        None => request,
+    }
 }
 
 fn encoded(value: &str) -> String {
@@ -272,7 +279,7 @@ fn unavailable(cause: String) -> KubernetesFailure {
     KubernetesFailure { kind: KubernetesFailureKind::Unavailable { retry_after_s: None }, cause }
 }
 
-fn named(verb: &str, resource: Resource, failure: KubernetesFailure) -> KubernetesFailure {
+fn named(verb: &str, resource: impl fmt::Display, failure: KubernetesFailure) -> KubernetesFailure {
     KubernetesFailure { cause: format!("failed to {verb} `{resource}`: {}", failure.cause), ..failure }
 }
 

@@ -9,7 +9,7 @@ use super::words::{of_pod, told};
 use super::{Explanation, Judgement, Outcome, SessionState, Subject, Told};
 use crate::logic::kubernetes::{AnnotationKeys, Resource};
 use crate::logic::policy::{
-    Ask, Decision, Patience, Permitted, Rules, decide, decide_aloud, is_token_required, permit_aloud,
+    Ask, Decision, Patience, Permitted, Rules, Tokens, decide, decide_aloud, is_token_required, permit_aloud,
 };
 use crate::logic::reason::Reason;
 use crate::logic::route::{Form, Route};
@@ -26,6 +26,8 @@ pub struct Scene<'a> {
     pub world: &'a World,
     pub rules: Option<&'a Rules>,
     pub keys: &'a TokenKeys,
+    /// `--imds-v2`
+    pub tokens: Tokens,
     pub annotations: &'a AnnotationKeys,
     pub now: Wall,
     /// Since when nothing was heard of pods; `None`: never was
@@ -101,7 +103,7 @@ fn by_address(
     steps: &mut Vec<Told>,
     known: &mut Known,
 ) -> Came {
-    if is_token_required(scene.world, scene.rules, pod) {
+    if is_token_required(scene.world, scene.tokens, pod) {
         steps.push(told("token", Outcome::Note, "requests must bear a session token (IMDSv2)"));
     }
     // the token that whoever asks properly would have
@@ -112,6 +114,7 @@ fn by_address(
         route: &list,
         token: Some(token.as_bytes()),
         forwarded_for: false,
+        tokens: scene.tokens,
         patience: Patience::Exhausted,
         chosen: scene.chosen,
     };

@@ -2,7 +2,7 @@ use super::*;
 use crate::logic::kubernetes::{AnnotationKeys, Namespace, Pod};
 use crate::logic::pattern::Format;
 use crate::logic::policy::tests::rules;
-use crate::logic::policy::{DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, Rules};
+use crate::logic::policy::{DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, Rules, Tokens};
 use crate::logic::sts::{StsFailure, StsFailureKind};
 use crate::logic::time::Wall;
 use crate::logic::token::TokenKeys;
@@ -23,6 +23,7 @@ fn story(world: &World, rules: &Rules, subject: &str) -> Story {
         world,
         rules: Some(rules),
         keys: &keys,
+        tokens: Tokens::Optional,
         annotations: &annotations,
         now: NOON,
         silence: Some(Duration::from_secs(2)),

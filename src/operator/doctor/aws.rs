@@ -39,7 +39,7 @@ pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Fa
     if let Some(theirs) = theirs {
         sheet.check("clock", || of_clock(patient.clock.now().wall, theirs))?;
     }
-    match build::sts(&patient.config, &patient.environment, &imds, &wire, &patient.clock) {
+    match build::sts(&patient.config, &imds, &wire, &patient.environment, &patient.clock) {
         Ok((sts, credentials)) => sessions(patient, sheet, &*sts, &*credentials, base.as_ref()),
         Err(error) => sheet.check("node credentials", || Finding::fail(error.to_string())),
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Patient, Sheet};
 use crate::config::{ControlSocket, Listen};
+use crate::daemon::redirect::report;
 use crate::logic::doctor::Finding;
 use crate::logic::status::{RedirectReport, Status};
 use crate::operator::Failure;
@@ -21,32 +22,24 @@ pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Fa
         finding
     })?;
     sheet.check("port", || port(config.door.app, running))?;
-    let report = redirect_report(patient);
-    sheet.check("redirect", || redirect(report.as_ref(), config.redirect.is_some()))
+    sheet.check("redirect", || redirect(&report(), config.redirect.is_some()))
 }
 
-/// How the redirect is; `None`: nobody can look.
-fn redirect_report(_: &Patient) -> Option<RedirectReport> {
-    None
-}
-
-fn redirect(report: Option<&RedirectReport>, wanted: bool) -> Finding {
-    match (report, wanted) {
-        (Some(RedirectReport { whole: true, connections, .. }), _) => {
-            let seen = connections.map(|count| format!(", {count} connections so far"));
+fn redirect(report: &RedirectReport, wanted: bool) -> Finding {
+    let detail = &report.detail;
+    match (report.whole, wanted) {
+        (true, _) => {
+            let seen = report.connections.map(|count| match count {
+                0 => ", no connection has come through it yet".to_owned(),
+                count => format!(", {count} connections came through it"),
+            });
             Finding::ok(format!("in place and whole{}", seen.unwrap_or_default()))
         }
-        (Some(report), true) => Finding::fail(format!(
-            "{}; the agent places it when it starts, or do so now: kube2iam redirect add",
-            report.detail
-        )),
-        (Some(report), false) => Finding::warn(format!(
-            "{}; without --iptables something else must send pods' requests to the agent",
-            report.detail
-        )),
-        (None, true) => Finding::warn("nobody could look at it"),
-        (None, false) => {
-            Finding::warn("not looked at; without --iptables something else must send pods' requests to the agent")
+        (false, true) => {
+            Finding::fail(format!("{detail}; the agent places it when it starts, and so does `kube2iam redirect add`"))
+        }
+        (false, false) => {
+            Finding::warn(format!("{detail}; without --iptables something else must send pods' requests to the agent"))
         }
     }
 }
@@ -122,13 +115,12 @@ mod tests {
     fn a_missing_redirect_fails_only_where_it_is_asked_for() {
         let report = |whole| RedirectReport { whole, connections: Some(3), detail: "missing".into() };
         for (report, wanted, mark) in [
-            (Some(report(true)), true, Mark::Ok),
-            (Some(report(false)), true, Mark::Fail),
-            (Some(report(false)), false, Mark::Warn),
-            (None, true, Mark::Warn),
-            (None, false, Mark::Warn),
+            (report(true), true, Mark::Ok),
+            (report(true), false, Mark::Ok),
+            (report(false), true, Mark::Fail),
+            (report(false), false, Mark::Warn),
         ] {
-            assert_eq!(redirect(report.as_ref(), wanted).mark, mark);
+            assert_eq!(redirect(&report, wanted).mark, mark);
         }
     }
 

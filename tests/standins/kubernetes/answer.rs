@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::exchange::{Exchange, Framing, Reply};
 use super::model::{Expired, Page, Selector};
 use super::objects::{Kind, status_json};
-use super::{On, Refusal, Seen, Shared, events, watch};
+use super::{On, Refusal, Seen, Shared, events, node, watch};
 
 /// A list or a watch, as it was asked for.
 pub struct Query {
@@ -32,15 +32,20 @@ impl Query {
 }
 
 pub fn answer(shared: &Shared, exchange: Exchange) {
+    let node = node::Asked::of(&exchange);
     let event = events::target(&exchange);
     let query = parse(exchange.target());
-    let on = if event.is_some() { Some(On::Event) } else { query.as_ref().ok().map(Query::on) };
+    let on = node.as_ref().map(node::Asked::on).or(event.as_ref().map(|_| On::Event));
+    let on = on.or(query.as_ref().ok().map(Query::on));
     let (refusal, allowed) = note(shared, &exchange, on);
     if !allowed {
         return exchange.answer(status(401, "Unauthorized", "Unauthorized"));
     }
     if let Some(refusal) = refusal {
         return refuse(exchange, refusal);
+    }
+    if let Some(asked) = node {
+        return node::answer(shared, exchange, &asked);
     }
     if let Some((namespace, name)) = event {
         return events::write(shared, exchange, &namespace, name.as_deref());
@@ -160,6 +165,7 @@ fn reason(code: u16) -> &'static str {
     match code {
         403 => "Forbidden",
         404 => "NotFound",
+        409 => "Conflict",
         429 => "TooManyRequests",
         503 => "ServiceUnavailable",
         504 => "Timeout",

@@ -64,6 +64,11 @@ impl Model {
         self.changes.push(Change { version: self.version, kind, before, after: Some(object) });
     }
 
+    /// The object of that key, `namespace/name` or the name alone, as it is now.
+    pub fn get(&self, kind: Kind, key: &str) -> Option<&Value> {
+        self.objects.get(&(kind, key.to_owned()))
+    }
+
     /// Takes an object away. `key` is `namespace/name`, or the name alone.
     pub fn remove(&mut self, kind: Kind, key: &str) {
         let gone = self.objects.remove(&(kind, key.to_owned()));

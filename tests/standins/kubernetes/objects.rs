@@ -9,6 +9,7 @@ pub enum Kind {
     Pod,
     Namespace,
     ServiceAccount,
+    Node,
 }
 
 impl Kind {
@@ -17,6 +18,7 @@ impl Kind {
             Self::Pod => "Pod",
             Self::Namespace => "Namespace",
             Self::ServiceAccount => "ServiceAccount",
+            Self::Node => "Node",
         }
     }
 
@@ -26,11 +28,12 @@ impl Kind {
             Self::Pod => "pods",
             Self::Namespace => "namespaces",
             Self::ServiceAccount => "serviceaccounts",
+            Self::Node => "nodes",
         }
     }
 
     pub fn from_plural(plural: &str) -> Option<Self> {
-        [Self::Pod, Self::Namespace, Self::ServiceAccount].into_iter().find(|kind| kind.plural() == plural)
+        [Self::Pod, Self::Namespace, Self::ServiceAccount, Self::Node].into_iter().find(|kind| kind.plural() == plural)
     }
 }
 

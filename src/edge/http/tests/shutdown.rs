@@ -1,10 +1,13 @@
 //! The last minutes of a door.
 
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+
 use super::*;
 
 #[test]
 fn idle_connections_and_half_heads_are_closed_at_once() {
-    let house = House::open();
+    let house = House::with(Limits { newcomer: Duration::ZERO, ..Limits::default() });
     let (mut silent, mut half, mut idle) = (house.client(), house.client(), house.client());
     assert_eq!(idle.get("/").status, 200);
     half.send("GET / HTTP/1.1\r\n");
@@ -18,6 +21,35 @@ fn idle_connections_and_half_heads_are_closed_at_once() {
         assert_eq!(client.rest(), "");
     }
     assert!(TcpStream::connect(house.address).is_err());
+}
+
+#[test]
+fn who_came_a_moment_ago_may_still_say_what_it_wants() {
+    let mut house = House::with(Limits { newcomer: PATIENCE, ..Limits::default() });
+    let (mut fresh, mut half) = (house.client(), house.client());
+    half.send("GET /half HT");
+    for _ in 0..2 {
+        house.await_event(|event| matches!(event, Event::Accepted { .. }));
+    }
+    house.server.stop_accepting();
+    assert!(TcpStream::connect(house.address).is_err());
+    fresh.send("GET /fresh HTTP/1.1\r\n\r\n");
+    half.send("TP/1.1\r\n\r\n");
+    for client in [&mut fresh, &mut half] {
+        assert_eq!((client.reply().head.contains("200"), client.rest().as_str()), (true, ""));
+    }
+    assert_eq!(house.server.drain(PATIENCE), Drained { unfinished: 0 });
+}
+
+#[test]
+fn newcomers_who_stay_silent_are_sent_away_within_the_grace() {
+    let house = House::with(Limits { newcomer: Duration::from_millis(50), ..Limits::default() });
+    let mut silent = house.client();
+    house.await_event(|event| matches!(event, Event::Accepted { .. }));
+    let start = RealClock.now().mono;
+    assert_eq!(house.server.shut_down(PATIENCE), Drained { unfinished: 0 });
+    assert!(elapsed_since(start) < Duration::from_secs(2), "long before its head's deadline, and its own");
+    assert_eq!(silent.rest(), "");
 }
 
 #[test]
@@ -87,4 +119,23 @@ fn dropped_server_stops_accepting() {
     // The observer goes with the last thread that could call it.
     while events.recv_timeout(PATIENCE).is_ok() {}
     assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_listener_is_known_by_address_and_port_and_by_listening() {
+    let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let listener = bind(Some(v4), 0).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    assert!(is_bound_to(&listener, Some(v4), port));
+    assert!(!is_bound_to(&listener, Some(v4), port ^ 1));
+    assert!(!is_bound_to(&listener, Some([127, 0, 0, 2].into()), port));
+    assert!(!is_bound_to(&listener, None, port));
+    let everywhere = bind(None, 0).unwrap();
+    let port = everywhere.local_addr().unwrap().port();
+    assert!(is_bound_to(&everywhere, None, port));
+    let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let port = connection.local_addr().unwrap().port();
+    assert!(!is_bound_to(&TcpListener::from(OwnedFd::from(connection)), Some(v4), port));
+    let (pipe, _) = std::os::unix::net::UnixStream::pair().unwrap();
+    assert!(!is_bound_to(&TcpListener::from(OwnedFd::from(pipe)), None, 0));
 }

@@ -1,0 +1,87 @@
+use super::*;
+use std::net::Ipv4Addr;
+
+const NOON: Wall = Wall::from_unix_seconds(1_800_000_000);
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
+const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 8));
+
+fn keys() -> TokenKeys {
+    TokenKeys::new(&[7; 32], NOON)
+}
+
+#[test]
+fn a_token_is_good_for_its_pod_at_any_of_its_addresses_until_it_ends() {
+    let token = keys().issue(Bearer::Pod("uid-1"), 60, NOON);
+    let check =
+        |uid, millis| keys().check(token.as_bytes(), OTHER, uid, Wall::from_unix_millis(NOON.unix_millis() + millis));
+    assert_eq!(check(Some("uid-1"), 0), Some(Duration::from_secs(60)));
+    assert_eq!(check(Some("uid-1"), 59_999), Some(Duration::from_millis(1)));
+    assert_eq!(check(Some("uid-1"), 60_000), None);
+    assert_eq!(check(Some("uid-2"), 0), None);
+    assert_eq!(check(None, 0), None);
+}
+
+#[test]
+fn a_token_of_an_unknown_pod_is_good_for_its_address() {
+    let token = keys().issue(Bearer::Address(PEER), 60, NOON);
+    assert!(keys().check(token.as_bytes(), PEER, None, NOON).is_some());
+    assert!(keys().check(token.as_bytes(), PEER, Some("uid-1"), NOON).is_some());
+    assert!(keys().check(token.as_bytes(), OTHER, Some("uid-1"), NOON).is_none());
+}
+
+#[test]
+fn no_changed_token_passes() {
+    let token = keys().issue(Bearer::Address(PEER), 60, NOON).into_bytes();
+    for place in 0..token.len() {
+        let mut forged = token.clone();
+        forged[place] = if forged[place] == b'A' { b'B' } else { b'A' };
+        assert!(keys().check(&forged, PEER, None, NOON).is_none(), "{place}");
+    }
+    for forged in [b"".as_slice(), b"x", &token[1..], &[token.as_slice(), b"A"].concat(), &[0xff; 60]] {
+        assert!(keys().check(forged, PEER, None, NOON).is_none());
+    }
+}
+
+#[test]
+fn tokens_live_through_one_rotation_and_a_restart_with_the_same_key() {
+    let mut keys = keys();
+    let token = keys.issue(Bearer::Address(PEER), LONGEST_TTL_S, NOON);
+    assert!(self::keys().check(token.as_bytes(), PEER, None, NOON).is_some());
+    assert!(!keys.is_rotation_due(NOON.after(ROTATION - Duration::from_secs(1))));
+    assert!(keys.is_rotation_due(NOON.after(ROTATION)));
+    keys.rotate(&[8; 32], NOON);
+    assert!(keys.check(token.as_bytes(), PEER, None, NOON).is_some());
+    keys.rotate(&[9; 32], NOON);
+    assert!(keys.check(token.as_bytes(), PEER, None, NOON).is_none());
+}
+
+#[test]
+fn ttls_are_one_second_to_six_hours() {
+    for (header, ttl) in [
+        (Some("1"), Some(1)),
+        (Some("21600"), Some(21_600)),
+        (Some(" 60 "), Some(60)),
+        (Some("0"), None),
+        (Some("21601"), None),
+        (Some("-1"), None),
+        (Some("+1"), None),
+        (Some("1.5"), None),
+        (Some(""), None),
+        (Some("99999999999"), None),
+        (None, None),
+    ] {
+        assert_eq!(parse_ttl(header.map(str::as_bytes)), ttl, "{header:?}");
+    }
+}
+
+#[test]
+fn a_token_of_another_key_is_told_from_one_of_ours_and_from_none() {
+    let token = keys().issue(Bearer::Address(PEER), 60, NOON);
+    let mut other = TokenKeys::new(&[8; 32], NOON);
+    assert!(other.lacks_key_of(token.as_bytes()));
+    assert!(!keys().lacks_key_of(token.as_bytes()));
+    assert!(!other.lacks_key_of(b"no token at all"));
+    other.rotate(&[7; 32], NOON);
+    other.rotate(&[9; 32], NOON);
+    assert!(!other.lacks_key_of(token.as_bytes()), "the previous key counts");
+}
