@@ -8,6 +8,7 @@ mod discover;
 mod front;
 mod node;
 mod operate;
+mod prefetch;
 pub(crate) mod redirect;
 mod shadow;
 mod succession;
@@ -140,6 +141,7 @@ pub fn work() -> Vec<(&'static str, Work)> {
     let mut work: Vec<(&'static str, Work)> = vec![
         ("watch-pods", |rooms| tend::watch(rooms, Resource::Pods)),
         ("watch-spaces", |rooms| tend::watch(rooms, Resource::Namespaces)),
+        ("watch-accounts", tend::watch_accounts),
         ("discover", discover::run),
         ("health", tend::watch_health),
         ("steward", tend::keep_house),

@@ -8,7 +8,7 @@ use log::warn;
 
 use super::StartError;
 use super::tell::Refusals;
-use crate::config::{Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, SessionTags, SharedAddress};
+use crate::config::{Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, Renew, SessionTags, SharedAddress};
 use crate::desk::Desk;
 use crate::edge::dice::SystemDice;
 use crate::edge::imds::{MetadataLimits, MetadataService};
@@ -23,7 +23,7 @@ use crate::edge::sts::{RegionSource, StsClient, StsOptions, StsWire};
 use crate::keyring::Keyring;
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::bucket::Rate;
-use crate::logic::cache::CacheRules;
+use crate::logic::cache::{CacheRules, RenewAt};
 use crate::logic::policy::Tokens;
 use crate::logic::route::RouteRules;
 use crate::logic::service_url::ServiceUrl;
@@ -249,7 +249,11 @@ fn cache_rules(config: &Config) -> CacheRules {
         ErrorMemory::Off => Some(std::time::Duration::ZERO),
     };
     let refill = config.sts.calls_per_second;
-    CacheRules { budget: Rate { burst: (refill * 2.0).max(1.0), refill }, error_ttl }
+    let renew = match config.sts.life.renew {
+        Renew::AtHalf => RenewAt::Half,
+        Renew::After(age) => RenewAt::Age(age),
+    };
+    CacheRules { budget: Rate { burst: (refill * 2.0).max(1.0), refill }, renew, error_ttl }
 }
 
 fn route_rules(config: &Config) -> RouteRules {

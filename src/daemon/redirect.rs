@@ -87,7 +87,7 @@ pub(crate) fn report() -> RedirectReport {
     match redirect::status() {
         Ok(status) => RedirectReport {
             whole: matches!(status.wholeness(), Wholeness::Whole(_)),
-            connections: status.connections(),
+            connections: Some(status.connections()),
             detail: status.text(),
         },
         Err(error) => RedirectReport { whole: false, connections: None, detail: error.to_string() },

@@ -44,12 +44,17 @@ pub const fn meaning(reason: Reason) -> &'static str {
         Reason::OtherRole => "another role than the pod's own was asked for",
         Reason::OwnRole => "the role is the one under which the agent itself works",
         Reason::AccountNotAllowed => "the role's account is not one of `--allowed-accounts`",
+        Reason::TagsRefused => "AWS refused the tags of the session, and without them it isn't given",
         Reason::StsRefused => "AWS refused to let the agent assume the role",
         Reason::NotFound => "nothing is served at this path",
         Reason::UnknownPod => "no pod is known at the address that asked",
         Reason::AmbiguousAddress => "several running pods claim the address that asked",
         Reason::NoRole => "the pod names no role and there is no default role",
         Reason::RoleMalformed => "what the pod names is not a role",
+        Reason::ExternalIdMalformed => "the pod's external id is none that STS takes",
+        Reason::PolicyMalformed => "the policy that should narrow the pod's session is no JSON object, or too long",
+        Reason::PolicyArnsMalformed => "the list of policies that should narrow the pod's session is none, or too long",
+        Reason::UnknownServiceAccount => "the pod's ServiceAccount isn't known, so neither is the role it may name",
         Reason::UnknownNamespace => "the pod's namespace isn't known, so neither is what it allows",
         Reason::RoleNotAllowed => "the pod's namespace doesn't allow the role",
         Reason::MethodNotAllowed => "the method isn't served at this path",
@@ -113,6 +118,15 @@ fn list_with(listed: &[String], role: &str) -> String {
 /// What to do where no name matters.
 const fn always(reason: Reason) -> &'static str {
     match reason {
+        Reason::TagsRefused => "let the role's trust policy allow sts:TagSession, or leave --session-tags out",
+        Reason::ExternalIdMalformed => {
+            "write `iam.amazonaws.com/external-id` as 2 to 1224 letters, digits and _+=,.@:/-"
+        }
+        Reason::PolicyMalformed => "write `iam.amazonaws.com/policy` as a JSON object of at most 2048 characters",
+        Reason::PolicyArnsMalformed => "list at most 10 policy ARNs in `iam.amazonaws.com/policy-arns`",
+        Reason::UnknownServiceAccount => {
+            "wait a second; if it stays, look whether the account exists and the agent may list serviceaccounts"
+        }
         Reason::BadPath => "ask for the path as AWS documents it",
         Reason::BadTokenTtl => "send `X-aws-ec2-metadata-token-ttl-seconds: 21600`, as SDKs do",
         Reason::TokenInvalid => "nothing: SDKs ask for another token by themselves",

@@ -17,6 +17,7 @@ pub mod kept;
 pub mod kubernetes;
 pub mod lint;
 pub mod log_line;
+pub mod museum;
 pub mod path;
 pub mod pattern;
 pub mod policy;

@@ -2,7 +2,9 @@
 //!
 //! A [`Permitted`] can be made only here: whoever holds one holds the proof that the pod may have the role.
 
+mod ahead;
 mod permission;
+mod role;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,6 +21,8 @@ use super::time::Wall;
 use super::token::TokenKeys;
 use super::trace::{Step, unheard};
 use super::world::{HeldPod, Holder, World};
+pub use ahead::ahead;
+pub use role::AccountRoles;
 
 pub use permission::{permit, permit_aloud};
 
@@ -27,6 +31,7 @@ pub use permission::{permit, permit_aloud};
 pub struct Rules {
     pub base: BaseArn,
     pub default_role: Option<DefaultRole>,
+    pub account_roles: AccountRoles,
     /// How namespaces' lists are read; `None`: namespaces restrict nothing.
     pub restrictions: Option<Format>,
     /// What becomes of roles that namespaces' lists don't allow
@@ -127,6 +132,16 @@ pub struct Decided<'a> {
     pub token_left: Option<Duration>,
     /// Why the pod would get no role if the policy were enforced
     pub audited: Option<Reason>,
+}
+
+impl Decided<'_> {
+    /// The role that is to be assumed.
+    pub fn role(&self) -> Option<&RoleArn> {
+        match &self.decision {
+            Decision::Assume(permitted, _) => Some(&permitted.request.role),
+            _ => None,
+        }
+    }
 }
 
 /// What is to be done.

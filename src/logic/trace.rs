@@ -2,6 +2,7 @@
 //! every step is a call of nothing.
 
 use super::arn::RoleArn;
+use super::reason::Reason;
 use super::sts::AssumeRole;
 use super::world::Holder;
 
@@ -14,6 +15,12 @@ pub enum Step<'a> {
     NotReady,
     /// What the pod's own annotation says; `None`: it has none.
     Annotation(Option<&'a str>),
+    /// What the pod's ServiceAccount, by this name, says; `None`: nothing.
+    AccountRole(&'a str, Option<&'a str>),
+    /// The pod's ServiceAccount, by this name, isn't known.
+    AccountUnknown(&'a str),
+    /// The default role of the pod's namespace
+    NamespaceRole(&'a str),
     /// No role was named: the default role stands in, if there is one.
     Default(Option<&'a RoleArn>),
     /// The role that the name stands for
@@ -38,6 +45,8 @@ pub enum Step<'a> {
     OwnRole,
     /// Whether the role's account is among those that may be assumed into
     Account(Verdict),
+    /// What the pod asks of its session can't be asked of STS.
+    SessionMalformed(Reason),
     /// The call that gets the session
     Session(&'a AssumeRole),
 }

@@ -19,12 +19,11 @@ impl<S> Cache<S> {
     /// How it stands with the session of `key`.
     pub fn standing(&self, key: &AssumeRole, now: Mono) -> Standing<S> {
         let Some(entry) = self.entries.get(key) else { return Standing { session: None, under_way: false } };
-        let live = entry.held.as_ref().filter(|held| now < held.ends);
-        Standing { session: live.map(|held| held.session.clone()), under_way: entry.call != Call::Idle }
+        Standing { session: entry.live(now).map(|held| held.session.clone()), under_way: entry.call != Call::Idle }
     }
 
     /// Calls that renewals and prefetches may make at once, of how many.
     pub fn budget(&self, now: Mono) -> (f64, f64) {
-        (self.budget.left(self.rules.budget, now), self.rules.budget.burst)
+        self.line.budget(now)
     }
 }

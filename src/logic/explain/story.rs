@@ -182,7 +182,7 @@ impl Story {
             (None, false, None) => "none",
         };
         if let (None, false, Some((failure, _))) = (held, under_way, failure) {
-            let reason = Reason::of_sts(failure.kind);
+            let reason = Reason::of_sts(failure);
             self.explanation.decision = Judgement::Refused;
             self.explanation.reason = Some(reason.word().to_owned());
             self.explanation.fix = Some(self.known.advice(reason, None));

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Outcome, Told};
+use crate::logic::advice::meaning;
 use crate::logic::kubernetes::AnnotationKeys;
 use crate::logic::sts::AssumeRole;
 use crate::logic::trace::{Step, Verdict};
@@ -22,6 +23,19 @@ pub(super) fn of_policy(step: Step<'_>, namespace: &str, keys: &AnnotationKeys) 
         Step::Annotation(None) => ("annotation", Outcome::Note, format!("the pod has no annotation `{role_key}`")),
         Step::Annotation(Some("")) => ("annotation", Outcome::Refused, format!("`{role_key}` is there, but empty")),
         Step::Annotation(Some(name)) => ("annotation", Outcome::Ok, format!("`{role_key}: {}`", shown(name))),
+        Step::AccountRole(account, Some(name)) => {
+            ("service account", Outcome::Ok, format!("service account `{account}` names `{}`", shown(name)))
+        }
+        Step::AccountRole(account, None) => {
+            ("service account", Outcome::Note, format!("service account `{account}` names no role"))
+        }
+        Step::AccountUnknown(account) => {
+            ("service account", Outcome::Refused, format!("service account `{account}` is not known"))
+        }
+        Step::NamespaceRole(name) => {
+            ("namespace", Outcome::Ok, format!("the default role of namespace `{namespace}` is `{}`", shown(name)))
+        }
+        Step::SessionMalformed(reason) => ("session", Outcome::Refused, meaning(reason).to_owned()),
         Step::Default(Some(role)) => ("default", Outcome::Ok, format!("the default role is `{role}`")),
         Step::Default(None) => ("default", Outcome::Refused, "there is no default role".into()),
         Step::Role(role) => ("role", Outcome::Ok, format!("that is `{role}`")),

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::role::role_of;
 use super::{DefaultObeys, DefaultOrigin, Denial, Enforcement, Permitted, Rules};
 use crate::logic::arn::RoleArn;
 use crate::logic::reason::Reason;
 use crate::logic::trace::{Step, Verdict, unheard};
 use crate::logic::world::{HeldPod, World};
 
-/// Whether a pod may have the role it names, and the call that gets it.
+/// Whether a pod may have the role that it names or that is meant for it, and the call that gets it.
 pub fn permit(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Result<Permitted, Denial> {
     permit_aloud(world, rules, pod, &mut unheard)
 }
@@ -20,7 +21,7 @@ pub fn permit_aloud(
     pod: &Arc<HeldPod>,
     trace: &mut impl FnMut(Step<'_>),
 ) -> Result<Permitted, Denial> {
-    let role = role_of(rules, pod, trace)?;
+    let role = role_of(world, rules, pod, trace)?;
     trace(Step::Role(&role));
     let default = rules.default_role.as_ref().filter(|default| default.role == role);
     let exempt = default.is_some_and(|default| default.obeys == DefaultObeys::Nothing);
@@ -45,26 +46,12 @@ pub fn permit_aloud(
         trace(Step::Account(Verdict::of(allowed)));
         allowed.then_some(()).ok_or(Denial::Refused(Reason::AccountNotAllowed))?;
     }
-    let request = rules.session.request(&role, pod);
+    let request = rules.session.request(&role, pod).map_err(|reason| {
+        trace(Step::SessionMalformed(reason));
+        Denial::Refused(reason)
+    })?;
     trace(Step::Session(&request));
     Ok(Permitted { request, pod: pod.clone(), audited })
-}
-
-/// The role that the pod names, or the default.
-fn role_of(rules: &Rules, pod: &HeldPod, trace: &mut impl FnMut(Step<'_>)) -> Result<RoleArn, Denial> {
-    trace(Step::Annotation(pod.role.as_deref()));
-    match pod.role.as_deref() {
-        Some("") => Err(Denial::Refused(Reason::NoRole)),
-        Some(name) => rules.base.role(name).map_err(|_| {
-            trace(Step::Malformed(name));
-            Denial::Refused(Reason::RoleMalformed)
-        }),
-        None => {
-            let default = rules.default_role.as_ref().map(|default| &default.role);
-            trace(Step::Default(default));
-            default.cloned().ok_or(Denial::Refused(Reason::NoRole))
-        }
-    }
 }
 
 /// What the judgement of a namespace's list comes to: in audit mode a pass with the reason why it would be none.
