@@ -141,17 +141,6 @@ impl World {
         uids.iter().filter_map(|uid| self.pods.get(uid))
     }
 
-    /// Whether `address` may still be taken for the pod's: nobody else holds it alone.
-    pub fn is_still_owned(&self, address: IpAddr, uid: &str) -> bool {
-        match self.holder(address) {
-            Holder::Pod(pod) => *pod.uid == *uid,
-            Holder::Several(_) => {
-                self.pods.get(uid).is_some_and(|pod| pod.counts() && pod.addresses.contains(&address))
-            }
-            Holder::Nobody => false,
-        }
-    }
-
     /// Whether the first list of `resource` is in.
     pub fn is_listed(&self, resource: Resource) -> bool {
         self.listing[index(resource)].complete_once
