@@ -1,8 +1,8 @@
 //! Builds the edges out of the configuration, and the rooms out of any edges.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use log::warn;
 
@@ -50,6 +50,8 @@ pub struct Rooms {
     pub imds: Arc<dyn Imds>,
     pub sts: Arc<dyn Sts>,
     pub node_credentials: Arc<dyn NodeCredentials>,
+    /// The first thread that panicked, if any did
+    pub fallen: OnceLock<&'static str>,
 }
 
 /// What the rooms reach the world through.
@@ -144,6 +146,7 @@ impl Rooms {
             imds,
             sts,
             node_credentials,
+            fallen: OnceLock::new(),
         }))
     }
 }
