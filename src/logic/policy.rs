@@ -2,6 +2,8 @@
 //!
 //! A [`Permitted`] can be made only here: whoever holds one holds the proof that the pod may have the role.
 
+mod own;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use super::sts::AssumeRole;
 use super::time::Wall;
 use super::token::TokenKeys;
 use super::world::{HeldPod, Holder, World};
+pub use own::{OwnRole, OwnRoles};
 
 /// What the operator laid down about roles.
 #[derive(Clone, Debug)]
@@ -25,8 +28,8 @@ pub struct Rules {
     /// How namespaces' lists are read; `None`: namespaces restrict nothing.
     pub restrictions: Option<Format>,
     pub session: SessionRules,
-    /// The role under which the agent itself works, once it is known
-    pub own_role: Option<OwnRole>,
+    /// The roles under which the agent itself works
+    pub own_roles: OwnRoles,
     /// The only accounts whose roles may be assumed; empty: any
     pub allowed_accounts: Vec<String>,
 }
@@ -60,24 +63,17 @@ pub enum Tokens {
     Required,
 }
 
-/// An account and the name of a role in it: all that an assumed role's ARN tells of the role.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnRole {
-    pub account: String,
-    pub name: String,
-}
-
-impl OwnRole {
-    /// Reads `arn:aws:sts::123456789012:assumed-role/NAME/SESSION`; `None` for users and other callers.
-    pub fn of_caller(arn: &str) -> Option<Self> {
-        let mut fields = arn.splitn(6, ':');
-        let (service, account) = (fields.nth(2)?, fields.nth(1)?);
-        let name = fields.next()?.strip_prefix("assumed-role/")?.split('/').next()?;
-        (service == "sts").then(|| Self { account: account.to_owned(), name: name.to_owned() })
+impl Rules {
+    /// Whether `role` is given because it is the node's own, as `--auto-discover-default-role` wants it.
+    fn gives_own(&self, role: &RoleArn) -> bool {
+        self.default_role
+            .as_ref()
+            .is_some_and(|default| default.origin == DefaultOrigin::Discovered && default.role == *role)
     }
 
-    fn is(&self, role: &RoleArn) -> bool {
-        self.account == role.account() && self.name == role.name()
+    /// Whether `role` could yet turn out to be the agent's own. Telling its name is harmless, giving it is not.
+    fn may_be_own(&self, role: &RoleArn) -> bool {
+        matches!(self.own_roles, OwnRoles::Sought(_)) && !self.gives_own(role)
     }
 }
 
@@ -198,7 +194,7 @@ pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: A
             Err(_) => Decision::Listing(path, RoleKnown::No),
         },
         route => match assign(world, rules, &holder) {
-            Ok(permitted) => answer(route, permitted, rules),
+            Ok(permitted) => answer(route, permitted, rules, ask.patience),
             Err(denial) => denial.after(ask.patience),
         },
     };
@@ -206,15 +202,16 @@ pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: A
 }
 
 /// What a pod with a role gets.
-fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>) -> Decision<'a> {
+fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>, patience: Patience) -> Decision<'a> {
     let role = &permitted.request.role;
     match route {
         Route::RoleList(_) => Decision::Name(role.clone()),
         Route::IamInfo => Decision::Info(role.clone()),
         Route::IamListing => Decision::IamListing,
         Route::RoleDocument(form, wanted) => match rules {
-            Some(rules) if rules.base.complete(wanted) == role.as_str() => Decision::Assume(permitted, *form),
-            _ => Decision::Refuse(Reason::OtherRole),
+            Some(rules) if rules.base.complete(wanted) != role.as_str() => Decision::Refuse(Reason::OtherRole),
+            Some(rules) if !rules.may_be_own(role) => Decision::Assume(permitted, *form),
+            _ => Denial::NotYet(Reason::NotReady).after(patience),
         },
         _ => Decision::Refuse(Reason::NotFound),
     }
@@ -244,8 +241,7 @@ pub fn permit(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Result<Permit
     if rules.restrictions.is_some() && !exempt {
         namespace_allows(world, pod, &role)?;
     }
-    let discovered = default.is_some_and(|default| default.origin == DefaultOrigin::Discovered);
-    if !discovered && rules.own_role.as_ref().is_some_and(|own| own.is(&role)) {
+    if !rules.gives_own(&role) && rules.own_roles.hold(&role) {
         return Err(Denial::Refused(Reason::OwnRole));
     }
     if !rules.allowed_accounts.is_empty() && !rules.allowed_accounts.iter().any(|account| account == role.account()) {
