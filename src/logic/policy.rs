@@ -183,8 +183,15 @@ pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: A
     let token_left = token_left(world, &holder, ask.peer, &check);
     match ask.token {
         Some(_) if token_left.is_none() => return plain(Decision::Refuse(Reason::TokenInvalid)),
-        None if is_token_required(world, ask.tokens, pod) => return plain(Decision::Refuse(Reason::TokenRequired)),
-        _ => {}
+        None => match token_demand(world, ask.tokens, &holder, ask.peer) {
+            Demand::Required => return plain(Decision::Refuse(Reason::TokenRequired)),
+            // Before the lists are in, no credentials are given anyway, and nothing else is held back.
+            Demand::Unknown if world.is_ready() => {
+                return plain(Denial::NotYet(Reason::UnknownNamespace).after(ask.patience));
+            }
+            Demand::Unknown | Demand::None => {}
+        },
+        Some(_) => {}
     }
     let decision = match ask.route {
         Route::Forward(path) => Decision::Forward(path),
@@ -274,11 +281,29 @@ fn token_left(
     }
 }
 
-fn is_token_required(world: &World, everywhere: Tokens, pod: Option<&Arc<HeldPod>>) -> bool {
-    let here = |pod: &Arc<HeldPod>| {
-        pod.v2_required || world.namespace(&pod.namespace).is_some_and(|namespace| namespace.v2_required)
+/// Whether a request without a token is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Demand {
+    None,
+    /// The namespace that would tell isn't known yet.
+    Unknown,
+    Required,
+}
+
+/// Of several claimants of an address the strictest counts.
+fn token_demand(world: &World, everywhere: Tokens, holder: &Holder<'_>, peer: IpAddr) -> Demand {
+    let of = |pod: &Arc<HeldPod>| match world.namespace(&pod.namespace) {
+        _ if pod.v2_required => Demand::Required,
+        Some(namespace) if namespace.v2_required => Demand::Required,
+        Some(_) => Demand::None,
+        None => Demand::Unknown,
     };
-    everywhere == Tokens::Required || pod.is_some_and(here)
+    match holder {
+        _ if everywhere == Tokens::Required => Demand::Required,
+        Holder::Nobody => Demand::None,
+        Holder::Pod(pod) => of(pod),
+        Holder::Several(_) => world.claimants(peer).map(of).max().unwrap_or(Demand::None),
+    }
 }
 
 impl Denial {

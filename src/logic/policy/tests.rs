@@ -129,7 +129,8 @@ fn namespaces_restrict() {
         assert_eq!(check(&world, &restricted, LIST), decision, "{list:?}");
         assert_eq!(check(&world, &rules(), LIST), "app");
     }
-    assert_eq!(check(&listed(vec![annotated("app")], vec![]), &restricted, LIST), "not yet: unknown_namespace");
+    let elsewhere = listed(vec![annotated("app")], vec![namespace("other", None)]);
+    assert_eq!(check(&elsewhere, &restricted, LIST), "not yet: unknown_namespace");
 }
 
 #[test]

@@ -42,8 +42,11 @@ pub(crate) fn paint(world: &mut World, events: impl IntoIterator<Item = Event>) 
     }
 }
 
-/// A world in which both lists are in.
-pub(crate) fn listed(pods: Vec<Pod>, namespaces: Vec<Namespace>) -> World {
+/// A world in which both lists are in; of namespaces `shop` alone if none is given.
+pub(crate) fn listed(pods: Vec<Pod>, mut namespaces: Vec<Namespace>) -> World {
+    if namespaces.is_empty() {
+        namespaces.push(namespace("shop", None));
+    }
     let mut world = World::default();
     for (resource, objects) in [
         (Resource::Pods, pods.into_iter().map(Object::Pod).collect::<Vec<_>>()),
