@@ -10,14 +10,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::error;
 use parking_lot::Mutex;
 
 use crate::logic::bucket::{Buckets, Rate};
-use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, Due, Next, Purpose, Start};
+use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, Due, Next, Purpose, Standing, Start};
 use crate::logic::policy::Permitted;
+use crate::logic::recent_failures::RecentFailures;
 use crate::logic::session::Session;
 use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
-use crate::logic::time::Mono;
+use crate::logic::time::{Mono, Wall};
 use crate::ports::{Bell, Sts, Time};
 
 /// Where sessions are asked for and fetched.
@@ -29,6 +31,8 @@ pub struct Desk {
     work: Arc<dyn Bell>,
     /// What each peer may start
     starters: Mutex<Buckets<IpAddr>>,
+    /// For whoever asks why
+    failures: Mutex<RecentFailures>,
     time: Arc<dyn Time>,
 }
 
@@ -73,6 +77,7 @@ impl Desk {
             done: (0..BELLS).map(|_| time.bell()).collect(),
             work: time.bell(),
             starters: Mutex::new(Buckets::new(PEER_STARTS)),
+            failures: Mutex::default(),
             time,
         }
     }
@@ -158,16 +163,24 @@ impl Desk {
     /// Makes calls to STS until the desk is closed. Several threads may do so at a time.
     pub fn work(&self, sts: &dyn Sts, dice: &dyn Fn() -> u64, report: &dyn Fn(&CallReport<'_>)) {
         while let Some(mut ticket) = self.take(dice) {
+            let request = ticket.request.clone();
             let began = self.time.now().mono;
-            let called = catch_unwind(AssertUnwindSafe(|| sts.assume_role(&ticket.request)));
-            let result = called.unwrap_or_else(|_| Err(interrupted()));
-            let took = self.time.now().mono.since(began);
             let (purpose, queued) = (ticket.purpose, ticket.queued);
-            report(&CallReport { request: &ticket.request, purpose, queued, took, failure: result.as_ref().err() });
-            ticket.result = Some(result.map(|assumed| {
-                let session = Session::render(&ticket.request, &assumed, self.time.now());
-                (session, assumed.life)
+            let called = catch_unwind(AssertUnwindSafe(|| {
+                let assumed = sts.assume_role(&request)?;
+                Ok((Session::render(&request, &assumed, self.time.now()), assumed.life))
             }));
+            let took = self.time.now().mono.since(began);
+            let result = called.unwrap_or_else(|_| Err(interrupted()));
+            let failure = result.as_ref().err().cloned();
+            self.failures.lock().note(&request, failure.as_ref(), self.time.now().wall);
+            ticket.result = Some(result);
+            // Handed in first: nobody waits for the log. And whatever becomes of the report, the next call is made.
+            drop(ticket);
+            let report = || report(&CallReport { request: &request, purpose, queued, took, failure: failure.as_ref() });
+            if catch_unwind(AssertUnwindSafe(report)).is_err() {
+                error!("failed to report a call to STS: it panicked");
+            }
         }
     }
 
@@ -197,6 +210,20 @@ impl Desk {
         self.cache.lock().closed = true;
         self.work.ring();
         self.done.iter().for_each(|bell| bell.ring());
+    }
+
+    /// How it stands with the session that a call gets, and how the call last failed and when.
+    pub fn standing(&self, request: &AssumeRole) -> (Standing<Session>, Option<(StsFailure, Wall)>) {
+        let now = self.time.now().mono;
+        let standing = self.cache.lock().sessions.standing(request, now);
+        let failures = self.failures.lock();
+        (standing, failures.of(request).map(|(failure, at)| (failure.clone(), at)))
+    }
+
+    /// Calls that renewals and prefetches may make at once, of how many.
+    pub fn budget(&self) -> (f64, f64) {
+        let now = self.time.now().mono;
+        self.cache.lock().sessions.budget(now)
     }
 
     pub fn counts(&self) -> CacheCounts {

@@ -13,8 +13,9 @@ use super::build::Rooms;
 use super::node::NodeAddresses;
 use crate::config::{OnExit, RedirectConfig};
 use crate::edge::redirect::{self, Ensured, Event, Outcome, Redirect, RedirectError, Removed};
-use crate::edge::threads;
 use crate::logic::redirect::Wanted;
+use crate::logic::redirect::status::Wholeness;
+use crate::logic::status::RedirectReport;
 use crate::telemetry::Stands;
 
 /// A redirect that was looked after once.
@@ -54,9 +55,7 @@ pub(super) fn place(rooms: &Rooms) -> Result<Option<Placed>, StartError> {
 impl Placed {
     /// Keeps it true until shutdown, on a thread.
     pub(super) fn keep(self, rooms: &Arc<Rooms>, node: Arc<NodeAddresses>) -> Result<JoinHandle<()>, StartError> {
-        let rooms = rooms.clone();
-        let thread = threads::spawn("redirect", threads::STACK_BYTES, move || self.watch(&rooms, &node));
-        thread.map_err(|cause| StartError::new("start `redirect`", &cause))
+        super::start(rooms, "redirect", move |rooms| self.watch(rooms, &node))
     }
 
     fn watch(mut self, rooms: &Rooms, node: &NodeAddresses) {
@@ -77,6 +76,18 @@ impl Placed {
         if self.on_exit == OnExit::Remove {
             remove(&mut self.redirect);
         }
+    }
+}
+
+/// What the kernel holds now, for whoever asks.
+pub(crate) fn report() -> RedirectReport {
+    match redirect::status() {
+        Ok(status) => RedirectReport {
+            whole: matches!(status.wholeness(), Wholeness::Whole(_)),
+            connections: Some(status.connections()),
+            detail: status.text(),
+        },
+        Err(error) => RedirectReport { whole: false, connections: None, detail: error.to_string() },
     }
 }
 

@@ -3,6 +3,9 @@
 //! A [`Permitted`] can be made only here: whoever holds one holds the proof that the pod may have the role.
 
 mod ahead;
+mod bearer;
+mod own;
+mod permission;
 mod role;
 
 use std::net::IpAddr;
@@ -18,10 +21,14 @@ use super::session::SessionRules;
 use super::sts::AssumeRole;
 use super::time::Wall;
 use super::token::TokenKeys;
+use super::trace::{Step, unheard};
 use super::world::{HeldPod, Holder, World};
 pub use ahead::ahead;
+pub use bearer::is_token_required;
+use bearer::{Demand, token_demand, token_left};
+pub use own::{OwnRole, OwnRoles};
+pub use permission::{permit, permit_aloud};
 pub use role::AccountRoles;
-use role::role_of;
 
 /// What the operator laid down about roles.
 #[derive(Clone, Debug)]
@@ -31,9 +38,11 @@ pub struct Rules {
     pub account_roles: AccountRoles,
     /// How namespaces' lists are read; `None`: namespaces restrict nothing.
     pub restrictions: Option<Format>,
+    /// What becomes of roles that namespaces' lists don't allow
+    pub enforcement: Enforcement,
     pub session: SessionRules,
-    /// The role under which the agent itself works, once it is known
-    pub own_role: Option<OwnRole>,
+    /// The roles under which the agent itself works
+    pub own_roles: OwnRoles,
     /// The only accounts whose roles may be assumed; empty: any
     pub allowed_accounts: Vec<String>,
 }
@@ -60,6 +69,15 @@ pub enum DefaultObeys {
     Namespaces,
 }
 
+/// What becomes of roles that namespaces' lists don't allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enforcement {
+    /// They are refused.
+    Enforce,
+    /// They pass, and everything says so.
+    Audit,
+}
+
 /// Whether requests must bear a session token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tokens {
@@ -67,24 +85,17 @@ pub enum Tokens {
     Required,
 }
 
-/// An account and the name of a role in it: all that an assumed role's ARN tells of the role.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnRole {
-    pub account: String,
-    pub name: String,
-}
-
-impl OwnRole {
-    /// Reads `arn:aws:sts::123456789012:assumed-role/NAME/SESSION`; `None` for users and other callers.
-    pub fn of_caller(arn: &str) -> Option<Self> {
-        let mut fields = arn.splitn(6, ':');
-        let (service, account) = (fields.nth(2)?, fields.nth(1)?);
-        let name = fields.next()?.strip_prefix("assumed-role/")?.split('/').next()?;
-        (service == "sts").then(|| Self { account: account.to_owned(), name: name.to_owned() })
+impl Rules {
+    /// Whether `role` is given because it is the node's own, as `--auto-discover-default-role` wants it.
+    fn gives_own(&self, role: &RoleArn) -> bool {
+        self.default_role
+            .as_ref()
+            .is_some_and(|default| default.origin == DefaultOrigin::Discovered && default.role == *role)
     }
 
-    fn is(&self, role: &RoleArn) -> bool {
-        self.account == role.account() && self.name == role.name()
+    /// Whether `role` could yet turn out to be the agent's own. Telling its name is harmless, giving it is not.
+    fn may_be_own(&self, role: &RoleArn) -> bool {
+        matches!(self.own_roles, OwnRoles::Sought(_)) && !self.gives_own(role)
     }
 }
 
@@ -116,6 +127,8 @@ pub struct Decided<'a> {
     pub decision: Decision<'a>,
     pub pod: Option<Arc<HeldPod>>,
     pub token_left: Option<Duration>,
+    /// Why the pod would get no role if the policy were enforced
+    pub audited: Option<Reason>,
 }
 
 impl Decided<'_> {
@@ -164,6 +177,7 @@ pub enum RoleKnown {
 pub struct Permitted {
     request: AssumeRole,
     pod: Arc<HeldPod>,
+    audited: Option<Reason>,
 }
 
 impl Permitted {
@@ -178,6 +192,11 @@ impl Permitted {
     pub fn pod(&self) -> &Arc<HeldPod> {
         &self.pod
     }
+
+    /// Why it would be refused if the policy were enforced.
+    pub fn audited(&self) -> Option<Reason> {
+        self.audited
+    }
 }
 
 /// Why a pod gets no role now.
@@ -189,9 +208,22 @@ pub enum Denial {
 
 /// Decides one request.
 pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: Ask<'r, '_>, now: Wall) -> Decided<'r> {
+    decide_aloud(world, rules, keys, ask, now, &mut unheard)
+}
+
+/// The same, telling every step to `trace`.
+pub fn decide_aloud<'r>(
+    world: &World,
+    rules: Option<&Rules>,
+    keys: &TokenKeys,
+    ask: Ask<'r, '_>,
+    now: Wall,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Decided<'r> {
     let holder = world.holder_among(ask.peer, ask.chosen);
+    trace(Step::Holder(&holder));
     let pod = if let Holder::Pod(pod) = holder { Some(pod) } else { None };
-    let plain = |decision| Decided { decision, pod: pod.cloned(), token_left: None };
+    let plain = |decision| Decided { decision, pod: pod.cloned(), token_left: None, audited: None };
     match ask.route {
         Route::Refuse(reason) => return plain(Decision::Refuse(*reason)),
         Route::Page(page) => return plain(Decision::Page(*page)),
@@ -204,97 +236,67 @@ pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: A
     let token_left = token_left(world, &holder, ask.peer, &check);
     match ask.token {
         Some(_) if token_left.is_none() => return plain(Decision::Refuse(Reason::TokenInvalid)),
-        None if is_token_required(world, ask.tokens, pod) => return plain(Decision::Refuse(Reason::TokenRequired)),
-        _ => {}
+        None => match token_demand(world, ask.tokens, &holder, ask.peer) {
+            Demand::Required => return plain(Decision::Refuse(Reason::TokenRequired)),
+            // Before the lists are in, no credentials are given anyway, and nothing else is held back.
+            Demand::Unknown if world.is_ready() => {
+                return plain(Denial::NotYet(Reason::UnknownNamespace).after(ask.patience));
+            }
+            Demand::Unknown | Demand::None => {}
+        },
+        Some(_) => {}
     }
+    let mut audited = None;
     let decision = match ask.route {
         Route::Forward(path) => Decision::Forward(path),
-        Route::Listing(path) => match assign(world, rules, &holder) {
+        Route::Listing(path) => match assign(world, rules, &holder, trace) {
             Ok(_) => Decision::Listing(path, RoleKnown::Yes),
             Err(Denial::NotYet(reason)) if ask.patience == Patience::Left => Decision::NotYet(reason),
             Err(_) => Decision::Listing(path, RoleKnown::No),
         },
-        route => match assign(world, rules, &holder) {
-            Ok(permitted) => answer(route, permitted, rules),
+        route => match assign(world, rules, &holder, trace) {
+            Ok(permitted) => {
+                audited = permitted.audited;
+                answer(route, permitted, rules, ask.patience)
+            }
             Err(denial) => denial.after(ask.patience),
         },
     };
-    Decided { token_left, ..plain(decision) }
+    Decided { token_left, audited, ..plain(decision) }
 }
 
 /// What a pod with a role gets.
-fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>) -> Decision<'a> {
+fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>, patience: Patience) -> Decision<'a> {
     let role = &permitted.request.role;
     match route {
         Route::RoleList(_) => Decision::Name(role.clone()),
         Route::IamInfo => Decision::Info(role.clone()),
         Route::IamListing => Decision::IamListing,
         Route::RoleDocument(form, wanted) => match rules {
-            Some(rules) if rules.base.complete(wanted) == role.as_str() => Decision::Assume(permitted, *form),
-            _ => Decision::Refuse(Reason::OtherRole),
+            Some(rules) if rules.base.complete(wanted) != role.as_str() => Decision::Refuse(Reason::OtherRole),
+            Some(rules) if !rules.may_be_own(role) => Decision::Assume(permitted, *form),
+            _ => Denial::NotYet(Reason::NotReady).after(patience),
         },
         _ => Decision::Refuse(Reason::NotFound),
     }
 }
 
 /// The role of whoever holds an address.
-fn assign(world: &World, rules: Option<&Rules>, holder: &Holder<'_>) -> Result<Permitted, Denial> {
-    let rules = rules.filter(|_| world.is_ready()).ok_or(Denial::NotYet(Reason::NotReady))?;
+fn assign(
+    world: &World,
+    rules: Option<&Rules>,
+    holder: &Holder<'_>,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Result<Permitted, Denial> {
+    let Some(rules) = rules.filter(|_| world.is_ready()) else {
+        trace(Step::NotReady);
+        return Err(Denial::NotYet(Reason::NotReady));
+    };
     match holder {
         Holder::Nobody => Err(Denial::NotYet(Reason::UnknownPod)),
         Holder::Several(_) => Err(Denial::NotYet(Reason::AmbiguousAddress)),
-        Holder::Pod(pod) => permit(world, rules, pod),
+        Holder::Pod(pod) => permit_aloud(world, rules, pod, trace),
     }
-}
-
-/// Whether a pod may have the role that it names or that is meant for it, and the call that gets it.
-pub fn permit(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Result<Permitted, Denial> {
-    let role = role_of(world, rules, pod)?;
-    let default = rules.default_role.as_ref().filter(|default| default.role == role);
-    let exempt = default.is_some_and(|default| default.obeys == DefaultObeys::Nothing);
-    if rules.restrictions.is_some() && !exempt {
-        namespace_allows(world, pod, &role)?;
-    }
-    let discovered = default.is_some_and(|default| default.origin == DefaultOrigin::Discovered);
-    if !discovered && rules.own_role.as_ref().is_some_and(|own| own.is(&role)) {
-        return Err(Denial::Refused(Reason::OwnRole));
-    }
-    if !rules.allowed_accounts.is_empty() && !rules.allowed_accounts.iter().any(|account| account == role.account()) {
-        return Err(Denial::Refused(Reason::AccountNotAllowed));
-    }
-    let request = rules.session.request(&role, pod).map_err(Denial::Refused)?;
-    Ok(Permitted { request, pod: pod.clone() })
-}
-
-fn namespace_allows(world: &World, pod: &HeldPod, role: &RoleArn) -> Result<(), Denial> {
-    let namespace = world.namespace(&pod.namespace).ok_or(Denial::NotYet(Reason::UnknownNamespace))?;
-    let allowing = namespace.allowed_roles.as_ref().and_then(|list| list.allowing(role));
-    allowing.map(|_| ()).ok_or(Denial::Refused(Reason::RoleNotAllowed))
-}
-
-/// How long the token is still good for who asks. A pod may have got it at another of its addresses before it was
-/// known; while several claim the address it may be any one's of them.
-fn token_left(
-    world: &World,
-    holder: &Holder<'_>,
-    peer: IpAddr,
-    check: &dyn Fn(IpAddr, Option<&str>) -> Option<Duration>,
-) -> Option<Duration> {
-    match holder {
-        Holder::Nobody => check(peer, None),
-        Holder::Pod(pod) => check(peer, Some(&pod.uid))
-            .or_else(|| pod.addresses.iter().filter(|other| **other != peer).find_map(|other| check(*other, None))),
-        Holder::Several(_) => {
-            check(peer, None).or_else(|| world.claimants(peer).find_map(|pod| check(peer, Some(&pod.uid))))
-        }
-    }
-}
-
-fn is_token_required(world: &World, everywhere: Tokens, pod: Option<&Arc<HeldPod>>) -> bool {
-    let here = |pod: &Arc<HeldPod>| {
-        pod.v2_required || world.namespace(&pod.namespace).is_some_and(|namespace| namespace.v2_required)
-    };
-    everywhere == Tokens::Required || pod.is_some_and(here)
 }
 
 impl Denial {

@@ -16,7 +16,9 @@ use super::agent::Misconfigured;
 use super::sts::StsWire;
 use crate::logic::aws_environment::NodeSource;
 use crate::logic::credentials::Credentials;
+use crate::logic::policy::OwnRole;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
+use crate::logic::time::Wall;
 use crate::ports::{Clock, Imds};
 
 use container::ContainerEndpoint;
@@ -33,8 +35,23 @@ pub trait NodeCredentials: Send + Sync {
     /// Fetches others on the next call, since AWS refused these. Others than these, fetched meanwhile, stay.
     fn reload(&self, refused: &Credentials);
 
+    /// When those that are held end; `None`: none are, or they don't.
+    fn expiration(&self) -> Option<Wall> {
+        None
+    }
+
     /// Where they come from, for the start-up line. No secret, no key id.
     fn describe(&self) -> String;
+
+    /// Those that these are assumed with, if they are.
+    fn first(&self) -> Option<Arc<dyn NodeCredentials>> {
+        None
+    }
+
+    /// The role that they stand for, as far as their source knows it without asking STS.
+    fn role(&self) -> Option<OwnRole> {
+        None
+    }
 }
 
 /// What the sources ask.
@@ -72,6 +89,16 @@ trait Source: Send + Sync {
     fn fetch(&self, patience: Duration) -> Result<Fetched, StsFailure>;
 
     fn describe(&self) -> String;
+
+    /// As of [`NodeCredentials`].
+    fn first(&self) -> Option<Arc<dyn NodeCredentials>> {
+        None
+    }
+
+    /// As of [`NodeCredentials`].
+    fn role(&self) -> Option<OwnRole> {
+        None
+    }
 }
 
 /// What a source gave.
@@ -96,6 +123,10 @@ impl NodeCredentials for Fixed {
     }
 
     fn reload(&self, _refused: &Credentials) {}
+
+    fn expiration(&self) -> Option<Wall> {
+        self.0.expiration
+    }
 
     fn describe(&self) -> String {
         "environment variables".to_owned()

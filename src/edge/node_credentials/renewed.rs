@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::{Fetched, NodeCredentials, Source, none};
 use crate::edge::single_flight::{Missed, SingleFlight};
 use crate::logic::credentials::{Credentials, lease_for, lease_until};
+use crate::logic::policy::OwnRole;
 use crate::logic::sts::StsFailure;
+use crate::logic::time::Wall;
 use crate::ports::Clock;
 
 /// A source, fetched from by one caller at a time.
@@ -43,7 +45,19 @@ impl<S: Source> NodeCredentials for Renewed<S> {
         self.kept.discard(|held| **held == *refused);
     }
 
+    fn expiration(&self) -> Option<Wall> {
+        self.kept.held()?.expiration
+    }
+
     fn describe(&self) -> String {
         self.source.describe()
+    }
+
+    fn first(&self) -> Option<Arc<dyn NodeCredentials>> {
+        self.source.first()
+    }
+
+    fn role(&self) -> Option<OwnRole> {
+        self.source.role()
     }
 }
