@@ -33,8 +33,8 @@ fn pod(json: &str, keys: &AnnotationKeys) -> Result<(Object, Version), serde_jso
         finished: matches!(&*status.phase, "Succeeded" | "Failed"),
         host_network: spec.host_network.unwrap_or_default(),
         deleting: metadata.deletion_timestamp.is_some(),
-        role,
-        external_id,
+        role: role.map(|role| bounded(role, LONGEST_ROLE)),
+        external_id: external_id.map(|id| bounded(id, LONGEST_EXTERNAL_ID)),
         v2_required: says_required(v2.as_deref()),
     };
     Ok((Object::Pod(pod), required(metadata.resource_version, "metadata.resourceVersion")?))
@@ -54,6 +54,11 @@ fn namespace(json: &str, keys: &AnnotationKeys) -> Result<(Object, Version), ser
 
 fn required(value: String, field: &str) -> Result<String, serde_json::Error> {
     if value.is_empty() { Err(serde_json::Error::custom(format_args!("`{field}` is missing"))) } else { Ok(value) }
+}
+
+/// What no value of its kind can be as long as is kept as [`TOO_LONG`] instead.
+fn bounded(value: String, longest: usize) -> String {
+    if value.len() > longest { TOO_LONG.to_owned() } else { value }
 }
 
 /// The laxer reading of the word is the stricter rule.
@@ -206,6 +211,13 @@ fn address(text: &str) -> Option<IpAddr> {
     text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
+/// Stands for an annotation that nobody could use: neither the name of a role nor an external id may have such
+/// characters, so that it is refused like any other wrong value.
+const TOO_LONG: &str = "<too long>";
+/// A role's ARN has at most so many characters (AWS STS API reference, AssumeRole).
+const LONGEST_ROLE: usize = 2_048;
+/// And an external id so many.
+const LONGEST_EXTERNAL_ID: usize = 1_224;
 /// On pods and namespaces.
 const V2_ANNOTATION: &str = "iam.amazonaws.com/imds-v2";
 
