@@ -6,7 +6,7 @@
 mod metrics;
 mod redirect;
 
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Seats};
 pub use redirect::{RedirectMetrics, Stands};
 
 use std::borrow::Cow;

@@ -38,10 +38,14 @@ pub struct Metrics {
     pub watch_events: IntCounterVec,
     pub watch_age_seconds: GaugeVec,
     pub life_left_seconds: Gauge,
-    pub connections: Gauge,
+    connections: Gauge,
+    seats: OnceLock<Vec<Seats>>,
     pub sessions: GaugeVec,
     pub redirect: RedirectMetrics,
 }
+
+/// Tells how many connections a door holds.
+pub type Seats = Box<dyn Fn() -> usize + Send + Sync>;
 
 /// Histograms of the labels that nearly every request bears, found without a look-up.
 #[derive(Default)]
@@ -116,6 +120,7 @@ impl Metrics {
                 "Life left of the credentials last handed out.",
             )?,
             connections: gauge(r, "connections", "Connections open now.")?,
+            seats: OnceLock::new(),
             sessions: gauges(r, "sessions", "Sessions held and calls under way.", &["state"])?,
             redirect: RedirectMetrics::register(r)?,
             registry,
@@ -164,11 +169,23 @@ impl Metrics {
         self.heard.lock().insert(resource, now);
     }
 
+    /// How long ago the API server was heard of about `resource`, if ever.
+    pub fn age(&self, resource: &str, now: Mono) -> Option<Duration> {
+        self.heard.lock().get(resource).map(|heard| now.since(*heard))
+    }
+
+    /// Counts open connections by these from now on.
+    pub fn count_connections(&self, seats: Vec<Seats>) {
+        let _ = self.seats.set(seats); // the doors are opened once
+    }
+
     /// Takes up what is only looked at when metrics are asked for.
     pub fn sample(&self, counts: &CacheCounts, now: Mono) {
         for (resource, heard) in self.heard.lock().iter() {
             self.watch_age_seconds.with_label_values(&[resource]).set(now.since(*heard).as_secs_f64());
         }
+        let open: usize = self.seats.get().into_iter().flatten().map(|seats| seats()).sum();
+        self.connections.set(f64::from(u32::try_from(open).unwrap_or(u32::MAX)));
         let states = [
             ("held", counts.sessions),
             ("refused", counts.refused),
