@@ -4,18 +4,26 @@
 //! list; those two are bounded by what pods here may use.
 
 mod metrics;
+mod operator;
 mod redirect;
+mod sessions;
 
 pub use metrics::{Metrics, Seats};
+pub use operator::OperatorMetrics;
 pub use redirect::{RedirectMetrics, Stands};
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, info, warn};
+use parking_lot::Mutex;
 
+use crate::desk::CallReport;
+use crate::logic::arn::RoleArn;
+use crate::logic::events::{Effect, Refused, is_for_owner};
 use crate::logic::http::Method;
 use crate::logic::kubernetes::Resource;
 use crate::logic::pattern::PatternFault;
@@ -28,7 +36,14 @@ pub struct Telemetry {
     pub metrics: Metrics,
     /// Whether the log takes a line at once
     log_has_room: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Roles whose tags STS refuses; each is warned of once.
+    untaggable: Mutex<HashSet<RoleArn>>,
+    /// Where refusals of known pods go to become Events
+    refusals: Option<RefusalSink>,
 }
+
+/// Takes a refusal; must not wait.
+pub type RefusalSink = Arc<dyn Fn(Refused) + Send + Sync>;
 
 /// A request that has been answered.
 pub struct Answered<'a> {
@@ -42,6 +57,10 @@ pub struct Answered<'a> {
     /// The full cause, which never reaches the pod
     pub cause: Option<&'a str>,
     pub pod: Option<&'a Arc<HeldPod>>,
+    /// The role that was asked for in vain
+    pub role: Option<&'a RoleArn>,
+    /// Why it would have been refused if the policy were enforced
+    pub audited: Option<Reason>,
     /// Whether a line is written; health, readiness and metrics are asked too often for one.
     pub log: LogLine,
 }
@@ -55,12 +74,18 @@ pub enum LogLine {
 
 impl Telemetry {
     pub fn new(metrics: Metrics, log_has_room: Box<dyn Fn() -> bool + Send + Sync>) -> Self {
-        Self { metrics, log_has_room }
+        Self { metrics, log_has_room, untaggable: Mutex::default(), refusals: None }
+    }
+
+    /// The same, telling `refusals` of those who are refused.
+    pub fn telling(self, refusals: Option<RefusalSink>) -> Self {
+        Self { refusals, ..self }
     }
 
     /// Tells of a request.
     pub fn answered(&self, answered: &Answered<'_>) {
         self.metrics.answered(answered);
+        self.tell_owner(answered);
         if answered.log == LogLine::Left || !log::log_enabled!(log::Level::Info) {
             return;
         }
@@ -71,14 +96,29 @@ impl Telemetry {
         let millis = (answered.took.as_secs_f64() * 1e6).round() / 1e3;
         let (method, status) = (answered.method.label(), answered.status);
         let (namespace, pod) = answered.pod.map_or(("", ""), |pod| (&*pod.namespace, &*pod.name));
-        let reason = answered.reason.map_or("", Reason::word);
+        let reason = answered.reason.or(answered.audited).map_or("", Reason::word);
+        let policy = if answered.audited.is_some() { "audit" } else { "" };
         let target = cut(answered.target);
         info!(
             "req.method" = method, "req.path" = &*target, "req.remote":% = answered.peer,
             "res.duration" = millis, "res.status" = status, "pod.namespace" = namespace, "pod.name" = pod,
-            "reason" = reason, "cause" = answered.cause.unwrap_or_default();
+            "params.iam.role" = answered.role.map_or("", RoleArn::as_str), "reason" = reason, "policy" = policy,
+            "cause" = answered.cause.unwrap_or_default();
             "{method} {target} ({status}) took {millis} ms"
         );
+    }
+
+    /// Hands a refusal that the pod's owner can mend to whoever tells them.
+    fn tell_owner(&self, answered: &Answered<'_>) {
+        let (Some(refusals), Some(pod)) = (&self.refusals, answered.pod) else { return };
+        let told = match (answered.reason, answered.audited) {
+            (Some(reason), _) => Some((reason, Effect::Refused)),
+            (None, Some(reason)) => Some((reason, Effect::LetPass)),
+            (None, None) => None,
+        };
+        if let Some((reason, effect)) = told.filter(|(reason, _)| is_for_owner(*reason)) {
+            refusals(Refused { pod: pod.clone(), reason, effect });
+        }
     }
 
     /// Counts what became of a connection.
@@ -90,31 +130,59 @@ impl Telemetry {
     pub fn changed(&self, change: &Change) {
         match change {
             Change::Nothing => {}
-            Change::PodApplied(pod) => pod_line("pod seen", pod),
+            Change::PodApplied(pod, _) => pod_line("pod seen", pod),
             Change::PodGone(pod) => pod_line("pod gone", pod),
-            Change::NamespaceApplied { name, faults } => {
+            Change::NamespaceApplied { name, faults, .. } => {
                 faults.iter().for_each(|fault| namespace_fault(name, fault));
                 debug!("ns.name" = &**name; "namespace seen");
             }
             Change::NamespaceGone(name) => debug!("ns.name" = &**name; "namespace gone"),
-            Change::Listed(Resource::Pods) => info!("pods are listed"),
-            Change::Listed(Resource::Namespaces) => info!("namespaces are listed"),
+            Change::ServiceAccountApplied { namespace, name, .. } => {
+                debug!("ns.name" = &**namespace, "account.name" = &**name; "service account seen");
+            }
+            Change::Listed(Resource::Pods, _) => info!("pods are listed"),
+            Change::Listed(Resource::Namespaces, _) => info!("namespaces are listed"),
+            Change::Listed(Resource::ServiceAccounts, _) => info!("service accounts are listed"),
         }
     }
 
     /// Tells of a call to STS.
-    pub fn called(&self, request: &AssumeRole, took: Duration, failure: Option<&StsFailure>) {
-        self.metrics.called(request, took, failure);
-        let role = request.role.as_str();
-        match failure {
-            None => debug!("params.iam.role" = role, "session" = request.session_name.as_str(); "assumed role"),
-            Some(failure) => warn!(
-                "params.iam.role" = role, "session" = request.session_name.as_str(), "code" = failure.code.as_str(),
-                "request.id" = failure.request_id.as_deref().unwrap_or_default();
-                "failed to assume `{role}`: {}", failure.message
-            ),
+    pub fn called(&self, report: &CallReport<'_>) {
+        self.metrics.sessions.called(report);
+        let (request, purpose) = (report.request, report.purpose.word());
+        match report.failure {
+            None => {
+                let (role, session) = (request.role.as_str(), request.session_name.as_str());
+                debug!("params.iam.role" = role, "session" = session, "purpose" = purpose; "assumed role");
+            }
+            Some(failure) if failure.is_about_tags() => {
+                if self.untaggable.lock().insert(request.role.clone()) {
+                    failure_line(
+                        request,
+                        purpose,
+                        failure,
+                        "; its trust policy and the node's permissions need sts:TagSession for --session-tags",
+                    );
+                }
+            }
+            Some(failure) => failure_line(request, purpose, failure, ""),
         }
     }
+
+    /// Forgets what is known of roles that no pod here may have any more.
+    pub fn retain_roles(&self, roles: &HashSet<&str>) {
+        self.metrics.sessions.retain_roles(roles);
+        self.untaggable.lock().retain(|role| roles.contains(role.as_str()));
+    }
+}
+
+fn failure_line(request: &AssumeRole, purpose: &str, failure: &StsFailure, advice: &str) {
+    let role = request.role.as_str();
+    warn!(
+        "params.iam.role" = role, "session" = request.session_name.as_str(), "purpose" = purpose,
+        "code" = failure.code.as_str(), "request.id" = failure.request_id.as_deref().unwrap_or_default();
+        "failed to assume `{role}`: {}{advice}", failure.message
+    );
 }
 
 /// As much of a target as a line shows; a cut one ends in dots.

@@ -6,24 +6,36 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::build::{Rooms, session_rules};
-use crate::config::{BaseSource, DefaultRole as DefaultSource};
+use crate::config::{BaseSource, DefaultRole as DefaultSource, PolicyMode};
 use crate::edge::imds::discovery;
 use crate::edge::node_credentials::NodeCredentials;
 use crate::logic::arn::BaseArn;
 use crate::logic::backoff::Backoff;
-use crate::logic::policy::{DefaultObeys, DefaultOrigin, DefaultRole, OwnRole, OwnRoles, Rules};
+use crate::logic::policy::{
+    AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules,
+};
 use crate::logic::sts::StsFailureKind;
 use crate::ports::{Sts, Waited};
 
 /// Finds everything out, however long it takes; the watches begin once the rules are set.
 pub(super) fn run(rooms: &Rooms) {
+    info!("the node's credentials come from {}", rooms.node_credentials.describe());
     let Some(rules) = until_done(rooms, "discover roles", LONGEST_REST, || rules(rooms)) else { return };
     if let Some(default) = &rules.default_role {
         info!("params.iam.role" = default.role.as_str(); "pods that name no role get the default role");
     }
     rooms.registry.set_rules(rules);
-    info!("the node's credentials come from {}", rooms.node_credentials.describe());
-    let identity = || own_role(&*rooms.sts, &*rooms.node_credentials);
+    let identity = || {
+        let own = own_role(&*rooms.sts, &*rooms.node_credentials, |caller| {
+            *rooms.facts.caller.write() = Some(caller.to_owned());
+        });
+        if own.is_err() {
+            // STS may never tell, and then pods are to have their credentials all the same.
+            let known = source_role(&*rooms.node_credentials).into_iter().chain(hop(rooms)).collect();
+            rooms.registry.amend_rules(|rules| rules.own_roles = OwnRoles::Found(known));
+        }
+        own
+    };
     if let Some(own) = until_done(rooms, "learn the agent's own role", OWN_ROLE_REST, identity) {
         let found = own.into_iter().chain(hop(rooms)).collect();
         rooms.registry.amend_rules(|rules| rules.own_roles = OwnRoles::Found(found));
@@ -32,15 +44,19 @@ pub(super) fn run(rooms: &Rooms) {
 
 /// The role of the node: STS tells under which the calls are made. If it won't, the source of the credentials may know;
 /// if that doesn't either, there is none to be told from others.
-fn own_role(sts: &dyn Sts, credentials: &dyn NodeCredentials) -> Result<Option<OwnRole>, String> {
+fn own_role(
+    sts: &dyn Sts,
+    credentials: &dyn NodeCredentials,
+    learned: impl Fn(&str),
+) -> Result<Option<OwnRole>, String> {
     match sts.first_caller_identity() {
         Ok(caller) => {
             info!("caller" = caller.as_str(); "the node calls STS as `{caller}`");
+            learned(&caller);
             Ok(OwnRole::of_caller(&caller))
         }
         Err(failure) if failure.kind == StsFailureKind::Refused => {
-            let first = credentials.first();
-            let own = first.as_deref().unwrap_or(credentials).role();
+            let own = source_role(credentials);
             match &own {
                 Some(role) => info!("the node's own role is `{}`; STS doesn't tell: {failure}", role.name),
                 None => warn!("pods are not kept from the node's own role, which nobody tells: {failure}"),
@@ -49,6 +65,12 @@ fn own_role(sts: &dyn Sts, credentials: &dyn NodeCredentials) -> Result<Option<O
         }
         Err(failure) => Err(failure.to_string()),
     }
+}
+
+/// The role that the source of the node's credentials names by itself, as web identity does.
+fn source_role(credentials: &dyn NodeCredentials) -> Option<OwnRole> {
+    let first = credentials.first();
+    first.as_deref().unwrap_or(credentials).role()
 }
 
 /// The role on the way, if there is one.
@@ -103,7 +125,12 @@ fn rules(rooms: &Rooms) -> Result<Rules, String> {
     Ok(Rules {
         base,
         default_role,
+        account_roles: if config.roles.service_account_roles { AccountRoles::Read } else { AccountRoles::Ignored },
         restrictions: config.roles.restrictions,
+        enforcement: match config.roles.mode {
+            PolicyMode::Enforce => Enforcement::Enforce,
+            PolicyMode::Audit => Enforcement::Audit,
+        },
         session: session_rules(config),
         own_roles: OwnRoles::Sought(hop(rooms).into_iter().collect()),
         allowed_accounts: config.roles.allowed_accounts.clone(),

@@ -50,9 +50,9 @@ fn metrics_tell_the_age_of_the_picture_and_open_connections() {
     let (rooms, _) = rooms();
     let metrics = &rooms.telemetry.metrics;
     let now = rooms.clock.now().mono;
-    assert_eq!(metrics.age("pods", now), None);
+    assert_eq!(metrics.silence("pods", now), None);
     metrics.heard("pods", now);
-    assert_eq!(metrics.age("pods", now.after(Duration::from_secs(7))), Some(Duration::from_secs(7)));
+    assert_eq!(metrics.silence("pods", now.after(Duration::from_secs(7))), Some(Duration::from_secs(7)));
     metrics.count_connections(vec![Box::new(|| 2), Box::new(|| 3)]);
     metrics.sample(&rooms.desk.counts(), now);
     assert!(String::from_utf8(metrics.render().unwrap()).unwrap().contains("kube2iam_connections 5\n"));

@@ -2,7 +2,11 @@
 //!
 //! A [`Permitted`] can be made only here: whoever holds one holds the proof that the pod may have the role.
 
+mod ahead;
+mod bearer;
 mod own;
+mod permission;
+mod role;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,16 +21,25 @@ use super::session::SessionRules;
 use super::sts::AssumeRole;
 use super::time::Wall;
 use super::token::TokenKeys;
+use super::trace::{Step, unheard};
 use super::world::{HeldPod, Holder, World};
+pub use ahead::ahead;
+pub use bearer::is_token_required;
+use bearer::{Demand, token_demand, token_left};
 pub use own::{OwnRole, OwnRoles};
+pub use permission::{permit, permit_aloud};
+pub use role::AccountRoles;
 
 /// What the operator laid down about roles.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub base: BaseArn,
     pub default_role: Option<DefaultRole>,
+    pub account_roles: AccountRoles,
     /// How namespaces' lists are read; `None`: namespaces restrict nothing.
     pub restrictions: Option<Format>,
+    /// What becomes of roles that namespaces' lists don't allow
+    pub enforcement: Enforcement,
     pub session: SessionRules,
     /// The roles under which the agent itself works
     pub own_roles: OwnRoles,
@@ -54,6 +67,15 @@ pub enum DefaultOrigin {
 pub enum DefaultObeys {
     Nothing,
     Namespaces,
+}
+
+/// What becomes of roles that namespaces' lists don't allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enforcement {
+    /// They are refused.
+    Enforce,
+    /// They pass, and everything says so.
+    Audit,
 }
 
 /// Whether requests must bear a session token.
@@ -105,6 +127,18 @@ pub struct Decided<'a> {
     pub decision: Decision<'a>,
     pub pod: Option<Arc<HeldPod>>,
     pub token_left: Option<Duration>,
+    /// Why the pod would get no role if the policy were enforced
+    pub audited: Option<Reason>,
+}
+
+impl Decided<'_> {
+    /// The role that is to be assumed.
+    pub fn role(&self) -> Option<&RoleArn> {
+        match &self.decision {
+            Decision::Assume(permitted, _) => Some(&permitted.request.role),
+            _ => None,
+        }
+    }
 }
 
 /// What is to be done.
@@ -143,6 +177,7 @@ pub enum RoleKnown {
 pub struct Permitted {
     request: AssumeRole,
     pod: Arc<HeldPod>,
+    audited: Option<Reason>,
 }
 
 impl Permitted {
@@ -157,6 +192,11 @@ impl Permitted {
     pub fn pod(&self) -> &Arc<HeldPod> {
         &self.pod
     }
+
+    /// Why it would be refused if the policy were enforced.
+    pub fn audited(&self) -> Option<Reason> {
+        self.audited
+    }
 }
 
 /// Why a pod gets no role now.
@@ -168,9 +208,22 @@ pub enum Denial {
 
 /// Decides one request.
 pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: Ask<'r, '_>, now: Wall) -> Decided<'r> {
+    decide_aloud(world, rules, keys, ask, now, &mut unheard)
+}
+
+/// The same, telling every step to `trace`.
+pub fn decide_aloud<'r>(
+    world: &World,
+    rules: Option<&Rules>,
+    keys: &TokenKeys,
+    ask: Ask<'r, '_>,
+    now: Wall,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Decided<'r> {
     let holder = world.holder_among(ask.peer, ask.chosen);
+    trace(Step::Holder(&holder));
     let pod = if let Holder::Pod(pod) = holder { Some(pod) } else { None };
-    let plain = |decision| Decided { decision, pod: pod.cloned(), token_left: None };
+    let plain = |decision| Decided { decision, pod: pod.cloned(), token_left: None, audited: None };
     match ask.route {
         Route::Refuse(reason) => return plain(Decision::Refuse(*reason)),
         Route::Page(page) => return plain(Decision::Page(*page)),
@@ -193,19 +246,23 @@ pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: A
         },
         Some(_) => {}
     }
+    let mut audited = None;
     let decision = match ask.route {
         Route::Forward(path) => Decision::Forward(path),
-        Route::Listing(path) => match assign(world, rules, &holder) {
+        Route::Listing(path) => match assign(world, rules, &holder, trace) {
             Ok(_) => Decision::Listing(path, RoleKnown::Yes),
             Err(Denial::NotYet(reason)) if ask.patience == Patience::Left => Decision::NotYet(reason),
             Err(_) => Decision::Listing(path, RoleKnown::No),
         },
-        route => match assign(world, rules, &holder) {
-            Ok(permitted) => answer(route, permitted, rules, ask.patience),
+        route => match assign(world, rules, &holder, trace) {
+            Ok(permitted) => {
+                audited = permitted.audited;
+                answer(route, permitted, rules, ask.patience)
+            }
             Err(denial) => denial.after(ask.patience),
         },
     };
-    Decided { token_left, ..plain(decision) }
+    Decided { token_left, audited, ..plain(decision) }
 }
 
 /// What a pod with a role gets.
@@ -225,84 +282,20 @@ fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>, patien
 }
 
 /// The role of whoever holds an address.
-fn assign(world: &World, rules: Option<&Rules>, holder: &Holder<'_>) -> Result<Permitted, Denial> {
-    let rules = rules.filter(|_| world.is_ready()).ok_or(Denial::NotYet(Reason::NotReady))?;
+fn assign(
+    world: &World,
+    rules: Option<&Rules>,
+    holder: &Holder<'_>,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Result<Permitted, Denial> {
+    let Some(rules) = rules.filter(|_| world.is_ready()) else {
+        trace(Step::NotReady);
+        return Err(Denial::NotYet(Reason::NotReady));
+    };
     match holder {
         Holder::Nobody => Err(Denial::NotYet(Reason::UnknownPod)),
         Holder::Several(_) => Err(Denial::NotYet(Reason::AmbiguousAddress)),
-        Holder::Pod(pod) => permit(world, rules, pod),
-    }
-}
-
-/// Whether a pod may have the role it names, and the call that gets it.
-pub fn permit(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Result<Permitted, Denial> {
-    let role = match pod.role.as_deref() {
-        Some("") => return Err(Denial::Refused(Reason::NoRole)),
-        Some(name) => rules.base.role(name).map_err(|_| Denial::Refused(Reason::RoleMalformed))?,
-        None => {
-            rules.default_role.as_ref().map(|default| default.role.clone()).ok_or(Denial::Refused(Reason::NoRole))?
-        }
-    };
-    let default = rules.default_role.as_ref().filter(|default| default.role == role);
-    let exempt = default.is_some_and(|default| default.obeys == DefaultObeys::Nothing);
-    if rules.restrictions.is_some() && !exempt {
-        namespace_allows(world, pod, &role)?;
-    }
-    if !rules.gives_own(&role) && rules.own_roles.hold(&role) {
-        return Err(Denial::Refused(Reason::OwnRole));
-    }
-    if !rules.allowed_accounts.is_empty() && !rules.allowed_accounts.iter().any(|account| account == role.account()) {
-        return Err(Denial::Refused(Reason::AccountNotAllowed));
-    }
-    Ok(Permitted { request: rules.session.request(&role, pod), pod: pod.clone() })
-}
-
-fn namespace_allows(world: &World, pod: &HeldPod, role: &RoleArn) -> Result<(), Denial> {
-    let namespace = world.namespace(&pod.namespace).ok_or(Denial::NotYet(Reason::UnknownNamespace))?;
-    let allowing = namespace.allowed_roles.as_ref().and_then(|list| list.allowing(role));
-    allowing.map(|_| ()).ok_or(Denial::Refused(Reason::RoleNotAllowed))
-}
-
-/// How long the token is still good for who asks. A pod may have got it at another of its addresses before it was
-/// known; while several claim the address it may be any one's of them.
-fn token_left(
-    world: &World,
-    holder: &Holder<'_>,
-    peer: IpAddr,
-    check: &dyn Fn(IpAddr, Option<&str>) -> Option<Duration>,
-) -> Option<Duration> {
-    match holder {
-        Holder::Nobody => check(peer, None),
-        Holder::Pod(pod) => check(peer, Some(&pod.uid))
-            .or_else(|| pod.addresses.iter().filter(|other| **other != peer).find_map(|other| check(*other, None))),
-        Holder::Several(_) => {
-            check(peer, None).or_else(|| world.claimants(peer).find_map(|pod| check(peer, Some(&pod.uid))))
-        }
-    }
-}
-
-/// Whether a request without a token is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Demand {
-    None,
-    /// The namespace that would tell isn't known yet.
-    Unknown,
-    Required,
-}
-
-/// Of several claimants of an address the strictest counts.
-fn token_demand(world: &World, everywhere: Tokens, holder: &Holder<'_>, peer: IpAddr) -> Demand {
-    let of = |pod: &Arc<HeldPod>| match world.namespace(&pod.namespace) {
-        _ if pod.v2_required => Demand::Required,
-        Some(namespace) if namespace.v2_required => Demand::Required,
-        Some(_) => Demand::None,
-        None => Demand::Unknown,
-    };
-    match holder {
-        _ if everywhere == Tokens::Required => Demand::Required,
-        Holder::Nobody => Demand::None,
-        Holder::Pod(pod) => of(pod),
-        Holder::Several(_) => world.claimants(peer).map(of).max().unwrap_or(Demand::None),
+        Holder::Pod(pod) => permit_aloud(world, rules, pod, trace),
     }
 }
 

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 use serde_json::{Map, Value, json};
 
-use super::Service;
-use crate::logic::http::Response;
+use super::{Caller, Service};
+use crate::logic::http::{Request, Response};
 use crate::logic::kubernetes::Resource;
+use crate::logic::reason::Reason;
 use crate::logic::reply;
+use crate::logic::route::{self, Route};
 use crate::logic::world::Holder;
 use crate::registry::Registry;
 
@@ -20,8 +22,12 @@ pub struct Facts {
     /// Empty until the metadata service has told it
     pub instance_id: RwLock<String>,
     pub shutting_down: AtomicBool,
+    /// An agent that shares the listener doesn't know the pods yet
+    pub successor_waits: AtomicBool,
     /// There is to be a redirect, and it isn't as wanted
     pub redirect_missing: AtomicBool,
+    /// The ARN under which the agent works, once STS has told it
+    pub caller: RwLock<Option<String>>,
 }
 
 impl Facts {
@@ -32,17 +38,30 @@ impl Facts {
     pub(super) fn readiness(&self, registry: &Registry) -> Response {
         let missing = registry.read(|world, rules| match rules {
             None => Some("roles are not discovered yet"),
-            Some(_) if !world.is_listed(Resource::Pods) => Some("pods are not listed yet"),
-            Some(_) if !world.is_listed(Resource::Namespaces) => Some("namespaces are not listed yet"),
-            Some(_) => None,
+            Some(_) => world.missing().map(|resource| match resource {
+                Resource::Pods => "pods are not listed yet",
+                Resource::Namespaces => "namespaces are not listed yet",
+                Resource::ServiceAccounts => "service accounts are not listed yet",
+            }),
         });
         let leaving = self.shutting_down.load(Ordering::Relaxed).then_some("shutting down");
         let open = self.redirect_missing.load(Ordering::Relaxed).then_some("the redirect does not stand");
-        reply::readiness(leaving.or(open).or(missing).map_or(Ok(()), Err))
+        // Both are asked at one address. Said to be ready now, the successor would be left alone too early.
+        let successor = self.successor_waits.load(Ordering::Relaxed).then_some("the next agent is not ready yet");
+        reply::readiness(leaving.or(open).or(missing).or(successor).map_or(Ok(()), Err))
     }
 }
 
 impl Service {
+    /// Answers with one of the agent's own pages, or not at all.
+    pub fn own_page(&self, request: &Request<'_>, caller: &Caller<'_>) -> Response {
+        let facing = route::facing(request, caller.is_redirected);
+        match route::route(request, facing, &self.routes) {
+            Route::Page(page) => self.page(page),
+            _ => reply::refusal(Reason::NotFound, &Route::Refuse(Reason::NotFound)),
+        }
+    }
+
     /// `/metrics`
     pub fn metrics(&self) -> Response {
         let metrics = &self.telemetry.metrics;

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::BUILD;
 use crate::edge::clock::SystemClock;
 use crate::logic::bucket::Rate;
-use crate::logic::cache::CacheRules;
+use crate::logic::cache::{CacheRules, RenewAt};
 use crate::logic::credentials::Credentials;
 use crate::logic::http::Headers;
 use crate::logic::imds::ImdsFailure;
@@ -66,7 +66,7 @@ fn service(rules: Rules, pods: Vec<Pod>, namespaces: Vec<Namespace>) -> Service 
         registry.apply(resource, Event::InitDone);
     }
     let budget = Rate { burst: 20.0, refill: 10.0 };
-    let desk = Desk::new(CacheRules { budget, error_ttl: None }, clock.clone());
+    let desk = Desk::new(CacheRules { budget, renew: RenewAt::Half, error_ttl: None }, clock.clone());
     Service {
         registry,
         desk: Arc::new(desk),

@@ -12,10 +12,11 @@ use prometheus::{
 };
 
 use super::Answered;
+use super::operator::OperatorMetrics;
 use super::redirect::RedirectMetrics;
+use super::sessions::SessionMetrics;
 use crate::config::Build;
 use crate::logic::cache::CacheCounts;
-use crate::logic::sts::{AssumeRole, StsFailure};
 use crate::logic::time::Mono;
 
 /// Everything that is counted and measured.
@@ -25,8 +26,7 @@ pub struct Metrics {
     known: KnownRequests,
     /// When the API server was last heard of, by resource
     heard: Mutex<BTreeMap<&'static str, Mono>>,
-    sts_seconds: HistogramVec,
-    pub cache_hits: IntCounterVec,
+    pub sessions: SessionMetrics,
     pub duplicate_lookups: IntCounter,
     pub duplicate_lookups_resolved: IntCounter,
     pub pod_not_in_cache: IntCounter,
@@ -37,11 +37,10 @@ pub struct Metrics {
     pub door: IntCounterVec,
     pub watch_events: IntCounterVec,
     pub watch_age_seconds: GaugeVec,
-    pub life_left_seconds: Gauge,
     connections: Gauge,
     seats: OnceLock<Vec<Seats>>,
-    pub sessions: GaugeVec,
     pub redirect: RedirectMetrics,
+    pub operator: OperatorMetrics,
 }
 
 /// Tells how many connections a door holds.
@@ -74,13 +73,7 @@ impl Metrics {
             )?,
             known: KnownRequests::default(),
             heard: Mutex::default(),
-            sts_seconds: histograms(
-                r,
-                "iam_request_duration_seconds",
-                "Time taken by calls to STS.",
-                &["code", "role_arn"],
-            )?,
-            cache_hits: counters(r, "iam_cache_hits_total", "Answers given out of the cache.", &["role_arn"])?,
+            sessions: SessionMetrics::new(r)?,
             duplicate_lookups: counter(
                 r,
                 "iam_k8s_dup_req_count",
@@ -114,15 +107,10 @@ impl Metrics {
                 "Time since the API server was last heard of.",
                 &["resource"],
             )?,
-            life_left_seconds: gauge(
-                r,
-                "credentials_life_left_seconds",
-                "Life left of the credentials last handed out.",
-            )?,
             connections: gauge(r, "connections", "Connections open now.")?,
             seats: OnceLock::new(),
-            sessions: gauges(r, "sessions", "Sessions held and calls under way.", &["state"])?,
             redirect: RedirectMetrics::register(r)?,
+            operator: OperatorMetrics::register(r)?,
             registry,
         })
     }
@@ -152,16 +140,9 @@ impl Metrics {
         if let Some(reason) = answered.reason {
             self.refusals.with_label_values(&[reason.word()]).inc();
         }
-    }
-
-    pub(super) fn called(&self, request: &AssumeRole, took: Duration, failure: Option<&StsFailure>) {
-        let code = failure.map_or("Success", |failure| failure.code.as_str());
-        self.sts_seconds.with_label_values(&[code, request.role.as_str()]).observe(took.as_secs_f64());
-    }
-
-    /// An answer came out of the cache.
-    pub fn cache_hit(&self, role_arn: &str) {
-        self.cache_hits.with_label_values(&[role_arn]).inc();
+        if let (Some(reason), Some(pod)) = (answered.audited, answered.pod) {
+            self.operator.audited.with_label_values(&[&*pod.namespace, reason.word()]).inc();
+        }
     }
 
     /// The API server was heard of, `resource` by `resource`.
@@ -169,14 +150,14 @@ impl Metrics {
         self.heard.lock().insert(resource, now);
     }
 
-    /// How long ago the API server was heard of about `resource`, if ever.
-    pub fn age(&self, resource: &str, now: Mono) -> Option<Duration> {
-        self.heard.lock().get(resource).map(|heard| now.since(*heard))
-    }
-
     /// Counts open connections by these from now on.
     pub fn count_connections(&self, seats: Vec<Seats>) {
         let _ = self.seats.set(seats); // the doors are opened once
+    }
+
+    /// Since when nothing was heard of `resource`; `None`: never was.
+    pub fn silence(&self, resource: &str, now: Mono) -> Option<Duration> {
+        self.heard.lock().get(resource).map(|heard| now.since(*heard))
     }
 
     /// Takes up what is only looked at when metrics are asked for.
@@ -186,15 +167,7 @@ impl Metrics {
         }
         let open: usize = self.seats.get().into_iter().flatten().map(|seats| seats()).sum();
         self.connections.set(f64::from(u32::try_from(open).unwrap_or(u32::MAX)));
-        let states = [
-            ("held", counts.sessions),
-            ("refused", counts.refused),
-            ("queued", counts.queued),
-            ("in_flight", counts.in_flight),
-        ];
-        for (state, count) in states {
-            self.sessions.with_label_values(&[state]).set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
-        }
+        self.sessions.sample(counts);
     }
 
     /// Forgets what was counted for namespaces that are gone.
@@ -206,11 +179,6 @@ impl Metrics {
                 }
             }
         }
-    }
-
-    /// Forgets what was counted for a role that no pod uses any more.
-    pub fn forget_role(&self, role_arn: &str) {
-        let _ = self.cache_hits.remove_label_values(&[role_arn]); // not counted yet: nothing to forget
     }
 }
 
@@ -224,13 +192,18 @@ pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> prometheus
     Ok(counter)
 }
 
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+pub(super) fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
     let counters = IntCounterVec::new(Opts::new(name, help).namespace(NAMESPACE), labels)?;
     add(registry, counters.clone())?;
     Ok(counters)
 }
 
-fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
+pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
     let gauge = Gauge::with_opts(Opts::new(name, help).namespace(NAMESPACE))?;
     add(registry, gauge.clone())?;
     Ok(gauge)
@@ -243,7 +216,12 @@ pub(super) fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str
 }
 
 /// kube2iam's buckets: 1 ms, doubled, 14 of them.
-fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
+pub(super) fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<HistogramVec> {
     let options = HistogramOpts::new(name, help).namespace(NAMESPACE).buckets(exponential_buckets(0.001, 2.0, 14)?);
     let histograms = HistogramVec::new(options, labels)?;
     add(registry, histograms.clone())?;
@@ -260,14 +238,22 @@ mod tests {
     fn the_old_names_labels_and_buckets_are_kept() {
         let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
         metrics.request_seconds.with_label_values(&["200", "GET", "roleHandler"]).observe(0.003);
-        metrics.sts_seconds.with_label_values(&["Success", "arn"]).observe(0.1);
-        metrics.cache_hits.with_label_values(&["arn"]).inc();
+        let request = crate::logic::cache::tests::key("app");
+        let (purpose, span) = (crate::logic::cache::Purpose::Request, std::time::Duration::from_millis(100));
+        metrics.sessions.called(&crate::desk::CallReport {
+            request: &request,
+            purpose,
+            queued: span,
+            took: span,
+            failure: None,
+        });
+        metrics.sessions.cache_hit("arn");
         let text = String::from_utf8(metrics.render().unwrap()).unwrap();
         for line in [
             "# TYPE kube2iam_http_request_duration_seconds histogram",
             r#"kube2iam_http_request_duration_seconds_bucket{code="200",handler="roleHandler",method="GET",le="0.002"} 0"#,
             r#"kube2iam_http_request_duration_seconds_bucket{code="200",handler="roleHandler",method="GET",le="8.192"} 1"#,
-            r#"kube2iam_iam_request_duration_seconds_count{code="Success",role_arn="arn"} 1"#,
+            r#"kube2iam_iam_request_duration_seconds_count{code="Success",role_arn="arn:aws:iam::123456789012:role/app"} 1"#,
             r#"kube2iam_iam_cache_hits_total{role_arn="arn"} 1"#,
             "kube2iam_iam_k8s_dup_req_count 0",
             "kube2iam_iam_k8s_dup_req_success_count 0",
@@ -278,5 +264,16 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn counts_of_namespaces_that_are_gone_are_forgotten() {
+        let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
+        for namespace in ["stays", "goes", "goes-too"] {
+            metrics.tokenless_requests.with_label_values(&[namespace]).inc();
+        }
+        metrics.retain_namespaces(|name| name == "stays");
+        let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+        assert!(text.contains(r#"tokenless_requests_total{namespace="stays"} 1"#) && !text.contains("goes"), "{text}");
     }
 }

@@ -55,6 +55,6 @@ fn the_own_role_is_what_sts_says_else_what_the_source_knows() {
         (Err(StsFailureKind::Unavailable), Some("known"), Err(())),
         (Err(StsFailureKind::NoNodeCredentials), None, Err(())),
     ] {
-        assert_eq!(own_role(&Told(sts), &Source(source)).map_err(drop), found, "{sts:?}");
+        assert_eq!(own_role(&Told(sts), &Source(source), |_| {}).map_err(drop), found, "{sts:?}");
     }
 }

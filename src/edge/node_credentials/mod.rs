@@ -18,6 +18,7 @@ use crate::logic::aws_environment::NodeSource;
 use crate::logic::credentials::Credentials;
 use crate::logic::policy::OwnRole;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
+use crate::logic::time::Wall;
 use crate::ports::{Clock, Imds};
 
 use container::ContainerEndpoint;
@@ -33,6 +34,11 @@ pub trait NodeCredentials: Send + Sync {
 
     /// Fetches others on the next call, since AWS refused these. Others than these, fetched meanwhile, stay.
     fn reload(&self, refused: &Credentials);
+
+    /// When those that are held end; `None`: none are, or they don't.
+    fn expiration(&self) -> Option<Wall> {
+        None
+    }
 
     /// Where they come from, for the start-up line. No secret, no key id.
     fn describe(&self) -> String;
@@ -117,6 +123,10 @@ impl NodeCredentials for Fixed {
     }
 
     fn reload(&self, _refused: &Credentials) {}
+
+    fn expiration(&self) -> Option<Wall> {
+        self.0.expiration
+    }
 
     fn describe(&self) -> String {
         "environment variables".to_owned()

@@ -19,7 +19,7 @@ use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::credentials::Credentials;
 use crate::logic::endpoints::{Endpoint, Endpoints};
 use crate::logic::proxy::ProxyEnvironment;
-use crate::logic::sts::{Answer, StsFailure, StsFailureKind, http_date, skew_ms};
+use crate::logic::sts::{Answer, StsFailure, StsFailureKind, caller_identity_body, http_date, skew_ms};
 use crate::logic::time::{Now, Wall};
 use crate::ports::Clock;
 
@@ -35,7 +35,7 @@ pub struct StsOptions {
 }
 
 impl StsOptions {
-    /// What `environment` says, with the default of 10 s for an attempt.
+    /// What `environment` says, with the default of 20 s for an attempt.
     pub fn new(
         endpoints: Endpoints,
         region: RegionSource,
@@ -131,6 +131,13 @@ impl StsWire {
         Ok(Reply { status, request_id, date, body })
     }
 
+    /// The time at STS, of an answer to a question that nobody signed; `None` if it doesn't say.
+    pub fn date(&self) -> Result<Option<Wall>, StsFailure> {
+        let question = Question { partition: None, body: &caller_identity_body(), signer: None };
+        let reply = self.ask(&question, self.options.attempt)?;
+        Ok(reply.date.as_deref().and_then(http_date))
+    }
+
     pub(crate) fn now(&self) -> Now {
         self.clock.now()
     }
@@ -190,7 +197,8 @@ impl StsWire {
 const FIXED_HEADERS: [(&str, &str); 2] = [("content-type", CONTENT_TYPE), ("accept", "application/xml")];
 /// A success has 2 KiB; a session token may grow with tags, to a few more.
 const LONGEST_ANSWER: usize = 256 * 1024;
-/// AWS answers in tens of milliseconds; a call that takes longer than this is asked again by whoever wants it.
-const ATTEMPT: Duration = Duration::from_secs(10);
+/// AWS answers in tens of milliseconds. An answer may take two fifths of this to begin: longer than a pod waits, so
+/// that a slow one still comes in time for the next who asks.
+const ATTEMPT: Duration = Duration::from_secs(20);
 /// Calls come in bursts when pods start, and hardly otherwise.
 const IDLE_CONNECTIONS: usize = 2;
