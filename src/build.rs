@@ -18,7 +18,9 @@ mod time;
 /// A static position-independent file carries 6,000 relocations, all of one kind: packed they take 2 KB instead of 140
 /// (DT_RELR; glibc reads it since 2.36). A linker that doesn't know the word warns and leaves them as they are.
 fn pack_relocations() {
-    let has = |name: &str, wanted: &str| env::var(name).is_ok_and(|value| value.split(',').any(|word| word == wanted));
+    let has = |name: &str, wanted: &str| {
+        env::var_os(name).is_some_and(|value| value.to_string_lossy().split(',').any(|word| word == wanted))
+    };
     if has("CARGO_CFG_TARGET_ENV", "gnu") && has("CARGO_CFG_TARGET_FEATURE", "crt-static") {
         println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }

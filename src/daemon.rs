@@ -6,6 +6,8 @@
 mod build;
 mod discover;
 mod front;
+mod node;
+mod redirect;
 mod succession;
 mod taint;
 mod tend;
@@ -20,63 +22,88 @@ use log::{info, warn};
 
 use crate::config::{BUILD, Config};
 use crate::edge::clock::SystemClock;
+use crate::edge::handover::Offer;
 use crate::edge::http::Server;
 use crate::edge::latch::Latch;
-use crate::edge::{logs, process, signal, threads};
+use crate::edge::process::Authority;
+use crate::edge::redirect::RedirectError;
+use crate::edge::{logs, memory, process, signal, threads};
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::kubernetes::Resource;
+use crate::logic::time::Mono;
 
 pub use build::{Ports, Rooms};
 use front::Doors;
-use succession::Turn;
+use node::NodeAddresses;
+use succession::{Succession, Turn};
 
 /// Why the agent didn't start: one line for the operator.
 #[derive(Debug)]
-pub struct StartError(String);
+pub struct StartError {
+    text: String,
+    exit_code: u8,
+}
 
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl StartError {
     fn new(what: &str, cause: &dyn std::fmt::Display) -> Self {
-        Self(format!("failed to {what}: {cause}"))
+        Self { text: format!("failed to {what}: {cause}"), exit_code: 1 }
+    }
+
+    /// What the process ends with.
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+}
+
+impl From<RedirectError> for StartError {
+    fn from(error: RedirectError) -> Self {
+        Self { text: error.to_string(), exit_code: error.exit_code() }
     }
 }
 
 /// Runs the agent until it is asked to end.
-pub fn run(config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
-    process::bound_memory();
+pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
+    memory::bound();
+    // Before anything that waits: as the first process of a container, an agent that doesn't listen isn't ended.
+    let signals = signal::hear().map_err(|cause| StartError::new("listen for signals", &cause))?;
     let time = Arc::new(SystemClock::new());
+    let mut succession = Succession::begin(config.operation.state_dir.as_deref(), &*time);
+    let doors = Doors::bind(&config.door, succession.take_listeners())?;
+    let unsettled = process::settle(authority(&config));
     let log = logs::start(config.log.level, config.log.format, time.clone(), Box::new(io::stderr()));
     let (queue, _log_thread) = log.map_err(|cause| StartError::new("start the log", &cause))?;
-    process::settle();
     let latch = Arc::new(Latch::new(time.clone()));
-    // Before anything that waits: as the first process of a container, an agent that doesn't listen isn't ended.
-    signal::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
-    let state_dir = succession::state_dir(config.operation.state_dir.as_deref());
-    let (listeners, predecessor) = succession::inherit(state_dir.as_ref(), &*time);
-    let doors = Doors::bind(&config.door, listeners)?;
-    let ports = Ports::open(&config, environment, time, state_dir.as_ref())?;
+    signals.close(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
+    let node = Arc::new(NodeAddresses::find(config.host));
+    config.host = node.host();
+    let ports = Ports::open(&config, environment, time, succession.state_dir())?;
     let rooms = Rooms::new(&config, ports, latch.clone(), Box::new(move || queue.has_room()))?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
-    config.warnings.iter().for_each(|warning| warn!("{warning}"));
+    config.warnings.iter().chain(&unsettled).chain(succession.notes()).for_each(|warning| warn!("{warning}"));
+    let redirect = redirect::place(&rooms)?;
     let threads = start_threads(&rooms)?;
-    if succession::await_turn(&rooms, &doors, predecessor) == Turn::Never {
-        end(&rooms, Vec::new(), threads);
-        return Ok(());
+    let redirect = redirect.map(|redirect| redirect.keep(&rooms, node.clone())).transpose()?;
+    let mut servers = Vec::new();
+    if succession.await_turn(&rooms, &doors) == Turn::Come {
+        let offer = succession.offer(&rooms, &doors);
+        servers = doors.open(&rooms, &node)?;
+        info!("port" = config.door.app.port; "requests are answered");
+        latch.wait_for_close();
+        offer.into_iter().for_each(Offer::withdraw);
     }
-    let offer = succession::offer(&rooms, &doors, state_dir.as_ref());
-    let servers = doors.open(&rooms)?;
-    info!("port" = config.door.app.port; "requests are answered");
-    latch.wait_for_close();
-    if let Some(offer) = offer {
-        offer.withdraw();
-    }
-    end(&rooms, servers, threads);
+    end(&rooms, servers, threads, redirect);
     Ok(())
+}
+
+/// A port below 1024 is bound by now; what is left to do with rights is the redirect.
+fn authority(config: &Config) -> Authority {
+    if config.redirect.is_some() { Authority::Network } else { Authority::None }
 }
 
 /// Starts whatever works beside the requests.
@@ -107,12 +134,12 @@ pub fn work() -> Vec<(&'static str, Work)> {
 }
 
 /// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the README give.
-fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>) {
+fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, redirect: Option<JoinHandle<()>>) {
+    let drained_by = rooms.clock.now().mono.after(DRAIN);
     rooms.facts.shutting_down.store(true, Ordering::Relaxed);
     servers.iter_mut().for_each(Server::stop_accepting);
-    let until = rooms.clock.now().mono.after(DRAIN);
     for server in &servers {
-        let drained = server.drain(rooms.clock.now().mono.until(until));
+        let drained = server.drain(rooms.clock.now().mono.until(drained_by));
         if drained.unfinished > 0 {
             warn!("connections" = drained.unfinished; "cut connections that did not drain in time");
         }
@@ -121,14 +148,18 @@ fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>) {
     rooms.kubernetes.shut_down();
     rooms.desk.close();
     servers.into_iter().for_each(Server::cut_off);
+    // It may have the redirect to remove.
+    redirect.iter().for_each(|thread| join_by(rooms, thread, drained_by));
     let late = rooms.clock.now().mono.after(LAST_JOIN);
-    for thread in threads {
-        // A thread that still waits for the network ends with the process.
-        while !thread.is_finished() && rooms.clock.now().mono < late {
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
-    }
+    threads.iter().for_each(|thread| join_by(rooms, thread, late));
     info!("kube2iam ends");
+}
+
+/// A thread that still waits for the network then ends with the process.
+fn join_by(rooms: &Rooms, thread: &JoinHandle<()>, late: Mono) {
+    while !thread.is_finished() && rooms.clock.now().mono < late {
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
 }
 
 /// How long answers in progress may take after SIGTERM.

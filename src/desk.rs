@@ -75,7 +75,7 @@ impl Desk {
         let now = self.time.now().mono;
         let mut answer = self.cache.lock().sessions.ask(key, Start::Withheld, now);
         if matches!(answer, Answer::Unstarted) {
-            if !self.starters.lock().take(peer, now) {
+            if !self.may_start(peer) {
                 return Outcome::Busy;
             }
             answer = self.cache.lock().sessions.ask(key, Start::Allowed, now);
@@ -87,6 +87,11 @@ impl Desk {
             Answer::Refuse(failure) => Outcome::Refused(failure),
             Answer::Full | Answer::Unstarted => Outcome::Busy,
         }
+    }
+
+    /// Whether a peer may make somebody work for it once more: a call to STS, a live list.
+    pub fn may_start(&self, peer: std::net::IpAddr) -> bool {
+        self.starters.lock().take(peer, self.time.now().mono)
     }
 
     fn wait(&self, key: &AssumeRole, turn: u64, deadline: Mono) -> Outcome {
@@ -197,7 +202,7 @@ fn interrupted() -> StsFailure {
 }
 
 /// What one peer may start: calls to STS and live lists.
-pub const PEER_STARTS: Rate = Rate { burst: 20.0, refill: 2.0 };
+const PEER_STARTS: Rate = Rate { burst: 20.0, refill: 2.0 };
 /// A worker looks up from its rest this often, whatever happens.
 const LONGEST_REST: Duration = Duration::from_secs(30);
 

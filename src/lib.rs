@@ -12,7 +12,7 @@
 //! rooms, each to be read on a screen or two. No arrow points up:
 //!
 //! ```text
-//! main -> daemon -> edge, serve, reflect -> desk, keyring, registry, telemetry, ports -> logic
+//! main -> command -> daemon -> edge, serve, reflect -> desk, keyring, registry, telemetry, ports -> logic
 //! ```
 //!
 //! # The rooms, in reading order
@@ -30,6 +30,7 @@
 //! | [`serve`] | one request, end to end |
 //! | [`edge`] | sockets, files, signals, the network: what stands behind the doors |
 //! | [`daemon`] | builds the rooms, starts the threads, ends them |
+//! | [`command`] | what the first word of the command line asks for |
 //!
 //! # What never happens, and what keeps it so
 //!
@@ -50,6 +51,7 @@
 //!
 //! `tests/house.rs` holds the table of rooms and arrows, and the bans.
 
+pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod desk;

@@ -15,7 +15,7 @@ use crate::desk::{Desk, Outcome};
 use crate::keyring::Keyring;
 use crate::logic::http::{Body, Method, Request, Response};
 use crate::logic::path::CanonicalPath;
-use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, RoleKnown, decide};
+use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, RoleKnown, Tokens, decide};
 use crate::logic::reason::Reason;
 use crate::logic::reply;
 use crate::logic::route::{self, Form, Page, Route, RouteRules};
@@ -26,6 +26,8 @@ use crate::logic::world::HeldPod;
 use crate::ports::{Clock, Forwarded, Imds};
 use crate::registry::Registry;
 use crate::telemetry::{Answered, LogLine, Telemetry};
+
+use duplicates::Found;
 
 pub use duplicates::Duplicates;
 pub use pages::Facts;
@@ -42,6 +44,8 @@ pub struct Service {
     /// `None`: an address that several pods claim is refused.
     pub duplicates: Option<Duplicates>,
     pub routes: RouteRules,
+    /// Whether every request must bear a session token
+    pub tokens: Tokens,
     /// How long a request waits for its pod to become known
     pub wait_for_pod: Duration,
 }
@@ -93,6 +97,7 @@ impl Service {
             route,
             token: request.headers.token,
             forwarded_for: request.headers.forwarded_for,
+            tokens: self.tokens,
             patience: Patience::Left,
             chosen: None,
         };
@@ -107,9 +112,13 @@ impl Service {
             let decided = self.registry.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
             let Decision::NotYet(reason) = decided.decision else { return decided };
             if let (Reason::AmbiguousAddress, None, Some(duplicates)) = (reason, &chosen, &self.duplicates) {
-                chosen = duplicates.resolve(peer, deadline);
-                if chosen.is_some() {
-                    continue;
+                match duplicates.resolve(peer, deadline) {
+                    Found::Holder(uid) => {
+                        chosen = Some(uid);
+                        continue;
+                    }
+                    Found::Busy => return Decided { decision: Decision::Refuse(Reason::Busy), ..decided },
+                    Found::Nobody => {}
                 }
             }
             self.registry.wait(seen, deadline);

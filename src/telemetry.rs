@@ -4,8 +4,10 @@
 //! list; those two are bounded by what pods here may use.
 
 mod metrics;
+mod redirect;
 
 pub use metrics::Metrics;
+pub use redirect::{RedirectMetrics, Stands};
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -8,7 +8,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "standins/mod.rs"]
-#[allow(dead_code, unreachable_pub)]
 mod standins;
 
 use std::fs;

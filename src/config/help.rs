@@ -4,7 +4,12 @@ use super::table::{Default, Flag, Origin, Takes, flags};
 
 /// The text of `--help`.
 pub(super) fn help(flags: &[Flag]) -> String {
-    let mut text = format!("{TITLE}\n\nUsage: kube2iam [flags]\n");
+    of(&format!("{TITLE}\n\n{USAGE}\n"), flags)
+}
+
+/// A help text: what it is about, then the flags, group by group.
+pub(super) fn of(about: &str, flags: &[Flag]) -> String {
+    let mut text = about.to_owned();
     let mut group = "";
     for flag in flags {
         if flag.group != group {
@@ -83,6 +88,7 @@ fn wrap(text: &mut String, paragraph: &str) {
 
 const HEADER: &str = "| flag | default | meaning | note |\n|---|---|---|---|\n";
 const TITLE: &str = "kube2iam gives every Kubernetes pod its own AWS role, and nothing else";
+const USAGE: &str = "Usage: kube2iam [flags]\n       kube2iam redirect add|remove|status [--help]";
 const INDENT: &str = "        ";
 /// Fits a terminal of 100 columns.
 const WIDTH: usize = 98;

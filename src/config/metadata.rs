@@ -1,6 +1,6 @@
 //! The EC2 metadata service, and what of it pods may see.
 
-use std::net::Ipv6Addr;
+use std::net::IpAddr;
 
 use regex_lite::{Regex, RegexBuilder};
 
@@ -9,6 +9,7 @@ use super::flags::MetadataFlags;
 use super::given::entries;
 use super::usage::UsageError;
 use super::values::{Authority, listed, one_of};
+use crate::logic::redirect::{METADATA_PORT, METADATA_V6, Metadata};
 
 #[derive(Clone, Debug)]
 pub struct MetadataConfig {
@@ -32,8 +33,7 @@ pub enum ImdsV2 {
 
 impl MetadataConfig {
     pub(super) fn read(flags: &MetadataFlags, lookup: Lookup<'_>) -> Result<Self, UsageError> {
-        let proxied =
-            flags.metadata_addr.read("HOST, HOST:PORT or [V6]:PORT", |text| Authority::parse(text, HTTP_PORT))?;
+        let proxied = proxied(flags)?;
         let own = own_endpoint(lookup)?.unwrap_or_else(|| proxied.clone());
         let allowed = entries(&flags.metadata_allow).map(|given| {
             let known = |text: &str| KEPT_BACK.contains(&text).then(|| text.to_owned());
@@ -48,20 +48,41 @@ impl MetadataConfig {
             denied: denied.collect::<Result<_, _>>()?,
         })
     }
+
+    /// Where pods dial the metadata service: at AWS's addresses, whatever stands behind `--metadata-addr`, and at that
+    /// too if they could reach it there.
+    pub fn redirected(&self) -> Metadata {
+        redirected(&self.proxied)
+    }
+
+    /// Whether pods that dial `--metadata-addr` themselves are redirected, or can't do that.
+    pub(super) fn is_redirected_where_proxied(&self) -> bool {
+        let address = self.proxied.address();
+        address.is_some_and(|address| address.is_loopback() || self.redirected().all().contains(&address))
+    }
+}
+
+pub(super) fn proxied(flags: &MetadataFlags) -> Result<Authority, UsageError> {
+    flags.metadata_addr.read("HOST, HOST:PORT or [V6]:PORT", |text| Authority::parse(text, METADATA_PORT))
+}
+
+pub(super) fn redirected(proxied: &Authority) -> Metadata {
+    let reachable = |address: &IpAddr| proxied.port == METADATA_PORT && !address.is_loopback();
+    Metadata::of(proxied.address().filter(reachable))
 }
 
 /// What AWS's variables say of the metadata service, read as SDKs read them: the endpoint wins over the mode.
 fn own_endpoint(lookup: Lookup<'_>) -> Result<Option<Authority>, UsageError> {
     if let Some(endpoint) = lookup(ENDPOINT) {
         let authority = endpoint.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-        let authority = authority.and_then(|text| Authority::parse(text, HTTP_PORT));
+        let authority = authority.and_then(|text| Authority::parse(text, METADATA_PORT));
         return authority.map(Some).ok_or_else(|| UsageError::value(ENDPOINT, &endpoint, "http://HOST[:PORT]"));
     }
     match lookup(MODE) {
         None => Ok(None),
         Some(mode) if mode.eq_ignore_ascii_case("ipv4") => Ok(None),
         Some(mode) if mode.eq_ignore_ascii_case("ipv6") => {
-            Ok(Some(Authority { host: METADATA_V6.to_string(), port: HTTP_PORT }))
+            Ok(Some(Authority { host: METADATA_V6.to_string(), port: METADATA_PORT }))
         }
         Some(mode) => Err(UsageError::value(MODE, &mode, "IPv4 or IPv6")),
     }
@@ -76,8 +97,5 @@ fn expression(text: &str) -> Option<Regex> {
 
 /// What pods can't read unless `--metadata-allow` names it.
 pub const KEPT_BACK: [&str; 4] = ["user-data", "instance-identity", "fws", "managed-ssh-keys"];
-/// The metadata service's IPv6 address (EC2 user guide, IMDS).
-pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-pub(super) const HTTP_PORT: u16 = 80;
 const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
 const MODE: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";

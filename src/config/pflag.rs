@@ -50,7 +50,19 @@ pub(super) fn settle(flags: &[Flag], mut args: impl Iterator<Item = String>) -> 
     Ok(Asked::Run(settled))
 }
 
-impl Settled<'_> {
+impl<'a> Settled<'a> {
+    /// The same by another table: what that one has besides was not typed.
+    pub(super) fn among<'b>(self, flags: &'b [Flag]) -> Settled<'b> {
+        let place = |index: usize| flags.iter().position(|flag: &'b Flag| flag.name == self.flags[index].name);
+        let values = self.values.into_iter().filter_map(|(index, value)| Some((place(index)?, value)));
+        Settled { flags, values: values.collect(), warnings: self.warnings }
+    }
+
+    /// Whether a boolean was typed and is on.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        self.values.iter().any(|(index, value)| self.flags[*index].name == name && value == "true")
+    }
+
     fn take(
         &mut self,
         index: usize,

@@ -1,48 +1,20 @@
 //! The redirect of pods' metadata requests to the agent.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
+use super::door::Listen;
 use super::flags::RedirectFlags;
 use super::given::{entries, unless_empty};
-use super::metadata::{HTTP_PORT, METADATA_V6, MetadataConfig};
+use super::metadata::MetadataConfig;
 use super::usage::UsageError;
 use super::values::{address, one_of};
+use crate::logic::redirect::interfaces::InterfaceRule;
+use crate::logic::redirect::{Metadata, OtherPorts, RedirectSpec};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedirectConfig {
-    /// The metadata addresses whose port 80 is redirected: AWS's two, and `--metadata-addr` if it is a third
-    pub metadata: Vec<IpAddr>,
-    pub interfaces: Interfaces,
-    /// The targets as given; `None`: to be found on the node
-    pub target_v4: Option<Ipv4Addr>,
-    pub target_v6: Option<Ipv6Addr>,
-    /// Drop what pods send to other ports of the metadata addresses.
-    pub drop_other_ports: bool,
+    pub spec: RedirectSpec,
     pub on_exit: OnExit,
-}
-
-/// The interfaces that pods' requests come in by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Interfaces {
-    /// All but loopback and the uplinks
-    Automatic,
-    /// At least one rule, in the order given. Exceptions alone stand for everything else but loopback.
-    Listed(Vec<InterfaceRule>),
-}
-
-/// An entry of `--host-interface`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InterfaceRule {
-    Match(InterfaceName),
-    /// `!` stood before it
-    Except(InterfaceName),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InterfaceName {
-    Exact(String),
-    /// `+` stood at its end; empty: every interface
-    Prefix(String),
 }
 
 /// What becomes of the redirect when the agent ends.
@@ -56,71 +28,75 @@ pub enum OnExit {
 pub(super) fn read(
     flags: &RedirectFlags,
     metadata: &MetadataConfig,
+    listen: Listen,
     warnings: &mut Vec<String>,
 ) -> Result<(Option<IpAddr>, Option<RedirectConfig>), UsageError> {
-    let host = unless_empty(flags.host_ip.as_ref()).map(address).transpose()?;
-    let host_v6 = unless_empty(flags.host_ip6.as_ref())
-        .map(|given| given.read("an IPv6 address", |text| text.parse::<Ipv6Addr>().ok()))
-        .transpose()?;
-    let rules = entries(&flags.host_interface).map(|given| given.read(AN_INTERFACE, InterfaceRule::parse));
-    let rules: Vec<InterfaceRule> = rules.collect::<Result<_, _>>()?;
+    let host = host(flags)?;
+    let mut spec = spec(flags, listen.port, metadata.redirected())?;
     let on_exit = one_of(&flags.redirect_on_exit, &[("keep", OnExit::Keep), ("remove", OnExit::Remove)])?;
     if !flags.iptables {
         return Ok((host, None));
     }
-    let (target_v4, v6_as_host) = match host {
+    if let Some(bound) = listen.address {
+        follow(bound, &mut spec)?;
+    }
+    if !metadata.is_redirected_where_proxied() {
+        warnings.push(format!(
+            "pods that dial --metadata-addr={} themselves are not redirected: only addresses and port 80 are",
+            metadata.proxied
+        ));
+    }
+    Ok((host, Some(RedirectConfig { spec, on_exit })))
+}
+
+/// What `--iptables` and `kube2iam redirect add` have in common.
+pub(super) fn spec(flags: &RedirectFlags, app_port: u16, metadata: Metadata) -> Result<RedirectSpec, UsageError> {
+    let host_v6 = unless_empty(flags.host_ip6.as_ref())
+        .map(|given| given.read("an IPv6 address", |text| text.parse::<Ipv6Addr>().ok()))
+        .transpose()?;
+    let (host_ip, v6_as_host) = match host(flags)? {
         Some(IpAddr::V4(host)) => (Some(host), None),
         Some(IpAddr::V6(host)) => (None, Some(host)),
         None => (None, None),
     };
-    let redirect = RedirectConfig {
-        metadata: metadata_addresses(metadata, warnings),
-        interfaces: if rules.is_empty() { Interfaces::Automatic } else { Interfaces::Listed(rules) },
-        target_v4,
-        target_v6: host_v6.or(v6_as_host),
-        drop_other_ports: flags.metadata_drop.is_on(),
-        on_exit,
+    let other_ports = if flags.metadata_drop.is_on() { OtherPorts::Drop } else { OtherPorts::Pass };
+    let host_ip6 = host_v6.or(v6_as_host);
+    Ok(RedirectSpec { host_ip, host_ip6, app_port, interfaces: interfaces(flags)?, metadata, other_ports })
+}
+
+fn host(flags: &RedirectFlags) -> Result<Option<IpAddr>, UsageError> {
+    unless_empty(flags.host_ip.as_ref()).map(address).transpose()
+}
+
+/// Each entry is read by itself first, so that a refusal names it.
+fn interfaces(flags: &RedirectFlags) -> Result<InterfaceRule, UsageError> {
+    let mut words = Vec::new();
+    for entry in entries(&flags.host_interface) {
+        words.push(entry.read(AN_INTERFACE, |text| InterfaceRule::parse(&[text]).is_ok().then(|| text.to_owned()))?);
+    }
+    InterfaceRule::parse(&words).map_err(|cause| UsageError::contradiction("--host-interface", cause))
+}
+
+/// Pods can be sent only to where the agent listens. To loopback only if that is asked for: it takes a setting of the
+/// kernel (`route_localnet`).
+fn follow(bound: IpAddr, spec: &mut RedirectSpec) -> Result<(), UsageError> {
+    let target = match bound {
+        IpAddr::V4(_) => spec.host_ip.map(IpAddr::V4),
+        IpAddr::V6(_) => spec.host_ip6.map(IpAddr::V6),
     };
-    Ok((host, Some(redirect)))
-}
-
-/// Pods dial AWS's addresses, whatever stands behind `--metadata-addr`; that too if pods could reach it there.
-fn metadata_addresses(metadata: &MetadataConfig, warnings: &mut Vec<String>) -> Vec<IpAddr> {
-    let mut addresses = vec![IpAddr::V4(METADATA_V4), IpAddr::V6(METADATA_V6)];
-    match metadata.proxied.address() {
-        Some(address) if addresses.contains(&address) || address.is_loopback() => {}
-        Some(address) if metadata.proxied.port == HTTP_PORT => addresses.push(address),
-        _ => warnings.push(format!(
-            "pods that dial --metadata-addr={} themselves are not redirected: only addresses and port 80 are",
-            metadata.proxied
-        )),
-    }
-    addresses
-}
-
-impl InterfaceRule {
-    fn parse(text: &str) -> Option<Self> {
-        match text.strip_prefix('!') {
-            Some(name) => InterfaceName::parse(name.trim_start()).map(Self::Except),
-            None => InterfaceName::parse(text).map(Self::Match),
+    let refuse = |cause: String| Err(UsageError::contradiction(format!("--bind-address={bound}"), cause));
+    match (target, bound) {
+        _ if bound.is_unspecified() => {}
+        (Some(target), _) if target == bound => {}
+        (Some(target), _) => return refuse(format!("--iptables would send pods to {target}, where nobody listens")),
+        (None, _) if bound.is_loopback() => {
+            return refuse("--iptables would send pods to the node's address, where nobody listens".to_owned());
         }
+        (None, IpAddr::V4(bound)) => spec.host_ip = Some(bound),
+        (None, IpAddr::V6(bound)) => spec.host_ip6 = Some(bound),
     }
+    Ok(())
 }
 
-impl InterfaceName {
-    fn parse(text: &str) -> Option<Self> {
-        let (name, wildcard) = match text.strip_suffix('+') {
-            Some(name) => (name, true),
-            None => (text, false),
-        };
-        let plain = name.bytes().all(|b| b.is_ascii_graphic() && !b"/:!+*\"".contains(&b));
-        let fits = plain && name.len() <= LONGEST_NAME && (wildcard || !name.is_empty());
-        fits.then(|| if wildcard { Self::Prefix(name.to_owned()) } else { Self::Exact(name.to_owned()) })
-    }
-}
-
-const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
-/// `IFNAMSIZ` of Linux less its closing zero.
-const LONGEST_NAME: usize = 15;
 const AN_INTERFACE: &str =
     "interface names of at most 15 letters, `+` at the end as a wildcard, `!` before an exception";

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use log::warn;
 
@@ -108,11 +107,9 @@ impl Rooms {
         let desk = Arc::new(Desk::new(cache_rules(config), time.clone()));
         let keys = Arc::new(token_keys(key_store, &*dice, time.clone())?);
         let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
-        // Until it has been seen in place.
-        let redirect_missing = AtomicBool::new(config.redirect.is_some());
-        let facts = Arc::new(Facts { host_ip, redirect_missing, ..Facts::default() });
+        let facts = Arc::new(Facts { host_ip, ..Facts::default() });
         let duplicates = (config.door.shared_address == SharedAddress::AskApiServer)
-            .then(|| Duplicates::new(kubernetes.clone(), time.clone(), telemetry.clone()));
+            .then(|| Duplicates::new(kubernetes.clone(), desk.clone(), time.clone(), telemetry.clone()));
         let clock: Arc<dyn Clock> = time;
         let service = Arc::new(Service {
             registry: registry.clone(),
@@ -124,6 +121,7 @@ impl Rooms {
             facts: facts.clone(),
             duplicates,
             routes: route_rules(config),
+            tokens: tokens(config),
             wait_for_pod: config.door.wait_for_pod,
         });
         let config = config.clone();
@@ -247,7 +245,7 @@ pub(super) fn session_rules(config: &Config) -> SessionRules {
     }
 }
 
-pub(super) fn tokens(config: &Config) -> Tokens {
+fn tokens(config: &Config) -> Tokens {
     match config.metadata.v2 {
         ImdsV2::Optional => Tokens::Optional,
         ImdsV2::Required => Tokens::Required,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use super::build::{Rooms, session_rules, tokens};
+use super::build::{Rooms, session_rules};
 use crate::config::{BaseSource, DefaultRole as DefaultSource};
 use crate::edge::imds::discovery;
 use crate::logic::arn::BaseArn;
@@ -71,7 +71,6 @@ fn rules(rooms: &Rooms) -> Result<Rules, String> {
         base,
         default_role,
         restrictions: config.roles.restrictions,
-        tokens: tokens(config),
         session: session_rules(config),
         own_role: None,
         allowed_accounts: config.roles.allowed_accounts.clone(),

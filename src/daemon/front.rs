@@ -1,15 +1,17 @@
 //! The doors: sockets bound before anything else starts, opened when everything stands.
 
 use std::io;
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use super::StartError;
 use super::build::Rooms;
+use super::node::NodeAddresses;
 use crate::config::{DoorConfig, Listen, MetricsDoor};
 use crate::edge::http::{Connection, Event, Front, Handler, Limits, Observer, Server, bind, is_bound_to};
-use crate::logic::http::{Request, Response};
+use crate::logic::http::{Method, Request, Response};
 use crate::logic::reason::Reason;
+use crate::logic::redirect::METADATA_PORT;
 use crate::logic::reply;
 use crate::logic::route::{Route, is_metadata_address};
 use crate::serve::{Caller, Service};
@@ -56,13 +58,15 @@ impl Doors {
     }
 
     /// Begins to answer.
-    pub(super) fn open(self, rooms: &Arc<Rooms>) -> Result<Vec<Server>, StartError> {
-        let pods = Arc::new(Pods(rooms.service.clone()));
-        let mut servers = vec![server(self.app, pods, Limits::default(), rooms)?];
+    pub(super) fn open(self, rooms: &Arc<Rooms>, node: &Arc<NodeAddresses>) -> Result<Vec<Server>, StartError> {
+        let configured = rooms.config.metadata.proxied.host.parse().ok();
+        let configured = configured.map(|address| SocketAddr::new(address, METADATA_PORT));
+        let pods = Arc::new(Pods { service: rooms.service.clone(), configured });
+        let mut servers = vec![server(self.app, pods, Limits::default(), rooms, node)?];
         if let Some(metrics) = self.metrics {
             let operators = Arc::new(Operators(rooms.service.clone()));
             let limits = Limits { connections: OPERATOR_CONNECTIONS, ..Limits::default() };
-            servers.push(server(metrics, operators, limits, rooms)?);
+            servers.push(server(metrics, operators, limits, rooms, node)?);
         }
         Ok(servers)
     }
@@ -84,25 +88,31 @@ fn server(
     handler: Arc<dyn Handler>,
     limits: Limits,
     rooms: &Rooms,
+    node: &Arc<NodeAddresses>,
 ) -> Result<Server, StartError> {
-    let host = rooms.config.host;
+    let node = node.clone();
     let front = Front {
         limits,
         handler,
-        observer: Arc::new(Counter(rooms.telemetry.clone())),
+        observer: Arc::new(Counter::new(rooms.telemetry.clone())),
         clock: rooms.clock.clone(),
-        own_address: Box::new(move |peer: IpAddr| Some(peer) == host),
+        own_address: Box::new(move |peer: IpAddr| node.holds(peer)),
     };
     Server::start(vec![listener], front).map_err(|cause| StartError::new("open the door", &cause))
 }
 
 /// What pods reach.
-struct Pods(Arc<Service>);
+struct Pods {
+    service: Arc<Service>,
+    /// What `--metadata-addr` names, as pods dial it
+    configured: Option<SocketAddr>,
+}
 
 impl Handler for Pods {
     fn handle(&self, request: &Request<'_>, connection: &Connection<'_>) -> Response {
-        let redirected = || connection.original_destination().is_some_and(|meant| is_metadata_address(meant.ip()));
-        self.0.handle(request, &Caller { peer: connection.peer, is_redirected: &redirected })
+        let is_metadata = |meant: SocketAddr| is_metadata_address(meant.ip()) || Some(meant) == self.configured;
+        let redirected = || connection.original_destination().is_some_and(is_metadata);
+        self.service.handle(request, &Caller { peer: connection.peer, is_redirected: &redirected })
     }
 }
 
@@ -112,8 +122,9 @@ struct Operators(Arc<Service>);
 impl Handler for Operators {
     fn handle(&self, request: &Request<'_>, _: &Connection<'_>) -> Response {
         let route = Route::Refuse(Reason::NotFound);
-        match request.target.split('?').next() {
-            Some("/metrics") => self.0.metrics(),
+        match (request.target.split('?').next(), request.method) {
+            (Some("/metrics"), Method::Get | Method::Head) => self.0.metrics(),
+            (Some("/metrics"), _) => reply::refusal(Reason::MethodNotAllowed, &route),
             _ => reply::refusal(Reason::NotFound, &route),
         }
     }
@@ -121,6 +132,16 @@ impl Handler for Operators {
 
 /// Counts what happens at a door besides requests.
 struct Counter(Arc<Telemetry>);
+
+impl Counter {
+    /// Shows what should never happen as 0 before it does, so that an alert has something to look at.
+    fn new(telemetry: Arc<Telemetry>) -> Self {
+        for label in ["accepted", "refused", "evicted", "panicked", "cut", "accept_failed"] {
+            telemetry.metrics.door.with_label_values(&[label]);
+        }
+        Self(telemetry)
+    }
+}
 
 impl Observer for Counter {
     fn saw(&self, event: &Event) {

@@ -8,6 +8,7 @@ use log::{debug, error, info, warn};
 
 use super::build::Rooms;
 use crate::edge::imds::discovery;
+use crate::edge::memory;
 use crate::logic::kubernetes::{KubernetesFailureKind, Resource};
 use crate::logic::policy::{self, Permitted};
 use crate::logic::watch::Note;
@@ -109,7 +110,9 @@ pub(super) fn call_sts(rooms: &Rooms) {
 
 /// Drops sessions that no pod may use any more, and rotates the keys of the tokens.
 pub(super) fn keep_house(rooms: &Rooms) {
-    while rooms.latch.wait(rooms.clock.now().mono.after(HOUSEKEEPING)) == Waited::Elapsed {
+    let mut pause = FIRST_HOUSEKEEPING;
+    while rooms.latch.wait(rooms.clock.now().mono.after(pause)) == Waited::Elapsed {
+        pause = HOUSEKEEPING;
         let entitled = rooms.registry.read(|world, rules| {
             let rules = rules.filter(|_| world.is_ready())?;
             let permitted =
@@ -119,9 +122,22 @@ pub(super) fn keep_house(rooms: &Rooms) {
         if let Some(entitled) = entitled {
             rooms.desk.sweep(&entitled);
         }
+        forget_namespaces(rooms);
         if rooms.keys.is_rotation_due() {
             rotate_keys(rooms);
         }
+        memory::give_back();
+    }
+}
+
+/// Metrics of namespaces that are gone would pile up where namespaces come and go.
+fn forget_namespaces(rooms: &Rooms) {
+    let known = rooms.registry.read(|world, _| {
+        let listed = world.is_listed(Resource::Namespaces);
+        listed.then(|| world.namespaces().map(|(name, _)| name.to_owned()).collect::<HashSet<_>>())
+    });
+    if let Some(known) = known {
+        rooms.telemetry.metrics.retain_namespaces(|name| known.contains(name));
     }
 }
 
@@ -157,6 +173,8 @@ pub(super) fn watch_health(rooms: &Rooms) {
 
 /// How soon the watches notice that the rules are known.
 const RULES_POLL: Duration = Duration::from_millis(20);
+/// By then both lists are in, and what starting up took is free again.
+const FIRST_HOUSEKEEPING: Duration = Duration::from_secs(2);
 /// Well within the minute after which a session without a pod must be gone.
 const HOUSEKEEPING: Duration = Duration::from_secs(20);
 /// kube2iam's interval.

@@ -1,43 +1,78 @@
 //! What the process asks of the kernel for itself: few rights, no traces, room for connections.
+//!
+//! Rights belong to threads, and a thread has those of the one that started it: [`settle`] is called by the first
+//! thread before there is another.
 
-use log::warn;
+use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
-use rustix::thread::set_no_new_privs;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+};
 
-/// Gives up what the agent never needs: new privileges, core dumps, being traced. Raises the limit on descriptors as far
-/// as it may. What the kernel refuses is a warning: the agent works without it.
-pub fn settle() {
-    told("no new privileges", set_no_new_privs(true));
-    told("no core dumps", set_dumpable_behavior(DumpableBehavior::NotDumpable));
+/// What the agent may still do once its sockets are bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// Nothing that any process may not
+    None,
+    /// Change the node's packet filter, for the redirect
+    Network,
+}
+
+/// Gives up for good what the agent doesn't need: capabilities but those of `authority`, new privileges, core dumps,
+/// being traced. Raises the limit on descriptors as far as it may. What the kernel refuses is told, one line each: the
+/// agent works without it.
+pub fn settle(authority: Authority) -> Vec<String> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
-    told("no core files", setrlimit(Resource::Core, none));
+    let steps = [
+        ("no new privileges", set_no_new_privs(true)),
+        ("fewer capabilities", give_up_capabilities(authority)),
+        ("no core dumps", set_dumpable_behavior(DumpableBehavior::NotDumpable)),
+        ("no core files", setrlimit(Resource::Core, none)),
+        ("more descriptors", raise_descriptors()),
+    ];
+    let refused = steps.into_iter().filter_map(|(what, result)| Some((what, result.err()?)));
+    refused.map(|(what, cause)| format!("failed to get `{what}` from the kernel: {cause}")).collect()
+}
+
+fn give_up_capabilities(authority: Authority) -> rustix::io::Result<()> {
+    let held = capabilities(None)?;
+    let needed = match authority {
+        Authority::None => CapabilitySet::empty(),
+        Authority::Network => CapabilitySet::NET_ADMIN,
+    };
+    let kept = held.permitted.intersection(needed);
+    // Only who holds SETPCAP can lower the bound. Without it the bound means nothing: no program that this process
+    // starts can gain what the process hasn't.
+    if held.effective.contains(CapabilitySet::SETPCAP) {
+        lower_bound(kept)?;
+    }
+    clear_ambient_capability_set()?;
+    set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() })
+}
+
+fn lower_bound(kept: CapabilitySet) -> rustix::io::Result<()> {
+    for number in 0..u64::BITS {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        match capability_is_in_bounding_set(one) {
+            // The kernel knows no capability of this number, and none above it.
+            Err(Errno::INVAL) => return Ok(()),
+            Err(cause) => return Err(cause),
+            Ok(true) if !kept.contains(one) => remove_capability_from_bounding_set(one)?,
+            Ok(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn raise_descriptors() -> rustix::io::Result<()> {
     let files = getrlimit(Resource::Nofile);
     let wanted = files.maximum.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
-    if files.current.is_some_and(|current| current < wanted) {
-        told("more descriptors", setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..files }));
-    }
-}
-
-/// Keeps the memory of a thousand short-lived threads from spreading: glibc would give each its own arena, and would
-/// keep what a large list took.
-#[allow(unsafe_code)]
-pub fn bound_memory() {
-    for (option, value) in
-        [(libc::M_ARENA_MAX, ARENAS), (libc::M_MMAP_THRESHOLD, LARGE_BYTES), (libc::M_TRIM_THRESHOLD, LARGE_BYTES)]
-    {
-        // SAFETY: mallopt takes two plain integers and is called before any other thread exists.
-        unsafe { libc::mallopt(option, value) };
-    }
-}
-
-fn told(what: &str, result: rustix::io::Result<()>) {
-    if let Err(cause) = result {
-        warn!("failed to get `{what}` from the kernel: {cause}");
+    match files.current {
+        Some(current) if current < wanted => setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..files }),
+        _ => Ok(()),
     }
 }
 
 /// Four times the connections that the door admits.
 const DESCRIPTORS: u64 = 4_096;
-const ARENAS: i32 = 2;
-/// Blocks from this size on go back to the system as soon as they are free.
-const LARGE_BYTES: i32 = 64 * 1_024;

@@ -17,6 +17,7 @@ pub mod pattern;
 pub mod policy;
 pub mod proxy;
 pub mod reason;
+pub mod redirect;
 pub mod reply;
 pub mod route;
 pub mod secret;

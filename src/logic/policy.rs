@@ -17,14 +17,13 @@ use super::time::Wall;
 use super::token::TokenKeys;
 use super::world::{HeldPod, Holder, World};
 
-/// What the operator laid down about roles and tokens.
+/// What the operator laid down about roles.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub base: BaseArn,
     pub default_role: Option<DefaultRole>,
     /// How namespaces' lists are read; `None`: namespaces restrict nothing.
     pub restrictions: Option<Format>,
-    pub tokens: Tokens,
     pub session: SessionRules,
     /// The role under which the agent itself works, once it is known
     pub own_role: Option<OwnRole>,
@@ -90,6 +89,8 @@ pub struct Ask<'r, 'a> {
     pub token: Option<&'a [u8]>,
     /// Whether `X-Forwarded-For` came along
     pub forwarded_for: bool,
+    /// What holds for all; known before the rules are
+    pub tokens: Tokens,
     pub patience: Patience,
     /// Of several claimants of the address, the one that the API server names
     pub chosen: Option<&'a str>,
@@ -182,13 +183,13 @@ pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: A
         Route::TokenOptions | Route::TokenMethod => return plain(Decision::TokenMethods),
         _ => {}
     }
-    let uid = pod.map(|pod| &*pod.uid);
-    let token_left = match ask.token.map(|token| keys.check(token, ask.peer, uid, now)) {
-        Some(None) => return plain(Decision::Refuse(Reason::TokenInvalid)),
-        Some(left) => left,
-        None if is_token_required(world, rules, pod) => return plain(Decision::Refuse(Reason::TokenRequired)),
-        None => None,
-    };
+    let check = |address, uid: Option<&str>| ask.token.and_then(|token| keys.check(token, address, uid, now));
+    let token_left = token_left(world, &holder, ask.peer, &check);
+    match ask.token {
+        Some(_) if token_left.is_none() => return plain(Decision::Refuse(Reason::TokenInvalid)),
+        None if is_token_required(world, ask.tokens, pod) => return plain(Decision::Refuse(Reason::TokenRequired)),
+        _ => {}
+    }
     let decision = match ask.route {
         Route::Forward(path) => Decision::Forward(path),
         Route::Listing(path) => match assign(world, rules, &holder) {
@@ -259,12 +260,29 @@ fn namespace_allows(world: &World, pod: &HeldPod, role: &RoleArn) -> Result<(), 
     allowing.map(|_| ()).ok_or(Denial::Refused(Reason::RoleNotAllowed))
 }
 
-fn is_token_required(world: &World, rules: Option<&Rules>, pod: Option<&Arc<HeldPod>>) -> bool {
-    let everywhere = rules.is_some_and(|rules| rules.tokens == Tokens::Required);
+/// How long the token is still good for who asks. A pod may have got it at another of its addresses before it was
+/// known; while several claim the address it may be any one's of them.
+fn token_left(
+    world: &World,
+    holder: &Holder<'_>,
+    peer: IpAddr,
+    check: &dyn Fn(IpAddr, Option<&str>) -> Option<Duration>,
+) -> Option<Duration> {
+    match holder {
+        Holder::Nobody => check(peer, None),
+        Holder::Pod(pod) => check(peer, Some(&pod.uid))
+            .or_else(|| pod.addresses.iter().filter(|other| **other != peer).find_map(|other| check(*other, None))),
+        Holder::Several(_) => {
+            check(peer, None).or_else(|| world.claimants(peer).find_map(|pod| check(peer, Some(&pod.uid))))
+        }
+    }
+}
+
+fn is_token_required(world: &World, everywhere: Tokens, pod: Option<&Arc<HeldPod>>) -> bool {
     let here = |pod: &Arc<HeldPod>| {
         pod.v2_required || world.namespace(&pod.namespace).is_some_and(|namespace| namespace.v2_required)
     };
-    everywhere || pod.is_some_and(here)
+    everywhere == Tokens::Required || pod.is_some_and(here)
 }
 
 impl Denial {

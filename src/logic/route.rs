@@ -100,7 +100,7 @@ pub fn facing(request: &Request<'_>, redirected: impl FnOnce() -> bool) -> Facin
         Some(authority) => Some(authority),
         None => request.headers.host.map(|host| std::str::from_utf8(host).unwrap_or_default()),
     };
-    let metadata = named.is_none_or(|host| host.is_empty() || is_metadata_host(host)) || redirected();
+    let metadata = named.is_none_or(|host| host.is_empty() || is_metadata_name(without_port(host))) || redirected();
     if metadata { Facing::Metadata } else { Facing::Node }
 }
 
@@ -222,8 +222,7 @@ fn own_page(segments: &[&str], folded: &[&str], rules: &RouteRules) -> Option<Ro
 /// What stays with the node unless `--metadata-allow` opens it, and what `--metadata-deny` closes.
 fn is_kept_back(folded: &[&str], path: &str, rules: &RouteRules) -> bool {
     let opened = |word: &str| rules.allowed.iter().any(|allowed| allowed == word);
-    let lower = path.to_ascii_lowercase();
-    if rules.denied.iter().any(|denied| denied.is_match(&lower)) {
+    if is_denied(folded, path, rules) {
         return true;
     }
     let proof = folded.iter().any(|word| IDENTITY_PROOFS.contains(word))
@@ -234,6 +233,17 @@ fn is_kept_back(folded: &[&str], path: &str, rules: &RouteRules) -> bool {
             .is_some_and(|word| *word != "document");
     let named = |word: &str| folded.contains(&word) && !opened(word);
     !is_tag(folded) && (proof && !opened("instance-identity") || KEPT_BACK.iter().any(|word| named(word)))
+}
+
+/// Whether `--metadata-deny` closes a path, as it stands or as a lenient server might read it.
+fn is_denied(folded: &[&str], path: &str, rules: &RouteRules) -> bool {
+    if rules.denied.is_empty() {
+        return false;
+    }
+    let lower = path.to_ascii_lowercase();
+    let bare = format!("/{}", folded.join("/"));
+    let closed = format!("{}/", bare.trim_end_matches('/'));
+    rules.denied.iter().any(|denied| [&lower, &bare, &closed].iter().any(|reading| denied.is_match(reading)))
 }
 
 /// Tag keys are free text: `tags/instance/iam` is no credential.
@@ -261,7 +271,22 @@ fn absolute_authority(target: &str) -> Option<&str> {
 
 /// Whether a host, with or without port 80, is a name of the metadata service.
 pub fn is_metadata_host(authority: &str) -> bool {
-    let host = authority.strip_suffix(":80").unwrap_or(authority);
+    is_metadata_name(authority.strip_suffix(":80").unwrap_or(authority))
+}
+
+/// A host without the port behind it; a bare v6 address has none.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port))
+            if port.bytes().all(|b| b.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) =>
+        {
+            name
+        }
+        _ => host,
+    }
+}
+
+fn is_metadata_name(host: &str) -> bool {
     let name = host.trim_end_matches('.');
     match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         Ok(address) => is_metadata_address(address),

@@ -131,6 +131,16 @@ impl World {
         }
     }
 
+    /// All that hold `address`, whether they stay or go.
+    pub fn claimants(&self, address: IpAddr) -> impl Iterator<Item = &Arc<HeldPod>> {
+        let uids = match self.holders.get(&address) {
+            None => &[],
+            Some(Holders::One(uid)) => std::slice::from_ref(uid),
+            Some(Holders::Many(uids)) => uids,
+        };
+        uids.iter().filter_map(|uid| self.pods.get(uid))
+    }
+
     /// Whether `address` may still be taken for the pod's: nobody else holds it alone.
     pub fn is_still_owned(&self, address: IpAddr, uid: &str) -> bool {
         match self.holder(address) {

@@ -11,8 +11,7 @@ use std::time::Duration;
 use log::warn;
 use parking_lot::Mutex;
 
-use crate::desk::PEER_STARTS;
-use crate::logic::bucket::Buckets;
+use crate::desk::Desk;
 use crate::logic::kubernetes::Pod;
 use crate::logic::time::Mono;
 use crate::ports::{Bell, Kubernetes, Time};
@@ -21,15 +20,12 @@ use crate::telemetry::Telemetry;
 /// The live lookup of `--resolve-duplicate-cache-ips`. One list per address at a time, and only so many per peer.
 pub struct Duplicates {
     kubernetes: Arc<dyn Kubernetes>,
+    /// Which counts what each peer starts
+    desk: Arc<Desk>,
     time: Arc<dyn Time>,
     telemetry: Arc<Telemetry>,
-    state: Mutex<State>,
+    lookups: Mutex<HashMap<IpAddr, Lookup>>,
     done: Arc<dyn Bell>,
-}
-
-struct State {
-    lookups: HashMap<IpAddr, Lookup>,
-    starters: Buckets<IpAddr>,
 }
 
 /// How far the lookup of an address is.
@@ -40,35 +36,55 @@ enum Lookup {
     Done(Option<String>, Mono),
 }
 
+/// What a lookup came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The uid of the pod that holds the address by the API server's word
+    Holder(String),
+    /// It knows no single holder, or can't be asked.
+    Nobody,
+    /// Too much was asked lately, by this peer or by all.
+    Busy,
+}
+
 impl Duplicates {
-    pub fn new(kubernetes: Arc<dyn Kubernetes>, time: Arc<dyn Time>, telemetry: Arc<Telemetry>) -> Self {
-        let state = State { lookups: HashMap::new(), starters: Buckets::new(PEER_STARTS) };
-        Self { kubernetes, done: time.bell(), time, telemetry, state: Mutex::new(state) }
+    pub fn new(
+        kubernetes: Arc<dyn Kubernetes>,
+        desk: Arc<Desk>,
+        time: Arc<dyn Time>,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        Self { kubernetes, desk, done: time.bell(), time, telemetry, lookups: Mutex::default() }
     }
 
-    /// The uid of the pod that holds `address` by the API server's word. Asks it, or waits for who asks already;
-    /// `None` if it knows no single holder or can't be asked.
-    pub(super) fn resolve(&self, address: IpAddr, deadline: Mono) -> Option<String> {
+    /// Asks the API server who holds `address`, or waits until `deadline` for who asks already.
+    pub(super) fn resolve(&self, address: IpAddr, deadline: Mono) -> Found {
         loop {
             let rung = self.done.rung();
             let now = self.time.now().mono;
-            let mut state = self.state.lock();
-            match state.lookups.get(&address).cloned() {
-                Some(Lookup::Done(holder, until)) if now < until => return holder,
-                Some(Lookup::UnderWay) if now >= deadline => return None,
-                Some(Lookup::UnderWay) => {}
-                _ if !state.may_start(address, now) => return None,
-                _ => {
-                    state.lookups.insert(address, Lookup::UnderWay);
+            let mut lookups = self.lookups.lock();
+            lookups.retain(|_, lookup| !matches!(lookup, Lookup::Done(_, until) if now >= *until));
+            let under_way = lookups.values().filter(|lookup| matches!(lookup, Lookup::UnderWay)).count();
+            match lookups.get(&address) {
+                Some(Lookup::Done(holder, _)) => return holder.clone().map_or(Found::Nobody, Found::Holder),
+                Some(Lookup::UnderWay) if now >= deadline => return Found::Nobody,
+                None if under_way < MOST_LISTS => {
+                    lookups.insert(address, Lookup::UnderWay);
                     break;
                 }
+                None if now >= deadline => return Found::Busy,
+                Some(Lookup::UnderWay) | None => {}
             }
-            drop(state);
+            drop(lookups);
             self.done.wait(rung, deadline);
         }
-        let mut lookup = UnderWay { duplicates: self, address, holder: None };
-        lookup.holder = self.ask(address);
-        lookup.holder.clone()
+        let mut lookup = UnderWay { duplicates: self, address, outcome: None };
+        if !self.desk.may_start(address) {
+            return Found::Busy;
+        }
+        let holder = self.ask(address);
+        lookup.outcome = Some(holder.clone());
+        holder.map_or(Found::Nobody, Found::Holder)
     }
 
     fn ask(&self, address: IpAddr) -> Option<String> {
@@ -89,14 +105,6 @@ impl Duplicates {
     }
 }
 
-impl State {
-    fn may_start(&mut self, address: IpAddr, now: Mono) -> bool {
-        self.lookups.retain(|_, lookup| !matches!(lookup, Lookup::Done(_, until) if now >= *until));
-        let under_way = self.lookups.values().filter(|lookup| matches!(lookup, Lookup::UnderWay)).count();
-        under_way < MOST_LISTS && self.starters.take(address, now)
-    }
-}
-
 /// Finished and hostNetwork pods hold nothing; of the rest the one that isn't being deleted.
 fn one_holder(pods: Vec<Pod>) -> Option<String> {
     let live: Vec<Pod> = pods.into_iter().filter(|pod| !pod.finished && !pod.host_network).collect();
@@ -107,17 +115,23 @@ fn one_holder(pods: Vec<Pod>) -> Option<String> {
     }
 }
 
-/// Hands in the result and wakes the others, however the lookup ended.
+/// Hands in the outcome and wakes the others, however the lookup ended.
 struct UnderWay<'a> {
     duplicates: &'a Duplicates,
     address: IpAddr,
-    holder: Option<String>,
+    /// `None`: it wasn't even asked
+    outcome: Option<Option<String>>,
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let until = self.duplicates.time.now().mono.after(REMEMBERED);
-        self.duplicates.state.lock().lookups.insert(self.address, Lookup::Done(self.holder.take(), until));
+        let mut lookups = self.duplicates.lookups.lock();
+        match self.outcome.take() {
+            Some(holder) => lookups.insert(self.address, Lookup::Done(holder, until)),
+            None => lookups.remove(&self.address),
+        };
+        drop(lookups);
         self.duplicates.done.ring();
     }
 }

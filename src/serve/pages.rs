@@ -15,7 +15,7 @@ use crate::registry::Registry;
 /// What is known of the node and of the agent itself.
 #[derive(Debug, Default)]
 pub struct Facts {
-    /// `--host-ip`, for `/healthz`
+    /// The node's address, for `/healthz`
     pub host_ip: String,
     /// Empty until the metadata service has told it
     pub instance_id: RwLock<String>,
@@ -39,9 +39,10 @@ impl Facts {
             Some(_) => None,
         });
         let leaving = self.shutting_down.load(Ordering::Relaxed).then_some("shutting down");
+        let open = self.redirect_missing.load(Ordering::Relaxed).then_some("the redirect does not stand");
         // Both are asked at one address. Said to be ready now, the successor would be left alone too early.
         let successor = self.successor_waits.load(Ordering::Relaxed).then_some("the next agent is not ready yet");
-        reply::readiness(leaving.or(missing).or(successor).map_or(Ok(()), Err))
+        reply::readiness(leaving.or(open).or(missing).or(successor).map_or(Ok(()), Err))
     }
 }
 

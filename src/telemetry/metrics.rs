@@ -12,6 +12,7 @@ use prometheus::{
 };
 
 use super::Answered;
+use super::redirect::RedirectMetrics;
 use crate::config::Build;
 use crate::logic::cache::CacheCounts;
 use crate::logic::sts::{AssumeRole, StsFailure};
@@ -39,6 +40,7 @@ pub struct Metrics {
     pub life_left_seconds: Gauge,
     pub connections: Gauge,
     pub sessions: GaugeVec,
+    pub redirect: RedirectMetrics,
 }
 
 /// Histograms of the labels that nearly every request bears, found without a look-up.
@@ -86,11 +88,7 @@ impl Metrics {
                 "Live lookups that found the one holder.",
             )?,
             pod_not_in_cache: counter(r, "iam_k8s_pod_not_in_pod_cache", "Requests from addresses of no known pod.")?,
-            healthcheck_status: gauge(
-                r,
-                "healthcheck_status",
-                "Whether the last health check went well (1) or not (0).",
-            )?,
+            healthcheck_status: gauge(r, "healthcheck_status", "Whether the last health check went well (1 or 0).")?,
             refusals: counters(r, "refusals_total", "Requests refused, by reason.", &["reason"])?,
             tokenless_requests: counters(
                 r,
@@ -119,6 +117,7 @@ impl Metrics {
             )?,
             connections: gauge(r, "connections", "Connections open now.")?,
             sessions: gauges(r, "sessions", "Sessions held and calls under way.", &["state"])?,
+            redirect: RedirectMetrics::register(r)?,
             registry,
         })
     }
@@ -181,6 +180,17 @@ impl Metrics {
         }
     }
 
+    /// Forgets what was counted for namespaces that are gone.
+    pub fn retain_namespaces(&self, is_known: impl Fn(&str) -> bool) {
+        for family in self.tokenless_requests.collect() {
+            for label in family.get_metric().iter().flat_map(|metric| metric.get_label()) {
+                if !is_known(label.value()) {
+                    let _ = self.tokenless_requests.remove_label_values(&[label.value()]); // somebody else did
+                }
+            }
+        }
+    }
+
     /// Forgets what was counted for a role that no pod uses any more.
     pub fn forget_role(&self, role_arn: &str) {
         let _ = self.cache_hits.remove_label_values(&[role_arn]); // not counted yet: nothing to forget
@@ -191,7 +201,7 @@ fn add<C: Collector + 'static>(registry: &Registry, collector: C) -> prometheus:
     registry.register(Box::new(collector))
 }
 
-fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
     let counter = IntCounter::with_opts(Opts::new(name, help).namespace(NAMESPACE))?;
     add(registry, counter.clone())?;
     Ok(counter)
@@ -209,7 +219,7 @@ fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gaug
     Ok(gauge)
 }
 
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+pub(super) fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
     let gauges = GaugeVec::new(Opts::new(name, help).namespace(NAMESPACE), labels)?;
     add(registry, gauges.clone())?;
     Ok(gauges)

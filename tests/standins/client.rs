@@ -157,7 +157,12 @@ impl Connection {
 
     /// Reads the next answer with its body.
     pub fn read_answer(&mut self) -> std::io::Result<Answer> {
-        let mut answer = self.read_head()?;
+        let head = self.read_head()?;
+        self.read_body(head)
+    }
+
+    /// Reads what follows an answer's head.
+    pub fn read_body(&mut self, mut answer: Answer) -> std::io::Result<Answer> {
         let length = answer.header("Content-Length").map(|text| text.parse().unwrap_or(0));
         answer.body = match length {
             _ if answer.header("Transfer-Encoding").is_some() => self.read_chunks()?,

@@ -35,6 +35,11 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// What the target comes to in the most forgiving reading, in lower case.
+    pub fn path(&self) -> String {
+        canonical(&self.target)
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         headers.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
@@ -76,6 +81,8 @@ struct State {
     tokens_given: usize,
     faults: Vec<(String, MetadataFault, Times)>,
     seen: Vec<Seen>,
+    in_flight: usize,
+    max_in_flight: usize,
 }
 
 impl Metadata {
@@ -88,6 +95,8 @@ impl Metadata {
             tokens_given: 0,
             faults: Vec::new(),
             seen: Vec::new(),
+            in_flight: 0,
+            max_in_flight: 0,
         }));
         let answering = state.clone();
         let wire = Wire::start("metadata", move |exchange| answer(&answering, exchange));
@@ -146,6 +155,11 @@ impl Metadata {
         self.state.lock().seen.clone()
     }
 
+    /// The most requests that were ever made to wait at once by [`MetadataFault::Slow`].
+    pub fn max_in_flight(&self) -> usize {
+        self.state.lock().max_in_flight
+    }
+
     /// How many requests had this method and raw target.
     pub fn count(&self, method: &str, target: &str) -> usize {
         let seen = &self.state.lock().seen;
@@ -169,13 +183,20 @@ fn answer(state: &Mutex<State>, exchange: Exchange) {
         Some(MetadataFault::HalfBody) => exchange.answer(reply.framed(Framing::HalfBody)),
         Some(MetadataFault::Large { bytes }) => exchange.answer(text(vec![b'x'; bytes])),
         Some(MetadataFault::Slow(delay)) => {
+            state.lock().begin_waiting();
             std::thread::sleep(delay);
+            state.lock().in_flight -= 1;
             exchange.answer(reply);
         }
     }
 }
 
 impl State {
+    fn begin_waiting(&mut self) {
+        self.in_flight += 1;
+        self.max_in_flight = self.max_in_flight.max(self.in_flight);
+    }
+
     fn take_fault(&mut self, path: &str) -> Option<MetadataFault> {
         let index = self.faults.iter().position(|(prefix, ..)| path.starts_with(prefix.as_str()))?;
         let (_, fault, times) = &mut self.faults[index];

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::{POD, config, config_in, parse_in};
-use crate::config::{Command, InterfaceName, InterfaceRule, Interfaces, UsageError};
+use crate::config::{Command, UsageError};
+use crate::logic::redirect::interfaces::InterfaceRule;
 
 fn debug(args: &[&str]) -> bool {
     config(args).door.debug_store
@@ -70,8 +71,7 @@ fn the_last_one_wins_and_lists_add_up() {
         "--host-interface=c",
     ]);
     assert_eq!(config.log.level, log::LevelFilter::Warn);
-    let names = ["a", "b", "c"].map(|name| InterfaceRule::Match(InterfaceName::Exact(name.to_owned())));
-    assert_eq!(config.redirect.unwrap().interfaces, Interfaces::Listed(names.to_vec()));
+    assert_eq!(Ok(config.redirect.unwrap().spec.interfaces), InterfaceRule::parse(&["a", "b", "c"]));
 }
 
 #[test]

@@ -7,11 +7,13 @@ use log::LevelFilter;
 
 use super::{POD, config, config_in};
 use crate::config::{
-    Access, Authority, BaseSource, ControlSocket, DefaultRole, ErrorMemory, ImdsV2, InterfaceName, InterfaceRule,
-    Interfaces, Listen, MetricsDoor, OnExit, PolicyMode, Renew, SessionLife, SessionTags, SharedAddress,
+    Access, Authority, BaseSource, ControlSocket, DefaultRole, ErrorMemory, ImdsV2, Listen, MetricsDoor, OnExit,
+    PolicyMode, Renew, SessionLife, SessionTags, SharedAddress,
 };
 use crate::logic::log_line::LogFormat;
 use crate::logic::pattern::Format;
+use crate::logic::redirect::interfaces::InterfaceRule;
+use crate::logic::redirect::{OtherPorts, RedirectSpec};
 use crate::logic::session::NameTemplate;
 
 fn seconds(seconds: u64) -> Duration {
@@ -223,29 +225,36 @@ fn where_metrics_are() {
 
 #[test]
 fn how_packets_are_redirected() {
-    let exact = |name: &str| InterfaceName::Exact(name.to_owned());
-    let prefix = |name: &str| InterfaceName::Prefix(name.to_owned());
     let redirect = |args: &[&str]| config(&[&["--iptables"], args].concat()).redirect.unwrap();
     assert_eq!(config(&["--host-interface=docker0", "--host-ip=10.0.0.1"]).redirect, None);
     assert_eq!(config(&["--host-ip=10.0.0.1"]).host, "10.0.0.1".parse().ok());
     let standard = redirect(&["--host-interface="]);
-    assert_eq!((standard.target_v4, standard.target_v6, &standard.interfaces), (None, None, &Interfaces::Automatic));
-    assert_eq!((standard.on_exit, standard.drop_other_ports, standard.metadata.len()), (OnExit::Keep, true, 2));
-    for (list, rule) in [
-        ("docker0", InterfaceRule::Match(exact("docker0"))),
-        ("cali+", InterfaceRule::Match(prefix("cali"))),
-        ("+", InterfaceRule::Match(prefix(""))),
-        ("!eth0", InterfaceRule::Except(exact("eth0"))),
-        ("!ens+", InterfaceRule::Except(prefix("ens"))),
-    ] {
-        assert_eq!(redirect(&["--host-interface", list]).interfaces, Interfaces::Listed(vec![rule]), "{list}");
+    assert_eq!((standard.on_exit, standard.spec), (OnExit::Keep, RedirectSpec::new(8181)));
+    for list in ["docker0", "cali+,eni+", "+", "!eth0", "! ens+"] {
+        let interfaces = redirect(&["--host-interface", list]).spec.interfaces;
+        assert_eq!(Ok(interfaces), InterfaceRule::parse(&[list]), "{list}");
     }
-    let both =
-        redirect(&["--host-ip=10.0.0.1", "--host-ip6=fd00::1", "--metadata-drop=false", "--redirect-on-exit=remove"]);
-    assert_eq!((both.target_v4, both.target_v6), ("10.0.0.1".parse().ok(), "fd00::1".parse().ok()));
-    assert_eq!((both.drop_other_ports, both.on_exit), (false, OnExit::Remove));
-    let v6_only = redirect(&["--host-ip=fd00::1"]);
-    assert_eq!((v6_only.target_v4, v6_only.target_v6), (None, "fd00::1".parse().ok()));
+    let all = ["--app-port=9", "--host-ip=10.0.0.1", "--host-ip6=fd00::1", "--metadata-drop=false"];
+    let both = redirect(&all).spec;
+    assert_eq!((both.host_ip, both.host_ip6), ("10.0.0.1".parse().ok(), "fd00::1".parse().ok()));
+    assert_eq!((both.app_port, both.other_ports), (9, OtherPorts::Pass));
+    assert_eq!(redirect(&["--redirect-on-exit=remove"]).on_exit, OnExit::Remove);
+    let v6_only = redirect(&["--host-ip=fd00::1"]).spec;
+    assert_eq!((v6_only.host_ip, v6_only.host_ip6), (None, "fd00::1".parse().ok()));
+}
+
+#[test]
+fn pods_are_sent_to_where_the_agent_listens() {
+    let target = |args: &[&str]| {
+        let spec = config(&[&["--iptables"], args].concat()).redirect.unwrap().spec;
+        (spec.host_ip.map(|ip| ip.to_string()), spec.host_ip6.map(|ip| ip.to_string()))
+    };
+    let (v4, v6) = (Some("10.0.0.1".to_owned()), Some("fd00::1".to_owned()));
+    assert_eq!(target(&["--bind-address=10.0.0.1"]), (v4.clone(), None));
+    assert_eq!(target(&["--bind-address=fd00::1", "--host-ip=10.0.0.1"]), (v4, v6));
+    assert_eq!(target(&["--bind-address=::"]), (None, None));
+    let local = ["--bind-address=127.0.0.1", "--host-ip=127.0.0.1"];
+    assert_eq!(target(&local).0.as_deref(), Some("127.0.0.1"), "the operator has set route_localnet");
 }
 
 #[test]
@@ -259,7 +268,7 @@ fn a_third_metadata_address_is_redirected_too() {
         ("imds.internal", 2, 1),
     ] {
         let config = config(&["--iptables", "--metadata-addr", given]);
-        assert_eq!(config.redirect.unwrap().metadata.len(), addresses, "{given}");
+        assert_eq!(config.redirect.unwrap().spec.metadata.all().len(), addresses, "{given}");
         assert_eq!(config.warnings.len(), warnings, "{given}: {:?}", config.warnings);
     }
 }

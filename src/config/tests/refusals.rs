@@ -113,6 +113,18 @@ const GOLDEN: &[(&[&str], &str)] = &[
         &["--host-interface=eth0,a+b"],
         "failed to read `--host-interface=a+b`: allowed is interface names of at most 15 letters, `+` at the end as a wildcard, `!` before an exception",
     ),
+    (
+        &["--host-interface=!+"],
+        "failed to read `--host-interface=!+`: allowed is interface names of at most 15 letters, `+` at the end as a wildcard, `!` before an exception",
+    ),
+    (
+        &["--iptables", "--bind-address=10.0.0.1", "--host-ip=10.0.0.2"],
+        "failed to use `--bind-address=10.0.0.1`: --iptables would send pods to 10.0.0.2, where nobody listens",
+    ),
+    (
+        &["--iptables", "--bind-address=::1"],
+        "failed to use `--bind-address=::1`: --iptables would send pods to the node's address, where nobody listens",
+    ),
     (&["--redirect-on-exit=drop"], "failed to read `--redirect-on-exit=drop`: allowed is keep or remove"),
     (&["--metadata-drop=no"], "failed to read `--metadata-drop=no`: allowed is true or false"),
     (

@@ -1,9 +1,10 @@
 //! Who may stay when there are more connections than places. A pure struct; `listener` puts one lock around it.
 //!
-//! - A peer at its own cap loses its own oldest connection without a complete head; if each of them is being
-//!   answered, the newcomer goes.
-//! - With all places taken, the peer with most connections (of those that have one to give) loses its oldest one
-//!   without a complete head; if nobody has one, the newcomer goes.
+//! - Only an idle connection can be taken away: one without a complete head, or one whose client doesn't read its
+//!   answer.
+//! - A peer at its own cap loses its own oldest idle connection; if each of them is being answered, the newcomer goes.
+//! - With all places taken, the peer with most connections (of those that have one to give) loses its oldest idle one;
+//!   if nobody has one, the newcomer goes.
 //! - The last places are for the node's own addresses alone, so strangers are full before the house is.
 //!
 //! The ordinary case costs one look into a map. Only a full house is walked through, each connection at most once.
@@ -16,10 +17,10 @@ use super::Limits;
 
 /// What admission must know of a connection.
 pub(super) trait Seated {
-    /// Whether it has no complete head now.
+    /// Whether it has no complete head now, or doesn't read its answer.
     fn is_idle(&self) -> bool;
 
-    /// Takes the place away if it still has no complete head; from `true` on it is going.
+    /// Takes the place away if it is still idle; from `true` on it is going.
     fn give_up(&self) -> bool;
 }
 

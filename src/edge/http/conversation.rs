@@ -43,6 +43,7 @@ pub(super) fn converse(door: &Door, guest: &Guest, desk: &mut Desk) {
         head_began: Some(guest.arrived),
         read_timeout: door.front.limits.head_deadline,
         waits: Waits::Inherited,
+        patience: door.front.limits.write_deadline,
     };
     let ending = loop {
         match talk.turn(desk) {
@@ -67,6 +68,8 @@ struct Talk<'a> {
     /// What the socket's read timeout is.
     read_timeout: Duration,
     waits: Waits,
+    /// What is left of the time that all answers together may wait for their reader.
+    patience: Duration,
 }
 
 /// What the next read waits for.
@@ -146,7 +149,7 @@ impl<'a> Talk<'a> {
         }
         self.guest.begin_answer();
         let (response, wish) = self.ask(head);
-        let leaving = self.door.is_closing() || self.guest.is_leaving();
+        let leaving = self.door.is_closing() || self.guest.is_leaving() || self.is_patience_wearing_thin();
         let wish = if leaving { Afterwards::Close } else { wish };
         let asked = Asked { method: head.request.method, version: head.version };
         self.deliver(response, asked, wish, pen).map_err(Ending::Cut)
@@ -154,9 +157,7 @@ impl<'a> Talk<'a> {
 
     fn invite_body(&mut self) -> Result<(), Cut> {
         let began = self.head_began();
-        let mut outlet = self.outlet(began);
-        outlet.send([CONTINUE])?;
-        outlet.finish()
+        self.outlet(began).send([CONTINUE])
     }
 
     /// Reads the rest of a body under the deadline of its head, and forgets it.
@@ -185,7 +186,7 @@ impl<'a> Talk<'a> {
 
     /// Lets the handler answer. A panic costs the client its connection, nobody anything else.
     fn ask(&self, head: &Head<'_>) -> (Response, Afterwards) {
-        let connection = Connection::over(&self.guest);
+        let connection = Connection::over(self.guest);
         let answer = catch_unwind(AssertUnwindSafe(|| self.door.front.handler.handle(&head.request, &connection)));
         match answer {
             Ok(response) => (response, head.afterwards),
@@ -196,7 +197,13 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn deliver(&self, response: Response, asked: Asked, wish: Afterwards, pen: &mut Pen) -> Result<Afterwards, Cut> {
+    fn deliver(
+        &mut self,
+        response: Response,
+        asked: Asked,
+        wish: Afterwards,
+        pen: &mut Pen,
+    ) -> Result<Afterwards, Cut> {
         let now = self.door.now();
         pen.deliver(self.outlet(now.mono), response, asked, wish, now.wall)
     }
@@ -213,9 +220,13 @@ impl<'a> Talk<'a> {
 
     /// After the last answer. Closing with bytes unread would reset the connection, and the answer might be lost.
     fn part(&mut self, desk: &Desk) {
-        if !desk.inbox.is_empty() {
+        let thin = self.is_patience_wearing_thin();
+        if thin || !desk.inbox.is_empty() {
             self.guest.end_answer();
             self.linger();
+        }
+        if thin {
+            self.forget_unsent();
         }
     }
 
@@ -235,12 +246,22 @@ impl<'a> Talk<'a> {
     /// Ends a connection so that the client can't take what it got for the whole.
     fn cut(&self, why: Cut) {
         self.door.saw(&Event::Cut { peer: self.guest.peer, why });
-        // Unsent bytes are thrown away with the connection instead of staying in the kernel for a reader that is too slow.
+        self.forget_unsent();
+    }
+
+    /// Unsent bytes are thrown away with the connection instead of staying in the kernel for a reader that is too slow.
+    fn forget_unsent(&self) {
         let _ = SockRef::from(&self.guest.stream).set_linger(Some(Duration::ZERO));
     }
 
-    fn outlet(&self, began: Mono) -> Outlet<'a> {
-        Outlet::new(&self.guest.stream, &*self.door.front.clock, began, self.limits().write_deadline)
+    fn outlet(&mut self, began: Mono) -> Outlet<'_> {
+        let deadline = began.after(self.limits().write_deadline);
+        Outlet::new(self.guest, &*self.door.front.clock, deadline, &mut self.patience)
+    }
+
+    /// Whether the next answers are likely to be cut: a new connection is kinder to a client that is merely slow.
+    fn is_patience_wearing_thin(&self) -> bool {
+        self.patience < self.limits().write_deadline / 2
     }
 
     fn limits(&self) -> &'a Limits {

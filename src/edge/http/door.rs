@@ -80,7 +80,7 @@ impl Door {
     }
 
     fn show_out(&self, guest: &Guest) {
-        guest.stop_listening();
+        guest.show_out();
         self.saw(&Event::Evicted { peer: guest.peer });
     }
 

@@ -42,9 +42,23 @@ impl Guest {
         let _ = self.phase.compare_exchange(ANSWERING, LISTENING, Ordering::AcqRel, Ordering::Acquire);
     }
 
+    /// The client doesn't read its answer: from here on its place may be taken away again.
+    pub(super) fn begin_stall(&self) {
+        let _ = self.phase.compare_exchange(ANSWERING, STALLED, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    pub(super) fn end_stall(&self) {
+        let _ = self.phase.compare_exchange(STALLED, ANSWERING, Ordering::AcqRel, Ordering::Acquire);
+    }
+
     /// Whether its place was taken away.
     pub(super) fn is_leaving(&self) -> bool {
-        self.phase.load(Ordering::Acquire) == LEAVING
+        matches!(self.phase.load(Ordering::Acquire), LEAVING | EXPELLED)
+    }
+
+    /// Ends what it was evicted from: the wait for a request, or for its reader.
+    pub(super) fn show_out(&self) {
+        if self.phase.load(Ordering::Acquire) == EXPELLED { self.cut_off() } else { self.stop_listening() }
     }
 
     /// Ends the wait for more bytes: what has arrived can still be read and answered, then the stream ends.
@@ -62,11 +76,13 @@ impl Guest {
 
 impl Seated for std::sync::Arc<Guest> {
     fn is_idle(&self) -> bool {
-        self.phase.load(Ordering::Acquire) == LISTENING
+        matches!(self.phase.load(Ordering::Acquire), LISTENING | STALLED)
     }
 
     fn give_up(&self) -> bool {
-        self.phase.compare_exchange(LISTENING, LEAVING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        [(LISTENING, LEAVING), (STALLED, EXPELLED)]
+            .into_iter()
+            .any(|(from, to)| self.phase.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok())
     }
 }
 
@@ -74,5 +90,9 @@ impl Seated for std::sync::Arc<Guest> {
 const LISTENING: u8 = 0;
 /// Has a complete request.
 const ANSWERING: u8 = 1;
-/// Was evicted; final.
+/// Was evicted while it was listened to; final.
 const LEAVING: u8 = 2;
+/// Doesn't read its answer as fast as it is written.
+const STALLED: u8 = 3;
+/// Was evicted while it stalled; final.
+const EXPELLED: u8 = 4;

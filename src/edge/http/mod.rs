@@ -8,7 +8,7 @@
 //! - A byte sequence has one reading: whatever could be read in two ways (bare LF, two lengths, a length beside a
 //!   coding, folded lines) is answered with an error, and the connection ends.
 //! - A connection whose request is being answered is never taken away from its client; only those without a complete
-//!   head are.
+//!   head are, and those whose client lets its answer lie.
 //! - No byte of a client can end a thread: a panic is caught, counted and answered with 500.
 //! - Nothing waits without a deadline: heads, idle connections, answers, lingering, idle workers and shutting down.
 //! - Bodies are never copied into a buffer that outlives the answer, so a secret body is wiped by its owner alone.
@@ -105,7 +105,7 @@ pub enum Event {
     Accepted { peer: IpAddr },
     /// A connection was closed before a byte of it was read.
     Refused { peer: IpAddr, why: Refusal },
-    /// A connection without a complete head made room for a newer one.
+    /// A connection without a complete head, or without a reader, made room for a newer one.
     Evicted { peer: IpAddr },
     /// The door itself answered, with `bad.status()`, and closed.
     BadHead { peer: IpAddr, bad: BadHead },
@@ -140,7 +140,8 @@ pub struct Limits {
     pub body_bytes: u64,
     /// From the first byte of a head, on a new connection from its arrival, to the last byte of head and body.
     pub head_deadline: Duration,
-    /// From the moment that an answer is ready to its last byte in the kernel's hands.
+    /// From the moment that an answer is ready to its last byte in the kernel's hands; and all that a connection may
+    /// make us wait for room there, its answers together.
     pub write_deadline: Duration,
     /// Between an answer and the first byte of the next request.
     pub keep_alive_idle: Duration,

@@ -1,34 +1,30 @@
 //! Writing an answer under one deadline, whatever the pace of its reader.
 //!
-//! The socket carries the whole deadline as its write timeout already, so the usual answer is one `writev` and no
-//! `setsockopt`; only what is written behind a first piece is given the rest of the time.
+//! What the kernel takes at once is all there is to the usual answer: one system call. Waiting for room in its buffers
+//! is waiting for the reader, and all that a connection makes us wait, its answers together, comes out of one
+//! [`Limits::write_deadline`](super::Limits::write_deadline): a pipeline that is read byte by byte ends as soon as
+//! a single answer would.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
 use super::Cut;
+use super::guest::Guest;
 use super::reply::write_chunk_size;
 use crate::logic::time::Mono;
 use crate::ports::Clock;
 
 /// The way out for one answer.
 pub(super) struct Outlet<'a> {
-    stream: &'a TcpStream,
+    guest: &'a Guest,
     clock: &'a dyn Clock,
-    began: Mono,
-    whole: Duration,
-    pace: Pace,
-}
-
-/// Whether the socket's write timeout is still the whole deadline.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pace {
-    Fresh,
-    /// A piece was written with the whole deadline; the next needs the rest of it.
-    Started,
-    Shortened,
+    deadline: Mono,
+    /// What is left of the time that this connection may keep us waiting
+    patience: &'a mut Duration,
 }
 
 /// How a stream's pieces are told apart on the wire.
@@ -39,8 +35,8 @@ pub(super) enum Pieces {
 }
 
 impl<'a> Outlet<'a> {
-    pub(super) fn new(stream: &'a TcpStream, clock: &'a dyn Clock, began: Mono, whole: Duration) -> Self {
-        Self { stream, clock, began, whole, pace: Pace::Fresh }
+    pub(super) fn new(guest: &'a Guest, clock: &'a dyn Clock, deadline: Mono, patience: &'a mut Duration) -> Self {
+        Self { guest, clock, deadline, patience }
     }
 
     /// Writes all parts, or fails when the deadline has passed.
@@ -49,20 +45,45 @@ impl<'a> Outlet<'a> {
         let mut rest = &mut slices[..];
         let mut missing: usize = parts.iter().map(|part| part.len()).sum();
         while missing > 0 {
-            self.keep_pace()?;
-            match (&mut &*self.stream).write_vectored(rest) {
-                Ok(0) => return Err(Cut::Gone),
-                Ok(written) if written >= missing => return Ok(()),
-                Ok(written) => {
-                    missing -= written;
-                    IoSlice::advance_slices(&mut rest, written);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) => return Err(Cut::SlowReader),
-                Err(_) => return Err(Cut::Gone),
-            }
+            let written = match self.offer(rest)? {
+                0 => self.insist(rest)?,
+                written => written,
+            };
+            missing = missing.saturating_sub(written);
+            IoSlice::advance_slices(&mut rest, written);
         }
         Ok(())
+    }
+
+    /// Writes what the kernel has room for; 0 if it has none.
+    fn offer(&self, slices: &[IoSlice<'_>]) -> Result<usize, Cut> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match sendmsg(&self.guest.stream, slices, &mut SendAncillaryBuffer::default(), flags) {
+            Ok(written) => Ok(written),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+            Err(_) => Err(Cut::Gone),
+        }
+    }
+
+    /// Waits for room. Whoever reads so slowly can be sent away for another one meanwhile.
+    fn insist(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Cut> {
+        let began = self.clock.now().mono;
+        let left = began.until(self.deadline).min(*self.patience);
+        if left.is_zero() {
+            return Err(Cut::SlowReader);
+        }
+        self.guest.stream.set_write_timeout(Some(left)).map_err(|_| Cut::Gone)?;
+        self.guest.begin_stall();
+        let outcome = (&mut &self.guest.stream).write_vectored(slices);
+        self.guest.end_stall();
+        *self.patience = self.patience.saturating_sub(self.clock.now().mono.since(began));
+        match outcome {
+            Ok(0) => Err(Cut::Gone),
+            Ok(written) => Ok(written),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
+            Err(error) if is_timeout(&error) => Err(Cut::SlowReader),
+            Err(_) => Err(Cut::Gone),
+        }
     }
 
     /// Sends `head`, then what `source` gives: exactly `length` bytes where that is known, else to its end.
@@ -101,30 +122,9 @@ impl<'a> Outlet<'a> {
         self.send([head])
     }
 
-    /// Gives the socket its whole write timeout back, for the next answer.
-    pub(super) fn finish(self) -> Result<(), Cut> {
-        match self.pace {
-            Pace::Shortened => self.stream.set_write_timeout(Some(self.whole)).map_err(|_| Cut::Gone),
-            Pace::Fresh | Pace::Started => Ok(()),
-        }
-    }
-
     /// The client learns what is known before it learns that the rest is missing.
     fn give_up_on(&mut self, head: &[u8]) -> Cut {
         self.send([head]).err().unwrap_or(Cut::BrokenSource)
-    }
-
-    fn keep_pace(&mut self) -> Result<(), Cut> {
-        if self.pace == Pace::Fresh {
-            self.pace = Pace::Started;
-            return Ok(());
-        }
-        let left = self.clock.now().mono.until(self.began.after(self.whole));
-        if left.is_zero() {
-            return Err(Cut::SlowReader);
-        }
-        self.pace = Pace::Shortened;
-        self.stream.set_write_timeout(Some(left)).map_err(|_| Cut::Gone)
     }
 }
 

@@ -46,7 +46,6 @@ impl Pen {
             }
             (body, _) => outlet.send([&self.head, at_hand(&body)])?,
         }
-        outlet.finish()?;
         Ok(afterwards)
     }
 

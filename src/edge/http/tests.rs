@@ -114,7 +114,17 @@ impl House {
 
     /// Connects as the peer `127.0.0.number`; all but the first are strangers.
     fn client_from(&self, number: u8) -> Client {
+        self.client_over(Socket::new(Domain::IPV4, Type::STREAM, None).unwrap(), number)
+    }
+
+    /// Connects as the node itself, with hardly any room for what it doesn't read.
+    fn client_with_small_window(&self) -> Client {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4 * 1024).unwrap();
+        self.client_over(socket, 1)
+    }
+
+    fn client_over(&self, socket: Socket, number: u8) -> Client {
         socket.bind(&SocketAddr::from(([127, 0, 0, number], 0)).into()).unwrap();
         socket.connect_timeout(&self.address.into(), PATIENCE).unwrap();
         Client::over(socket.into())

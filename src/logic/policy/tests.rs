@@ -1,3 +1,5 @@
+mod tokens;
+
 use super::*;
 use crate::logic::http::{Headers, Method, Request};
 use crate::logic::kubernetes::Pod;
@@ -14,7 +16,6 @@ pub(crate) fn rules() -> Rules {
         base: BaseArn::parse("arn:aws:iam::123456789012:role/").unwrap(),
         default_role: None,
         restrictions: None,
-        tokens: Tokens::Optional,
         session: SessionRules {
             duration_s: 3_600,
             name: NameTemplate::parse(NameTemplate::DEFAULT).unwrap(),
@@ -42,14 +43,26 @@ fn check(world: &World, rules: &Rules, target: &str) -> String {
 fn check_with(world: &World, rules: &Rules, target: &str, token: Option<&[u8]>, patience: Patience) -> String {
     let request = Request { method: Method::Get, target, headers: Headers::default() };
     let route = route(&request, Facing::Metadata, &RouteRules::default());
-    let ask =
-        Ask { peer: "10.0.0.1".parse().unwrap(), route: &route, token, forwarded_for: false, patience, chosen: None };
+    let ask = Ask { token, patience, ..ask(&route) };
     match decide(world, Some(rules), &keys(), ask, NOON).decision {
         Decision::Name(role) => rules.base.shorten(&role).to_owned(),
         Decision::Assume(permitted, form) => format!("{form:?} {}", permitted.request().role),
         Decision::Refuse(reason) => reason.word().to_owned(),
         Decision::NotYet(reason) => format!("not yet: {}", reason.word()),
         other => format!("{other:?}"),
+    }
+}
+
+/// Asks as 10.0.0.1, with nothing special about it.
+fn ask<'r>(route: &'r Route) -> Ask<'r, 'static> {
+    Ask {
+        peer: "10.0.0.1".parse().unwrap(),
+        route,
+        token: None,
+        forwarded_for: false,
+        tokens: Tokens::Optional,
+        patience: Patience::Left,
+        chosen: None,
     }
 }
 
@@ -186,32 +199,6 @@ fn accounts_can_be_closed() {
         check(&listed(vec![annotated("arn:aws:iam::210987654321:role/b")], vec![]), &rules, LIST),
         "account_not_allowed"
     );
-}
-
-#[test]
-fn tokens_are_checked_wherever_they_come_and_required_where_said() {
-    let world = listed(vec![annotated("app")], vec![namespace("shop", None)]);
-    let good = keys().issue(Bearer::Pod("a"), 60, NOON);
-    let foreign = keys().issue(Bearer::Pod("b"), 60, NOON);
-    let required = Rules { tokens: Tokens::Required, ..rules() };
-    let pod_requires = listed(vec![Pod { v2_required: true, ..annotated("app") }], vec![]);
-    let namespace_requires = listed(
-        vec![annotated("app")],
-        vec![crate::logic::kubernetes::Namespace { v2_required: true, ..namespace("shop", None) }],
-    );
-    for (world, rules, token, decision) in [
-        (&world, rules(), None, "app"),
-        (&world, rules(), Some(good.as_bytes()), "app"),
-        (&world, rules(), Some(foreign.as_bytes()), "token_invalid"),
-        (&world, rules(), Some(b"".as_slice()), "token_invalid"),
-        (&world, required.clone(), None, "token_required"),
-        (&world, required, Some(good.as_bytes()), "app"),
-        (&pod_requires, rules(), None, "token_required"),
-        (&namespace_requires, rules(), None, "token_required"),
-        (&namespace_requires, rules(), Some(good.as_bytes()), "app"),
-    ] {
-        assert_eq!(check_with(world, &rules, LIST, token, Patience::Left), decision);
-    }
 }
 
 #[test]

@@ -125,6 +125,39 @@ fn pipeline_that_is_never_read_is_cut_at_the_write_deadline() {
     assert_eq!(house.client().get("/next").status, 200);
 }
 
+/// Reads as much as each single answer needs to be in time.
+#[test]
+fn pipeline_that_is_read_slowly_has_one_deadline_for_all_its_answers() {
+    let house = House::with(Limits { write_deadline: Duration::from_millis(400), ..hasty() });
+    let mut client = house.client_with_small_window();
+    client.send("GET /stream/known HTTP/1.1\r\nHost: x\r\n\r\n".repeat(300));
+    let start = RealClock.now().mono;
+    let mut block = [0; 8 * 1024];
+    for _ in 0..1_000 {
+        // Paces the reading; the end is a cut, or an answer that says that it is the last.
+        let cut = house.events.recv_timeout(Duration::from_millis(10)).is_ok_and(|e| matches!(e, Event::Cut { .. }));
+        if cut || !client.reader.read(&mut block).is_ok_and(|read| read > 0) {
+            return assert!(elapsed_since(start) < Duration::from_secs(5), "{:?}", elapsed_since(start));
+        }
+    }
+    panic!("slow reading went on for ever");
+}
+
+#[test]
+fn who_lets_its_answer_lie_makes_room() {
+    let house = House::with(Limits { per_peer: 4, ..Limits::default() });
+    let mut stalled: Vec<_> = (0..4).map(|_| house.client_from(2)).collect();
+    stalled.iter_mut().for_each(|client| client.send("GET /big HTTP/1.1\r\n\r\n"));
+    // Until the first of them stalls, newcomers are refused.
+    let answered = (0..10_000).any(|_| {
+        let mut newcomer = house.client_from(2);
+        newcomer.send("GET / HTTP/1.0\r\n\r\n");
+        newcomer.reply_if_any().is_some_and(|reply| reply.status == 200)
+    });
+    assert!(answered);
+    house.await_event(|event| *event == Event::Evicted { peer: peer(2) });
+}
+
 #[test]
 fn patient_reader_gets_a_big_answer_whole() {
     let house = House::open();

@@ -1,0 +1,156 @@
+//! `kube2iam redirect add | remove | status`: the words after `redirect`.
+//!
+//! `add` takes a few of the agent's own flags, in the same forms and with the same meaning, so that both write the same
+//! table; their descriptions and defaults are those of the agent's table.
+
+use super::flags::Typed;
+use super::pflag::{Asked, settle};
+use super::table::{Default, Flag, Origin, Takes, flags};
+use super::usage::UsageError;
+use super::{help, metadata, redirect, values};
+use crate::logic::redirect::command::{OldRules, RedirectCommand};
+
+/// What the words come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedirectAsked {
+    Help(String),
+    Do(RedirectCommand),
+}
+
+/// Reads the words after `redirect`.
+pub fn parse_redirect(mut words: impl Iterator<Item = String>) -> Result<RedirectAsked, UsageError> {
+    match words.next().as_deref() {
+        Some("add") => add(words),
+        Some("remove") => alone(RedirectCommand::Remove, words),
+        Some("status") => alone(RedirectCommand::Status, words),
+        Some("-h" | "--help") => Ok(RedirectAsked::Help(text())),
+        _ => Err(UsageError::command_line("add, remove or status must follow `redirect`")),
+    }
+}
+
+fn add(words: impl Iterator<Item = String>) -> Result<RedirectAsked, UsageError> {
+    let (own, all) = (flags_of_add(), flags());
+    let settled = match settle(&own, words)? {
+        Asked::Help => return Ok(RedirectAsked::Help(text())),
+        Asked::Run(settled) => settled,
+    };
+    if !settled.warnings.is_empty() {
+        return Err(UsageError::command_line("`redirect add` takes flags only"));
+    }
+    let old_rules = if settled.is_on(ADOPT) { OldRules::Remove } else { OldRules::Name };
+    let settled = settled.among(&all);
+    let typed = Typed::read(|group| settled.words_of(group))?;
+    let metadata = metadata::redirected(&metadata::proxied(&typed.metadata)?);
+    let spec = redirect::spec(&typed.redirect, values::port(&typed.door.app_port)?, metadata)?;
+    Ok(RedirectAsked::Do(RedirectCommand::Add { spec, old_rules }))
+}
+
+/// A command that takes nothing but a call for help.
+fn alone(command: RedirectCommand, words: impl Iterator<Item = String>) -> Result<RedirectAsked, UsageError> {
+    let mut asked = RedirectAsked::Do(command);
+    for word in words {
+        match word.as_str() {
+            "-h" | "--help" => asked = RedirectAsked::Help(text()),
+            _ => return Err(UsageError::command_line("only `redirect add` takes further words")),
+        }
+    }
+    Ok(asked)
+}
+
+fn flags_of_add() -> Vec<Flag> {
+    let adopt = Flag {
+        name: ADOPT,
+        group: GROUP,
+        takes: Takes::Switch,
+        meaning: "delete the rules that the original kube2iam left in iptables, once the table stands".to_owned(),
+        default: Default::Value("false".to_owned()),
+        origin: Origin::New,
+    };
+    let shared = flags().into_iter().filter(|flag| SHARED.contains(&flag.name));
+    shared.map(|flag| Flag { group: GROUP, ..flag }).chain([adopt]).collect()
+}
+
+fn text() -> String {
+    help::of(ABOUT, &flags_of_add())
+}
+
+const ADOPT: &str = "adopt";
+const SHARED: [&str; 7] =
+    ["metadata-addr", "app-port", "host-interface", "host-ip", "host-ip6", "metadata-drop", "help"];
+const GROUP: &str = "Flags of add, which mean what they mean to the agent";
+const ABOUT: &str = "\
+Sends pods' metadata requests to the agent, by an nftables table of its own that outlives the agent
+
+Usage: kube2iam redirect add [flags]   writes the table, if it isn't as wanted
+       kube2iam redirect remove        deletes it: pods then reach the node's own credentials
+       kube2iam redirect status        shows it with its counters, and what the original kube2iam left in iptables
+
+Exit codes: 0 done, and with status: the table is whole; 1 it is not, or the kernel refused; 64 wrong usage;
+77 the capability NET_ADMIN is missing
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Command, parse};
+    use crate::logic::redirect::RedirectSpec;
+
+    fn asked(words: &[&str]) -> Result<RedirectAsked, String> {
+        parse_redirect(words.iter().map(|word| (*word).to_owned())).map_err(|error| error.to_string())
+    }
+
+    fn added(words: &[&str]) -> (RedirectSpec, OldRules) {
+        match asked(&[&["add"], words].concat()) {
+            Ok(RedirectAsked::Do(RedirectCommand::Add { spec, old_rules })) => (spec, old_rules),
+            other => panic!("{words:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn add_wants_what_an_agent_with_the_same_flags_wants() {
+        let all: &[&str] = &["--host-ip=10.0.0.1", "--host-ip6", "fd00::1", "--metadata-drop=false", "--app-port=9"];
+        let interfaces: &[&str] = &["--host-interface=cali+,!cali9", "--host-interface", "eni+"];
+        for flags in [&[], all, interfaces, &["--metadata-addr=10.9.9.9"]] {
+            let agent = ["--iptables", "--api-server=http://127.0.0.1:1", "--api-token=t"].iter().chain(flags);
+            let Ok(Command::Run(config)) = parse(agent.map(|word| (*word).to_owned()), &|_| None) else { panic!() };
+            assert_eq!(added(flags), (config.redirect.unwrap().spec, OldRules::Name), "{flags:?}");
+        }
+        assert_eq!(added(&["--adopt"]), (RedirectSpec::new(8181), OldRules::Remove));
+        assert_eq!(added(&["--adopt=false"]).1, OldRules::Name);
+    }
+
+    #[test]
+    fn remove_and_status_stand_alone() {
+        assert_eq!(asked(&["remove"]), Ok(RedirectAsked::Do(RedirectCommand::Remove)));
+        assert_eq!(asked(&["status"]), Ok(RedirectAsked::Do(RedirectCommand::Status)));
+    }
+
+    #[test]
+    fn help_is_had_everywhere_and_names_every_flag() {
+        for words in [&["--help"][..], &["-h"], &["add", "--help"], &["add", "-h"], &["remove", "--help"]] {
+            let Ok(RedirectAsked::Help(text)) = asked(words) else { panic!("{words:?}") };
+            for flag in flags_of_add() {
+                assert!(text.contains(&format!("\n  --{}", flag.name)), "{} in {text}", flag.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_repeating_words() {
+        let which = "failed to read `command line`: add, remove or status must follow `redirect`";
+        let alone = "failed to read `command line`: only `redirect add` takes further words";
+        for (words, text) in [
+            (&[][..], which),
+            (&["s3cret"], which),
+            (&["remove", "s3cret"], alone),
+            (&["status", "--app-port=9"], alone),
+            (&["add", "s3cret"], "failed to read `command line`: `redirect add` takes flags only"),
+            (&["add", "--adpot"], "failed to read `--adpot`: no such flag; did you mean `--adopt`?"),
+            (&["add", "--iptables"], "failed to read `--iptables`: no such flag; `--help` lists what is allowed"),
+            (&["add", "--app-port=0"], "failed to read `--app-port=0`: allowed is a port from 1 to 65535"),
+            (&["add", "--host-ip"], "failed to read `--host-ip`: a value must follow it"),
+        ] {
+            assert_eq!(asked(words), Err(text.to_owned()), "{words:?}");
+        }
+    }
+}

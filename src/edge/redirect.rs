@@ -1,0 +1,294 @@
+//! The redirect: pods' requests to the metadata service are sent to the agent by nf_tables rules that this program
+//! writes itself, through netlink.
+//!
+//! Invariants: the table is replaced as one transaction, so there is no moment without rules; it stays when the process
+//! ends, however it ends, and pods get "connection refused" instead of the node's role; only [`Redirect::remove`] and
+//! [`remove`] take it away.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use rustix::io::Errno;
+
+use crate::logic::redirect::compare::{Cause, FoundTable, Step, decide};
+use crate::logic::redirect::leftover::{self, Backend, OldRule};
+use crate::logic::redirect::resolve::{HostNetwork, Note, Resolved, resolve};
+use crate::logic::redirect::ruleset::{CHAIN_MISSED, CHAIN_OTHERS, CHAIN_TO_AGENT, chains};
+use crate::logic::redirect::status::Status;
+use crate::logic::redirect::{Metadata, RedirectSpec, TABLE, Wanted, legacy as legacy_table, readback};
+
+pub use self::error::RedirectError;
+use self::nftables::{Moment, Nftables};
+use self::socket::steady;
+pub use self::watch::Event;
+
+mod codec;
+pub mod command;
+mod conntrack;
+mod error;
+mod host;
+mod legacy;
+mod message;
+mod nftables;
+mod socket;
+mod watch;
+
+/// How often a write is tried under guard. kube-proxy writes about once a second; the last try goes without.
+const GUARDED_WRITES: usize = 8;
+
+/// An agent's hold on the table.
+#[derive(Debug)]
+pub struct Redirect {
+    spec: RedirectSpec,
+    nftables: Nftables,
+    /// What was wanted last, for a moment in which the node has no address.
+    wanted: Option<Wanted>,
+    /// The number this agent has claimed.
+    generation: Option<u64>,
+    seen: Seen,
+}
+
+/// What the last look came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// There was none, or it failed.
+    Nothing,
+    Whole,
+    /// A newer agent's table, of this generation.
+    Newer(u64),
+}
+
+/// What was found and done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ensured {
+    pub outcome: Outcome,
+    pub generation: u64,
+    pub wanted: Wanted,
+    pub notes: Vec<Note>,
+    /// Connections from before the rules that were cut; why it failed, if it did. The rules drop their packets anyway.
+    pub cut: Result<usize, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was whole.
+    Kept,
+    /// There was no table.
+    Placed,
+    /// There was one that differed.
+    Repaired(Vec<String>),
+    /// The node's addresses or uplinks have changed.
+    Moved,
+    /// A newer agent of ours wants something else.
+    Yielded,
+}
+
+/// What became of a removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    Deleted,
+    NothingThere,
+    /// It belongs to a newer agent.
+    LeftToNewer,
+}
+
+impl Redirect {
+    /// Only asks the kernel whether it will do.
+    pub fn open(spec: RedirectSpec) -> Result<Self, RedirectError> {
+        let wanted = host::network().ok().and_then(|host| resolve(&spec, &host).ok()).map(|resolved| resolved.wanted);
+        let nftables = open_nftables().map_err(|error| match &wanted {
+            Some(wanted) => error.with_lines(wanted),
+            None => error,
+        })?;
+        Ok(Self { spec, nftables, wanted: None, generation: None, seen: Seen::Nothing })
+    }
+
+    /// Makes the table what it should be, if it isn't, and cuts the connections from before.
+    pub fn ensure(&mut self) -> Result<Ensured, RedirectError> {
+        self.seen = Seen::Nothing;
+        let host = host_network()?;
+        let Resolved { wanted, notes } = match (resolve(&self.spec, &host), &self.wanted) {
+            (Ok(resolved), _) => resolved,
+            (Err(_), Some(wanted)) => Resolved { wanted: wanted.clone(), notes: Vec::new() },
+            (Err(cause), None) => return Err(RedirectError::NoHostAddress(cause)),
+        };
+        let first = self.generation.is_none();
+        let (outcome, generation) = self.bring_about(&wanted)?;
+        let moved = self.wanted.as_ref().is_some_and(|before| *before != wanted);
+        let outcome = if moved && matches!(outcome, Outcome::Repaired(_)) { Outcome::Moved } else { outcome };
+        if outcome == Outcome::Yielded {
+            self.seen = Seen::Newer(generation);
+        } else {
+            (self.seen, self.generation) = (Seen::Whole, Some(generation));
+        }
+        let wrote = !matches!(outcome, Outcome::Kept | Outcome::Yielded);
+        let cut = if wrote || first { cut(&wanted, &host) } else { Ok(0) };
+        self.wanted = Some(wanted.clone());
+        Ok(Ensured { outcome, generation, wanted, notes, cut: cut.map_err(|cause| cause.to_string()) })
+    }
+
+    /// Reads, judges, writes. The write is refused if anything changed since the reading, and all begins anew.
+    fn bring_about(&mut self, wanted: &Wanted) -> Result<(Outcome, u64), RedirectError> {
+        let chains = chains(wanted);
+        for attempt in 0..=GUARDED_WRITES {
+            let moment = self.nftables.moment().map_err(RedirectError::of_nftables)?;
+            let found = table(&mut self.nftables)?;
+            let (generation, cause) = match decide(&chains, self.generation, found.as_ref()) {
+                Step::Keep { generation } => return Ok((Outcome::Kept, generation)),
+                Step::Yield { generation } => return Ok((Outcome::Yielded, generation)),
+                Step::Write { generation, cause } => (generation, cause),
+            };
+            let guard: Option<Moment> = (attempt < GUARDED_WRITES).then_some(moment);
+            match self.nftables.write(&chains, generation, guard) {
+                Err(refused) if refused.cause == ERESTART => {}
+                Err(refused) => return Err(RedirectError::writing(refused, wanted)),
+                Ok(()) => return Ok((Outcome::from(cause), generation)),
+            }
+        }
+        Err(kernel("write", &format!("inet {TABLE}"), ERESTART))
+    }
+
+    /// Takes the table away unless a newer agent wrote it. From then on pods reach the node's own role.
+    pub fn remove(&mut self) -> Result<Removed, RedirectError> {
+        let found = table(&mut self.nftables)?;
+        let theirs = found.map_or(0, |table| table.generation());
+        if self.generation.is_some_and(|own| own < theirs) {
+            return Ok(Removed::LeftToNewer);
+        }
+        delete(&mut self.nftables)
+    }
+}
+
+/// What a refused guard looks like; rustix has no name for it.
+const ERESTART: Errno = Errno::from_raw_os_error(85);
+const CHAINS: [&str; 3] = [CHAIN_OTHERS, CHAIN_TO_AGENT, CHAIN_MISSED];
+
+/// Takes the table away, whoever wrote it.
+pub fn remove() -> Result<Removed, RedirectError> {
+    delete(&mut open_nftables()?)
+}
+
+/// Looks at everything and changes nothing.
+pub fn status() -> Result<Status, RedirectError> {
+    let mut nftables = open_nftables()?;
+    let table = table(&mut nftables)?;
+    let wanted = table.as_ref().and_then(readback::read_back);
+    let metadata = wanted.map_or_else(|| Metadata::of([]), |wanted| wanted.metadata);
+    let (old_rules, unread) = old_rules(&mut nftables, metadata.v4());
+    Ok(Status { table, old_rules, unread })
+}
+
+/// The node's interfaces, addresses and default routes. Needs no capability.
+pub fn host_network() -> Result<HostNetwork, RedirectError> {
+    host::network().map_err(|cause| kernel("read", "the node's network", cause))
+}
+
+/// The rules the original kube2iam left behind, and where nobody could look for them.
+pub fn left_over(metadata: &[Ipv4Addr]) -> Result<(Vec<OldRule>, Vec<String>), RedirectError> {
+    Ok(old_rules(&mut open_nftables()?, metadata))
+}
+
+/// Deletes those rules. To be called when the table stands, so that there is no moment without either. For each rule:
+/// `None`, or why it is still there.
+pub fn adopt(metadata: &[Ipv4Addr]) -> Result<Vec<(OldRule, Option<String>)>, RedirectError> {
+    let mut nftables = open_nftables()?;
+    let (rules, _) = old_rules(&mut nftables, metadata);
+    let some_legacy = rules.iter().any(|rule| rule.backend == Backend::Legacy);
+    let legacy = if some_legacy { legacy::remove_old_rules(metadata).err() } else { None };
+    let mut remove = |rule: &OldRule| match rule.backend {
+        Backend::Legacy => legacy.as_ref().map(ToString::to_string),
+        Backend::Nftables { handle } => {
+            let deleted = nftables.delete_iptables_rule(leftover::TABLE, leftover::CHAIN, handle);
+            deleted.err().map(|refused| refused.cause.to_string())
+        }
+    };
+    Ok(rules
+        .into_iter()
+        .map(|rule| {
+            let kept = remove(&rule);
+            (rule, kept)
+        })
+        .collect())
+}
+
+fn old_rules(nftables: &mut Nftables, metadata: &[Ipv4Addr]) -> (Vec<OldRule>, Vec<String>) {
+    let (mut rules, mut unread) = (Vec::new(), Vec::new());
+    match steady(|| nftables.iptables_rules(leftover::TABLE, leftover::CHAIN)) {
+        Ok(found) => rules.extend(leftover::old_rules(&found, metadata)),
+        Err(cause) => unread.push(format!("failed to read the rules of `iptables-nft`: {cause}")),
+    }
+    match legacy::read().map(|table| table.map(|table| legacy_table::old_rules(&table, metadata))) {
+        Ok(None) => {}
+        Ok(Some(Some(found))) => rules.extend(found.into_iter().map(|found| found.rule)),
+        Ok(Some(None)) => unread.push("failed to read the rules of `iptables-legacy`: unknown layout".to_owned()),
+        Err(cause) => unread.push(format!("failed to read the rules of `iptables-legacy`: {cause}")),
+    }
+    (rules, unread)
+}
+
+fn open_nftables() -> Result<Nftables, RedirectError> {
+    let mut nftables = Nftables::open().map_err(RedirectError::of_nftables)?;
+    nftables.moment().map_err(RedirectError::of_nftables)?;
+    Ok(nftables)
+}
+
+fn table(nftables: &mut Nftables) -> Result<Option<FoundTable>, RedirectError> {
+    steady(|| nftables.table(&CHAINS)).map_err(RedirectError::reading)
+}
+
+fn delete(nftables: &mut Nftables) -> Result<Removed, RedirectError> {
+    match nftables.delete() {
+        Ok(()) => Ok(Removed::Deleted),
+        Err(refused) if refused.cause == Errno::NOENT => Ok(Removed::NothingThere),
+        Err(refused) => Err(kernel("delete", &format!("inet {TABLE}"), refused.cause)),
+    }
+}
+
+fn cut(wanted: &Wanted, host: &HostNetwork) -> Result<usize, Errno> {
+    let metadata = wanted.metadata.all();
+    let own: Vec<IpAddr> = host.addresses.iter().map(|address| address.ip).collect();
+    let agents = [wanted.agent_v4.map(SocketAddr::V4), wanted.agent_v6.map(SocketAddr::V6)];
+    let agents: Vec<SocketAddr> = agents.into_iter().flatten().collect();
+    conntrack::cut(&conntrack::Stale { metadata: &metadata, own: &own, agents: &agents })
+}
+
+fn kernel(verb: &'static str, object: &str, cause: Errno) -> RedirectError {
+    RedirectError::Kernel { verb, object: object.to_owned(), cause }
+}
+
+impl From<Cause> for Outcome {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Missing => Self::Placed,
+            Cause::Altered(differences) => Self::Repaired(differences),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kept => f.write_str("was whole"),
+            Self::Placed => f.write_str("was missing and is placed"),
+            Self::Repaired(differences) => write!(f, "was altered and is repaired: {}", differences.join("; ")),
+            Self::Moved => f.write_str("follows the node's addresses"),
+            Self::Yielded => f.write_str("is left to a newer agent"),
+        }
+    }
+}
+
+impl fmt::Display for Ensured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "table inet {TABLE} {}, generation {}", self.outcome, self.generation)
+    }
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deleted => write!(f, "table inet {TABLE} is removed: pods reach the node's own credentials"),
+            Self::NothingThere => write!(f, "table inet {TABLE} was not there"),
+            Self::LeftToNewer => write!(f, "table inet {TABLE} is left to a newer agent"),
+        }
+    }
+}

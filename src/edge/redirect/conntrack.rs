@@ -1,0 +1,149 @@
+//! Cuts the connections to the metadata address that are from before the rules: the kernel's nat rules see only the
+//! first packet of a connection, so one that is tracked already would go on to the real service
+//! (linux/netfilter/nfnetlink_conntrack.h).
+
+use std::net::{IpAddr, SocketAddr};
+
+use rustix::io::Errno;
+use rustix::net::netlink;
+
+use super::message::{Attributes, Message, attribute, nested};
+use super::nftables::FIXED_BYTES;
+use super::socket::{FLAG_DUMP, Netlink};
+
+/// `NFNL_SUBSYS_CTNETLINK`, `IPCTNL_MSG_CT_GET`, `IPCTNL_MSG_CT_DELETE`.
+const SUBSYSTEM: u8 = 1;
+const GET: u8 = 1;
+const DELETE: u8 = 2;
+/// `CTA_*`: the two directions, and what tells apart entries that look alike.
+const ORIGINAL: u16 = 1;
+const REPLY: u16 = 2;
+const ID: u16 = 12;
+const ZONE: u16 = 18;
+/// `CTA_TUPLE_IP`, `CTA_TUPLE_PROTO`; within: sources and destinations of both families, the source port.
+const TUPLE_IP: u16 = 1;
+const TUPLE_PROTOCOL: u16 = 2;
+const SOURCE_V4: u16 = 1;
+const DESTINATION_V4: u16 = 2;
+const SOURCE_V6: u16 = 3;
+const DESTINATION_V6: u16 = 4;
+const SOURCE_PORT: u16 = 2;
+/// `NFPROTO_UNSPEC`: entries of both families.
+const FAMILY_ANY: u8 = 0;
+/// Entries deleted in one go. More than a node's pods hold; the rest would be cut by the rules themselves.
+const CUT_MAX: usize = 65_536;
+
+/// Which entries are cut.
+#[derive(Clone, Debug)]
+pub(super) struct Stale<'a> {
+    /// Those to these addresses,
+    pub(super) metadata: &'a [IpAddr],
+    /// not from the node itself, which may talk to the real service,
+    pub(super) own: &'a [IpAddr],
+    /// and not answered by the agent.
+    pub(super) agents: &'a [SocketAddr],
+}
+
+/// Deletes them and says how many there were.
+pub(super) fn cut(stale: &Stale<'_>) -> Result<usize, Errno> {
+    let mut netlink = Netlink::open(Some(netlink::NETFILTER))?;
+    let mut deletions = Vec::new();
+    let all = Message::new(u16::from_be_bytes([SUBSYSTEM, GET]), FLAG_DUMP, &[FAMILY_ANY, 0, 0, 0], Attributes::new());
+    let dumped = netlink.ask(all, &mut |reply| {
+        let entry = reply.body.get(FIXED_BYTES..).unwrap_or_default();
+        if deletions.len() < CUT_MAX && stale.holds(entry) {
+            deletions.extend(deletion(reply.body, entry));
+        }
+    });
+    let mut cut = 0;
+    for deletion in deletions {
+        match netlink.ask(deletion, &mut |_| {}) {
+            Ok(()) => cut += 1,
+            // It ended by itself meanwhile.
+            Err(Errno::NOENT) => {}
+            Err(cause) => return Err(cause),
+        }
+    }
+    dumped.map(|()| cut)
+}
+
+impl Stale<'_> {
+    fn holds(&self, entry: &[u8]) -> bool {
+        let original = |v4, v6| address(entry, ORIGINAL, v4, v6);
+        let to_metadata = original(DESTINATION_V4, DESTINATION_V6).is_some_and(|ip| self.metadata.contains(&ip));
+        let from_node = original(SOURCE_V4, SOURCE_V6).is_some_and(|ip| self.own.contains(&ip));
+        let answers = address(entry, REPLY, SOURCE_V4, SOURCE_V6).zip(port(entry));
+        let by_agent = answers.is_some_and(|(ip, port)| self.agents.contains(&SocketAddr::new(ip, port)));
+        to_metadata && !from_node && !by_agent
+    }
+}
+
+fn address(entry: &[u8], direction: u16, v4: u16, v6: u16) -> Option<IpAddr> {
+    let tuple = nested(entry, &[direction, TUPLE_IP])?;
+    let v4 = attribute(tuple, v4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()).map(IpAddr::from);
+    v4.or_else(|| <[u8; 16]>::try_from(attribute(tuple, v6)?).ok().map(IpAddr::from))
+}
+
+fn port(entry: &[u8]) -> Option<u16> {
+    let bytes = nested(entry, &[REPLY, TUPLE_PROTOCOL, SOURCE_PORT])?;
+    Some(u16::from_be_bytes(bytes.try_into().ok()?))
+}
+
+/// Names the entry by what the dump said of it: address and ports, zone, number.
+fn deletion(body: &[u8], entry: &[u8]) -> Option<Message> {
+    const NESTED: u16 = 0x8000;
+    let mut list = Attributes::new().bytes(ORIGINAL | NESTED, attribute(entry, ORIGINAL)?);
+    for kind in [ID, ZONE] {
+        if let Some(value) = attribute(entry, kind) {
+            list = list.bytes(kind, value);
+        }
+    }
+    Some(Message::new(u16::from_be_bytes([SUBSYSTEM, DELETE]), 0, &[*body.first()?, 0, 0, 0], list))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tuple(source: &str, destination: &str, source_port: u16) -> Attributes {
+        let octets = |text: &str| match text.parse().unwrap() {
+            IpAddr::V4(ip) => ip.octets().to_vec(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        };
+        let v6 = if source.contains(':') { 2 } else { 0 };
+        let ip =
+            Attributes::new().bytes(SOURCE_V4 + v6, &octets(source)).bytes(DESTINATION_V4 + v6, &octets(destination));
+        let protocol = Attributes::new().bytes(1, &[6]).bytes(SOURCE_PORT, &source_port.to_be_bytes());
+        Attributes::new().nest(TUPLE_IP, ip).nest(TUPLE_PROTOCOL, protocol)
+    }
+
+    fn check(source: &str, destination: &str, answers: (&str, u16), stale: bool) {
+        let list = Attributes::new()
+            .nest(ORIGINAL, tuple(source, destination, 40_000))
+            .nest(REPLY, tuple(answers.0, source, answers.1));
+        let entry = Message::new(0, 0, &[], list).body;
+        let metadata = ["169.254.169.254".parse().unwrap(), "fd00:ec2::254".parse().unwrap()];
+        let own = ["10.0.0.1".parse().unwrap()];
+        let agents = ["10.0.0.1:8181".parse().unwrap(), "[fd00::1]:8181".parse().unwrap()];
+        let rule = Stale { metadata: &metadata, own: &own, agents: &agents };
+        assert_eq!(rule.holds(&entry), stale, "{source} to {destination}, answered by {answers:?}");
+    }
+
+    #[test]
+    fn only_what_pods_have_with_the_real_service_is_stale() {
+        check("10.1.0.7", "169.254.169.254", ("169.254.169.254", 80), true);
+        check("10.1.0.7", "169.254.169.254", ("10.0.0.1", 8181), false);
+        check("10.1.0.7", "169.254.169.254", ("10.0.0.1", 9999), true);
+        check("10.0.0.1", "169.254.169.254", ("169.254.169.254", 80), false);
+        check("10.1.0.7", "10.96.0.1", ("10.0.0.9", 443), false);
+        check("fd01::7", "fd00:ec2::254", ("fd00:ec2::254", 80), true);
+        check("fd01::7", "fd00:ec2::254", ("fd00::1", 8181), false);
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_is_left_alone() {
+        let rule = Stale { metadata: &["169.254.169.254".parse().unwrap()], own: &[], agents: &[] };
+        assert!(!rule.holds(&[]));
+        assert!(!rule.holds(&[9, 0, 1, 0, 1]));
+    }
+}

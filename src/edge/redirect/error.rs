@@ -1,0 +1,137 @@
+//! What can keep the redirect from standing.
+
+use std::fmt;
+
+use rustix::io::Errno;
+
+use crate::logic::redirect::resolve::NoHostAddress;
+use crate::logic::redirect::{TABLE, Wanted, leftover};
+
+use super::socket::Refused;
+
+/// What sysexits.h calls "permission denied".
+const EXIT_NO_PERMISSION: u8 = 77;
+const EXIT_FAILURE: u8 = 1;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedirectError {
+    /// The process may not change the network.
+    NoNetAdmin,
+    /// The kernel can't do it; the lines that do it with iptables, where they are known.
+    NoNftables {
+        by_hand: Vec<String>,
+    },
+    NoHostAddress(NoHostAddress),
+    /// Anything else the kernel refused.
+    Kernel {
+        verb: &'static str,
+        object: String,
+        cause: Errno,
+    },
+}
+
+impl RedirectError {
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoNetAdmin => EXIT_NO_PERMISSION,
+            Self::NoNftables { .. } | Self::NoHostAddress(_) | Self::Kernel { .. } => EXIT_FAILURE,
+        }
+    }
+
+    /// A refusal of the first question to nf_tables. What a missing subsystem answers depends on whether netlink,
+    /// netfilter's part of it or nf_tables is missing.
+    pub(super) fn of_nftables(cause: Errno) -> Self {
+        match cause {
+            Errno::PERM => Self::NoNetAdmin,
+            Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT | Errno::OPNOTSUPP | Errno::INVAL => {
+                Self::NoNftables { by_hand: Vec::new() }
+            }
+            cause => Self::reading(cause),
+        }
+    }
+
+    pub(super) fn reading(cause: Errno) -> Self {
+        Self::Kernel { verb: "read", object: format!("inet {TABLE}"), cause }
+    }
+
+    /// A refused batch. A chain type or an expression that the kernel doesn't have is `ENOENT` there.
+    pub(super) fn writing(refused: Refused, wanted: &Wanted) -> Self {
+        match refused.cause {
+            Errno::NOENT | Errno::OPNOTSUPP | Errno::AFNOSUPPORT => {
+                Self::NoNftables { by_hand: leftover::by_hand(wanted) }
+            }
+            cause => Self::Kernel { verb: "write", object: format!("inet {TABLE}"), cause },
+        }
+    }
+
+    /// Adds the lines to an error that was found before the addresses were known.
+    pub(super) fn with_lines(self, wanted: &Wanted) -> Self {
+        match self {
+            Self::NoNftables { .. } => Self::NoNftables { by_hand: leftover::by_hand(wanted) },
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for RedirectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoNetAdmin => write!(f, "failed to program `inet {TABLE}`: the capability NET_ADMIN is missing"),
+            Self::NoNftables { by_hand } => {
+                write!(
+                    f,
+                    "failed to program `inet {TABLE}`: the kernel has no nf_tables with NAT for inet (Linux 5.2)"
+                )?;
+                let lines = by_hand.join("; ");
+                if lines.is_empty() { Ok(()) } else { write!(f, ", add by hand: {lines}") }
+            }
+            Self::NoHostAddress(cause) => cause.fmt(f),
+            Self::Kernel { verb, object, cause } => write!(f, "failed to {verb} `{object}`: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for RedirectError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::redirect::resolve::{HostNetwork, resolve};
+    use crate::logic::redirect::{RedirectSpec, interfaces::InterfaceRule};
+
+    fn wanted() -> Wanted {
+        let spec = RedirectSpec {
+            host_ip: Some([10, 0, 0, 1].into()),
+            interfaces: InterfaceRule::parse(&["cni0"]).unwrap(),
+            ..RedirectSpec::new(8181)
+        };
+        resolve(&spec, &HostNetwork::default()).unwrap().wanted
+    }
+
+    #[test]
+    fn a_missing_capability_is_named_and_has_its_own_exit_code() {
+        let error = RedirectError::of_nftables(Errno::PERM);
+        assert_eq!(error.to_string(), "failed to program `inet kube2iam`: the capability NET_ADMIN is missing");
+        assert_eq!(error.exit_code(), 77);
+    }
+
+    #[test]
+    fn a_kernel_without_nftables_gets_the_line_to_add_by_hand() {
+        let text = "failed to program `inet kube2iam`: the kernel has no nf_tables with NAT for inet (Linux 5.2), \
+                    add by hand: iptables -t nat -A PREROUTING -p tcp -d 169.254.169.254 --dport 80 -i cni0 \
+                    -j DNAT --to-destination 10.0.0.1:8181";
+        for cause in [Errno::PROTONOSUPPORT, Errno::OPNOTSUPP, Errno::INVAL] {
+            let error = RedirectError::of_nftables(cause).with_lines(&wanted());
+            assert_eq!((error.to_string().as_str(), error.exit_code()), (text, 1));
+        }
+        let refused = Refused { cause: Errno::NOENT, message: 5 };
+        assert_eq!(RedirectError::writing(refused, &wanted()).to_string(), text);
+    }
+
+    #[test]
+    fn other_refusals_name_what_was_done() {
+        let refused = Refused { cause: Errno::BUSY, message: 2 };
+        let text = RedirectError::writing(refused, &wanted()).to_string();
+        assert!(text.starts_with("failed to write `inet kube2iam`: "), "{text}");
+    }
+}

@@ -1,0 +1,182 @@
+//! The node's interfaces, addresses and default routes, asked of the kernel (rtnetlink(7)). Needs no capability.
+
+use std::net::IpAddr;
+
+use rustix::io::Errno;
+use rustix::net::Protocol;
+
+use crate::logic::redirect::resolve::{Address, DefaultRoute, Family, HostNetwork, Interface, InterfaceKind, Standing};
+
+use super::message::{Attributes, Message, attribute, native_u16, native_u32, text};
+use super::socket::{FLAG_DUMP, Netlink, steady};
+
+/// `NETLINK_ROUTE` is number 0, which rustix writes as none.
+const ROUTE: Option<Protocol> = None;
+
+/// `RTM_GETLINK`, `RTM_GETADDR`, `RTM_GETROUTE`, and the bytes of the structures they begin with.
+const GET_LINK: u16 = 18;
+const GET_ADDRESS: u16 = 22;
+const GET_ROUTE: u16 = 26;
+const LINK_BYTES: usize = 16;
+const ADDRESS_BYTES: usize = 8;
+const ROUTE_BYTES: usize = 12;
+
+/// `IFLA_IFNAME`, `IFF_LOOPBACK`.
+const LINK_NAME: u16 = 3;
+const LOOPBACK: u32 = 0x8;
+
+/// `IFA_ADDRESS`, `IFA_LOCAL`, `IFA_FLAGS`, `RT_SCOPE_UNIVERSE`.
+const ADDRESS_ADDRESS: u16 = 1;
+const ADDRESS_LOCAL: u16 = 2;
+const ADDRESS_FLAGS: u16 = 8;
+const SCOPE_UNIVERSE: u8 = 0;
+/// `IFA_F_SECONDARY` (for IPv6: temporary), `_DADFAILED`, `_DEPRECATED`, `_TENTATIVE`.
+const NOT_TO_RELY_ON: u32 = 0x01 | 0x08 | 0x20 | 0x40;
+
+/// `RTA_OIF`, `RTA_PRIORITY`, `RTA_PREFSRC`, `RTA_MULTIPATH`, `RTA_TABLE`.
+const ROUTE_INTERFACE: u16 = 4;
+const ROUTE_METRIC: u16 = 6;
+const ROUTE_SOURCE: u16 = 7;
+const ROUTE_HOPS: u16 = 9;
+const ROUTE_TABLE: u16 = 15;
+/// `RT_TABLE_MAIN`, `RT_TABLE_DEFAULT`: other tables hold what single sources or marks use, not the node's uplinks.
+const TABLES: [u32; 2] = [254, 253];
+/// `RTN_UNICAST`, `RTM_F_CLONED`.
+const UNICAST: u8 = 1;
+const CLONED: u32 = 0x200;
+
+/// `AF_INET`, `AF_INET6`.
+const FAMILIES: [(u8, Family); 2] = [(2, Family::V4), (10, Family::V6)];
+
+/// Reads all three.
+pub(super) fn network() -> Result<HostNetwork, Errno> {
+    let mut netlink = Netlink::open(ROUTE)?;
+    steady(|| read(&mut netlink))
+}
+
+fn read(netlink: &mut Netlink) -> Result<HostNetwork, Errno> {
+    let mut host = HostNetwork::default();
+    netlink.ask(dump(GET_LINK, &[0; LINK_BYTES]), &mut |reply| host.interfaces.extend(interface(reply.body)))?;
+    netlink.ask(dump(GET_ADDRESS, &[0; ADDRESS_BYTES]), &mut |reply| host.addresses.extend(address(reply.body)))?;
+    for (number, family) in FAMILIES {
+        let mut fixed = [0; ROUTE_BYTES];
+        fixed[0] = number;
+        let asked = netlink.ask(dump(GET_ROUTE, &fixed), &mut |reply| {
+            host.default_routes.extend(default_routes(reply.body, number, family));
+        });
+        match asked {
+            // A kernel without IPv6 has no IPv6 routes.
+            Ok(()) | Err(Errno::OPNOTSUPP) => {}
+            Err(cause) => return Err(cause),
+        }
+    }
+    Ok(host)
+}
+
+fn dump(kind: u16, fixed: &[u8]) -> Message {
+    Message::new(kind, FLAG_DUMP, fixed, Attributes::new())
+}
+
+fn interface(body: &[u8]) -> Option<Interface> {
+    let kind = if native_u32(body, 8)? & LOOPBACK == 0 { InterfaceKind::Other } else { InterfaceKind::Loopback };
+    Some(Interface { index: native_u32(body, 4)?, name: text(body.get(LINK_BYTES..)?, LINK_NAME)?.to_owned(), kind })
+}
+
+/// On a point-to-point link `IFA_ADDRESS` is the other end; `IFA_LOCAL` is there whenever they differ.
+fn address(body: &[u8]) -> Option<Address> {
+    let list = body.get(ADDRESS_BYTES..)?;
+    let ip = ip(attribute(list, ADDRESS_LOCAL).or_else(|| attribute(list, ADDRESS_ADDRESS))?)?;
+    let flags = attribute(list, ADDRESS_FLAGS).and_then(|bytes| native_u32(bytes, 0));
+    let flags = flags.unwrap_or_else(|| body.get(2).copied().map_or(0, u32::from));
+    let global = body.get(3) == Some(&SCOPE_UNIVERSE) && flags & NOT_TO_RELY_ON == 0;
+    let standing = if global { Standing::Global } else { Standing::Other };
+    Some(Address { interface: native_u32(body, 4)?, ip, standing })
+}
+
+/// One for each interface the route leaves by; none if it is no default route. A dump of one family may hold others.
+fn default_routes(body: &[u8], number: u8, family: Family) -> Vec<DefaultRoute> {
+    let list = body.get(ROUTE_BYTES..).unwrap_or_default();
+    let field = |kind| attribute(list, kind).and_then(|bytes| native_u32(bytes, 0));
+    let table = field(ROUTE_TABLE).or_else(|| body.get(4).copied().map(u32::from));
+    let fixed = |at: usize| body.get(at).copied();
+    let default = fixed(0) == Some(number) && fixed(1) == Some(0) && fixed(7) == Some(UNICAST);
+    let kept = native_u32(body, 8).is_some_and(|flags| flags & CLONED == 0);
+    if !default || !kept || !table.is_some_and(|table| TABLES.contains(&table)) {
+        return Vec::new();
+    }
+    let source = attribute(list, ROUTE_SOURCE).and_then(ip);
+    let metric = field(ROUTE_METRIC).unwrap_or_default();
+    let hops = attribute(list, ROUTE_HOPS).map(hops).unwrap_or_default();
+    let interfaces = field(ROUTE_INTERFACE).into_iter().chain(hops);
+    interfaces.map(|interface| DefaultRoute { family, interface, source, metric }).collect()
+}
+
+/// The interfaces in a list of `struct rtnexthop`: length, flags, hops, interface, attributes.
+fn hops(mut bytes: &[u8]) -> Vec<u32> {
+    let mut interfaces = Vec::new();
+    while let (Some(length), Some(interface)) = (native_u16(bytes, 0), native_u32(bytes, 4)) {
+        interfaces.push(interface);
+        let length = usize::from(length).next_multiple_of(4).max(8);
+        bytes = bytes.get(length..).unwrap_or_default();
+    }
+    interfaces
+}
+
+fn ip(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
+    v4.or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `struct rtmsg` of a unicast route in table main with a prefix of `bits`.
+    fn route(family: u8, bits: u8, kind: u8, list: Attributes) -> Vec<u8> {
+        Message::new(0, 0, &[family, bits, 0, 0, 254, 0, 0, kind, 0, 0, 0, 0], list).body
+    }
+
+    fn native(kind: u16, value: u32) -> Attributes {
+        Attributes::new().bytes(kind, &value.to_ne_bytes())
+    }
+
+    fn check(body: &[u8], interfaces: &[u32]) {
+        let found: Vec<u32> = default_routes(body, 2, Family::V4).iter().map(|route| route.interface).collect();
+        assert_eq!(found, interfaces);
+    }
+
+    #[test]
+    fn only_default_routes_of_the_main_table_are_uplinks() {
+        check(&route(2, 0, UNICAST, native(ROUTE_INTERFACE, 3)), &[3]);
+        check(&route(2, 24, UNICAST, native(ROUTE_INTERFACE, 3)), &[]);
+        check(&route(10, 0, UNICAST, native(ROUTE_INTERFACE, 3)), &[]);
+        check(&route(2, 0, 7, native(ROUTE_INTERFACE, 3)), &[]);
+        check(&route(2, 0, UNICAST, native(ROUTE_INTERFACE, 3).bytes(ROUTE_TABLE, &2u32.to_ne_bytes())), &[]);
+    }
+
+    #[test]
+    fn every_hop_of_a_multipath_route_is_an_uplink() {
+        let hop = |interface: u32| [&[16, 0, 0, 0][..], &interface.to_ne_bytes(), &[8, 0, 5, 0, 10, 0, 0, 1]].concat();
+        let list = Attributes::new().bytes(ROUTE_HOPS, &[hop(3), hop(4)].concat());
+        check(&route(2, 0, UNICAST, list), &[3, 4]);
+    }
+
+    #[test]
+    fn a_length_of_zero_ends_the_walk() {
+        assert_eq!(hops(&[0; 24]), [0, 0, 0]);
+    }
+
+    #[test]
+    fn own_end_of_a_point_to_point_link_is_the_address() {
+        let list = Attributes::new().bytes(ADDRESS_ADDRESS, &[10, 0, 0, 9]).bytes(ADDRESS_LOCAL, &[10, 0, 0, 1]);
+        let body = Message::new(0, 0, &[2, 32, 0x80, 0, 5, 0, 0, 0], list).body;
+        let found = address(&body).unwrap();
+        assert_eq!((found.ip, found.interface, found.standing), ([10, 0, 0, 1].into(), 5, Standing::Global));
+    }
+
+    #[test]
+    fn this_machine_has_a_loopback() {
+        let host = network().unwrap();
+        assert!(host.interfaces.iter().any(|interface| interface.kind == InterfaceKind::Loopback), "{host:?}");
+    }
+}

@@ -1,0 +1,202 @@
+//! Netlink messages as bytes: a header, a fixed part, attributes (RFC 3549 sections 2.2 and 2.3, linux/netlink.h).
+//!
+//! Lengths and header fields are in the machine's own order; netfilter's numbers within attributes are big endian.
+//! Reading never trusts a length: what doesn't fit ends the walk.
+
+/// `sizeof(struct nlmsghdr)` and of an attribute's header. Both are followed by padding to four bytes.
+const HEADER_BYTES: usize = 16;
+const ATTRIBUTE_HEADER_BYTES: usize = 4;
+/// The two upper bits of an attribute's kind are flags: nested, and big endian.
+const NESTED: u16 = 0x8000;
+const KIND_MASK: u16 = 0x3fff;
+
+/// A request, before it has a number.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub(super) kind: u16,
+    pub(super) flags: u16,
+    pub(super) body: Vec<u8>,
+}
+
+impl Message {
+    pub(super) fn new(kind: u16, flags: u16, fixed: &[u8], attributes: Attributes) -> Self {
+        let mut body = fixed.to_vec();
+        pad(&mut body);
+        body.extend(attributes.0);
+        Self { kind, flags, body }
+    }
+
+    /// As it goes over the socket. `sequence` comes back in every answer.
+    pub(super) fn to_bytes(&self, sequence: u32) -> Vec<u8> {
+        let length = u32::try_from(HEADER_BYTES + self.body.len()).unwrap_or(u32::MAX);
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + self.body.len());
+        bytes.extend(length.to_ne_bytes());
+        bytes.extend(self.kind.to_ne_bytes());
+        bytes.extend(self.flags.to_ne_bytes());
+        bytes.extend(sequence.to_ne_bytes());
+        // The sender's port: the kernel fills it in.
+        bytes.extend(0u32.to_ne_bytes());
+        bytes.extend(&self.body);
+        pad(&mut bytes);
+        bytes
+    }
+}
+
+/// Attributes being written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Attributes(Vec<u8>);
+
+impl Attributes {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn bytes(mut self, kind: u16, value: &[u8]) -> Self {
+        let length = u16::try_from(ATTRIBUTE_HEADER_BYTES + value.len());
+        self.0.extend(
+            length.expect("what is written here is names, addresses and a rule's few expressions").to_ne_bytes(),
+        );
+        self.0.extend(kind.to_ne_bytes());
+        self.0.extend(value);
+        pad(&mut self.0);
+        self
+    }
+
+    /// A name, with the zero byte the kernel expects.
+    pub(super) fn text(self, kind: u16, value: &str) -> Self {
+        self.bytes(kind, &[value.as_bytes(), &[0]].concat())
+    }
+
+    pub(super) fn number(self, kind: u16, value: u32) -> Self {
+        self.bytes(kind, &value.to_be_bytes())
+    }
+
+    pub(super) fn long(self, kind: u16, value: u64) -> Self {
+        self.bytes(kind, &value.to_be_bytes())
+    }
+
+    pub(super) fn nest(self, kind: u16, inner: Self) -> Self {
+        self.bytes(kind | NESTED, &inner.0)
+    }
+}
+
+/// A message that was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reply<'a> {
+    pub(super) kind: u16,
+    pub(super) flags: u16,
+    pub(super) sequence: u32,
+    pub(super) body: &'a [u8],
+}
+
+/// The messages of one datagram.
+pub(super) fn replies(mut datagram: &[u8]) -> impl Iterator<Item = Reply<'_>> {
+    std::iter::from_fn(move || {
+        let length = usize::try_from(native_u32(datagram, 0)?).ok()?;
+        let reply = Reply {
+            kind: native_u16(datagram, 4)?,
+            flags: native_u16(datagram, 6)?,
+            sequence: native_u32(datagram, 8)?,
+            body: datagram.get(HEADER_BYTES..length)?,
+        };
+        datagram = datagram.get(padded(length)..).unwrap_or_default();
+        Some(reply)
+    })
+}
+
+/// The attributes in `bytes`, kinds without their flags.
+pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let length = usize::from(native_u16(bytes, 0)?);
+        let kind = native_u16(bytes, 2)? & KIND_MASK;
+        let value = bytes.get(ATTRIBUTE_HEADER_BYTES..length)?;
+        bytes = bytes.get(padded(length)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// The value of the first attribute of `kind`.
+pub(super) fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+    attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value)
+}
+
+/// The attribute that is reached by opening one after the other.
+pub(super) fn nested<'a>(bytes: &'a [u8], kinds: &[u16]) -> Option<&'a [u8]> {
+    kinds.iter().try_fold(bytes, |inner, kind| attribute(inner, *kind))
+}
+
+pub(super) fn number(bytes: &[u8], kind: u16) -> Option<u32> {
+    Some(u32::from_be_bytes(attribute(bytes, kind)?.try_into().ok()?))
+}
+
+pub(super) fn long(bytes: &[u8], kind: u16) -> Option<u64> {
+    Some(u64::from_be_bytes(attribute(bytes, kind)?.try_into().ok()?))
+}
+
+pub(super) fn text(bytes: &[u8], kind: u16) -> Option<&str> {
+    std::str::from_utf8(attribute(bytes, kind)?).ok().map(|text| text.trim_end_matches('\0'))
+}
+
+pub(super) fn native_u16(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+pub(super) fn native_u32(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn padded(length: usize) -> usize {
+    length.next_multiple_of(4)
+}
+
+fn pad(bytes: &mut Vec<u8>) {
+    bytes.resize(padded(bytes.len()), 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Vec<u8> {
+        let inner = Attributes::new().number(1, 80).long(2, 1 << 40);
+        let list = Attributes::new().text(1, "kube2iam").nest(4, inner).bytes(5, b"abc");
+        Message::new(0xa06, 5, &[1, 0, 0, 10], list).to_bytes(9)
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let bytes = example();
+        assert_eq!(bytes.len() % 4, 0);
+        let found: Vec<Reply<'_>> = replies(&bytes).collect();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].kind, found[0].flags, found[0].sequence), (0xa06, 5, 9));
+        let list = &found[0].body[4..];
+        assert_eq!(text(list, 1), Some("kube2iam"));
+        assert_eq!(nested(list, &[4, 1]), Some(&80u32.to_be_bytes()[..]));
+        assert_eq!(long(attribute(list, 4).unwrap(), 2), Some(1 << 40));
+        assert_eq!(attribute(list, 5), Some(&b"abc"[..]));
+        assert_eq!(number(list, 6), None);
+    }
+
+    #[test]
+    fn two_messages_in_one_datagram_are_both_read() {
+        let bytes = [example(), example()].concat();
+        assert_eq!(replies(&bytes).count(), 2);
+    }
+
+    #[test]
+    fn no_cut_and_no_flipped_byte_makes_the_reader_panic_or_loop() {
+        let whole = example();
+        let read = |bytes: &[u8]| {
+            replies(bytes).map(|reply| attributes(reply.body.get(4..).unwrap_or_default()).count()).sum::<usize>()
+        };
+        for length in 0..whole.len() {
+            assert!(read(&whole[..length]) <= 3);
+        }
+        for at in 0..whole.len() {
+            let mut bent = whole.clone();
+            bent[at] ^= 0xff;
+            assert!(read(&bent) <= whole.len() / 4);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! nf_tables through its netlink socket: read a table, write one, delete one, each in a single step
+//! (linux/netfilter/nf_tables.h).
+//!
+//! Our table never has `NFT_TABLE_F_OWNER`: it would vanish with the process, and open the node's role to all pods.
+
+use rustix::io::Errno;
+use rustix::net::netlink;
+
+use crate::logic::redirect::TABLE;
+use crate::logic::redirect::compare::{Count, FoundChain, FoundRule, FoundTable};
+use crate::logic::redirect::ruleset::{self, Chain, HOOK_PREROUTING, POLICY_ACCEPT};
+
+use super::codec;
+use super::message::{Attributes, Message, Reply, attribute, long, number, text};
+use super::socket::{FLAG_ACK, FLAG_APPEND, FLAG_CREATE, FLAG_DUMP, FLAG_REQUEST, Netlink, Refused};
+
+/// `NFNL_SUBSYS_NFTABLES`, the upper byte of a message's kind.
+pub(super) const SUBSYSTEM: u8 = 10;
+/// `NFPROTO_INET`, `NFPROTO_IPV4`.
+const FAMILY_INET: u8 = 1;
+const FAMILY_V4: u8 = 2;
+
+/// `NFT_MSG_*`.
+const TABLE_NEW: u8 = 0;
+const TABLE_GET: u8 = 1;
+const TABLE_DELETE: u8 = 2;
+const CHAIN_NEW: u8 = 3;
+const CHAIN_GET: u8 = 4;
+const RULE_NEW: u8 = 6;
+const RULE_GET: u8 = 7;
+const RULE_DELETE: u8 = 8;
+const GENERATION_GET: u8 = 16;
+/// `NFNL_MSG_BATCH_BEGIN`, `NFNL_MSG_BATCH_END`, `NFNL_BATCH_GENID`.
+const BATCH_BEGIN: u16 = 16;
+const BATCH_END: u16 = 17;
+const BATCH_GENERATION: u16 = 1;
+
+/// Attributes. Every kind of object names its table in the first one.
+pub(super) const OBJECT_TABLE: u16 = 1;
+const TABLE_FLAGS: u16 = 2;
+const TABLE_USE: u16 = 3;
+const CHAIN_NAME: u16 = 3;
+const CHAIN_HOOK: u16 = 4;
+const CHAIN_POLICY: u16 = 5;
+const CHAIN_TYPE: u16 = 7;
+const HOOK_NUMBER: u16 = 1;
+const HOOK_PRIORITY: u16 = 2;
+const RULE_CHAIN: u16 = 2;
+const RULE_HANDLE: u16 = 3;
+const RULE_EXPRESSIONS: u16 = 4;
+const RULE_USERDATA: u16 = 7;
+const GENERATION_ID: u16 = 1;
+
+/// `struct nfgenmsg`: family, version, resource.
+pub(super) const FIXED_BYTES: usize = 4;
+
+/// A moment of the whole ruleset: the kernel counts every change of it, anybody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment(u32);
+
+#[derive(Debug)]
+pub(super) struct Nftables {
+    netlink: Netlink,
+}
+
+impl Nftables {
+    pub(super) fn open() -> Result<Self, Errno> {
+        Ok(Self { netlink: Netlink::open(Some(netlink::NETFILTER))? })
+    }
+
+    /// The present moment. The first thing asked: a kernel without nf_tables refuses it.
+    pub(super) fn moment(&mut self) -> Result<Moment, Errno> {
+        let mut moment = None;
+        self.netlink.ask(request(GENERATION_GET, 0, 0, Attributes::new()), &mut |reply| {
+            moment = number(attributes_of(reply), GENERATION_ID);
+        })?;
+        moment.map(Moment).ok_or(Errno::PROTO)
+    }
+
+    /// Our table with those of `chains` that it has.
+    pub(super) fn table(&mut self, chains: &[&str]) -> Result<Option<FoundTable>, Errno> {
+        let mut table = FoundTable::default();
+        let name = Attributes::new().text(OBJECT_TABLE, TABLE);
+        let found = self.netlink.ask(request(TABLE_GET, 0, FAMILY_INET, name), &mut |reply| {
+            let list = attributes_of(reply);
+            table.flags = number(list, TABLE_FLAGS).unwrap_or_default();
+            table.members = number(list, TABLE_USE).unwrap_or_default();
+        });
+        if absent(found)? {
+            return Ok(None);
+        }
+        for chain in chains {
+            table.chains.extend(self.chain(chain)?);
+        }
+        Ok(Some(table))
+    }
+
+    fn chain(&mut self, name: &str) -> Result<Option<FoundChain>, Errno> {
+        let mut chain = FoundChain { name: name.to_owned(), ..FoundChain::default() };
+        let list = Attributes::new().text(OBJECT_TABLE, TABLE).text(CHAIN_NAME, name);
+        let found = self.netlink.ask(request(CHAIN_GET, 0, FAMILY_INET, list), &mut |reply| {
+            let list = attributes_of(reply);
+            let hook = attribute(list, CHAIN_HOOK).unwrap_or_default();
+            chain.hook = number(hook, HOOK_NUMBER).unwrap_or(u32::MAX);
+            chain.priority = number(hook, HOOK_PRIORITY).unwrap_or_default().cast_signed();
+            chain.policy = number(list, CHAIN_POLICY).unwrap_or_default();
+            chain.kind = text(list, CHAIN_TYPE).unwrap_or_default().to_owned();
+        });
+        if absent(found)? {
+            return Ok(None);
+        }
+        chain.rules = self.rules(FAMILY_INET, TABLE, name)?;
+        Ok(Some(chain))
+    }
+
+    /// The rules of `chain` in iptables' IPv4 `table`; none if there is no such chain.
+    pub(super) fn iptables_rules(&mut self, table: &str, chain: &str) -> Result<Vec<FoundRule>, Errno> {
+        self.rules(FAMILY_V4, table, chain)
+    }
+
+    /// Older kernels ignore what the dump is asked for, so every rule is looked at again.
+    fn rules(&mut self, family: u8, table: &str, chain: &str) -> Result<Vec<FoundRule>, Errno> {
+        let mut rules = Vec::new();
+        let list = Attributes::new().text(OBJECT_TABLE, table).text(RULE_CHAIN, chain);
+        let found = self.netlink.ask(request(RULE_GET, FLAG_DUMP, family, list), &mut |reply| {
+            let list = attributes_of(reply);
+            let ours = reply.body.first() == Some(&family)
+                && text(list, OBJECT_TABLE) == Some(table)
+                && text(list, RULE_CHAIN) == Some(chain);
+            rules.extend(ours.then(|| found_rule(list)));
+        });
+        absent(found).map(|_| rules)
+    }
+
+    /// Replaces our table by `chains`, or makes it. With a `moment`, only if nothing changed since: `ERESTART`.
+    pub(super) fn write(&mut self, chains: &[Chain], generation: u64, moment: Option<Moment>) -> Result<(), Refused> {
+        let name = || Attributes::new().text(OBJECT_TABLE, TABLE);
+        // Added first so that there is one to delete.
+        let mut messages = vec![
+            request(TABLE_NEW, FLAG_CREATE, FAMILY_INET, name()),
+            request(TABLE_DELETE, 0, FAMILY_INET, name()),
+            request(TABLE_NEW, FLAG_CREATE, FAMILY_INET, name()),
+        ];
+        messages.extend(chains.iter().map(chain_message));
+        messages.extend(chains.iter().flat_map(|chain| rule_messages(chain, generation)));
+        self.batch(messages, moment)
+    }
+
+    /// Deletes our table; `ENOENT` if there is none.
+    pub(super) fn delete(&mut self) -> Result<(), Refused> {
+        let name = Attributes::new().text(OBJECT_TABLE, TABLE);
+        self.batch(vec![request(TABLE_DELETE, 0, FAMILY_INET, name)], None)
+    }
+
+    /// Deletes one rule of iptables' IPv4 `table`.
+    pub(super) fn delete_iptables_rule(&mut self, table: &str, chain: &str, handle: u64) -> Result<(), Refused> {
+        let list = Attributes::new().text(OBJECT_TABLE, table).text(RULE_CHAIN, chain).long(RULE_HANDLE, handle);
+        self.batch(vec![request(RULE_DELETE, 0, FAMILY_V4, list)], None)
+    }
+
+    /// All of `messages` or none. The last one is confirmed; the batch's own brackets can't be before Linux 6.10.
+    fn batch(&mut self, mut messages: Vec<Message>, moment: Option<Moment>) -> Result<(), Refused> {
+        if let Some(last) = messages.last_mut() {
+            last.flags |= FLAG_ACK;
+        }
+        let guard = moment.map_or_else(Attributes::new, |moment| Attributes::new().number(BATCH_GENERATION, moment.0));
+        messages.insert(0, bracket(BATCH_BEGIN, guard));
+        messages.push(bracket(BATCH_END, Attributes::new()));
+        for message in &mut messages {
+            message.flags |= FLAG_REQUEST;
+        }
+        self.netlink.batch(&messages)
+    }
+}
+
+fn request(kind: u8, flags: u16, family: u8, list: Attributes) -> Message {
+    Message::new(u16::from_be_bytes([SUBSYSTEM, kind]), flags, &[family, 0, 0, 0], list)
+}
+
+/// A batch's first and last message name the subsystem it is for.
+fn bracket(kind: u16, list: Attributes) -> Message {
+    Message::new(kind, 0, &[0, 0, 0, SUBSYSTEM], list)
+}
+
+fn chain_message(chain: &Chain) -> Message {
+    let hook =
+        Attributes::new().number(HOOK_NUMBER, HOOK_PREROUTING).number(HOOK_PRIORITY, chain.priority.cast_unsigned());
+    let list = Attributes::new().text(OBJECT_TABLE, TABLE).text(CHAIN_NAME, chain.name).nest(CHAIN_HOOK, hook);
+    let list = list.number(CHAIN_POLICY, POLICY_ACCEPT).text(CHAIN_TYPE, chain.kind.word());
+    request(CHAIN_NEW, FLAG_CREATE, FAMILY_INET, list)
+}
+
+fn rule_messages(chain: &Chain, generation: u64) -> impl Iterator<Item = Message> {
+    chain.rules.iter().map(move |rule| {
+        let list = Attributes::new().text(OBJECT_TABLE, TABLE).text(RULE_CHAIN, chain.name);
+        let list = list.nest(RULE_EXPRESSIONS, codec::write(&rule.expressions()));
+        let signed = codec::comment(&ruleset::comment(generation));
+        let list = if rule.redirects() { list.bytes(RULE_USERDATA, &signed) } else { list };
+        request(RULE_NEW, FLAG_CREATE | FLAG_APPEND, FAMILY_INET, list)
+    })
+}
+
+fn found_rule(list: &[u8]) -> FoundRule {
+    let expressions = attribute(list, RULE_EXPRESSIONS).unwrap_or_default();
+    let (bytes, packets) = codec::counted(expressions).unwrap_or_default();
+    FoundRule {
+        handle: long(list, RULE_HANDLE).unwrap_or_default(),
+        expressions: codec::read(expressions),
+        count: Count { packets, bytes },
+        comment: attribute(list, RULE_USERDATA).and_then(codec::read_comment),
+    }
+}
+
+fn attributes_of(reply: Reply<'_>) -> &[u8] {
+    reply.body.get(FIXED_BYTES..).unwrap_or_default()
+}
+
+/// Whether the thing asked for does not exist.
+fn absent(answer: Result<(), Errno>) -> Result<bool, Errno> {
+    match answer {
+        Ok(()) => Ok(false),
+        Err(Errno::NOENT) => Ok(true),
+        Err(cause) => Err(cause),
+    }
+}

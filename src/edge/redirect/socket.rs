@@ -1,0 +1,206 @@
+//! A netlink socket: one request and its answers, a batch that is taken whole or not at all, notifications.
+//!
+//! Every wait has a deadline. Answers to an earlier request, which a failed one may leave behind, are told apart by
+//! their number and passed over; whatever another process sends is passed over too.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::sockopt::{
+    Timeout, set_socket_recv_buffer_size, set_socket_recv_buffer_size_force, set_socket_timeout,
+};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
+
+use super::message::{Message, Reply, native_u32, replies};
+
+/// The kernel answers from memory; a batch may wait for a slow module to load.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
+/// Dumps come in datagrams of at most 32 KiB (netlink_dump), notifications in smaller ones.
+const DATAGRAM_BYTES: usize = 64 * 1024;
+/// kube-proxy may write thousands of elements at once; what doesn't fit is reported as lost.
+const NOTIFICATION_BYTES: usize = 1024 * 1024;
+
+/// What was read changed while it was read.
+pub(super) const INTERRUPTED: Errno = Errno::INTR;
+/// How often such a reading is begun anew: at boot, routes and rules change many times a second.
+const READINGS: usize = 8;
+
+/// linux/netlink.h.
+pub(super) const FLAG_REQUEST: u16 = 0x1;
+pub(super) const FLAG_ACK: u16 = 0x4;
+pub(super) const FLAG_DUMP: u16 = 0x300;
+pub(super) const FLAG_CREATE: u16 = 0x400;
+pub(super) const FLAG_APPEND: u16 = 0x800;
+const FLAG_DUMP_INTERRUPTED: u16 = 0x10;
+const KIND_ERROR: u16 = 2;
+const KIND_DONE: u16 = 3;
+
+#[derive(Debug)]
+pub(super) struct Netlink {
+    socket: OwnedFd,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+/// What a wait for notifications ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    Something,
+    Nothing,
+    /// There were more than the socket could hold.
+    Lost,
+}
+
+/// A batch that was refused, and which of its messages the kernel named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) cause: Errno,
+    pub(super) message: usize,
+}
+
+impl Netlink {
+    pub(super) fn open(protocol: Option<Protocol>) -> Result<Self, Errno> {
+        Self::with_groups(protocol, 0)
+    }
+
+    /// A socket that only listens to notifications, for at most `wait` at a time.
+    pub(super) fn listen(protocol: Option<Protocol>, groups: u32, wait: Duration) -> Result<Self, Errno> {
+        let listener = Self::with_groups(protocol, groups)?;
+        set_socket_timeout(&listener.socket, Timeout::Recv, Some(wait))?;
+        // Beyond the system's limit only who has NET_ADMIN outside of containers' users may go; then as far as it goes.
+        set_socket_recv_buffer_size_force(&listener.socket, NOTIFICATION_BYTES)
+            .or_else(|_| set_socket_recv_buffer_size(&listener.socket, NOTIFICATION_BYTES))?;
+        Ok(listener)
+    }
+
+    fn with_groups(protocol: Option<Protocol>, groups: u32) -> Result<Self, Errno> {
+        let flags = SocketFlags::CLOEXEC;
+        let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
+        set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_WAIT))?;
+        set_socket_timeout(&socket, Timeout::Send, Some(ANSWER_WAIT))?;
+        rustix::net::bind(&socket, &SocketAddrNetlink::new(0, groups))?;
+        Ok(Self { socket, sequence: 0, buffer: vec![0; DATAGRAM_BYTES] })
+    }
+
+    /// Sends a request and hands every answer to `each`, until the kernel says that this was all.
+    pub(super) fn ask(&mut self, mut request: Message, each: &mut dyn FnMut(Reply<'_>)) -> Result<(), Errno> {
+        let dump = request.flags & FLAG_DUMP == FLAG_DUMP;
+        request.flags |= if dump { FLAG_REQUEST } else { FLAG_REQUEST | FLAG_ACK };
+        self.sequence = self.sequence.wrapping_add(1);
+        let sequence = self.sequence;
+        self.send(&request.to_bytes(sequence))?;
+        let mut interrupted = false;
+        loop {
+            let datagram = self.receive()?;
+            for reply in replies(datagram).filter(|reply| reply.sequence == sequence) {
+                interrupted |= reply.flags & FLAG_DUMP_INTERRUPTED != 0;
+                match reply.kind {
+                    KIND_ERROR | KIND_DONE if interrupted => return Err(INTERRUPTED),
+                    KIND_ERROR | KIND_DONE => return outcome(reply.body),
+                    _ => each(reply),
+                }
+            }
+        }
+    }
+
+    /// Sends all messages as one datagram and waits until the last is confirmed or one is refused.
+    pub(super) fn batch(&mut self, messages: &[Message]) -> Result<(), Refused> {
+        let first = self.sequence.wrapping_add(1);
+        let mut bytes = Vec::new();
+        for message in messages {
+            self.sequence = self.sequence.wrapping_add(1);
+            bytes.extend(message.to_bytes(self.sequence));
+        }
+        let whole = |cause| Refused { cause, message: 0 };
+        self.send(&bytes).map_err(whole)?;
+        let confirms = messages.iter().rposition(|message| message.flags & FLAG_ACK != 0).unwrap_or_default();
+        loop {
+            let datagram = self.receive().map_err(whole)?;
+            for reply in replies(datagram).filter(|reply| reply.kind == KIND_ERROR) {
+                let message = usize::try_from(reply.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
+                match outcome(reply.body) {
+                    Err(cause) if message < messages.len() => return Err(Refused { cause, message }),
+                    Ok(()) if message == confirms => return Ok(()),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Waits for notifications and hands each to `each`.
+    pub(super) fn notifications(&mut self, each: &mut dyn FnMut(Reply<'_>)) -> Result<Heard, Errno> {
+        match self.receive() {
+            Ok(datagram) => {
+                replies(datagram).for_each(each);
+                Ok(Heard::Something)
+            }
+            Err(Errno::AGAIN) => Ok(Heard::Nothing),
+            Err(Errno::NOBUFS) => Ok(Heard::Lost),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<(), Errno> {
+        rustix::io::retry_on_intr(|| rustix::net::send(&self.socket, bytes, SendFlags::empty())).map(drop)
+    }
+
+    /// One datagram of the kernel's. Its port is 0 (netlink(7)); empty if somebody else sent one.
+    fn receive(&mut self) -> Result<&[u8], Errno> {
+        let (socket, buffer) = (&self.socket, &mut self.buffer);
+        let receive = || rustix::net::recvfrom(socket, buffer.as_mut_slice(), RecvFlags::empty());
+        let (length, _, sender) = rustix::io::retry_on_intr(receive)?;
+        let sender = sender.and_then(|sender| SocketAddrNetlink::try_from(sender).ok());
+        let from_kernel = sender.is_some_and(|sender| sender.pid() == 0);
+        Ok(if from_kernel { self.buffer.get(..length).unwrap_or_default() } else { &[] })
+    }
+}
+
+/// Reads until nothing changed meanwhile.
+pub(super) fn steady<T>(mut read: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    for _ in 1..READINGS {
+        match read() {
+            Err(INTERRUPTED) => {}
+            other => return other,
+        }
+    }
+    read()
+}
+
+/// Both closing messages begin with a negative error number or zero.
+fn outcome(body: &[u8]) -> Result<(), Errno> {
+    match native_u32(body, 0).map(u32::cast_signed) {
+        None | Some(0) => Ok(()),
+        Some(number) => Err(Errno::from_raw_os_error(number.saturating_neg())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(interruptions: usize, expected: Result<(), Errno>) {
+        let mut readings = 0;
+        let read = || {
+            readings += 1;
+            if readings <= interruptions { Err(INTERRUPTED) } else { Ok(()) }
+        };
+        assert_eq!(steady(read), expected, "{interruptions} interruptions");
+    }
+
+    #[test]
+    fn an_interrupted_reading_is_begun_anew_but_not_for_ever() {
+        check(0, Ok(()));
+        check(READINGS - 1, Ok(()));
+        check(READINGS, Err(INTERRUPTED));
+        assert_eq!(steady(|| Err::<(), _>(Errno::PERM)), Err(Errno::PERM));
+    }
+
+    #[test]
+    fn closing_messages_carry_negative_error_numbers() {
+        assert_eq!(outcome(&(-1i32).to_ne_bytes()), Err(Errno::PERM));
+        assert_eq!(outcome(&0i32.to_ne_bytes()), Ok(()));
+        assert_eq!(outcome(&[]), Ok(()));
+    }
+}

@@ -1,0 +1,103 @@
+//! Session tokens: whose they are, where they are demanded.
+
+use super::*;
+use crate::logic::kubernetes::Namespace;
+
+const V4: &str = "10.0.0.1";
+const V6: &str = "fd00::1";
+
+/// Decides a GET of `target` by the holder of `peer`, and gives the decision as a word, and whether the token was good.
+fn check(world: &World, tokens: Tokens, peer: &str, target: &str, token: Option<&[u8]>) -> (String, bool) {
+    let request = Request { method: Method::Get, target, headers: Headers::default() };
+    let route = route(&request, Facing::Metadata, &RouteRules::default());
+    let ask = Ask { peer: peer.parse().unwrap(), token, tokens, ..ask(&route) };
+    let decided = decide(world, Some(&rules()), &keys(), ask, NOON);
+    let word = match decided.decision {
+        Decision::Refuse(reason) => reason.word().to_owned(),
+        Decision::NotYet(reason) => format!("not yet: {}", reason.word()),
+        Decision::Name(_) | Decision::Forward(_) => "ok".to_owned(),
+        other => format!("{other:?}"),
+    };
+    (word, decided.token_left.is_some())
+}
+
+fn optional(world: &World, peer: &str, token: &str) -> String {
+    check(world, Tokens::Optional, peer, LIST, Some(token.as_bytes())).0
+}
+
+fn of_pod(uid: &str) -> String {
+    keys().issue(Bearer::Pod(uid), 60, NOON)
+}
+
+fn of_address(address: &str) -> String {
+    keys().issue(Bearer::Address(address.parse().unwrap()), 60, NOON)
+}
+
+fn dual_stack() -> Pod {
+    Pod { addresses: vec![V4.parse().unwrap(), V6.parse().unwrap()], ..annotated("app") }
+}
+
+const PROXIED: &str = "/latest/meta-data/placement/region";
+
+#[test]
+fn tokens_are_checked_wherever_they_come() {
+    let world = listed(vec![annotated("app")], vec![]);
+    for target in [LIST, PROXIED, "/latest/meta-data/iam/info", "/", "/latest/meta-data/iam/security-credentials/x"] {
+        for token in [of_pod("b"), of_address("10.0.0.9"), String::new(), "x".repeat(60)] {
+            let (word, good) = check(&world, Tokens::Optional, V4, target, Some(token.as_bytes()));
+            assert_eq!((word.as_str(), good), ("token_invalid", false), "{target}");
+        }
+        assert!(check(&world, Tokens::Optional, V4, target, Some(of_pod("a").as_bytes())).1, "{target}");
+    }
+}
+
+#[test]
+fn tokens_are_demanded_where_somebody_says_so() {
+    let lenient = listed(vec![annotated("app")], vec![namespace("shop", None)]);
+    let by_pod = listed(vec![Pod { v2_required: true, ..annotated("app") }], vec![]);
+    let by_namespace = listed(vec![annotated("app")], vec![Namespace { v2_required: true, ..namespace("shop", None) }]);
+    let good = of_pod("a");
+    for (world, tokens) in
+        [(&lenient, Tokens::Required), (&by_pod, Tokens::Optional), (&by_namespace, Tokens::Optional)]
+    {
+        for target in [LIST, PROXIED] {
+            assert_eq!(check(world, tokens, V4, target, None).0, "token_required", "{target}");
+            assert_eq!(check(world, tokens, V4, target, Some(good.as_bytes())).0, "ok", "{target}");
+        }
+    }
+    assert_eq!(check(&lenient, Tokens::Optional, V4, LIST, None).0, "ok");
+}
+
+/// What is demanded of all doesn't wait for roles to be discovered.
+#[test]
+fn tokens_are_demanded_before_the_rules_are_known() {
+    let request = Request { method: Method::Get, target: PROXIED, headers: Headers::default() };
+    let route = route(&request, Facing::Metadata, &RouteRules::default());
+    let word = |tokens| match decide(&World::default(), None, &keys(), Ask { tokens, ..ask(&route) }, NOON).decision {
+        Decision::Refuse(reason) => reason.word(),
+        _ => "ok",
+    };
+    assert_eq!((word(Tokens::Required), word(Tokens::Optional)), ("token_required", "ok"));
+}
+
+#[test]
+fn a_token_from_before_the_pod_was_known_is_good_at_all_its_addresses() {
+    let before = listed(vec![], vec![]);
+    let known = listed(vec![dual_stack()], vec![]);
+    for address in [V4, V6] {
+        let early = of_address(address);
+        assert_eq!(optional(&before, address, &early), "not yet: unknown_pod");
+        assert_eq!([optional(&known, V4, &early), optional(&known, V6, &early)], ["ok", "ok"], "{address}");
+    }
+    assert_eq!(optional(&known, V6, &of_pod("a")), "ok");
+    assert_eq!(optional(&known, V6, &of_address("10.0.0.9")), "token_invalid");
+}
+
+#[test]
+fn a_token_of_any_claimant_is_good_while_nobody_knows_who_holds_the_address() {
+    let shared = listed(vec![annotated("app"), pod("b", V4)], vec![]);
+    for token in [of_pod("a"), of_pod("b"), of_address(V4)] {
+        assert_eq!(optional(&shared, V4, &token), "not yet: ambiguous_address");
+    }
+    assert_eq!(optional(&shared, V4, &of_pod("c")), "token_invalid");
+}

@@ -1,0 +1,18 @@
+//! What `kube2iam redirect` can be asked for.
+
+use super::RedirectSpec;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedirectCommand {
+    Add { spec: RedirectSpec, old_rules: OldRules },
+    Remove,
+    Status,
+}
+
+/// What `add` does with rules of the original kube2iam.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldRules {
+    Name,
+    /// `--adopt`
+    Remove,
+}

@@ -1,0 +1,256 @@
+//! A table as it was found, how it differs from what is wanted, and what follows.
+
+use super::expression::Expression;
+use super::ruleset::{self, Chain, HOOK_PREROUTING, POLICY_ACCEPT};
+
+/// Our table as the kernel holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundTable {
+    /// A dormant table (flag 1) has no effect; an owned one (2) would vanish with its owner.
+    pub flags: u32,
+    /// How many chains, sets, objects and flow tables it holds.
+    pub members: u32,
+    /// Those of our chains that exist.
+    pub chains: Vec<FoundChain>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundChain {
+    pub name: String,
+    pub kind: String,
+    pub hook: u32,
+    pub priority: i32,
+    pub policy: u32,
+    pub rules: Vec<FoundRule>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundRule {
+    /// The kernel's name for the rule.
+    pub handle: u64,
+    pub expressions: Vec<Expression>,
+    pub count: Count,
+    pub comment: Option<String>,
+}
+
+/// What a rule's counter has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+impl FoundTable {
+    /// The generation of the agent that wrote it; 0 if nobody signed.
+    pub fn generation(&self) -> u64 {
+        let comments = self.chains.iter().flat_map(|chain| &chain.rules).filter_map(|rule| rule.comment.as_deref());
+        comments.filter_map(ruleset::generation).max().unwrap_or(0)
+    }
+
+    pub(super) fn chain(&self, name: &str) -> Option<&FoundChain> {
+        self.chains.iter().find(|chain| chain.name == name)
+    }
+}
+
+/// What to do about a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It is whole.
+    Keep { generation: u64 },
+    /// Write it, in the name of `generation`.
+    Write { generation: u64, cause: Cause },
+    /// A newer agent of ours wants something else.
+    Yield { generation: u64 },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    Missing,
+    Altered(Vec<String>),
+}
+
+/// Judges the table. `own` is the generation this agent has claimed, if it has.
+///
+/// An agent that starts takes the number after the one it finds, so the latest to start is the newest whatever the
+/// clocks say. Where the content is right the number doesn't matter: nothing is written, the counters go on.
+pub fn decide(wanted: &[Chain], own: Option<u64>, found: Option<&FoundTable>) -> Step {
+    let Some(found) = found else {
+        return Step::Write { generation: own.unwrap_or(1), cause: Cause::Missing };
+    };
+    let theirs = found.generation();
+    let differences = differences(wanted, found);
+    if differences.is_empty() {
+        return Step::Keep { generation: own.map_or(theirs, |own| own.max(theirs)) };
+    }
+    match own {
+        Some(own) if own < theirs => Step::Yield { generation: theirs },
+        Some(own) => Step::Write { generation: own, cause: Cause::Altered(differences) },
+        None => Step::Write { generation: theirs.saturating_add(1), cause: Cause::Altered(differences) },
+    }
+}
+
+/// Each difference in words; none if the table is whole.
+pub fn differences(wanted: &[Chain], found: &FoundTable) -> Vec<String> {
+    let mut differences = Vec::new();
+    if found.flags != 0 {
+        differences.push(format!("the table has the flags {:#x}", found.flags));
+    }
+    if usize::try_from(found.members) != Ok(wanted.len()) {
+        differences.push(format!("the table holds {} things instead of {} chains", found.members, wanted.len()));
+    }
+    for chain in wanted {
+        match found.chain(chain.name) {
+            None => differences.push(format!("the chain `{}` is missing", chain.name)),
+            Some(found) => differences.extend(chain_differences(chain, found)),
+        }
+    }
+    differences
+}
+
+fn chain_differences(wanted: &Chain, found: &FoundChain) -> Vec<String> {
+    let name = wanted.name;
+    let kind = wanted.kind.word();
+    let mut differences = Vec::new();
+    if (found.kind.as_str(), found.hook, found.priority) != (kind, HOOK_PREROUTING, wanted.priority) {
+        differences.push(format!("the chain `{name}` is hooked elsewhere"));
+    }
+    if found.policy != POLICY_ACCEPT {
+        differences.push(format!("the chain `{name}` has the policy {}", found.policy));
+    }
+    if found.rules.len() != wanted.rules.len() {
+        differences.push(format!(
+            "the chain `{name}` has {} rules instead of {}",
+            found.rules.len(),
+            wanted.rules.len()
+        ));
+        return differences;
+    }
+    for (rule, found) in wanted.rules.iter().zip(&found.rules) {
+        if rule.expressions() != found.expressions {
+            differences.push(format!("the chain `{name}` has another rule instead of `{rule}`"));
+        }
+    }
+    differences
+}
+
+#[cfg(test)]
+impl FoundTable {
+    /// The table as the kernel gives it back after `chains` were written.
+    pub(super) fn as_written(chains: &[Chain], generation: u64) -> Self {
+        let rule = |rule: &ruleset::Rule| FoundRule {
+            expressions: rule.expressions(),
+            comment: rule.redirects().then(|| ruleset::comment(generation)),
+            ..FoundRule::default()
+        };
+        let chain = |chain: &Chain| FoundChain {
+            name: chain.name.to_owned(),
+            kind: chain.kind.word().to_owned(),
+            hook: HOOK_PREROUTING,
+            priority: chain.priority,
+            policy: POLICY_ACCEPT,
+            rules: chain.rules.iter().map(rule).collect(),
+        };
+        let members = u32::try_from(chains.len()).unwrap();
+        Self { flags: 0, members, chains: chains.iter().map(chain).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::redirect::interfaces::Scope;
+    use crate::logic::redirect::{Metadata, OtherPorts, Wanted};
+
+    fn wanted(agent: &str) -> Vec<Chain> {
+        ruleset::chains(&Wanted {
+            metadata: Metadata::of([]),
+            agent_v4: Some(agent.parse().unwrap()),
+            agent_v6: None,
+            scope: Scope::default(),
+            other_ports: OtherPorts::Drop,
+        })
+    }
+
+    const OURS: &str = "10.0.0.1:8181";
+    const OTHER: &str = "10.0.0.1:9999";
+
+    fn check(own: Option<u64>, found: Option<&FoundTable>, expected: &str) {
+        let step = match decide(&wanted(OURS), own, found) {
+            Step::Keep { generation } => format!("keep {generation}"),
+            Step::Write { generation, .. } => format!("write {generation}"),
+            Step::Yield { generation } => format!("yield {generation}"),
+        };
+        assert_eq!(step, expected, "own {own:?}, found {:?}", found.map(FoundTable::generation));
+    }
+
+    #[test]
+    fn the_latest_to_start_is_the_newest() {
+        check(None, None, "write 1");
+        check(None, Some(&FoundTable::as_written(&wanted(OTHER), 4)), "write 5");
+        check(None, Some(&FoundTable::as_written(&wanted(OTHER), 0)), "write 1");
+    }
+
+    #[test]
+    fn a_whole_table_is_kept_whoever_wrote_it() {
+        check(None, Some(&FoundTable::as_written(&wanted(OURS), 4)), "keep 4");
+        check(Some(2), Some(&FoundTable::as_written(&wanted(OURS), 4)), "keep 4");
+        check(Some(6), Some(&FoundTable::as_written(&wanted(OURS), 4)), "keep 6");
+    }
+
+    #[test]
+    fn older_yields_and_newer_repairs() {
+        check(Some(3), Some(&FoundTable::as_written(&wanted(OTHER), 4)), "yield 4");
+        check(Some(5), Some(&FoundTable::as_written(&wanted(OTHER), 4)), "write 5");
+        check(Some(4), Some(&FoundTable::as_written(&wanted(OTHER), 4)), "write 4");
+        check(Some(3), None, "write 3");
+    }
+
+    #[test]
+    fn two_agents_come_to_rest_from_every_state() {
+        for start in [None, Some((OTHER, 1)), Some((OURS, 2)), Some((OTHER, 2)), Some((OURS, 1))] {
+            let mut table = start.map(|(agent, generation)| FoundTable::as_written(&wanted(agent), generation));
+            let mut writes = 0;
+            for turn in 0..8 {
+                let (agent, own) = if turn % 2 == 0 { (OURS, 1) } else { (OTHER, 2) };
+                if let Step::Write { generation, .. } = decide(&wanted(agent), Some(own), table.as_ref()) {
+                    table = Some(FoundTable::as_written(&wanted(agent), generation));
+                    writes += 1;
+                }
+            }
+            assert!(writes <= 2, "{start:?}: {writes} writes");
+            assert!(differences(&wanted(OTHER), table.as_ref().unwrap()).is_empty(), "{start:?}: the older one won");
+        }
+    }
+
+    fn check_difference(alter: impl Fn(&mut FoundTable), expected: &str) {
+        let mut table = FoundTable::as_written(&wanted(OURS), 1);
+        alter(&mut table);
+        assert_eq!(differences(&wanted(OURS), &table), [expected]);
+    }
+
+    #[test]
+    fn every_alteration_is_seen() {
+        check_difference(|table| table.flags = 1, "the table has the flags 0x1");
+        check_difference(|table| table.members = 4, "the table holds 4 things instead of 3 chains");
+        check_difference(|table| drop(table.chains.remove(1)), "the chain `to_agent` is missing");
+        check_difference(|table| table.chains[0].priority = 0, "the chain `others` is hooked elsewhere");
+        check_difference(|table| table.chains[0].hook = 3, "the chain `others` is hooked elsewhere");
+        check_difference(|table| table.chains[1].kind.clear(), "the chain `to_agent` is hooked elsewhere");
+        check_difference(|table| table.chains[2].policy = 0, "the chain `missed` has the policy 0");
+        check_difference(|table| drop(table.chains[1].rules.pop()), "the chain `to_agent` has 2 rules instead of 3");
+        check_difference(
+            |table| table.chains[1].rules[0].expressions.insert(0, Expression::Foreign("log".to_owned())),
+            "the chain `to_agent` has another rule instead of `ip daddr != 169.254.169.254 return`",
+        );
+    }
+
+    #[test]
+    fn counters_and_comments_make_no_difference() {
+        let mut table = FoundTable::as_written(&wanted(OURS), 1);
+        for rule in table.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
+            rule.count = Count { packets: 9, bytes: 9 };
+            rule.comment = Some("someone was here".to_owned());
+        }
+        assert!(differences(&wanted(OURS), &table).is_empty());
+    }
+}

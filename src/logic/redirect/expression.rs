@@ -1,0 +1,184 @@
+//! nf_tables' own vocabulary: the expressions a rule is made of, as far as this program writes or reads them.
+//!
+//! Everything goes through register 1, as `nft` does it; a NAT port goes through register 2. What doesn't is
+//! [`Foreign`](Expression::Foreign), so equality of two lists means that two rules do the same.
+
+use std::net::IpAddr;
+
+use super::interfaces::InterfacePattern;
+use super::resolve::Family;
+
+/// `NFPROTO_IPV4` and `NFPROTO_IPV6` of linux/netfilter.h.
+const PROTOCOL_V4: u8 = 2;
+const PROTOCOL_V6: u8 = 10;
+/// Bytes of an interface name with its zeroes (IFNAMSIZ): comparing all of them compares whole names.
+const INTERFACE_BYTES: usize = 16;
+/// Where the destination stands in the IPv4 (RFC 791) and IPv6 (RFC 8200) header, and the port in TCP's and UDP's.
+const DESTINATION_V4_OFFSET: u32 = 16;
+const DESTINATION_V6_OFFSET: u32 = 24;
+const DESTINATION_PORT_OFFSET: u32 = 2;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expression {
+    LoadMeta(Meta),
+    LoadPayload {
+        header: Header,
+        offset: u32,
+        length: u32,
+    },
+    Compare {
+        relation: Relation,
+        value: Vec<u8>,
+    },
+    Immediate {
+        register: u32,
+        value: Vec<u8>,
+    },
+    Verdict(Verdict),
+    Counter,
+    /// To the address in register 1 and the port in register 2.
+    DestinationNat(Family),
+    /// An iptables target that iptables' nf_tables variant wrote.
+    Target {
+        name: String,
+        revision: u32,
+        info: Vec<u8>,
+    },
+    /// An iptables match of the same kind.
+    Match {
+        name: String,
+        info: Vec<u8>,
+    },
+    /// Anything else, by name.
+    Foreign(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meta {
+    InterfaceName,
+    NetworkProtocol,
+    TransportProtocol,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Header {
+    Network,
+    Transport,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    Equal,
+    Different,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Drop,
+    Return,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Tcp,
+    Udp,
+}
+
+impl Transport {
+    /// Its number in the IP header (IANA, "Protocol Numbers").
+    pub(super) fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+}
+
+/// `ip daddr` or `ip6 daddr` against each of `ips`, which are of one family.
+pub(super) fn destination(relation: Relation, ips: &[IpAddr]) -> Vec<Expression> {
+    let (protocol, load) = match ips.first() {
+        None => return Vec::new(),
+        Some(IpAddr::V4(_)) => (PROTOCOL_V4, LOAD_DESTINATION_V4),
+        Some(IpAddr::V6(_)) => (PROTOCOL_V6, LOAD_DESTINATION_V6),
+    };
+    let mut list = vec![Expression::LoadMeta(Meta::NetworkProtocol), equal(vec![protocol])];
+    for ip in ips {
+        list.extend([load.clone(), Expression::Compare { relation, value: octets(*ip) }]);
+    }
+    list
+}
+
+fn octets(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
+}
+
+/// `iifname` against a name or the beginning of one.
+pub(super) fn interface(relation: Relation, pattern: &InterfacePattern) -> Vec<Expression> {
+    let value = match pattern {
+        InterfacePattern::Name(name) => {
+            let mut bytes = name.as_bytes().to_vec();
+            bytes.resize(INTERFACE_BYTES, 0);
+            bytes
+        }
+        InterfacePattern::Prefix(prefix) => prefix.as_bytes().to_vec(),
+    };
+    vec![Expression::LoadMeta(Meta::InterfaceName), Expression::Compare { relation, value }]
+}
+
+/// The reverse of [`interface`]'s value. iptables ends a whole name with a single zero byte.
+pub(super) fn interface_pattern(value: &[u8]) -> Option<InterfacePattern> {
+    let name: Vec<u8> = value.iter().copied().take_while(|byte| *byte != 0).collect();
+    let whole = name.len() < value.len();
+    let name = String::from_utf8(name).ok().filter(|name| !name.is_empty())?;
+    Some(if whole { InterfacePattern::Name(name) } else { InterfacePattern::Prefix(name) })
+}
+
+pub(super) fn protocol(transport: Transport) -> Vec<Expression> {
+    vec![Expression::LoadMeta(Meta::TransportProtocol), equal(vec![transport.number()])]
+}
+
+pub(super) fn tcp_port(port: u16) -> Vec<Expression> {
+    let mut list = protocol(Transport::Tcp);
+    list.push(Expression::LoadPayload { header: Header::Transport, offset: DESTINATION_PORT_OFFSET, length: 2 });
+    list.push(equal(port.to_be_bytes().to_vec()));
+    list
+}
+
+pub(super) fn destination_nat(ip: IpAddr, port: u16) -> Vec<Expression> {
+    let family = if ip.is_ipv4() { Family::V4 } else { Family::V6 };
+    vec![
+        Expression::Immediate { register: 1, value: octets(ip) },
+        Expression::Immediate { register: 2, value: port.to_be_bytes().to_vec() },
+        Expression::DestinationNat(family),
+    ]
+}
+
+fn equal(value: Vec<u8>) -> Expression {
+    Expression::Compare { relation: Relation::Equal, value }
+}
+
+/// What a rule compares the destination address, the destination port or the interface with, each time it does.
+pub(super) fn comparisons(rule: &[Expression], load: &Expression) -> Vec<(Relation, Vec<u8>)> {
+    let pairs = rule.windows(2).filter_map(|pair| match pair {
+        [first, Expression::Compare { relation, value }] if first == load => Some((*relation, value.clone())),
+        _ => None,
+    });
+    pairs.collect()
+}
+
+/// The first of them.
+pub(super) fn compared(rule: &[Expression], load: &Expression) -> Option<(Relation, Vec<u8>)> {
+    comparisons(rule, load).into_iter().next()
+}
+
+/// The load that [`compared`] looks for.
+pub(super) const LOAD_DESTINATION_V4: Expression =
+    Expression::LoadPayload { header: Header::Network, offset: DESTINATION_V4_OFFSET, length: 4 };
+pub(super) const LOAD_DESTINATION_V6: Expression =
+    Expression::LoadPayload { header: Header::Network, offset: DESTINATION_V6_OFFSET, length: 16 };
+pub(super) const LOAD_DESTINATION_PORT: Expression =
+    Expression::LoadPayload { header: Header::Transport, offset: DESTINATION_PORT_OFFSET, length: 2 };
+pub(super) const LOAD_INTERFACE: Expression = Expression::LoadMeta(Meta::InterfaceName);

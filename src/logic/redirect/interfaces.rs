@@ -1,0 +1,180 @@
+//! Which interfaces pods come in by: `--host-interface` as typed, and the scope it turns into.
+
+use std::fmt;
+
+/// The kernel's limit for an interface name (IFNAMSIZ less the final NUL).
+const NAME_BYTES_MAX: usize = 15;
+
+/// The flag as meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InterfaceRule {
+    /// Every interface but loopback and the uplinks.
+    Automatic,
+    /// Those that match one of `included` (all, if there is none) and none of `excluded`.
+    Named { included: Vec<InterfacePattern>, excluded: Vec<InterfacePattern> },
+}
+
+/// A name, or with a final `+` the beginning of names, as in iptables.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InterfacePattern {
+    Name(String),
+    Prefix(String),
+}
+
+/// The interfaces whose packets are redirected: none of `excluded`, and one of `included` unless that is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    pub excluded: Vec<InterfacePattern>,
+    pub included: Vec<InterfacePattern>,
+}
+
+/// Why a value of `--host-interface` was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InterfaceRuleError {
+    NotAName(String),
+    ExcludesAll,
+}
+
+impl InterfaceRule {
+    /// Reads the flag's values: each holds one pattern or several parted by commas; `!` before one excludes it.
+    pub fn parse<S: AsRef<str>>(values: &[S]) -> Result<Self, InterfaceRuleError> {
+        let (mut included, mut excluded) = (Vec::new(), Vec::new());
+        let mut all = false;
+        for word in values.iter().flat_map(|value| value.as_ref().split(',')).map(str::trim) {
+            match word.strip_prefix('!').map(str::trim_start) {
+                None if word.is_empty() => {}
+                None if word == "+" => all = true,
+                None => included.push(InterfacePattern::parse(word)?),
+                Some("+") => return Err(InterfaceRuleError::ExcludesAll),
+                Some(name) => excluded.push(InterfacePattern::parse(name)?),
+            }
+        }
+        if !all && included.is_empty() && excluded.is_empty() {
+            return Ok(Self::Automatic);
+        }
+        if all {
+            included.clear();
+        }
+        for patterns in [&mut included, &mut excluded] {
+            patterns.sort();
+            patterns.dedup();
+        }
+        Ok(Self::Named { included, excluded })
+    }
+}
+
+impl InterfacePattern {
+    /// Names are printable ASCII without the characters that `nft` or iptables would read as something else.
+    pub(super) fn parse(word: &str) -> Result<Self, InterfaceRuleError> {
+        let (name, wildcard) = word.strip_suffix('+').map_or((word, false), |prefix| (prefix, true));
+        let plain = name.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:\"*\\!+".contains(&byte));
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || !plain {
+            return Err(InterfaceRuleError::NotAName(word.to_owned()));
+        }
+        Ok(if wildcard { Self::Prefix(name.to_owned()) } else { Self::Name(name.to_owned()) })
+    }
+
+    pub fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Name(own) => own == name,
+            Self::Prefix(prefix) => name.starts_with(prefix.as_str()),
+        }
+    }
+}
+
+impl Scope {
+    pub fn covers(&self, name: &str) -> bool {
+        !self.excluded.iter().any(|pattern| pattern.matches(name))
+            && (self.included.is_empty() || self.included.iter().any(|pattern| pattern.matches(name)))
+    }
+}
+
+/// As in `--host-interface`.
+impl fmt::Display for InterfacePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Prefix(prefix) => write!(f, "{prefix}+"),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |patterns: &[InterfacePattern]| {
+            patterns.iter().map(InterfacePattern::to_string).collect::<Vec<_>>().join(", ")
+        };
+        match (self.included.is_empty(), self.excluded.is_empty()) {
+            (true, true) => f.write_str("all"),
+            (true, false) => write!(f, "all but {}", names(&self.excluded)),
+            (false, true) => f.write_str(&names(&self.included)),
+            (false, false) => write!(f, "{} but not {}", names(&self.included), names(&self.excluded)),
+        }
+    }
+}
+
+impl fmt::Display for InterfaceRuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAName(word) => {
+                write!(f, "failed to read the interface `{word}`: not a name of 1 to 15 characters")
+            }
+            Self::ExcludesAll => f.write_str("failed to read the interface `!+`: it excludes every interface"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> InterfacePattern {
+        InterfacePattern::Name(text.to_owned())
+    }
+
+    fn prefix(text: &str) -> InterfacePattern {
+        InterfacePattern::Prefix(text.to_owned())
+    }
+
+    fn check(values: &[&str], included: &[InterfacePattern], excluded: &[InterfacePattern]) {
+        let expected = InterfaceRule::Named { included: included.to_vec(), excluded: excluded.to_vec() };
+        assert_eq!(InterfaceRule::parse(values), Ok(expected), "{values:?}");
+    }
+
+    #[test]
+    fn values_are_split_at_commas_and_repeated() {
+        check(&["docker0"], &[name("docker0")], &[]);
+        check(&["cali+,eni+", "cni0"], &[name("cni0"), prefix("cali"), prefix("eni")], &[]);
+        check(&["!eth0"], &[], &[name("eth0")]);
+        check(&["! eth0", "cali+"], &[prefix("cali")], &[name("eth0")]);
+        check(&["+"], &[], &[]);
+        check(&["cni0", "+,!eth+"], &[], &[prefix("eth")]);
+        check(&["cni0,cni0"], &[name("cni0")], &[]);
+    }
+
+    #[test]
+    fn nothing_named_means_automatic() {
+        for values in [&[][..], &[""], &[" , "]] {
+            assert_eq!(InterfaceRule::parse(values), Ok(InterfaceRule::Automatic), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        for word in ["a-name-beyond-15", "e th", "eth/0", "eth:0", "eth\"0", "eth*", "a+b", "!!eth0", "schön"] {
+            let refused = InterfaceRule::parse(&[word]);
+            assert!(matches!(refused, Err(InterfaceRuleError::NotAName(_))), "{word}: {refused:?}");
+        }
+        assert_eq!(InterfaceRule::parse(&["!+"]), Err(InterfaceRuleError::ExcludesAll));
+        assert!(InterfaceRule::parse(&["exactly15bytes_"]).is_ok());
+    }
+
+    #[test]
+    fn excluded_beats_included() {
+        let scope = Scope { included: vec![prefix("eth")], excluded: vec![name("eth0")] };
+        for (interface, covered) in [("eth0", false), ("eth1", true), ("eth", true), ("cni0", false)] {
+            assert_eq!(scope.covers(interface), covered, "{interface}");
+        }
+        assert!(Scope::default().covers("anything"));
+    }
+}

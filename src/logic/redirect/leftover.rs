@@ -1,0 +1,252 @@
+//! Rules that the original kube2iam left in the node's iptables, and the lines that say so.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use super::compare::FoundRule;
+use super::expression::{self, Expression, LOAD_DESTINATION_PORT, LOAD_DESTINATION_V4, Relation};
+use super::interfaces::InterfacePattern;
+use super::{METADATA_PORT, Wanted, readback};
+
+/// The chain kube2iam appends its rule to, in iptables' table `nat`.
+pub const CHAIN: &str = "PREROUTING";
+pub const TABLE: &str = "nat";
+
+/// A rule that sends the metadata address somewhere else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldRule {
+    pub backend: Backend,
+    pub metadata: Ipv4Addr,
+    pub port: Option<u16>,
+    /// Where it sends its packets, where that could be read.
+    pub target: Option<SocketAddrV4>,
+    pub interface: Option<(Relation, InterfacePattern)>,
+}
+
+/// Which iptables wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// iptables-nft; the number is the rule's handle.
+    Nftables {
+        handle: u64,
+    },
+    Legacy,
+}
+
+/// The old rules among those of `ip nat PREROUTING`.
+pub fn old_rules(rules: &[FoundRule], metadata: &[Ipv4Addr]) -> Vec<OldRule> {
+    rules.iter().filter_map(|rule| old_rule(rule, metadata)).collect()
+}
+
+fn old_rule(rule: &FoundRule, metadata: &[Ipv4Addr]) -> Option<OldRule> {
+    let (relation, value) = expression::compared(&rule.expressions, &LOAD_DESTINATION_V4)?;
+    let target = rewrites_to(&rule.expressions)?;
+    let metadata = metadata.iter().copied().find(|ip| value == ip.octets())?;
+    (relation == Relation::Equal).then(|| OldRule {
+        backend: Backend::Nftables { handle: rule.handle },
+        metadata,
+        port: port(&rule.expressions),
+        target,
+        interface: readback::interface_of(&rule.expressions),
+    })
+}
+
+/// `None`: the rule doesn't rewrite destinations. `Some(None)`: it does, in a way that can't be read.
+fn rewrites_to(rule: &[Expression]) -> Option<Option<SocketAddrV4>> {
+    match rule.last()? {
+        Expression::Target { name, revision, info } if name == "DNAT" => Some(dnat_target(*revision, info)),
+        Expression::DestinationNat(_) => Some(match readback::agent(rule) {
+            Some(SocketAddr::V4(target)) => Some(target),
+            _ => None,
+        }),
+        _ => None,
+    }
+}
+
+/// iptables compares the port with its `tcp` match, or since 1.8.8 as nft does.
+fn port(rule: &[Expression]) -> Option<u16> {
+    if let Some((Relation::Equal, value)) = expression::compared(rule, &LOAD_DESTINATION_PORT) {
+        return value.try_into().ok().map(u16::from_be_bytes);
+    }
+    rule.iter().find_map(|expression| match expression {
+        Expression::Match { name, info } if name == "tcp" => tcp_match_port(info),
+        _ => None,
+    })
+}
+
+/// `struct xt_tcp`: the range of destination ports is its third and fourth number.
+pub(super) fn tcp_match_port(info: &[u8]) -> Option<u16> {
+    let (first, last) = (native_u16(info, 4)?, native_u16(info, 6)?);
+    (first == last).then_some(first)
+}
+
+/// `struct nf_nat_ipv4_multi_range_compat` (revision 0) or `struct nf_nat_range2` (2; 1 begins alike).
+pub(super) fn dnat_target(revision: u32, info: &[u8]) -> Option<SocketAddrV4> {
+    let (ip, port) = if revision == 0 { (8, 16) } else { (4, 36) };
+    let ip: [u8; 4] = info.get(ip..ip + 4)?.try_into().ok()?;
+    let port: [u8; 2] = info.get(port..port + 2)?.try_into().ok()?;
+    Some(SocketAddrV4::new(ip.into(), u16::from_be_bytes(port)))
+}
+
+pub(super) fn native_u16(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+impl OldRule {
+    /// The line that deletes it.
+    pub fn deletion(&self) -> String {
+        let program = match self.backend {
+            Backend::Nftables { .. } => "iptables-nft",
+            Backend::Legacy => "iptables-legacy",
+        };
+        format!("{program} -t {TABLE} -D {CHAIN} {}", self.specification())
+    }
+
+    fn specification(&self) -> String {
+        let port = self.port.map_or_else(String::new, |port| format!(" --dport {port}"));
+        let interface = match &self.interface {
+            None => String::new(),
+            Some((Relation::Equal, pattern)) => format!(" -i {pattern}"),
+            Some((Relation::Different, pattern)) => format!(" ! -i {pattern}"),
+        };
+        let target = self.target.map_or_else(String::new, |target| format!(" --to-destination {target}"));
+        format!("-p tcp -d {}{port}{interface} -j DNAT{target}", self.metadata)
+    }
+}
+
+impl fmt::Display for OldRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let program = match self.backend {
+            Backend::Nftables { .. } => "iptables-nft",
+            Backend::Legacy => "iptables-legacy",
+        };
+        write!(f, "old rule of kube2iam in {program}: -t {TABLE} -A {CHAIN} {}", self.specification())
+    }
+}
+
+/// The iptables lines that do by hand what a kernel without nf_tables can't.
+pub fn by_hand(wanted: &Wanted) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (metadata, agent) in wanted.redirected() {
+        let program = if metadata.is_ipv4() { "iptables" } else { "ip6tables" };
+        let line = |rest: String| {
+            format!("{program} -t {TABLE} -A {CHAIN} -p tcp -d {metadata} --dport {METADATA_PORT}{rest}")
+        };
+        for pattern in &wanted.scope.excluded {
+            lines.push(line(format!(" -i {pattern} -j RETURN")));
+        }
+        let to_agent = format!(" -j DNAT --to-destination {agent}");
+        if wanted.scope.included.is_empty() {
+            lines.push(line(to_agent.clone()));
+        }
+        for pattern in &wanted.scope.included {
+            lines.push(line(format!(" -i {pattern}{to_agent}")));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::redirect::interfaces::Scope;
+    use crate::logic::redirect::{METADATA_V4, Metadata, OtherPorts};
+
+    fn compare(value: &[u8]) -> Expression {
+        Expression::Compare { relation: Relation::Equal, value: value.to_vec() }
+    }
+
+    /// `struct nf_nat_range2` as iptables 1.8.9 fills it: flags, two addresses of 16 bytes, three ports.
+    fn range2(ip: [u8; 4], port: u16) -> Vec<u8> {
+        let mut info = vec![3, 0, 0, 0];
+        for _ in 0..2 {
+            info.extend(ip);
+            info.extend([0; 12]);
+        }
+        info.extend(port.to_be_bytes());
+        info.extend(port.to_be_bytes());
+        info.extend([0, 0]);
+        info
+    }
+
+    fn rule(destination: [u8; 4], last: Expression) -> FoundRule {
+        let expressions = vec![
+            expression::LOAD_INTERFACE,
+            compare(b"docker0\0"),
+            LOAD_DESTINATION_V4,
+            compare(&destination),
+            LOAD_DESTINATION_PORT,
+            compare(&[0, 80]),
+            Expression::Counter,
+            last,
+        ];
+        FoundRule { handle: 5, expressions, ..FoundRule::default() }
+    }
+
+    fn dnat() -> Expression {
+        Expression::Target { name: "DNAT".to_owned(), revision: 2, info: range2([10, 0, 0, 1], 8181) }
+    }
+
+    #[test]
+    fn kube2iams_rule_is_found_and_named() {
+        let found = old_rules(&[rule(METADATA_V4.octets(), dnat())], &[METADATA_V4]);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].backend, Backend::Nftables { handle: 5 });
+        assert_eq!(
+            found[0].deletion(),
+            "iptables-nft -t nat -D PREROUTING -p tcp -d 169.254.169.254 --dport 80 -i docker0 -j DNAT --to-destination 10.0.0.1:8181"
+        );
+        assert_eq!(
+            found[0].to_string(),
+            "old rule of kube2iam in iptables-nft: -t nat -A PREROUTING -p tcp -d 169.254.169.254 --dport 80 -i docker0 -j DNAT --to-destination 10.0.0.1:8181"
+        );
+    }
+
+    #[test]
+    fn rules_of_others_are_left_alone() {
+        let masquerade = Expression::Target { name: "MASQUERADE".to_owned(), revision: 0, info: vec![] };
+        let rules = [rule([10, 96, 0, 1], dnat()), rule(METADATA_V4.octets(), masquerade), FoundRule::default()];
+        assert_eq!(old_rules(&rules, &[METADATA_V4]), []);
+    }
+
+    #[test]
+    fn an_unreadable_target_is_still_a_leftover() {
+        let cut = Expression::Target { name: "DNAT".to_owned(), revision: 2, info: vec![0; 7] };
+        let found = old_rules(&[rule(METADATA_V4.octets(), cut)], &[METADATA_V4]);
+        assert_eq!(found.iter().map(|rule| rule.target).collect::<Vec<_>>(), [None]);
+    }
+
+    #[test]
+    fn older_layouts_are_read() {
+        let mut compat = vec![1, 0, 0, 0, 3, 0, 0, 0];
+        compat.extend([10, 0, 0, 1, 10, 0, 0, 1, 0x1f, 0xf5, 0x1f, 0xf5]);
+        assert_eq!(dnat_target(0, &compat), Some("10.0.0.1:8181".parse().unwrap()));
+        let mut tcp = Vec::new();
+        for port in [0u16, 65_535, 80, 80] {
+            tcp.extend(port.to_ne_bytes());
+        }
+        assert_eq!(tcp_match_port(&tcp), Some(80));
+        assert_eq!(tcp_match_port(&tcp[..6]), None);
+    }
+
+    #[test]
+    fn by_hand_means_the_same_with_iptables() {
+        let names = |names: &[&str]| names.iter().map(|name| InterfacePattern::parse(name).unwrap()).collect();
+        let wanted = Wanted {
+            metadata: Metadata::of([]),
+            agent_v4: Some("10.0.0.1:8181".parse().unwrap()),
+            agent_v6: Some("[fd00::1]:8181".parse().unwrap()),
+            scope: Scope { excluded: names(&["eth0"]), included: names(&["cali+"]) },
+            other_ports: OtherPorts::Drop,
+        };
+        assert_eq!(
+            by_hand(&wanted),
+            [
+                "iptables -t nat -A PREROUTING -p tcp -d 169.254.169.254 --dport 80 -i eth0 -j RETURN",
+                "iptables -t nat -A PREROUTING -p tcp -d 169.254.169.254 --dport 80 -i cali+ -j DNAT --to-destination 10.0.0.1:8181",
+                "ip6tables -t nat -A PREROUTING -p tcp -d fd00:ec2::254 --dport 80 -i eth0 -j RETURN",
+                "ip6tables -t nat -A PREROUTING -p tcp -d fd00:ec2::254 --dport 80 -i cali+ -j DNAT --to-destination [fd00::1]:8181",
+            ]
+        );
+    }
+}

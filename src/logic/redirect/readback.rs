@@ -1,0 +1,152 @@
+//! From a table that was found back to what its writer wanted, so that its wholeness can be judged by somebody who
+//! doesn't know with which flags the agent runs.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::compare::{FoundChain, FoundTable};
+use super::expression::{
+    self, Expression, LOAD_DESTINATION_V4, LOAD_DESTINATION_V6, LOAD_INTERFACE, Meta, Relation, Verdict,
+};
+use super::interfaces::{InterfacePattern, Scope};
+use super::ruleset::{CHAIN_OTHERS, CHAIN_TO_AGENT};
+use super::{Metadata, OtherPorts, Wanted};
+
+/// What the table was written for; `None` if too little of it is left to tell. The answer is a claim:
+/// [`differences`](super::compare::differences) has the last word.
+pub fn read_back(found: &FoundTable) -> Option<Wanted> {
+    let chain = found.chain(CHAIN_TO_AGENT)?;
+    let mut wanted = Wanted {
+        metadata: metadata(chain)?,
+        agent_v4: None,
+        agent_v6: None,
+        scope: scope(chain),
+        other_ports: if found.chain(CHAIN_OTHERS).is_some() { OtherPorts::Drop } else { OtherPorts::Pass },
+    };
+    for agent in chain.rules.iter().filter_map(|rule| agent(&rule.expressions)) {
+        match agent {
+            SocketAddr::V4(agent) => wanted.agent_v4 = Some(agent),
+            SocketAddr::V6(agent) => wanted.agent_v6 = Some(agent),
+        }
+    }
+    (wanted.agent_v4.is_some() || wanted.agent_v6.is_some()).then_some(wanted)
+}
+
+/// The addresses of the two rules that let all others pass.
+fn metadata(chain: &FoundChain) -> Option<Metadata> {
+    let v4 = not_to(chain, &LOAD_DESTINATION_V4).into_iter();
+    let v6 = not_to(chain, &LOAD_DESTINATION_V6).into_iter();
+    v4.chain(v6).map(|value| ip(&value)).collect::<Option<Vec<_>>>().map(Metadata::of)
+}
+
+fn not_to(chain: &FoundChain, load: &Expression) -> Vec<Vec<u8>> {
+    let comparisons = chain.rules.iter().flat_map(|rule| expression::comparisons(&rule.expressions, load));
+    comparisons.filter(|(relation, _)| *relation == Relation::Different).map(|(_, value)| value).collect()
+}
+
+fn ip(value: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(value).ok().map(IpAddr::from);
+    v4.or_else(|| <[u8; 16]>::try_from(value).ok().map(IpAddr::from))
+}
+
+fn scope(chain: &FoundChain) -> Scope {
+    let mut scope = Scope::default();
+    for rule in &chain.rules {
+        let names = interfaces(&rule.expressions);
+        match names.as_slice() {
+            [(Relation::Equal, pattern)] => scope.excluded.push(pattern.clone()),
+            _ => scope.included.extend(names.into_iter().map(|(_, pattern)| pattern)),
+        }
+    }
+    scope
+}
+
+/// The interface comparisons of a rule that does nothing but compare interfaces and return.
+fn interfaces(rule: &[Expression]) -> Vec<(Relation, InterfacePattern)> {
+    let Some((Expression::Verdict(Verdict::Return), comparisons)) = rule.split_last() else { return Vec::new() };
+    let pattern = |pair: &[Expression]| match pair {
+        [Expression::LoadMeta(Meta::InterfaceName), Expression::Compare { relation, value }] => {
+            expression::interface_pattern(value).map(|pattern| (*relation, pattern))
+        }
+        _ => None,
+    };
+    comparisons.chunks(2).map(pattern).collect::<Option<Vec<_>>>().unwrap_or_default()
+}
+
+/// Where a rule sends its packets, if it rewrites their destination the way ours do.
+pub(super) fn agent(rule: &[Expression]) -> Option<SocketAddr> {
+    let [.., Expression::Immediate { value: address, .. }, Expression::Immediate { value: port, .. }, last] = rule
+    else {
+        return None;
+    };
+    let Expression::DestinationNat(_) = last else { return None };
+    let port = u16::from_be_bytes(port.as_slice().try_into().ok()?);
+    Some(SocketAddr::new(ip(address)?, port))
+}
+
+/// For the two callers that look at single rules.
+pub(super) fn interface_of(rule: &[Expression]) -> Option<(Relation, InterfacePattern)> {
+    let (relation, value) = expression::compared(rule, &LOAD_INTERFACE)?;
+    Some((relation, expression::interface_pattern(&value)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::redirect::compare::differences;
+    use crate::logic::redirect::ruleset;
+
+    fn found(wanted: &Wanted) -> FoundTable {
+        FoundTable::as_written(&ruleset::chains(wanted), 1)
+    }
+
+    fn cases() -> Vec<Wanted> {
+        let names = |names: &[&str]| names.iter().map(|name| InterfacePattern::parse(name).unwrap()).collect();
+        let mut cases = Vec::new();
+        let further: [IpAddr; 2] = ["10.9.9.9".parse().unwrap(), "fd99::9".parse().unwrap()];
+        for (v4, v6, count) in [(true, true, 2), (true, true, 0), (true, false, 1), (false, true, 0)] {
+            let further = &further[..count];
+            for excluded in [&[][..], &["lo"], &["eth+", "lo"]] {
+                for included in [&[][..], &["cni0"], &["cali+", "cni0"]] {
+                    for other_ports in [OtherPorts::Drop, OtherPorts::Pass] {
+                        cases.push(Wanted {
+                            metadata: Metadata::of(further.iter().copied()),
+                            agent_v4: v4.then(|| "10.0.0.1:8181".parse().unwrap()),
+                            agent_v6: v6.then(|| "[fd00::1]:8181".parse().unwrap()),
+                            scope: Scope { excluded: names(excluded), included: names(included) },
+                            other_ports,
+                        });
+                    }
+                }
+            }
+        }
+        cases
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        for wanted in cases() {
+            assert_eq!(read_back(&found(&wanted)), Some(wanted));
+        }
+    }
+
+    #[test]
+    fn no_single_rule_can_go_unnoticed() {
+        for wanted in cases() {
+            let table = found(&wanted);
+            for (chain, rule) in
+                (0..table.chains.len()).flat_map(|c| (0..table.chains[c].rules.len()).map(move |r| (c, r)))
+            {
+                let mut broken = table.clone();
+                broken.chains[chain].rules.remove(rule);
+                let whole =
+                    read_back(&broken).is_some_and(|claim| differences(&ruleset::chains(&claim), &broken).is_empty());
+                assert!(!whole, "chain {chain} without rule {rule} of {wanted:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_table_says_nothing() {
+        assert_eq!(read_back(&FoundTable::default()), None);
+    }
+}

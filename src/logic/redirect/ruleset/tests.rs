@@ -1,0 +1,106 @@
+use super::*;
+use crate::logic::redirect::interfaces::Scope;
+use crate::logic::redirect::{METADATA_V4, Metadata};
+
+fn wanted(v4: Option<&str>, v6: Option<&str>, scope: Scope, other_ports: OtherPorts) -> Wanted {
+    Wanted {
+        metadata: Metadata::of([]),
+        agent_v4: v4.map(|text| text.parse().unwrap()),
+        agent_v6: v6.map(|text| text.parse().unwrap()),
+        scope,
+        other_ports,
+    }
+}
+
+fn names(names: &[&str]) -> Vec<InterfacePattern> {
+    names.iter().map(|name| InterfacePattern::parse(name).unwrap()).collect()
+}
+
+#[test]
+fn both_families_and_everything_but_the_uplink() {
+    let scope = Scope { excluded: names(&["eth0", "lo"]), included: vec![] };
+    let wanted = wanted(Some("10.0.0.1:8181"), Some("[2001:db8::1]:8181"), scope, OtherPorts::Drop);
+    assert_eq!(nft_text(&wanted, 7), include_str!("everything_but_the_uplink.nft"));
+}
+
+#[test]
+fn v4_only_named_interfaces_and_other_ports_passed() {
+    let scope = Scope { excluded: names(&["lo"]), included: names(&["cni0", "cali+"]) };
+    let wanted = wanted(Some("10.0.0.1:8181"), None, scope, OtherPorts::Pass);
+    assert_eq!(nft_text(&wanted, 1), include_str!("named_interfaces.nft"));
+}
+
+#[test]
+fn a_family_without_an_agent_is_dropped_whole() {
+    let wanted = wanted(None, Some("[2001:db8::1]:8181"), Scope::default(), OtherPorts::Drop);
+    let others = chains(&wanted).remove(0);
+    let texts: Vec<String> = others.rules[2..].iter().map(Rule::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "ip6 daddr fd00:ec2::254 tcp dport 80 return",
+            "meta l4proto tcp counter packets 0 bytes 0 drop",
+            "meta l4proto udp counter packets 0 bytes 0 drop",
+        ]
+    );
+}
+
+#[test]
+fn a_rule_is_lowered_as_nft_lowers_it() {
+    let scope = Scope { excluded: names(&["lo"]), included: vec![] };
+    let wanted = wanted(Some("10.0.0.1:8181"), None, scope, OtherPorts::Pass);
+    let to_agent = chains(&wanted).remove(0);
+    let compare = |relation, value: &[u8]| Expression::Compare { relation, value: value.to_vec() };
+    assert_eq!(
+        to_agent.rules[2].expressions(),
+        [
+            Expression::LoadMeta(expression::Meta::InterfaceName),
+            compare(Relation::Equal, b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+            Expression::Verdict(Verdict::Return),
+        ]
+    );
+    assert_eq!(
+        to_agent.rules[3].expressions(),
+        [
+            Expression::LoadMeta(expression::Meta::NetworkProtocol),
+            compare(Relation::Equal, &[2]),
+            expression::LOAD_DESTINATION_V4,
+            compare(Relation::Equal, &[169, 254, 169, 254]),
+            Expression::LoadMeta(expression::Meta::TransportProtocol),
+            compare(Relation::Equal, &[6]),
+            expression::LOAD_DESTINATION_PORT,
+            compare(Relation::Equal, &[0, 80]),
+            Expression::Counter,
+            Expression::Immediate { register: 1, value: vec![10, 0, 0, 1] },
+            Expression::Immediate { register: 2, value: vec![0x1f, 0xf5] },
+            Expression::DestinationNat(crate::logic::redirect::resolve::Family::V4),
+        ]
+    );
+}
+
+#[test]
+fn generations_are_read_back() {
+    assert_eq!(generation(&comment(u64::MAX)), Some(u64::MAX));
+    for other in ["", "generation", "generation -1", "generation x", "Generation 1"] {
+        assert_eq!(generation(other), None, "{other}");
+    }
+}
+
+#[test]
+fn a_third_metadata_address_is_redirected_too() {
+    let third = "10.9.9.9".parse().unwrap();
+    let wanted = Wanted {
+        metadata: Metadata::of([third, METADATA_V4.into(), third]),
+        ..wanted(Some("10.0.0.1:8181"), None, Scope::default(), OtherPorts::Pass)
+    };
+    let to_agent: Vec<String> = chains(&wanted).remove(0).rules.iter().map(Rule::to_string).collect();
+    assert_eq!(
+        to_agent,
+        [
+            "ip daddr != 169.254.169.254 ip daddr != 10.9.9.9 return",
+            "ip6 daddr != fd00:ec2::254 return",
+            "ip daddr 169.254.169.254 tcp dport 80 counter packets 0 bytes 0 dnat ip to 10.0.0.1:8181",
+            "ip daddr 10.9.9.9 tcp dport 80 counter packets 0 bytes 0 dnat ip to 10.0.0.1:8181",
+        ]
+    );
+}

@@ -1,0 +1,56 @@
+//! What is counted of the redirect.
+
+use prometheus::{GaugeVec, IntCounter, Registry};
+
+use super::metrics::{counter, gauges};
+
+pub struct RedirectMetrics {
+    /// How often it was put back
+    pub repairs: IntCounter,
+    /// Without labels: it is shown from the first time that it is set, so never where there is to be no redirect
+    whole: GaugeVec,
+}
+
+/// Whether the table is what this agent wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    Yes,
+    No,
+}
+
+impl RedirectMetrics {
+    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let repairs = counter(
+            registry,
+            "redirect_repairs_total",
+            "How often the redirect was put back after somebody removed or altered it.",
+        )?;
+        let whole =
+            gauges(registry, "redirect_whole", "Whether the redirect is as this agent wants it (1) or not (0).", &[])?;
+        Ok(Self { repairs, whole })
+    }
+
+    pub fn set(&self, stands: Stands) {
+        let value = if stands == Stands::Yes { 1.0 } else { 0.0 };
+        self.whole.with_label_values(&[] as &[&str]).set(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Build;
+    use crate::telemetry::Metrics;
+
+    #[test]
+    fn without_a_redirect_nothing_says_that_it_does_not_stand() {
+        let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
+        let text = || String::from_utf8(metrics.render().unwrap()).unwrap();
+        assert!(!text().contains("kube2iam_redirect_whole"));
+        assert!(text().contains("kube2iam_redirect_repairs_total 0\n"));
+        metrics.redirect.set(Stands::No);
+        assert!(text().contains("kube2iam_redirect_whole 0\n"));
+        metrics.redirect.set(Stands::Yes);
+        assert!(text().contains("kube2iam_redirect_whole 1\n"));
+    }
+}

@@ -1,0 +1,183 @@
+//! Session tokens as an SDK sees EC2's, though they are the agent's own.
+
+use std::time::{Duration, Instant};
+
+use crate::site::{BASE, NOBODY, OWN, POD, REGION, ROLES, Site};
+use crate::standins::Lab;
+use crate::standins::Times;
+use crate::standins::agent::Until;
+use crate::standins::client::{self, Answer, Ask, Connection, TOKEN_HEADER, TTL_HEADER};
+use crate::standins::kubernetes::{On, PodSpec, Refusal};
+
+const TOKEN: &str = "/latest/api/token";
+
+fn put(ttl: &str) -> Ask {
+    Ask::new("PUT", TOKEN).header(TTL_HEADER, ttl)
+}
+
+fn with(token: &str, path: &str) -> Ask {
+    Ask::get(path).header(TOKEN_HEADER, token)
+}
+
+/// What the agent says is left of the token.
+fn left(answer: &Answer) -> Option<u64> {
+    answer.header(TTL_HEADER)?.parse().ok()
+}
+
+#[test]
+fn tokens_come_at_once_for_any_source_whatever_else_is_down() {
+    let lab = Lab::start();
+    lab.kubernetes.refuse(On::Any, Refusal::Stall, Times::Always);
+    lab.metadata.wire().go_down();
+    let agent = lab.setup().flags(&[BASE]).until(Until::Listening).start();
+    for from in [POD, NOBODY] {
+        let mut connection = Connection::open(agent.addr(), from);
+        let mut took: Vec<Duration> = Vec::new();
+        for _ in 0..200 {
+            let start = Instant::now();
+            let answer = connection.ask(&put("21600"));
+            took.push(start.elapsed());
+            assert_eq!((answer.status, left(&answer)), (200, Some(21_600)));
+            assert!(answer.header("Content-Type").unwrap().starts_with("text/plain"));
+        }
+        took.sort_unstable();
+        // Go gives half a second. A waiting one would take 700 ms; this is a debug build on a busy machine.
+        assert!(took[100] < Duration::from_millis(20), "{:?}", took[100]);
+    }
+}
+
+#[test]
+fn token_requests_are_refused_as_by_ec2() {
+    let site = Site::open(&[]);
+    for ttl in ["0", "21601", "-1", "", "x", "1.5", "99999999999999999999"] {
+        assert_eq!(site.ask(&put(ttl)).status, 400, "{ttl:?}");
+    }
+    assert_eq!(site.ask(&Ask::new("PUT", TOKEN)).status, 400);
+    for ttl in ["1", "60", "21600"] {
+        assert_eq!(site.ask(&put(ttl)).header(TTL_HEADER), Some(ttl));
+    }
+    for method in ["GET", "POST", "DELETE", "PATCH", "HEAD", "TRACE"] {
+        let answer = site.ask(&Ask::new(method, TOKEN).header(TTL_HEADER, "60"));
+        let told = (answer.status, answer.header("Allow"), answer.header("Content-Length"), answer.header("Server"));
+        assert_eq!(told, (405, Some("OPTIONS, PUT"), Some("0"), Some("EC2ws")), "{method}");
+    }
+    for versioned in ["/2021-03-23/api/token", "/1.0/api/token", "/LATEST/api/token", "/latest/API/token"] {
+        assert_eq!(site.ask(&Ask::new("PUT", versioned).header(TTL_HEADER, "60")).status, 403, "{versioned}");
+    }
+    for ask in [put("60"), Ask::get(OWN), Ask::get(ROLES), Ask::get(REGION), Ask::get("/"), Ask::new("HEAD", OWN)] {
+        let answer = site.ask(&ask.header("X-Forwarded-For", "10.0.0.1"));
+        assert_eq!(answer.status, 403, "{answer:?}");
+    }
+    assert_eq!(site.lab.metadata.count("PUT", "/2021-03-23/api/token"), 0);
+}
+
+#[test]
+fn what_is_left_of_a_token_is_on_every_answer_to_it() {
+    let site = Site::open(&[]);
+    let token = site.ask(&put("600")).text();
+    for path in [ROLES, OWN, REGION, "/latest/meta-data/", "/latest/meta-data/iam/info", "/latest/nothing/here"] {
+        let answer = site.ask(&with(&token, path));
+        assert!((590..=600).contains(&left(&answer).unwrap()), "{path}: {answer:?}");
+        assert_eq!(left(&site.get(path)), None, "{path}");
+    }
+}
+
+#[test]
+fn bad_tokens_are_401_everywhere() {
+    let site = Site::open(&[]);
+    site.lab.kubernetes.add_pod(PodSpec::new("default", "other").ip("127.0.0.8").role("app"));
+    let own = site.ask(&put("600")).text();
+    let short = site.ask(&put("1")).text();
+    let foreign = client::token(site.addr(), "127.0.0.8");
+    let unknown = client::token(site.addr(), NOBODY);
+    let mut forged = own.clone();
+    forged.replace_range(..1, if own.starts_with('A') { "B" } else { "A" });
+    for path in [ROLES, OWN, REGION, "/latest/meta-data/", "/latest/dynamic/instance-identity/document"] {
+        for token in [forged.as_str(), &foreign, &unknown, "", "x", &own[1..]] {
+            let answer = site.ask(&with(token, path));
+            assert_eq!((answer.status, left(&answer)), (401, None), "{path} with {token:?}");
+        }
+        let twice = with(&own, path).header(TOKEN_HEADER, &own);
+        assert_eq!(site.ask(&twice).status, 401, "{path} with two tokens");
+        assert_eq!(site.ask(&with(&own, path)).status, 200, "{path}");
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut connection = Connection::open(site.addr(), POD);
+    while connection.ask(&with(&short, ROLES)).status == 200 {
+        assert!(Instant::now() < deadline, "a token of one second is still good");
+    }
+    assert_eq!(site.ask(&with(&short, REGION)).status, 401);
+}
+
+#[test]
+fn tokens_can_be_demanded_of_all() {
+    let site = Site::open(&["--imds-v2=required"]);
+    let token = client::token(site.addr(), POD);
+    for path in [ROLES, OWN, REGION, "/", "/latest/meta-data/iam/info"] {
+        assert_eq!((site.get(path).status, site.ask(&with(&token, path)).status), (401, 200), "{path}");
+    }
+    assert_eq!(client::get(site.addr(), NOBODY, REGION).status, 401);
+    assert_eq!(client::get_as_operator(site.addr(), "/healthz").status, 200);
+}
+
+#[test]
+fn tokens_can_be_demanded_of_a_pod_or_a_namespace() {
+    const KEY: &str = "iam.amazonaws.com/imds-v2";
+    let site = Site::open(&[]);
+    let cluster = &site.lab.kubernetes;
+    cluster.add_namespace("strict", &[(KEY, "required")]);
+    cluster.add_pod(PodSpec::new("strict", "a").ip("127.0.0.21").role("app"));
+    cluster.add_pod(PodSpec::new("default", "b").ip("127.0.0.22").role("app").annotation(KEY, "required"));
+    for (from, tokenless) in [("127.0.0.21", 401), ("127.0.0.22", 401), (POD, 200)] {
+        let token = client::token(site.addr(), from);
+        for path in [ROLES, OWN, REGION] {
+            await_status(&site, &Ask::get(path), from, tokenless);
+            assert_eq!(with(&token, path).send(site.addr(), from).status, 200, "{from} {path}");
+        }
+    }
+    cluster.add_namespace("strict", &[]);
+    await_status(&site, &Ask::get(OWN), "127.0.0.21", 200);
+}
+
+/// A pod, or a namespace's change, may be on its way to the agent.
+fn await_status(site: &Site, ask: &Ask, from: &str, expected: u16) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let answer = ask.send(site.addr(), from);
+        if answer.status == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{from} still gets {answer:?}");
+    }
+}
+
+#[test]
+fn a_token_from_before_the_pod_was_known_serves_all_its_addresses() {
+    let site = Site::open(&[]);
+    let early = client::token(site.addr(), "127.0.0.31");
+    site.lab.kubernetes.add_pod(PodSpec::new("default", "late").ip("127.0.0.31").ip("127.0.0.32").role("app"));
+    for from in ["127.0.0.31", "127.0.0.32"] {
+        await_status(&site, &with(&early, OWN), from, 200);
+    }
+    assert_eq!(with(&early, OWN).send(site.addr(), POD).status, 401);
+    // And one that was made for the pod follows it from address to address.
+    let late = client::token(site.addr(), "127.0.0.32");
+    assert_eq!(with(&late, OWN).send(site.addr(), "127.0.0.31").status, 200);
+}
+
+#[test]
+fn who_still_does_without_tokens_is_counted_by_namespace() {
+    let site = Site::open(&[]);
+    let token = client::token(site.addr(), POD);
+    let counted = || site.metric("kube2iam_tokenless_requests_total{namespace=\"default\"}").unwrap_or(0.0);
+    for path in [ROLES, OWN, REGION] {
+        site.ask(&with(&token, path));
+    }
+    client::get(site.addr(), NOBODY, REGION);
+    site.ask(&put("60"));
+    assert_eq!(counted(), 0.0);
+    for path in [ROLES, OWN, REGION] {
+        site.get(path);
+    }
+    assert_eq!(counted(), 3.0);
+}

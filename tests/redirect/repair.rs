@@ -1,0 +1,228 @@
+//! What is removed or altered comes back, and two agents come to rest.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use kube2iam::edge::redirect::{Ensured, Event, Outcome, Redirect, Removed};
+use kube2iam::logic::redirect::RedirectSpec;
+use kube2iam::logic::time::{Mono, Now, Wall};
+use kube2iam::ports::Clock;
+
+use crate::lab::{AGENT_PORT, Lab, METADATA_V4, ready, text};
+
+/// Two seconds are promised for a removed rule to be back; a machine that does much else gets three more.
+const PROMISE: Duration = Duration::from_secs(5);
+/// Long enough for a repair that nobody needs.
+const QUIET: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Copy)]
+struct TestClock(std::time::Instant);
+
+impl TestClock {
+    #[allow(clippy::disallowed_methods)] // the watch is tested against the time it promises
+    fn new() -> Self {
+        Self(std::time::Instant::now())
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Now {
+        let mono = Mono::from_micros(u64::try_from(self.0.elapsed().as_micros()).unwrap());
+        Now { mono, wall: Wall::from_unix_millis(0) }
+    }
+}
+
+fn spec() -> RedirectSpec {
+    RedirectSpec::new(AGENT_PORT)
+}
+
+fn open(lab: &Lab, spec: RedirectSpec) -> Redirect {
+    lab.node(|| {
+        let mut redirect = Redirect::open(spec).unwrap();
+        redirect.ensure().unwrap();
+        redirect
+    })
+}
+
+/// Runs a watch on the node while `meanwhile` looks at what it tells.
+fn watched(lab: &Lab, redirect: &mut Redirect, meanwhile: impl FnOnce(&Receiver<Event>)) {
+    let goes_on = AtomicBool::new(true);
+    let (tell, told) = channel();
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut report = |event| drop(tell.send(event));
+            lab.node(|| redirect.watch(&TestClock::new(), &|| goes_on.load(Ordering::Relaxed), &mut report))
+        });
+        let stop = Stop(&goes_on);
+        meanwhile(&told);
+        drop(stop);
+        watch.join().unwrap().unwrap();
+    });
+}
+
+/// Ends the watch also when an assertion fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+fn next(told: &Receiver<Event>) -> Outcome {
+    match told.recv_timeout(PROMISE) {
+        Ok(Event::Ensured(Ensured { outcome, .. })) => outcome,
+        other => panic!("not within {PROMISE:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn whatever_is_done_to_the_table_is_undone_within_two_seconds() {
+    if !ready() {
+        return;
+    }
+    let lab = Lab::new(&["cali1"]);
+    let _agent = lab.agent();
+    let mut redirect = open(&lab, spec());
+    let whole = lab.nft(&["list", "table", "inet", "kube2iam"]);
+    watched(&lab, &mut redirect, |told| {
+        for deed in [
+            "flush ruleset",
+            "delete table inet kube2iam",
+            "flush chain inet kube2iam to_agent",
+            "add table inet kube2iam { flags dormant; }",
+            "insert rule inet kube2iam to_agent accept",
+            "add chain inet kube2iam more",
+            "flush chain inet kube2iam missed; delete chain inet kube2iam missed",
+            "add chain inet kube2iam others { policy drop; }",
+        ] {
+            lab.nft(&[deed]);
+            let outcome = next(told);
+            assert!(matches!(outcome, Outcome::Placed | Outcome::Repaired(_)), "{deed}: {outcome:?}");
+            assert_eq!(lab.nft(&["list", "table", "inet", "kube2iam"]), whole, "{deed}");
+        }
+        assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
+    });
+}
+
+#[test]
+fn changes_of_others_cause_no_repair() {
+    if !ready() {
+        return;
+    }
+    let lab = Lab::new(&["cali1"]);
+    let mut redirect = open(&lab, spec());
+    watched(&lab, &mut redirect, |told| {
+        lab.nft(&["add table ip theirs; add chain ip theirs any { type filter hook prerouting priority 0; }"]);
+        lab.exec("node", "iptables-nft", &["-t", "nat", "-A", "PREROUTING", "-p", "tcp", "-j", "ACCEPT"]);
+        assert_eq!(told.recv_timeout(QUIET), Err(RecvTimeoutError::Timeout));
+    });
+}
+
+#[test]
+fn an_address_that_changes_is_followed() {
+    if !ready() {
+        return;
+    }
+    let lab = Lab::new(&["cali1"]);
+    let mut redirect = open(&lab, spec());
+    lab.ip("node", &["addr", "add", "10.77.0.9/24", "dev", "eth0"]);
+    lab.ip("node", &["route", "replace", "default", "via", "10.77.0.1", "src", "10.77.0.9"]);
+    let ensured = lab.node(|| redirect.ensure()).unwrap();
+    assert_eq!((ensured.outcome, ensured.generation), (Outcome::Moved, 1));
+    assert_eq!(ensured.wanted.agent_v4, Some("10.77.0.9:8181".parse().unwrap()));
+    lab.ip("node", &["route", "del", "default"]);
+    lab.ip("node", &["-6", "route", "del", "default"]);
+    lab.ip("node", &["-6", "addr", "flush", "dev", "eth0"]);
+    assert_eq!(lab.node(|| redirect.ensure()).unwrap().outcome, Outcome::Kept);
+}
+
+#[test]
+fn a_restart_writes_nothing_and_keeps_the_counters() {
+    if !ready() {
+        return;
+    }
+    let lab = Lab::new(&["cali1"]);
+    let _agent = lab.agent();
+    open(&lab, spec());
+    assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
+    let before = lab.nft(&["list", "table", "inet", "kube2iam"]);
+    assert!(before.contains("counter packets 1 "), "{before}");
+    let ensured = lab.node(|| Redirect::open(spec()).unwrap().ensure()).unwrap();
+    assert_eq!(ensured.outcome, Outcome::Kept);
+    assert_eq!(lab.nft(&["list", "table", "inet", "kube2iam"]), before);
+}
+
+#[test]
+fn the_newer_agent_wins_and_the_older_yields() {
+    if !ready() {
+        return;
+    }
+    let lab = Lab::new(&["cali1"]);
+    let mut older = open(&lab, spec());
+    let mut newer = open(&lab, RedirectSpec { app_port: 8282, ..spec() });
+    watched(&lab, &mut older, |told| {
+        assert_eq!(next(told), Outcome::Yielded);
+        lab.nft(&["flush", "ruleset"]);
+        assert_eq!(next(told), Outcome::Placed);
+        let ensured = lab.node(|| newer.ensure()).unwrap();
+        assert!(matches!(ensured.outcome, Outcome::Repaired(_)), "{ensured}");
+        assert_eq!(next(told), Outcome::Yielded);
+        assert_eq!(lab.node(|| newer.ensure()).unwrap().outcome, Outcome::Kept);
+    });
+    assert_eq!(lab.node(|| older.remove()), Ok(Removed::LeftToNewer));
+    assert_eq!(lab.node(|| newer.remove()), Ok(Removed::Deleted));
+}
+
+#[test]
+fn a_ruleset_that_others_keep_writing_is_written_all_the_same() {
+    if !ready() {
+        return;
+    }
+    let lab = Lab::new(&[]);
+    let goes_on = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        let _stop = Stop(&goes_on);
+        let lab = &lab;
+        for name in ["one", "two"] {
+            let goes_on = &goes_on;
+            scope.spawn(move || {
+                while goes_on.load(Ordering::Relaxed) {
+                    lab.nft(&[&format!("add table ip {name}; delete table ip {name}")]);
+                }
+            });
+        }
+        for round in 0..50 {
+            let removed = lab.node(kube2iam::edge::redirect::remove).unwrap();
+            assert_eq!(removed, if round == 0 { Removed::NothingThere } else { Removed::Deleted });
+            let ensured = lab.node(|| Redirect::open(spec()).unwrap().ensure()).unwrap();
+            assert_eq!(ensured.outcome, Outcome::Placed, "round {round}");
+        }
+    });
+}
+
+#[test]
+fn no_request_slips_through_while_the_table_is_rewritten() {
+    if !ready() {
+        return;
+    }
+    let lab = Lab::new(&["cali1"]);
+    let _agent = lab.agent();
+    let _second = lab.serve("node", "10.77.0.2:8282", |peer| format!("agent for {peer}"));
+    let rewrite = |app_port| open(&lab, RedirectSpec { app_port, ..spec() });
+    rewrite(AGENT_PORT);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for app_port in [8282, AGENT_PORT].repeat(20) {
+                rewrite(app_port);
+            }
+        });
+        let mut requests = 0;
+        while !writer.is_finished() {
+            assert_ne!(lab.ask("pod1", METADATA_V4), text("canary"), "request {requests}");
+            requests += 1;
+        }
+        assert!(requests > 40, "{requests} requests are too few to meet 40 writes");
+    });
+}
