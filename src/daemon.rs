@@ -73,7 +73,9 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
     // Before anything that waits: as the first process of a container, an agent that doesn't listen isn't ended.
     let signals = signal::hear().map_err(|cause| StartError::new("listen for signals", &cause))?;
     let time = Arc::new(SystemClock::new());
-    let mut succession = Succession::begin(config.operation.state_dir.as_deref(), &*time);
+    // Who serves nobody takes over from nobody.
+    let state_dir = config.operation.state_dir.as_deref().filter(|_| config.operation.shadow.is_none());
+    let mut succession = Succession::begin(state_dir, &*time);
     let doors = Doors::bind(&config.door, succession.take_listeners())?;
     let unsettled = process::settle(authority(&config));
     let log = logs::start(config.log.level, config.log.format, time.clone(), Box::new(io::stderr()));
