@@ -7,6 +7,7 @@ mod build;
 mod discover;
 mod front;
 mod node;
+mod prefetch;
 mod redirect;
 mod succession;
 mod taint;
@@ -20,12 +21,11 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use crate::config::{BUILD, Config};
+use crate::config::{BUILD, Config, MetricsDoor};
 use crate::edge::clock::SystemClock;
-use crate::edge::handover::Offer;
 use crate::edge::http::Server;
 use crate::edge::latch::Latch;
-use crate::edge::process::Authority;
+use crate::edge::process::Right;
 use crate::edge::redirect::RedirectError;
 use crate::edge::{logs, memory, process, signal, threads};
 use crate::logic::aws_environment::AwsEnvironment;
@@ -35,7 +35,7 @@ use crate::logic::time::Mono;
 pub use build::{Ports, Rooms};
 use front::Doors;
 use node::NodeAddresses;
-use succession::{Succession, Turn};
+use succession::Turn;
 
 /// Why the agent didn't start: one line for the operator.
 #[derive(Debug)]
@@ -70,42 +70,51 @@ impl From<RedirectError> for StartError {
 /// Runs the agent until it is asked to end.
 pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
     memory::bound();
-    // Before anything that waits: as the first process of a container, an agent that doesn't listen isn't ended.
-    let signals = signal::hear().map_err(|cause| StartError::new("listen for signals", &cause))?;
+    let unsettled = process::settle(&rights(&config));
     let time = Arc::new(SystemClock::new());
-    // Who serves nobody takes over from nobody.
-    let state_dir = config.operation.state_dir.as_deref().filter(|_| config.operation.shadow.is_none());
-    let mut succession = Succession::begin(state_dir, &*time);
-    let doors = Doors::bind(&config.door, succession.take_listeners())?;
-    let unsettled = process::settle(authority(&config));
     let log = logs::start(config.log.level, config.log.format, time.clone(), Box::new(io::stderr()));
     let (queue, _log_thread) = log.map_err(|cause| StartError::new("start the log", &cause))?;
     let latch = Arc::new(Latch::new(time.clone()));
-    signals.close(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
+    // Before anything that waits: as the first process of a container, an agent that doesn't listen isn't ended.
+    signal::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
+    // Who serves nobody takes over from nobody.
+    let state_dir = config.operation.state_dir.as_deref().filter(|_| config.operation.shadow.is_none());
+    let state_dir = succession::state_dir(state_dir);
+    let (listeners, predecessor) = succession::inherit(state_dir.as_ref(), &*time);
+    let doors = Doors::bind(&config.door, listeners)?;
     let node = Arc::new(NodeAddresses::find(config.host));
     config.host = node.host();
-    let ports = Ports::open(&config, environment, time, succession.state_dir())?;
+    let ports = Ports::open(&config, environment, time, state_dir.as_ref())?;
     let rooms = Rooms::new(&config, ports, latch.clone(), Box::new(move || queue.has_room()))?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
-    config.warnings.iter().chain(&unsettled).chain(succession.notes()).for_each(|warning| warn!("{warning}"));
+    config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
     let redirect = redirect::place(&rooms)?;
     let threads = start_threads(&rooms)?;
     let redirect = redirect.map(|redirect| redirect.keep(&rooms, node.clone())).transpose()?;
-    let mut servers = Vec::new();
-    if succession.await_turn(&rooms, &doors) == Turn::Come {
-        let offer = succession.offer(&rooms, &doors);
-        servers = doors.open(&rooms, &node)?;
-        info!("port" = config.door.app.port; "requests are answered");
-        latch.wait_for_close();
-        offer.into_iter().for_each(Offer::withdraw);
+    if succession::await_turn(&rooms, &doors, predecessor) == Turn::Never {
+        end(&rooms, Vec::new(), threads, redirect);
+        return Ok(());
+    }
+    let offer = succession::offer(&rooms, &doors, state_dir.as_ref());
+    let servers = doors.open(&rooms, &node)?;
+    info!("port" = config.door.app.port; "requests are answered");
+    latch.wait_for_close();
+    if let Some(offer) = offer {
+        offer.withdraw();
     }
     end(&rooms, servers, threads, redirect);
     Ok(())
 }
 
-/// A port below 1024 is bound by now; what is left to do with rights is the redirect.
-fn authority(config: &Config) -> Authority {
-    if config.redirect.is_some() { Authority::Network } else { Authority::None }
+/// What the agent will still do with rights: the redirect, and opening a port that not everybody may open.
+fn rights(config: &Config) -> Vec<Right> {
+    let metrics = match config.door.metrics {
+        MetricsDoor::OnAppPort => None,
+        MetricsDoor::Own(listen) => Some(listen.port),
+    };
+    let low_port = [Some(config.door.app.port), metrics].into_iter().flatten().any(|port| port < FIRST_FREE_PORT);
+    let wanted = [(config.redirect.is_some(), Right::Network), (low_port, Right::LowPort)];
+    wanted.into_iter().filter_map(|(wanted, right)| wanted.then_some(right)).collect()
 }
 
 /// Starts whatever works beside the requests.
@@ -126,6 +135,7 @@ pub fn work() -> Vec<(&'static str, Work)> {
     let mut work: Vec<(&'static str, Work)> = vec![
         ("watch-pods", |rooms| tend::watch(rooms, Resource::Pods)),
         ("watch-spaces", |rooms| tend::watch(rooms, Resource::Namespaces)),
+        ("watch-accounts", tend::watch_accounts),
         ("discover", discover::run),
         ("health", tend::watch_health),
         ("steward", tend::keep_house),
@@ -137,11 +147,11 @@ pub fn work() -> Vec<(&'static str, Work)> {
 
 /// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the README give.
 fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, redirect: Option<JoinHandle<()>>) {
-    let drained_by = rooms.clock.now().mono.after(DRAIN);
     rooms.facts.shutting_down.store(true, Ordering::Relaxed);
     servers.iter_mut().for_each(Server::stop_accepting);
+    let until = rooms.clock.now().mono.after(DRAIN);
     for server in &servers {
-        let drained = server.drain(rooms.clock.now().mono.until(drained_by));
+        let drained = server.drain(rooms.clock.now().mono.until(until));
         if drained.unfinished > 0 {
             warn!("connections" = drained.unfinished; "cut connections that did not drain in time");
         }
@@ -149,9 +159,9 @@ fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, re
     // Only now: answers in progress may have waited for a pod to appear, or for its credentials.
     rooms.kubernetes.shut_down();
     rooms.desk.close();
-    servers.into_iter().for_each(Server::cut_off);
     // It may have the redirect to remove.
-    redirect.iter().for_each(|thread| join_by(rooms, thread, drained_by));
+    redirect.iter().for_each(|thread| join_by(rooms, thread, until));
+    servers.into_iter().for_each(Server::cut_off);
     let late = rooms.clock.now().mono.after(LAST_JOIN);
     threads.iter().for_each(|thread| join_by(rooms, thread, late));
     info!("kube2iam ends");
@@ -164,6 +174,8 @@ fn join_by(rooms: &Rooms, thread: &JoinHandle<()>, late: Mono) {
     }
 }
 
+/// Ports below it need a capability.
+const FIRST_FREE_PORT: u16 = 1_024;
 /// How long answers in progress may take after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(4);
 /// How long the agent's own threads get after that.

@@ -4,6 +4,8 @@
 //! a result, as a panic would, the call counts as failed and nobody is stranded.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::logic::bucket::{Buckets, Rate};
-use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, Next, Start};
+use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, Due, Next, Purpose, Start};
 use crate::logic::policy::Permitted;
 use crate::logic::session::Session;
 use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
@@ -21,12 +23,12 @@ use crate::ports::{Bell, Sts, Time};
 /// Where sessions are asked for and fetched.
 pub struct Desk {
     cache: Mutex<State>,
-    /// A call is done.
-    done: Arc<dyn Bell>,
+    /// A call is done. Several, so that of a thousand who wait only those wake whom it may concern.
+    done: Vec<Arc<dyn Bell>>,
     /// There may be a call to make.
     work: Arc<dyn Bell>,
     /// What each peer may start
-    starters: Mutex<Buckets<std::net::IpAddr>>,
+    starters: Mutex<Buckets<IpAddr>>,
     time: Arc<dyn Time>,
 }
 
@@ -40,9 +42,12 @@ struct State {
 pub enum Outcome {
     /// Held already.
     Ready(Arc<Session>),
-    /// Came while the request waited.
+    /// Held, but only after a wait: the world may have changed meanwhile.
     Fetched(Arc<Session>),
+    /// Failed while the request waited.
     Refused(StsFailure),
+    /// Failed a moment ago, and isn't asked for again so soon.
+    Remembered(StsFailure),
     /// The deadline came first; the call goes on.
     TimedOut,
     /// The cache is full, or the peer has started too much lately.
@@ -53,6 +58,9 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct CallReport<'a> {
     pub request: &'a AssumeRole,
+    pub purpose: Purpose,
+    /// How long it waited for its turn
+    pub queued: Duration,
     pub took: Duration,
     pub failure: Option<&'a StsFailure>,
 }
@@ -62,7 +70,7 @@ impl Desk {
         let now = time.now().mono;
         Self {
             cache: Mutex::new(State { sessions: Cache::new(rules, now), closed: false }),
-            done: time.bell(),
+            done: (0..BELLS).map(|_| time.bell()).collect(),
             work: time.bell(),
             starters: Mutex::new(Buckets::new(PEER_STARTS)),
             time,
@@ -70,33 +78,46 @@ impl Desk {
     }
 
     /// The session of a permitted request; waits for STS until `deadline` if none is held.
-    pub fn obtain(&self, permitted: &Permitted, peer: std::net::IpAddr, deadline: Mono) -> Outcome {
+    pub fn obtain(&self, permitted: &Permitted, peer: IpAddr, deadline: Mono) -> Outcome {
         let key = permitted.request();
         let now = self.time.now().mono;
-        let mut answer = self.cache.lock().sessions.ask(key, Start::Withheld, now);
-        if matches!(answer, Answer::Unstarted) {
+        let mut answer = self.ask(key, Start::Withheld, now);
+        if let Answer::Unstarted(last_failure) = answer {
             if !self.may_start(peer) {
-                return Outcome::Busy;
+                return last_failure.map_or(Outcome::Busy, Outcome::Remembered);
             }
-            answer = self.cache.lock().sessions.ask(key, Start::Allowed, now);
-            self.work.ring();
+            answer = self.ask(key, Start::Allowed, now);
         }
         match answer {
             Answer::Serve(session) => Outcome::Ready(session),
+            Answer::Refresh { held, turn, until } => match self.wait(key, turn, until.min(deadline)) {
+                Outcome::Fetched(session) => Outcome::Fetched(session),
+                _ => Outcome::Fetched(held),
+            },
             Answer::Wait(turn) => self.wait(key, turn, deadline),
-            Answer::Refuse(failure) => Outcome::Refused(failure),
-            Answer::Full | Answer::Unstarted => Outcome::Busy,
+            Answer::Refuse(failure) => Outcome::Remembered(failure),
+            Answer::Full | Answer::Unstarted(_) => Outcome::Busy,
         }
     }
 
     /// Whether a peer may make somebody work for it once more: a call to STS, a live list.
-    pub fn may_start(&self, peer: std::net::IpAddr) -> bool {
+    pub fn may_start(&self, peer: IpAddr) -> bool {
         self.starters.lock().take(peer, self.time.now().mono)
     }
 
+    fn ask(&self, key: &AssumeRole, start: Start, now: Mono) -> Answer<Session> {
+        let answer = self.cache.lock().sessions.ask(key, start, now);
+        // A renewal that an answer from memory set off may wait until a worker looks up.
+        if matches!(answer, Answer::Wait(_) | Answer::Refresh { .. }) {
+            self.work.ring();
+        }
+        answer
+    }
+
     fn wait(&self, key: &AssumeRole, turn: u64, deadline: Mono) -> Outcome {
+        let done = self.bell(key);
         loop {
-            let rung = self.done.rung();
+            let rung = done.rung();
             let now = self.time.now().mono;
             let mut state = self.cache.lock();
             match state.sessions.look(key, turn, now) {
@@ -110,8 +131,15 @@ impl Desk {
                 return Outcome::TimedOut;
             }
             drop(state);
-            self.done.wait(rung, deadline);
+            done.wait(rung, deadline);
         }
+    }
+
+    fn bell(&self, key: &AssumeRole) -> &dyn Bell {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let index = usize::try_from(hasher.finish() % BELLS as u64).unwrap_or(0); // below BELLS, so it fits
+        &*self.done[index]
     }
 
     /// Fetches ahead of the first request.
@@ -134,9 +162,10 @@ impl Desk {
             let called = catch_unwind(AssertUnwindSafe(|| sts.assume_role(&ticket.request)));
             let result = called.unwrap_or_else(|_| Err(interrupted()));
             let took = self.time.now().mono.since(began);
-            report(&CallReport { request: &ticket.request, took, failure: result.as_ref().err() });
+            let (purpose, queued) = (ticket.purpose, ticket.queued);
+            report(&CallReport { request: &ticket.request, purpose, queued, took, failure: result.as_ref().err() });
             ticket.result = Some(result.map(|assumed| {
-                let session = Session::render(&ticket.request, &assumed.credentials, self.time.now().wall);
+                let session = Session::render(&ticket.request, &assumed, self.time.now());
                 (session, assumed.life)
             }));
         }
@@ -155,7 +184,9 @@ impl Desk {
                 state.sessions.next(now)
             };
             match next {
-                Next::Call(request) => return Some(Ticket { desk: self, request, result: None, dice }),
+                Next::Call(Due { request, purpose, queued }) => {
+                    return Some(Ticket { desk: self, request, purpose, queued, result: None, dice });
+                }
                 Next::Rest(until) => self.work.wait(rung, until.min(now.after(LONGEST_REST))),
             }
         }
@@ -165,7 +196,7 @@ impl Desk {
     pub fn close(&self) {
         self.cache.lock().closed = true;
         self.work.ring();
-        self.done.ring();
+        self.done.iter().for_each(|bell| bell.ring());
     }
 
     pub fn counts(&self) -> CacheCounts {
@@ -178,6 +209,8 @@ impl Desk {
 struct Ticket<'a> {
     desk: &'a Desk,
     request: Arc<AssumeRole>,
+    purpose: Purpose,
+    queued: Duration,
     result: Option<Result<(Session, Duration), StsFailure>>,
     dice: &'a dyn Fn() -> u64,
 }
@@ -187,7 +220,7 @@ impl Drop for Ticket<'_> {
         let result = self.result.take().unwrap_or_else(|| Err(interrupted()));
         let now = self.desk.time.now().mono;
         self.desk.cache.lock().sessions.finish(&self.request, result, now, (self.dice)());
-        self.desk.done.ring();
+        self.desk.bell(&self.request).ring();
         self.desk.work.ring();
     }
 }
@@ -203,6 +236,8 @@ fn interrupted() -> StsFailure {
 
 /// What one peer may start: calls to STS and live lists.
 const PEER_STARTS: Rate = Rate { burst: 20.0, refill: 2.0 };
+/// Among so many bells a hundred keys seldom share one.
+const BELLS: usize = 64;
 /// A worker looks up from its rest this often, whatever happens.
 const LONGEST_REST: Duration = Duration::from_secs(30);
 

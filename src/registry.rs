@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 
 use crate::logic::kubernetes::{Event, Resource};
 use crate::logic::pattern::{Format, RoleList};
-use crate::logic::policy::{Permitted, Rules};
+use crate::logic::policy::{AccountRoles, Permitted, Rules};
 use crate::logic::time::Mono;
 use crate::logic::world::{Change, World};
 use crate::ports::{Bell, Time};
@@ -56,7 +56,13 @@ impl Registry {
 
     /// Puts the rules in force. Lists of namespaces are read by them from then on.
     pub fn set_rules(&self, rules: Rules) {
-        self.state.write().rules = Some(Arc::new(rules));
+        {
+            let mut state = self.state.write();
+            if rules.account_roles == AccountRoles::Read {
+                state.world.require_accounts();
+            }
+            state.rules = Some(Arc::new(rules));
+        }
         self.changed.ring();
     }
 

@@ -20,6 +20,7 @@ use crate::logic::reason::Reason;
 use crate::logic::reply;
 use crate::logic::route::{self, Form, Page, Route, RouteRules};
 use crate::logic::session::Session;
+use crate::logic::sts::StsFailure;
 use crate::logic::time::Now;
 use crate::logic::token::{Bearer, parse_ttl};
 use crate::logic::world::HeldPod;
@@ -83,6 +84,7 @@ impl Service {
             reason,
             cause: cause.as_deref(),
             pod: decided.pod.as_ref(),
+            role: reason.and(decided.role()),
             log: if matches!(route, Route::Page(_)) { LogLine::Left } else { LogLine::Written },
         });
         reply::with_token_left(response, decided.token_left)
@@ -156,8 +158,10 @@ impl Service {
         let (session, waited) = match self.desk.obtain(permitted, peer, deadline) {
             Outcome::Ready(session) => (session, false),
             Outcome::Fetched(session) => (session, true),
-            Outcome::Refused(failure) => {
-                return Answer::refuse_because(Reason::of_sts(failure.kind), route, failure.to_string());
+            Outcome::Refused(failure) => return Answer::refused_by_sts(&failure, route),
+            Outcome::Remembered(failure) => {
+                self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
+                return Answer::refused_by_sts(&failure, route);
             }
             Outcome::TimedOut => return Answer::refuse(Reason::StsTimeout, route),
             Outcome::Busy => return Answer::refuse(Reason::Busy, route),
@@ -170,11 +174,9 @@ impl Service {
 
     fn hand_out(&self, permitted: &Permitted, session: &Arc<Session>, form: Form, waited: bool) -> Answer {
         if !waited {
-            self.telemetry.metrics.cache_hit(permitted.request().role.as_str());
+            self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
         }
-        if let Some(expires) = session.expires {
-            self.telemetry.metrics.life_left_seconds.set(expires.since(self.clock.now().wall).as_secs_f64());
-        }
+        self.telemetry.metrics.sessions.handed_out(self.clock.now().mono.until(session.ends));
         Answer::ok(match form {
             Form::Plain => reply::document(session.document.clone()),
             Form::Extended => reply::document(session.extended.clone()),
@@ -251,6 +253,10 @@ impl Answer {
 
     fn refuse(reason: Reason, route: &Route) -> Self {
         Self { response: reply::refusal(reason, route), reason: Some(reason), cause: None }
+    }
+
+    fn refused_by_sts(failure: &StsFailure, route: &Route) -> Self {
+        Self::refuse_because(Reason::of_sts(failure), route, failure.to_string())
     }
 
     fn refuse_because(reason: Reason, route: &Route, cause: String) -> Self {

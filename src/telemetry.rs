@@ -5,16 +5,21 @@
 
 mod metrics;
 mod redirect;
+mod sessions;
 
 pub use metrics::Metrics;
 pub use redirect::{RedirectMetrics, Stands};
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, info, warn};
+use parking_lot::Mutex;
 
+use crate::desk::CallReport;
+use crate::logic::arn::RoleArn;
 use crate::logic::http::Method;
 use crate::logic::kubernetes::Resource;
 use crate::logic::pattern::PatternFault;
@@ -27,6 +32,8 @@ pub struct Telemetry {
     pub metrics: Metrics,
     /// Whether the log takes a line at once
     log_has_room: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Roles whose tags STS refuses; each is warned of once.
+    untaggable: Mutex<HashSet<RoleArn>>,
 }
 
 /// A request that has been answered.
@@ -41,6 +48,8 @@ pub struct Answered<'a> {
     /// The full cause, which never reaches the pod
     pub cause: Option<&'a str>,
     pub pod: Option<&'a Arc<HeldPod>>,
+    /// The role that was asked for in vain
+    pub role: Option<&'a RoleArn>,
     /// Whether a line is written; health, readiness and metrics are asked too often for one.
     pub log: LogLine,
 }
@@ -54,7 +63,7 @@ pub enum LogLine {
 
 impl Telemetry {
     pub fn new(metrics: Metrics, log_has_room: Box<dyn Fn() -> bool + Send + Sync>) -> Self {
-        Self { metrics, log_has_room }
+        Self { metrics, log_has_room, untaggable: Mutex::default() }
     }
 
     /// Tells of a request.
@@ -74,7 +83,8 @@ impl Telemetry {
         info!(
             "req.method" = method, "req.path" = answered.target, "req.remote":% = answered.peer,
             "res.duration" = millis, "res.status" = status, "pod.namespace" = namespace, "pod.name" = pod,
-            "reason" = reason, "cause" = answered.cause.unwrap_or_default();
+            "params.iam.role" = answered.role.map_or("", RoleArn::as_str), "reason" = reason,
+            "cause" = answered.cause.unwrap_or_default();
             "{method} {} ({status}) took {millis} ms", answered.target
         );
     }
@@ -88,31 +98,59 @@ impl Telemetry {
     pub fn changed(&self, change: &Change) {
         match change {
             Change::Nothing => {}
-            Change::PodApplied(pod) => pod_line("pod seen", pod),
+            Change::PodApplied(pod, _) => pod_line("pod seen", pod),
             Change::PodGone(pod) => pod_line("pod gone", pod),
-            Change::NamespaceApplied { name, faults } => {
+            Change::NamespaceApplied { name, faults, .. } => {
                 faults.iter().for_each(|fault| namespace_fault(name, fault));
                 debug!("ns.name" = &**name; "namespace seen");
             }
             Change::NamespaceGone(name) => debug!("ns.name" = &**name; "namespace gone"),
-            Change::Listed(Resource::Pods) => info!("pods are listed"),
-            Change::Listed(Resource::Namespaces) => info!("namespaces are listed"),
+            Change::ServiceAccountApplied { namespace, name, .. } => {
+                debug!("ns.name" = &**namespace, "account.name" = &**name; "service account seen");
+            }
+            Change::Listed(Resource::Pods, _) => info!("pods are listed"),
+            Change::Listed(Resource::Namespaces, _) => info!("namespaces are listed"),
+            Change::Listed(Resource::ServiceAccounts, _) => info!("service accounts are listed"),
         }
     }
 
     /// Tells of a call to STS.
-    pub fn called(&self, request: &AssumeRole, took: Duration, failure: Option<&StsFailure>) {
-        self.metrics.called(request, took, failure);
-        let role = request.role.as_str();
-        match failure {
-            None => debug!("params.iam.role" = role, "session" = request.session_name.as_str(); "assumed role"),
-            Some(failure) => warn!(
-                "params.iam.role" = role, "session" = request.session_name.as_str(), "code" = failure.code.as_str(),
-                "request.id" = failure.request_id.as_deref().unwrap_or_default();
-                "failed to assume `{role}`: {}", failure.message
-            ),
+    pub fn called(&self, report: &CallReport<'_>) {
+        self.metrics.sessions.called(report);
+        let (request, purpose) = (report.request, report.purpose.word());
+        match report.failure {
+            None => {
+                let (role, session) = (request.role.as_str(), request.session_name.as_str());
+                debug!("params.iam.role" = role, "session" = session, "purpose" = purpose; "assumed role");
+            }
+            Some(failure) if failure.is_about_tags() => {
+                if self.untaggable.lock().insert(request.role.clone()) {
+                    failure_line(
+                        request,
+                        purpose,
+                        failure,
+                        "; its trust policy and the node's permissions need sts:TagSession for --session-tags",
+                    );
+                }
+            }
+            Some(failure) => failure_line(request, purpose, failure, ""),
         }
     }
+
+    /// Forgets what is known of roles that no pod here may have any more.
+    pub fn retain_roles(&self, roles: &HashSet<&str>) {
+        self.metrics.sessions.retain_roles(roles);
+        self.untaggable.lock().retain(|role| roles.contains(role.as_str()));
+    }
+}
+
+fn failure_line(request: &AssumeRole, purpose: &str, failure: &StsFailure, advice: &str) {
+    let role = request.role.as_str();
+    warn!(
+        "params.iam.role" = role, "session" = request.session_name.as_str(), "purpose" = purpose,
+        "code" = failure.code.as_str(), "request.id" = failure.request_id.as_deref().unwrap_or_default();
+        "failed to assume `{role}`: {}{advice}", failure.message
+    );
 }
 
 fn pod_line(message: &str, pod: &HeldPod) {

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use log::warn;
 
 use super::StartError;
-use crate::config::{Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, SessionTags, SharedAddress};
+use crate::config::{Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, Renew, SessionTags, SharedAddress};
 use crate::desk::Desk;
 use crate::edge::dice::SystemDice;
 use crate::edge::imds::{MetadataLimits, MetadataService};
@@ -21,7 +22,7 @@ use crate::edge::sts::{RegionSource, StsClient, StsOptions, StsWire};
 use crate::keyring::Keyring;
 use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::bucket::Rate;
-use crate::logic::cache::CacheRules;
+use crate::logic::cache::{CacheRules, RenewAt};
 use crate::logic::policy::Tokens;
 use crate::logic::route::RouteRules;
 use crate::logic::service_url::ServiceUrl;
@@ -107,7 +108,9 @@ impl Rooms {
         let desk = Arc::new(Desk::new(cache_rules(config), time.clone()));
         let keys = Arc::new(token_keys(key_store, &*dice, time.clone())?);
         let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
-        let facts = Arc::new(Facts { host_ip, ..Facts::default() });
+        // Until it has been seen in place.
+        let redirect_missing = AtomicBool::new(config.redirect.is_some());
+        let facts = Arc::new(Facts { host_ip, redirect_missing, ..Facts::default() });
         let duplicates = (config.door.shared_address == SharedAddress::AskApiServer)
             .then(|| Duplicates::new(kubernetes.clone(), desk.clone(), time.clone(), telemetry.clone()));
         let clock: Arc<dyn Clock> = time;
@@ -218,7 +221,11 @@ fn cache_rules(config: &Config) -> CacheRules {
         ErrorMemory::Off => Some(std::time::Duration::ZERO),
     };
     let refill = config.sts.calls_per_second;
-    CacheRules { budget: Rate { burst: (refill * 2.0).max(1.0), refill }, error_ttl }
+    let renew = match config.sts.life.renew {
+        Renew::AtHalf => RenewAt::Half,
+        Renew::After(age) => RenewAt::Age(age),
+    };
+    CacheRules { budget: Rate { burst: (refill * 2.0).max(1.0), refill }, renew, error_ttl }
 }
 
 fn route_rules(config: &Config) -> RouteRules {

@@ -10,17 +10,17 @@ use crate::config::{BaseSource, DefaultRole as DefaultSource};
 use crate::edge::imds::discovery;
 use crate::logic::arn::BaseArn;
 use crate::logic::backoff::Backoff;
-use crate::logic::policy::{DefaultObeys, DefaultOrigin, DefaultRole, OwnRole, Rules};
+use crate::logic::policy::{AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, OwnRole, Rules};
 use crate::ports::Waited;
 
 /// Finds everything out, however long it takes; the watches begin once the rules are set.
 pub(super) fn run(rooms: &Rooms) {
+    info!("the node's credentials come from {}", rooms.node_credentials.describe());
     let Some(rules) = until_done(rooms, "discover roles", || rules(rooms)) else { return };
     if let Some(default) = &rules.default_role {
         info!("params.iam.role" = default.role.as_str(); "pods that name no role get the default role");
     }
     rooms.registry.set_rules(rules);
-    info!("the node's credentials come from {}", rooms.node_credentials.describe());
     let identity = || rooms.sts.caller_identity().map_err(|failure| failure.to_string());
     if let Some(caller) = until_done(rooms, "learn the agent's own role", identity) {
         info!("caller" = caller.as_str(); "calls to STS are made as `{caller}`");
@@ -70,6 +70,7 @@ fn rules(rooms: &Rooms) -> Result<Rules, String> {
     Ok(Rules {
         base,
         default_role,
+        account_roles: if config.roles.service_account_roles { AccountRoles::Read } else { AccountRoles::Ignored },
         restrictions: config.roles.restrictions,
         session: session_rules(config),
         own_role: None,

@@ -1,20 +1,26 @@
 //! The threads that work beside the requests: watches, calls to STS, housekeeping, health.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, error, info, warn};
 
 use super::build::Rooms;
+use super::prefetch::prefetch;
 use crate::edge::imds::discovery;
 use crate::edge::memory;
 use crate::logic::kubernetes::{KubernetesFailureKind, Resource};
 use crate::logic::policy::{self, Permitted};
 use crate::logic::watch::Note;
-use crate::logic::world::Change;
 use crate::ports::Waited;
 use crate::reflect::Reflector;
+
+/// Keeps the picture of service accounts, if they name roles.
+pub(super) fn watch_accounts(rooms: &Rooms) {
+    if rooms.config.roles.service_account_roles {
+        watch(rooms, Resource::ServiceAccounts);
+    }
+}
 
 /// Keeps the picture of one resource, from the moment that the rules are known.
 pub(super) fn watch(rooms: &Rooms, resource: Resource) {
@@ -26,9 +32,7 @@ pub(super) fn watch(rooms: &Rooms, resource: Resource) {
     let apply = |event| {
         let change = rooms.registry.apply(resource, event);
         rooms.telemetry.changed(&change);
-        if let (Change::PodApplied(pod), true) = (&change, rooms.config.sts.prefetch) {
-            prefetch(rooms, pod);
-        }
+        prefetch(rooms, &change);
     };
     Reflector {
         kubernetes: &*rooms.kubernetes,
@@ -41,17 +45,6 @@ pub(super) fn watch(rooms: &Rooms, resource: Resource) {
         note: &|note| tell(rooms, resource, note),
     }
     .run();
-}
-
-/// Fetches a pod's credentials before its first container asks, if it may have any and has an address.
-fn prefetch(rooms: &Rooms, pod: &Arc<crate::logic::world::HeldPod>) {
-    if !pod.counts() || pod.deleting || pod.addresses.is_empty() {
-        return;
-    }
-    let permitted = rooms.registry.read(|world, rules| policy::permit(world, rules?, pod).ok());
-    if let Some(permitted) = permitted {
-        rooms.desk.prefetch(&permitted);
-    }
 }
 
 fn tell(rooms: &Rooms, resource: Resource, note: Note) {
@@ -98,14 +91,13 @@ const fn label(resource: Resource) -> &'static str {
     match resource {
         Resource::Pods => "pods",
         Resource::Namespaces => "namespaces",
+        Resource::ServiceAccounts => "serviceaccounts",
     }
 }
 
 /// Makes calls to STS until the desk closes.
 pub(super) fn call_sts(rooms: &Rooms) {
-    rooms.desk.work(&*rooms.sts, &|| rooms.dice.number(), &|report| {
-        rooms.telemetry.called(report.request, report.took, report.failure);
-    });
+    rooms.desk.work(&*rooms.sts, &|| rooms.dice.number(), &|report| rooms.telemetry.called(report));
 }
 
 /// Drops sessions that no pod may use any more, and rotates the keys of the tokens.
@@ -121,6 +113,7 @@ pub(super) fn keep_house(rooms: &Rooms) {
         });
         if let Some(entitled) = entitled {
             rooms.desk.sweep(&entitled);
+            rooms.telemetry.retain_roles(&entitled.iter().map(|request| request.role.as_str()).collect());
         }
         forget_namespaces(rooms);
         if rooms.keys.is_rotation_due() {

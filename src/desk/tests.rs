@@ -1,6 +1,7 @@
 use super::*;
 use crate::edge::clock::SystemClock;
 use crate::edge::threads;
+use crate::logic::cache::RenewAt;
 use crate::logic::credentials::Credentials;
 use crate::logic::kubernetes::Pod;
 use crate::logic::policy;
@@ -52,7 +53,7 @@ fn with_workers(
     scene: impl FnOnce(&Desk, &(dyn Fn(u64) -> Mono + Sync), &FakeSts),
 ) {
     let clock = Arc::new(SystemClock::new());
-    let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, error_ttl: None };
+    let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
     let desk = Arc::new(Desk::new(rules, clock.clone()));
     let sts = Arc::new(FakeSts { calls: AtomicUsize::new(0), gate });
     let workers: Vec<_> = (0..2)
@@ -113,10 +114,108 @@ fn a_peer_can_start_only_so_much_but_join_and_reuse_at_will() {
     });
 }
 
+/// Calls are refused or not as the test goes on; every answer takes a while.
+struct SlowSts {
+    calls: Mutex<Vec<String>>,
+    refused: std::sync::atomic::AtomicBool,
+    takes: Duration,
+}
+
+impl Sts for SlowSts {
+    fn assume_role(&self, request: &AssumeRole) -> Result<Assumed, StsFailure> {
+        self.calls.lock().push(request.role.name().to_owned());
+        // A place in which nothing happens, for as long as it takes.
+        let (_never, nothing) = crossbeam_channel::bounded::<()>(1);
+        let _ = nothing.recv_timeout(self.takes);
+        if self.refused.load(Ordering::SeqCst) {
+            return Err(StsFailure { kind: StsFailureKind::Refused, code: "AccessDenied".into(), ..interrupted() });
+        }
+        FakeSts { calls: AtomicUsize::new(0), gate: None }.assume_role(request)
+    }
+
+    fn caller_identity(&self) -> Result<String, StsFailure> {
+        Err(interrupted())
+    }
+}
+
+/// A thousand pods of a hundred roles that start at once.
+#[test]
+fn a_thousand_pods_make_a_hundred_calls_and_nobody_starves() {
+    let clock = Arc::new(SystemClock::new());
+    let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
+    let desk = Arc::new(Desk::new(rules, clock.clone()));
+    let takes = Duration::from_millis(2);
+    let sts = Arc::new(SlowSts { calls: Mutex::default(), refused: false.into(), takes });
+    let workers: Vec<_> = (0..8)
+        .map(|_| {
+            let (desk, sts) = (desk.clone(), sts.clone());
+            threads::spawn("worker", threads::STACK_BYTES, move || desk.work(&*sts, &|| 0, &|_| {})).unwrap()
+        })
+        .collect();
+    let deadline = clock.now().mono.after(Duration::from_secs(60));
+    assert!(matches!(desk.obtain(&permitted("held"), PEER, deadline), Outcome::Fetched(_)));
+    let roles: Vec<_> = (0..100).map(|role| permitted(&format!("r{role}"))).collect();
+    let pods: Vec<_> = (0..1_000_u32)
+        .map(|pod| {
+            let (desk, permitted) = (desk.clone(), roles[pod as usize % 100].clone());
+            let peer = IpAddr::from((0x0a01_0000 + pod).to_be_bytes());
+            let ask = move || {
+                assert!(matches!(desk.obtain(&permitted, peer, deadline), Outcome::Fetched(_) | Outcome::Ready(_)))
+            };
+            threads::spawn("pod", 64 * 1024, ask).unwrap()
+        })
+        .collect();
+    for _ in 0..1_000 {
+        assert!(matches!(desk.obtain(&permitted("held"), PEER, Mono::default()), Outcome::Ready(_)));
+    }
+    pods.into_iter().for_each(|pod| pod.join().unwrap());
+    let calls = sts.calls.lock().clone();
+    let roles: HashSet<&String> = calls.iter().collect();
+    assert_eq!((calls.len(), roles.len(), desk.counts().sessions), (101, 101, 101));
+    desk.close();
+    workers.into_iter().for_each(|worker| worker.join().unwrap());
+}
+
+/// With nothing remembered, a pod in a loop would ask STS each time: it is told what STS said last instead.
+#[test]
+fn a_pod_that_starts_too_much_hears_the_last_word_of_sts() {
+    let clock = Arc::new(SystemClock::new());
+    let rules = CacheRules {
+        budget: Rate { burst: 20.0, refill: 10.0 },
+        renew: RenewAt::Half,
+        error_ttl: Some(Duration::ZERO),
+    };
+    let desk = Arc::new(Desk::new(rules, clock.clone()));
+    let sts = Arc::new(SlowSts { calls: Mutex::default(), refused: true.into(), takes: Duration::ZERO });
+    let worker = {
+        let (desk, sts) = (desk.clone(), sts.clone());
+        threads::spawn("worker", threads::STACK_BYTES, move || desk.work(&*sts, &|| 0, &|_| {})).unwrap()
+    };
+    let deadline = clock.now().mono.after(Duration::from_secs(60));
+    let (app, mut remembered) = (permitted("app"), 0);
+    for _ in 0..2_000 {
+        match desk.obtain(&app, PEER, deadline) {
+            Outcome::Refused(failure) => assert_eq!(failure.code, "AccessDenied"),
+            Outcome::Remembered(failure) => {
+                assert_eq!(failure.code, "AccessDenied");
+                remembered += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+        if remembered >= 3 {
+            break;
+        }
+    }
+    assert_eq!(remembered, 3);
+    assert!(matches!(desk.obtain(&app, "10.0.0.9".parse().unwrap(), deadline), Outcome::Refused(_)), "another pod may");
+    desk.close();
+    worker.join().unwrap();
+}
+
 #[test]
 fn closing_lets_everyone_go() {
     let clock = Arc::new(SystemClock::new());
-    let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, error_ttl: None };
+    let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
     let desk = Desk::new(rules, clock);
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| desk.obtain(&permitted("app"), PEER, Mono::from_micros(u64::MAX)));

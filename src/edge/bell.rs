@@ -1,12 +1,13 @@
 //! The bells of the binary: a counter, and a condvar for those who wait until it moves.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 use super::clock::SystemClock;
 use crate::logic::time::Mono;
-use crate::ports::Bell;
+use crate::ports::{Bell, Clock};
 
 /// A bell in the system's time. Asking how often it rang takes no lock.
 pub(super) struct SystemBell {
@@ -36,22 +37,25 @@ impl Bell for SystemBell {
     }
 
     fn wait(&self, before: u64, deadline: Mono) {
-        let until = self.clock.instant(deadline);
         let mut waiting = self.waiting.lock();
         while self.rung() == before {
-            if self.rings.wait_until(&mut waiting, until).timed_out() {
+            let left = self.clock.now().mono.until(deadline);
+            if left.is_zero() {
                 return;
             }
+            self.rings.wait_for(&mut waiting, left.min(LONGEST_NAP));
         }
     }
 }
+
+/// Timed waits stand still while the machine sleeps, the clock doesn't: it is looked at this often.
+const LONGEST_NAP: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::edge::threads;
-    use crate::ports::{Clock, Time};
-    use std::time::Duration;
+    use crate::ports::Time;
 
     #[test]
     fn a_ring_between_look_and_wait_is_not_missed() {

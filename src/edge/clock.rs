@@ -1,8 +1,13 @@
 //! The only place that asks the system for the time.
+//!
+//! [`Mono`] counts while the machine sleeps (`CLOCK_BOOTTIME`): credentials that ended in a suspended machine have
+//! ended. The system's timed waits count without it, which [`super::bell`] makes up for.
 #![allow(clippy::disallowed_methods)] // here is where the time comes from
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use super::bell::SystemBell;
 use crate::logic::time::{Mono, Now, Wall};
@@ -11,17 +16,12 @@ use crate::ports::{Bell, Clock, Time};
 /// The system's monotonic and wall clocks. [`Mono`] counts from the moment this was made.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
-    origin: Instant,
+    origin: Duration,
 }
 
 impl SystemClock {
     pub fn new() -> Self {
-        Self { origin: Instant::now() }
-    }
-
-    /// The moment of the system's own clock that `moment` stands for, for condvars that wait until one.
-    pub fn instant(&self, moment: Mono) -> Instant {
-        self.origin + std::time::Duration::from_micros(moment.micros())
+        Self { origin: since_boot() }
     }
 }
 
@@ -33,8 +33,7 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Now {
-        let mono = Mono::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX));
-        Now { mono, wall: wall() }
+        Now { mono: Mono::default().after(since_boot().saturating_sub(self.origin)), wall: wall() }
     }
 }
 
@@ -44,8 +43,40 @@ impl Time for SystemClock {
     }
 }
 
+/// Since the machine was started, its sleep included.
+fn since_boot() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    let whole = |part: i64| u64::try_from(part).unwrap_or(0);
+    Duration::from_secs(whole(time.tv_sec)) + Duration::from_nanos(whole(time.tv_nsec))
+}
+
 /// A machine that believes to live before 1970 is taken to live at its beginning.
 fn wall() -> Wall {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Wall::from_unix_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_goes_on_and_counts_from_the_beginning() {
+        let clock = SystemClock::new();
+        let moments: Vec<Mono> = (0..1_000).map(|_| clock.now().mono).collect();
+        assert!(moments.is_sorted());
+        assert!(moments[0].since(Mono::default()) < Duration::from_secs(60));
+    }
+
+    /// `/proc/uptime` counts sleep, too.
+    #[test]
+    fn time_is_that_of_a_machine_that_may_sleep() {
+        let uptime = || {
+            let text = std::fs::read_to_string("/proc/uptime").unwrap();
+            text.split(' ').next().unwrap().parse::<f64>().unwrap()
+        };
+        let (before, read, after) = (uptime(), since_boot().as_secs_f64(), uptime());
+        // it shows hundredths
+        assert!((before - 0.01..=after + 0.01).contains(&read), "{before} {read} {after}");
+    }
 }

@@ -85,38 +85,23 @@ impl Predecessor {
     }
 }
 
-/// What came of asking.
-#[derive(Default)]
-pub struct Asked {
-    /// Listeners, and the line to the agent that has them too
-    pub handed: Option<(Vec<TcpListener>, Predecessor)>,
-    /// What is not as it should be, for the log
-    pub notes: Vec<String>,
-}
-
 /// Asks the agents that offer their listeners, the latest first, until one hands some over. Names behind which nobody
 /// listens any more are taken away.
-pub fn ask(dir: &StateDir, clock: &dyn Clock) -> Asked {
+pub fn ask(dir: &StateDir, clock: &dyn Clock) -> Option<(Vec<TcpListener>, Predecessor)> {
     let late = clock.now().mono.after(PATIENCE);
-    let mut asked = Asked::default();
     for path in offers(dir) {
         match ask_at(&path, clock, late) {
-            Ok((listeners, line)) => {
-                asked.handed = Some((listeners, Predecessor(line)));
-                break;
-            }
+            Ok((listeners, line)) => return Some((listeners, Predecessor(line))),
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                info!("took away what an agent left behind: `{}`", path.display());
                 let _ = remove_file(&path); // the next one tries again
-                asked.notes.push(format!("took away what an agent left behind: `{}`", path.display()));
             }
             // It went in this very moment.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => {
-                asked.notes.push(format!("failed to take over from the agent behind `{}`: {error}", path.display()));
-            }
+            Err(error) => warn!("failed to take over from the agent behind `{}`: {error}", path.display()),
         }
     }
-    asked
+    None
 }
 
 /// The sockets of the directory that are named as offers are, the latest first.

@@ -10,23 +10,23 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
-/// What the agent may still do once its sockets are bound.
+/// What the agent may do beyond what any process may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Authority {
-    /// Nothing that any process may not
-    None,
+pub enum Right {
     /// Change the node's packet filter, for the redirect
     Network,
+    /// Listen on a port below 1024
+    LowPort,
 }
 
-/// Gives up for good what the agent doesn't need: capabilities but those of `authority`, new privileges, core dumps,
+/// Gives up for good what the agent doesn't need: capabilities but those of `rights`, new privileges, core dumps,
 /// being traced. Raises the limit on descriptors as far as it may. What the kernel refuses is told, one line each: the
 /// agent works without it.
-pub fn settle(authority: Authority) -> Vec<String> {
+pub fn settle(rights: &[Right]) -> Vec<String> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let steps = [
         ("no new privileges", set_no_new_privs(true)),
-        ("fewer capabilities", give_up_capabilities(authority)),
+        ("fewer capabilities", give_up_capabilities(rights)),
         ("no core dumps", set_dumpable_behavior(DumpableBehavior::NotDumpable)),
         ("no core files", setrlimit(Resource::Core, none)),
         ("more descriptors", raise_descriptors()),
@@ -35,12 +35,13 @@ pub fn settle(authority: Authority) -> Vec<String> {
     refused.map(|(what, cause)| format!("failed to get `{what}` from the kernel: {cause}")).collect()
 }
 
-fn give_up_capabilities(authority: Authority) -> rustix::io::Result<()> {
+fn give_up_capabilities(rights: &[Right]) -> rustix::io::Result<()> {
     let held = capabilities(None)?;
-    let needed = match authority {
-        Authority::None => CapabilitySet::empty(),
-        Authority::Network => CapabilitySet::NET_ADMIN,
-    };
+    let needed = rights.iter().map(|right| match right {
+        Right::Network => CapabilitySet::NET_ADMIN,
+        Right::LowPort => CapabilitySet::NET_BIND_SERVICE,
+    });
+    let needed: CapabilitySet = needed.collect();
     let kept = held.permitted.intersection(needed);
     // Only who holds SETPCAP can lower the bound. Without it the bound means nothing: no program that this process
     // starts can gain what the process hasn't.

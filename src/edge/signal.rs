@@ -9,25 +9,16 @@ use signal_hook::iterator::Signals;
 use super::latch::Latch;
 use super::threads;
 
-/// Signals that are heard from now on, whoever acts on them later.
-pub struct Heard(Signals);
-
-/// Begins to hear, without a thread.
-pub fn hear() -> io::Result<Heard> {
-    Signals::new([SIGTERM, SIGINT]).map(Heard)
-}
-
-impl Heard {
-    /// Starts the thread that waits for signals. It lives as long as the process: a second signal while draining is
-    /// heard and changes nothing.
-    pub fn close(mut self, latch: Arc<Latch>) -> io::Result<()> {
-        threads::spawn("signals", threads::STACK_BYTES, move || {
-            for signal in self.0.forever() {
-                // Before the line, which may have to wait for a reader of the log.
-                latch.close();
-                log::info!("signal" = signal; "asked to end");
-            }
-        })?;
-        Ok(())
-    }
+/// Starts the thread that waits for signals. It lives as long as the process: a second signal while draining is heard
+/// and changes nothing.
+pub fn close_on_signals(latch: Arc<Latch>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    threads::spawn("signals", threads::STACK_BYTES, move || {
+        for signal in signals.forever() {
+            // Before the line, which may have to wait for a reader of the log.
+            latch.close();
+            log::info!("signal" = signal; "asked to end");
+        }
+    })?;
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The few fields of pods and namespaces that decide anything, and how the API server's answers are read.
+//! The few fields of pods, namespaces and service accounts that decide anything, and how the API server's answers are read.
 //!
 //! Reading never panics, whatever the bytes. What is not understood is named, never guessed: [`Frame::Unreadable`].
 
@@ -18,12 +18,13 @@ pub use object::object;
 pub enum Resource {
     Pods,
     Namespaces,
+    ServiceAccounts,
 }
 
 /// Which annotations are read, by their configured names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnnotationKeys {
-    /// On pods; `--iam-role-key`
+    /// On pods and service accounts; `--iam-role-key`
     pub role: String,
     /// On pods; `--iam-external-id`
     pub external_id: String,
@@ -48,8 +49,21 @@ pub struct Pod {
     /// The raw role annotation; `Some("")` when it is there but empty
     pub role: Option<String>,
     pub external_id: Option<String>,
+    /// `None`, as nearly always: no annotation speaks of the session.
+    pub session: Option<Box<SessionAnnotations>>,
     /// `iam.amazonaws.com/imds-v2` says `required`
     pub v2_required: bool,
+}
+
+/// What a pod's annotations ask of its session, raw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionAnnotations {
+    /// `iam.amazonaws.com/session-name`, as kiam has it
+    pub name: Option<Box<str>>,
+    /// `iam.amazonaws.com/policy`: an inline session policy
+    pub policy: Option<Box<str>>,
+    /// `iam.amazonaws.com/policy-arns`: managed session policies
+    pub policy_arns: Option<Box<str>>,
 }
 
 /// A namespace, reduced.
@@ -59,8 +73,20 @@ pub struct Namespace {
     pub name: String,
     /// The raw annotation that lists allowed roles
     pub allowed_roles: Option<String>,
+    /// `iam.amazonaws.com/default-role`: the role of its pods that name none
+    pub default_role: Option<String>,
     /// `iam.amazonaws.com/imds-v2` says `required`
     pub v2_required: bool,
+}
+
+/// A service account, reduced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceAccount {
+    pub uid: String,
+    pub namespace: String,
+    pub name: String,
+    /// The annotation of [`AnnotationKeys::role`], else `eks.amazonaws.com/role-arn`
+    pub role: Option<String>,
 }
 
 /// Something that is listed and watched.
@@ -68,6 +94,7 @@ pub struct Namespace {
 pub enum Object {
     Pod(Pod),
     Namespace(Namespace),
+    ServiceAccount(ServiceAccount),
 }
 
 /// One line of a watch, understood.
@@ -134,6 +161,7 @@ impl fmt::Display for Resource {
         f.write_str(match self {
             Self::Pods => "pods",
             Self::Namespaces => "namespaces",
+            Self::ServiceAccounts => "serviceaccounts",
         })
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! A [`Permitted`] can be made only here: whoever holds one holds the proof that the pod may have the role.
 
+mod ahead;
+mod role;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +19,16 @@ use super::sts::AssumeRole;
 use super::time::Wall;
 use super::token::TokenKeys;
 use super::world::{HeldPod, Holder, World};
+pub use ahead::ahead;
+pub use role::AccountRoles;
+use role::role_of;
 
 /// What the operator laid down about roles.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub base: BaseArn,
     pub default_role: Option<DefaultRole>,
+    pub account_roles: AccountRoles,
     /// How namespaces' lists are read; `None`: namespaces restrict nothing.
     pub restrictions: Option<Format>,
     pub session: SessionRules,
@@ -109,6 +116,16 @@ pub struct Decided<'a> {
     pub decision: Decision<'a>,
     pub pod: Option<Arc<HeldPod>>,
     pub token_left: Option<Duration>,
+}
+
+impl Decided<'_> {
+    /// The role that is to be assumed.
+    pub fn role(&self) -> Option<&RoleArn> {
+        match &self.decision {
+            Decision::Assume(permitted, _) => Some(&permitted.request.role),
+            _ => None,
+        }
+    }
 }
 
 /// What is to be done.
@@ -230,15 +247,9 @@ fn assign(world: &World, rules: Option<&Rules>, holder: &Holder<'_>) -> Result<P
     }
 }
 
-/// Whether a pod may have the role it names, and the call that gets it.
+/// Whether a pod may have the role that it names or that is meant for it, and the call that gets it.
 pub fn permit(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Result<Permitted, Denial> {
-    let role = match pod.role.as_deref() {
-        Some("") => return Err(Denial::Refused(Reason::NoRole)),
-        Some(name) => rules.base.role(name).map_err(|_| Denial::Refused(Reason::RoleMalformed))?,
-        None => {
-            rules.default_role.as_ref().map(|default| default.role.clone()).ok_or(Denial::Refused(Reason::NoRole))?
-        }
-    };
+    let role = role_of(world, rules, pod)?;
     let default = rules.default_role.as_ref().filter(|default| default.role == role);
     let exempt = default.is_some_and(|default| default.obeys == DefaultObeys::Nothing);
     if rules.restrictions.is_some() && !exempt {
@@ -251,7 +262,8 @@ pub fn permit(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Result<Permit
     if !rules.allowed_accounts.is_empty() && !rules.allowed_accounts.iter().any(|account| account == role.account()) {
         return Err(Denial::Refused(Reason::AccountNotAllowed));
     }
-    Ok(Permitted { request: rules.session.request(&role, pod), pod: pod.clone() })
+    let request = rules.session.request(&role, pod).map_err(Denial::Refused)?;
+    Ok(Permitted { request, pod: pod.clone() })
 }
 
 fn namespace_allows(world: &World, pod: &HeldPod, role: &RoleArn) -> Result<(), Denial> {

@@ -1,7 +1,7 @@
 //! Why a request was refused: a closed list. The same word stands in the log, in the metric's label
 //! and in the body that the pod gets; it never holds an ARN or an account.
 
-use super::sts::StsFailureKind;
+use super::sts::{StsFailure, StsFailureKind};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $status:literal $word:literal,)*) => {
@@ -47,6 +47,8 @@ reasons! {
     OwnRole = 403 "own_role",
     /// The role is in an account that `--allowed-accounts` leaves out.
     AccountNotAllowed = 403 "account_not_allowed",
+    /// AWS refused the tags that the session was to carry; without them it isn't given.
+    TagsRefused = 403 "tags_refused",
     /// AWS refused: trust policy, permission, or a role that doesn't exist.
     StsRefused = 403 "sts_refused",
     /// Nothing is served at this path.
@@ -59,6 +61,14 @@ reasons! {
     NoRole = 404 "no_role",
     /// The pod's annotation is not a role.
     RoleMalformed = 404 "role_malformed",
+    /// The pod's external id is none that STS takes.
+    ExternalIdMalformed = 404 "external_id_malformed",
+    /// The policy that should narrow the pod's session is no JSON object, or too long.
+    PolicyMalformed = 404 "policy_malformed",
+    /// The list of policies that should narrow the pod's session is none, or too long.
+    PolicyArnsMalformed = 404 "policy_arns_malformed",
+    /// The pod's ServiceAccount isn't known yet, so neither is the role that it may name.
+    UnknownServiceAccount = 404 "unknown_service_account",
     /// The pod's namespace isn't known yet, so neither is what it allows.
     UnknownNamespace = 404 "unknown_namespace",
     /// The pod's namespace doesn't allow the role.
@@ -94,8 +104,9 @@ impl Reason {
     }
 
     /// What a failure of STS is to the pod.
-    pub const fn of_sts(kind: StsFailureKind) -> Self {
-        match kind {
+    pub fn of_sts(failure: &StsFailure) -> Self {
+        match failure.kind {
+            StsFailureKind::Refused if failure.is_about_tags() => Self::TagsRefused,
             StsFailureKind::Refused => Self::StsRefused,
             StsFailureKind::Throttled => Self::StsThrottled,
             StsFailureKind::Unavailable => Self::StsUnavailable,

@@ -1,37 +1,42 @@
-//! What the session of a role carries: its name, its length, its tags.
+//! What the session of a role carries: its name, its length, its tags, its external id, the policies that narrow it.
+
+mod annotations;
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::arn::RoleArn;
-use super::credentials::{Credentials, RenderedCredentials};
-use super::sts::AssumeRole;
-use super::time::Wall;
+use super::credentials::RenderedCredentials;
+use super::reason::Reason;
+use super::sts::{AssumeRole, Assumed};
+use super::time::{Mono, Now};
 use super::world::HeldPod;
+use annotations::{Narrowing, external_id};
 
 /// A session as it is served: rendered once, served many times.
 pub struct Session {
     pub document: Arc<RenderedCredentials>,
     /// The same with the role's account
     pub extended: Arc<RenderedCredentials>,
-    /// When AWS will refuse it
-    pub expires: Option<Wall>,
+    /// When AWS will refuse it, by the clock that doesn't jump
+    pub ends: Mono,
 }
 
 impl Session {
     /// Renders what `request` gave at `now`.
-    pub fn render(request: &AssumeRole, credentials: &Credentials, now: Wall) -> Self {
+    pub fn render(request: &AssumeRole, assumed: &Assumed, now: Now) -> Self {
+        let Assumed { credentials, life } = assumed;
         Self {
-            document: Arc::new(credentials.render(now)),
-            extended: Arc::new(credentials.render_extended(now, request.role.account())),
-            expires: credentials.expiration,
+            document: Arc::new(credentials.render(now.wall)),
+            extended: Arc::new(credentials.render_extended(now.wall, request.role.account())),
+            ends: now.mono.after(*life),
         }
     }
 }
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("expires", &self.expires).finish_non_exhaustive()
+        f.debug_struct("Session").field("ends", &self.ends).finish_non_exhaustive()
     }
 }
 
@@ -66,20 +71,24 @@ pub enum TagReach {
 
 impl SessionRules {
     /// The call for `role` on behalf of `pod`. Pods for which it comes out the same share a session.
-    pub fn request(&self, role: &RoleArn, pod: &HeldPod) -> AssumeRole {
+    /// An annotation that can't be meant so refuses it.
+    pub fn request(&self, role: &RoleArn, pod: &HeldPod) -> Result<AssumeRole, Reason> {
+        let annotations = pod.session.as_deref();
+        let Narrowing { policy, policy_arns } = Narrowing::read(annotations)?;
+        let own_name = annotations.and_then(|annotations| annotations.name.as_deref()).filter(|name| !name.is_empty());
         let tags = self.tags_of(pod);
         let chained = matches!(self.tags, Tags::Pod { reach: TagReach::Chain, .. });
         let transitive_tags = tags.iter().filter(|_| chained).map(|(key, _)| key.clone()).collect();
-        AssumeRole {
+        Ok(AssumeRole {
             role: role.clone(),
-            session_name: self.name.fill(|word| self.word(word, role, pod)),
-            external_id: pod.external_id.as_deref().map(Into::into),
+            session_name: own_name.map_or_else(|| self.name.fill(|word| self.word(word, role, pod)), clean),
+            external_id: external_id(pod.external_id.as_deref())?,
             duration_s: self.duration_s,
-            policy: None,
-            policy_arns: Vec::new(),
+            policy,
+            policy_arns,
             tags,
             transitive_tags,
-        }
+        })
     }
 
     /// The call for a role that the agent itself assumes before it assumes others.
@@ -222,7 +231,7 @@ mod tests {
             tags: Tags::None,
         };
         let role = RoleArn::parse("arn:aws:iam::123456789012:role/team/app").unwrap();
-        rules.request(&role, world.pod("uid-1").unwrap()).session_name
+        rules.request(&role, world.pod("uid-1").unwrap()).unwrap().session_name
     }
 
     #[test]
@@ -252,9 +261,40 @@ mod tests {
             tags: Tags::Pod { cluster: Some("prod".into()), reach: TagReach::Chain },
         };
         let role = RoleArn::parse("arn:aws:iam::123456789012:role/app").unwrap();
-        let request = rules.request(&role, world.pod("uid-1").unwrap());
+        let request = rules.request(&role, world.pod("uid-1").unwrap()).unwrap();
         assert_eq!(request.tags.len(), 5);
         assert!(request.tags.contains(&("eks-cluster-name".into(), "prod".into())));
         assert_eq!(request.transitive_tags.len(), 5);
+    }
+
+    #[test]
+    fn annotations_name_and_narrow_the_session() {
+        let session = crate::logic::kubernetes::SessionAnnotations {
+            name: Some("alice@shop/Ü".into()),
+            policy: Some("{ \"Version\": \"2012-10-17\" }".into()),
+            policy_arns: Some("arn:aws:iam::aws:policy/ReadOnlyAccess".into()),
+        };
+        let asking = |session| {
+            let pod = crate::logic::kubernetes::Pod {
+                session: Some(Box::new(session)),
+                external_id: Some("customer-7".into()),
+                ..pod("uid-1", "10.0.0.1")
+            };
+            let rules = SessionRules {
+                duration_s: 1_800,
+                name: NameTemplate::parse(NameTemplate::DEFAULT).unwrap(),
+                node: "n1".into(),
+                tags: Tags::None,
+            };
+            let role = RoleArn::parse("arn:aws:iam::123456789012:role/app").unwrap();
+            rules.request(&role, listed(vec![pod], vec![]).pod("uid-1").unwrap()).unwrap()
+        };
+        let request = asking(session);
+        assert_eq!((request.session_name.as_str(), request.duration_s), ("alice@shop--", 1_800));
+        assert_eq!(request.external_id.as_deref(), Some("customer-7"));
+        assert_eq!(request.policy.as_deref(), Some(r#"{"Version":"2012-10-17"}"#));
+        assert_eq!(request.policy_arns, ["arn:aws:iam::aws:policy/ReadOnlyAccess"]);
+        let unnamed = crate::logic::kubernetes::SessionAnnotations { name: Some("".into()), ..Default::default() };
+        assert_eq!(asking(unnamed).session_name, "n1-app");
     }
 }

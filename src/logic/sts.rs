@@ -52,6 +52,14 @@ pub struct StsFailure {
     pub request_id: Option<String>,
 }
 
+impl StsFailure {
+    /// Whether AWS refused the tags of a session rather than the session: assuming a role with tags takes a permission
+    /// of its own, of the caller and in the role's trust policy (IAM user guide, "Passing session tags in STS").
+    pub fn is_about_tags(&self) -> bool {
+        self.code == "AccessDenied" && self.message.contains("sts:TagSession")
+    }
+}
+
 impl fmt::Display for StsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.message)?;

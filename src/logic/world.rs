@@ -1,22 +1,30 @@
-//! The picture of pods and namespaces, as the watches paint it.
+//! The picture of pods, namespaces and service accounts, as the watches paint it.
 //!
 //! An address belongs to a set of pod uids, never to one pod: a late delete of its old holder can't evict the new
 //! one. A relist is applied in place; what it didn't mention goes only at its end, so nobody sees half a list.
+
+mod accounts;
+mod holders;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::kubernetes::{Event, Namespace, Object, Pod, Resource};
+use super::kubernetes::{Event, Namespace, Object, Pod, Resource, SessionAnnotations};
 use super::pattern::{PatternFault, RoleList};
+use accounts::ServiceAccounts;
+use holders::Holders;
 
-/// Pods by uid and by address, namespaces by name.
+/// Pods by uid and by address, namespaces and service accounts by name.
 #[derive(Debug, Default)]
 pub struct World {
     pods: HashMap<Arc<str>, Arc<HeldPod>>,
     holders: HashMap<IpAddr, Holders>,
     namespaces: HashMap<Box<str>, HeldNamespace>,
-    listing: [Listing; 2],
+    accounts: ServiceAccounts,
+    listing: [Listing; 3],
+    /// Service accounts name roles: without them nothing is decided.
+    needs_accounts: bool,
 }
 
 /// A pod as it is kept: what a decision needs of it.
@@ -28,6 +36,7 @@ pub struct HeldPod {
     pub service_account: Box<str>,
     pub role: Option<Box<str>>,
     pub external_id: Option<Box<str>>,
+    pub session: Option<Box<SessionAnnotations>>,
     pub addresses: Box<[IpAddr]>,
     pub finished: bool,
     pub host_network: bool,
@@ -41,6 +50,7 @@ pub struct HeldPod {
 pub struct HeldNamespace {
     /// `None`: it has no list.
     pub allowed_roles: Option<RoleList>,
+    pub default_role: Option<Box<str>>,
     pub v2_required: bool,
     uid: Box<str>,
     generation: u32,
@@ -59,11 +69,28 @@ pub enum Holder<'a> {
 #[derive(Clone, Debug)]
 pub enum Change {
     Nothing,
-    PodApplied(Arc<HeldPod>),
+    PodApplied(Arc<HeldPod>, Novelty),
     PodGone(Arc<HeldPod>),
-    NamespaceApplied { name: Box<str>, faults: Vec<PatternFault> },
+    NamespaceApplied {
+        name: Box<str>,
+        faults: Vec<PatternFault>,
+        novelty: Novelty,
+    },
     NamespaceGone(Box<str>),
-    Listed(Resource),
+    ServiceAccountApplied {
+        namespace: Box<str>,
+        name: Box<str>,
+        novelty: Novelty,
+    },
+    /// News only the first time
+    Listed(Resource, Novelty),
+}
+
+/// Whether an event brought anything that sessions depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Novelty {
+    News,
+    Known,
 }
 
 /// How far the lists of one resource are.
@@ -71,13 +98,6 @@ pub enum Change {
 struct Listing {
     generation: u32,
     complete_once: bool,
-}
-
-/// One holder, as nearly always, or several.
-#[derive(Debug)]
-enum Holders {
-    One(Arc<str>),
-    Many(Vec<Arc<str>>),
 }
 
 impl World {
@@ -93,14 +113,36 @@ impl World {
             Event::InitApply(Object::Namespace(namespace)) | Event::Apply(Object::Namespace(namespace)) => {
                 self.apply_namespace(namespace, compile)
             }
+            Event::InitApply(Object::ServiceAccount(account)) | Event::Apply(Object::ServiceAccount(account)) => {
+                let (namespace, name) = (account.namespace.as_str().into(), account.name.as_str().into());
+                let generation = self.listing[index(Resource::ServiceAccounts)].generation;
+                let novelty = self.accounts.apply(account, generation);
+                Change::ServiceAccountApplied { namespace, name, novelty }
+            }
+            Event::Delete(Object::ServiceAccount(account)) => {
+                self.accounts.remove(&account);
+                Change::Nothing
+            }
             Event::Delete(Object::Pod(pod)) => self.remove_pod(&pod.uid),
             Event::Delete(Object::Namespace(namespace)) => self.remove_namespace(&namespace),
         }
     }
 
-    /// Whether both first lists are in.
+    /// From now on nothing is decided before service accounts are listed too.
+    pub fn require_accounts(&mut self) {
+        self.needs_accounts = true;
+    }
+
+    /// Whether the first lists are in, of all that decides.
     pub fn is_ready(&self) -> bool {
-        self.listing.iter().all(|listing| listing.complete_once)
+        self.missing().is_none()
+    }
+
+    /// What isn't listed yet.
+    pub fn missing(&self) -> Option<Resource> {
+        let accounts = self.needs_accounts.then_some(Resource::ServiceAccounts);
+        let needed = [Resource::Pods, Resource::Namespaces].into_iter().chain(accounts);
+        needed.into_iter().find(|resource| !self.is_listed(*resource))
     }
 
     /// Who holds `address` now: of several live pods the one that isn't being deleted.
@@ -165,6 +207,11 @@ impl World {
         self.namespaces.get(name)
     }
 
+    /// The role that a service account names, if it names one; `None`: no such account is known.
+    pub fn account_role(&self, namespace: &str, name: &str) -> Option<Option<&str>> {
+        self.accounts.role(namespace, name)
+    }
+
     pub fn pods(&self) -> impl Iterator<Item = &Arc<HeldPod>> {
         self.pods.values()
     }
@@ -176,8 +223,12 @@ impl World {
     fn apply_pod(&mut self, pod: Pod) -> Change {
         let held = HeldPod::new(pod, self.listing[index(Resource::Pods)].generation);
         let uid = held.uid.clone();
+        let mut novelty = Novelty::News;
         if let Some(old) = self.pods.remove(&uid) {
             self.release(&old);
+            if held.asks_like(&old) {
+                novelty = Novelty::Known;
+            }
         }
         if held.counts() {
             for address in &held.addresses {
@@ -186,7 +237,7 @@ impl World {
         }
         let held = Arc::new(held);
         self.pods.insert(uid, held.clone());
-        Change::PodApplied(held)
+        Change::PodApplied(held, novelty)
     }
 
     fn remove_pod(&mut self, uid: &str) -> Change {
@@ -204,14 +255,19 @@ impl World {
     fn apply_namespace(&mut self, namespace: Namespace, compile: impl Fn(&str) -> RoleList) -> Change {
         let held = HeldNamespace {
             allowed_roles: namespace.allowed_roles.as_deref().map(compile),
+            default_role: namespace.default_role.filter(|role| !role.is_empty()).map(Into::into),
             v2_required: namespace.v2_required,
             uid: namespace.uid.into(),
             generation: self.listing[index(Resource::Namespaces)].generation,
         };
         let name: Box<str> = namespace.name.into();
         let faults = held.allowed_roles.as_ref().map_or_else(Vec::new, |list| list.faults.clone());
+        let novelty = match self.namespaces.get(&name) {
+            Some(old) if held.grants_like(old) => Novelty::Known,
+            _ => Novelty::News,
+        };
         self.namespaces.insert(name.clone(), held);
-        Change::NamespaceApplied { name, faults }
+        Change::NamespaceApplied { name, faults, novelty }
     }
 
     /// A namespace of the same name may have been made anew meanwhile: only the one meant goes.
@@ -227,6 +283,7 @@ impl World {
 
     fn finish_list(&mut self, resource: Resource) -> Change {
         let listing = &mut self.listing[index(resource)];
+        let novelty = if listing.complete_once { Novelty::Known } else { Novelty::News };
         listing.complete_once = true;
         let generation = listing.generation;
         match resource {
@@ -236,8 +293,9 @@ impl World {
                 gone.iter().for_each(|uid| drop(self.remove_pod(uid)));
             }
             Resource::Namespaces => self.namespaces.retain(|_, namespace| namespace.generation == generation),
+            Resource::ServiceAccounts => self.accounts.sweep(generation),
         }
-        Change::Listed(resource)
+        Change::Listed(resource, novelty)
     }
 }
 
@@ -250,6 +308,7 @@ impl HeldPod {
             service_account: pod.service_account.into(),
             role: pod.role.map(Into::into),
             external_id: pod.external_id.map(Into::into),
+            session: pod.session,
             addresses: pod.addresses.into(),
             finished: pod.finished,
             host_network: pod.host_network,
@@ -259,6 +318,13 @@ impl HeldPod {
         }
     }
 
+    /// Whether it asks for the same session as before, and could do so before.
+    fn asks_like(&self, old: &Self) -> bool {
+        let could = |pod: &Self| pod.counts() && !pod.addresses.is_empty();
+        let asks = |pod: &Self| (pod.role.clone(), pod.external_id.clone(), pod.service_account.clone());
+        could(self) == could(old) && asks(self) == asks(old) && self.session == old.session
+    }
+
     /// Whether the pod holds its addresses: a finished one has given them back,
     /// and an address of the node can't tell its pods apart.
     pub fn counts(&self) -> bool {
@@ -266,35 +332,13 @@ impl HeldPod {
     }
 }
 
-impl Holders {
-    fn add(holders: &mut HashMap<IpAddr, Self>, address: IpAddr, uid: &Arc<str>) {
-        match holders.remove(&address) {
-            None => holders.insert(address, Self::One(uid.clone())),
-            Some(Self::One(other)) if other == *uid => holders.insert(address, Self::One(other)),
-            Some(Self::One(other)) => holders.insert(address, Self::Many(vec![other, uid.clone()])),
-            Some(Self::Many(mut uids)) => {
-                if !uids.contains(uid) {
-                    uids.push(uid.clone());
-                }
-                holders.insert(address, Self::Many(uids))
-            }
+impl HeldNamespace {
+    /// Whether it gives the same roles to its pods as before.
+    fn grants_like(&self, old: &Self) -> bool {
+        let list = |namespace: &Self| {
+            namespace.allowed_roles.as_ref().map(|list| list.written().map(str::to_owned).collect::<Vec<_>>())
         };
-    }
-
-    fn remove(holders: &mut HashMap<IpAddr, Self>, address: IpAddr, uid: &Arc<str>) {
-        match holders.remove(&address) {
-            Some(Self::One(other)) if other != *uid => drop(holders.insert(address, Self::One(other))),
-            Some(Self::Many(mut uids)) => {
-                uids.retain(|other| other != uid);
-                let rest = match uids.as_slice() {
-                    [] => return,
-                    [one] => Self::One(one.clone()),
-                    _ => Self::Many(uids),
-                };
-                holders.insert(address, rest);
-            }
-            _ => {}
-        }
+        self.default_role == old.default_role && list(self) == list(old)
     }
 }
 
@@ -302,6 +346,7 @@ const fn index(resource: Resource) -> usize {
     match resource {
         Resource::Pods => 0,
         Resource::Namespaces => 1,
+        Resource::ServiceAccounts => 2,
     }
 }
 

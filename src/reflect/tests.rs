@@ -146,6 +146,7 @@ fn told(event: &Event) -> String {
     let name = |object: &Object| match object {
         Object::Namespace(namespace) => namespace.name.clone(),
         Object::Pod(pod) => pod.name.clone(),
+        Object::ServiceAccount(account) => account.name.clone(),
     };
     match event {
         Event::Init => "init".to_owned(),

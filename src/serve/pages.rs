@@ -34,9 +34,11 @@ impl Facts {
     pub(super) fn readiness(&self, registry: &Registry) -> Response {
         let missing = registry.read(|world, rules| match rules {
             None => Some("roles are not discovered yet"),
-            Some(_) if !world.is_listed(Resource::Pods) => Some("pods are not listed yet"),
-            Some(_) if !world.is_listed(Resource::Namespaces) => Some("namespaces are not listed yet"),
-            Some(_) => None,
+            Some(_) => world.missing().map(|resource| match resource {
+                Resource::Pods => "pods are not listed yet",
+                Resource::Namespaces => "namespaces are not listed yet",
+                Resource::ServiceAccounts => "service accounts are not listed yet",
+            }),
         });
         let leaving = self.shutting_down.load(Ordering::Relaxed).then_some("shutting down");
         let open = self.redirect_missing.load(Ordering::Relaxed).then_some("the redirect does not stand");

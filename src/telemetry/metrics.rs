@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::core::Collector;
@@ -13,9 +12,9 @@ use prometheus::{
 
 use super::Answered;
 use super::redirect::RedirectMetrics;
+use super::sessions::SessionMetrics;
 use crate::config::Build;
 use crate::logic::cache::CacheCounts;
-use crate::logic::sts::{AssumeRole, StsFailure};
 use crate::logic::time::Mono;
 
 /// Everything that is counted and measured.
@@ -25,8 +24,7 @@ pub struct Metrics {
     known: KnownRequests,
     /// When the API server was last heard of, by resource
     heard: Mutex<BTreeMap<&'static str, Mono>>,
-    sts_seconds: HistogramVec,
-    pub cache_hits: IntCounterVec,
+    pub sessions: SessionMetrics,
     pub duplicate_lookups: IntCounter,
     pub duplicate_lookups_resolved: IntCounter,
     pub pod_not_in_cache: IntCounter,
@@ -37,9 +35,7 @@ pub struct Metrics {
     pub door: IntCounterVec,
     pub watch_events: IntCounterVec,
     pub watch_age_seconds: GaugeVec,
-    pub life_left_seconds: Gauge,
     pub connections: Gauge,
-    pub sessions: GaugeVec,
     pub redirect: RedirectMetrics,
 }
 
@@ -70,13 +66,7 @@ impl Metrics {
             )?,
             known: KnownRequests::default(),
             heard: Mutex::default(),
-            sts_seconds: histograms(
-                r,
-                "iam_request_duration_seconds",
-                "Time taken by calls to STS.",
-                &["code", "role_arn"],
-            )?,
-            cache_hits: counters(r, "iam_cache_hits_total", "Answers given out of the cache.", &["role_arn"])?,
+            sessions: SessionMetrics::new(r)?,
             duplicate_lookups: counter(
                 r,
                 "iam_k8s_dup_req_count",
@@ -110,13 +100,7 @@ impl Metrics {
                 "Time since the API server was last heard of.",
                 &["resource"],
             )?,
-            life_left_seconds: gauge(
-                r,
-                "credentials_life_left_seconds",
-                "Life left of the credentials last handed out.",
-            )?,
             connections: gauge(r, "connections", "Connections open now.")?,
-            sessions: gauges(r, "sessions", "Sessions held and calls under way.", &["state"])?,
             redirect: RedirectMetrics::register(r)?,
             registry,
         })
@@ -149,16 +133,6 @@ impl Metrics {
         }
     }
 
-    pub(super) fn called(&self, request: &AssumeRole, took: Duration, failure: Option<&StsFailure>) {
-        let code = failure.map_or("Success", |failure| failure.code.as_str());
-        self.sts_seconds.with_label_values(&[code, request.role.as_str()]).observe(took.as_secs_f64());
-    }
-
-    /// An answer came out of the cache.
-    pub fn cache_hit(&self, role_arn: &str) {
-        self.cache_hits.with_label_values(&[role_arn]).inc();
-    }
-
     /// The API server was heard of, `resource` by `resource`.
     pub fn heard(&self, resource: &'static str, now: Mono) {
         self.heard.lock().insert(resource, now);
@@ -169,15 +143,7 @@ impl Metrics {
         for (resource, heard) in self.heard.lock().iter() {
             self.watch_age_seconds.with_label_values(&[resource]).set(now.since(*heard).as_secs_f64());
         }
-        let states = [
-            ("held", counts.sessions),
-            ("refused", counts.refused),
-            ("queued", counts.queued),
-            ("in_flight", counts.in_flight),
-        ];
-        for (state, count) in states {
-            self.sessions.with_label_values(&[state]).set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
-        }
+        self.sessions.sample(counts);
     }
 
     /// Forgets what was counted for namespaces that are gone.
@@ -189,11 +155,6 @@ impl Metrics {
                 }
             }
         }
-    }
-
-    /// Forgets what was counted for a role that no pod uses any more.
-    pub fn forget_role(&self, role_arn: &str) {
-        let _ = self.cache_hits.remove_label_values(&[role_arn]); // not counted yet: nothing to forget
     }
 }
 
@@ -207,13 +168,18 @@ pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> prometheus
     Ok(counter)
 }
 
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+pub(super) fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
     let counters = IntCounterVec::new(Opts::new(name, help).namespace(NAMESPACE), labels)?;
     add(registry, counters.clone())?;
     Ok(counters)
 }
 
-fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
+pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
     let gauge = Gauge::with_opts(Opts::new(name, help).namespace(NAMESPACE))?;
     add(registry, gauge.clone())?;
     Ok(gauge)
@@ -226,7 +192,12 @@ pub(super) fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str
 }
 
 /// kube2iam's buckets: 1 ms, doubled, 14 of them.
-fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
+pub(super) fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<HistogramVec> {
     let options = HistogramOpts::new(name, help).namespace(NAMESPACE).buckets(exponential_buckets(0.001, 2.0, 14)?);
     let histograms = HistogramVec::new(options, labels)?;
     add(registry, histograms.clone())?;
@@ -243,14 +214,22 @@ mod tests {
     fn the_old_names_labels_and_buckets_are_kept() {
         let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
         metrics.request_seconds.with_label_values(&["200", "GET", "roleHandler"]).observe(0.003);
-        metrics.sts_seconds.with_label_values(&["Success", "arn"]).observe(0.1);
-        metrics.cache_hits.with_label_values(&["arn"]).inc();
+        let request = crate::logic::cache::tests::key("app");
+        let (purpose, span) = (crate::logic::cache::Purpose::Request, std::time::Duration::from_millis(100));
+        metrics.sessions.called(&crate::desk::CallReport {
+            request: &request,
+            purpose,
+            queued: span,
+            took: span,
+            failure: None,
+        });
+        metrics.sessions.cache_hit("arn");
         let text = String::from_utf8(metrics.render().unwrap()).unwrap();
         for line in [
             "# TYPE kube2iam_http_request_duration_seconds histogram",
             r#"kube2iam_http_request_duration_seconds_bucket{code="200",handler="roleHandler",method="GET",le="0.002"} 0"#,
             r#"kube2iam_http_request_duration_seconds_bucket{code="200",handler="roleHandler",method="GET",le="8.192"} 1"#,
-            r#"kube2iam_iam_request_duration_seconds_count{code="Success",role_arn="arn"} 1"#,
+            r#"kube2iam_iam_request_duration_seconds_count{code="Success",role_arn="arn:aws:iam::123456789012:role/app"} 1"#,
             r#"kube2iam_iam_cache_hits_total{role_arn="arn"} 1"#,
             "kube2iam_iam_k8s_dup_req_count 0",
             "kube2iam_iam_k8s_dup_req_success_count 0",

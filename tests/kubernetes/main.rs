@@ -78,6 +78,7 @@ fn names(
         names.push(match object {
             Object::Pod(pod) => pod.name,
             Object::Namespace(namespace) => namespace.name,
+            Object::ServiceAccount(account) => account.name,
         });
     };
     let page = api.list(resource, continuation, &mut each);

@@ -27,7 +27,7 @@ impl Picture {
     fn apply(&mut self, event: Event) {
         let pod = |object: Object| match object {
             Object::Pod(pod) => (pod.uid, format!("{} {:?}", pod.name, pod.addresses)),
-            Object::Namespace(_) => panic!("a namespace among pods"),
+            Object::Namespace(_) | Object::ServiceAccount(_) => panic!("not a pod among pods"),
         };
         match event {
             Event::Init => self.listed.clear(),

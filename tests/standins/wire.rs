@@ -2,7 +2,8 @@
 //!
 //! tiny_http never closes a connection of its own accord and offers no way to, and a closed connection is half of what
 //! a stand-in is for. So each client's socket ends at the relay, which passes bytes on and can hang up at any moment,
-//! stop listening and listen again at the same port. One thread per request, so that one that hangs hinders no other.
+//! stop listening and listen again at the same port. One thread per request, so that one that hangs hinders no other,
+//! and one tiny_http per connection: of two that come at once, it may leave the second until some third one ends.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -16,28 +17,20 @@ use super::exchange::Exchange;
 
 /// A listening server.
 pub struct Wire {
+    name: &'static str,
     address: SocketAddr,
-    inner: SocketAddr,
     board: Arc<Board>,
-    server: Arc<tiny_http::Server>,
+    handler: Handler,
 }
+
+type Handler = Arc<dyn Fn(Exchange) + Send + Sync>;
 
 impl Wire {
     /// Listens on a free port of 127.0.0.1 and hands every request to `handler`, each on its own thread.
     pub fn start(name: &'static str, handler: impl Fn(Exchange) + Send + Sync + 'static) -> Self {
-        let (server, inner) = inner_server();
-        let board = Arc::new(Board::default());
-        let handler = Arc::new(handler);
-        let (requests, switchboard) = (server.clone(), board.clone());
-        spawn(name, move || {
-            while let Ok(request) = requests.recv() {
-                let (handler, board) = (handler.clone(), switchboard.clone());
-                spawn(name, move || handler(Exchange::new(request, board)));
-            }
-        });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a stand-in");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let wire = Self { address, inner, board, server };
+        let wire = Self { name, address, board: Arc::default(), handler: Arc::new(handler) };
         wire.listen(listener);
         wire
     }
@@ -75,13 +68,13 @@ impl Wire {
             state.listening = Listening::Yes;
             state.accepting = true;
         }
-        let (board, inner) = (self.board.clone(), self.inner);
+        let (name, board, handler) = (self.name, self.board.clone(), self.handler.clone());
         spawn("accept", move || {
             for client in listener.incoming().flatten() {
                 if board.state.lock().listening == Listening::No {
                     break;
                 }
-                let _ = relay(client, inner, &board);
+                let _ = relay(name, client, &handler, &board);
             }
             drop(listener);
             board.state.lock().accepting = false;
@@ -95,22 +88,30 @@ impl Drop for Wire {
         self.board.set(Listening::No);
         let _ = TcpStream::connect(self.address);
         self.board.cut_all();
-        self.server.unblock();
     }
 }
 
-/// tiny_http behind the relay. Accepted sockets inherit `TCP_NODELAY` from the listener (Linux), and without it
+/// tiny_http behind the relay, until it is unblocked. Accepted sockets inherit `TCP_NODELAY` from the listener (Linux), and without it
 /// a watch event could wait 40 ms for an acknowledgement.
-fn inner_server() -> (Arc<tiny_http::Server>, SocketAddr) {
+fn inner_server(name: &'static str, handler: Handler, board: Arc<Board>) -> (Arc<tiny_http::Server>, SocketAddr) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a stand-in");
     socket2::SockRef::from(&listener).set_tcp_nodelay(true).expect("set TCP_NODELAY");
     let address = listener.local_addr().expect("a bound socket has an address");
     let server = tiny_http::Server::from_listener(listener, None).expect("start tiny_http");
-    (Arc::new(server), address)
+    let server = Arc::new(server);
+    let requests = server.clone();
+    spawn(name, move || {
+        while let Ok(request) = requests.recv() {
+            let (handler, board) = (handler.clone(), board.clone());
+            spawn(name, move || handler(Exchange::new(request, board)));
+        }
+    });
+    (server, address)
 }
 
-/// Joins a client's socket with a new one to tiny_http, and notes under which address tiny_http will know it.
-fn relay(client: TcpStream, inner: SocketAddr, board: &Arc<Board>) -> std::io::Result<()> {
+/// Joins a client's socket with a new one to a tiny_http of its own, and notes under which address that will know it.
+fn relay(name: &'static str, client: TcpStream, handler: &Handler, board: &Arc<Board>) -> std::io::Result<()> {
+    let (server, inner) = inner_server(name, handler.clone(), board.clone());
     let upstream = TcpStream::connect(inner)?;
     client.set_nodelay(true)?;
     upstream.set_nodelay(true)?;
@@ -128,6 +129,7 @@ fn relay(client: TcpStream, inner: SocketAddr, board: &Arc<Board>) -> std::io::R
         pass_on(&upstream, &client);
         let _ = client.shutdown(Shutdown::Both);
         outbound.forget(key);
+        server.unblock();
     });
     Ok(())
 }

@@ -20,7 +20,7 @@ fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
 }
 
 fn asked(dir: &StateDir) -> Option<(Vec<TcpListener>, Predecessor)> {
-    ask(dir, &SystemClock::new()).handed
+    ask(dir, &SystemClock::new())
 }
 
 fn sockets(place: &Place) -> usize {
@@ -90,8 +90,7 @@ fn nobody_delays_a_start_for_long_whatever_they_do() {
     let _queue = UnixStream::connect(dir.join("agent-00000002.sock")).unwrap();
     let _also_silent = UnixListener::bind(dir.join("agent-00000003.sock")).unwrap();
     let clock = SystemClock::new();
-    let answer = ask(&dir, &clock);
-    assert!(answer.handed.is_none() && answer.notes.len() == 3, "{:?}", answer.notes);
+    assert!(ask(&dir, &clock).is_none());
     assert!(clock.now().mono < Mono::default().after(PATIENCE * 10), "the deadline is one for all of them");
     assert_eq!(sockets(&place), 3, "they listen, so they stay");
 }

@@ -35,7 +35,7 @@ pub struct StsOptions {
 }
 
 impl StsOptions {
-    /// What `environment` says, with the default of 10 s for an attempt.
+    /// What `environment` says, with the default of 20 s for an attempt.
     pub fn new(
         endpoints: Endpoints,
         region: RegionSource,
@@ -190,7 +190,8 @@ impl StsWire {
 const FIXED_HEADERS: [(&str, &str); 2] = [("content-type", CONTENT_TYPE), ("accept", "application/xml")];
 /// A success has 2 KiB; a session token may grow with tags, to a few more.
 const LONGEST_ANSWER: usize = 256 * 1024;
-/// AWS answers in tens of milliseconds; a call that takes longer than this is asked again by whoever wants it.
-const ATTEMPT: Duration = Duration::from_secs(10);
+/// AWS answers in tens of milliseconds. An answer may take two fifths of this to begin: longer than a pod waits, so
+/// that a slow one still comes in time for the next who asks.
+const ATTEMPT: Duration = Duration::from_secs(20);
 /// Calls come in bursts when pods start, and hardly otherwise.
 const IDLE_CONNECTIONS: usize = 2;

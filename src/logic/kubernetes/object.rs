@@ -1,4 +1,4 @@
-//! A pod or a namespace, from its JSON to the few fields that are kept. Everything else is skipped without being built;
+//! A pod, a namespace or a service account, from its JSON to the few fields that are kept. Everything else is skipped without being built;
 //! of the annotations only the wanted ones are.
 
 use std::borrow::Cow;
@@ -9,19 +9,25 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{AnnotationKeys, Namespace, Object, Pod, Resource, Version};
+use super::{AnnotationKeys, Namespace, Object, Pod, Resource, ServiceAccount, SessionAnnotations, Version};
 
 /// Reads one object and its version. The error says what is wrong with it.
 pub fn object(json: &str, resource: Resource, keys: &AnnotationKeys) -> Result<(Object, Version), serde_json::Error> {
     match resource {
         Resource::Pods => pod(json, keys),
         Resource::Namespaces => namespace(json, keys),
+        Resource::ServiceAccounts => service_account(json, keys),
     }
 }
 
 fn pod(json: &str, keys: &AnnotationKeys) -> Result<(Object, Version), serde_json::Error> {
     let PodJson { metadata, spec, status } = serde_json::from_str(json)?;
-    let [role, external_id, v2] = annotations(metadata.annotations, [&keys.role, &keys.external_id, V2_ANNOTATION])?;
+    let [role, external_id, v2, name, policy, policy_arns] = annotations(
+        metadata.annotations,
+        [&keys.role, &keys.external_id, V2_ANNOTATION, SESSION_NAME, POLICY, POLICY_ARNS],
+    )?;
+    let [name, policy, policy_arns] = [name, policy, policy_arns].map(|value| value.map(String::into_boxed_str));
+    let session = SessionAnnotations { name, policy, policy_arns };
     let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
     let addresses = status.addresses();
     let pod = Pod {
@@ -35,21 +41,36 @@ fn pod(json: &str, keys: &AnnotationKeys) -> Result<(Object, Version), serde_jso
         deleting: metadata.deletion_timestamp.is_some(),
         role,
         external_id,
+        session: (session != SessionAnnotations::default()).then(|| Box::new(session)),
         v2_required: says_required(v2.as_deref()),
     };
     Ok((Object::Pod(pod), required(metadata.resource_version, "metadata.resourceVersion")?))
 }
 
 fn namespace(json: &str, keys: &AnnotationKeys) -> Result<(Object, Version), serde_json::Error> {
-    let NamespaceJson { metadata } = serde_json::from_str(json)?;
-    let [allowed_roles, v2] = annotations(metadata.annotations, [&keys.allowed_roles, V2_ANNOTATION])?;
+    let BareJson { metadata } = serde_json::from_str(json)?;
+    let [allowed_roles, default_role, v2] =
+        annotations(metadata.annotations, [&keys.allowed_roles, DEFAULT_ROLE, V2_ANNOTATION])?;
     let namespace = Namespace {
         uid: required(metadata.uid, "metadata.uid")?,
         name: required(metadata.name, "metadata.name")?,
         allowed_roles,
+        default_role,
         v2_required: says_required(v2.as_deref()),
     };
     Ok((Object::Namespace(namespace), required(metadata.resource_version, "metadata.resourceVersion")?))
+}
+
+fn service_account(json: &str, keys: &AnnotationKeys) -> Result<(Object, Version), serde_json::Error> {
+    let BareJson { metadata } = serde_json::from_str(json)?;
+    let [role, eks_role] = annotations(metadata.annotations, [&keys.role, EKS_ROLE])?;
+    let account = ServiceAccount {
+        uid: required(metadata.uid, "metadata.uid")?,
+        namespace: required(metadata.namespace, "metadata.namespace")?,
+        name: required(metadata.name, "metadata.name")?,
+        role: [role, eks_role].into_iter().flatten().find(|role| !role.is_empty()),
+    };
+    Ok((Object::ServiceAccount(account), required(metadata.resource_version, "metadata.resourceVersion")?))
 }
 
 fn required(value: String, field: &str) -> Result<String, serde_json::Error> {
@@ -140,7 +161,7 @@ struct PodJson<'a> {
 }
 
 #[derive(Deserialize)]
-struct NamespaceJson<'a> {
+struct BareJson<'a> {
     #[serde(borrow)]
     metadata: MetadataJson<'a>,
 }
@@ -208,6 +229,14 @@ fn address(text: &str) -> Option<IpAddr> {
 
 /// On pods and namespaces.
 const V2_ANNOTATION: &str = "iam.amazonaws.com/imds-v2";
+/// On pods; the first is kiam's.
+const SESSION_NAME: &str = "iam.amazonaws.com/session-name";
+const POLICY: &str = "iam.amazonaws.com/policy";
+const POLICY_ARNS: &str = "iam.amazonaws.com/policy-arns";
+/// On namespaces.
+const DEFAULT_ROLE: &str = "iam.amazonaws.com/default-role";
+/// On service accounts; that of EKS's roles for service accounts.
+const EKS_ROLE: &str = "eks.amazonaws.com/role-arn";
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,8 @@
 mod tokens;
 
 use super::*;
+mod further_up;
+
 use crate::logic::http::{Headers, Method, Request};
 use crate::logic::kubernetes::Pod;
 use crate::logic::pattern::Format;
@@ -15,6 +17,7 @@ pub(crate) fn rules() -> Rules {
     Rules {
         base: BaseArn::parse("arn:aws:iam::123456789012:role/").unwrap(),
         default_role: None,
+        account_roles: AccountRoles::Ignored,
         restrictions: None,
         session: SessionRules {
             duration_s: 3_600,
@@ -92,7 +95,7 @@ fn roles_come_from_the_annotation_or_the_default() {
         (annotated("not a role"), rules(), "role_malformed"),
         (annotated("app"), Rules { base: BaseArn::default(), ..rules() }, "role_malformed"),
     ] {
-        assert_eq!(check(&listed(vec![pod], vec![]), &rules, LIST), role);
+        assert_eq!(check(&listed(vec![pod], vec![namespace("shop", None)]), &rules, LIST), role);
     }
 }
 
@@ -174,7 +177,7 @@ fn the_own_role_is_only_given_as_discovered_default() {
             default_role: default_role("node", origin, DefaultObeys::Nothing),
             ..rules()
         };
-        assert_eq!(check(&listed(vec![bare()], vec![]), &rules, LIST), decision);
+        assert_eq!(check(&listed(vec![bare()], vec![namespace("shop", None)]), &rules, LIST), decision);
     }
 }
 
@@ -204,7 +207,8 @@ fn accounts_can_be_closed() {
 #[test]
 fn iam_is_listed_exactly_for_pods_with_a_role() {
     for (pod, known) in [(annotated("app"), "Yes"), (bare(), "No")] {
-        let decision = check(&listed(vec![pod], vec![]), &rules(), "/latest/meta-data/");
+        let world = listed(vec![pod], vec![namespace("shop", None)]);
+        let decision = check(&world, &rules(), "/latest/meta-data/");
         assert!(decision.starts_with("Listing") && decision.ends_with(&format!("{known})")), "{decision}");
     }
     let empty = listed(vec![], vec![]);

@@ -38,6 +38,12 @@ impl Status {
         }
     }
 
+    /// Connections that were redirected since the table was written.
+    pub fn connections(&self) -> u64 {
+        let rules = self.table.as_ref().and_then(|table| table.chain(CHAIN_TO_AGENT)).map(|chain| &chain.rules);
+        rules.into_iter().flatten().map(|rule| rule.count.packets).sum()
+    }
+
     /// One fact per line.
     pub fn text(&self) -> String {
         let mut lines = match (self.wholeness(), &self.table) {
@@ -148,6 +154,7 @@ mod tests {
              \u{20} not redirected and dropped: 11 packets\n"
         );
         assert!(status(Some(table(OtherPorts::Pass))).text().contains("other ports: passed"));
+        assert_eq!((status(Some(table(OtherPorts::Drop))).connections(), status(None).connections()), (7, 0));
     }
 
     #[test]

@@ -11,7 +11,13 @@ fn at(millis: u64) -> Mono {
 
 fn object(name: &str) -> Object {
     let uid = format!("uid of {name}");
-    Object::Namespace(Namespace { uid, name: name.to_owned(), allowed_roles: None, v2_required: false })
+    Object::Namespace(Namespace {
+        uid,
+        name: name.to_owned(),
+        allowed_roles: None,
+        default_role: None,
+        v2_required: false,
+    })
 }
 
 fn page(version: &str, continuation: Option<&str>) -> Input {

@@ -15,6 +15,7 @@ pub(crate) fn pod(uid: &str, address: &str) -> Pod {
         deleting: false,
         role: Some("app".into()),
         external_id: None,
+        session: None,
         v2_required: false,
     }
 }
@@ -24,6 +25,7 @@ pub(crate) fn namespace(name: &str, allowed_roles: Option<&str>) -> Namespace {
         uid: format!("uid-of-{name}"),
         name: name.into(),
         allowed_roles: allowed_roles.map(Into::into),
+        default_role: None,
         v2_required: false,
     }
 }

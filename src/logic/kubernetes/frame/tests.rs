@@ -26,6 +26,7 @@ fn told(frame: &Frame) -> String {
     let of = |object: &Object| match object {
         Object::Pod(pod) => format!("{} {:?} {:?} deleting={}", pod.name, pod.role, pod.addresses, pod.deleting),
         Object::Namespace(namespace) => format!("{} {:?}", namespace.name, namespace.allowed_roles),
+        Object::ServiceAccount(account) => format!("{} {:?}", account.name, account.role),
     };
     match frame {
         Frame::Added(object, version) => format!("+ {} @{version}", of(object)),

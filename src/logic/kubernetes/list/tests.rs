@@ -8,6 +8,9 @@ const PAGES: [&str; 3] = [
     include_str!("../../../../tests/fixtures/kubernetes/list-pods-page-3.http"),
 ];
 const NAMESPACES: &str = include_str!("../../../../tests/fixtures/kubernetes/list-namespaces.http");
+const SERVICE_ACCOUNTS: &str = include_str!("../../../../tests/fixtures/kubernetes/list-serviceaccounts.http");
+
+const FROM_ACCOUNT: &str = "arn:aws:iam::123456789012:role/from-sa";
 
 fn body(recording: &str) -> &str {
     recording.split_once("\r\n\r\n").unwrap().1
@@ -25,6 +28,9 @@ fn read(json: &[u8], resource: Resource) -> (Result<Page, serde_json::Error>, Ve
         names.push(match item {
             Ok(Object::Pod(pod)) => pod.name,
             Ok(Object::Namespace(namespace)) => namespace.name,
+            Ok(Object::ServiceAccount(account)) => {
+                format!("{}/{} {}", account.namespace, account.name, account.role.unwrap_or_default())
+            }
             Err(_) => "?".to_owned(),
         });
     };
@@ -49,6 +55,9 @@ fn recorded_pages_are_read_item_by_item() {
     let (page, names) = read(body(NAMESPACES).as_bytes(), Resource::Namespaces);
     assert_eq!(page.unwrap().version, "237");
     assert_eq!(names, ["batch", "default", "kube-node-lease", "kube-public", "kube-system", "shop"]);
+    let (page, names) = read(body(SERVICE_ACCOUNTS).as_bytes(), Resource::ServiceAccounts);
+    assert_eq!(page.unwrap().version, "237");
+    assert_eq!(names[..2], ["batch/app", "shop/app"].map(|account| format!("{account} {FROM_ACCOUNT}")));
 }
 
 #[test]

@@ -91,6 +91,46 @@ fn two_keys_of_the_same_name_share_the_value() {
 }
 
 #[test]
+fn what_pods_ask_of_their_sessions_is_kept_raw() {
+    let session = |annotations: &str| {
+        let pod = read_pod(&pod_json(&format!(r#","annotations":{annotations}"#), "{}", "{}")).unwrap();
+        pod.session.map(|session| [session.name, session.policy, session.policy_arns])
+    };
+    let (policy, arns) = (r#""iam.amazonaws.com/policy":"{ }""#, r#""iam.amazonaws.com/policy-arns":"a,b""#);
+    let name = r#""iam.amazonaws.com/session-name":"me""#;
+    let text = |text: &str| Some(text.into());
+    for (annotations, kept) in [
+        ("{}".to_owned(), None),
+        (r#"{"iam.amazonaws.com/role":"a"}"#.to_owned(), None),
+        (format!("{{{policy}}}"), Some([None, text("{ }"), None])),
+        (format!("{{{name},{arns},{policy}}}"), Some([text("me"), text("{ }"), text("a,b")])),
+        (r#"{"iam.amazonaws.com/policy":""}"#.to_owned(), Some([None, text(""), None])),
+    ] {
+        assert_eq!(session(&annotations), kept, "{annotations}");
+    }
+}
+
+#[test]
+fn a_service_account_names_its_role_in_either_annotation() {
+    let (own, eks) = (r#""iam.amazonaws.com/role":"own""#, r#""eks.amazonaws.com/role-arn":"eks""#);
+    for (annotations, role) in [
+        (String::new(), None),
+        (own.to_owned(), Some("own")),
+        (eks.to_owned(), Some("eks")),
+        (format!("{eks},{own}"), Some("own")),
+        (format!(r#""iam.amazonaws.com/role":"",{eks}"#), Some("eks")),
+        (r#""iam.amazonaws.com/role":"""#.to_owned(), None),
+    ] {
+        let json = format!(
+            r#"{{"metadata":{{"uid":"u","namespace":"n","name":"a","resourceVersion":"7","annotations":{{{annotations}}}}}}}"#
+        );
+        let (object, version) = object(&json, Resource::ServiceAccounts, &keys()).unwrap();
+        let Object::ServiceAccount(account) = object else { panic!("not a service account") };
+        assert_eq!((account.role.as_deref(), &*account.namespace, &*account.name, &*version), (role, "n", "a", "7"));
+    }
+}
+
+#[test]
 fn an_object_without_identity_is_refused() {
     for (json, cause) in [
         ("{}", "missing field `metadata`"),
@@ -112,11 +152,12 @@ fn an_object_without_identity_is_refused() {
 #[test]
 fn a_namespace_keeps_its_list_as_it_is_written() {
     let json = r#"{"metadata":{"uid":"u","name":"shop","resourceVersion":"9","annotations":
-        {"iam.amazonaws.com/allowed-roles":"[not json","iam.amazonaws.com/imds-v2":"required"}}}"#;
+        {"iam.amazonaws.com/allowed-roles":"[not json","iam.amazonaws.com/imds-v2":"required","iam.amazonaws.com/default-role":"d"}}}"#;
     let expected = Namespace {
         uid: "u".to_owned(),
         name: "shop".to_owned(),
         allowed_roles: Some("[not json".to_owned()),
+        default_role: Some("d".to_owned()),
         v2_required: true,
     };
     let read = object(json, Resource::Namespaces, &keys()).unwrap();

@@ -1,0 +1,220 @@
+//! From the first call to the last minute.
+
+use super::*;
+
+#[test]
+fn renewed_at_half_life_only_if_asked_for() {
+    let mut cache = cache();
+    fetch(&mut cache, "a", 1, 0);
+    assert_eq!(next(&mut cache, 1_799), None);
+    assert_eq!(next(&mut cache, 1_800).as_deref(), Some("a"));
+    assert_eq!(ask(&mut cache, "a", 1_801), "serve 1");
+    cache.finish(&key("a"), Ok((2, HOUR)), at(1_802), 0);
+    assert_eq!(next(&mut cache, 1_802 + 1_800), None);
+    assert_eq!(ask(&mut cache, "a", 1_802 + 1_900), "serve 2");
+    assert_eq!(next(&mut cache, 1_802 + 1_900).as_deref(), Some("a"));
+}
+
+#[test]
+fn jitter_renews_early_and_never_late() {
+    for (dice, due) in [(0, 1_800), (u64::MAX, 1_621)] {
+        let mut cache = cache();
+        assert_eq!(ask(&mut cache, "a", 0), "wait 1");
+        next(&mut cache, 0);
+        cache.finish(&key("a"), Ok((1, HOUR)), at(0), dice);
+        assert_eq!(next(&mut cache, due - 2), None);
+        assert_eq!(next(&mut cache, due).as_deref(), Some("a"));
+    }
+}
+
+#[test]
+fn trouble_is_ridden_out_until_the_last_minute() {
+    let mut cache = cache();
+    fetch(&mut cache, "a", 1, 0);
+    let mut calls = 0;
+    for second in 1_800..3_540 {
+        let told = ask(&mut cache, "a", second);
+        assert!(told == "serve 1" || told == "refresh 1", "{told}");
+        if next(&mut cache, second).is_some() {
+            calls += 1;
+            cache.finish(&key("a"), Err(failure(StsFailureKind::Refused)), at(second), u64::MAX);
+        }
+        if told == "refresh 1" {
+            assert_eq!(look(&mut cache, "a", 1 + calls, second).as_deref(), Some("serve 1"));
+        }
+    }
+    assert!((8..20).contains(&calls), "{calls} calls");
+    let told = ask(&mut cache, "a", 3_540);
+    assert!(told.starts_with("wait") || told.starts_with("refuse"), "{told}");
+}
+
+#[test]
+fn a_prefetched_session_is_renewed_once_unasked_and_a_failed_one_not_retried() {
+    let mut cache = cache();
+    cache.prefetch(key("a"), at(0));
+    cache.prefetch(key("b"), at(0));
+    assert_eq!((next(&mut cache, 0).as_deref(), next(&mut cache, 0).as_deref()), (Some("a"), Some("b")));
+    cache.finish(&key("a"), Ok((1, HOUR)), at(0), 0);
+    cache.finish(&key("b"), Err(failure(StsFailureKind::Unavailable)), at(0), 0);
+    assert_eq!(next(&mut cache, 1_800).as_deref(), Some("a"));
+    cache.finish(&key("a"), Ok((2, HOUR)), at(1_800), 0);
+    assert_eq!(next(&mut cache, 3_600), None);
+    assert_eq!(ask(&mut cache, "b", 3_600), "wait 2");
+}
+
+#[test]
+fn what_nobody_may_use_is_swept_even_out_of_flight() {
+    let mut cache = cache();
+    fetch(&mut cache, "a", 1, 0);
+    fetch(&mut cache, "b", 2, 0);
+    cache.prefetch(key("c"), at(0));
+    assert_eq!(next(&mut cache, 0).as_deref(), Some("c"));
+    let entitled = HashSet::from([key("a")]);
+    cache.sweep(&entitled, at(1));
+    assert_eq!(cache.counts(at(1)).sessions, 1);
+    cache.finish(&key("c"), Ok((3, HOUR)), at(2), 0);
+    assert_eq!((cache.counts(at(2)).sessions, cache.entries.len()), (1, 1));
+    cache.sweep(&entitled, at(3_601));
+    assert!(cache.entries.is_empty());
+}
+
+/// Granted: how long STS lets a session of 30 minutes live.
+#[test]
+fn a_given_age_is_when_renewals_come_and_half_of_a_shorter_life() {
+    for (granted_s, dice, due) in [(1_800, 0, 900), (1_800, u64::MAX, 811), (3_600, 0, 900), (1_000, 0, 500)] {
+        let request = AssumeRole { duration_s: 1_800, ..key("a") };
+        let renew = RenewAt::Age(Duration::from_secs(900));
+        let mut cache: Cache<u32> = Cache::new(CacheRules { renew, ..RULES }, at(0));
+        assert!(matches!(cache.ask(&request, Start::Allowed, at(0)), Answer::Wait(1)));
+        next(&mut cache, 0);
+        cache.finish(&request, Ok((1, Duration::from_secs(granted_s))), at(0), dice);
+        assert_eq!(next(&mut cache, due - 2), None, "{granted_s}");
+        assert_eq!(next(&mut cache, due).as_deref(), Some("a"), "{granted_s}");
+    }
+}
+
+/// A date that was misread makes a life of years: nobody is served what AWS has ended.
+#[test]
+fn no_life_is_longer_than_was_asked_for() {
+    let mut cache = cache();
+    assert_eq!(ask(&mut cache, "a", 0), "wait 1");
+    next(&mut cache, 0);
+    cache.finish(&key("a"), Ok((1, HOUR * 24 * 365)), at(0), 0);
+    assert_eq!(ask(&mut cache, "a", 3_540), "wait 2");
+}
+
+#[test]
+fn who_asks_late_waits_a_moment_for_a_longer_life_and_seldom_in_trouble() {
+    let late = || {
+        let mut cache = cache();
+        fetch(&mut cache, "a", 1, 0);
+        assert_eq!(next(&mut cache, 1_800).as_deref(), Some("a"));
+        cache.finish(&key("a"), Ok((2, HOUR)), at(1_800), 0);
+        cache
+    };
+    let mut renewed = late();
+    assert_eq!(ask(&mut renewed, "a", 1_800 + 2_099), "serve 2");
+    let mut renewed = late();
+    assert_eq!(ask(&mut renewed, "a", 1_800 + 2_100), "refresh 2");
+    assert_eq!(ask(&mut renewed, "a", 1_800 + 2_100), "refresh 2");
+    assert_eq!(next(&mut renewed, 3_900).as_deref(), Some("a"));
+    assert_eq!(ask(&mut renewed, "a", 3_901), "serve 2");
+    renewed.finish(&key("a"), Ok((3, HOUR)), at(3_901), 0);
+    assert_eq!(look(&mut renewed, "a", 3, 3_901).as_deref(), Some("serve 3"));
+    assert_eq!(look(&mut renewed, "a", 3, 3_901).as_deref(), Some("serve 3"));
+
+    let mut failing = late();
+    assert_eq!(ask(&mut failing, "a", 4_000), "refresh 2");
+    assert_eq!(next(&mut failing, 4_000).as_deref(), Some("a"));
+    failing.finish(&key("a"), Err(failure(StsFailureKind::Unavailable)), at(4_000), 0);
+    assert_eq!(look(&mut failing, "a", 3, 4_000).as_deref(), Some("serve 2"));
+    let (mut waits, mut turn) = (0, 3);
+    for second in 4_001..5_340 {
+        if ask(&mut failing, "a", second) == "serve 2" {
+            continue;
+        }
+        (waits, turn) = (waits + 1, turn + 1);
+        assert_eq!(next(&mut failing, second).as_deref(), Some("a"));
+        failing.finish(&key("a"), Err(failure(StsFailureKind::Unavailable)), at(second), 0);
+        assert_eq!(look(&mut failing, "a", turn, second).as_deref(), Some("serve 2"));
+    }
+    assert!((5..20).contains(&waits), "{waits}");
+    assert_eq!(ask(&mut failing, "a", 5_341), format!("wait {}", turn + 1));
+}
+
+#[test]
+fn the_last_minute_is_not_served_even_to_those_who_waited() {
+    let mut cache = cache();
+    fetch(&mut cache, "a", 1, 0);
+    assert_eq!(ask(&mut cache, "a", 3_550), "wait 2");
+    assert_eq!(next(&mut cache, 3_550).as_deref(), Some("a"));
+    cache.finish(&key("a"), Err(failure(StsFailureKind::Unavailable)), at(3_551), 0);
+    assert_eq!(look(&mut cache, "a", 2, 3_551).as_deref(), Some("refuse Unavailable"));
+}
+
+#[test]
+fn a_failed_prefetch_waits_for_a_request_however_often_it_is_wanted() {
+    let mut cache = cache();
+    let entitled = HashSet::from([key("a")]);
+    cache.prefetch(key("a"), at(0));
+    assert_eq!(next(&mut cache, 0).as_deref(), Some("a"));
+    cache.finish(&key("a"), Err(failure(StsFailureKind::Unavailable)), at(0), 0);
+    for second in [1, 20, 400, 4_000] {
+        cache.sweep(&entitled, at(second));
+        cache.prefetch(key("a"), at(second));
+        assert_eq!(next(&mut cache, second), None, "at {second} s");
+    }
+    assert_eq!(ask(&mut cache, "a", 4_000), "wait 2");
+    assert_eq!(next(&mut cache, 4_000).as_deref(), Some("a"));
+}
+
+#[test]
+fn a_new_pod_refreshes_what_nobody_asked_for_lately() {
+    let mut cache = cache();
+    fetch(&mut cache, "a", 1, 0);
+    assert_eq!(next(&mut cache, 1_800).as_deref(), Some("a"));
+    cache.finish(&key("a"), Ok((2, HOUR)), at(1_800), 0);
+    cache.prefetch(key("a"), at(3_000));
+    assert_eq!(next(&mut cache, 3_000), None);
+    cache.prefetch(key("a"), at(3_700));
+    assert_eq!(next(&mut cache, 3_700).as_deref(), Some("a"));
+}
+
+#[test]
+fn what_is_swept_is_gone_from_memory() {
+    struct Wiped(Arc<std::sync::atomic::AtomicUsize>);
+    impl Drop for Wiped {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    let wiped = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = || wiped.load(std::sync::atomic::Ordering::Relaxed);
+    let mut cache: Cache<Wiped> = Cache::new(RULES, at(0));
+    for name in ["left", "ended", "stays"] {
+        let life = if name == "ended" { 900 } else { 3_600 };
+        assert!(matches!(cache.ask(&key(name), Start::Allowed, at(0)), Answer::Wait(1)));
+        assert!(matches!(cache.next(at(0)), Next::Call(_)));
+        cache.finish(&key(name), Ok((Wiped(wiped.clone()), Duration::from_secs(life))), at(0), 0);
+        assert!(matches!(cache.look(&key(name), 1, at(0)), Some(Answer::Serve(_))));
+    }
+    let entitled = HashSet::from([key("ended"), key("stays")]);
+    cache.sweep(&entitled, at(20));
+    assert_eq!((count(), cache.entries.len()), (1, 2));
+    assert!(matches!(cache.next(at(450)), Next::Call(due) if due.request.role.name() == "ended"));
+    cache.finish(&key("ended"), Err(failure(StsFailureKind::Unavailable)), at(451), 0);
+    cache.sweep(&entitled, at(900));
+    assert_eq!(count(), 2);
+    assert_eq!(cache.counts(at(900)).sessions, 1);
+}
+
+#[test]
+fn whoever_may_not_start_a_call_is_told_how_the_last_one_failed() {
+    let mut cache: Cache<u32> = Cache::new(CacheRules { error_ttl: Some(Duration::ZERO), ..RULES }, at(0));
+    assert!(matches!(cache.ask(&key("a"), Start::Withheld, at(0)), Answer::Unstarted(None)));
+    assert_eq!(ask(&mut cache, "a", 0), "wait 1");
+    next(&mut cache, 0);
+    cache.finish(&key("a"), Err(failure(StsFailureKind::Refused)), at(0), 0);
+    let told = cache.ask(&key("a"), Start::Withheld, at(1));
+    assert!(matches!(told, Answer::Unstarted(Some(failure)) if failure.code == "Refused"));
+}

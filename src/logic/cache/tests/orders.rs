@@ -1,0 +1,126 @@
+//! Every order of a few steps.
+
+use std::sync::LazyLock;
+
+use super::*;
+
+/// Three callers ask for two keys and give up; calls begin and end, well or badly, in any order; prefetches and sweeps
+/// come between: nobody is left waiting, no key has two calls, nobody gets another key's session.
+#[test]
+fn all_small_orders_strand_nobody() {
+    let mut path = [0; DEPTH];
+    let mut seen = 0;
+    loop {
+        seen += 1;
+        if is_its_own(&path) {
+            walk(&path);
+        }
+        let Some(place) = path.iter().rposition(|step| *step + 1 < STEPS) else { break };
+        path[place] += 1;
+        path[place + 1..].fill(0);
+    }
+    assert_eq!(seen, 9_usize.pow(6));
+}
+
+/// What each caller asks for
+static KEYS: LazyLock<[AssumeRole; 3]> = LazyLock::new(|| [key("a"), key("a"), key("b")]);
+static ENTITLED: LazyLock<HashSet<AssumeRole>> = LazyLock::new(|| HashSet::from([key("a")]));
+const STEPS: usize = 9;
+const DEPTH: usize = 6;
+
+/// Others come to the same as one that is walked: on an empty cache most steps do nothing, and the first two callers
+/// can change places.
+fn is_its_own(path: &[usize]) -> bool {
+    let first = |step| path.iter().position(|other| *other == step).unwrap_or(DEPTH);
+    matches!(path[0], 0 | 2 | 7) && first(0) <= first(1)
+}
+
+fn walk(path: &[usize]) {
+    let mut scene = Scene::new();
+    for step in path {
+        match *step {
+            caller @ 0..=2 => scene.ask_or_leave(caller),
+            3 => scene.begin(),
+            4 => scene.end(End::Well),
+            5 => scene.end(End::Badly),
+            6 => scene.cache.sweep(&ENTITLED, at(0)),
+            7 => scene.cache.prefetch(KEYS[2].clone(), at(0)),
+            // half of a life goes by: renewals become due
+            _ => scene.second = 1_900,
+        }
+        scene.settle();
+    }
+    for _ in 0..4 {
+        scene.begin();
+        scene.end(End::Well);
+        scene.settle();
+    }
+    assert_eq!(scene.waiting, [None; 3], "stranded after {path:?}");
+    assert!(scene.cache.entries.values().all(|entry| entry.waiters == 0), "a waiter was counted twice after {path:?}");
+    assert_eq!(scene.cache.counts(at(0)).in_flight, scene.flying.len(), "a call was lost after {path:?}");
+}
+
+enum End {
+    Well,
+    Badly,
+}
+
+struct Scene {
+    cache: Cache<u32>,
+    waiting: [Option<u64>; 3],
+    flying: Vec<Arc<AssumeRole>>,
+    second: u64,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let rules = CacheRules { error_ttl: Some(Duration::ZERO), ..RULES };
+        Self { cache: Cache::new(rules, at(0)), waiting: [None; 3], flying: Vec::new(), second: 0 }
+    }
+
+    fn ask_or_leave(&mut self, caller: usize) {
+        let key = &KEYS[caller];
+        if self.waiting[caller].take().is_some() {
+            return self.cache.leave(key);
+        }
+        match self.cache.ask(key, Start::Allowed, at(self.second)) {
+            Answer::Wait(turn) | Answer::Refresh { turn, .. } => self.waiting[caller] = Some(turn),
+            Answer::Serve(session) => assert_eq!(*session, token(key)),
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self) {
+        if let Next::Call(due) = self.cache.next(at(self.second)) {
+            assert!(!self.flying.contains(&due.request), "two calls for one key");
+            self.flying.push(due.request);
+        }
+    }
+
+    fn end(&mut self, how: End) {
+        let Some(key) = self.flying.pop() else { return };
+        let result = match how {
+            End::Well => Ok((token(&key), HOUR)),
+            End::Badly => Err(failure(StsFailureKind::Unavailable)),
+        };
+        self.cache.finish(&key, result, at(self.second), 0);
+    }
+
+    /// Everyone who waits looks once.
+    fn settle(&mut self) {
+        for (caller, turn) in self.waiting.iter_mut().enumerate() {
+            let key = &KEYS[caller];
+            if let Some(answer) = turn.and_then(|turn| self.cache.look(key, turn, at(self.second))) {
+                if let Answer::Serve(session) = answer {
+                    assert_eq!(*session, token(key));
+                }
+                *turn = None;
+            }
+        }
+    }
+}
+
+/// What a session for this key is.
+fn token(key: &AssumeRole) -> u32 {
+    u32::from(key.role.name().as_bytes()[0])
+}

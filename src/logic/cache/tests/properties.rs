@@ -1,0 +1,68 @@
+//! Whatever differs between two requests, it keeps their sessions apart.
+
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+
+use super::*;
+use crate::logic::sts::form_body;
+
+/// Few values, so that equal ones are common, and such as could run together if fields were merely joined.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![Just(""), Just("a"), Just("b"), Just("ab"), Just("a&b=c"), Just("{}"), Just("%26"), Just("a b")]
+        .prop_map(str::to_owned)
+}
+
+fn request() -> impl Strategy<Value = AssumeRole> {
+    let role = prop_oneof![Just("a"), Just("b"), Just("p/a")];
+    let duration_s = prop_oneof![Just(900), Just(3_600)];
+    let tags = vec((text(), text()), 0..3);
+    (role, text(), of(text()), duration_s, of(text()), vec(text(), 0..3), tags, vec(text(), 0..3)).prop_map(
+        |(role, session_name, external_id, duration_s, policy, policy_arns, tags, transitive_tags)| AssumeRole {
+            role: key(role).role,
+            session_name,
+            external_id,
+            duration_s,
+            policy,
+            policy_arns,
+            tags,
+            transitive_tags,
+        },
+    )
+}
+
+/// Another value in one field.
+fn changed(request: &AssumeRole, field: usize) -> AssumeRole {
+    let mut other = request.clone();
+    match field {
+        0 => other.role = key("changed").role,
+        1 => other.session_name.push('x'),
+        2 => other.external_id = Some(format!("{}x", other.external_id.unwrap_or_default())),
+        3 => other.duration_s += 1,
+        4 => other.policy = Some(format!("{}x", other.policy.unwrap_or_default())),
+        5 => other.policy_arns.push("x".into()),
+        6 => other.tags.push(("x".into(), String::new())),
+        _ => other.transitive_tags.push("x".into()),
+    }
+    other
+}
+
+fn check(one: &AssumeRole, other: &AssumeRole) {
+    let mut cache = cache();
+    assert!(matches!(cache.ask(one, Start::Allowed, at(0)), Answer::Wait(1)));
+    assert!(matches!(cache.next(at(0)), Next::Call(due) if *due.request == *one));
+    cache.finish(one, Ok((1, HOUR)), at(0), 0);
+    let shared = matches!(cache.ask(other, Start::Allowed, at(1)), Answer::Serve(_));
+    // What STS is asked is what keeps them apart, not some hash of ours.
+    assert_eq!(shared, form_body(one) == form_body(other), "{one:?} {other:?}");
+    assert_eq!(shared, one == other, "{one:?} {other:?}");
+}
+
+proptest! {
+    #[test]
+    fn requests_that_differ_anywhere_never_share_a_session(one in request(), other in request(), field in 0..8_usize) {
+        check(&one, &other);
+        check(&one, &one.clone());
+        check(&one, &changed(&one, field));
+    }
+}

@@ -1,0 +1,35 @@
+//! Whose credentials are worth fetching ahead after a change in the picture. The policy comes first: nothing is
+//! fetched for a pod that couldn't have it, nor for one that has no address to ask from.
+
+use std::sync::Arc;
+
+use super::{Permitted, Rules, permit};
+use crate::logic::world::{Change, HeldPod, Novelty, World};
+
+/// What pods may be about to ask for.
+pub fn ahead(world: &World, rules: &Rules, change: &Change) -> Vec<Permitted> {
+    // While lists are coming in, nobody can be judged; the last of them brings everybody.
+    if !world.is_ready() {
+        return Vec::new();
+    }
+    let among_all = |concerns: &dyn Fn(&HeldPod) -> bool| {
+        world.pods().filter(|pod| concerns(pod)).filter_map(|pod| soon(world, rules, pod)).collect()
+    };
+    match change {
+        Change::PodApplied(pod, Novelty::News) => soon(world, rules, pod).into_iter().collect(),
+        Change::NamespaceApplied { name, novelty: Novelty::News, .. } => among_all(&|pod| pod.namespace == *name),
+        Change::ServiceAccountApplied { namespace, name, novelty: Novelty::News } => {
+            among_all(&|pod| pod.namespace == *namespace && pod.service_account == *name)
+        }
+        Change::Listed(_, Novelty::News) => among_all(&|_| true),
+        _ => Vec::new(),
+    }
+}
+
+fn soon(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Option<Permitted> {
+    let can_ask = pod.counts() && !pod.deleting && !pod.addresses.is_empty();
+    can_ask.then(|| permit(world, rules, pod).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests;

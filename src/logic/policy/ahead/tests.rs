@@ -1,0 +1,109 @@
+use super::*;
+use crate::logic::kubernetes::{Event, Namespace, Object, Pod, Resource, ServiceAccount};
+use crate::logic::pattern::{Format, RoleList};
+use crate::logic::policy::AccountRoles;
+use crate::logic::policy::tests::rules;
+use crate::logic::world::tests::{listed, namespace, pod};
+
+fn apply(world: &mut World, resource: Resource, event: Event) -> Change {
+    let base = rules().base;
+    world.apply(resource, event, |list| RoleList::parse(list, Format::Glob, &base))
+}
+
+/// The roles worth fetching after `object` was seen.
+fn check(world: &mut World, rules: &Rules, object: Object) -> Vec<String> {
+    let resource = match object {
+        Object::Pod(_) => Resource::Pods,
+        Object::Namespace(_) => Resource::Namespaces,
+        Object::ServiceAccount(_) => Resource::ServiceAccounts,
+    };
+    let change = apply(world, resource, Event::Apply(object));
+    names(ahead(world, rules, &change))
+}
+
+fn names(permitted: Vec<Permitted>) -> Vec<String> {
+    let mut names: Vec<_> = permitted.into_iter().map(|permitted| permitted.request().role.name().to_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_pod_is_fetched_for_once_when_it_can_ask_and_again_when_it_asks_for_something_else() {
+    let mut world = listed(vec![], vec![namespace("shop", None)]);
+    let fresh = pod("a", "10.0.0.1");
+    let session = Some(Box::new(crate::logic::kubernetes::SessionAnnotations {
+        policy: Some("{}".into()),
+        ..Default::default()
+    }));
+    for (pod, fetched) in [
+        (Pod { addresses: vec![], ..fresh.clone() }, vec![]),
+        (fresh.clone(), vec!["app"]),
+        (fresh.clone(), vec![]),
+        (Pod { v2_required: true, ..fresh.clone() }, vec![]),
+        (Pod { role: Some("other".into()), ..fresh.clone() }, vec!["other"]),
+        (Pod { external_id: Some("id".into()), ..fresh.clone() }, vec!["app"]),
+        (Pod { session, ..fresh.clone() }, vec!["app"]),
+        (Pod { deleting: true, ..fresh.clone() }, vec![]),
+        (Pod { finished: true, ..fresh.clone() }, vec![]),
+        (Pod { host_network: true, ..pod("h", "10.0.0.9") }, vec![]),
+        (Pod { role: None, ..pod("n", "10.0.0.3") }, vec![]),
+        (Pod { role: Some("not a role".into()), ..pod("m", "10.0.0.4") }, vec![]),
+    ] {
+        assert_eq!(check(&mut world, &rules(), Object::Pod(pod.clone())), fetched, "{pod:?}");
+    }
+}
+
+#[test]
+fn the_policy_comes_first_and_a_namespace_that_opens_brings_its_pods() {
+    let restricted = Rules { restrictions: Some(Format::Glob), ..rules() };
+    let mut world = listed(vec![], vec![namespace("shop", None)]);
+    assert!(check(&mut world, &restricted, Object::Pod(pod("a", "10.0.0.1"))).is_empty());
+    let open = namespace("shop", Some(r#"["app"]"#));
+    assert_eq!(check(&mut world, &restricted, Object::Namespace(open.clone())), ["app"]);
+    assert!(check(&mut world, &restricted, Object::Namespace(open)).is_empty());
+    assert!(check(&mut world, &restricted, Object::Namespace(namespace("other", Some(r#"["*"]"#)))).is_empty());
+    let with_default = Namespace { default_role: Some("app".into()), ..namespace("shop", Some(r#"["app"]"#)) };
+    assert_eq!(check(&mut world, &restricted, Object::Namespace(with_default)), ["app"]);
+}
+
+#[test]
+fn an_account_that_gets_a_role_brings_its_pods() {
+    let reading = Rules { account_roles: AccountRoles::Read, ..rules() };
+    let bare = Pod { role: None, ..pod("a", "10.0.0.1") };
+    let mut world = listed(vec![bare], vec![namespace("shop", None)]);
+    let account = |name: &str, role: &str| {
+        let (uid, namespace) = ("u".into(), "shop".into());
+        Object::ServiceAccount(ServiceAccount { uid, namespace, name: name.into(), role: Some(role.into()) })
+    };
+    assert!(check(&mut world, &reading, account("other", "x")).is_empty());
+    assert_eq!(check(&mut world, &reading, account("app", "x")), ["x"]);
+    assert!(check(&mut world, &reading, account("app", "x")).is_empty());
+    assert_eq!(check(&mut world, &reading, account("app", "y")), ["y"]);
+}
+
+/// Which list comes last differs from start to start.
+#[test]
+fn nobody_is_fetched_for_before_the_lists_are_in_and_everybody_then() {
+    for [first, last] in [[Resource::Pods, Resource::Namespaces], [Resource::Namespaces, Resource::Pods]] {
+        let mut world = World::default();
+        let mut fetched = Vec::new();
+        for resource in [first, last] {
+            let objects = match resource {
+                Resource::Pods => vec![Object::Pod(pod("a", "10.0.0.1")), Object::Pod(pod("b", "10.0.0.2"))],
+                _ => vec![Object::Namespace(namespace("shop", None))],
+            };
+            let events = objects.into_iter().map(Event::InitApply);
+            for event in std::iter::once(Event::Init).chain(events).chain([Event::InitDone]) {
+                let change = apply(&mut world, resource, event);
+                fetched.push(names(ahead(&world, &rules(), &change)));
+            }
+        }
+        let all = fetched.pop().unwrap();
+        assert_eq!(all, ["app", "app"]);
+        assert!(fetched.iter().all(Vec::is_empty), "{first} first");
+        for event in [Event::Init, Event::InitApply(Object::Pod(pod("a", "10.0.0.1"))), Event::InitDone] {
+            let change = apply(&mut world, Resource::Pods, event);
+            assert!(ahead(&world, &rules(), &change).is_empty(), "a relist brings nothing new");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Service accounts, as far as roles go: which there are, and which role each names.
+
+use std::collections::HashMap;
+
+use super::Novelty;
+use crate::logic::kubernetes::ServiceAccount;
+
+/// By namespace and name.
+#[derive(Debug, Default)]
+pub(super) struct ServiceAccounts(HashMap<Box<str>, HashMap<Box<str>, Held>>);
+
+#[derive(Debug)]
+struct Held {
+    role: Option<Box<str>>,
+    uid: Box<str>,
+    generation: u32,
+}
+
+impl ServiceAccounts {
+    pub(super) fn apply(&mut self, account: ServiceAccount, generation: u32) -> Novelty {
+        let held = Held { role: account.role.map(Into::into), uid: account.uid.into(), generation };
+        let of_namespace = self.0.entry(account.namespace.into()).or_default();
+        let role = held.role.clone();
+        match of_namespace.insert(account.name.into(), held) {
+            Some(before) if before.role == role => Novelty::Known,
+            _ => Novelty::News,
+        }
+    }
+
+    /// An account of the same name may have been made anew meanwhile: only the one meant goes.
+    pub(super) fn remove(&mut self, account: &ServiceAccount) {
+        let Some(of_namespace) = self.0.get_mut(account.namespace.as_str()) else { return };
+        if of_namespace.get(account.name.as_str()).is_some_and(|held| *held.uid == *account.uid) {
+            of_namespace.remove(account.name.as_str());
+        }
+        if of_namespace.is_empty() {
+            self.0.remove(account.namespace.as_str());
+        }
+    }
+
+    /// Drops what the list of this generation didn't mention.
+    pub(super) fn sweep(&mut self, generation: u32) {
+        self.0.values_mut().for_each(|of_namespace| of_namespace.retain(|_, held| held.generation == generation));
+        self.0.retain(|_, of_namespace| !of_namespace.is_empty());
+    }
+
+    /// `None`: no such account is known.
+    pub(super) fn role(&self, namespace: &str, name: &str) -> Option<Option<&str>> {
+        self.0.get(namespace)?.get(name).map(|held| held.role.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(uid: &str, name: &str, role: Option<&str>) -> ServiceAccount {
+        let (uid, name) = (uid.to_owned(), name.to_owned());
+        ServiceAccount { uid, name, namespace: "shop".to_owned(), role: role.map(str::to_owned) }
+    }
+
+    #[test]
+    fn late_delete_keeps_the_successor_and_a_list_sweeps_what_it_does_not_mention() {
+        let mut accounts = ServiceAccounts::default();
+        assert_eq!(accounts.apply(account("1", "app", Some("a")), 1), Novelty::News);
+        assert_eq!(accounts.apply(account("1", "app", Some("a")), 1), Novelty::Known);
+        assert_eq!(accounts.apply(account("2", "app", Some("b")), 1), Novelty::News);
+        accounts.remove(&account("1", "app", None));
+        assert_eq!(accounts.role("shop", "app"), Some(Some("b")));
+        assert_eq!(accounts.apply(account("3", "bare", None), 2), Novelty::News);
+        accounts.sweep(2);
+        assert_eq!((accounts.role("shop", "app"), accounts.role("shop", "bare")), (None, Some(None)));
+        accounts.remove(&account("3", "bare", None));
+        assert!(accounts.0.is_empty());
+    }
+}

@@ -1,0 +1,168 @@
+//! What is counted of sessions and of calls to STS. Two of the metrics are kube2iam's, with a role's ARN as a label:
+//! [`SessionMetrics::retain_roles`] keeps these to the roles that pods here may have.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use prometheus::core::{Collector, Metric, MetricVec, MetricVecBuilder};
+use prometheus::{Gauge, GaugeVec, HistogramVec, IntCounterVec, Registry};
+
+use super::metrics::{counters, gauge, gauges, histograms};
+use crate::desk::CallReport;
+use crate::logic::cache::CacheCounts;
+use crate::logic::sts::StsFailureKind;
+
+/// Counters of sessions.
+pub struct SessionMetrics {
+    sts_seconds: HistogramVec,
+    cache_hits: IntCounterVec,
+    calls: IntCounterVec,
+    queue_seconds: HistogramVec,
+    life_left_seconds: Gauge,
+    held: GaugeVec,
+}
+
+impl SessionMetrics {
+    pub(super) fn new(r: &Registry) -> prometheus::Result<Self> {
+        Ok(Self {
+            sts_seconds: histograms(
+                r,
+                "iam_request_duration_seconds",
+                "Time taken by calls to STS.",
+                &["code", ROLE_LABEL],
+            )?,
+            cache_hits: counters(r, "iam_cache_hits_total", "Answers given out of the cache.", &[ROLE_LABEL])?,
+            calls: counters(
+                r,
+                "sts_calls_total",
+                "Calls to STS by why they were made (request, renewal, prefetch) and what they came to.",
+                &["purpose", "outcome"],
+            )?,
+            queue_seconds: histograms(
+                r,
+                "sts_queue_seconds",
+                "Time that calls to STS waited for their turn.",
+                &["purpose"],
+            )?,
+            life_left_seconds: gauge(
+                r,
+                "credentials_life_left_seconds",
+                "Life left of the credentials last handed out.",
+            )?,
+            held: gauges(r, "sessions", "Sessions held and calls under way.", &["state"])?,
+        })
+    }
+
+    pub(super) fn called(&self, report: &CallReport<'_>) {
+        let code = report.failure.map_or("Success", |failure| failure.code.as_str());
+        let role = report.request.role.as_str();
+        self.sts_seconds.with_label_values(&[code, role]).observe(report.took.as_secs_f64());
+        let purpose = report.purpose.word();
+        let outcome = report.failure.map_or("success", |failure| outcome(failure.kind));
+        self.calls.with_label_values(&[purpose, outcome]).inc();
+        self.queue_seconds.with_label_values(&[purpose]).observe(report.queued.as_secs_f64());
+    }
+
+    /// An answer came out of the cache, be it a refusal.
+    pub fn cache_hit(&self, role_arn: &str) {
+        self.cache_hits.with_label_values(&[role_arn]).inc();
+    }
+
+    /// Credentials went out with this much life left.
+    pub fn handed_out(&self, life_left: Duration) {
+        self.life_left_seconds.set(life_left.as_secs_f64());
+    }
+
+    pub(super) fn sample(&self, counts: &CacheCounts) {
+        let states = [
+            ("held", counts.sessions),
+            ("refused", counts.refused),
+            ("queued", counts.queued),
+            ("in_flight", counts.in_flight),
+        ];
+        for (state, count) in states {
+            self.held.with_label_values(&[state]).set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+        }
+    }
+
+    /// Forgets what was counted for roles that no pod here may have any more.
+    pub(super) fn retain_roles(&self, roles: &HashSet<&str>) {
+        retain(&self.sts_seconds, &["code", ROLE_LABEL], roles);
+        retain(&self.cache_hits, &[ROLE_LABEL], roles);
+    }
+}
+
+/// Takes out of a metric what bears another role than these.
+fn retain<B: MetricVecBuilder<M: Metric>>(metric: &MetricVec<B>, labels: &[&str], roles: &HashSet<&str>) {
+    for family in metric.collect() {
+        for counted in family.get_metric() {
+            let value = |name: &str| {
+                let mut pairs = counted.get_label().iter();
+                pairs.find(|pair| pair.name() == name).map_or("", |pair| pair.value())
+            };
+            if !roles.contains(value(ROLE_LABEL)) {
+                let values: Vec<&str> = labels.iter().map(|label| value(label)).collect();
+                let _ = metric.remove_label_values(&values); // forgotten already
+            }
+        }
+    }
+}
+
+const fn outcome(kind: StsFailureKind) -> &'static str {
+    match kind {
+        StsFailureKind::Refused => "refused",
+        StsFailureKind::Throttled => "throttled",
+        StsFailureKind::Unavailable => "unavailable",
+        StsFailureKind::NoNodeCredentials => "no_node_credentials",
+        StsFailureKind::NoRegion => "no_region",
+    }
+}
+
+const ROLE_LABEL: &str = "role_arn";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::cache::Purpose;
+    use crate::logic::cache::tests::key;
+    use prometheus::{Encoder, TextEncoder};
+
+    fn check(registry: &Registry) -> Vec<String> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&registry.gather(), &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let lines = text.lines().filter(|line| line.contains("_count") || line.contains("_total"));
+        lines.filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn roles_that_nobody_may_have_any_more_are_forgotten() {
+        let registry = Registry::new();
+        let metrics = SessionMetrics::new(&registry).unwrap();
+        for role in ["stays", "goes"] {
+            let request = key(role);
+            let took = Duration::from_millis(30);
+            metrics.called(&CallReport {
+                request: &request,
+                purpose: Purpose::Renewal,
+                queued: took,
+                took,
+                failure: None,
+            });
+            metrics.cache_hit(request.role.as_str());
+        }
+        let stays = key("stays");
+        metrics.retain_roles(&HashSet::from([stays.role.as_str()]));
+        assert_eq!(
+            check(&registry),
+            [
+                r#"kube2iam_iam_cache_hits_total{role_arn="arn:aws:iam::123456789012:role/stays"} 1"#,
+                r#"kube2iam_iam_request_duration_seconds_count{code="Success",role_arn="arn:aws:iam::123456789012:role/stays"} 1"#,
+                r#"kube2iam_sts_calls_total{outcome="success",purpose="renewal"} 2"#,
+                r#"kube2iam_sts_queue_seconds_count{purpose="renewal"} 2"#,
+            ]
+        );
+        metrics.retain_roles(&HashSet::new());
+        assert!(!check(&registry).iter().any(|line| line.contains("role_arn")));
+    }
+}
