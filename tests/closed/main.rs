@@ -14,6 +14,7 @@ mod duplicates;
 mod facing;
 mod hostile;
 mod leaks;
+mod museum;
 mod network;
 mod proxy;
 mod siege;
