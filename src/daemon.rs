@@ -82,7 +82,9 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
     let latch = Arc::new(Latch::new(time.clone()));
     // Before anything that waits: as the first process of a container, an agent that doesn't listen isn't ended.
     signal::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
-    let state_dir = succession::state_dir(config.operation.state_dir.as_deref());
+    // Who serves nobody takes over from nobody.
+    let state_dir = config.operation.state_dir.as_deref().filter(|_| config.operation.shadow.is_none());
+    let state_dir = succession::state_dir(state_dir);
     let (listeners, predecessor) = succession::inherit(state_dir.as_ref(), &*time);
     let doors = Doors::bind(&config.door, listeners)?;
     let node = Arc::new(NodeAddresses::find(config.host));

@@ -13,4 +13,5 @@ mod rules;
 mod site;
 #[path = "../standins/mod.rs"]
 mod standins;
+mod succession;
 mod traffic;
