@@ -13,7 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::logic::bucket::{Buckets, Rate};
-use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, Due, Next, Purpose, Start};
+use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, CallReport, Due, Next, Purpose, Start};
 use crate::logic::policy::Permitted;
 use crate::logic::session::Session;
 use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
@@ -52,17 +52,6 @@ pub enum Outcome {
     TimedOut,
     /// The cache is full, or the peer has started too much lately.
     Busy,
-}
-
-/// What a call to STS came to, for the log and the metrics.
-#[derive(Debug)]
-pub struct CallReport<'a> {
-    pub request: &'a AssumeRole,
-    pub purpose: Purpose,
-    /// How long it waited for its turn
-    pub queued: Duration,
-    pub took: Duration,
-    pub failure: Option<&'a StsFailure>,
 }
 
 impl Desk {

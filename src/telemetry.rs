@@ -18,8 +18,8 @@ use std::time::Duration;
 use log::{debug, info, warn};
 use parking_lot::Mutex;
 
-use crate::desk::CallReport;
 use crate::logic::arn::RoleArn;
+use crate::logic::cache::CallReport;
 use crate::logic::http::Method;
 use crate::logic::kubernetes::Resource;
 use crate::logic::pattern::PatternFault;
