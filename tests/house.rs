@@ -14,7 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("registry", &["logic", "ports"]),
     ("desk", &["logic", "ports"]),
     ("keyring", &["logic", "ports"]),
-    ("telemetry", &["logic", "config"]),
+    ("telemetry", &["logic", "config", "desk"]),
     ("reflect", &["logic", "ports"]),
     ("serve", &["logic", "ports", "registry", "desk", "keyring", "telemetry"]),
     ("edge", &["logic", "ports"]),

@@ -3,6 +3,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use log::{info, warn};
@@ -62,10 +63,12 @@ pub(super) fn await_turn(rooms: &Rooms, doors: &Doors, predecessor: Option<Prede
     Turn::Come
 }
 
-/// Offers the listeners to the agent after this one.
+/// Offers the listeners to the agent after this one. While that one waits for its turn, neither counts as ready.
 pub(super) fn offer(rooms: &Rooms, doors: &Doors, dir: Option<&StateDir>) -> Option<Offer> {
     let dir = dir?;
-    let offer = doors.share().and_then(|listeners| Offer::make(dir, listeners, rooms.dice.number()));
+    let facts = rooms.facts.clone();
+    let waiting = move |successors| facts.successor_waits.store(successors > 0, Ordering::Relaxed);
+    let offer = doors.share().and_then(|listeners| Offer::make(dir, listeners, rooms.dice.number(), waiting));
     let failed = |cause: &std::io::Error| warn!("failed to offer the listener to a later agent: {cause}");
     offer.inspect_err(failed).ok()
 }

@@ -3,7 +3,8 @@
 //!
 //! Closing a listening socket resets what waits in its queue, unless another process has the same socket. So the agent
 //! that answers requests makes an [`Offer`], its successor [`ask`]s at start, and from then on both hold one queue.
-//! The line between them stays open and carries nothing more: its end tells the successor that it is alone.
+//! The line between them carries nothing more, but its ends tell: to the successor, that it is alone; to the
+//! predecessor, that the successor answers requests now, or has gone.
 //!
 //! - Each agent offers under a name of its own: none takes the place of another that still lives.
 //! - Nothing that whoever sits behind such a name does, or leaves undone, delays a start by more than [`PATIENCE`].
@@ -44,8 +45,14 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Begins to hand `listeners` to whoever asks. `number` must be one that no other agent drew.
-    pub fn make(dir: &StateDir, listeners: Vec<TcpListener>, number: u64) -> io::Result<Self> {
+    /// Begins to hand `listeners` to whoever asks. `number` must be one that no other agent drew; `waiting` is told how
+    /// many successors wait for their turn.
+    pub fn make(
+        dir: &StateDir,
+        listeners: Vec<TcpListener>,
+        number: u64,
+        waiting: impl Fn(usize) + Send + 'static,
+    ) -> io::Result<Self> {
         let name = format!("{PREFIX}{:08x}", number & 0xffff_ffff);
         let (draft, path) = (dir.join(&format!("{name}.new")), dir.join(&format!("{name}{SUFFIX}")));
         let door = UnixListener::bind(&draft)?;
@@ -54,7 +61,9 @@ impl Offer {
         // Under its name it listens already: who finds nobody listening there may take it away.
         rename(&draft, &path)?;
         let (wake, woken) = UnixStream::pair()?;
-        let thread = threads::spawn("handover", threads::STACK_BYTES, move || hand_out(&door, &woken, &listeners))?;
+        let thread = threads::spawn("handover", threads::STACK_BYTES, move || {
+            hand_out(&door, &woken, &listeners, &waiting);
+        })?;
         Ok(Self { wake, thread, path })
     }
 
@@ -66,7 +75,7 @@ impl Offer {
     }
 }
 
-/// The line to the agent that handed its listeners over.
+/// The line to the agent that handed its listeners over. Dropped when requests are answered here too.
 pub struct Predecessor(UnixStream);
 
 impl Predecessor {
@@ -153,30 +162,46 @@ fn receive(line: &UnixStream) -> io::Result<Vec<TcpListener>> {
     }
 }
 
-/// Greets whoever comes, until `woken` ends.
-fn hand_out(door: &UnixListener, woken: &UnixStream, listeners: &[TcpListener]) {
+/// Greets whoever comes, until `woken` ends, and tells how many wait for their turn.
+fn hand_out(door: &UnixListener, woken: &UnixStream, listeners: &[TcpListener], waiting: &dyn Fn(usize)) {
     let mut lines = VecDeque::new();
     loop {
-        let mut waited = [PollFd::new(door, PollFlags::IN), PollFd::new(woken, PollFlags::IN)];
-        match poll(&mut waited, None) {
-            Ok(_) if !waited[1].revents().is_empty() => return,
-            Ok(_) => {}
-            Err(_) => thread::park_timeout(PAUSE),
+        let mut waited = vec![PollFd::new(door, PollFlags::IN), PollFd::new(woken, PollFlags::IN)];
+        waited.extend(lines.iter().map(|line| PollFd::new(line, PollFlags::IN)));
+        if poll(&mut waited, None).is_err() {
+            thread::park_timeout(PAUSE);
+            continue;
         }
-        match door.accept() {
-            Ok((line, _)) => match greet(&line, listeners) {
-                Ok(()) => {
-                    info!("handed the listener to the next agent");
-                    if lines.len() == MOST_LINES {
-                        lines.pop_front();
-                    }
-                    lines.push_back(line);
+        let mut happened = waited.iter().map(|waited| !waited.revents().is_empty()).collect::<Vec<_>>().into_iter();
+        let (came, is_called_off) = (happened.next() == Some(true), happened.next() == Some(true));
+        if is_called_off {
+            return;
+        }
+        // Nobody who waits says anything: they answer requests now, or have gone.
+        lines.retain(|_| happened.next() == Some(false));
+        if came {
+            // Known before the successor knows: nobody takes it for ready in between.
+            waiting(lines.len() + 1);
+            admit(door, listeners, &mut lines);
+        }
+        waiting(lines.len());
+    }
+}
+
+fn admit(door: &UnixListener, listeners: &[TcpListener], lines: &mut VecDeque<UnixStream>) {
+    match door.accept() {
+        Ok((line, _)) => match greet(&line, listeners) {
+            Ok(()) => {
+                info!("handed the listener to the next agent");
+                if lines.len() == MOST_LINES {
+                    lines.pop_front();
                 }
-                Err(error) => warn!("failed to hand the listener to the next agent: {error}"),
-            },
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(_) => thread::park_timeout(PAUSE),
-        }
+                lines.push_back(line);
+            }
+            Err(error) => warn!("failed to hand the listener to the next agent: {error}"),
+        },
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+        Err(_) => thread::park_timeout(PAUSE),
     }
 }
 
@@ -208,7 +233,7 @@ const ROOM: usize = rustix::cmsg_space!(ScmRights(8));
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Files of the directory that are looked at.
 const MOST_FILES: usize = 256;
-/// Lines kept open. There is one successor; those of earlier ones, that failed, are closed at their other end.
+/// Lines kept open, more than there is ever use for.
 const MOST_LINES: usize = 8;
 /// The pause after the system ran out of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -12,6 +12,7 @@ pub mod imds;
 pub mod kept;
 pub mod kubernetes;
 pub mod log_line;
+pub mod museum;
 pub mod path;
 pub mod pattern;
 pub mod policy;

@@ -1,15 +1,7 @@
 //! The one form of a path that may be judged and forwarded: decoded once, without empty and dot segments,
 //! made only of characters that mean themselves in any reading. What can't be brought into it goes nowhere.
 //!
-//! How others were broken, and what prevents it here:
-//! - a backslash taken for a slash behind the check (CVE-2022-23551, aad-pod-identity): no backslash passes,
-//!   raw or encoded (`tricks_are_refused`);
-//! - double encoding, so that the service decodes once more than the check: no encoded `%` passes
-//!   (`tricks_are_refused`);
-//! - parameters and blanks after a word (`iam;x`, `iam%20`, `iam%00`), which some servers drop: none of these
-//!   characters is in the alphabet (`tricks_are_refused`);
-//! - dot segments and doubled slashes resolved after the check (kiam, metadataproxy): resolved before it
-//!   (`dot_segments_are_resolved_before_anything_is_judged`).
+//! By which tricks others were got round here: [`museum`](super::museum).
 
 use std::fmt;
 

@@ -142,25 +142,4 @@ const MOST_LISTS: usize = 4;
 const REMEMBERED: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::logic::world::tests::pod;
-
-    #[test]
-    fn one_live_pod_that_stays_holds_the_address() {
-        let deleting = |uid| Pod { deleting: true, ..pod(uid, "10.0.0.1") };
-        let finished = |uid| Pod { finished: true, ..pod(uid, "10.0.0.1") };
-        let host = |uid| Pod { host_network: true, ..pod(uid, "10.0.0.1") };
-        let running = |uid| pod(uid, "10.0.0.1");
-        for (pods, holder) in [
-            (vec![], None),
-            (vec![running("a")], Some("a")),
-            (vec![running("a"), deleting("b"), finished("c"), host("d")], Some("a")),
-            (vec![deleting("b"), finished("c")], Some("b")),
-            (vec![running("a"), running("b")], None),
-            (vec![deleting("a"), deleting("b")], None),
-        ] {
-            assert_eq!(one_holder(pods).as_deref(), holder);
-        }
-    }
-}
+mod tests;

@@ -20,6 +20,8 @@ pub struct Facts {
     /// Empty until the metadata service has told it
     pub instance_id: RwLock<String>,
     pub shutting_down: AtomicBool,
+    /// An agent that shares the listener doesn't know the pods yet
+    pub successor_waits: AtomicBool,
     /// There is to be a redirect, and it isn't as wanted
     pub redirect_missing: AtomicBool,
 }
@@ -40,7 +42,9 @@ impl Facts {
         });
         let leaving = self.shutting_down.load(Ordering::Relaxed).then_some("shutting down");
         let open = self.redirect_missing.load(Ordering::Relaxed).then_some("the redirect does not stand");
-        reply::readiness(leaving.or(open).or(missing).map_or(Ok(()), Err))
+        // Both are asked at one address. Said to be ready now, the successor would be left alone too early.
+        let successor = self.successor_waits.load(Ordering::Relaxed).then_some("the next agent is not ready yet");
+        reply::readiness(leaving.or(open).or(missing).or(successor).map_or(Ok(()), Err))
     }
 }
 

@@ -241,4 +241,15 @@ mod tests {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
     }
+
+    #[test]
+    fn counts_of_namespaces_that_are_gone_are_forgotten() {
+        let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
+        for namespace in ["stays", "goes", "goes-too"] {
+            metrics.tokenless_requests.with_label_values(&[namespace]).inc();
+        }
+        metrics.retain_namespaces(|name| name == "stays");
+        let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+        assert!(text.contains(r#"tokenless_requests_total{namespace="stays"} 1"#) && !text.contains("goes"), "{text}");
+    }
 }

@@ -9,8 +9,15 @@
     reason = "a test fails loudly, and has threads and a clock of its own"
 )]
 
+mod authority;
+mod duplicates;
+mod facing;
+mod hostile;
 mod leaks;
+mod museum;
+mod network;
 mod proxy;
+mod siege;
 mod site;
 mod spellings;
 #[path = "../standins/mod.rs"]

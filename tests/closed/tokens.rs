@@ -44,6 +44,8 @@ fn tokens_come_at_once_for_any_source_whatever_else_is_down() {
         // Go gives half a second. A waiting one would take 700 ms; this is a debug build on a busy machine.
         assert!(took[100] < Duration::from_millis(20), "{:?}", took[100]);
     }
+    assert_eq!(client::get_as_operator(agent.addr(), "/healthz").status, 200);
+    assert_eq!(client::get_as_operator(agent.addr(), "/readyz").status, 503);
 }
 
 #[test]

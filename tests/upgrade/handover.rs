@@ -53,11 +53,14 @@ fn requests_are_left_to_the_agent_that_knows_the_pods() {
     withhold_pods(&node);
     let mut new = node.setup().start();
     new.wait_for_log(WAITS);
+    assert_eq!(get_as_operator(node.addr(), "/readyz").text(), "the next agent is not ready yet\n");
+    assert_eq!(get_as_operator(node.addr(), "/healthz").status, 200);
     let load = Load::start(node.addr(), Tokens::None);
     load.go_on_for(300);
     assert!(!new.log().iter().any(|line| line.contains(ANSWERS)));
     node.lab.kubernetes.clear_refusals();
     new.wait_for_log(ANSWERS);
+    new.wait_ready();
     retire(&mut old);
     load.go_on_for(300);
     let tally = load.end();

@@ -33,7 +33,7 @@ fn the_queue_outlives_the_agent_that_opened_it() {
     let dir = place.open();
     let (app, metrics) = (listener(), listener());
     let wanted = vec![address(&app), address(&metrics)];
-    let offer = Offer::make(&dir, vec![app, metrics], 1).unwrap();
+    let offer = Offer::make(&dir, vec![app, metrics], 1, |_| {}).unwrap();
     let (listeners, predecessor) = asked(&dir).unwrap();
     assert_eq!(addresses(&listeners), wanted);
     assert!(predecessor.is_there(Duration::ZERO));
@@ -52,7 +52,7 @@ fn the_latest_offer_is_taken_and_the_others_stay() {
     let offers: Vec<_> = (0..3)
         .map(|number| {
             let listener = listener();
-            (address(&listener), Offer::make(&dir, vec![listener], number).unwrap())
+            (address(&listener), Offer::make(&dir, vec![listener], number, |_| {}).unwrap())
         })
         .collect();
     // Files made within one tick of the kernel's clock are of the same age.
@@ -118,10 +118,28 @@ fn neither_a_greeting_nor_a_listener_alone_is_taken() {
 }
 
 #[test]
+fn the_predecessor_knows_who_waits_for_its_turn() {
+    let place = Place::new();
+    let dir = place.open();
+    let (tell, told) = std::sync::mpsc::channel();
+    let offer = Offer::make(&dir, vec![listener()], 7, move |waiting| tell.send(waiting).unwrap()).unwrap();
+    let turns = |waiting| told.iter().take(100).any(|told| told == waiting);
+    let (_, one) = asked(&dir).unwrap();
+    assert!(turns(1));
+    let (_, two) = asked(&dir).unwrap();
+    assert!(turns(2));
+    drop(one);
+    assert!(turns(1) && two.is_there(Duration::ZERO));
+    drop(two);
+    assert!(turns(0));
+    offer.withdraw();
+}
+
+#[test]
 fn a_crowd_of_successors_is_served_and_the_first_are_forgotten() {
     let place = Place::new();
     let dir = place.open();
-    let offer = Offer::make(&dir, vec![listener()], 7).unwrap();
+    let offer = Offer::make(&dir, vec![listener()], 7, |_| {}).unwrap();
     let lines: Vec<_> = (0..MOST_LINES + 2).map(|_| asked(&dir).unwrap().1).collect();
     let (first, last) = (&lines[0], &lines[MOST_LINES + 1]);
     assert!(!first.is_there(Duration::from_secs(10)) && last.is_there(Duration::ZERO));
@@ -134,7 +152,7 @@ fn the_longest_directory_holds_an_offer() {
     let root = place.open();
     let name = "d".repeat(LONGEST_DIR - root.path().as_os_str().len() - 1);
     let dir = StateDir::open(&root.join(&name)).unwrap();
-    Offer::make(&dir, vec![listener()], u64::MAX).unwrap().withdraw();
+    Offer::make(&dir, vec![listener()], u64::MAX, |_| {}).unwrap().withdraw();
 }
 
 /// What `--state-dir` allows.

@@ -20,7 +20,7 @@ use super::reply::Asked;
 use super::wire::{Afterwards, BadHead, Head, Version, read_head, worth_another_look};
 use super::{Connection, Cut, Event, Limits};
 use crate::logic::http::{Method, Response};
-use crate::logic::time::Mono;
+use crate::logic::time::{Mono, Now};
 
 /// What a worker keeps from one connection to the next.
 pub(super) struct Desk {
@@ -44,6 +44,7 @@ pub(super) fn converse(door: &Door, guest: &Guest, desk: &mut Desk) {
         read_timeout: door.front.limits.head_deadline,
         waits: Waits::Inherited,
         patience: door.front.limits.write_deadline,
+        worked: Duration::ZERO,
     };
     let ending = loop {
         match talk.turn(desk) {
@@ -70,6 +71,8 @@ struct Talk<'a> {
     waits: Waits,
     /// What is left of the time that all answers together may wait for their reader.
     patience: Duration,
+    /// How long all answers together took to make, those from memory left out.
+    worked: Duration,
 }
 
 /// What the next read waits for.
@@ -148,11 +151,14 @@ impl<'a> Talk<'a> {
             self.drop_body(missing)?;
         }
         self.guest.begin_answer();
+        let began = self.door.now().mono;
         let (response, wish) = self.ask(head);
+        let ready = self.door.now();
+        self.worked += Some(ready.mono.since(began)).filter(|took| *took >= AT_ONCE).unwrap_or_default();
         let leaving = self.door.is_closing() || self.guest.is_leaving() || self.is_patience_wearing_thin();
         let wish = if leaving { Afterwards::Close } else { wish };
         let asked = Asked { method: head.request.method, version: head.version };
-        self.deliver(response, asked, wish, pen).map_err(Ending::Cut)
+        self.deliver(response, asked, wish, pen, ready).map_err(Ending::Cut)
     }
 
     fn invite_body(&mut self) -> Result<(), Cut> {
@@ -203,8 +209,8 @@ impl<'a> Talk<'a> {
         asked: Asked,
         wish: Afterwards,
         pen: &mut Pen,
+        now: Now,
     ) -> Result<Afterwards, Cut> {
-        let now = self.door.now();
         pen.deliver(self.outlet(now.mono), response, asked, wish, now.wall)
     }
 
@@ -212,7 +218,7 @@ impl<'a> Talk<'a> {
         self.door.saw(&Event::BadHead { peer: self.guest.peer, bad });
         let asked = Asked { method: Method::Other, version: Version::Http11 };
         let response = Response::text(bad.status(), bad.label());
-        match self.deliver(response, asked, Afterwards::Close, &mut desk.pen) {
+        match self.deliver(response, asked, Afterwards::Close, &mut desk.pen, self.door.now()) {
             Ok(_) => self.linger(),
             Err(why) => self.cut(why),
         }
@@ -220,12 +226,12 @@ impl<'a> Talk<'a> {
 
     /// After the last answer. Closing with bytes unread would reset the connection, and the answer might be lost.
     fn part(&mut self, desk: &Desk) {
-        let thin = self.is_patience_wearing_thin();
-        if thin || !desk.inbox.is_empty() {
+        let slow = self.is_reader_slow();
+        if slow || !desk.inbox.is_empty() {
             self.guest.end_answer();
             self.linger();
         }
-        if thin {
+        if slow {
             self.forget_unsent();
         }
     }
@@ -259,8 +265,13 @@ impl<'a> Talk<'a> {
         Outlet::new(self.guest, &*self.door.front.clock, deadline, &mut self.patience)
     }
 
-    /// Whether the next answers are likely to be cut: a new connection is kinder to a client that is merely slow.
+    /// Whether the connection has held its worker long enough: requests that were sent ahead, each of which has to
+    /// wait, would hold it for minutes. To a client that is merely slow a new connection is no loss.
     fn is_patience_wearing_thin(&self) -> bool {
+        self.is_reader_slow() || self.worked >= self.limits().write_deadline / 2
+    }
+
+    fn is_reader_slow(&self) -> bool {
         self.patience < self.limits().write_deadline / 2
     }
 
@@ -286,6 +297,9 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 }
+
+/// Answers from memory take microseconds; on a busy machine one is put off now and then.
+const AT_ONCE: Duration = Duration::from_millis(10);
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 

@@ -162,28 +162,36 @@ pub fn key_of(object: &Value) -> String {
     }
 }
 
-/// A field selector: all pairs must be equal.
+/// A field selector: all terms must hold.
 #[derive(Clone, Default)]
-pub struct Selector(Vec<(String, String)>);
+pub struct Selector(Vec<(String, Relation, String)>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Relation {
+    Is,
+    IsNot,
+}
 
 impl Selector {
-    /// Reads `spec.nodeName=n1,status.podIP=10.0.0.1`; an `Err` names the field that can't be selected by.
+    /// Reads `spec.nodeName=n1,status.phase!=Failed`; an `Err` names the field that can't be selected by.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut pairs = Vec::new();
         for term in text.split(',').filter(|term| !term.is_empty()) {
             let (field, value) = term.split_once('=').ok_or_else(|| term.to_owned())?;
+            let (field, relation) =
+                field.strip_suffix('!').map_or((field, Relation::Is), |field| (field, Relation::IsNot));
             if !SELECTABLE.contains(&field) {
                 return Err(field.to_owned());
             }
-            pairs.push((field.to_owned(), value.trim_start_matches('=').to_owned()));
+            pairs.push((field.to_owned(), relation, value.trim_start_matches('=').to_owned()));
         }
         Ok(Self(pairs))
     }
 
     fn takes(&self, object: &Value) -> bool {
-        self.0.iter().all(|(field, wanted)| {
+        self.0.iter().all(|(field, relation, wanted)| {
             let found = field.split('.').fold(object, |value, part| &value[part]);
-            found.as_str().unwrap_or_default() == wanted
+            (found.as_str().unwrap_or_default() == wanted) == (*relation == Relation::Is)
         })
     }
 }

@@ -144,6 +144,22 @@ fn pipeline_that_is_read_slowly_has_one_deadline_for_all_its_answers() {
 }
 
 #[test]
+fn requests_sent_ahead_do_not_hold_their_worker_by_waiting_one_after_the_other() {
+    let house = House::with(Limits { write_deadline: Duration::from_millis(100), ..Limits::default() });
+    let mut client = house.client();
+    client.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n".repeat(50));
+    let mut answered = 0;
+    while answered < 50 && house.arrived.recv_timeout(Duration::from_millis(500)).is_ok() {
+        // Let go only after a while.
+        assert!(house.arrived.recv_timeout(Duration::from_millis(20)).is_err(), "one at a time");
+        house.gate.send(()).unwrap();
+        answered += 1;
+    }
+    assert!((1..=3).contains(&answered), "{answered} answers");
+    assert_eq!(client.rest().matches("Connection: close").count(), 1);
+}
+
+#[test]
 fn who_lets_its_answer_lie_makes_room() {
     let house = House::with(Limits { per_peer: 4, ..Limits::default() });
     let mut stalled: Vec<_> = (0..4).map(|_| house.client_from(2)).collect();

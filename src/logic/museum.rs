@@ -1,0 +1,72 @@
+//! How others were broken, and what prevents it here. Each line ends with the tests that fail if it comes back;
+//! that they exist is itself tested (`every_exhibit_names_tests_that_exist`). Numbers are of jtblin/kube2iam unless
+//! another project is named.
+//!
+//! **Paths.** Decided in [`path`](super::path) and [`route`](super::route).
+//! - A backslash taken for a slash behind the check (CVE-2022-23551, aad-pod-identity): no backslash passes, raw or
+//!   encoded (`tricks_are_refused`, `no_known_trick_is_forwarded`).
+//! - Encoding twice, so that the service decodes once more than the check: no encoded `%` passes
+//!   (`tricks_are_refused`, `nothing_forwarded_leads_to_a_secret`).
+//! - Parameters, blanks and NULs behind a word, which some servers drop; other cases, which some fold: the alphabet has
+//!   none of the former, and whatever folds to a sensitive word is sensitive
+//!   (`other_spellings_of_the_credential_tree_are_refused`, `no_spelling_of_a_secrets_path_gets_it_or_is_seen_upstream`).
+//! - Dot segments and doubled slashes resolved after the check: resolved before it
+//!   (`dot_segments_are_resolved_before_anything_is_judged`).
+//! - The check read one spelling and the service another (kiam #516, of which nothing more is known): what is forwarded
+//!   is what was judged, written by us (`no_variation_of_a_known_trick_leads_to_a_secret`).
+//!
+//! **What pods could have that was the node's.**
+//! - The node's role was within reach (#15), through upper case, parameters and the rest of 224 spellings: the
+//!   credential tree is never asked for on behalf of a pod
+//!   (`no_spelling_of_a_secrets_path_gets_it_or_is_seen_upstream`).
+//! - `security-credentials-extended` and `identity-credentials` were passed through, which gives the node away the day
+//!   they exist: the one is answered here, the other refused
+//!   (`iam_info_and_the_extended_document_speak_of_the_pods_role`).
+//! - User data with the node's bootstrap secrets (#129, PR #182, PR #137), and signed proofs of the node's identity:
+//!   kept back unless opened by name (`the_nodes_own_things_are_kept_back_and_the_rest_is_not`,
+//!   `each_is_opened_by_its_name_and_further_ones_closed`).
+//! - The reverse: a blocked identity document broke the detection of the region (fluxcd/flux2 #2722): the document and
+//!   the placement stay (`the_nodes_own_things_are_kept_back_and_the_rest_is_not`).
+//! - A pod not yet known fell through to the default role (#46, #80): an unknown address waits, then gets nothing
+//!   (`an_unknown_address_waits_and_never_gets_the_default`).
+//! - Two pods on one address, one of them a ghost (#244): refused, or told apart by one live list
+//!   (`a_shared_address_is_refused_unless_the_flag_asks_to_look`, `one_live_list_serves_all_who_ask`).
+//!
+//! **Who may ask, and how.**
+//! - Tokens of version 2 failed because the proxy added `X-Forwarded-For` (#241, PR #270, PR #279): it goes nowhere, and
+//!   who brings it is refused (`no_spelling_of_a_secrets_path_gets_it_or_is_seen_upstream`,
+//!   `token_requests_are_refused_as_by_ec2`).
+//! - Forged requests through a pod that fetches URLs (#212 asked for a look at `User-Agent`): a token can be demanded,
+//!   which such a request can't fetch (`tokens_can_be_demanded_of_a_pod_or_a_namespace`).
+//! - Tokens were never checked, and any method gave credentials (`bad_tokens_are_401_everywhere`,
+//!   `only_get_and_head_do_anything`).
+//! - Slow token calls made SDKs slow (aws/aws-sdk-ruby #2177) or drop to version 1 for good: a token comes from memory,
+//!   whatever else is down (`tokens_come_at_once_for_any_source_whatever_else_is_down`).
+//! - Clients of version 1 on instances that demand version 2 (kiam #359), and the other way round
+//!   (apache/arrow-rs-object-store #231) (`pods_without_tokens_work_where_the_service_demands_them`,
+//!   `a_service_without_tokens_is_asked_without`).
+//! - Everybody could reach the agent's own pages, role ARNs in metrics among them, on all addresses (#152): not through
+//!   the metadata address, whatever the `Host` says, and only where the operator lets it listen
+//!   (`a_forged_host_gains_nothing_through_the_redirect`, `metrics_move_to_a_port_of_their_own`,
+//!   `pods_can_be_kept_to_one_address`).
+//! - The agent was killed because the metadata service was down (#251, #254, #333): `/healthz` speaks of the agent alone
+//!   (`tokens_come_at_once_for_any_source_whatever_else_is_down`).
+//! - A lookup hung for 15 minutes (#28): every wait has its deadline
+//!   (`an_unknown_address_waits_and_never_gets_the_default`,
+//!   `a_service_that_hangs_costs_two_seconds_at_most_and_nobody_else`).
+//!
+//! **Bytes.** Seen in a server library that was weighed for this agent, or in the books.
+//! - One head with a huge `Content-Length` ended the process or a thread; two lengths, a length beside a coding, bare
+//!   line feeds read in two ways (`whatever_can_be_read_in_two_ways_is_refused_and_closed`,
+//!   `refused_body_is_refused_before_it_is_sent`).
+//! - A panic took a thread with it, then the service (`panic_is_answered_500_and_costs_nobody_else_anything`).
+//! - Half-open connections took a thread each for ever, endless headers all memory
+//!   (`half_requests_are_gone_within_ten_seconds`, `endless_heads_are_cut_at_the_limit`,
+//!   `a_crowd_from_thirty_addresses_hurts_nobody_else`).
+//! - Pipelines whose answers nobody reads, or somebody byte by byte; requests sent ahead that each have to wait
+//!   (`pipeline_that_is_never_read_is_cut_at_the_write_deadline`,
+//!   `a_slow_reader_of_a_pipeline_is_gone_within_ten_seconds`,
+//!   `requests_sent_ahead_do_not_hold_their_worker_by_waiting_one_after_the_other`).
+//! - Running out of descriptors ended the accepting for good
+//!   (`an_agent_without_descriptors_sends_the_idle_away_and_recovers`).
+//! - One pod could have the agent throttled by STS for all (`what_starts_calls_is_rationed_per_peer_and_what_joins_them_is_not`).
