@@ -7,9 +7,13 @@ use crate::config::{self, Command, Lookup, RedirectAsked, UsageError};
 use crate::daemon;
 use crate::edge::redirect::command as redirect_command;
 use crate::logic::aws_environment::AwsEnvironment;
+use crate::operator;
 
 /// Does what the words ask for, to its end.
 pub fn run(words: Vec<String>, lookup: Lookup<'_>) -> ExitCode {
+    if let Some(ended) = operator::run(&words, lookup, &mut std::io::stdout()) {
+        return ended.error.map_or_else(|| ExitCode::from(ended.code), |error| fail(ended.code, &error));
+    }
     let mut words = words.into_iter().peekable();
     match words.peek().map(String::as_str) {
         Some("redirect") => redirect(words.skip(1)),

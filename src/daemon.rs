@@ -3,14 +3,17 @@
 //! Nothing is started before everything that can be wrong with the configuration has been looked at,
 //! the ports included.
 
-mod build;
+pub(crate) mod build;
 mod discover;
 mod front;
 mod node;
+mod operate;
 mod prefetch;
-mod redirect;
+pub(crate) mod redirect;
+mod shadow;
 mod succession;
 mod taint;
+mod tell;
 mod tend;
 
 use std::io;
@@ -35,6 +38,7 @@ use crate::logic::time::Mono;
 pub use build::{Ports, Rooms};
 use front::Doors;
 use node::NodeAddresses;
+use operate::OperatorsDoor;
 use succession::Turn;
 
 /// Why the agent didn't start: one line for the operator.
@@ -83,20 +87,24 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
     let node = Arc::new(NodeAddresses::find(config.host));
     config.host = node.host();
     let ports = Ports::open(&config, environment, time, state_dir.as_ref())?;
+    let level = queue.level().clone();
     let rooms = Rooms::new(&config, ports, latch.clone(), Box::new(move || queue.has_room()))?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
     config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
     let redirect = redirect::place(&rooms)?;
     let threads = start_threads(&rooms)?;
     let redirect = redirect.map(|redirect| redirect.keep(&rooms, node.clone())).transpose()?;
+    let operators = OperatorsDoor::open(&rooms, &level)?;
     if succession::await_turn(&rooms, &doors, predecessor) == Turn::Never {
         end(&rooms, Vec::new(), threads, redirect);
         return Ok(());
     }
     let offer = succession::offer(&rooms, &doors, state_dir.as_ref());
     let servers = doors.open(&rooms, &node)?;
+    operators.count_in(&servers);
     info!("port" = config.door.app.port; "requests are answered");
     latch.wait_for_close();
+    drop(operators);
     if let Some(offer) = offer {
         offer.withdraw();
     }
@@ -138,6 +146,9 @@ pub fn work() -> Vec<(&'static str, Work)> {
         ("health", tend::watch_health),
         ("steward", tend::keep_house),
         ("taint", taint::take_off),
+        ("events", tell::write_events),
+        ("lint", tell::doubt),
+        ("shadow", shadow::compare_all),
     ];
     work.extend((0..crate::logic::cache::MOST_CALLS).map(|_| -> (&'static str, Work) { ("sts", tend::call_sts) }));
     work

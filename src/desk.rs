@@ -13,11 +13,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::logic::bucket::{Buckets, Rate};
-use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, CallReport, Due, Next, Purpose, Start};
+use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, CallReport, Due, Next, Purpose, Standing, Start};
 use crate::logic::policy::Permitted;
+use crate::logic::recent_failures::RecentFailures;
 use crate::logic::session::Session;
 use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
-use crate::logic::time::Mono;
+use crate::logic::time::{Mono, Wall};
 use crate::ports::{Bell, Sts, Time};
 
 /// Where sessions are asked for and fetched.
@@ -29,6 +30,8 @@ pub struct Desk {
     work: Arc<dyn Bell>,
     /// What each peer may start
     starters: Mutex<Buckets<IpAddr>>,
+    /// For whoever asks why
+    failures: Mutex<RecentFailures>,
     time: Arc<dyn Time>,
 }
 
@@ -62,6 +65,7 @@ impl Desk {
             done: (0..BELLS).map(|_| time.bell()).collect(),
             work: time.bell(),
             starters: Mutex::new(Buckets::new(PEER_STARTS)),
+            failures: Mutex::default(),
             time,
         }
     }
@@ -151,6 +155,7 @@ impl Desk {
             let called = catch_unwind(AssertUnwindSafe(|| sts.assume_role(&ticket.request)));
             let result = called.unwrap_or_else(|_| Err(interrupted()));
             let took = self.time.now().mono.since(began);
+            self.failures.lock().note(&ticket.request, result.as_ref().err(), self.time.now().wall);
             let (purpose, queued) = (ticket.purpose, ticket.queued);
             report(&CallReport { request: &ticket.request, purpose, queued, took, failure: result.as_ref().err() });
             ticket.result = Some(result.map(|assumed| {
@@ -186,6 +191,20 @@ impl Desk {
         self.cache.lock().closed = true;
         self.work.ring();
         self.done.iter().for_each(|bell| bell.ring());
+    }
+
+    /// How it stands with the session that a call gets, and how the call last failed and when.
+    pub fn standing(&self, request: &AssumeRole) -> (Standing<Session>, Option<(StsFailure, Wall)>) {
+        let now = self.time.now().mono;
+        let standing = self.cache.lock().sessions.standing(request, now);
+        let failures = self.failures.lock();
+        (standing, failures.of(request).map(|(failure, at)| (failure.clone(), at)))
+    }
+
+    /// Calls that renewals and prefetches may make at once, of how many.
+    pub fn budget(&self) -> (f64, f64) {
+        let now = self.time.now().mono;
+        self.cache.lock().sessions.budget(now)
     }
 
     pub fn counts(&self) -> CacheCounts {

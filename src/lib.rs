@@ -53,11 +53,13 @@
 
 pub mod command;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod desk;
 pub mod edge;
 pub mod keyring;
 pub mod logic;
+pub mod operator;
 pub mod ports;
 pub mod reflect;
 pub mod registry;

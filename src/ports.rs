@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::logic::events::Notice;
 use crate::logic::http::Response;
 use crate::logic::imds::ImdsFailure;
 use crate::logic::kubernetes::{KubernetesFailure, Object, Page, Pod, Resource};
@@ -119,6 +120,12 @@ pub trait Nodes: Send + Sync {
 
     /// Takes taints off a node, all of them or, if they have changed meanwhile, none.
     fn patch(&self, node: &str, removal: &Removal) -> Result<Patched, KubernetesFailure>;
+}
+
+/// The Events of the cluster.
+pub trait Events: Send + Sync {
+    /// Writes an Event, or counts up the one that is there.
+    fn write(&self, notice: &Notice) -> Result<(), KubernetesFailure>;
 }
 
 /// Where the keys of the tokens lie for this agent, its predecessor and its successor.

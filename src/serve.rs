@@ -28,9 +28,7 @@ use crate::ports::{Clock, Forwarded, Imds};
 use crate::registry::Registry;
 use crate::telemetry::{Answered, LogLine, Telemetry};
 
-use duplicates::Found;
-
-pub use duplicates::Duplicates;
+pub use duplicates::{Duplicates, Found};
 pub use pages::Facts;
 
 /// Everything that a request may need.
@@ -85,6 +83,7 @@ impl Service {
             cause: cause.as_deref(),
             pod: decided.pod.as_ref(),
             role: reason.and(decided.role()),
+            audited: decided.audited.filter(|_| reason.is_none()),
             log: if matches!(route, Route::Page(_)) { LogLine::Left } else { LogLine::Written },
         });
         reply::with_token_left(response, decided.token_left)

@@ -4,10 +4,12 @@
 //! list; those two are bounded by what pods here may use.
 
 mod metrics;
+mod operator;
 mod redirect;
 mod sessions;
 
 pub use metrics::Metrics;
+pub use operator::OperatorMetrics;
 pub use redirect::{RedirectMetrics, Stands};
 
 use std::collections::HashSet;
@@ -20,6 +22,7 @@ use parking_lot::Mutex;
 
 use crate::logic::arn::RoleArn;
 use crate::logic::cache::CallReport;
+use crate::logic::events::{Effect, Refused, is_for_owner};
 use crate::logic::http::Method;
 use crate::logic::kubernetes::Resource;
 use crate::logic::pattern::PatternFault;
@@ -34,7 +37,12 @@ pub struct Telemetry {
     log_has_room: Box<dyn Fn() -> bool + Send + Sync>,
     /// Roles whose tags STS refuses; each is warned of once.
     untaggable: Mutex<HashSet<RoleArn>>,
+    /// Where refusals of known pods go to become Events
+    refusals: Option<RefusalSink>,
 }
+
+/// Takes a refusal; must not wait.
+pub type RefusalSink = Arc<dyn Fn(Refused) + Send + Sync>;
 
 /// A request that has been answered.
 pub struct Answered<'a> {
@@ -50,6 +58,8 @@ pub struct Answered<'a> {
     pub pod: Option<&'a Arc<HeldPod>>,
     /// The role that was asked for in vain
     pub role: Option<&'a RoleArn>,
+    /// Why it would have been refused if the policy were enforced
+    pub audited: Option<Reason>,
     /// Whether a line is written; health, readiness and metrics are asked too often for one.
     pub log: LogLine,
 }
@@ -63,12 +73,18 @@ pub enum LogLine {
 
 impl Telemetry {
     pub fn new(metrics: Metrics, log_has_room: Box<dyn Fn() -> bool + Send + Sync>) -> Self {
-        Self { metrics, log_has_room, untaggable: Mutex::default() }
+        Self { metrics, log_has_room, untaggable: Mutex::default(), refusals: None }
+    }
+
+    /// The same, telling `refusals` of those who are refused.
+    pub fn telling(self, refusals: Option<RefusalSink>) -> Self {
+        Self { refusals, ..self }
     }
 
     /// Tells of a request.
     pub fn answered(&self, answered: &Answered<'_>) {
         self.metrics.answered(answered);
+        self.tell_owner(answered);
         if answered.log == LogLine::Left || !log::log_enabled!(log::Level::Info) {
             return;
         }
@@ -79,14 +95,28 @@ impl Telemetry {
         let millis = (answered.took.as_secs_f64() * 1e6).round() / 1e3;
         let (method, status) = (answered.method.label(), answered.status);
         let (namespace, pod) = answered.pod.map_or(("", ""), |pod| (&*pod.namespace, &*pod.name));
-        let reason = answered.reason.map_or("", Reason::word);
+        let reason = answered.reason.or(answered.audited).map_or("", Reason::word);
+        let policy = if answered.audited.is_some() { "audit" } else { "" };
         info!(
             "req.method" = method, "req.path" = answered.target, "req.remote":% = answered.peer,
             "res.duration" = millis, "res.status" = status, "pod.namespace" = namespace, "pod.name" = pod,
-            "params.iam.role" = answered.role.map_or("", RoleArn::as_str), "reason" = reason,
+            "params.iam.role" = answered.role.map_or("", RoleArn::as_str), "reason" = reason, "policy" = policy,
             "cause" = answered.cause.unwrap_or_default();
             "{method} {} ({status}) took {millis} ms", answered.target
         );
+    }
+
+    /// Hands a refusal that the pod's owner can mend to whoever tells them.
+    fn tell_owner(&self, answered: &Answered<'_>) {
+        let (Some(refusals), Some(pod)) = (&self.refusals, answered.pod) else { return };
+        let told = match (answered.reason, answered.audited) {
+            (Some(reason), _) => Some((reason, Effect::Refused)),
+            (None, Some(reason)) => Some((reason, Effect::LetPass)),
+            (None, None) => None,
+        };
+        if let Some((reason, effect)) = told.filter(|(reason, _)| is_for_owner(*reason)) {
+            refusals(Refused { pod: pod.clone(), reason, effect });
+        }
     }
 
     /// Counts what became of a connection.

@@ -18,8 +18,25 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("reflect", &["logic", "ports"]),
     ("serve", &["logic", "ports", "registry", "desk", "keyring", "telemetry"]),
     ("edge", &["logic", "ports"]),
-    ("command", &["logic", "config", "edge", "daemon"]),
-    ("daemon", &["logic", "config", "ports", "registry", "desk", "keyring", "telemetry", "reflect", "serve", "edge"]),
+    ("control", &["logic", "config", "serve", "edge"]),
+    ("operator", &["logic", "config", "ports", "edge", "daemon"]),
+    ("command", &["logic", "config", "edge", "daemon", "operator"]),
+    (
+        "daemon",
+        &[
+            "logic",
+            "config",
+            "ports",
+            "registry",
+            "desk",
+            "keyring",
+            "telemetry",
+            "reflect",
+            "serve",
+            "edge",
+            "control",
+        ],
+    ),
 ];
 
 /// What `logic` may not do, and the words that would show it.

@@ -1,10 +1,16 @@
 //! The table of flags for readers: `--help`, and the table of the README.
 
+use super::subcommands::SUBCOMMANDS;
 use super::table::{Default, Flag, Origin, Takes, flags};
 
 /// The text of `--help`.
 pub(super) fn help(flags: &[Flag]) -> String {
-    of(&format!("{TITLE}\n\n{USAGE}\n"), flags)
+    let mut about = format!("{TITLE}\n\n{USAGE}\n\nCommands:\n");
+    for command in SUBCOMMANDS {
+        about.push_str(&format!("  {}\n", format!("{} {}", command.word, command.arguments).trim_end()));
+        wrap(&mut about, command.meaning);
+    }
+    of(&about, flags)
 }
 
 /// A help text: what it is about, then the flags, group by group.
@@ -88,7 +94,7 @@ fn wrap(text: &mut String, paragraph: &str) {
 
 const HEADER: &str = "| flag | default | meaning | note |\n|---|---|---|---|\n";
 const TITLE: &str = "kube2iam gives every Kubernetes pod its own AWS role, and nothing else";
-const USAGE: &str = "Usage: kube2iam [flags]\n       kube2iam redirect add|remove|status [--help]";
+const USAGE: &str = "Usage: kube2iam [flags]\n       kube2iam COMMAND [--help]";
 const INDENT: &str = "        ";
 /// Fits a terminal of 100 columns.
 const WIDTH: usize = 98;
@@ -105,6 +111,15 @@ mod tests {
             assert_eq!(text.matches(&line).count(), 1, "{line}");
         }
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+    }
+
+    #[test]
+    fn help_names_every_subcommand_before_the_flags() {
+        let text = help(&flags());
+        let flags_begin = text.find("Kubernetes API:").unwrap();
+        for command in SUBCOMMANDS {
+            assert!(text.find(&format!("\n  {}", command.word)).unwrap() < flags_begin, "{}", command.word);
+        }
     }
 
     #[test]

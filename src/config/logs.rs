@@ -5,7 +5,7 @@ use log::LevelFilter;
 use super::duration::ignored_duration;
 use super::flags::LogFlags;
 use super::usage::UsageError;
-use super::values::one_of;
+use super::values::{listed, one_of};
 use crate::logic::log_line::LogFormat;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,16 @@ impl LogConfig {
             format: if json { LogFormat::Json } else { LogFormat::Text },
         })
     }
+}
+
+/// The level that a word stands for.
+pub fn log_level(word: &str) -> Option<LevelFilter> {
+    LEVELS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, level)| *level)
+}
+
+/// The words for levels.
+pub fn log_levels() -> String {
+    listed(&LEVELS.map(|(word, _)| word))
 }
 
 /// logrus's names. Its two levels above `error` are for lines that end the process; ours are errors.

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use log::warn;
 
 use super::StartError;
+use super::tell::Refusals;
 use crate::config::{Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, Renew, SessionTags, SharedAddress};
 use crate::desk::Desk;
 use crate::edge::dice::SystemDice;
@@ -27,7 +28,7 @@ use crate::logic::policy::Tokens;
 use crate::logic::route::RouteRules;
 use crate::logic::service_url::ServiceUrl;
 use crate::logic::session::{SessionRules, TagReach, Tags};
-use crate::ports::{Clock, Dice, Imds, KeyStore, Kubernetes, Nodes, Sts, Time};
+use crate::ports::{Clock, Dice, Events, Imds, KeyStore, Kubernetes, Nodes, Sts, Time};
 use crate::registry::Registry;
 use crate::serve::{Duplicates, Facts, Service};
 use crate::telemetry::{Metrics, Telemetry};
@@ -46,10 +47,13 @@ pub struct Rooms {
     pub service: Arc<Service>,
     pub kubernetes: Arc<dyn Kubernetes>,
     pub nodes: Option<Arc<dyn Nodes>>,
+    pub events: Option<Arc<dyn Events>>,
     /// The metadata service as the agent itself asks it
     pub imds: Arc<dyn Imds>,
     pub sts: Arc<dyn Sts>,
     pub node_credentials: Arc<dyn NodeCredentials>,
+    /// What is to become Events
+    pub(super) refusals: Option<Refusals>,
 }
 
 /// What the rooms reach the world through.
@@ -59,6 +63,8 @@ pub struct Ports {
     pub kubernetes: Arc<dyn Kubernetes>,
     /// `None`: no taint is taken off
     pub nodes: Option<Arc<dyn Nodes>>,
+    /// `None`: no Events are written
+    pub events: Option<Arc<dyn Events>>,
     /// `None`: the keys of the tokens are this agent's alone
     pub key_store: Option<Arc<dyn KeyStore>>,
     /// The metadata service as pods reach it
@@ -78,18 +84,20 @@ impl Ports {
         state_dir: Option<&StateDir>,
     ) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = time.clone();
-        let proxied = metadata_service(&config.metadata.proxied.to_string(), &clock)?;
-        let imds = if config.metadata.own == config.metadata.proxied {
+        let proxied: Arc<dyn Imds> = metadata_service(&config.metadata.proxied.to_string(), &clock)?;
+        let imds: Arc<dyn Imds> = if config.metadata.own == config.metadata.proxied {
             proxied.clone()
         } else {
             metadata_service(&config.metadata.own.to_string(), &clock)?
         };
-        let (sts, node_credentials) = sts(config, environment, &imds, &clock)?;
-        let kubernetes = Arc::new(api_server(&config.kubernetes, environment, &clock)?);
+        let wire = sts_wire(environment, &imds, &clock)?;
+        let (sts, node_credentials) = sts(config, &imds, &wire, environment, &clock)?;
+        let kubernetes = Arc::new(api_server(&config.kubernetes, environment, &clock, Limits::default())?);
         let nodes: Option<Arc<dyn Nodes>> = Some(kubernetes.clone());
+        let events: Option<Arc<dyn Events>> = Some(kubernetes.clone());
         let key_store = state_dir.map(|dir| Arc::new(KeyFile::new(dir, clock)) as Arc<dyn KeyStore>);
         let dice = Arc::new(SystemDice);
-        Ok(Self { time, dice, kubernetes, nodes, key_store, proxied, imds, sts, node_credentials })
+        Ok(Self { time, dice, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials })
     }
 }
 
@@ -101,9 +109,11 @@ impl Rooms {
         latch: Arc<Latch>,
         log_has_room: Box<dyn Fn() -> bool + Send + Sync>,
     ) -> Result<Arc<Self>, StartError> {
-        let Ports { time, dice, kubernetes, nodes, key_store, proxied, imds, sts, node_credentials } = ports;
+        let Ports { time, dice, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials } = ports;
         let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
-        let telemetry = Arc::new(Telemetry::new(metrics, log_has_room));
+        let refusals = config.operation.events.then(|| Refusals::new(&*time));
+        let telemetry = Telemetry::new(metrics, log_has_room);
+        let telemetry = Arc::new(telemetry.telling(refusals.as_ref().map(Refusals::sink)));
         let registry = Arc::new(Registry::new(time.clone()));
         let desk = Arc::new(Desk::new(cache_rules(config), time.clone()));
         let keys = Arc::new(token_keys(key_store, &*dice, time.clone())?);
@@ -141,9 +151,11 @@ impl Rooms {
             service,
             kubernetes,
             nodes,
+            events,
             imds,
             sts,
             node_credentials,
+            refusals,
         }))
     }
 }
@@ -158,38 +170,54 @@ fn token_keys(store: Option<Arc<dyn KeyStore>>, dice: &dyn Dice, clock: Arc<dyn 
     Ok(keys)
 }
 
-fn metadata_service(authority: &str, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Imds>, StartError> {
+/// The metadata service at `authority`.
+pub(crate) fn metadata_service(authority: &str, clock: &Arc<dyn Clock>) -> Result<Arc<MetadataService>, StartError> {
     let failed = |cause: &dyn std::fmt::Display| StartError::new(&format!("use metadata service `{authority}`"), cause);
     let url = ServiceUrl::parse(&format!("http://{authority}")).map_err(|cause| failed(&cause))?;
     let service = MetadataService::new(&url, MetadataLimits::default(), clock.clone());
-    service.map(|service| Arc::new(service) as Arc<dyn Imds>).map_err(|cause| failed(&cause))
+    service.map(Arc::new).map_err(|cause| failed(&cause))
+}
+
+/// The way to STS.
+pub(crate) fn sts_wire(
+    environment: &AwsEnvironment,
+    imds: &Arc<dyn Imds>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<StsWire>, StartError> {
+    let endpoints = environment.endpoints().map_err(|cause| no_sts(&cause))?;
+    let region = RegionSource::new(environment.region.clone(), imds.clone(), clock.clone());
+    let options = StsOptions::new(endpoints, region, environment).map_err(|cause| no_sts(&cause))?;
+    StsWire::new(options, clock.clone()).map(Arc::new).map_err(|cause| no_sts(&cause))
+}
+
+fn no_sts(cause: &dyn std::fmt::Display) -> StartError {
+    StartError::new("set up the calls to STS", cause)
 }
 
 type StsAndCredentials = (Arc<dyn Sts>, Arc<dyn NodeCredentials>);
 
-fn sts(
+/// STS, and what it is asked with.
+pub(crate) fn sts(
     config: &Config,
-    environment: &AwsEnvironment,
     imds: &Arc<dyn Imds>,
+    wire: &Arc<StsWire>,
+    environment: &AwsEnvironment,
     clock: &Arc<dyn Clock>,
 ) -> Result<StsAndCredentials, StartError> {
-    let failed = |cause: &dyn std::fmt::Display| StartError::new("set up the calls to STS", cause);
-    let endpoints = environment.endpoints().map_err(|cause| failed(&cause))?;
-    let region = RegionSource::new(environment.region.clone(), imds.clone(), clock.clone());
-    let options = StsOptions::new(endpoints, region, environment).map_err(|cause| failed(&cause))?;
-    let wire = Arc::new(StsWire::new(options, clock.clone()).map_err(|cause| failed(&cause))?);
-    let source = environment.node_source().map_err(|cause| failed(&cause))?;
+    let source = environment.node_source().map_err(|cause| no_sts(&cause))?;
     let session = session_rules(config);
     let hop = config.sts.assume_first.as_ref().map(|role| session.hop(role));
     let doors = node_credentials::Doors { imds: imds.clone(), wire: wire.clone(), clock: clock.clone() };
-    let credentials = node_credentials::node_credentials(source, hop, &doors).map_err(|cause| failed(&cause))?;
-    Ok((Arc::new(StsClient::new(wire, credentials.clone())), credentials))
+    let credentials = node_credentials::node_credentials(source, hop, &doors).map_err(|cause| no_sts(&cause))?;
+    Ok((Arc::new(StsClient::new(wire.clone(), credentials.clone())), credentials))
 }
 
-fn api_server(
+/// The API server.
+pub(crate) fn api_server(
     config: &KubernetesConfig,
     environment: &AwsEnvironment,
     clock: &Arc<dyn Clock>,
+    limits: Limits,
 ) -> Result<ApiServer, StartError> {
     let verification = if config.insecure { Verification::Skipped } else { Verification::Required };
     let connection = match &config.access {
@@ -209,7 +237,7 @@ fn api_server(
         node: config.node.clone(),
         keys: config.keys.clone(),
         clock: clock.clone(),
-        limits: Limits::default(),
+        limits,
     };
     ApiServer::new(options).map_err(|cause| failed(&cause))
 }
@@ -237,7 +265,7 @@ fn route_rules(config: &Config) -> RouteRules {
     }
 }
 
-pub(super) fn session_rules(config: &Config) -> SessionRules {
+pub(crate) fn session_rules(config: &Config) -> SessionRules {
     SessionRules {
         duration_s: config.sts.life.asked_s,
         name: config.sts.session_name.clone(),

@@ -6,11 +6,11 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::build::{Rooms, session_rules};
-use crate::config::{BaseSource, DefaultRole as DefaultSource};
+use crate::config::{BaseSource, DefaultRole as DefaultSource, PolicyMode};
 use crate::edge::imds::discovery;
 use crate::logic::arn::BaseArn;
 use crate::logic::backoff::Backoff;
-use crate::logic::policy::{AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, OwnRole, Rules};
+use crate::logic::policy::{AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, Rules};
 use crate::ports::Waited;
 
 /// Finds everything out, however long it takes; the watches begin once the rules are set.
@@ -24,6 +24,7 @@ pub(super) fn run(rooms: &Rooms) {
     let identity = || rooms.sts.caller_identity().map_err(|failure| failure.to_string());
     if let Some(caller) = until_done(rooms, "learn the agent's own role", identity) {
         info!("caller" = caller.as_str(); "calls to STS are made as `{caller}`");
+        *rooms.facts.caller.write() = Some(caller.clone());
         rooms.registry.amend_rules(|rules| rules.own_role = OwnRole::of_caller(&caller));
     }
 }
@@ -72,6 +73,10 @@ fn rules(rooms: &Rooms) -> Result<Rules, String> {
         default_role,
         account_roles: if config.roles.service_account_roles { AccountRoles::Read } else { AccountRoles::Ignored },
         restrictions: config.roles.restrictions,
+        enforcement: match config.roles.mode {
+            PolicyMode::Enforce => Enforcement::Enforce,
+            PolicyMode::Audit => Enforcement::Audit,
+        },
         session: session_rules(config),
         own_role: None,
         allowed_accounts: config.roles.allowed_accounts.clone(),

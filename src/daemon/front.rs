@@ -61,7 +61,8 @@ impl Doors {
     pub(super) fn open(self, rooms: &Arc<Rooms>, node: &Arc<NodeAddresses>) -> Result<Vec<Server>, StartError> {
         let configured = rooms.config.metadata.proxied.host.parse().ok();
         let configured = configured.map(|address| SocketAddr::new(address, METADATA_PORT));
-        let pods = Arc::new(Pods { service: rooms.service.clone(), configured });
+        let purpose = if rooms.config.operation.shadow.is_none() { Purpose::ServePods } else { Purpose::OwnPages };
+        let pods = Arc::new(Pods { service: rooms.service.clone(), configured, purpose });
         let mut servers = vec![server(self.app, pods, Limits::default(), rooms, node)?];
         if let Some(metrics) = self.metrics {
             let operators = Arc::new(Operators(rooms.service.clone()));
@@ -106,13 +107,26 @@ struct Pods {
     service: Arc<Service>,
     /// What `--metadata-addr` names, as pods dial it
     configured: Option<SocketAddr>,
+    purpose: Purpose,
+}
+
+/// What the app port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    ServePods,
+    /// Beside a kube2iam that serves the pods, there are only the agent's own pages.
+    OwnPages,
 }
 
 impl Handler for Pods {
     fn handle(&self, request: &Request<'_>, connection: &Connection<'_>) -> Response {
         let is_metadata = |meant: SocketAddr| is_metadata_address(meant.ip()) || Some(meant) == self.configured;
         let redirected = || connection.original_destination().is_some_and(is_metadata);
-        self.service.handle(request, &Caller { peer: connection.peer, is_redirected: &redirected })
+        let caller = Caller { peer: connection.peer, is_redirected: &redirected };
+        match self.purpose {
+            Purpose::ServePods => self.service.handle(request, &caller),
+            Purpose::OwnPages => self.service.own_page(request, &caller),
+        }
     }
 }
 

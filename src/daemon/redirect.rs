@@ -15,6 +15,8 @@ use crate::config::{OnExit, RedirectConfig};
 use crate::edge::redirect::{self, Ensured, Event, Outcome, Redirect, RedirectError, Removed};
 use crate::edge::threads;
 use crate::logic::redirect::Wanted;
+use crate::logic::redirect::status::Wholeness;
+use crate::logic::status::RedirectReport;
 use crate::telemetry::Stands;
 
 /// A redirect that was looked after once.
@@ -77,6 +79,18 @@ impl Placed {
         if self.on_exit == OnExit::Remove {
             remove(&mut self.redirect);
         }
+    }
+}
+
+/// What the kernel holds now, for whoever asks.
+pub(crate) fn report() -> RedirectReport {
+    match redirect::status() {
+        Ok(status) => RedirectReport {
+            whole: matches!(status.wholeness(), Wholeness::Whole(_)),
+            connections: Some(status.connections()),
+            detail: status.text(),
+        },
+        Err(error) => RedirectReport { whole: false, connections: None, detail: error.to_string() },
     }
 }
 

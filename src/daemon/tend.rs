@@ -32,7 +32,9 @@ pub(super) fn watch(rooms: &Rooms, resource: Resource) {
     let apply = |event| {
         let change = rooms.registry.apply(resource, event);
         rooms.telemetry.changed(&change);
-        prefetch(rooms, &change);
+        if rooms.config.operation.shadow.is_none() {
+            prefetch(rooms, &change);
+        }
     };
     Reflector {
         kubernetes: &*rooms.kubernetes,

@@ -7,6 +7,7 @@ mod answer;
 pub mod discovery;
 mod pass;
 mod slots;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use zeroize::Zeroizing;
 use self::answer::relay;
 use self::pass::{Pass, fetch_pass};
 use self::slots::{Slot, Slots};
+pub use self::versions::Versions;
 use super::agent::{AgentOptions, Misconfigured, ProxyUse, Roots, agent, cause, twice_if_disconnected};
 use super::exchange::{phases, read_body, within};
 use super::single_flight::{Missed, SingleFlight};

@@ -6,13 +6,14 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::park_timeout;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use env_logger::{Builder, Target};
+use env_logger::{Builder, Logger, Target};
 use log::kv::{Error, Key, Value, VisitSource};
-use log::{Level, LevelFilter, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use super::threads;
 use crate::logic::log_line::{Field, LogFormat, render};
@@ -22,7 +23,12 @@ use crate::ports::Clock;
 #[derive(Clone)]
 pub struct LogQueue {
     lines: Sender<Message>,
+    level: LogLevel,
 }
+
+/// How much the agent says; may change at any time. What its libraries say stays at `warn`.
+#[derive(Clone)]
+pub struct LogLevel(Arc<AtomicUsize>);
 
 /// Ends the log thread once everything is written, or can't be.
 pub struct LogThread {
@@ -45,20 +51,68 @@ pub fn start(
 ) -> io::Result<(LogQueue, LogThread)> {
     let (lines, thread) = LogThread::start(output)?;
     let pipe = Pipe { lines: lines.clone() };
-    let installed = Builder::new()
-        .filter(None, LevelFilter::Warn)
-        .filter_module("kube2iam", level)
+    let logger = Builder::new()
+        .filter(None, LevelFilter::Trace)
         .target(Target::Pipe(Box::new(pipe)))
         .format(move |buffer, record| buffer.write_all(line_of(format, &*clock, record).as_bytes()))
-        .try_init();
+        .build();
+    let level = LogLevel::new(level);
+    let installed = log::set_boxed_logger(Box::new(Adjustable { logger, level: level.clone() }));
     installed.map_err(|cause| io::Error::other(format!("failed to install the logger: {cause}")))?;
-    Ok((LogQueue { lines }, thread))
+    level.set(level.get());
+    Ok((LogQueue { lines, level }, thread))
 }
 
 impl LogQueue {
     /// Whether a line would find a place at once.
     pub fn has_room(&self) -> bool {
         !self.lines.is_full()
+    }
+
+    pub fn level(&self) -> &LogLevel {
+        &self.level
+    }
+}
+
+impl LogLevel {
+    pub fn new(level: LevelFilter) -> Self {
+        Self(Arc::new(AtomicUsize::new(level as usize)))
+    }
+
+    pub fn get(&self) -> LevelFilter {
+        LevelFilter::iter().nth(self.0.load(Ordering::Relaxed)).unwrap_or(LevelFilter::Info)
+    }
+
+    /// Lines from now on are judged by `level`. Those below it cost no more than a comparison.
+    pub fn set(&self, level: LevelFilter) {
+        self.0.store(level as usize, Ordering::Relaxed);
+        log::set_max_level(level.max(OTHERS));
+    }
+
+    fn lets_pass(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= if metadata.target().starts_with(OWN) { self.get() } else { OTHERS }
+    }
+}
+
+/// env_logger's own filter is fixed once it is built.
+struct Adjustable {
+    logger: Logger,
+    level: LogLevel,
+}
+
+impl Log for Adjustable {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.level.lets_pass(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            self.logger.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.logger.flush();
     }
 }
 
@@ -151,6 +205,10 @@ impl<'kvs> VisitSource<'kvs> for Fields {
     }
 }
 
+/// What the targets of the agent's own lines begin with.
+const OWN: &str = "kube2iam";
+/// What is heard of libraries.
+const OTHERS: LevelFilter = LevelFilter::Warn;
 /// Lines that may wait for the log thread.
 const QUEUE_LINES: usize = 1_024;
 const BATCH_BYTES: usize = 64 * 1_024;
@@ -177,6 +235,17 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn the_level_counts_for_own_lines_only() {
+        let level = LogLevel::new(LevelFilter::Error);
+        let passes = |target: &str, of: Level| level.lets_pass(&Metadata::builder().target(target).level(of).build());
+        assert!(passes("kube2iam::serve", Level::Error) && !passes("kube2iam::serve", Level::Warn));
+        level.set(LevelFilter::Debug);
+        assert_eq!(level.get(), LevelFilter::Debug);
+        assert!(passes("kube2iam::serve", Level::Debug) && !passes("kube2iam::serve", Level::Trace));
+        assert!(passes("rustls", Level::Warn) && !passes("rustls", Level::Info));
     }
 
     #[test]

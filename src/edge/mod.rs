@@ -3,6 +3,7 @@
 pub mod agent;
 mod bell;
 pub mod clock;
+pub mod control;
 pub mod dice;
 mod exchange;
 mod files;
@@ -10,6 +11,7 @@ pub mod handover;
 pub mod http;
 pub mod imds;
 pub mod key_file;
+pub mod kube2iam;
 pub mod kubernetes;
 pub mod latch;
 pub mod logs;

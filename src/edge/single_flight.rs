@@ -54,6 +54,12 @@ impl<T: Clone, F: Clone> SingleFlight<T, F> {
         flight.land(outcome)
     }
 
+    /// What is held, without fetching anything.
+    pub fn held(&self) -> Option<T> {
+        let now = self.clock.now().mono;
+        self.kept.lock().usable(now)
+    }
+
     /// Forgets the value if it is the one meant, so that the next caller fetches.
     pub fn discard(&self, meant: impl FnOnce(&T) -> bool) {
         self.kept.lock().discard(meant);

@@ -48,8 +48,13 @@ impl Bucket {
         self.tokens >= rate.burst
     }
 
+    /// Tokens there are.
+    pub fn left(&self, rate: Rate, now: Mono) -> f64 {
+        (self.tokens + now.since(self.since).as_secs_f64() * rate.refill).min(rate.burst)
+    }
+
     fn refill(&mut self, rate: Rate, now: Mono) {
-        self.tokens = (self.tokens + now.since(self.since).as_secs_f64() * rate.refill).min(rate.burst);
+        self.tokens = self.left(rate, now);
         self.since = now;
     }
 }

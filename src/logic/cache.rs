@@ -10,7 +10,10 @@
 
 mod entry;
 mod line;
+mod look;
 mod queue;
+
+pub use look::Standing;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -324,7 +327,7 @@ impl<S> Cache<S> {
 }
 
 /// As many as kube2iam's cache held.
-const MOST_ENTRIES: usize = 5_000;
+pub const MOST_ENTRIES: usize = 5_000;
 const NEVER: Mono = Mono::from_micros(u64::MAX);
 
 #[cfg(test)]

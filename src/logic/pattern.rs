@@ -5,6 +5,7 @@ use std::fmt;
 use regex_lite::Regex;
 
 use super::arn::{BaseArn, RoleArn, is_arn};
+use super::trace::Verdict;
 
 /// How the entries of a namespace's list are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,12 @@ impl RoleList {
 
     /// The first entry that allows `role`, as it was written.
     pub fn allowing(&self, role: &RoleArn) -> Option<&str> {
-        self.entries.iter().find(|entry| entry.matcher.matches(role.as_str())).map(|entry| entry.written.as_str())
+        self.judge(role).find(|(_, verdict)| *verdict == Verdict::Allows).map(|(written, _)| written)
+    }
+
+    /// Every entry as it was written, and whether it allows `role`. Each is asked when its turn comes.
+    pub fn judge<'l, 'r>(&'l self, role: &'r RoleArn) -> impl Iterator<Item = (&'l str, Verdict)> + use<'l, 'r> {
+        self.entries.iter().map(|entry| (entry.written.as_str(), Verdict::of(entry.matcher.matches(role.as_str()))))
     }
 
     /// The entries as written.

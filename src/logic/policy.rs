@@ -3,6 +3,7 @@
 //! A [`Permitted`] can be made only here: whoever holds one holds the proof that the pod may have the role.
 
 mod ahead;
+mod permission;
 mod role;
 
 use std::net::IpAddr;
@@ -18,10 +19,12 @@ use super::session::SessionRules;
 use super::sts::AssumeRole;
 use super::time::Wall;
 use super::token::TokenKeys;
+use super::trace::{Step, unheard};
 use super::world::{HeldPod, Holder, World};
 pub use ahead::ahead;
 pub use role::AccountRoles;
-use role::role_of;
+
+pub use permission::{permit, permit_aloud};
 
 /// What the operator laid down about roles.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ pub struct Rules {
     pub account_roles: AccountRoles,
     /// How namespaces' lists are read; `None`: namespaces restrict nothing.
     pub restrictions: Option<Format>,
+    /// What becomes of roles that namespaces' lists don't allow
+    pub enforcement: Enforcement,
     pub session: SessionRules,
     /// The role under which the agent itself works, once it is known
     pub own_role: Option<OwnRole>,
@@ -58,6 +63,15 @@ pub enum DefaultOrigin {
 pub enum DefaultObeys {
     Nothing,
     Namespaces,
+}
+
+/// What becomes of roles that namespaces' lists don't allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enforcement {
+    /// They are refused.
+    Enforce,
+    /// They pass, and everything says so.
+    Audit,
 }
 
 /// Whether requests must bear a session token.
@@ -116,6 +130,8 @@ pub struct Decided<'a> {
     pub decision: Decision<'a>,
     pub pod: Option<Arc<HeldPod>>,
     pub token_left: Option<Duration>,
+    /// Why the pod would get no role if the policy were enforced
+    pub audited: Option<Reason>,
 }
 
 impl Decided<'_> {
@@ -164,6 +180,7 @@ pub enum RoleKnown {
 pub struct Permitted {
     request: AssumeRole,
     pod: Arc<HeldPod>,
+    audited: Option<Reason>,
 }
 
 impl Permitted {
@@ -178,6 +195,11 @@ impl Permitted {
     pub fn pod(&self) -> &Arc<HeldPod> {
         &self.pod
     }
+
+    /// Why it would be refused if the policy were enforced.
+    pub fn audited(&self) -> Option<Reason> {
+        self.audited
+    }
 }
 
 /// Why a pod gets no role now.
@@ -189,9 +211,22 @@ pub enum Denial {
 
 /// Decides one request.
 pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: Ask<'r, '_>, now: Wall) -> Decided<'r> {
+    decide_aloud(world, rules, keys, ask, now, &mut unheard)
+}
+
+/// The same, telling every step to `trace`.
+pub fn decide_aloud<'r>(
+    world: &World,
+    rules: Option<&Rules>,
+    keys: &TokenKeys,
+    ask: Ask<'r, '_>,
+    now: Wall,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Decided<'r> {
     let holder = world.holder_among(ask.peer, ask.chosen);
+    trace(Step::Holder(&holder));
     let pod = if let Holder::Pod(pod) = holder { Some(pod) } else { None };
-    let plain = |decision| Decided { decision, pod: pod.cloned(), token_left: None };
+    let plain = |decision| Decided { decision, pod: pod.cloned(), token_left: None, audited: None };
     match ask.route {
         Route::Refuse(reason) => return plain(Decision::Refuse(*reason)),
         Route::Page(page) => return plain(Decision::Page(*page)),
@@ -207,19 +242,23 @@ pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: A
         None if is_token_required(world, ask.tokens, pod) => return plain(Decision::Refuse(Reason::TokenRequired)),
         _ => {}
     }
+    let mut audited = None;
     let decision = match ask.route {
         Route::Forward(path) => Decision::Forward(path),
-        Route::Listing(path) => match assign(world, rules, &holder) {
+        Route::Listing(path) => match assign(world, rules, &holder, trace) {
             Ok(_) => Decision::Listing(path, RoleKnown::Yes),
             Err(Denial::NotYet(reason)) if ask.patience == Patience::Left => Decision::NotYet(reason),
             Err(_) => Decision::Listing(path, RoleKnown::No),
         },
-        route => match assign(world, rules, &holder) {
-            Ok(permitted) => answer(route, permitted, rules),
+        route => match assign(world, rules, &holder, trace) {
+            Ok(permitted) => {
+                audited = permitted.audited;
+                answer(route, permitted, rules)
+            }
             Err(denial) => denial.after(ask.patience),
         },
     };
-    Decided { token_left, ..plain(decision) }
+    Decided { token_left, audited, ..plain(decision) }
 }
 
 /// What a pod with a role gets.
@@ -238,38 +277,21 @@ fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>) -> Dec
 }
 
 /// The role of whoever holds an address.
-fn assign(world: &World, rules: Option<&Rules>, holder: &Holder<'_>) -> Result<Permitted, Denial> {
-    let rules = rules.filter(|_| world.is_ready()).ok_or(Denial::NotYet(Reason::NotReady))?;
+fn assign(
+    world: &World,
+    rules: Option<&Rules>,
+    holder: &Holder<'_>,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Result<Permitted, Denial> {
+    let Some(rules) = rules.filter(|_| world.is_ready()) else {
+        trace(Step::NotReady);
+        return Err(Denial::NotYet(Reason::NotReady));
+    };
     match holder {
         Holder::Nobody => Err(Denial::NotYet(Reason::UnknownPod)),
         Holder::Several(_) => Err(Denial::NotYet(Reason::AmbiguousAddress)),
-        Holder::Pod(pod) => permit(world, rules, pod),
+        Holder::Pod(pod) => permit_aloud(world, rules, pod, trace),
     }
-}
-
-/// Whether a pod may have the role that it names or that is meant for it, and the call that gets it.
-pub fn permit(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Result<Permitted, Denial> {
-    let role = role_of(world, rules, pod)?;
-    let default = rules.default_role.as_ref().filter(|default| default.role == role);
-    let exempt = default.is_some_and(|default| default.obeys == DefaultObeys::Nothing);
-    if rules.restrictions.is_some() && !exempt {
-        namespace_allows(world, pod, &role)?;
-    }
-    let discovered = default.is_some_and(|default| default.origin == DefaultOrigin::Discovered);
-    if !discovered && rules.own_role.as_ref().is_some_and(|own| own.is(&role)) {
-        return Err(Denial::Refused(Reason::OwnRole));
-    }
-    if !rules.allowed_accounts.is_empty() && !rules.allowed_accounts.iter().any(|account| account == role.account()) {
-        return Err(Denial::Refused(Reason::AccountNotAllowed));
-    }
-    let request = rules.session.request(&role, pod).map_err(Denial::Refused)?;
-    Ok(Permitted { request, pod: pod.clone() })
-}
-
-fn namespace_allows(world: &World, pod: &HeldPod, role: &RoleArn) -> Result<(), Denial> {
-    let namespace = world.namespace(&pod.namespace).ok_or(Denial::NotYet(Reason::UnknownNamespace))?;
-    let allowing = namespace.allowed_roles.as_ref().and_then(|list| list.allowing(role));
-    allowing.map(|_| ()).ok_or(Denial::Refused(Reason::RoleNotAllowed))
 }
 
 /// How long the token is still good for who asks. A pod may have got it at another of its addresses before it was
@@ -290,7 +312,8 @@ fn token_left(
     }
 }
 
-fn is_token_required(world: &World, everywhere: Tokens, pod: Option<&Arc<HeldPod>>) -> bool {
+/// Whether requests of `pod` must bear a session token.
+pub fn is_token_required(world: &World, everywhere: Tokens, pod: Option<&Arc<HeldPod>>) -> bool {
     let here = |pod: &Arc<HeldPod>| {
         pod.v2_required || world.namespace(&pod.namespace).is_some_and(|namespace| namespace.v2_required)
     };

@@ -9,7 +9,7 @@ use super::arn::RoleArn;
 use super::credentials::RenderedCredentials;
 use super::reason::Reason;
 use super::sts::{AssumeRole, Assumed};
-use super::time::{Mono, Now};
+use super::time::{Mono, Now, Wall};
 use super::world::HeldPod;
 use annotations::{Narrowing, external_id};
 
@@ -20,6 +20,8 @@ pub struct Session {
     pub extended: Arc<RenderedCredentials>,
     /// When AWS will refuse it, by the clock that doesn't jump
     pub ends: Mono,
+    /// The same as AWS dated it, for people
+    pub expires: Option<Wall>,
 }
 
 impl Session {
@@ -30,6 +32,7 @@ impl Session {
             document: Arc::new(credentials.render(now.wall)),
             extended: Arc::new(credentials.render_extended(now.wall, request.role.account())),
             ends: now.mono.after(*life),
+            expires: credentials.expiration,
         }
     }
 }

@@ -38,7 +38,7 @@ enum Lookup {
 
 /// What a lookup came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub enum Found {
     /// The uid of the pod that holds the address by the API server's word
     Holder(String),
     /// It knows no single holder, or can't be asked.
@@ -58,7 +58,7 @@ impl Duplicates {
     }
 
     /// Asks the API server who holds `address`, or waits until `deadline` for who asks already.
-    pub(super) fn resolve(&self, address: IpAddr, deadline: Mono) -> Found {
+    pub fn resolve(&self, address: IpAddr, deadline: Mono) -> Found {
         loop {
             let rung = self.done.rung();
             let now = self.time.now().mono;

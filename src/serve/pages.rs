@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 use serde_json::{Map, Value, json};
 
-use super::Service;
-use crate::logic::http::Response;
+use super::{Caller, Service};
+use crate::logic::http::{Request, Response};
 use crate::logic::kubernetes::Resource;
+use crate::logic::reason::Reason;
 use crate::logic::reply;
+use crate::logic::route::{self, Route};
 use crate::logic::world::Holder;
 use crate::registry::Registry;
 
@@ -24,6 +26,8 @@ pub struct Facts {
     pub successor_waits: AtomicBool,
     /// There is to be a redirect, and it isn't as wanted
     pub redirect_missing: AtomicBool,
+    /// The ARN under which the agent works, once STS has told it
+    pub caller: RwLock<Option<String>>,
 }
 
 impl Facts {
@@ -49,6 +53,15 @@ impl Facts {
 }
 
 impl Service {
+    /// Answers with one of the agent's own pages, or not at all.
+    pub fn own_page(&self, request: &Request<'_>, caller: &Caller<'_>) -> Response {
+        let facing = route::facing(request, caller.is_redirected);
+        match route::route(request, facing, &self.routes) {
+            Route::Page(page) => self.page(page),
+            _ => reply::refusal(Reason::NotFound, &Route::Refuse(Reason::NotFound)),
+        }
+    }
+
     /// `/metrics`
     pub fn metrics(&self) -> Response {
         let metrics = &self.telemetry.metrics;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::core::Collector;
@@ -11,6 +12,7 @@ use prometheus::{
 };
 
 use super::Answered;
+use super::operator::OperatorMetrics;
 use super::redirect::RedirectMetrics;
 use super::sessions::SessionMetrics;
 use crate::config::Build;
@@ -37,6 +39,7 @@ pub struct Metrics {
     pub watch_age_seconds: GaugeVec,
     pub connections: Gauge,
     pub redirect: RedirectMetrics,
+    pub operator: OperatorMetrics,
 }
 
 /// Histograms of the labels that nearly every request bears, found without a look-up.
@@ -102,6 +105,7 @@ impl Metrics {
             )?,
             connections: gauge(r, "connections", "Connections open now.")?,
             redirect: RedirectMetrics::register(r)?,
+            operator: OperatorMetrics::register(r)?,
             registry,
         })
     }
@@ -131,11 +135,19 @@ impl Metrics {
         if let Some(reason) = answered.reason {
             self.refusals.with_label_values(&[reason.word()]).inc();
         }
+        if let (Some(reason), Some(pod)) = (answered.audited, answered.pod) {
+            self.operator.audited.with_label_values(&[&*pod.namespace, reason.word()]).inc();
+        }
     }
 
     /// The API server was heard of, `resource` by `resource`.
     pub fn heard(&self, resource: &'static str, now: Mono) {
         self.heard.lock().insert(resource, now);
+    }
+
+    /// Since when nothing was heard of `resource`; `None`: never was.
+    pub fn silence(&self, resource: &str, now: Mono) -> Option<Duration> {
+        self.heard.lock().get(resource).map(|heard| now.since(*heard))
     }
 
     /// Takes up what is only looked at when metrics are asked for.

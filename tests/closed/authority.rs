@@ -67,6 +67,16 @@ fn the_redirect_keeps_the_one_right_that_it_needs() {
     });
 }
 
+#[test]
+fn a_low_port_costs_the_one_right_that_it_takes() {
+    const NET_BIND_SERVICE: u64 = 1 << 10;
+    in_private_network(|| {
+        let lab = Lab::start();
+        let agent = lab.setup().flags(&[BASE]).port(80).start();
+        assert_capabilities(&agent, NET_BIND_SERVICE);
+    });
+}
+
 /// The kernel gives what belongs to a process that can't be traced or dumped to root.
 #[test]
 fn nobody_else_can_look_into_the_process() {

@@ -234,24 +234,31 @@ fn an_agent_without_descriptors_sends_the_idle_away_and_recovers() {
 
 #[test]
 fn what_starts_calls_is_rationed_per_peer_and_what_joins_them_is_not() {
-    let site = Site::open(&["--iam-role-error-ttl=0s", "--base-role-arn=arn:aws:iam::123456789012:role/"]);
-    site.lab.kubernetes.add_pod(PodSpec::new("default", "greedy").ip("127.0.0.8").role("denied"));
-    let denied = "arn:aws:iam::123456789012:role/denied";
-    site.lab.sts.fault(Some(denied), StsFault::ACCESS_DENIED, Times::Always);
+    const GREEDY: &str = "127.0.0.8";
+    let site = Site::open(&["--iam-role-error-ttl=0s"]);
+    let role = |name: &str| format!("arn:aws:iam::123456789012:role/{name}");
+    site.lab.sts.fault(Some(&role("denied")), StsFault::ACCESS_DENIED, Times::Always);
+    site.lab.kubernetes.add_pod(PodSpec::new("default", "greedy").ip(GREEDY).role("denied"));
     let start = Instant::now();
-    let path = "/latest/meta-data/iam/security-credentials/denied";
-    let mut statuses = Vec::new();
-    while !statuses.contains(&503) {
-        assert!(statuses.len() < 500 && start.elapsed() < Duration::from_secs(20), "it is never enough: {statuses:?}");
-        let answer = client::get(site.addr(), "127.0.0.8", path);
-        if answer.status == 503 {
-            assert_eq!((answer.text().as_str(), answer.header("Retry-After")), ("busy\n", Some("1")));
-        }
-        statuses.push(answer.status);
+    for _ in 0..300 {
+        assert_eq!(client::get(site.addr(), GREEDY, &format!("{ROLES}denied")).status, 403);
     }
-    assert!(statuses.len() > 20 && statuses.iter().all(|status| matches!(status, 403 | 503)), "{statuses:?}");
     let most = 21.0 + 2.0 * start.elapsed().as_secs_f64();
-    assert!((site.lab.sts.assumed(denied) as f64) <= most, "{} calls", site.lab.sts.assumed(denied));
+    let calls = site.lab.sts.assumed(&role("denied"));
+    assert!((f64::from(u32::try_from(calls).unwrap())) <= most, "{calls} calls");
+    // Another role each time, of which nothing is known yet.
+    let refused = (0..100).find_map(|number| {
+        let name = format!("role-{number}");
+        site.lab.kubernetes.update_pod("default", "greedy", |pod| pod.role(&name));
+        while client::get(site.addr(), GREEDY, ROLES).text() != name {
+            assert!(start.elapsed() < Duration::from_secs(60), "the pod never gets `{name}`");
+        }
+        let answer = client::get(site.addr(), GREEDY, &format!("{ROLES}{name}"));
+        (answer.status != 200).then_some(answer)
+    });
+    let refused = refused.expect("a hundred calls can't all be started");
+    let told = (refused.status, refused.text(), refused.header("Retry-After").map(str::to_owned));
+    assert_eq!(told, (503, "busy\n".to_owned(), Some("1".to_owned())));
     for _ in 0..100 {
         assert_eq!([site.get(OWN).status, site.get(ROLES).status], [200, 200]);
     }

@@ -3,6 +3,7 @@
 //! Objects have the shape of real ones, faults come when told. Clients see only HTTP; tests hold [`Kubernetes`].
 
 mod answer;
+mod events;
 mod model;
 mod node;
 mod objects;
@@ -34,6 +35,8 @@ pub enum On {
     /// One object by its name
     Get(Kind),
     Patch(Kind),
+    /// An Event that is written
+    Event,
     Any,
 }
 
@@ -104,6 +107,7 @@ struct State {
     seen: Vec<Seen>,
     /// What happens to a node just before it is patched
     meddling: Option<node::Meddling>,
+    events: Vec<Value>,
 }
 
 impl Kubernetes {

@@ -59,6 +59,8 @@ impl Lab {
                 &format!("--api-server={}", self.kubernetes.url()),
                 &format!("--api-token={API_TOKEN}"),
                 &format!("--metadata-addr={metadata}"),
+                // the default path is one for all agents of this machine
+                "--control-socket=",
             ])
             .set("AWS_ENDPOINT_URL_STS", &self.sts.url())
             .set("AWS_EC2_METADATA_SERVICE_ENDPOINT", &format!("http://{metadata}"))

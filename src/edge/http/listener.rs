@@ -78,6 +78,12 @@ impl Server {
         self.door.seated()
     }
 
+    /// Tells open connections, also after the server has been given away.
+    pub fn seats(&self) -> Box<dyn Fn() -> usize + Send + Sync> {
+        let door = self.door.clone();
+        Box::new(move || door.seated())
+    }
+
     /// Living workers.
     pub fn workers(&self) -> usize {
         self.pool.workers()

@@ -1,14 +1,16 @@
 //! The API server, spoken to with ureq. Three calls are made: list, watch, and a live list of one address; for a node
-//! that starts with a taint two more, see [`node`].
+//! that starts with a taint two more, see [`node`]; for Events one, see [`events`].
 //!
 //! Every wait has an end: the phases of a call, the silence between two reads, the whole of a body. Nothing is held
 //! but one item of a page or one line of a watch, each with a limit.
 
 mod connection;
+mod events;
 mod kubeconfig;
 mod lines;
 mod node;
 mod page;
+mod probe;
 mod token;
 
 use std::fmt;
@@ -21,6 +23,7 @@ use ureq::http::{HeaderValue, Response};
 use ureq::{Agent, Body, RequestBuilder};
 
 pub use connection::{Auth, Connection, SERVICE_ACCOUNT_CA, SERVICE_ACCOUNT_TOKEN, Verification};
+pub use events::Earnest;
 
 use super::agent::{self, AgentOptions, Misconfigured, ProxyUse, TimeLimits, cause, twice_if_disconnected};
 use crate::logic::kubernetes::{

@@ -17,6 +17,7 @@ use super::sts::StsWire;
 use crate::logic::aws_environment::NodeSource;
 use crate::logic::credentials::Credentials;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
+use crate::logic::time::Wall;
 use crate::ports::{Clock, Imds};
 
 use container::ContainerEndpoint;
@@ -32,6 +33,11 @@ pub trait NodeCredentials: Send + Sync {
 
     /// Fetches others on the next call, since AWS refused these. Others than these, fetched meanwhile, stay.
     fn reload(&self, refused: &Credentials);
+
+    /// When those that are held end; `None`: none are, or they don't.
+    fn expiration(&self) -> Option<Wall> {
+        None
+    }
 
     /// Where they come from, for the start-up line. No secret, no key id.
     fn describe(&self) -> String;
@@ -96,6 +102,10 @@ impl NodeCredentials for Fixed {
     }
 
     fn reload(&self, _refused: &Credentials) {}
+
+    fn expiration(&self) -> Option<Wall> {
+        self.0.expiration
+    }
 
     fn describe(&self) -> String {
         "environment variables".to_owned()

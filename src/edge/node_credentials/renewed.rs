@@ -7,6 +7,7 @@ use super::{Fetched, NodeCredentials, Source, none};
 use crate::edge::single_flight::{Missed, SingleFlight};
 use crate::logic::credentials::{Credentials, lease_for, lease_until};
 use crate::logic::sts::StsFailure;
+use crate::logic::time::Wall;
 use crate::ports::Clock;
 
 /// A source, fetched from by one caller at a time.
@@ -41,6 +42,10 @@ impl<S: Source> NodeCredentials for Renewed<S> {
 
     fn reload(&self, refused: &Credentials) {
         self.kept.discard(|held| **held == *refused);
+    }
+
+    fn expiration(&self) -> Option<Wall> {
+        self.kept.held()?.expiration
     }
 
     fn describe(&self) -> String {

@@ -19,7 +19,7 @@ use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::credentials::Credentials;
 use crate::logic::endpoints::{Endpoint, Endpoints};
 use crate::logic::proxy::ProxyEnvironment;
-use crate::logic::sts::{Answer, StsFailure, StsFailureKind, http_date, skew_ms};
+use crate::logic::sts::{Answer, StsFailure, StsFailureKind, caller_identity_body, http_date, skew_ms};
 use crate::logic::time::{Now, Wall};
 use crate::ports::Clock;
 
@@ -129,6 +129,13 @@ impl StsWire {
         let body = read_body(response, LONGEST_ANSWER)
             .map_err(|cause| unavailable("Unreadable", format!("failed to read `{}`: {cause}", endpoint.url)))?;
         Ok(Reply { status, request_id, date, body })
+    }
+
+    /// The time at STS, of an answer to a question that nobody signed; `None` if it doesn't say.
+    pub fn date(&self) -> Result<Option<Wall>, StsFailure> {
+        let question = Question { partition: None, body: &caller_identity_body(), signer: None };
+        let reply = self.ask(&question, self.options.attempt)?;
+        Ok(reply.date.as_deref().and_then(http_date))
     }
 
     pub(crate) fn now(&self) -> Now {

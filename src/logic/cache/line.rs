@@ -61,6 +61,11 @@ impl Line {
         }
     }
 
+    /// Calls that nobody waits for that may be made at once, of how many.
+    pub(super) fn budget(&self, now: Mono) -> (f64, f64) {
+        (self.budget.left(self.pace, now), self.pace.burst)
+    }
+
     pub(super) fn push(&mut self, key: Arc<AssumeRole>, purpose: Purpose) {
         self.queues[purpose as usize].push(key);
     }

@@ -4,6 +4,7 @@
 use super::{Denial, Rules};
 use crate::logic::arn::RoleArn;
 use crate::logic::reason::Reason;
+use crate::logic::trace::Step;
 use crate::logic::world::{HeldPod, World};
 
 /// Whether pods that name no role get their ServiceAccount's.
@@ -13,25 +14,53 @@ pub enum AccountRoles {
     Read,
 }
 
-pub(super) fn role_of(world: &World, rules: &Rules, pod: &HeldPod) -> Result<RoleArn, Denial> {
-    let full = |name: &str| rules.base.role(name).map_err(|_| Denial::Refused(Reason::RoleMalformed));
+pub(super) fn role_of(
+    world: &World,
+    rules: &Rules,
+    pod: &HeldPod,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Result<RoleArn, Denial> {
+    trace(Step::Annotation(pod.role.as_deref()));
     if let Some(name) = pod.role.as_deref() {
         // An empty annotation is a pod's way to have none.
-        return if name.is_empty() { Err(Denial::Refused(Reason::NoRole)) } else { full(name) };
+        return if name.is_empty() { Err(Denial::Refused(Reason::NoRole)) } else { full(rules, name, trace) };
     }
-    if let Some(name) = account_role(world, rules, pod)? {
-        return full(name);
+    if let Some(name) = account_role(world, rules, pod, trace)? {
+        return full(rules, name, trace);
     }
-    let namespace = world.namespace(&pod.namespace).ok_or(Denial::NotYet(Reason::UnknownNamespace))?;
+    let Some(namespace) = world.namespace(&pod.namespace) else {
+        trace(Step::NamespaceUnknown);
+        return Err(Denial::NotYet(Reason::UnknownNamespace));
+    };
     if let Some(name) = namespace.default_role.as_deref() {
-        return full(name);
+        trace(Step::NamespaceRole(name));
+        return full(rules, name, trace);
     }
-    rules.default_role.as_ref().map(|default| default.role.clone()).ok_or(Denial::Refused(Reason::NoRole))
+    let default = rules.default_role.as_ref().map(|default| &default.role);
+    trace(Step::Default(default));
+    default.cloned().ok_or(Denial::Refused(Reason::NoRole))
 }
 
-fn account_role<'w>(world: &'w World, rules: &Rules, pod: &HeldPod) -> Result<Option<&'w str>, Denial> {
+fn full(rules: &Rules, name: &str, trace: &mut impl FnMut(Step<'_>)) -> Result<RoleArn, Denial> {
+    rules.base.role(name).map_err(|_| {
+        trace(Step::Malformed(name));
+        Denial::Refused(Reason::RoleMalformed)
+    })
+}
+
+fn account_role<'w>(
+    world: &'w World,
+    rules: &Rules,
+    pod: &HeldPod,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Result<Option<&'w str>, Denial> {
     if rules.account_roles == AccountRoles::Ignored || pod.service_account.is_empty() {
         return Ok(None);
     }
-    world.account_role(&pod.namespace, &pod.service_account).ok_or(Denial::NotYet(Reason::UnknownServiceAccount))
+    let Some(named) = world.account_role(&pod.namespace, &pod.service_account) else {
+        trace(Step::AccountUnknown(&pod.service_account));
+        return Err(Denial::NotYet(Reason::UnknownServiceAccount));
+    };
+    trace(Step::AccountRole(&pod.service_account, named));
+    Ok(named)
 }

@@ -19,6 +19,7 @@ pub(crate) fn rules() -> Rules {
         default_role: None,
         account_roles: AccountRoles::Ignored,
         restrictions: None,
+        enforcement: Enforcement::Enforce,
         session: SessionRules {
             duration_s: 3_600,
             name: NameTemplate::parse(NameTemplate::DEFAULT).unwrap(),

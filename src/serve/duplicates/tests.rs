@@ -3,10 +3,10 @@ use crate::config::Build;
 use crate::edge::clock::SystemClock;
 use crate::edge::threads;
 use crate::logic::bucket::Rate;
-use crate::logic::cache::CacheRules;
+use crate::logic::cache::{CacheRules, RenewAt};
 use crate::logic::kubernetes::{KubernetesFailure, KubernetesFailureKind, Object, Page, Resource};
 use crate::logic::world::tests::pod;
-use crate::ports::WatchLines;
+use crate::ports::{Clock, WatchLines};
 use crate::telemetry::Metrics;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
@@ -33,6 +33,8 @@ impl Kubernetes for Api {
     fn watch(&self, _: Resource, _: &str) -> Result<Box<dyn WatchLines>, KubernetesFailure> {
         Err(failure())
     }
+
+    fn shut_down(&self) {}
 }
 
 fn failure() -> KubernetesFailure {
@@ -59,7 +61,7 @@ impl House {
         let (asked_in, asked) = unbounded();
         let (gate, gate_out) = unbounded();
         let clock = Arc::new(SystemClock::new());
-        let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, error_ttl: None };
+        let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
         let desk = Arc::new(Desk::new(rules, clock.clone()));
         let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
         let telemetry = Arc::new(Telemetry::new(metrics, Box::new(|| true)));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::exchange::{Exchange, Framing, Reply};
 use super::model::{Expired, Page, Selector};
 use super::objects::{Kind, status_json};
-use super::{On, Refusal, Seen, Shared, node, watch};
+use super::{On, Refusal, Seen, Shared, events, node, watch};
 
 /// A list or a watch, as it was asked for.
 pub struct Query {
@@ -33,8 +33,10 @@ impl Query {
 
 pub fn answer(shared: &Shared, exchange: Exchange) {
     let node = node::Asked::of(&exchange);
+    let event = events::target(&exchange);
     let query = parse(exchange.target());
-    let on = node.as_ref().map(node::Asked::on).or(query.as_ref().ok().map(Query::on));
+    let on = node.as_ref().map(node::Asked::on).or(event.as_ref().map(|_| On::Event));
+    let on = on.or(query.as_ref().ok().map(Query::on));
     let (refusal, allowed) = note(shared, &exchange, on);
     if !allowed {
         return exchange.answer(status(401, "Unauthorized", "Unauthorized"));
@@ -44,6 +46,9 @@ pub fn answer(shared: &Shared, exchange: Exchange) {
     }
     if let Some(asked) = node {
         return node::answer(shared, exchange, &asked);
+    }
+    if let Some((namespace, name)) = event {
+        return events::write(shared, exchange, &namespace, name.as_deref());
     }
     match query {
         Err(reply) => exchange.answer(*reply),

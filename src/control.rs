@@ -1,0 +1,128 @@
+//! One question of the node's operator over the control socket, end to end. Everything here is looked at and told;
+//! the only thing that can be changed is how much is logged.
+
+mod report;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::config::{log_level, log_levels};
+use crate::edge::control::{Answer, Question, Verb};
+use crate::edge::logs::LogLevel;
+use crate::edge::node_credentials::NodeCredentials;
+use crate::logic::explain::{self, Scene, Story, Subject};
+use crate::logic::kubernetes::{AnnotationKeys, Resource};
+use crate::logic::reason::Reason;
+use crate::logic::status::RedirectReport;
+use crate::logic::time::Mono;
+use crate::serve::{Found, Service};
+
+/// Everything that a question may be about.
+pub struct Control {
+    pub service: Arc<Service>,
+    pub node_credentials: Arc<dyn NodeCredentials>,
+    pub annotations: AnnotationKeys,
+    /// `--node`
+    pub node: Option<String>,
+    /// `--shadow`
+    pub shadow: Option<String>,
+    pub log: LogLevel,
+    pub started: Mono,
+    /// Connections there are, of how many
+    pub connections: Box<dyn Fn() -> (usize, usize) + Send + Sync>,
+    /// `None`: the agent leaves the node's packets alone
+    pub redirect: Box<dyn Fn() -> Option<RedirectReport> + Send + Sync>,
+}
+
+impl Control {
+    /// Answers one question. A panic costs its answer and nothing else.
+    pub fn answer(&self, question: &Question) -> Answer {
+        catch_unwind(AssertUnwindSafe(|| self.route(question)))
+            .unwrap_or_else(|_| refused(500, "the agent failed in a way that it should not: see its log"))
+    }
+
+    fn route(&self, question: &Question) -> Answer {
+        match (question.verb, question.path.as_str()) {
+            (Verb::Get, "/status") => good(&self.status()),
+            (Verb::Get, "/explain") => self.explain(question.parameter("subject").unwrap_or_default()),
+            (Verb::Get, "/log-level") => good(&self.level()),
+            (Verb::Post, "/log-level") => self.set_level(question.parameter("level").unwrap_or_default()),
+            (_, "/status" | "/explain" | "/log-level") => refused(405, "that is no way to ask for this"),
+            _ => refused(404, "there is no such page: /status, /explain?subject=NAMESPACE/POD, /log-level"),
+        }
+    }
+
+    fn explain(&self, text: &str) -> Answer {
+        let Some(subject) = Subject::parse(text) else {
+            return refused(400, "`subject` must be NAMESPACE/POD or an address");
+        };
+        let story = self.story(&subject);
+        let Some(permitted) = &story.permitted else { return good(&story.explanation) };
+        let (standing, failure) = self.service.desk.standing(permitted.request());
+        let failure = failure.as_ref().map(|(failure, at)| (failure, *at));
+        good(&story.with_credentials(standing.session.as_deref(), standing.under_way, failure))
+    }
+
+    /// What a request would come to, a live look at an address that several pods claim included.
+    fn story(&self, subject: &Subject) -> Story {
+        let story = self.tell(subject, None);
+        let ambiguous = story.explanation.reason.as_deref() == Some(Reason::AmbiguousAddress.word());
+        let (true, Some(peer), Some(duplicates)) = (ambiguous, story.peer, &self.service.duplicates) else {
+            return story;
+        };
+        let deadline = self.service.clock.now().mono.after(self.service.wait_for_pod);
+        match duplicates.resolve(peer, deadline) {
+            Found::Holder(chosen) => self.tell(subject, Some(&chosen)),
+            Found::Nobody | Found::Busy => story,
+        }
+    }
+
+    fn tell(&self, subject: &Subject, chosen: Option<&str>) -> Story {
+        let now = self.service.clock.now();
+        let keys = self.service.keys.current();
+        let silence = self.service.telemetry.metrics.silence(&Resource::Pods.to_string(), now.mono);
+        self.service.registry.read(|world, rules| {
+            let scene = Scene {
+                world,
+                rules,
+                keys: &keys,
+                tokens: self.service.tokens,
+                annotations: &self.annotations,
+                now: now.wall,
+                silence,
+                node: self.node.as_deref(),
+                chosen,
+            };
+            explain::tell(&scene, subject)
+        })
+    }
+
+    fn level(&self) -> Value {
+        json!({ "level": self.log.get().as_str().to_ascii_lowercase() })
+    }
+
+    fn set_level(&self, word: &str) -> Answer {
+        let Some(level) = log_level(word) else {
+            return refused(400, &format!("allowed is {}", log_levels()));
+        };
+        let was = self.log.get();
+        self.log.set(level);
+        // an error would be heard at every level, but it is none
+        log::warn!("the log level is `{level}` now, after `{was}`");
+        good(&self.level())
+    }
+}
+
+fn good(value: &impl Serialize) -> Answer {
+    match serde_json::to_string(value) {
+        Ok(json) => Answer { status: 200, json },
+        Err(cause) => refused(500, &format!("failed to write the answer: {cause}")),
+    }
+}
+
+fn refused(status: u16, error: &str) -> Answer {
+    Answer { status, json: json!({ "error": error }).to_string() }
+}

@@ -1,0 +1,89 @@
+//! What there is to say about the agent as a whole.
+
+use std::sync::atomic::Ordering;
+
+use super::Control;
+use crate::config::BUILD;
+use crate::logic::cache::{MOST_CALLS, MOST_ENTRIES};
+use crate::logic::kubernetes::Resource;
+use crate::logic::policy::{Enforcement, Rules};
+use crate::logic::status::{Limit, NodeKeys, Roles, Sessions, Status, Watching};
+use crate::logic::time::Wall;
+
+impl Control {
+    pub(super) fn status(&self) -> Status {
+        let now = self.service.clock.now();
+        let telemetry = &self.service.telemetry;
+        let watching = |resource: Resource, listed: bool| Watching {
+            resource: resource.to_string(),
+            listed,
+            silence_s: telemetry.metrics.silence(&resource.to_string(), now.mono).map(|silence| silence.as_secs()),
+        };
+        let leaving = self.service.facts.shutting_down.load(Ordering::Relaxed);
+        let mut status = self.service.registry.read(|world, rules| Status {
+            ready: world.is_ready() && rules.is_some() && !leaving,
+            pods: world.pods().count(),
+            namespaces: world.namespaces().count(),
+            watches: [Resource::Pods, Resource::Namespaces]
+                .map(|resource| watching(resource, world.is_listed(resource)))
+                .to_vec(),
+            roles: rules.map(roles),
+            ..Status::default()
+        });
+        status.version = BUILD.version.to_owned();
+        status.commit = BUILD.commit.to_owned();
+        status.uptime_s = now.mono.since(self.started).as_secs();
+        status.node.clone_from(&self.node);
+        status.shadow.clone_from(&self.shadow);
+        status.node_credentials = self.node_keys();
+        status.sessions = self.sessions();
+        status.limits = self.limits(&status.sessions);
+        status.redirect = (self.redirect)();
+        status.log_level = self.log.get().as_str().to_ascii_lowercase();
+        status
+    }
+
+    fn node_keys(&self) -> NodeKeys {
+        NodeKeys {
+            source: self.node_credentials.describe(),
+            caller: self.service.facts.caller.read().clone(),
+            expires: self.node_credentials.expiration().map(Wall::rfc3339),
+        }
+    }
+
+    fn sessions(&self) -> Sessions {
+        let counts = self.service.desk.counts();
+        let (budget, budget_burst) = self.service.desk.budget();
+        Sessions {
+            held: counts.sessions,
+            refused: counts.refused,
+            queued: counts.queued,
+            in_flight: counts.in_flight,
+            budget,
+            budget_burst,
+        }
+    }
+
+    fn limits(&self, sessions: &Sessions) -> Vec<Limit> {
+        let (connections, most_connections) = (self.connections)();
+        let limits = [
+            ("connections", connections, most_connections),
+            ("calls to STS in flight", sessions.in_flight, MOST_CALLS),
+            ("sessions and refusals kept", sessions.held + sessions.refused, MOST_ENTRIES),
+        ];
+        limits.map(|(name, used, most)| Limit { name: name.to_owned(), used, most }).to_vec()
+    }
+}
+
+fn roles(rules: &Rules) -> Roles {
+    let restrictions = match (rules.restrictions, rules.enforcement) {
+        (None, _) => "off",
+        (Some(_), Enforcement::Enforce) => "enforce",
+        (Some(_), Enforcement::Audit) => "audit",
+    };
+    Roles {
+        base_arn: rules.base.as_str().to_owned(),
+        default_role: rules.default_role.as_ref().map(|default| default.role.as_str().to_owned()),
+        namespace_restrictions: restrictions.to_owned(),
+    }
+}

@@ -1,0 +1,140 @@
+//! The threads that tell people: Events on refused pods, doubts about the namespaces' lists.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use log::{info, warn};
+
+use super::build::Rooms;
+use crate::logic::events::{EventBook, Refused};
+use crate::logic::kubernetes::KubernetesFailureKind;
+use crate::logic::lint::{Doubt, lint};
+use crate::logic::time::Mono;
+use crate::ports::{Bell, Events, Time, Waited};
+use crate::telemetry::RefusalSink;
+
+/// Where refusals wait to become Events.
+pub(super) struct Refusals {
+    sender: Sender<Refused>,
+    receiver: Receiver<Refused>,
+    bell: Arc<dyn Bell>,
+}
+
+impl Refusals {
+    pub(super) fn new(time: &dyn Time) -> Self {
+        let (sender, receiver) = bounded(MOST_WAITING);
+        Self { sender, receiver, bell: time.bell() }
+    }
+
+    /// Takes refusals. When too many wait some are lost: an Event is told again as long as its cause is there.
+    pub(super) fn sink(&self) -> RefusalSink {
+        let (sender, bell) = (self.sender.clone(), self.bell.clone());
+        Arc::new(move |refused| {
+            if sender.try_send(refused).is_ok() {
+                bell.ring();
+            }
+        })
+    }
+}
+
+/// Writes Events until shutdown; nothing without `--events`.
+pub(super) fn write_events(rooms: &Rooms) {
+    let (Some(refusals), Some(events)) = (&rooms.refusals, &rooms.events) else { return };
+    let config = &rooms.config.kubernetes;
+    let node = config.node.clone().unwrap_or_default();
+    let book = EventBook::new(config.keys.clone(), node, rooms.clock.now().mono);
+    let mut writer = Writer { rooms, events: &**events, book, silent_until: Mono::default() };
+    while !rooms.latch.is_closed() {
+        let rung = refusals.bell.rung();
+        match refusals.receiver.try_recv() {
+            Ok(refused) => writer.take(&refused),
+            Err(_) => refusals.bell.wait(rung, rooms.clock.now().mono.after(LATCH_LOOK)),
+        }
+    }
+}
+
+struct Writer<'a> {
+    rooms: &'a Rooms,
+    events: &'a dyn Events,
+    book: EventBook,
+    /// A server that refused is left alone until then.
+    silent_until: Mono,
+}
+
+impl Writer<'_> {
+    fn take(&mut self, refused: &Refused) {
+        let outcome = self.write(refused);
+        self.rooms.telemetry.metrics.operator.events.with_label_values(&[outcome]).inc();
+    }
+
+    /// Says what became of it, for the metric.
+    fn write(&mut self, refused: &Refused) -> &'static str {
+        let now = self.rooms.clock.now();
+        if now.mono < self.silent_until {
+            return "held_back";
+        }
+        let Some(notice) = self.book.note(refused, now) else { return "counted" };
+        let Err(failure) = self.events.write(&notice) else { return "written" };
+        let hint = match failure.kind {
+            KubernetesFailureKind::Forbidden => "; the agent may not: see the RBAC that --events needs",
+            _ => "",
+        };
+        warn!("pod.namespace" = notice.namespace.as_str(); "{}{hint}", failure.cause);
+        self.silent_until = now.mono.after(AFTER_FAILURE);
+        "failed"
+    }
+}
+
+/// Says what is doubtful about the lists, once for each doubt until it is gone; nothing while they restrict nothing.
+pub(super) fn doubt(rooms: &Rooms) {
+    if rooms.config.roles.restrictions.is_none() {
+        return;
+    }
+    let mut known = BTreeSet::new();
+    let (mut seen, mut looked) = (None, false);
+    loop {
+        let changed = rooms.registry.seen();
+        if seen != Some(changed) {
+            seen = Some(changed);
+            let doubts =
+                rooms.registry.read(|world, rules| rules.filter(|_| world.is_ready()).map(|rules| lint(world, rules)));
+            if let Some(doubts) = doubts {
+                looked = true;
+                say(rooms, &doubts, &known);
+                known = doubts;
+            }
+        }
+        let pause = if looked { LOOK_AGAIN } else { UNTIL_READY };
+        if rooms.latch.wait(rooms.clock.now().mono.after(pause)) == Waited::ShutDown {
+            return;
+        }
+    }
+}
+
+fn say(rooms: &Rooms, doubts: &BTreeSet<Doubt>, known: &BTreeSet<Doubt>) {
+    rooms.telemetry.metrics.operator.policy_doubts.set(f64::from(u32::try_from(doubts.len()).unwrap_or(u32::MAX)));
+    let fresh: Vec<&Doubt> = doubts.difference(known).collect();
+    for doubt in fresh.iter().take(MOST_SAID) {
+        warn!("ns.name" = doubt.namespace.as_str(), "lint" = "policy"; "namespace `{}`: {}", doubt.namespace, doubt.text);
+    }
+    if fresh.len() > MOST_SAID {
+        warn!("lint" = "policy"; "{} more doubts about namespaces' lists", fresh.len() - MOST_SAID);
+    }
+    if doubts.is_empty() && !known.is_empty() {
+        info!("lint" = "policy"; "no namespace's list is doubtful any more");
+    }
+}
+
+/// Refusals that wait for the API server.
+const MOST_WAITING: usize = 256;
+/// How soon the end of the agent is noticed.
+const LATCH_LOOK: Duration = Duration::from_millis(250);
+const AFTER_FAILURE: Duration = Duration::from_secs(60);
+/// Lists are looked at again so long after a change at the latest.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How often the end of the first lists is looked for.
+const UNTIL_READY: Duration = Duration::from_millis(100);
+/// Lines of one look.
+const MOST_SAID: usize = 50;

@@ -1,0 +1,222 @@
+//! Which refusals a pod's owner is told of by a Kubernetes Event, how often, and in what words.
+//!
+//! - Nothing that passes by itself, and nothing that a program does wrong in a request, is worth an Event.
+//! - One Event per pod and reason, counted up; written again at most every ten minutes, and all together at a pace.
+//! - An Event may be read by more people than the agent's log: it carries no account, no ARN that the pod itself
+//!   doesn't name, and no word of AWS's.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::advice::{Names, meaning, mend};
+use super::bucket::{Bucket, Rate};
+use super::kubernetes::AnnotationKeys;
+use super::reason::Reason;
+use super::time::{Mono, Now, Wall};
+use super::world::HeldPod;
+
+/// A pod that was refused, or in audit mode would have been.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub pod: Arc<HeldPod>,
+    pub reason: Reason,
+    pub effect: Effect,
+}
+
+/// What a refusal did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    Refused,
+    /// It passed, in audit mode.
+    LetPass,
+}
+
+/// An Event to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub namespace: String,
+    /// The same for the same pod and reason, so that a later one counts the former up
+    pub name: String,
+    pub count: u32,
+    /// The whole object
+    pub object: String,
+    /// What changes in it when it is there already
+    pub change: String,
+}
+
+/// What has been told so far.
+#[derive(Debug)]
+pub struct EventBook {
+    told: HashMap<Key, Told>,
+    pace: Bucket,
+    keys: AnnotationKeys,
+    /// `--node`
+    node: String,
+}
+
+type Key = (Arc<str>, Reason, Effect);
+
+#[derive(Debug)]
+struct Told {
+    first: Wall,
+    written: Mono,
+    count: u32,
+}
+
+/// Whether the pod's owner can do something about a refusal.
+pub const fn is_for_owner(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::TokenRequired
+            | Reason::ForwardedFor
+            | Reason::OtherRole
+            | Reason::OwnRole
+            | Reason::AccountNotAllowed
+            | Reason::StsRefused
+            | Reason::NoRole
+            | Reason::RoleMalformed
+            | Reason::UnknownNamespace
+            | Reason::RoleNotAllowed
+            | Reason::NoNodeCredentials
+            | Reason::NoRegion
+    )
+}
+
+impl Notice {
+    /// One that stands for all, to be tried and not to stay.
+    pub fn trial() -> Self {
+        let (namespace, name) = ("default".to_owned(), "kube2iam-doctor".to_owned());
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": { "name": name, "namespace": namespace },
+            "involvedObject": { "apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": name },
+            "type": "Normal",
+            "reason": "Trial",
+            "message": "a trial",
+        });
+        Self { namespace, name, count: 1, object: object.to_string(), change: "{}".to_owned() }
+    }
+}
+
+impl EventBook {
+    pub fn new(keys: AnnotationKeys, node: String, now: Mono) -> Self {
+        Self { told: HashMap::new(), pace: Bucket::full(PACE, now), keys, node }
+    }
+
+    /// Takes up a refusal; `Some` if it is to be written down now.
+    pub fn note(&mut self, refused: &Refused, now: Now) -> Option<Notice> {
+        if !is_for_owner(refused.reason) {
+            return None;
+        }
+        let key = (refused.pod.uid.clone(), refused.reason, refused.effect);
+        let due = match self.told.get_mut(&key) {
+            Some(told) => {
+                told.count = told.count.saturating_add(1);
+                now.mono.since(told.written) >= AGAIN_AFTER
+            }
+            None => self.has_room(now.mono),
+        };
+        if !due || !self.pace.take(PACE, now.mono) {
+            return None;
+        }
+        let told = self.told.entry(key).or_insert(Told { first: now.wall, written: now.mono, count: 1 });
+        told.written = now.mono;
+        let (first, count) = (told.first, told.count);
+        Some(self.notice(refused, first, now.wall, count))
+    }
+
+    /// Makes room by forgetting what an Event's own life (an hour, by the API server) has ended.
+    fn has_room(&mut self, now: Mono) -> bool {
+        if self.told.len() >= MOST_TOLD {
+            self.told.retain(|_, told| now.since(told.written) < FORGOTTEN_AFTER);
+        }
+        self.told.len() < MOST_TOLD
+    }
+
+    fn notice(&self, refused: &Refused, first: Wall, last: Wall, count: u32) -> Notice {
+        let Refused { pod, reason, effect } = refused;
+        let (namespace, last) = (pod.namespace.to_string(), last.rfc3339());
+        let name = name(pod, *reason, *effect);
+        let message = self.message(pod, *reason, *effect);
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": { "name": name, "namespace": namespace },
+            "involvedObject": {
+                "apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": &*pod.name, "uid": &*pod.uid,
+            },
+            "type": "Warning",
+            "reason": title(*reason, *effect),
+            "message": message,
+            "source": { "component": COMPONENT, "host": self.node },
+            "reportingComponent": COMPONENT,
+            "reportingInstance": if self.node.is_empty() { COMPONENT } else { &self.node },
+            "firstTimestamp": first.rfc3339(),
+            "lastTimestamp": last,
+            "count": count,
+        });
+        let change = json!({ "count": count, "lastTimestamp": last, "message": message });
+        Notice { namespace, name, count, object: object.to_string(), change: change.to_string() }
+    }
+
+    fn message(&self, pod: &HeldPod, reason: Reason, effect: Effect) -> String {
+        let role = pod.role.as_deref().filter(|role| !role.is_empty()).unwrap_or("the default role");
+        let names = Names {
+            namespace: &pod.namespace,
+            pod: &pod.name,
+            role,
+            role_key: &self.keys.role,
+            list_key: &self.keys.allowed_roles,
+            listed: None,
+        };
+        let head = match effect {
+            Effect::Refused => format!("{}: ", reason.word()),
+            Effect::LetPass => format!("policy=audit, would be refused, {}: ", reason.word()),
+        };
+        let text = format!("{head}{}. To mend it, {}", meaning(reason), mend(reason, &names));
+        text.chars().take(LONGEST_MESSAGE).collect()
+    }
+}
+
+/// The reason as Events spell theirs: `RoleNotAllowed`.
+fn title(reason: Reason, effect: Effect) -> String {
+    let words = reason.word().split('_').map(|word| {
+        let (first, rest) = word.split_at(1);
+        first.to_ascii_uppercase() + rest
+    });
+    let title: String = words.collect();
+    match effect {
+        Effect::Refused => title,
+        Effect::LetPass => format!("Audit{title}"),
+    }
+}
+
+/// `POD.HASH`, as clients of Kubernetes name theirs.
+fn name(pod: &HeldPod, reason: Reason, effect: Effect) -> String {
+    let seed = format!("{}/{}/{effect:?}", pod.uid, reason.word());
+    let hash = seed.bytes().fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME));
+    let room = LONGEST_NAME - ".0123456789abcdef".len();
+    let stem = &pod.name[..pod.name.len().min(room)]; // names of pods are ASCII (RFC 1123)
+    format!("{}.{hash:016x}", stem.trim_end_matches(['.', '-']))
+}
+
+const COMPONENT: &str = "kube2iam";
+/// Pods in trouble come in crowds; what one node tells of them is bounded.
+const PACE: Rate = Rate { burst: 25.0, refill: 0.5 };
+const AGAIN_AFTER: Duration = Duration::from_secs(600);
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
+const MOST_TOLD: usize = 1_024;
+/// The API server's limit on an Event's message (kubernetes, core/v1 Event: 1024 bytes).
+const LONGEST_MESSAGE: usize = 1_000;
+/// Of an object's name (RFC 1123 subdomain).
+const LONGEST_NAME: usize = 253;
+/// FNV-1a, 64 bits: the name must only be the same for the same pod and reason.
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+#[cfg(test)]
+mod tests;

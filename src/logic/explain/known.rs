@@ -1,0 +1,75 @@
+//! What is learned while an explanation is made, for the advice at its end.
+
+use super::story::Scene;
+use super::words::{of_policy, told};
+use super::{Outcome, Subject, Told};
+use crate::logic::advice::{Names, mend};
+use crate::logic::arn::RoleArn;
+use crate::logic::kubernetes::AnnotationKeys;
+use crate::logic::reason::Reason;
+use crate::logic::trace::Step;
+use crate::logic::world::{HeldPod, World};
+
+/// Names and lists.
+pub(super) struct Known {
+    namespace: String,
+    pod: String,
+    pub(super) role: Option<RoleArn>,
+    /// The role as pods are told it
+    short: String,
+    /// The entries of the namespace's list that were asked
+    listed: Vec<String>,
+    keys: AnnotationKeys,
+}
+
+impl Known {
+    pub(super) fn of(pod: Option<&HeldPod>, subject: &Subject, scene: &Scene<'_>) -> Self {
+        let (namespace, name) = match (pod, subject) {
+            (Some(pod), _) => (pod.namespace.to_string(), pod.name.to_string()),
+            (None, Subject::Pod { namespace, name }) => (namespace.clone(), name.clone()),
+            (None, Subject::Address(_)) => ("NAMESPACE".to_owned(), "POD".to_owned()),
+        };
+        let keys = scene.annotations.clone();
+        Self { namespace, pod: name, role: None, short: String::new(), listed: Vec::new(), keys }
+    }
+
+    pub(super) fn hear(&mut self, step: Step<'_>, scene: &Scene<'_>, steps: &mut Vec<Told>) {
+        match step {
+            Step::Role(role) => {
+                self.role = Some(role.clone());
+                self.short = scene.rules.map_or(role.as_str(), |rules| rules.base.shorten(role)).to_owned();
+            }
+            Step::Pattern(written, _) => self.listed.push(written.to_owned()),
+            Step::Unlisted => steps.extend(faults(scene.world, &self.namespace)),
+            _ => {}
+        }
+        steps.extend(of_policy(step, &self.namespace, scene.annotations));
+    }
+
+    /// The one sentence. Where the pod itself is the obstacle, it speaks of that.
+    pub(super) fn advice(&self, reason: Reason, pod: Option<&HeldPod>) -> String {
+        match pod {
+            Some(pod) if reason == Reason::UnknownPod && pod.host_network => {
+                "take `hostNetwork: true` off the pod, or give it credentials by other means: on the node's network it \
+                 has the node's own role"
+                    .to_owned()
+            }
+            Some(pod) if reason == Reason::UnknownPod && pod.finished => {
+                "nothing: a pod in phase Succeeded or Failed runs no program that could ask".to_owned()
+            }
+            _ => {
+                let (role_key, list_key) = (&*self.keys.role, &*self.keys.allowed_roles);
+                let role = if self.short.is_empty() { "ROLE" } else { &self.short };
+                let (namespace, pod) = (&*self.namespace, &*self.pod);
+                mend(reason, &Names { namespace, pod, role, role_key, list_key, listed: Some(&self.listed) })
+            }
+        }
+    }
+}
+
+/// What is wrong with the list that allows nothing.
+fn faults(world: &World, namespace: &str) -> Vec<Told> {
+    let list = world.namespace(namespace).and_then(|namespace| namespace.allowed_roles.as_ref());
+    let faults = list.into_iter().flat_map(|list| &list.faults);
+    faults.map(|fault| told("namespace", Outcome::Note, fault.to_string())).collect()
+}

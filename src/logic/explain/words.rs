@@ -1,0 +1,133 @@
+//! Steps in words.
+
+use std::net::IpAddr;
+
+use super::{Outcome, Told};
+use crate::logic::advice::meaning;
+use crate::logic::kubernetes::AnnotationKeys;
+use crate::logic::sts::AssumeRole;
+use crate::logic::trace::{Step, Verdict};
+use crate::logic::world::{HeldPod, Holder};
+
+/// A step, made of its parts.
+pub(super) fn told(step: &str, outcome: Outcome, detail: impl Into<String>) -> Told {
+    Told { step: step.to_owned(), outcome, detail: detail.into() }
+}
+
+/// A step of the policy in words; `None` for one that is told elsewhere.
+pub(super) fn of_policy(step: Step<'_>, namespace: &str, keys: &AnnotationKeys) -> Option<Told> {
+    let (role_key, list_key) = (&keys.role, &keys.allowed_roles);
+    let (step, outcome, detail) = match step {
+        Step::Holder(holder) => return of_holder(holder),
+        Step::NotReady => ("picture", Outcome::Refused, "the first lists of pods and namespaces aren't in yet".into()),
+        Step::Annotation(None) => ("annotation", Outcome::Note, format!("the pod has no annotation `{role_key}`")),
+        Step::Annotation(Some("")) => ("annotation", Outcome::Refused, format!("`{role_key}` is there, but empty")),
+        Step::Annotation(Some(name)) => ("annotation", Outcome::Ok, format!("`{role_key}: {}`", shown(name))),
+        Step::AccountRole(account, Some(name)) => {
+            ("service account", Outcome::Ok, format!("service account `{account}` names `{}`", shown(name)))
+        }
+        Step::AccountRole(account, None) => {
+            ("service account", Outcome::Note, format!("service account `{account}` names no role"))
+        }
+        Step::AccountUnknown(account) => {
+            ("service account", Outcome::Refused, format!("service account `{account}` is not known"))
+        }
+        Step::NamespaceRole(name) => {
+            ("namespace", Outcome::Ok, format!("the default role of namespace `{namespace}` is `{}`", shown(name)))
+        }
+        Step::SessionMalformed(reason) => ("session", Outcome::Refused, meaning(reason).to_owned()),
+        Step::Default(Some(role)) => ("default", Outcome::Ok, format!("the default role is `{role}`")),
+        Step::Default(None) => ("default", Outcome::Refused, "there is no default role".into()),
+        Step::Role(role) => ("role", Outcome::Ok, format!("that is `{role}`")),
+        Step::Malformed(name) => ("role", Outcome::Refused, format!("`{}` is not a role", shown(name))),
+        Step::Unrestricted => ("namespace", Outcome::Ok, "namespaces restrict no role here".into()),
+        Step::Exempt => ("namespace", Outcome::Ok, "the default role is exempt from namespaces' lists".into()),
+        Step::NamespaceUnknown => ("namespace", Outcome::Refused, format!("namespace `{namespace}` is not known")),
+        Step::NoList => (
+            "namespace",
+            Outcome::Refused,
+            format!("namespace `{namespace}` has no annotation `{list_key}`: it allows no role"),
+        ),
+        Step::Pattern(written, Verdict::Allows) => {
+            ("namespace", Outcome::Ok, format!("`{}` in `{list_key}` of `{namespace}` allows it", shown(written)))
+        }
+        Step::Pattern(written, Verdict::DoesNot) => {
+            ("namespace", Outcome::Note, format!("`{}` in `{list_key}` of `{namespace}` doesn't match", shown(written)))
+        }
+        Step::Unlisted => {
+            ("namespace", Outcome::Refused, format!("no entry of `{list_key}` of namespace `{namespace}` allows it"))
+        }
+        Step::LetPass => ("policy", Outcome::Note, "--policy-mode=audit lets it pass".into()),
+        Step::OwnRole => ("own role", Outcome::Refused, "it is the role under which the agent itself works".into()),
+        Step::Account(Verdict::Allows) => ("account", Outcome::Ok, "--allowed-accounts has its account".into()),
+        Step::Account(Verdict::DoesNot) => {
+            ("account", Outcome::Refused, "--allowed-accounts leaves its account out".into())
+        }
+        Step::Session(request) => ("session", Outcome::Ok, of_session(request)),
+    };
+    Some(told(step, outcome, detail))
+}
+
+fn of_holder(holder: &Holder<'_>) -> Option<Told> {
+    match holder {
+        Holder::Several(count) => {
+            let detail = format!("{count} running pods claim the address, and none of them is being deleted");
+            Some(told("shared", Outcome::Refused, detail))
+        }
+        Holder::Nobody | Holder::Pod(_) => None,
+    }
+}
+
+fn of_session(request: &AssumeRole) -> String {
+    let mut text = format!("`{}` for {} s", request.session_name, request.duration_s);
+    if let Some(id) = &request.external_id {
+        text.push_str(&format!(", external id `{}`", shown(id)));
+    }
+    if !request.tags.is_empty() {
+        let tags: Vec<String> = request.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        text.push_str(&format!(", tags {}", tags.join(" ")));
+    }
+    if request.policy.is_some() || !request.policy_arns.is_empty() {
+        text.push_str(", narrowed by a session policy");
+    }
+    text
+}
+
+/// What is told of a pod before any rule is asked.
+pub(super) fn of_pod(pod: &HeldPod, age: &str) -> Vec<Told> {
+    let account = if pod.service_account.is_empty() { "default" } else { &pod.service_account };
+    let found = format!("`{}/{}`, uid {}, service account `{account}`; {age}", pod.namespace, pod.name, pod.uid);
+    let phase = match (pod.finished, pod.deleting) {
+        (true, _) => told(
+            "phase",
+            Outcome::Refused,
+            "its phase is Succeeded or Failed: a finished pod has given its address back",
+        ),
+        (false, true) => told("phase", Outcome::Note, "it is being deleted, and keeps its role until it is gone"),
+        (false, false) => told("phase", Outcome::Ok, "it hasn't finished"),
+    };
+    let network = if pod.host_network {
+        told("network", Outcome::Refused, "`hostNetwork: true`: its address is the node's, which tells no pods apart")
+    } else {
+        told("network", Outcome::Ok, "it has a network of its own, not hostNetwork")
+    };
+    let address = if pod.addresses.is_empty() {
+        told("address", Outcome::Refused, "it has no address yet")
+    } else {
+        told("address", Outcome::Ok, addresses(&pod.addresses))
+    };
+    vec![told("pod", Outcome::Ok, found), phase, network, address]
+}
+
+fn addresses(all: &[IpAddr]) -> String {
+    all.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A text of somebody else's on one line, cut where it gets long.
+fn shown(text: &str) -> String {
+    let cut: String = text.chars().take(LONGEST_SHOWN).flat_map(char::escape_debug).collect();
+    if text.chars().nth(LONGEST_SHOWN).is_some() { format!("{cut}…") } else { cut }
+}
+
+/// Enough for a role's ARN of the usual length.
+const LONGEST_SHOWN: usize = 160;

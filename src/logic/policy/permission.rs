@@ -1,0 +1,95 @@
+//! Whether a pod may have a role: which one is meant, what namespaces, accounts and the agent's own role have against it.
+
+use std::sync::Arc;
+
+use super::role::role_of;
+use super::{DefaultObeys, DefaultOrigin, Denial, Enforcement, Permitted, Rules};
+use crate::logic::arn::RoleArn;
+use crate::logic::reason::Reason;
+use crate::logic::trace::{Step, Verdict, unheard};
+use crate::logic::world::{HeldPod, World};
+
+/// Whether a pod may have the role that it names or that is meant for it, and the call that gets it.
+pub fn permit(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Result<Permitted, Denial> {
+    permit_aloud(world, rules, pod, &mut unheard)
+}
+
+/// The same, telling every step to `trace`.
+pub fn permit_aloud(
+    world: &World,
+    rules: &Rules,
+    pod: &Arc<HeldPod>,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Result<Permitted, Denial> {
+    let role = role_of(world, rules, pod, trace)?;
+    trace(Step::Role(&role));
+    let default = rules.default_role.as_ref().filter(|default| default.role == role);
+    let exempt = default.is_some_and(|default| default.obeys == DefaultObeys::Nothing);
+    let audited = match rules.restrictions {
+        None => {
+            trace(Step::Unrestricted);
+            None
+        }
+        Some(_) if exempt => {
+            trace(Step::Exempt);
+            None
+        }
+        Some(_) => restrict(rules.enforcement, namespace_allows(world, pod, &role, trace), trace)?,
+    };
+    let discovered = default.is_some_and(|default| default.origin == DefaultOrigin::Discovered);
+    if !discovered && rules.own_role.as_ref().is_some_and(|own| own.is(&role)) {
+        trace(Step::OwnRole);
+        return Err(Denial::Refused(Reason::OwnRole));
+    }
+    if !rules.allowed_accounts.is_empty() {
+        let allowed = rules.allowed_accounts.iter().any(|account| account == role.account());
+        trace(Step::Account(Verdict::of(allowed)));
+        allowed.then_some(()).ok_or(Denial::Refused(Reason::AccountNotAllowed))?;
+    }
+    let request = rules.session.request(&role, pod).map_err(|reason| {
+        trace(Step::SessionMalformed(reason));
+        Denial::Refused(reason)
+    })?;
+    trace(Step::Session(&request));
+    Ok(Permitted { request, pod: pod.clone(), audited })
+}
+
+/// What the judgement of a namespace's list comes to: in audit mode a pass with the reason why it would be none.
+fn restrict(
+    enforcement: Enforcement,
+    judged: Result<(), Denial>,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Result<Option<Reason>, Denial> {
+    match (enforcement, judged) {
+        (_, Ok(())) => Ok(None),
+        (Enforcement::Enforce, Err(denial)) => Err(denial),
+        (Enforcement::Audit, Err(Denial::Refused(reason) | Denial::NotYet(reason))) => {
+            trace(Step::LetPass);
+            Ok(Some(reason))
+        }
+    }
+}
+
+fn namespace_allows(
+    world: &World,
+    pod: &HeldPod,
+    role: &RoleArn,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Result<(), Denial> {
+    let Some(namespace) = world.namespace(&pod.namespace) else {
+        trace(Step::NamespaceUnknown);
+        return Err(Denial::NotYet(Reason::UnknownNamespace));
+    };
+    let Some(list) = &namespace.allowed_roles else {
+        trace(Step::NoList);
+        return Err(Denial::Refused(Reason::RoleNotAllowed));
+    };
+    for (written, verdict) in list.judge(role) {
+        trace(Step::Pattern(written, verdict));
+        if verdict == Verdict::Allows {
+            return Ok(());
+        }
+    }
+    trace(Step::Unlisted);
+    Err(Denial::Refused(Reason::RoleNotAllowed))
+}

@@ -1,0 +1,211 @@
+//! A running kube2iam and this agent, compared without a pod noticing.
+//!
+//! kube2iam knows its clients by their source address, which nobody else can take on: its answers to pods can't be
+//! asked for. What can be had is what it makes them from, its `/debug/store`: the annotation and the namespace that it
+//! holds for each address, and the lists that it holds for each namespace. From that, [`answer_of`] tells its answer by
+//! its own published rules (an unanchored expression where the format is `regexp`, the default role exempt from lists);
+//! ours is made by the same `decide` as a request's. Flags can't be seen from outside: both must have the same.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+use super::pattern::{Format, RoleList};
+use super::policy::{Ask, Decision, Patience, Rules, Tokens, decide};
+use super::reason::Reason;
+use super::route::{Form, Route};
+use super::time::Wall;
+use super::token::{Bearer, TokenKeys};
+use super::world::{Holder, World};
+
+/// What kube2iam's `/debug/store` shows.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Store {
+    /// Raw annotations; empty for a pod without one
+    #[serde(rename = "rolesByIP")]
+    roles: HashMap<String, String>,
+    #[serde(rename = "namespaceByIP")]
+    namespaces: HashMap<String, String>,
+    /// kube2iam writes `null` for a namespace without a list
+    #[serde(rename = "rolesByNamespace", default)]
+    lists: HashMap<String, Option<Vec<String>>>,
+}
+
+/// What there is to say of an address on which the two disagree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    pub kind: DifferenceKind,
+    /// `NAMESPACE/POD`, if we know one
+    pub pod: Option<String>,
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DifferenceKind {
+    /// Both give a role, not the same one.
+    OtherRole,
+    /// kube2iam gives a role where this agent would refuse.
+    OnlyTheirs,
+    /// This agent would give a role where kube2iam refuses.
+    OnlyOurs,
+}
+
+/// How a comparison came out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Addresses on which both agree
+    pub alike: usize,
+    pub differences: BTreeMap<IpAddr, Difference>,
+}
+
+impl DifferenceKind {
+    pub const ALL: [Self; 3] = [Self::OtherRole, Self::OnlyTheirs, Self::OnlyOurs];
+
+    /// For the metric's label and the log.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::OtherRole => "other_role",
+            Self::OnlyTheirs => "only_theirs",
+            Self::OnlyOurs => "only_ours",
+        }
+    }
+}
+
+impl Store {
+    /// Reads the page.
+    pub fn read(page: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(page).map_err(|cause| format!("it is not kube2iam's store: {cause}"))
+    }
+}
+
+/// Compares every address that either of the two knows.
+pub fn compare(world: &World, rules: &Rules, keys: &TokenKeys, store: &Store, now: Wall) -> Comparison {
+    let theirs = store.roles.keys().filter_map(|text| text.parse().ok()).map(|address: IpAddr| address.to_canonical());
+    let ours = world.pods().filter(|pod| pod.counts()).flat_map(|pod| pod.addresses.iter().copied());
+    let addresses: std::collections::BTreeSet<IpAddr> = theirs.chain(ours).collect();
+    let mut comparison = Comparison::default();
+    for address in addresses {
+        let ours = our_answer(world, rules, keys, address, now);
+        match difference(ours, answer_of(store, rules, address), rules) {
+            None => comparison.alike += 1,
+            Some((kind, text)) => {
+                let pod = match world.holder(address) {
+                    Holder::Pod(pod) => Some(format!("{}/{}", pod.namespace, pod.name)),
+                    Holder::Nobody | Holder::Several(_) => None,
+                };
+                comparison.differences.insert(address, Difference { kind, pod, text });
+            }
+        }
+    }
+    comparison
+}
+
+/// The role that a request of `address` gets here, or why none.
+fn our_answer(world: &World, rules: &Rules, keys: &TokenKeys, peer: IpAddr, now: Wall) -> Result<String, Reason> {
+    let (route, token) = (Route::RoleList(Form::Plain), keys.issue(Bearer::Address(peer), TOKEN_S, now));
+    let token = Some(token.as_bytes());
+    let ask = Ask {
+        peer,
+        route: &route,
+        token,
+        forwarded_for: false,
+        tokens: Tokens::Optional,
+        patience: Patience::Exhausted,
+        chosen: None,
+    };
+    match decide(world, Some(rules), keys, ask, now).decision {
+        Decision::Name(role) => Ok(role.as_str().to_owned()),
+        Decision::Refuse(reason) | Decision::NotYet(reason) => Err(reason),
+        _ => Err(Reason::Internal),
+    }
+}
+
+/// The role that kube2iam gives at `address` by what it holds, or why none.
+fn answer_of(store: &Store, rules: &Rules, address: IpAddr) -> Result<String, &'static str> {
+    let text = address.to_string();
+    let annotation = store.roles.get(&text).ok_or("it knows no pod there")?;
+    let default = rules.default_role.as_ref().map(|default| default.role.as_str());
+    let role = match (annotation.as_str(), default) {
+        ("", None) => return Err("the pod has no role"),
+        ("", Some(default)) => default.to_owned(),
+        (name, _) => rules.base.complete(name),
+    };
+    let Some(format) = rules.restrictions.filter(|_| default != Some(role.as_str())) else { return Ok(role) };
+    let format = if format == Format::Glob { Format::Glob } else { Format::RegexpUnanchored };
+    let namespace = store.namespaces.get(&text).map(String::as_str).unwrap_or_default();
+    let patterns = store.lists.get(namespace).and_then(Option::as_ref).map(Vec::as_slice).unwrap_or_default();
+    let list = RoleList::parse(&serde_json::Value::from(patterns).to_string(), format, &rules.base);
+    let allowed = super::arn::RoleArn::parse(&role).is_ok_and(|role| list.allowing(&role).is_some());
+    if allowed { Ok(role) } else { Err("the namespace doesn't allow the role") }
+}
+
+fn difference(
+    ours: Result<String, Reason>,
+    theirs: Result<String, &'static str>,
+    rules: &Rules,
+) -> Option<(DifferenceKind, String)> {
+    match (ours, theirs) {
+        (Err(_), Err(_)) => None,
+        (Ok(ours), Ok(theirs)) if ours == theirs => None,
+        (Ok(ours), Ok(theirs)) => {
+            Some((DifferenceKind::OtherRole, format!("kube2iam gives `{theirs}`, this agent would give `{ours}`")))
+        }
+        (Ok(ours), Err(why)) => {
+            Some((DifferenceKind::OnlyOurs, format!("kube2iam refuses ({why}), this agent would give `{ours}`")))
+        }
+        (Err(reason), Ok(theirs)) => {
+            let hint = match (reason, rules.restrictions) {
+                (Reason::RoleNotAllowed, Some(Format::Regexp)) => {
+                    "; expressions match the whole ARN here, --namespace-restriction-format=regexp-unanchored is \
+                     kube2iam's way"
+                }
+                (Reason::UnknownPod, _) => "; hostNetwork pods and finished ones have no role here",
+                _ => "",
+            };
+            let text = format!("kube2iam gives `{theirs}`, this agent would refuse ({}){hint}", reason.word());
+            Some((DifferenceKind::OnlyTheirs, text))
+        }
+    }
+}
+
+/// What has been said: a difference counts once two comparisons in a row have found it, since a pod that comes or goes
+/// reaches the two at different moments.
+#[derive(Debug, Default)]
+pub struct Known {
+    before: BTreeMap<IpAddr, Difference>,
+    said: BTreeMap<IpAddr, Difference>,
+}
+
+impl Known {
+    /// Takes up a comparison: what is new and sure, and the addresses that agree by now.
+    pub fn note(&mut self, comparison: Comparison) -> (Vec<(IpAddr, Difference)>, Vec<IpAddr>) {
+        let found = comparison.differences;
+        let sure = found.iter().filter(|(address, difference)| self.before.get(address) == Some(*difference));
+        let fresh: Vec<(IpAddr, Difference)> = sure
+            .filter(|(address, difference)| self.said.get(address) != Some(*difference))
+            .map(|(address, difference)| (*address, difference.clone()))
+            .collect();
+        let gone: Vec<IpAddr> = self.said.keys().filter(|address| !found.contains_key(address)).copied().collect();
+        self.said.retain(|address, _| found.contains_key(address));
+        self.said.extend(fresh.iter().cloned());
+        self.before = found;
+        (fresh, gone)
+    }
+
+    /// Differences that are sure.
+    pub fn said(&self) -> &BTreeMap<IpAddr, Difference> {
+        &self.said
+    }
+
+    /// Whether something was found that another comparison must confirm.
+    pub fn is_unsure(&self) -> bool {
+        self.before.len() > self.said.len()
+    }
+}
+
+/// Long enough to be decided upon at once.
+const TOKEN_S: u32 = 60;
+
+#[cfg(test)]
+mod tests;

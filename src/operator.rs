@@ -1,0 +1,73 @@
+//! The programs of the node's operator: `kube2iam explain`, `status`, `log-level` ask the running agent over its control
+//! socket; `doctor` looks for itself. Each prints for people, or with `--json` for programs.
+
+mod doctor;
+mod explain;
+mod log_level;
+mod socket;
+mod status;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
+
+use crate::config::{Lookup, UsageError};
+
+/// How a subcommand ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub code: u8,
+    /// For standard error, one line
+    pub error: Option<String>,
+}
+
+/// Why a subcommand has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Failure {
+    /// The words can't be followed.
+    Usage(String),
+    /// Whoever was asked gave no answer.
+    Unanswered(String),
+    /// Help was asked for; here it is.
+    Help(String),
+}
+
+/// What a subcommand found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    /// Something must be mended.
+    Bad,
+}
+
+type Outcome = Result<Verdict, Failure>;
+
+/// Runs the subcommand that the first word names; `None` if it names none.
+pub fn run(words: &[String], lookup: Lookup<'_>, output: &mut dyn Write) -> Option<Ended> {
+    let (first, rest) = words.split_first()?;
+    let outcome = match first.as_str() {
+        "explain" => explain::run(rest, output),
+        "status" => status::run(rest, output),
+        "log-level" => log_level::run(rest, output),
+        "doctor" => doctor::run(rest, lookup, output),
+        _ => return None,
+    };
+    let ended = |code, error| Ended { code, error };
+    Some(match outcome {
+        Ok(Verdict::Good) => ended(0, None),
+        Ok(Verdict::Bad) => ended(EXIT_BAD, None),
+        Err(Failure::Usage(error)) => ended(UsageError::EXIT_CODE, Some(error)),
+        Err(Failure::Unanswered(error)) => ended(EXIT_BAD, Some(error)),
+        Err(Failure::Help(text)) => say(output, &text).map_or(ended(EXIT_BAD, None), |()| ended(0, None)),
+    })
+}
+
+/// Prints. A reader that went away is no failure worth a word.
+fn say(output: &mut dyn Write, text: &str) -> Result<(), Failure> {
+    let printed = writeln!(output, "{}", text.trim_end()).and_then(|()| output.flush());
+    printed.map_err(|cause| Failure::Unanswered(format!("failed to write the answer: {cause}")))
+}
+
+const EXIT_BAD: u8 = 1;

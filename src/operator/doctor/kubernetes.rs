@@ -1,0 +1,77 @@
+//! The API server: whether it answers, and lets us list and watch.
+
+use std::time::Duration;
+
+use super::{Patient, Sheet};
+use crate::daemon::build;
+use crate::edge::kubernetes::{ApiServer, Earnest, Limits};
+use crate::logic::doctor::{Finding, of_kubernetes};
+use crate::logic::events::Notice;
+use crate::logic::kubernetes::{KubernetesFailure, KubernetesFailureKind, Resource};
+use crate::operator::Failure;
+
+pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Failure> {
+    let config = &patient.config.kubernetes;
+    let server = match build::api_server(config, &patient.environment, &patient.clock, LIMITS) {
+        Ok(server) => server,
+        Err(error) => return sheet.check("API server", || Finding::fail(error.to_string())),
+    };
+    let mut first = None;
+    sheet.check("API server", || {
+        let tried = server.try_list(Resource::Pods);
+        let finding = reached(&server, &tried);
+        first = Some(tried);
+        finding
+    })?;
+    let Some(first) = first.filter(is_answer) else { return Ok(()) };
+    let mut tried = Some(first);
+    for resource in RESOURCES {
+        let mut version = None;
+        sheet.check(&format!("list {resource}"), || {
+            match tried.take().unwrap_or_else(|| server.try_list(resource)) {
+                Ok(listed) => {
+                    version = Some(listed);
+                    Finding::ok("allowed")
+                }
+                Err(failure) => of_kubernetes("list", &resource.to_string(), &failure),
+            }
+        })?;
+        let Some(version) = version else { continue };
+        sheet.check(&format!("watch {resource}"), || match server.try_watch(resource, &version) {
+            Ok(()) => Finding::ok("allowed"),
+            Err(failure) => of_kubernetes("watch", &resource.to_string(), &failure),
+        })?;
+    }
+    if patient.config.operation.events {
+        sheet.check("write events", || match server.write_event(&Notice::trial(), Earnest::Tried) {
+            Ok(()) => Finding::ok("allowed"),
+            Err(failure) => Finding::warn(of_kubernetes("create", "events", &failure).text),
+        })?;
+    }
+    Ok(())
+}
+
+/// Whatever the server has against us, it has answered.
+fn is_answer(tried: &Result<String, KubernetesFailure>) -> bool {
+    !matches!(tried, Err(KubernetesFailure { kind: KubernetesFailureKind::Unavailable { .. }, .. }))
+}
+
+fn reached(server: &ApiServer, tried: &Result<String, KubernetesFailure>) -> Finding {
+    match tried {
+        Err(failure) if failure.kind != KubernetesFailureKind::Forbidden => of_kubernetes("list", "pods", failure),
+        _ => Finding::ok(format!("answers at {}", server.server())),
+    }
+}
+
+const RESOURCES: [Resource; 2] = [Resource::Pods, Resource::Namespaces];
+/// Somebody waits in front of a terminal.
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(3),
+    send: Duration::from_secs(3),
+    response_head: Duration::from_secs(5),
+    list_body: Duration::from_secs(10),
+    list_idle: Duration::from_secs(5),
+    watch_idle: Duration::from_secs(5),
+    watch_body: Duration::from_secs(10),
+    live: Duration::from_secs(1),
+};

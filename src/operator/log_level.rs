@@ -1,0 +1,32 @@
+//! `kube2iam log-level [LEVEL]`
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use argh::FromArgs;
+use serde_json::Value;
+
+use super::socket::{Question, ask};
+use super::{Outcome, Verdict, say, words};
+
+/// Tells how much the agent logs, or changes it until the agent ends.
+#[derive(FromArgs)]
+struct Words {
+    /// error, warn, info, debug or trace
+    #[argh(positional)]
+    level: Option<String>,
+    /// the agent's control socket (default /run/kube2iam/control.sock)
+    #[argh(option, default = "words::SOCKET.into()")]
+    socket: PathBuf,
+}
+
+pub(super) fn run(words: &[String], output: &mut dyn Write) -> Outcome {
+    let Words { level, socket } = words::read("log-level", words)?;
+    let (method, parameter) = match &level {
+        Some(level) => ("POST", Some(("level", level.as_str()))),
+        None => ("GET", None),
+    };
+    let answer = ask(&socket, &Question { method, path: "/log-level", parameter })?;
+    say(output, answer.get("level").and_then(Value::as_str).unwrap_or_default())?;
+    Ok(Verdict::Good)
+}

@@ -1,0 +1,53 @@
+use super::*;
+use crate::config::{self, Command, ControlSocket};
+
+fn run_words(words: &[&str]) -> (Option<Ended>, String) {
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    let mut output = Vec::new();
+    let ended = run(&words, &|_| None, &mut output);
+    (ended, String::from_utf8(output).unwrap())
+}
+
+#[test]
+fn words_that_name_no_subcommand_are_the_agents() {
+    for words in [&["--node=n"][..], &[], &["explains"], &["--help"]] {
+        assert_eq!(run_words(words).0, None, "{words:?}");
+    }
+}
+
+#[test]
+fn every_subcommand_has_help_of_its_own() {
+    for command in config::SUBCOMMANDS.map(|command| command.word) {
+        let (ended, text) = run_words(&[command, "--help"]);
+        let Some(ended) = ended else { continue }; // of another room
+        assert_eq!(ended, Ended { code: 0, error: None }, "{command}");
+        assert!(text.starts_with(&format!("Usage: kube2iam {command}")), "{text}");
+    }
+}
+
+#[test]
+fn wrong_words_end_with_64_and_one_line() {
+    for (words, part) in [
+        (&["explain"][..], "subject"),
+        (&["explain", "web-1"], "failed to read `web-1`: allowed is NAMESPACE/POD or an address"),
+        (&["explain", "a/b", "--jsno"], "--jsno"),
+        (&["status", "now"], "now"),
+        (&["status", "--socket"], "--socket"),
+        (&["doctor", "--rol=x", "--node=n"], "no such flag"),
+        (&["doctor", "--role"], "a value must follow it"),
+    ] {
+        let (ended, _) = run_words(words);
+        let Some(Ended { code: 64, error: Some(error) }) = ended else { panic!("{words:?}: {ended:?}") };
+        assert!(error.contains(part) && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn the_socket_is_looked_for_where_the_agent_opens_it() {
+    let words = ["--api-server=http://127.0.0.1:1", "--api-token=t"].map(str::to_owned);
+    let Ok(Command::Run(config)) = config::parse(words.into_iter(), &|_| None) else { panic!("no configuration") };
+    assert_eq!(config.operation.control_socket, ControlSocket::Preset(words::SOCKET.into()));
+    let (ended, _) = run_words(&["explain", "a/b", "--socket=/nowhere/s"]);
+    let Some(Ended { code: 1, error: Some(error) }) = ended else { panic!("{ended:?}") };
+    assert!(error.starts_with("failed to ask the agent at `/nowhere/s`"), "{error}");
+}

@@ -1,0 +1,30 @@
+//! What is counted for the operator beside requests: audit mode, doubtful lists, Events, the shadow.
+
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, Registry};
+
+use super::metrics::{counter, counters, gauge, gauges};
+
+/// Audit mode, doubts, Events, shadow mode.
+pub struct OperatorMetrics {
+    /// Requests that the policy would have refused, in audit mode
+    pub audited: IntCounterVec,
+    pub policy_doubts: Gauge,
+    pub events: IntCounterVec,
+    pub shadow_addresses: GaugeVec,
+    pub shadow_failures: IntCounter,
+}
+
+impl OperatorMetrics {
+    pub(super) fn register(r: &Registry) -> prometheus::Result<Self> {
+        let audited = "Requests let pass in audit mode that the policy would refuse.";
+        let shadow = "Addresses by how the shadowed kube2iam and this agent agree on them.";
+        let unread = "Times the shadowed kube2iam couldn't be read.";
+        Ok(Self {
+            audited: counters(r, "policy_audited_total", audited, &["namespace", "reason"])?,
+            policy_doubts: gauge(r, "policy_doubts", "What is doubtful about namespaces' lists of roles.")?,
+            events: counters(r, "events_total", "Refusals by what became of their Events.", &["outcome"])?,
+            shadow_addresses: gauges(r, "shadow_addresses", shadow, &["outcome"])?,
+            shadow_failures: counter(r, "shadow_failures_total", unread)?,
+        })
+    }
+}

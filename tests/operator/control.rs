@@ -1,0 +1,117 @@
+//! The socket itself, `status` and `log-level`.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use super::standins::Lab;
+use super::standins::agent::Until;
+use super::standins::client::get;
+use super::{BASE, Site, WEB, ask, flag, socket, wait_for, web};
+
+#[test]
+fn status_tells_how_the_agent_is() {
+    let lab = Lab::start();
+    lab.kubernetes.add_namespace("shop", &[]);
+    lab.kubernetes.add_pod(web().node("node-1"));
+    let site = Site::open(lab, &["--node=node-1", "--iam-role-session-ttl=15m"]);
+    assert_eq!(get(site.agent.addr(), WEB, "/latest/meta-data/iam/security-credentials/app").status, 200);
+    let told = wait_for("the caller's identity", || {
+        let outcome = site.ask(&["status"]);
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+        Some(outcome.stdout).filter(|text| text.contains("as arn:aws:sts::"))
+    });
+    for part in [
+        "kube2iam 0.1.0",
+        "up ",
+        "node-1",
+        "1 pods, 3 namespaces",
+        "pods: listed, last heard of",
+        "namespaces: listed, last heard of",
+        "base arn:aws:iam::123456789012:role/, default none, namespace restrictions off",
+        "environment variables, as arn:aws:sts::123456789012:assumed-role/node-role/i-1234567890abcdef0",
+        "1 held, 0 refused",
+        "connections: ",
+        "calls to STS in flight: 0 of 8",
+        "redirect",
+        "info",
+    ] {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
+    let json: Value = serde_json::from_str(&site.ask(&["status", "--json"]).stdout).unwrap();
+    assert_eq!((&json["ready"], &json["pods"], &json["sessions"]["held"]), (&true.into(), &1.into(), &1.into()));
+    site.lab.assert_log_is_clean(&site.agent);
+}
+
+#[test]
+fn the_log_level_changes_while_the_agent_runs() {
+    let site = Site::open(Lab::start(), &[]);
+    assert_eq!(site.ask(&["log-level"]).stdout, "info\n");
+    assert!(!site.agent.log().iter().any(|line| line.contains("level=debug")));
+    assert_eq!(site.ask(&["log-level", "debug"]).stdout, "debug\n");
+    site.lab.kubernetes.add_pod(web());
+    site.agent.wait_for_log("pod seen");
+    assert_eq!(site.ask(&["log-level", "error"]).stdout, "error\n");
+    let lines = site.agent.log().len();
+    get(site.agent.addr(), WEB, "/latest/meta-data/iam/security-credentials/");
+    assert_eq!(site.ask(&["log-level", "warn"]).stdout, "warn\n");
+    site.agent.wait_for_log("the log level is `WARN` now, after `ERROR`");
+    assert!(!site.agent.log_from(lines, std::time::Duration::ZERO).iter().any(|line| line.contains("GET ")));
+    let wrong = site.ask(&["log-level", "loud"]);
+    assert_eq!(wrong.code, Some(64));
+    assert_eq!(
+        wrong.stderr,
+        "kube2iam: failed to ask the agent: allowed is panic, fatal, error, warn, warning, info, debug or trace\n"
+    );
+}
+
+#[test]
+fn a_successor_has_the_socket_and_its_predecessor_leaves_it() {
+    let lab = Lab::start();
+    let socket = socket();
+    let start = || lab.setup().flags(&[BASE, &flag(&socket)]).start();
+    let mut first = start();
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut second = start();
+    first.stop();
+    assert_eq!(ask(&socket, &["status"]).code, Some(0));
+    second.stop();
+    assert!(!socket.exists());
+    let outcome = ask(&socket, &["status"]);
+    assert_eq!(outcome.code, Some(1));
+    assert!(outcome.stderr.starts_with("kube2iam: failed to ask the agent at `"), "{}", outcome.stderr);
+    assert_eq!(outcome.stderr.lines().count(), 1);
+}
+
+#[test]
+fn a_socket_that_cannot_be_made_ends_the_start_if_it_was_asked_for() {
+    let lab = Lab::start();
+    let outcome = lab.setup().flags(&[BASE, "--control-socket=/dev/null/control.sock"]).run();
+    assert_eq!(outcome.code, Some(1));
+    assert!(
+        outcome.stderr.contains("kube2iam: failed to open the control socket `/dev/null/control.sock`: "),
+        "{}",
+        outcome.stderr
+    );
+    let agent = lab.setup().flags(&[BASE, "--control-socket="]).until(Until::Ready).start();
+    assert!(!agent.log().iter().any(|line| line.contains("control socket")));
+}
+
+#[test]
+fn what_is_no_question_is_refused() {
+    let site = Site::open(Lab::start(), &[]);
+    for (request, status) in [
+        ("GET /explain?subject=nobody HTTP/1.0\r\n\r\n", "400"),
+        ("POST /status HTTP/1.0\r\nContent-Length: 0\r\n\r\n", "405"),
+        ("DELETE /log-level HTTP/1.0\r\n\r\n", "405"),
+        ("GET /metrics HTTP/1.0\r\n\r\n", "404"),
+        ("GET /latest/meta-data/iam/security-credentials/ HTTP/1.0\r\n\r\n", "404"),
+    ] {
+        use std::io::{Read, Write};
+        let mut stream = std::os::unix::net::UnixStream::connect(&site.socket).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.0 {status} ")) && answer.contains("{\"error\":"), "{answer}");
+    }
+}

@@ -1,0 +1,122 @@
+//! `kube2iam explain` against a running agent: it says what a request gets.
+
+use super::standins::client::get;
+use super::standins::kubernetes::PodSpec;
+use super::standins::sts::StsFault;
+use super::standins::{Lab, Times};
+use super::{Site, WEB, web};
+
+const CREDENTIALS: &str = "/latest/meta-data/iam/security-credentials/app";
+const ROLE: &str = "arn:aws:iam::123456789012:role/app";
+
+fn restricted() -> Site {
+    let lab = Lab::start();
+    lab.kubernetes.add_namespace("shop", &[("iam.amazonaws.com/allowed-roles", r#"["app", "team/*"]"#)]);
+    lab.kubernetes.add_namespace("closed", &[]);
+    lab.kubernetes.add_pod(web());
+    lab.kubernetes.add_pod(PodSpec::new("closed", "web-2").ip("127.0.0.8").role("app"));
+    lab.kubernetes.add_pod(PodSpec::new("shop", "plain").ip("127.0.0.9"));
+    lab.kubernetes.add_pod(PodSpec::new("shop", "host").ip("127.0.1.1").role("app").host_network());
+    lab.kubernetes.add_pod(PodSpec::new("shop", "done").ip("127.0.0.10").role("app").phase("Succeeded"));
+    Site::open(lab, &["--namespace-restrictions"])
+}
+
+#[test]
+fn an_explanation_agrees_with_the_request() {
+    let site = restricted();
+    for (subject, address, decision, reason) in [
+        ("shop/web-1", WEB, "allowed", None),
+        ("closed/web-2", "127.0.0.8", "refused", Some("role_not_allowed")),
+        ("shop/plain", "127.0.0.9", "refused", Some("no_role")),
+        ("shop/host", "127.0.1.1", "refused", Some("unknown_pod")),
+        ("shop/done", "127.0.0.10", "refused", Some("unknown_pod")),
+        ("127.0.0.99", "127.0.0.99", "refused", Some("unknown_pod")),
+    ] {
+        let told = site.explained(subject, |_| true);
+        assert_eq!((told["decision"].as_str(), told["reason"].as_str()), (Some(decision), reason), "{told}");
+        let answer = get(site.agent.addr(), address, CREDENTIALS);
+        assert_eq!(answer.status == 200, decision == "allowed", "{subject}: {}", answer.text());
+        if let Some(reason) = reason {
+            assert!(answer.text().contains(reason), "{subject}: {}", answer.text());
+        }
+        let by_address = site.explained(address, |_| true);
+        assert_eq!(by_address["decision"], told["decision"], "{address}");
+    }
+    assert_eq!(site.lab.sts.assumed(ROLE), 1, "explaining asks STS for nothing");
+}
+
+#[test]
+fn the_text_names_what_decided_and_how_to_mend_it() {
+    let site = restricted();
+    for (subject, parts) in [
+        ("shop/web-1", &["shop/web-1: allowed", ROLE, "`app` in `iam.amazonaws.com/allowed-roles` of `shop`"][..]),
+        (
+            "closed/web-2",
+            &["closed/web-2: refused (role_not_allowed)", ROLE, "iam.amazonaws.com/allowed-roles", "fix: list `app`"],
+        ),
+        (
+            "shop/plain",
+            &["refused (no_role)", "the pod has no annotation `iam.amazonaws.com/role`", "fix: name a role"],
+        ),
+        ("shop/host", &["refused (unknown_pod)", ROLE, "hostNetwork", "fix: take `hostNetwork: true` off"]),
+        ("shop/done", &["refused (unknown_pod)", ROLE, "phase", "Succeeded"]),
+        ("shop/nobody", &["refused (unknown_pod)", "not found"]),
+        ("127.0.0.99", &["refused (unknown_pod)", "not found"]),
+    ] {
+        let outcome = site.ask(&["explain", subject]);
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{subject}");
+        for part in parts {
+            assert!(outcome.stdout.contains(part), "{part} is not in\n{}", outcome.stdout);
+        }
+    }
+}
+
+#[test]
+fn an_explanation_follows_the_policy_as_it_changes() {
+    let site = restricted();
+    site.explained("closed/web-2", |told| told["decision"] == "refused");
+    site.lab.kubernetes.add_namespace("closed", &[("iam.amazonaws.com/allowed-roles", r#"["app"]"#)]);
+    let told = site.explained("closed/web-2", |told| told["decision"] == "allowed");
+    assert_eq!((told["role"].as_str(), &told["fix"]), (Some(ROLE), &serde_json::Value::Null));
+    assert_eq!((&told["pod"], &told["namespace"]), (&"web-2".into(), &"closed".into()));
+}
+
+#[test]
+fn the_state_of_the_credentials_is_told() {
+    let lab = Lab::start();
+    lab.kubernetes.add_pod(web());
+    lab.sts.fault(Some(ROLE), StsFault::ACCESS_DENIED, Times::Next(1));
+    let site = Site::open(lab, &["--iam-role-error-ttl=0"]);
+    let told = site.explained("shop/web-1", |_| true);
+    assert_eq!((&told["credentials"]["state"], &told["decision"]), (&"none".into(), &"allowed".into()));
+    assert_eq!(get(site.agent.addr(), WEB, CREDENTIALS).status, 403);
+    let told = site.explained("shop/web-1", |told| told["credentials"]["state"] == "refused");
+    assert_eq!((&told["decision"], &told["reason"]), (&"refused".into(), &"sts_refused".into()));
+    assert_eq!(told["credentials"]["code"], "AccessDenied");
+    assert!(told["credentials"]["at"].as_str().unwrap().ends_with('Z'), "{told}");
+    assert!(told["fix"].as_str().unwrap().contains("trust policy of `app`"), "{told}");
+    assert_eq!(get(site.agent.addr(), WEB, CREDENTIALS).status, 200);
+    let told = site.explained("shop/web-1", |told| told["credentials"]["state"] == "fresh");
+    assert!(told["credentials"]["expires"].is_string() && told["credentials"]["code"].is_null(), "{told}");
+    site.lab.sts.hold();
+    site.lab.assert_log_is_clean(&site.agent);
+    let text = site.ask(&["explain", "shop/web-1"]).stdout;
+    assert!(text.contains("credentials: fresh, valid until "), "{text}");
+    for secret in site.lab.secrets() {
+        assert!(!text.contains(&secret) && !told.to_string().contains(&secret));
+    }
+}
+
+#[test]
+fn before_the_lists_are_in_nobody_is_called_unknown() {
+    use super::standins::agent::Until;
+    use super::standins::kubernetes::{Kind, On, Refusal};
+    let lab = Lab::start();
+    lab.kubernetes.refuse(On::List(Kind::Pod), Refusal::Stall, Times::Always);
+    let socket = super::socket();
+    let agent = lab.setup().flags(&[super::BASE, &super::flag(&socket)]).until(Until::Listening).start();
+    let outcome = super::ask(&socket, &["explain", "shop/web-1"]);
+    assert!(outcome.stdout.contains("refused (not_ready)"), "{outcome:?}");
+    assert!(outcome.stdout.contains("pods aren't listed yet"), "{outcome:?}");
+    drop(agent);
+}
