@@ -250,7 +250,7 @@ pub(super) struct OperationFlags {
     /// write an Event to a pod that is refused. New.
     #[argh(switch)]
     pub(super) events: bool,
-    /// serve nobody; compare answers with those of the kube2iam at this address, which needs --debug. New.
+    /// serve nobody; compare answers with those of the kube2iam at this address (it needs --debug for that). New.
     #[argh(option, arg_name = "url")]
     pub(super) shadow: Option<Given>,
 }

@@ -185,7 +185,8 @@ fn the_default_role_is_told_as_such() {
         obeys: DefaultObeys::Nothing,
     };
     let rules = Rules { default_role: Some(default), ..restricted() };
-    let text = check(vec![Pod { role: None, ..pod("a", "10.0.0.1") }], vec![], &rules, "shop/pod-a");
+    let namespaces = vec![namespace("shop", None)];
+    let text = check(vec![Pod { role: None, ..pod("a", "10.0.0.1") }], namespaces, &rules, "shop/pod-a");
     assert!(text.contains("the default role is `arn:aws:iam::123456789012:role/fallback`"), "{text}");
     assert!(text.contains("exempt from namespaces' lists") && text.contains(": allowed\n"), "{text}");
 }
