@@ -2,14 +2,13 @@
 //!
 //! The lock is held for a look or for one event, never while anything waits.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
 use crate::logic::kubernetes::{Event, Resource};
 use crate::logic::pattern::{Format, RoleList};
-use crate::logic::policy::{AccountRoles, Permitted, Rules};
+use crate::logic::policy::{AccountRoles, Rules};
 use crate::logic::time::Mono;
 use crate::logic::world::{Change, World};
 use crate::ports::{Bell, Time};
@@ -84,11 +83,6 @@ impl Registry {
             self.changed.wait(seen.0, deadline);
         }
     }
-
-    /// Whether `address` still belongs to the pod that a permission was made for: the one second look there is.
-    pub fn still_owned(&self, address: IpAddr, permitted: &Permitted) -> bool {
-        self.read(|world, _| world.is_still_owned(address, &permitted.pod().uid))
-    }
 }
 
 /// Without rules there are no restrictions to read a list for yet; watches begin after the rules are set.
@@ -104,6 +98,7 @@ mod tests {
     use crate::edge::clock::SystemClock;
     use crate::edge::threads;
     use crate::logic::kubernetes::Object;
+    use crate::logic::world::Holder;
     use crate::logic::world::tests::pod;
     use crate::ports::Clock;
     use std::time::Duration;
@@ -112,7 +107,7 @@ mod tests {
     fn an_event_wakes_those_who_wait() {
         let clock = Arc::new(SystemClock::new());
         let registry = Arc::new(Registry::new(clock.clone()));
-        let peer: IpAddr = "10.0.0.1".parse().unwrap();
+        let peer = "10.0.0.1".parse().unwrap();
         let seen = registry.seen();
         let painter = registry.clone();
         let thread = threads::spawn("painter", threads::STACK_BYTES, move || {
@@ -121,7 +116,7 @@ mod tests {
         let deadline = clock.now().mono.after(Duration::from_secs(10));
         registry.wait(seen, deadline);
         thread.unwrap().join().unwrap();
-        assert!(registry.read(|world, _| world.is_still_owned(peer, "a") && !world.is_still_owned(peer, "b")));
+        assert!(registry.read(|world, _| matches!(world.holder(peer), Holder::Pod(pod) if *pod.uid == *"a")));
         assert!(clock.now().mono < deadline);
     }
 

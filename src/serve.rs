@@ -2,7 +2,7 @@
 //!
 //! The route is found, the world is read once, and what was decided is carried out. Answers from memory never
 //! wait; a pod not yet known waits for the watch to tell of it, credentials not yet held wait for STS, each up to
-//! a deadline. An answer that took waiting goes out only if the address still belongs to the pod it was made for.
+//! a deadline. An answer that took waiting goes out only if the same decision would be made again.
 
 mod duplicates;
 mod pages;
@@ -70,8 +70,12 @@ impl Service {
         let began = self.clock.now();
         let facing = route::facing(request, caller.is_redirected);
         let route = route::route(request, facing, &self.routes);
-        let decided = self.decide_in_time(request, &route, caller.peer, began);
-        let Answer { response, reason, cause } = self.carry_out(request, &route, caller.peer, &decided, began);
+        let (decided, chosen) = self.decide_in_time(request, &route, caller.peer, began);
+        let is_still_right = |permitted: &Permitted| {
+            self.is_still_right(self.ask(request, &route, caller.peer), chosen.as_deref(), permitted)
+        };
+        let Answer { response, reason, cause } =
+            self.carry_out(request, &route, caller.peer, &decided, began, &is_still_right);
         self.telemetry.answered(&Answered {
             method: request.method,
             target: request.target,
@@ -90,18 +94,17 @@ impl Service {
     }
 
     /// Decides, and while that comes to "not yet" decides again whenever the world has changed, up to the deadline.
-    fn decide_in_time<'r>(&self, request: &Request<'_>, route: &'r Route, peer: IpAddr, began: Now) -> Decided<'r> {
+    /// With the decision comes the uid of the pod that the API server named, if it had to be asked.
+    fn decide_in_time<'r>(
+        &self,
+        request: &Request<'_>,
+        route: &'r Route,
+        peer: IpAddr,
+        began: Now,
+    ) -> (Decided<'r>, Option<String>) {
         let deadline = began.mono.after(self.wait_for_pod);
         let keys = self.keys.keys_for(request.headers.token);
-        let mut ask = Ask {
-            peer,
-            route,
-            token: request.headers.token,
-            forwarded_for: request.headers.forwarded_for,
-            tokens: self.tokens,
-            patience: Patience::Left,
-            chosen: None,
-        };
+        let mut ask = self.ask(request, route, peer);
         let mut chosen = None;
         loop {
             let seen = self.registry.seen();
@@ -111,18 +114,46 @@ impl Service {
             }
             let ask = Ask { chosen: chosen.as_deref(), ..ask };
             let decided = self.registry.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
-            let Decision::NotYet(reason) = decided.decision else { return decided };
+            let Decision::NotYet(reason) = decided.decision else { return (decided, chosen) };
             if let (Reason::AmbiguousAddress, None, Some(duplicates)) = (reason, &chosen, &self.duplicates) {
                 match duplicates.resolve(peer, deadline) {
                     Found::Holder(uid) => {
                         chosen = Some(uid);
                         continue;
                     }
-                    Found::Busy => return Decided { decision: Decision::Refuse(Reason::Busy), ..decided },
+                    Found::Busy => {
+                        return (Decided { decision: Decision::Refuse(Reason::Busy), ..decided }, None);
+                    }
                     Found::Nobody => {}
                 }
             }
             self.registry.wait(seen, deadline);
+        }
+    }
+
+    fn ask<'r, 'a>(&self, request: &Request<'a>, route: &'r Route, peer: IpAddr) -> Ask<'r, 'a> {
+        Ask {
+            peer,
+            route,
+            token: request.headers.token,
+            forwarded_for: request.headers.forwarded_for,
+            tokens: self.tokens,
+            patience: Patience::Left,
+            chosen: None,
+        }
+    }
+
+    /// The second look, after a wait: whether the same question would still be answered with the same role of the
+    /// same pod. An address that has become ambiguous meanwhile, a changed role or a changed rule all say no.
+    fn is_still_right(&self, ask: Ask<'_, '_>, chosen: Option<&str>, permitted: &Permitted) -> bool {
+        let keys = self.keys.keys_for(ask.token);
+        let now = self.clock.now().wall;
+        let again = self.registry.read(|world, rules| decide(world, rules, &keys, Ask { chosen, ..ask }, now));
+        match again.decision {
+            Decision::Assume(again, _) => {
+                again.pod().uid == permitted.pod().uid && again.request() == permitted.request()
+            }
+            _ => false,
         }
     }
 
@@ -133,6 +164,7 @@ impl Service {
         peer: IpAddr,
         decided: &Decided<'_>,
         began: Now,
+        is_still_right: &dyn Fn(&Permitted) -> bool,
     ) -> Answer {
         self.count(request, route, decided);
         match &decided.decision {
@@ -140,7 +172,7 @@ impl Service {
                 let name = rules.map_or(role.as_str(), |rules| rules.base.shorten(role));
                 Answer::ok(Response::text(200, name))
             }),
-            Decision::Assume(permitted, form) => self.assume(permitted, *form, route, peer, began),
+            Decision::Assume(permitted, form) => self.assume(permitted, *form, route, peer, began, is_still_right),
             Decision::Info(role) => Answer::ok(reply::iam_info(role, began.wall)),
             Decision::IamListing => Answer::ok(reply::iam_listing()),
             Decision::IssueToken => self.issue_token(request, route, peer, decided.pod.as_ref(), began),
@@ -152,7 +184,15 @@ impl Service {
         }
     }
 
-    fn assume(&self, permitted: &Permitted, form: Form, route: &Route, peer: IpAddr, began: Now) -> Answer {
+    fn assume(
+        &self,
+        permitted: &Permitted,
+        form: Form,
+        route: &Route,
+        peer: IpAddr,
+        began: Now,
+        is_still_right: &dyn Fn(&Permitted) -> bool,
+    ) -> Answer {
         let deadline = self.clock.now().mono.max(began.mono).after(WAIT_FOR_STS);
         let (session, waited) = match self.desk.obtain(permitted, peer, deadline) {
             Outcome::Ready(session) => (session, false),
@@ -165,7 +205,7 @@ impl Service {
             Outcome::TimedOut => return Answer::refuse(Reason::StsTimeout, route),
             Outcome::Busy => return Answer::refuse(Reason::Busy, route),
         };
-        if waited && !self.registry.still_owned(peer, permitted) {
+        if waited && !is_still_right(permitted) {
             return Answer::refuse(Reason::OwnerChanged, route);
         }
         self.hand_out(permitted, &session, form, waited)
@@ -265,3 +305,6 @@ impl Answer {
 
 /// SDKs give up after a second or a few; a call that takes longer goes on for the next one who asks.
 const WAIT_FOR_STS: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

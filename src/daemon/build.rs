@@ -1,8 +1,8 @@
 //! Builds the edges out of the configuration, and the rooms out of any edges.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use log::warn;
 
@@ -54,6 +54,8 @@ pub struct Rooms {
     pub node_credentials: Arc<dyn NodeCredentials>,
     /// What is to become Events
     pub(super) refusals: Option<Refusals>,
+    /// The first thread that panicked, if any did
+    pub fallen: OnceLock<&'static str>,
 }
 
 /// What the rooms reach the world through.
@@ -156,6 +158,7 @@ impl Rooms {
             sts,
             node_credentials,
             refusals,
+            fallen: OnceLock::new(),
         }))
     }
 }
