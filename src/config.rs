@@ -45,6 +45,7 @@ pub use usage::UsageError;
 pub use values::Authority;
 pub use version::{BUILD, Build};
 
+use crate::logic::kubernetes::Resource;
 use flags::Typed;
 use pflag::Asked;
 
@@ -96,6 +97,12 @@ pub fn parse(args: impl Iterator<Item = String>, lookup: Lookup<'_>) -> Result<C
 }
 
 impl Config {
+    /// What of the cluster is watched.
+    pub fn watched(&self) -> Vec<Resource> {
+        let accounts = self.roles.service_account_roles.then_some(Resource::ServiceAccounts);
+        [Resource::Pods, Resource::Namespaces].into_iter().chain(accounts).collect()
+    }
+
     /// Makes one sense of all that was typed, or says why there is none.
     fn mean(typed: &Typed, mut warnings: Vec<String>, lookup: Lookup<'_>) -> Result<Self, UsageError> {
         let log = LogConfig::read(&typed.logs)?;

@@ -25,6 +25,8 @@ pub struct Control {
     pub service: Arc<Service>,
     pub node_credentials: Arc<dyn NodeCredentials>,
     pub annotations: AnnotationKeys,
+    /// What is watched
+    pub resources: Vec<Resource>,
     /// `--node`
     pub node: Option<String>,
     /// `--shadow`

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::logic::kubernetes::{Event, Resource};
+use crate::logic::kubernetes::{Event, Object, Resource};
 use crate::logic::pattern::{Format, RoleList};
 use crate::logic::policy::{AccountRoles, Rules};
 use crate::logic::time::Mono;
@@ -42,14 +42,25 @@ impl Registry {
         look(&state.world, state.rules.as_deref())
     }
 
-    /// Paints one event and rings the bell.
+    /// Paints one event, and rings the bell if it may matter to somebody who waits: before the lists are in, only
+    /// their ends do. A namespace's list is read before the lock is taken.
     pub fn apply(&self, resource: Resource, event: Event) -> Change {
-        let change = {
-            let mut state = self.state.write();
-            let rules = state.rules.clone();
-            state.world.apply(resource, event, |list| compile(list, rules.as_deref()))
+        let rules = self.state.read().rules.clone();
+        let list = match &event {
+            Event::InitApply(Object::Namespace(namespace)) | Event::Apply(Object::Namespace(namespace)) => {
+                namespace.allowed_roles.as_deref().map(|list| compile(list, rules.as_deref()))
+            }
+            _ => None,
         };
-        self.changed.ring();
+        let (begins, ends) = (event == Event::Init, event == Event::InitDone);
+        let (change, is_ready) = {
+            let mut state = self.state.write();
+            let change = state.world.apply(resource, event, |_| list.clone().unwrap_or_default());
+            (change, state.world.is_ready())
+        };
+        if ends || is_ready && !begins {
+            self.changed.ring();
+        }
         change
     }
 
@@ -97,7 +108,6 @@ mod tests {
     use super::*;
     use crate::edge::clock::SystemClock;
     use crate::edge::threads;
-    use crate::logic::kubernetes::Object;
     use crate::logic::world::Holder;
     use crate::logic::world::tests::pod;
     use crate::ports::Clock;
@@ -108,6 +118,9 @@ mod tests {
         let clock = Arc::new(SystemClock::new());
         let registry = Arc::new(Registry::new(clock.clone()));
         let peer = "10.0.0.1".parse().unwrap();
+        for resource in [Resource::Pods, Resource::Namespaces] {
+            registry.apply(resource, Event::InitDone);
+        }
         let seen = registry.seen();
         let painter = registry.clone();
         let thread = threads::spawn("painter", threads::STACK_BYTES, move || {
@@ -125,8 +138,27 @@ mod tests {
         let clock = Arc::new(SystemClock::new());
         let registry = Registry::new(clock.clone());
         let stale = registry.seen();
-        registry.apply(Resource::Pods, Event::Init);
+        registry.apply(Resource::Pods, Event::InitDone);
         registry.wait(stale, Mono::from_micros(u64::MAX));
         registry.wait(registry.seen(), clock.now().mono);
+    }
+
+    #[test]
+    fn only_what_may_matter_to_somebody_rings() {
+        let registry = Registry::new(Arc::new(SystemClock::new()));
+        let item = |uid: &str| Event::InitApply(Object::Pod(pod(uid, "10.0.0.1")));
+        for (resource, event, rings) in [
+            (Resource::Pods, Event::Init, false),
+            (Resource::Pods, item("a"), false),
+            (Resource::Pods, Event::InitDone, true),
+            (Resource::Namespaces, Event::Init, false),
+            (Resource::Namespaces, Event::InitDone, true),
+            (Resource::Pods, Event::Init, false),
+            (Resource::Pods, item("b"), true),
+        ] {
+            let (before, shown) = (registry.seen(), format!("{event:?}"));
+            registry.apply(resource, event);
+            assert_eq!(registry.seen() != before, rings, "{shown}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! a deadline. An answer that took waiting goes out only if the same decision would be made again.
 
 mod duplicates;
+mod forwards;
 mod pages;
 
 use std::net::IpAddr;
@@ -29,6 +30,7 @@ use crate::registry::Registry;
 use crate::telemetry::{Answered, LogLine, Telemetry};
 
 pub use duplicates::{Duplicates, Found};
+pub use forwards::Forwards;
 pub use pages::Facts;
 
 /// Everything that a request may need.
@@ -36,6 +38,8 @@ pub struct Service {
     pub registry: Arc<Registry>,
     pub desk: Arc<Desk>,
     pub imds: Arc<dyn Imds>,
+    /// What peers have on the way to it
+    pub forwards: Forwards,
     pub clock: Arc<dyn Clock>,
     pub keys: Arc<Keyring>,
     pub telemetry: Arc<Telemetry>,
@@ -177,8 +181,8 @@ impl Service {
             Decision::IamListing => Answer::ok(reply::iam_listing()),
             Decision::IssueToken => self.issue_token(request, route, peer, decided.pod.as_ref(), began),
             Decision::TokenMethods => Answer::ok(reply::token_methods(request.method)),
-            Decision::Forward(path) => self.forward(request, route, path),
-            Decision::Listing(path, known) => self.list(request, route, path, *known),
+            Decision::Forward(path) => self.forward(request, route, path, peer),
+            Decision::Listing(path, known) => self.list(request, route, path, *known, peer),
             Decision::Page(page) => Answer::ok(self.page(*page)),
             Decision::Refuse(reason) | Decision::NotYet(reason) => Answer::refuse(*reason, route),
         }
@@ -237,16 +241,25 @@ impl Service {
         Answer::ok(reply::token(self.keys.current().issue(bearer, ttl_s, now.wall), ttl_s))
     }
 
-    fn forward(&self, request: &Request<'_>, route: &Route, path: &CanonicalPath) -> Answer {
+    fn forward(&self, request: &Request<'_>, route: &Route, path: &CanonicalPath, peer: IpAddr) -> Answer {
         let method = if request.method == Method::Head { Forwarded::Head } else { Forwarded::Get };
+        let Some(place) = self.forwards.begin(peer) else { return Answer::refuse(Reason::Busy, route) };
         match self.imds.forward(method, path, request.headers.accept) {
-            Ok(response) => Answer::ok(response),
+            Ok(response) => Answer::ok(place.until_read(response)),
             Err(failure) => Answer::refuse_because(Reason::MetadataUnavailable, route, failure.cause),
         }
     }
 
     /// Fetches a listing and shows of it what can be had. Its length is ours, so HEAD asks for the whole of it too.
-    fn list(&self, request: &Request<'_>, route: &Route, path: &CanonicalPath, known: RoleKnown) -> Answer {
+    fn list(
+        &self,
+        request: &Request<'_>,
+        route: &Route,
+        path: &CanonicalPath,
+        known: RoleKnown,
+        peer: IpAddr,
+    ) -> Answer {
+        let Some(_place) = self.forwards.begin(peer) else { return Answer::refuse(Reason::Busy, route) };
         let fetched = match self.imds.forward(Forwarded::Get, path, request.headers.accept) {
             Ok(fetched) if fetched.status == 200 => fetched,
             Ok(other) => return Answer::ok(other),

@@ -24,9 +24,7 @@ impl Control {
             ready: world.is_ready() && rules.is_some() && !leaving,
             pods: world.pods().count(),
             namespaces: world.namespaces().count(),
-            watches: [Resource::Pods, Resource::Namespaces]
-                .map(|resource| watching(resource, world.is_listed(resource)))
-                .to_vec(),
+            watches: self.resources.iter().map(|resource| watching(*resource, world.is_listed(*resource))).collect(),
             roles: rules.map(roles),
             ..Status::default()
         });

@@ -73,6 +73,7 @@ fn control(rooms: &Arc<Rooms>, seats: Seats, log: &LogLevel) -> Control {
         service: rooms.service.clone(),
         node_credentials: rooms.node_credentials.clone(),
         annotations: rooms.config.kubernetes.keys.clone(),
+        resources: rooms.config.watched(),
         node: rooms.config.kubernetes.node.clone(),
         shadow: rooms.config.operation.shadow.clone(),
         log: log.clone(),

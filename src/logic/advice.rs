@@ -92,8 +92,11 @@ pub fn mend(reason: Reason, names: &Names<'_>) -> String {
         ),
         Reason::StsRefused => format!(
             "let the trust policy of `{role}` name the agent's own role as principal, and let the agent's own role \
-             sts:AssumeRole on it (with --session-tags also sts:TagSession, in both); `kube2iam doctor \
-             --role={role}` tells which"
+             sts:AssumeRole on it; `kube2iam doctor --role={role}` tells which is missing"
+        ),
+        Reason::TagsRefused => format!(
+            "let both the trust policy of `{role}` and the agent's own role allow sts:TagSession, or start the agent \
+             without --session-tags"
         ),
         Reason::UnknownPod => format!(
             "wait until the pod runs and has an address, and ask the agent of the pod's own node: \
@@ -118,7 +121,6 @@ fn list_with(listed: &[String], role: &str) -> String {
 /// What to do where no name matters.
 const fn always(reason: Reason) -> &'static str {
     match reason {
-        Reason::TagsRefused => "let the role's trust policy allow sts:TagSession, or leave --session-tags out",
         Reason::ExternalIdMalformed => {
             "write `iam.amazonaws.com/external-id` as 2 to 1224 letters, digits and _+=,.@:/-"
         }
@@ -155,6 +157,7 @@ const fn always(reason: Reason) -> &'static str {
         | Reason::OwnRole
         | Reason::AccountNotAllowed
         | Reason::StsRefused
+        | Reason::TagsRefused
         | Reason::UnknownPod
         | Reason::NoRole
         | Reason::RoleMalformed

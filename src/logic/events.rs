@@ -76,6 +76,11 @@ pub const fn is_for_owner(reason: Reason) -> bool {
             | Reason::OwnRole
             | Reason::AccountNotAllowed
             | Reason::StsRefused
+            | Reason::TagsRefused
+            | Reason::ExternalIdMalformed
+            | Reason::PolicyMalformed
+            | Reason::PolicyArnsMalformed
+            | Reason::UnknownServiceAccount
             | Reason::NoRole
             | Reason::RoleMalformed
             | Reason::UnknownNamespace

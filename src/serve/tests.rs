@@ -71,6 +71,7 @@ fn service(rules: Rules, pods: Vec<Pod>, namespaces: Vec<Namespace>) -> Service 
         registry,
         desk: Arc::new(desk),
         imds: Arc::new(NoImds),
+        forwards: Forwards::default(),
         clock: clock.clone(),
         keys: Arc::new(Keyring::open(None, &[1; 32], clock).0),
         telemetry: Arc::new(Telemetry::new(Metrics::new(&BUILD).unwrap(), Box::new(|| true))),
@@ -122,4 +123,16 @@ fn what_changed_during_the_wait_is_not_handed_out() {
         let service = service(restricted, vec![holder()], vec![namespace("shop", Some(r#"["app"]"#))]);
         assert_eq!(get_while(&service, &meddle), status, "{index}");
     }
+}
+
+#[test]
+fn a_peer_with_too_much_on_the_way_is_busy() {
+    let service = service(rules(), vec![holder()], vec![namespace("shop", None)]);
+    let held: Vec<_> = std::iter::from_fn(|| service.forwards.begin(PEER)).collect();
+    for (target, status) in
+        [("/latest/meta-data/hostname", 503), ("/latest/meta-data/", 503), ("/latest/api/token", 405)]
+    {
+        assert_eq!(get(&service, target), status, "{target}");
+    }
+    drop(held);
 }

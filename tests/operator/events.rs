@@ -79,6 +79,7 @@ fn nothing_is_written_while_all_is_well() {
 #[test]
 fn without_the_flag_nothing_is_written() {
     let lab = Lab::start();
+    lab.kubernetes.add_namespace("shop", &[]);
     lab.kubernetes.add_pod(web().without_annotation("iam.amazonaws.com/role"));
     let site = Site::open(lab, &[]);
     assert_eq!(get(site.agent.addr(), WEB, LIST).status, 404);
@@ -104,6 +105,7 @@ fn an_event_of_an_earlier_agent_is_counted_up() {
 fn a_missing_permission_is_said_once_and_costs_no_request() {
     let lab = Lab::start();
     lab.kubernetes.refuse(On::Event, Refusal::Status { code: 403, retry_after_s: None }, Times::Always);
+    lab.kubernetes.add_namespace("shop", &[]);
     lab.kubernetes.add_pod(web().without_annotation("iam.amazonaws.com/role"));
     lab.kubernetes.add_pod(super::PodSpec::new("shop", "web-2").ip("127.0.0.8"));
     let site = Site::open(lab, &["--events"]);

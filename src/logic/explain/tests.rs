@@ -2,7 +2,9 @@ use super::*;
 use crate::logic::kubernetes::{AnnotationKeys, Namespace, Pod};
 use crate::logic::pattern::Format;
 use crate::logic::policy::tests::rules;
-use crate::logic::policy::{DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules, Tokens};
+use crate::logic::policy::{
+    AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules, Tokens,
+};
 use crate::logic::sts::{StsFailure, StsFailureKind};
 use crate::logic::time::Wall;
 use crate::logic::token::TokenKeys;
@@ -190,10 +192,30 @@ fn the_default_role_is_told_as_such() {
         obeys: DefaultObeys::Nothing,
     };
     let rules = Rules { default_role: Some(default), ..restricted() };
-    let namespaces = vec![namespace("shop", None)];
-    let text = check(vec![Pod { role: None, ..pod("a", "10.0.0.1") }], namespaces, &rules, "shop/pod-a");
+    let bare = vec![Pod { role: None, ..pod("a", "10.0.0.1") }];
+    let text = check(bare, vec![namespace("shop", None)], &rules, "shop/pod-a");
     assert!(text.contains("the default role is `arn:aws:iam::123456789012:role/fallback`"), "{text}");
     assert!(text.contains("exempt from namespaces' lists") && text.contains(": allowed\n"), "{text}");
+}
+
+#[test]
+fn roles_from_further_up_are_told_with_where_they_come_from() {
+    let bare = || vec![Pod { role: None, ..pod("a", "10.0.0.1") }];
+    let with_default = Namespace { default_role: Some("web".into()), ..namespace("shop", None) };
+    let text = check(bare(), vec![with_default], &rules(), "shop/pod-a");
+    for part in [": allowed\n", "`web`", "the pod has no annotation `iam.amazonaws.com/role`"] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let reading = Rules { account_roles: AccountRoles::Read, ..rules() };
+    let text = check(bare(), vec![namespace("shop", None)], &reading, "shop/pod-a");
+    assert!(text.contains("refused (unknown_service_account)") && text.contains("`app` is not known"), "{text}");
+}
+
+#[test]
+fn what_can_not_be_asked_of_a_session_is_told() {
+    let pods = vec![Pod { external_id: Some("a b".into()), ..pod("a", "10.0.0.1") }];
+    let text = check(pods, vec![], &rules(), "shop/pod-a");
+    assert!(text.contains("refused (external_id_malformed)") && text.contains("NO  session"), "{text}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Fa
     })?;
     let Some(first) = first.filter(is_answer) else { return Ok(()) };
     let mut tried = Some(first);
-    for resource in RESOURCES {
+    for resource in patient.config.watched() {
         let mut version = None;
         sheet.check(&format!("list {resource}"), || {
             match tried.take().unwrap_or_else(|| server.try_list(resource)) {
@@ -63,7 +63,6 @@ fn reached(server: &ApiServer, tried: &Result<String, KubernetesFailure>) -> Fin
     }
 }
 
-const RESOURCES: [Resource; 2] = [Resource::Pods, Resource::Namespaces];
 /// Somebody waits in front of a terminal.
 const LIMITS: Limits = Limits {
     connect: Duration::from_secs(3),

@@ -64,7 +64,7 @@ fn what_is_not_known_yet_is_waited_for() {
     let unknown_account = scene(bare(), vec![namespace("shop", None)], vec![]);
     assert_eq!(check(&unknown_account, &reading(), LIST), "not yet: unknown_service_account");
     assert_eq!(check(&unknown_account, &Rules { account_roles: AccountRoles::Ignored, ..reading() }, LIST), "fallback");
-    let unknown_namespace = scene(bare(), vec![], vec![account(None)]);
+    let unknown_namespace = scene(bare(), vec![namespace("another", None)], vec![account(None)]);
     assert_eq!(check(&unknown_namespace, &reading(), LIST), "not yet: unknown_namespace");
     let mut unlisted = listed(vec![annotated("app")], vec![namespace("shop", None)]);
     assert_eq!(check(&unlisted, &rules(), LIST), "app");
