@@ -14,7 +14,7 @@ use log::error;
 use parking_lot::Mutex;
 
 use crate::logic::bucket::{Buckets, Rate};
-use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, Due, Next, Purpose, Standing, Start};
+use crate::logic::cache::{Answer, Cache, CacheCounts, CacheRules, CallReport, Due, Next, Purpose, Standing, Start};
 use crate::logic::policy::Permitted;
 use crate::logic::recent_failures::RecentFailures;
 use crate::logic::session::Session;
@@ -56,17 +56,6 @@ pub enum Outcome {
     TimedOut,
     /// The cache is full, or the peer has started too much lately.
     Busy,
-}
-
-/// What a call to STS came to, for the log and the metrics.
-#[derive(Debug)]
-pub struct CallReport<'a> {
-    pub request: &'a AssumeRole,
-    pub purpose: Purpose,
-    /// How long it waited for its turn
-    pub queued: Duration,
-    pub took: Duration,
-    pub failure: Option<&'a StsFailure>,
 }
 
 impl Desk {

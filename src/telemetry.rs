@@ -21,8 +21,8 @@ use std::time::Duration;
 use log::{debug, info, warn};
 use parking_lot::Mutex;
 
-use crate::desk::CallReport;
 use crate::logic::arn::RoleArn;
+use crate::logic::cache::CallReport;
 use crate::logic::events::{Effect, Refused, is_for_owner};
 use crate::logic::http::Method;
 use crate::logic::kubernetes::Resource;

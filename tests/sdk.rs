@@ -11,6 +11,8 @@
     reason = "a test fails loudly and has a clock of its own"
 )]
 
+#[path = "sdk/carried.rs"]
+mod carried;
 #[path = "sdk/moto.rs"]
 mod moto;
 #[path = "sdk/python.rs"]

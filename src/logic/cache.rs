@@ -25,7 +25,7 @@ use super::time::Mono;
 
 use entry::{Call, Entry, Interest, Worth};
 use line::Line;
-pub use line::{MOST_CALLS, Purpose};
+pub use line::{CallReport, MOST_CALLS, Purpose};
 
 /// What the operator laid down about calls to STS.
 #[derive(Clone, Copy, Debug)]

@@ -4,6 +4,7 @@
 //! one. A relist is applied in place; what it didn't mention goes only at its end, so nobody sees half a list.
 
 mod accounts;
+mod change;
 mod holders;
 
 use std::collections::HashMap;
@@ -11,8 +12,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::kubernetes::{Event, Namespace, Object, Pod, Resource, SessionAnnotations};
-use super::pattern::{PatternFault, RoleList};
+use super::pattern::RoleList;
 use accounts::ServiceAccounts;
+pub use change::{Change, Novelty};
 use holders::Holders;
 
 /// Pods by uid and by address, namespaces and service accounts by name.
@@ -63,34 +65,6 @@ pub enum Holder<'a> {
     Pod(&'a Arc<HeldPod>),
     /// Several live pods claim it; how many.
     Several(usize),
-}
-
-/// What an event did, for the log and for whoever acts on it.
-#[derive(Clone, Debug)]
-pub enum Change {
-    Nothing,
-    PodApplied(Arc<HeldPod>, Novelty),
-    PodGone(Arc<HeldPod>),
-    NamespaceApplied {
-        name: Box<str>,
-        faults: Vec<PatternFault>,
-        novelty: Novelty,
-    },
-    NamespaceGone(Box<str>),
-    ServiceAccountApplied {
-        namespace: Box<str>,
-        name: Box<str>,
-        novelty: Novelty,
-    },
-    /// News only the first time
-    Listed(Resource, Novelty),
-}
-
-/// Whether an event brought anything that sessions depend on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Novelty {
-    News,
-    Known,
 }
 
 /// How far the lists of one resource are.

@@ -240,7 +240,7 @@ mod tests {
         metrics.request_seconds.with_label_values(&["200", "GET", "roleHandler"]).observe(0.003);
         let request = crate::logic::cache::tests::key("app");
         let (purpose, span) = (crate::logic::cache::Purpose::Request, std::time::Duration::from_millis(100));
-        metrics.sessions.called(&crate::desk::CallReport {
+        metrics.sessions.called(&crate::logic::cache::CallReport {
             request: &request,
             purpose,
             queued: span,

@@ -8,8 +8,7 @@ use prometheus::core::{Collector, Metric, MetricVec, MetricVecBuilder};
 use prometheus::{Gauge, GaugeVec, HistogramVec, IntCounterVec, Registry};
 
 use super::metrics::{counters, gauge, gauges, histograms};
-use crate::desk::CallReport;
-use crate::logic::cache::CacheCounts;
+use crate::logic::cache::{CacheCounts, CallReport};
 use crate::logic::sts::StsFailureKind;
 
 /// Counters of sessions.

@@ -1,4 +1,4 @@
-"""Gives the node a key that may assume roles. Four actions, all that moto takes before it checks signatures."""
+"""Gives the node a key that may assume roles. Six actions, all that moto takes before it checks signatures."""
 
 import json
 import sys
@@ -22,4 +22,6 @@ iam.create_user(UserName="node")
 key = iam.create_access_key(UserName="node")["AccessKey"]
 iam.put_user_policy(UserName="node", PolicyName="assume", PolicyDocument=allow(Resource="*"))
 iam.create_role(RoleName="app", AssumeRolePolicyDocument=allow(Principal={"AWS": "*"}))
+iam.create_role(RoleName="hop", AssumeRolePolicyDocument=allow(Principal={"AWS": "*"}))
+iam.put_role_policy(RoleName="hop", PolicyName="assume", PolicyDocument=allow(Resource="*"))
 print(key["AccessKeyId"], key["SecretAccessKey"])

@@ -1,10 +1,11 @@
 //! The calls to STS that are to be made and those under way: who comes next, and how many go at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::queue::Queue;
 use crate::logic::bucket::{Bucket, Rate};
-use crate::logic::sts::AssumeRole;
+use crate::logic::sts::{AssumeRole, StsFailure};
 use crate::logic::time::Mono;
 
 /// Why a call is made, in the order in which calls are made.
@@ -27,6 +28,17 @@ impl Purpose {
             Self::Prefetch => "prefetch",
         }
     }
+}
+
+/// What a call to STS came to, for the log and the metrics.
+#[derive(Debug)]
+pub struct CallReport<'a> {
+    pub request: &'a AssumeRole,
+    pub purpose: Purpose,
+    /// How long it waited for its turn
+    pub queued: Duration,
+    pub took: Duration,
+    pub failure: Option<&'a StsFailure>,
 }
 
 #[derive(Debug)]
