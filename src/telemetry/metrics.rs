@@ -151,7 +151,8 @@ impl Metrics {
     }
 
     /// Takes up what is only looked at when metrics are asked for.
-    pub fn sample(&self, counts: &CacheCounts, now: Mono) {
+    pub fn sample(&self, counts: &CacheCounts, connections: usize, now: Mono) {
+        self.connections.set(f64::from(u32::try_from(connections).unwrap_or(u32::MAX)));
         for (resource, heard) in self.heard.lock().iter() {
             self.watch_age_seconds.with_label_values(&[resource]).set(now.since(*heard).as_secs_f64());
         }
@@ -167,6 +168,7 @@ impl Metrics {
                 }
             }
         }
+        self.operator.retain_namespaces(is_known);
     }
 }
 
