@@ -17,12 +17,13 @@ mod tell;
 mod tend;
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use log::{info, warn};
+use log::{error, info, warn};
 
 use crate::config::{BUILD, Config, MetricsDoor};
 use crate::edge::clock::SystemClock;
@@ -97,7 +98,7 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
     let operators = OperatorsDoor::open(&rooms, &level)?;
     if succession::await_turn(&rooms, &doors, predecessor) == Turn::Never {
         end(&rooms, Vec::new(), threads, redirect);
-        return Ok(());
+        return fallen(&rooms);
     }
     let offer = succession::offer(&rooms, &doors, state_dir.as_ref());
     let servers = doors.open(&rooms, &node)?;
@@ -110,7 +111,7 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
         offer.withdraw();
     }
     end(&rooms, servers, threads, redirect);
-    Ok(())
+    fallen(&rooms)
 }
 
 /// What the agent will still do with rights: the redirect, and opening a port that not everybody may open.
@@ -126,12 +127,30 @@ fn rights(config: &Config) -> Vec<Right> {
 
 /// Starts whatever works beside the requests.
 fn start_threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let start = |(name, work): (&'static str, Work)| {
-        let rooms = rooms.clone();
-        let thread = threads::spawn(name, threads::STACK_BYTES, move || work(&rooms));
-        thread.map_err(|cause| StartError::new(&format!("start `{name}`"), &cause))
+    work().into_iter().map(|(name, work)| start(rooms, name, work)).collect()
+}
+
+/// Starts a thread that the agent can't do without: if it panics the agent ends, to be started anew.
+fn start(
+    rooms: &Arc<Rooms>,
+    name: &'static str,
+    work: impl FnOnce(&Rooms) + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
+    let rooms = rooms.clone();
+    let guarded = move || {
+        if catch_unwind(AssertUnwindSafe(|| work(&rooms))).is_err() {
+            error!("thread" = name; "the thread `{name}` panicked; the agent ends");
+            rooms.fallen.get_or_init(|| name);
+            rooms.latch.close();
+        }
     };
-    work().into_iter().map(start).collect()
+    let thread = threads::spawn(name, threads::STACK_BYTES, guarded);
+    thread.map_err(|cause| StartError::new(&format!("start `{name}`"), &cause))
+}
+
+/// What the process ends with after a thread has panicked: a failure, so that its keeper starts it anew.
+fn fallen(rooms: &Rooms) -> Result<(), StartError> {
+    rooms.fallen.get().map_or(Ok(()), |name| Err(StartError::new(&format!("keep `{name}` running"), &"it panicked")))
 }
 
 /// What a thread does until shutdown.
@@ -190,3 +209,6 @@ const FIRST_FREE_PORT: u16 = 1_024;
 const DRAIN: Duration = Duration::from_secs(4);
 /// How long the agent's own threads get after that.
 const LAST_JOIN: Duration = Duration::from_millis(300);
+
+#[cfg(test)]
+mod tests;

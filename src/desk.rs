@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::error;
 use parking_lot::Mutex;
 
 use crate::logic::bucket::{Buckets, Rate};
@@ -162,17 +163,24 @@ impl Desk {
     /// Makes calls to STS until the desk is closed. Several threads may do so at a time.
     pub fn work(&self, sts: &dyn Sts, dice: &dyn Fn() -> u64, report: &dyn Fn(&CallReport<'_>)) {
         while let Some(mut ticket) = self.take(dice) {
+            let request = ticket.request.clone();
             let began = self.time.now().mono;
-            let called = catch_unwind(AssertUnwindSafe(|| sts.assume_role(&ticket.request)));
-            let result = called.unwrap_or_else(|_| Err(interrupted()));
-            let took = self.time.now().mono.since(began);
-            self.failures.lock().note(&ticket.request, result.as_ref().err(), self.time.now().wall);
             let (purpose, queued) = (ticket.purpose, ticket.queued);
-            report(&CallReport { request: &ticket.request, purpose, queued, took, failure: result.as_ref().err() });
-            ticket.result = Some(result.map(|assumed| {
-                let session = Session::render(&ticket.request, &assumed, self.time.now());
-                (session, assumed.life)
+            let called = catch_unwind(AssertUnwindSafe(|| {
+                let assumed = sts.assume_role(&request)?;
+                Ok((Session::render(&request, &assumed, self.time.now()), assumed.life))
             }));
+            let took = self.time.now().mono.since(began);
+            let result = called.unwrap_or_else(|_| Err(interrupted()));
+            let failure = result.as_ref().err().cloned();
+            self.failures.lock().note(&request, failure.as_ref(), self.time.now().wall);
+            ticket.result = Some(result);
+            // Handed in first: nobody waits for the log. And whatever becomes of the report, the next call is made.
+            drop(ticket);
+            let report = || report(&CallReport { request: &request, purpose, queued, took, failure: failure.as_ref() });
+            if catch_unwind(AssertUnwindSafe(report)).is_err() {
+                error!("failed to report a call to STS: it panicked");
+            }
         }
     }
 

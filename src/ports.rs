@@ -62,6 +62,11 @@ pub trait Sts: Send + Sync {
 
     /// The ARN under which the node's own credentials act (`GetCallerIdentity`).
     fn caller_identity(&self) -> Result<String, StsFailure>;
+
+    /// The same of the credentials that come first, where these are assumed with others.
+    fn first_caller_identity(&self) -> Result<String, StsFailure> {
+        self.caller_identity()
+    }
 }
 
 /// The EC2 metadata service of the node. Every call carries the agent's own session token and nothing of the pod's.

@@ -2,14 +2,13 @@
 //!
 //! The lock is held for a look or for one event, never while anything waits.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::logic::kubernetes::{Event, Resource};
+use crate::logic::kubernetes::{Event, Object, Resource};
 use crate::logic::pattern::{Format, RoleList};
-use crate::logic::policy::{AccountRoles, Permitted, Rules};
+use crate::logic::policy::{AccountRoles, Rules};
 use crate::logic::time::Mono;
 use crate::logic::world::{Change, World};
 use crate::ports::{Bell, Time};
@@ -43,14 +42,25 @@ impl Registry {
         look(&state.world, state.rules.as_deref())
     }
 
-    /// Paints one event and rings the bell.
+    /// Paints one event, and rings the bell if it may matter to somebody who waits: before the lists are in, only
+    /// their ends do. A namespace's list is read before the lock is taken.
     pub fn apply(&self, resource: Resource, event: Event) -> Change {
-        let change = {
-            let mut state = self.state.write();
-            let rules = state.rules.clone();
-            state.world.apply(resource, event, |list| compile(list, rules.as_deref()))
+        let rules = self.state.read().rules.clone();
+        let list = match &event {
+            Event::InitApply(Object::Namespace(namespace)) | Event::Apply(Object::Namespace(namespace)) => {
+                namespace.allowed_roles.as_deref().map(|list| compile(list, rules.as_deref()))
+            }
+            _ => None,
         };
-        self.changed.ring();
+        let (begins, ends) = (event == Event::Init, event == Event::InitDone);
+        let (change, is_ready) = {
+            let mut state = self.state.write();
+            let change = state.world.apply(resource, event, |_| list.clone().unwrap_or_default());
+            (change, state.world.is_ready())
+        };
+        if ends || is_ready && !begins {
+            self.changed.ring();
+        }
         change
     }
 
@@ -84,11 +94,6 @@ impl Registry {
             self.changed.wait(seen.0, deadline);
         }
     }
-
-    /// Whether `address` still belongs to the pod that a permission was made for: the one second look there is.
-    pub fn still_owned(&self, address: IpAddr, permitted: &Permitted) -> bool {
-        self.read(|world, _| world.is_still_owned(address, &permitted.pod().uid))
-    }
 }
 
 /// Without rules there are no restrictions to read a list for yet; watches begin after the rules are set.
@@ -103,7 +108,7 @@ mod tests {
     use super::*;
     use crate::edge::clock::SystemClock;
     use crate::edge::threads;
-    use crate::logic::kubernetes::Object;
+    use crate::logic::world::Holder;
     use crate::logic::world::tests::pod;
     use crate::ports::Clock;
     use std::time::Duration;
@@ -112,7 +117,10 @@ mod tests {
     fn an_event_wakes_those_who_wait() {
         let clock = Arc::new(SystemClock::new());
         let registry = Arc::new(Registry::new(clock.clone()));
-        let peer: IpAddr = "10.0.0.1".parse().unwrap();
+        let peer = "10.0.0.1".parse().unwrap();
+        for resource in [Resource::Pods, Resource::Namespaces] {
+            registry.apply(resource, Event::InitDone);
+        }
         let seen = registry.seen();
         let painter = registry.clone();
         let thread = threads::spawn("painter", threads::STACK_BYTES, move || {
@@ -121,7 +129,7 @@ mod tests {
         let deadline = clock.now().mono.after(Duration::from_secs(10));
         registry.wait(seen, deadline);
         thread.unwrap().join().unwrap();
-        assert!(registry.read(|world, _| world.is_still_owned(peer, "a") && !world.is_still_owned(peer, "b")));
+        assert!(registry.read(|world, _| matches!(world.holder(peer), Holder::Pod(pod) if *pod.uid == *"a")));
         assert!(clock.now().mono < deadline);
     }
 
@@ -130,8 +138,27 @@ mod tests {
         let clock = Arc::new(SystemClock::new());
         let registry = Registry::new(clock.clone());
         let stale = registry.seen();
-        registry.apply(Resource::Pods, Event::Init);
+        registry.apply(Resource::Pods, Event::InitDone);
         registry.wait(stale, Mono::from_micros(u64::MAX));
         registry.wait(registry.seen(), clock.now().mono);
+    }
+
+    #[test]
+    fn only_what_may_matter_to_somebody_rings() {
+        let registry = Registry::new(Arc::new(SystemClock::new()));
+        let item = |uid: &str| Event::InitApply(Object::Pod(pod(uid, "10.0.0.1")));
+        for (resource, event, rings) in [
+            (Resource::Pods, Event::Init, false),
+            (Resource::Pods, item("a"), false),
+            (Resource::Pods, Event::InitDone, true),
+            (Resource::Namespaces, Event::Init, false),
+            (Resource::Namespaces, Event::InitDone, true),
+            (Resource::Pods, Event::Init, false),
+            (Resource::Pods, item("b"), true),
+        ] {
+            let (before, shown) = (registry.seen(), format!("{event:?}"));
+            registry.apply(resource, event);
+            assert_eq!(registry.seen() != before, rings, "{shown}");
+        }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! The route is found, the world is read once, and what was decided is carried out. Answers from memory never
 //! wait; a pod not yet known waits for the watch to tell of it, credentials not yet held wait for STS, each up to
-//! a deadline. An answer that took waiting goes out only if the address still belongs to the pod it was made for.
+//! a deadline. An answer that took waiting goes out only if the same decision would be made again.
 
 mod duplicates;
+mod forwards;
 mod pages;
 
 use std::net::IpAddr;
@@ -29,6 +30,7 @@ use crate::registry::Registry;
 use crate::telemetry::{Answered, LogLine, Telemetry};
 
 pub use duplicates::{Duplicates, Found};
+pub use forwards::Forwards;
 pub use pages::Facts;
 
 /// Everything that a request may need.
@@ -36,6 +38,8 @@ pub struct Service {
     pub registry: Arc<Registry>,
     pub desk: Arc<Desk>,
     pub imds: Arc<dyn Imds>,
+    /// What peers have on the way to it
+    pub forwards: Forwards,
     pub clock: Arc<dyn Clock>,
     pub keys: Arc<Keyring>,
     pub telemetry: Arc<Telemetry>,
@@ -70,8 +74,12 @@ impl Service {
         let began = self.clock.now();
         let facing = route::facing(request, caller.is_redirected);
         let route = route::route(request, facing, &self.routes);
-        let decided = self.decide_in_time(request, &route, caller.peer, began);
-        let Answer { response, reason, cause } = self.carry_out(request, &route, caller.peer, &decided, began);
+        let (decided, chosen) = self.decide_in_time(request, &route, caller.peer, began);
+        let is_still_right = |permitted: &Permitted| {
+            self.is_still_right(self.ask(request, &route, caller.peer), chosen.as_deref(), permitted)
+        };
+        let Answer { response, reason, cause } =
+            self.carry_out(request, &route, caller.peer, &decided, began, &is_still_right);
         self.telemetry.answered(&Answered {
             method: request.method,
             target: request.target,
@@ -90,18 +98,17 @@ impl Service {
     }
 
     /// Decides, and while that comes to "not yet" decides again whenever the world has changed, up to the deadline.
-    fn decide_in_time<'r>(&self, request: &Request<'_>, route: &'r Route, peer: IpAddr, began: Now) -> Decided<'r> {
+    /// With the decision comes the uid of the pod that the API server named, if it had to be asked.
+    fn decide_in_time<'r>(
+        &self,
+        request: &Request<'_>,
+        route: &'r Route,
+        peer: IpAddr,
+        began: Now,
+    ) -> (Decided<'r>, Option<String>) {
         let deadline = began.mono.after(self.wait_for_pod);
         let keys = self.keys.keys_for(request.headers.token);
-        let mut ask = Ask {
-            peer,
-            route,
-            token: request.headers.token,
-            forwarded_for: request.headers.forwarded_for,
-            tokens: self.tokens,
-            patience: Patience::Left,
-            chosen: None,
-        };
+        let mut ask = self.ask(request, route, peer);
         let mut chosen = None;
         loop {
             let seen = self.registry.seen();
@@ -111,18 +118,46 @@ impl Service {
             }
             let ask = Ask { chosen: chosen.as_deref(), ..ask };
             let decided = self.registry.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
-            let Decision::NotYet(reason) = decided.decision else { return decided };
+            let Decision::NotYet(reason) = decided.decision else { return (decided, chosen) };
             if let (Reason::AmbiguousAddress, None, Some(duplicates)) = (reason, &chosen, &self.duplicates) {
                 match duplicates.resolve(peer, deadline) {
                     Found::Holder(uid) => {
                         chosen = Some(uid);
                         continue;
                     }
-                    Found::Busy => return Decided { decision: Decision::Refuse(Reason::Busy), ..decided },
+                    Found::Busy => {
+                        return (Decided { decision: Decision::Refuse(Reason::Busy), ..decided }, None);
+                    }
                     Found::Nobody => {}
                 }
             }
             self.registry.wait(seen, deadline);
+        }
+    }
+
+    fn ask<'r, 'a>(&self, request: &Request<'a>, route: &'r Route, peer: IpAddr) -> Ask<'r, 'a> {
+        Ask {
+            peer,
+            route,
+            token: request.headers.token,
+            forwarded_for: request.headers.forwarded_for,
+            tokens: self.tokens,
+            patience: Patience::Left,
+            chosen: None,
+        }
+    }
+
+    /// The second look, after a wait: whether the same question would still be answered with the same role of the
+    /// same pod. An address that has become ambiguous meanwhile, a changed role or a changed rule all say no.
+    fn is_still_right(&self, ask: Ask<'_, '_>, chosen: Option<&str>, permitted: &Permitted) -> bool {
+        let keys = self.keys.keys_for(ask.token);
+        let now = self.clock.now().wall;
+        let again = self.registry.read(|world, rules| decide(world, rules, &keys, Ask { chosen, ..ask }, now));
+        match again.decision {
+            Decision::Assume(again, _) => {
+                again.pod().uid == permitted.pod().uid && again.request() == permitted.request()
+            }
+            _ => false,
         }
     }
 
@@ -133,6 +168,7 @@ impl Service {
         peer: IpAddr,
         decided: &Decided<'_>,
         began: Now,
+        is_still_right: &dyn Fn(&Permitted) -> bool,
     ) -> Answer {
         self.count(request, route, decided);
         match &decided.decision {
@@ -140,19 +176,27 @@ impl Service {
                 let name = rules.map_or(role.as_str(), |rules| rules.base.shorten(role));
                 Answer::ok(Response::text(200, name))
             }),
-            Decision::Assume(permitted, form) => self.assume(permitted, *form, route, peer, began),
+            Decision::Assume(permitted, form) => self.assume(permitted, *form, route, peer, began, is_still_right),
             Decision::Info(role) => Answer::ok(reply::iam_info(role, began.wall)),
             Decision::IamListing => Answer::ok(reply::iam_listing()),
             Decision::IssueToken => self.issue_token(request, route, peer, decided.pod.as_ref(), began),
             Decision::TokenMethods => Answer::ok(reply::token_methods(request.method)),
-            Decision::Forward(path) => self.forward(request, route, path),
-            Decision::Listing(path, known) => self.list(request, route, path, *known),
+            Decision::Forward(path) => self.forward(request, route, path, peer),
+            Decision::Listing(path, known) => self.list(request, route, path, *known, peer),
             Decision::Page(page) => Answer::ok(self.page(*page)),
             Decision::Refuse(reason) | Decision::NotYet(reason) => Answer::refuse(*reason, route),
         }
     }
 
-    fn assume(&self, permitted: &Permitted, form: Form, route: &Route, peer: IpAddr, began: Now) -> Answer {
+    fn assume(
+        &self,
+        permitted: &Permitted,
+        form: Form,
+        route: &Route,
+        peer: IpAddr,
+        began: Now,
+        is_still_right: &dyn Fn(&Permitted) -> bool,
+    ) -> Answer {
         let deadline = self.clock.now().mono.max(began.mono).after(WAIT_FOR_STS);
         let (session, waited) = match self.desk.obtain(permitted, peer, deadline) {
             Outcome::Ready(session) => (session, false),
@@ -165,7 +209,7 @@ impl Service {
             Outcome::TimedOut => return Answer::refuse(Reason::StsTimeout, route),
             Outcome::Busy => return Answer::refuse(Reason::Busy, route),
         };
-        if waited && !self.registry.still_owned(peer, permitted) {
+        if waited && !is_still_right(permitted) {
             return Answer::refuse(Reason::OwnerChanged, route);
         }
         self.hand_out(permitted, &session, form, waited)
@@ -197,16 +241,25 @@ impl Service {
         Answer::ok(reply::token(self.keys.current().issue(bearer, ttl_s, now.wall), ttl_s))
     }
 
-    fn forward(&self, request: &Request<'_>, route: &Route, path: &CanonicalPath) -> Answer {
+    fn forward(&self, request: &Request<'_>, route: &Route, path: &CanonicalPath, peer: IpAddr) -> Answer {
         let method = if request.method == Method::Head { Forwarded::Head } else { Forwarded::Get };
+        let Some(place) = self.forwards.begin(peer) else { return Answer::refuse(Reason::Busy, route) };
         match self.imds.forward(method, path, request.headers.accept) {
-            Ok(response) => Answer::ok(response),
+            Ok(response) => Answer::ok(place.until_read(response)),
             Err(failure) => Answer::refuse_because(Reason::MetadataUnavailable, route, failure.cause),
         }
     }
 
     /// Fetches a listing and shows of it what can be had. Its length is ours, so HEAD asks for the whole of it too.
-    fn list(&self, request: &Request<'_>, route: &Route, path: &CanonicalPath, known: RoleKnown) -> Answer {
+    fn list(
+        &self,
+        request: &Request<'_>,
+        route: &Route,
+        path: &CanonicalPath,
+        known: RoleKnown,
+        peer: IpAddr,
+    ) -> Answer {
+        let Some(_place) = self.forwards.begin(peer) else { return Answer::refuse(Reason::Busy, route) };
         let fetched = match self.imds.forward(Forwarded::Get, path, request.headers.accept) {
             Ok(fetched) if fetched.status == 200 => fetched,
             Ok(other) => return Answer::ok(other),
@@ -265,3 +318,6 @@ impl Answer {
 
 /// SDKs give up after a second or a few; a call that takes longer goes on for the next one who asks.
 const WAIT_FOR_STS: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -8,10 +8,11 @@ mod operator;
 mod redirect;
 mod sessions;
 
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Seats};
 pub use operator::OperatorMetrics;
 pub use redirect::{RedirectMetrics, Stands};
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -112,12 +113,13 @@ impl Telemetry {
         let (namespace, pod) = answered.pod.map_or(("", ""), |pod| (&*pod.namespace, &*pod.name));
         let reason = answered.reason.or(answered.audited).map_or("", Reason::word);
         let policy = if answered.audited.is_some() { "audit" } else { "" };
+        let target = cut(answered.target);
         info!(
-            "req.method" = method, "req.path" = answered.target, "req.remote":% = answered.peer,
+            "req.method" = method, "req.path" = &*target, "req.remote":% = answered.peer,
             "res.duration" = millis, "res.status" = status, "pod.namespace" = namespace, "pod.name" = pod,
             "params.iam.role" = answered.role.map_or("", RoleArn::as_str), "reason" = reason, "policy" = policy,
             "cause" = answered.cause.unwrap_or_default();
-            "{method} {} ({status}) took {millis} ms", answered.target
+            "{method} {target} ({status}) took {millis} ms"
         );
     }
 
@@ -198,6 +200,14 @@ fn failure_line(request: &AssumeRole, purpose: &str, failure: &StsFailure, advic
     );
 }
 
+/// As much of a target as a line shows; a cut one ends in dots.
+fn cut(target: &str) -> Cow<'_, str> {
+    match target.char_indices().nth(SHOWN_TARGET) {
+        Some((end, _)) => format!("{}...", &target[..end]).into(),
+        None => target.into(),
+    }
+}
+
 fn pod_line(message: &str, pod: &HeldPod) {
     let address = pod.addresses.first().map(IpAddr::to_string).unwrap_or_default();
     debug!(
@@ -209,4 +219,19 @@ fn pod_line(message: &str, pod: &HeldPod) {
 
 fn namespace_fault(name: &str, fault: &PatternFault) {
     warn!("ns.name" = name; "the roles that namespace `{name}` allows: {fault}");
+}
+
+/// Characters of a target in a line: those that mean something are shorter, and a head may have 8 KiB.
+const SHOWN_TARGET: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_targets_are_cut_visibly_and_between_characters() {
+        let whole = "é".repeat(SHOWN_TARGET);
+        assert_eq!(cut(&whole), whole);
+        assert_eq!(cut(&format!("{whole}é")), format!("{whole}..."));
+    }
 }

@@ -1,5 +1,5 @@
 //! The README says what is: its flag table is made of the flags, its links lead somewhere, its reasons are all there.
-//! `KUBE2IAM_WRITE_README=1 cargo test --test readme` writes the flag table anew.
+//! `KUBE2IAM_WRITE_README=1 cargo test --test readme` writes its tables anew.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kube2iam::config::{find_flag_table, flag_table};
+use kube2iam::logic::advice::{Names, meaning, mend};
 use kube2iam::logic::reason::Reason;
 
 fn path() -> PathBuf {
@@ -27,6 +28,29 @@ fn the_flag_table_is_that_of_the_binary() {
         return;
     }
     assert_eq!(found, flag_table());
+}
+
+/// The reasons as a Markdown table.
+fn reason_table() -> String {
+    let row = |reason: &Reason| {
+        let cells = [meaning(*reason).to_owned(), mend(*reason, &Names::SAMPLE)].map(|cell| cell.replace('|', "\\|"));
+        format!("| `{}` | {} | {} |\n", reason.word(), reason.status(), cells.join(" | "))
+    };
+    REASONS.to_owned() + &Reason::ALL.iter().map(row).collect::<String>()
+}
+
+const REASONS: &str = "| reason | status | it means | to mend it |\n|---|---|---|---|\n";
+
+#[test]
+fn the_reason_table_is_that_of_the_binary() {
+    let page = page();
+    let table = &page[page.find(REASONS).expect("the README has a table of reasons")..];
+    let found = table.split_once("\n\n").map_or(table, |(rows, _)| &table[..=rows.len()]);
+    if std::env::var_os("KUBE2IAM_WRITE_README").is_some() {
+        fs::write(path(), page.replace(found, &reason_table())).unwrap();
+        return;
+    }
+    assert_eq!(found, reason_table());
 }
 
 #[test]

@@ -107,7 +107,7 @@ mod tests {
     fn help_names_every_flag_once_in_lines_that_fit() {
         let text = help(&flags());
         for flag in flags() {
-            let line = format!("  {}\n", usage(&flag));
+            let line = format!("\n  {}\n", usage(&flag));
             assert_eq!(text.matches(&line).count(), 1, "{line}");
         }
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");

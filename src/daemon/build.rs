@@ -1,8 +1,8 @@
 //! Builds the edges out of the configuration, and the rooms out of any edges.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use log::warn;
 
@@ -30,7 +30,7 @@ use crate::logic::service_url::ServiceUrl;
 use crate::logic::session::{SessionRules, TagReach, Tags};
 use crate::ports::{Clock, Dice, Events, Imds, KeyStore, Kubernetes, Nodes, Sts, Time};
 use crate::registry::Registry;
-use crate::serve::{Duplicates, Facts, Service};
+use crate::serve::{Duplicates, Facts, Forwards, Service};
 use crate::telemetry::{Metrics, Telemetry};
 
 /// Everything that threads share.
@@ -54,6 +54,8 @@ pub struct Rooms {
     pub node_credentials: Arc<dyn NodeCredentials>,
     /// What is to become Events
     pub(super) refusals: Option<Refusals>,
+    /// The first thread that panicked, if any did
+    pub fallen: OnceLock<&'static str>,
 }
 
 /// What the rooms reach the world through.
@@ -85,11 +87,8 @@ impl Ports {
     ) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = time.clone();
         let proxied: Arc<dyn Imds> = metadata_service(&config.metadata.proxied.to_string(), &clock)?;
-        let imds: Arc<dyn Imds> = if config.metadata.own == config.metadata.proxied {
-            proxied.clone()
-        } else {
-            metadata_service(&config.metadata.own.to_string(), &clock)?
-        };
+        // Always its own: pods share places among the calls in flight, the agent's own reads must not wait for them.
+        let imds: Arc<dyn Imds> = metadata_service(&config.metadata.own.to_string(), &clock)?;
         let wire = sts_wire(environment, &imds, &clock)?;
         let (sts, node_credentials) = sts(config, &imds, &wire, environment, &clock)?;
         let kubernetes = Arc::new(api_server(&config.kubernetes, environment, &clock, Limits::default())?);
@@ -128,6 +127,7 @@ impl Rooms {
             registry: registry.clone(),
             desk: desk.clone(),
             imds: proxied,
+            forwards: Forwards::default(),
             clock: clock.clone(),
             keys: keys.clone(),
             telemetry: telemetry.clone(),
@@ -156,6 +156,7 @@ impl Rooms {
             sts,
             node_credentials,
             refusals,
+            fallen: OnceLock::new(),
         }))
     }
 }

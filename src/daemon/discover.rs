@@ -8,29 +8,83 @@ use log::{info, warn};
 use super::build::{Rooms, session_rules};
 use crate::config::{BaseSource, DefaultRole as DefaultSource, PolicyMode};
 use crate::edge::imds::discovery;
+use crate::edge::node_credentials::NodeCredentials;
 use crate::logic::arn::BaseArn;
 use crate::logic::backoff::Backoff;
-use crate::logic::policy::{AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, Rules};
-use crate::ports::Waited;
+use crate::logic::policy::{
+    AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules,
+};
+use crate::logic::sts::StsFailureKind;
+use crate::ports::{Sts, Waited};
 
 /// Finds everything out, however long it takes; the watches begin once the rules are set.
 pub(super) fn run(rooms: &Rooms) {
     info!("the node's credentials come from {}", rooms.node_credentials.describe());
-    let Some(rules) = until_done(rooms, "discover roles", || rules(rooms)) else { return };
+    let Some(rules) = until_done(rooms, "discover roles", LONGEST_REST, || rules(rooms)) else { return };
     if let Some(default) = &rules.default_role {
         info!("params.iam.role" = default.role.as_str(); "pods that name no role get the default role");
     }
     rooms.registry.set_rules(rules);
-    let identity = || rooms.sts.caller_identity().map_err(|failure| failure.to_string());
-    if let Some(caller) = until_done(rooms, "learn the agent's own role", identity) {
-        info!("caller" = caller.as_str(); "calls to STS are made as `{caller}`");
-        *rooms.facts.caller.write() = Some(caller.clone());
-        rooms.registry.amend_rules(|rules| rules.own_role = OwnRole::of_caller(&caller));
+    let identity = || {
+        let own = own_role(&*rooms.sts, &*rooms.node_credentials, |caller| {
+            *rooms.facts.caller.write() = Some(caller.to_owned());
+        });
+        if own.is_err() {
+            // STS may never tell, and then pods are to have their credentials all the same.
+            let known = source_role(&*rooms.node_credentials).into_iter().chain(hop(rooms)).collect();
+            rooms.registry.amend_rules(|rules| rules.own_roles = OwnRoles::Found(known));
+        }
+        own
+    };
+    if let Some(own) = until_done(rooms, "learn the agent's own role", OWN_ROLE_REST, identity) {
+        let found = own.into_iter().chain(hop(rooms)).collect();
+        rooms.registry.amend_rules(|rules| rules.own_roles = OwnRoles::Found(found));
     }
 }
 
+/// The role of the node: STS tells under which the calls are made. If it won't, the source of the credentials may know;
+/// if that doesn't either, there is none to be told from others.
+fn own_role(
+    sts: &dyn Sts,
+    credentials: &dyn NodeCredentials,
+    learned: impl Fn(&str),
+) -> Result<Option<OwnRole>, String> {
+    match sts.first_caller_identity() {
+        Ok(caller) => {
+            info!("caller" = caller.as_str(); "the node calls STS as `{caller}`");
+            learned(&caller);
+            Ok(OwnRole::of_caller(&caller))
+        }
+        Err(failure) if failure.kind == StsFailureKind::Refused => {
+            let own = source_role(credentials);
+            match &own {
+                Some(role) => info!("the node's own role is `{}`; STS doesn't tell: {failure}", role.name),
+                None => warn!("pods are not kept from the node's own role, which nobody tells: {failure}"),
+            }
+            Ok(own)
+        }
+        Err(failure) => Err(failure.to_string()),
+    }
+}
+
+/// The role that the source of the node's credentials names by itself, as web identity does.
+fn source_role(credentials: &dyn NodeCredentials) -> Option<OwnRole> {
+    let first = credentials.first();
+    first.as_deref().unwrap_or(credentials).role()
+}
+
+/// The role on the way, if there is one.
+fn hop(rooms: &Rooms) -> Option<OwnRole> {
+    rooms.config.sts.assume_first.as_ref().map(OwnRole::from)
+}
+
 /// Tries until it goes well, with pauses; `None` at shutdown.
-fn until_done<T>(rooms: &Rooms, what: &str, attempt: impl Fn() -> Result<T, String>) -> Option<T> {
+fn until_done<T>(
+    rooms: &Rooms,
+    what: &str,
+    longest_rest: Duration,
+    attempt: impl Fn() -> Result<T, String>,
+) -> Option<T> {
     let mut backoff = Backoff::default();
     loop {
         let cause = match attempt() {
@@ -39,7 +93,7 @@ fn until_done<T>(rooms: &Rooms, what: &str, attempt: impl Fn() -> Result<T, Stri
         };
         let rest = backoff.next(None, rooms.dice.number());
         warn!("retry.ms" = rest.as_millis(); "failed to {what}: {cause}");
-        if rooms.latch.wait(rooms.clock.now().mono.after(rest.min(LONGEST_REST))) == Waited::ShutDown {
+        if rooms.latch.wait(rooms.clock.now().mono.after(rest.min(longest_rest))) == Waited::ShutDown {
             return None;
         }
     }
@@ -78,10 +132,15 @@ fn rules(rooms: &Rooms) -> Result<Rules, String> {
             PolicyMode::Audit => Enforcement::Audit,
         },
         session: session_rules(config),
-        own_role: None,
+        own_roles: OwnRoles::Sought(hop(rooms).into_iter().collect()),
         allowed_accounts: config.roles.allowed_accounts.clone(),
     })
 }
 
 /// The node may be minutes from having its role, and pods wait for this.
 const LONGEST_REST: Duration = Duration::from_secs(5);
+/// Credentials wait for this; as soon as STS can give them it can tell, and a failure of theirs is remembered as long.
+const OWN_ROLE_REST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use log::warn;
+
 use super::StartError;
 use super::build::Rooms;
 use super::node::NodeAddresses;
 use crate::config::{DoorConfig, Listen, MetricsDoor};
-use crate::edge::http::{Connection, Event, Front, Handler, Limits, Observer, Server, bind, is_bound_to};
+use crate::edge::http::{Connection, Event, Front, Handler, Limits, Observer, Server, bind, is_bound_to, is_taken};
 use crate::logic::http::{Method, Request, Response};
 use crate::logic::reason::Reason;
 use crate::logic::redirect::METADATA_PORT;
@@ -69,6 +71,7 @@ impl Doors {
             let limits = Limits { connections: OPERATOR_CONNECTIONS, ..Limits::default() };
             servers.push(server(metrics, operators, limits, rooms, node)?);
         }
+        rooms.telemetry.metrics.count_connections(servers.iter().map(Server::seats).collect());
         Ok(servers)
     }
 }
@@ -81,6 +84,9 @@ fn take(offered: &mut Vec<TcpListener>, listen: Listen) -> Option<TcpListener> {
 fn listening(listen: Listen) -> Result<TcpListener, StartError> {
     let Listen { address, port } = listen;
     let shown = address.map_or_else(|| format!("port {port}"), |address| format!("{address} port {port}"));
+    if port != 0 && is_taken(address, port) {
+        warn!("another process listens on {shown}; connections are shared with it");
+    }
     bind(address, port).map_err(|cause| StartError::new(&format!("listen on `{shown}`"), &cause))
 }
 

@@ -13,7 +13,6 @@ use super::build::Rooms;
 use super::node::NodeAddresses;
 use crate::config::{OnExit, RedirectConfig};
 use crate::edge::redirect::{self, Ensured, Event, Outcome, Redirect, RedirectError, Removed};
-use crate::edge::threads;
 use crate::logic::redirect::Wanted;
 use crate::logic::redirect::status::Wholeness;
 use crate::logic::status::RedirectReport;
@@ -56,9 +55,7 @@ pub(super) fn place(rooms: &Rooms) -> Result<Option<Placed>, StartError> {
 impl Placed {
     /// Keeps it true until shutdown, on a thread.
     pub(super) fn keep(self, rooms: &Arc<Rooms>, node: Arc<NodeAddresses>) -> Result<JoinHandle<()>, StartError> {
-        let rooms = rooms.clone();
-        let thread = threads::spawn("redirect", threads::STACK_BYTES, move || self.watch(&rooms, &node));
-        thread.map_err(|cause| StartError::new("start `redirect`", &cause))
+        super::start(rooms, "redirect", move |rooms| self.watch(rooms, &node))
     }
 
     fn watch(mut self, rooms: &Rooms, node: &NodeAddresses) {

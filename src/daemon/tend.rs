@@ -11,6 +11,7 @@ use crate::edge::imds::discovery;
 use crate::edge::memory;
 use crate::logic::kubernetes::{KubernetesFailureKind, Resource};
 use crate::logic::policy::{self, Permitted};
+use crate::logic::sts::AssumeRole;
 use crate::logic::watch::Note;
 use crate::ports::Waited;
 use crate::reflect::Reflector;
@@ -74,7 +75,10 @@ fn tell(rooms: &Rooms, resource: Resource, note: Note) {
                 KubernetesFailureKind::Unauthorized => "; the API server doesn't know the agent's token",
                 _ => "",
             };
-            warn!("resource" = label, "retry.ms" = rest.as_millis(); "failed to read {label}: {}{action}", failure.cause);
+            let age = rooms.telemetry.metrics.silence(label, rooms.clock.now().mono);
+            let age = age
+                .map_or("there is no picture yet".to_owned(), |age| format!("the picture is {} s old", age.as_secs()));
+            warn!("resource" = label, "retry.ms" = rest.as_millis(); "failed to read {label}: {}{action}; {age}", failure.cause);
         }
         Note::Relisting { why, .. } => {
             count("relisted");
@@ -107,13 +111,7 @@ pub(super) fn keep_house(rooms: &Rooms) {
     let mut pause = FIRST_HOUSEKEEPING;
     while rooms.latch.wait(rooms.clock.now().mono.after(pause)) == Waited::Elapsed {
         pause = HOUSEKEEPING;
-        let entitled = rooms.registry.read(|world, rules| {
-            let rules = rules.filter(|_| world.is_ready())?;
-            let permitted =
-                world.pods().filter(|pod| pod.counts()).filter_map(|pod| policy::permit(world, rules, pod).ok());
-            Some(permitted.map(Permitted::into_request).collect::<HashSet<_>>())
-        });
-        if let Some(entitled) = entitled {
+        if let Some(entitled) = entitled(rooms) {
             rooms.desk.sweep(&entitled);
             rooms.telemetry.retain_roles(&entitled.iter().map(|request| request.role.as_str()).collect());
         }
@@ -123,6 +121,22 @@ pub(super) fn keep_house(rooms: &Rooms) {
         }
         memory::give_back();
     }
+}
+
+/// What pods here may ask of STS, once everything is known. The picture is locked for a few pods at a time.
+pub(super) fn entitled(rooms: &Rooms) -> Option<HashSet<AssumeRole>> {
+    let pods: Vec<_> = rooms.registry.read(|world, rules| {
+        let known = rules.is_some() && world.is_ready();
+        known.then(|| world.pods().filter(|pod| pod.counts()).cloned().collect())
+    })?;
+    let mut entitled = HashSet::new();
+    for pods in pods.chunks(PODS_AT_ONCE) {
+        rooms.registry.read(|world, rules| {
+            let permitted = pods.iter().filter_map(|pod| policy::permit(world, rules?, pod).ok());
+            entitled.extend(permitted.map(Permitted::into_request));
+        });
+    }
+    Some(entitled)
 }
 
 /// Metrics of namespaces that are gone would pile up where namespaces come and go.
@@ -172,5 +186,7 @@ const RULES_POLL: Duration = Duration::from_millis(20);
 const FIRST_HOUSEKEEPING: Duration = Duration::from_secs(2);
 /// Well within the minute after which a session without a pod must be gone.
 const HOUSEKEEPING: Duration = Duration::from_secs(20);
+/// Pods judged under one lock: well below a millisecond.
+const PODS_AT_ONCE: usize = 256;
 /// kube2iam's interval.
 const HEALTH_CHECK: Duration = Duration::from_secs(30);

@@ -223,3 +223,28 @@ fn closing_lets_everyone_go() {
         assert!(matches!(waiter.join().unwrap(), Outcome::TimedOut));
     });
 }
+
+/// A report that panics neither ends the worker nor keeps the session from those who wait; nor does it come first.
+#[test]
+fn a_result_is_handed_in_before_the_report_and_whatever_becomes_of_it() {
+    let clock = Arc::new(SystemClock::new());
+    let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
+    let desk = Desk::new(rules, clock.clone());
+    let sts = FakeSts { calls: AtomicUsize::new(0), gate: None };
+    let deadline = clock.now().mono.after(Duration::from_secs(10));
+    let (obtained, reported) = crossbeam_channel::bounded::<()>(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            desk.work(&sts, &|| 0, &|report| {
+                let told = reported.recv_timeout(Duration::from_secs(10));
+                assert!(told.is_err() || report.request.role.name() != "app", "a report that fails");
+            });
+        });
+        let first = desk.obtain(&permitted("app"), PEER, deadline);
+        obtained.send(()).unwrap();
+        let second = desk.obtain(&permitted("other"), PEER, deadline);
+        obtained.send(()).unwrap();
+        desk.close();
+        assert!(matches!((first, second), (Outcome::Fetched(_), Outcome::Fetched(_))));
+    });
+}

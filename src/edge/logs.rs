@@ -50,7 +50,7 @@ pub fn start(
     output: Box<dyn Write + Send>,
 ) -> io::Result<(LogQueue, LogThread)> {
     let (lines, thread) = LogThread::start(output)?;
-    let pipe = Pipe { lines: lines.clone() };
+    let pipe = Pipe { lines: lines.clone(), patience: LONGEST_WAIT };
     let logger = Builder::new()
         .filter(None, LevelFilter::Trace)
         .target(Target::Pipe(Box::new(pipe)))
@@ -136,14 +136,18 @@ impl Drop for LogThread {
     }
 }
 
+/// Writes while env_logger holds its lock: what waits here holds up everybody's lines.
 struct Pipe {
     lines: Sender<Message>,
+    /// How long the next line may wait: once, then not at all until the reader has moved
+    patience: Duration,
 }
 
 impl Write for Pipe {
     /// One call is one line: env_logger writes a record's buffer at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let _ = self.lines.send_timeout(Message::Line(line.to_vec()), LONGEST_WAIT); // lost if stderr is stuck
+        let sent = self.lines.send_timeout(Message::Line(line.to_vec()), self.patience); // lost if stderr is stuck
+        self.patience = if sent.is_ok() { LONGEST_WAIT } else { Duration::ZERO };
         Ok(line.len())
     }
 
@@ -257,6 +261,21 @@ mod tests {
         }
         drop(thread);
         assert_eq!(written.iter().collect::<Vec<_>>().concat(), b"one two ");
+    }
+
+    #[test]
+    fn a_reader_that_is_stuck_is_waited_for_once() {
+        let (lines, queue) = bounded(1);
+        let mut pipe = Pipe { lines, patience: LONGEST_WAIT };
+        for (taken, patience) in
+            [(false, LONGEST_WAIT), (false, Duration::ZERO), (false, Duration::ZERO), (true, LONGEST_WAIT)]
+        {
+            if taken {
+                queue.recv().unwrap();
+            }
+            pipe.write_all(b"line").unwrap();
+            assert_eq!(pipe.patience, patience);
+        }
     }
 
     #[test]

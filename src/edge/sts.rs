@@ -83,6 +83,13 @@ impl Sts for StsClient {
     fn caller_identity(&self) -> Result<String, StsFailure> {
         self.ask(None, &caller_identity_body(), CALL_TOTAL, |answer, _| read_caller_identity(answer))
     }
+
+    fn first_caller_identity(&self) -> Result<String, StsFailure> {
+        match self.credentials.first() {
+            Some(first) => Self::new(self.wire.clone(), first).caller_identity(),
+            None => self.caller_identity(),
+        }
+    }
 }
 
 /// Reads a session; how long it lives counts from the moment that AWS gave it, by AWS's own clock.

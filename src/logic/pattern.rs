@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 
 use super::arn::{BaseArn, RoleArn, is_arn};
 use super::trace::Verdict;
@@ -66,7 +66,12 @@ impl RoleList {
             }
         };
         let mut list = Self::default();
-        for written in written {
+        if format != Format::Glob && written.len() > MOST_EXPRESSIONS {
+            let count = written.len();
+            list.faults.push(PatternFault(format!("of {count} patterns the first {MOST_EXPRESSIONS} are read")));
+        }
+        let most = if format == Format::Glob { usize::MAX } else { MOST_EXPRESSIONS };
+        for written in written.into_iter().take(most) {
             let matcher = Matcher::compile(&written, format, base).unwrap_or_else(|fault| {
                 list.faults.push(fault);
                 Matcher::Nothing
@@ -130,7 +135,7 @@ fn compile(expression: &str, written: &str) -> Result<Regex, PatternFault> {
         )));
     }
     let named = |cause| PatternFault(format!("the pattern `{}` allows nothing: {cause}", written.escape_debug()));
-    Regex::new(expression).map_err(named)
+    RegexBuilder::new(expression).size_limit(LARGEST_EXPRESSION).build().map_err(named)
 }
 
 /// The base goes before an expression as the plain text that it is.
@@ -155,6 +160,10 @@ pub fn glob(pattern: &str, text: &str) -> bool {
 
 /// A namespace's annotations come to 256 KiB at most; no sensible pattern comes near this.
 const LONGEST_PATTERN: usize = 4_096;
+/// Bytes of an expression when it is ready; counted repetitions can make much of little.
+const LARGEST_EXPRESSION: usize = 64 * 1_024;
+/// Expressions of one list: with the bound on each, 16 MiB at the very most, and tens of KiB in earnest.
+const MOST_EXPRESSIONS: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -246,5 +255,18 @@ mod tests {
             assert!(list.faults[0].to_string().starts_with(fault), "{}", list.faults[0]);
         }
         assert_eq!(check(Format::Regexp, r#"["(", "app"]"#, "app").as_deref(), Some("app"));
+    }
+
+    #[test]
+    fn expressions_are_bounded_in_size_and_number() {
+        assert!(check(Format::Regexp, r#"["(((a{50}){50}){50})|app"]"#, "app").is_none());
+        for (before, format, allowed) in [
+            (MOST_EXPRESSIONS - 1, Format::Regexp, true),
+            (MOST_EXPRESSIONS, Format::Regexp, false),
+            (MOST_EXPRESSIONS, Format::Glob, true),
+        ] {
+            let list = format!("[{}\"app\"]", "\"x\",".repeat(before));
+            assert_eq!(check(format, &list, "app").is_some(), allowed, "{before}");
+        }
     }
 }

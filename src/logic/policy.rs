@@ -3,6 +3,8 @@
 //! A [`Permitted`] can be made only here: whoever holds one holds the proof that the pod may have the role.
 
 mod ahead;
+mod bearer;
+mod own;
 mod permission;
 mod role;
 
@@ -22,9 +24,11 @@ use super::token::TokenKeys;
 use super::trace::{Step, unheard};
 use super::world::{HeldPod, Holder, World};
 pub use ahead::ahead;
-pub use role::AccountRoles;
-
+pub use bearer::is_token_required;
+use bearer::{Demand, token_demand, token_left};
+pub use own::{OwnRole, OwnRoles};
 pub use permission::{permit, permit_aloud};
+pub use role::AccountRoles;
 
 /// What the operator laid down about roles.
 #[derive(Clone, Debug)]
@@ -37,8 +41,8 @@ pub struct Rules {
     /// What becomes of roles that namespaces' lists don't allow
     pub enforcement: Enforcement,
     pub session: SessionRules,
-    /// The role under which the agent itself works, once it is known
-    pub own_role: Option<OwnRole>,
+    /// The roles under which the agent itself works
+    pub own_roles: OwnRoles,
     /// The only accounts whose roles may be assumed; empty: any
     pub allowed_accounts: Vec<String>,
 }
@@ -81,24 +85,17 @@ pub enum Tokens {
     Required,
 }
 
-/// An account and the name of a role in it: all that an assumed role's ARN tells of the role.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnRole {
-    pub account: String,
-    pub name: String,
-}
-
-impl OwnRole {
-    /// Reads `arn:aws:sts::123456789012:assumed-role/NAME/SESSION`; `None` for users and other callers.
-    pub fn of_caller(arn: &str) -> Option<Self> {
-        let mut fields = arn.splitn(6, ':');
-        let (service, account) = (fields.nth(2)?, fields.nth(1)?);
-        let name = fields.next()?.strip_prefix("assumed-role/")?.split('/').next()?;
-        (service == "sts").then(|| Self { account: account.to_owned(), name: name.to_owned() })
+impl Rules {
+    /// Whether `role` is given because it is the node's own, as `--auto-discover-default-role` wants it.
+    fn gives_own(&self, role: &RoleArn) -> bool {
+        self.default_role
+            .as_ref()
+            .is_some_and(|default| default.origin == DefaultOrigin::Discovered && default.role == *role)
     }
 
-    fn is(&self, role: &RoleArn) -> bool {
-        self.account == role.account() && self.name == role.name()
+    /// Whether `role` could yet turn out to be the agent's own. Telling its name is harmless, giving it is not.
+    fn may_be_own(&self, role: &RoleArn) -> bool {
+        matches!(self.own_roles, OwnRoles::Sought(_)) && !self.gives_own(role)
     }
 }
 
@@ -239,8 +236,15 @@ pub fn decide_aloud<'r>(
     let token_left = token_left(world, &holder, ask.peer, &check);
     match ask.token {
         Some(_) if token_left.is_none() => return plain(Decision::Refuse(Reason::TokenInvalid)),
-        None if is_token_required(world, ask.tokens, pod) => return plain(Decision::Refuse(Reason::TokenRequired)),
-        _ => {}
+        None => match token_demand(world, ask.tokens, &holder, ask.peer) {
+            Demand::Required => return plain(Decision::Refuse(Reason::TokenRequired)),
+            // Before the lists are in, no credentials are given anyway, and nothing else is held back.
+            Demand::Unknown if world.is_ready() => {
+                return plain(Denial::NotYet(Reason::UnknownNamespace).after(ask.patience));
+            }
+            Demand::Unknown | Demand::None => {}
+        },
+        Some(_) => {}
     }
     let mut audited = None;
     let decision = match ask.route {
@@ -253,7 +257,7 @@ pub fn decide_aloud<'r>(
         route => match assign(world, rules, &holder, trace) {
             Ok(permitted) => {
                 audited = permitted.audited;
-                answer(route, permitted, rules)
+                answer(route, permitted, rules, ask.patience)
             }
             Err(denial) => denial.after(ask.patience),
         },
@@ -262,15 +266,16 @@ pub fn decide_aloud<'r>(
 }
 
 /// What a pod with a role gets.
-fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>) -> Decision<'a> {
+fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>, patience: Patience) -> Decision<'a> {
     let role = &permitted.request.role;
     match route {
         Route::RoleList(_) => Decision::Name(role.clone()),
         Route::IamInfo => Decision::Info(role.clone()),
         Route::IamListing => Decision::IamListing,
         Route::RoleDocument(form, wanted) => match rules {
-            Some(rules) if rules.base.complete(wanted) == role.as_str() => Decision::Assume(permitted, *form),
-            _ => Decision::Refuse(Reason::OtherRole),
+            Some(rules) if rules.base.complete(wanted) != role.as_str() => Decision::Refuse(Reason::OtherRole),
+            Some(rules) if !rules.may_be_own(role) => Decision::Assume(permitted, *form),
+            _ => Denial::NotYet(Reason::NotReady).after(patience),
         },
         _ => Decision::Refuse(Reason::NotFound),
     }
@@ -292,32 +297,6 @@ fn assign(
         Holder::Several(_) => Err(Denial::NotYet(Reason::AmbiguousAddress)),
         Holder::Pod(pod) => permit_aloud(world, rules, pod, trace),
     }
-}
-
-/// How long the token is still good for who asks. A pod may have got it at another of its addresses before it was
-/// known; while several claim the address it may be any one's of them.
-fn token_left(
-    world: &World,
-    holder: &Holder<'_>,
-    peer: IpAddr,
-    check: &dyn Fn(IpAddr, Option<&str>) -> Option<Duration>,
-) -> Option<Duration> {
-    match holder {
-        Holder::Nobody => check(peer, None),
-        Holder::Pod(pod) => check(peer, Some(&pod.uid))
-            .or_else(|| pod.addresses.iter().filter(|other| **other != peer).find_map(|other| check(*other, None))),
-        Holder::Several(_) => {
-            check(peer, None).or_else(|| world.claimants(peer).find_map(|pod| check(peer, Some(&pod.uid))))
-        }
-    }
-}
-
-/// Whether requests of `pod` must bear a session token.
-pub fn is_token_required(world: &World, everywhere: Tokens, pod: Option<&Arc<HeldPod>>) -> bool {
-    let here = |pod: &Arc<HeldPod>| {
-        pod.v2_required || world.namespace(&pod.namespace).is_some_and(|namespace| namespace.v2_required)
-    };
-    everywhere == Tokens::Required || pod.is_some_and(here)
 }
 
 impl Denial {

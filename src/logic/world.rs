@@ -162,9 +162,11 @@ impl World {
         }
     }
 
-    /// Who holds `address`, if need be by the word of somebody who knows better which of its claimants does.
+    /// Who holds `address`, if need be by the word of the API server, which was asked for it. It sees only the first
+    /// address of each pod: its word counts while all claimants have this one as their first.
     pub fn holder_among(&self, address: IpAddr, chosen: Option<&str>) -> Holder<'_> {
-        let claims = |pod: &&Arc<HeldPod>| pod.counts() && pod.addresses.contains(&address);
+        let is_seen = self.claimants(address).all(|pod| pod.addresses.first() == Some(&address));
+        let claims = |pod: &&Arc<HeldPod>| is_seen && pod.counts() && pod.addresses.contains(&address);
         match (self.holder(address), chosen) {
             (Holder::Several(count), Some(uid)) => {
                 self.pods.get(uid).filter(claims).map_or(Holder::Several(count), Holder::Pod)
@@ -181,17 +183,6 @@ impl World {
             Some(Holders::Many(uids)) => uids,
         };
         uids.iter().filter_map(|uid| self.pods.get(uid))
-    }
-
-    /// Whether `address` may still be taken for the pod's: nobody else holds it alone.
-    pub fn is_still_owned(&self, address: IpAddr, uid: &str) -> bool {
-        match self.holder(address) {
-            Holder::Pod(pod) => *pod.uid == *uid,
-            Holder::Several(_) => {
-                self.pods.get(uid).is_some_and(|pod| pod.counts() && pod.addresses.contains(&address))
-            }
-            Holder::Nobody => false,
-        }
     }
 
     /// Whether the first list of `resource` is in.

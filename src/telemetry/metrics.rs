@@ -37,10 +37,14 @@ pub struct Metrics {
     pub door: IntCounterVec,
     pub watch_events: IntCounterVec,
     pub watch_age_seconds: GaugeVec,
-    pub connections: Gauge,
+    connections: Gauge,
+    seats: OnceLock<Vec<Seats>>,
     pub redirect: RedirectMetrics,
     pub operator: OperatorMetrics,
 }
+
+/// Tells how many connections a door holds.
+pub type Seats = Box<dyn Fn() -> usize + Send + Sync>;
 
 /// Histograms of the labels that nearly every request bears, found without a look-up.
 #[derive(Default)]
@@ -104,6 +108,7 @@ impl Metrics {
                 &["resource"],
             )?,
             connections: gauge(r, "connections", "Connections open now.")?,
+            seats: OnceLock::new(),
             redirect: RedirectMetrics::register(r)?,
             operator: OperatorMetrics::register(r)?,
             registry,
@@ -145,6 +150,11 @@ impl Metrics {
         self.heard.lock().insert(resource, now);
     }
 
+    /// Counts open connections by these from now on.
+    pub fn count_connections(&self, seats: Vec<Seats>) {
+        let _ = self.seats.set(seats); // the doors are opened once
+    }
+
     /// Since when nothing was heard of `resource`; `None`: never was.
     pub fn silence(&self, resource: &str, now: Mono) -> Option<Duration> {
         self.heard.lock().get(resource).map(|heard| now.since(*heard))
@@ -156,6 +166,8 @@ impl Metrics {
         for (resource, heard) in self.heard.lock().iter() {
             self.watch_age_seconds.with_label_values(&[resource]).set(now.since(*heard).as_secs_f64());
         }
+        let open: usize = self.seats.get().into_iter().flatten().map(|seats| seats()).sum();
+        self.connections.set(f64::from(u32::try_from(open).unwrap_or(u32::MAX)));
         self.sessions.sample(counts);
     }
 

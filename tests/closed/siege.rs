@@ -61,6 +61,8 @@ impl Siege {
         let crowd = std::thread::spawn(move || {
             while !stopping.load(Ordering::Relaxed) {
                 crowd.press();
+                // It is the agent's time that is attacked, not the machine's.
+                std::thread::sleep(Duration::from_millis(1));
             }
             crowd
         });

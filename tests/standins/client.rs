@@ -228,12 +228,15 @@ impl Connection {
 
     fn read_more(&mut self) -> std::io::Result<()> {
         let mut part = [0; 16 * 1024];
-        match self.stream.read(&mut part)? {
-            0 => Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the server hung up")),
-            count => {
+        match self.stream.read(&mut part) {
+            Ok(0) => Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the server hung up")),
+            Ok(count) => {
                 self.buffer.extend_from_slice(&part[..count]);
                 Ok(())
             }
+            // A process that was stopped and goes on: a read with a timeout isn't taken up again (signal(7)).
+            Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => Ok(()),
+            Err(cause) => Err(cause),
         }
     }
 }

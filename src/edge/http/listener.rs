@@ -22,13 +22,30 @@ use crate::edge::threads;
 /// Binds and listens. Without an address: every address of the host, v6 and v4 through one socket, or v4 alone where
 /// v6 is off.
 pub fn bind(address: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
+    listen(socket(address, port, Neighbours::Welcome)?)
+}
+
+/// Whether somebody else listens there already, who would share the connections with us.
+pub fn is_taken(address: Option<IpAddr>, port: u16) -> bool {
+    let errno = socket(address, port, Neighbours::None).err().and_then(|error| error.raw_os_error());
+    errno.map(Errno::from_raw_os_error) == Some(Errno::ADDRINUSE)
+}
+
+/// Whether a port is shared with whoever shares it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Neighbours {
+    None,
+    Welcome,
+}
+
+fn socket(address: Option<IpAddr>, port: u16, neighbours: Neighbours) -> io::Result<Socket> {
     let Some(address) = address else {
-        return match listen(Ipv6Addr::UNSPECIFIED.into(), port) {
-            Err(error) if is_without_v6(&error) => listen(Ipv4Addr::UNSPECIFIED.into(), port),
-            listener => listener,
+        return match bound(Ipv6Addr::UNSPECIFIED.into(), port, neighbours) {
+            Err(error) if is_without_v6(&error) => bound(Ipv4Addr::UNSPECIFIED.into(), port, neighbours),
+            socket => socket,
         };
     };
-    listen(address, port)
+    bound(address, port, neighbours)
 }
 
 /// Whether `listener`, from another process, is what [`bind`] would have made.
@@ -249,15 +266,19 @@ fn set_inherited_options(listener: &TcpListener, limits: &Limits) -> io::Result<
     socket.set_send_buffer_size(SEND_BUFFER)
 }
 
-fn listen(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+fn bound(address: IpAddr, port: u16, neighbours: Neighbours) -> io::Result<Socket> {
     let address = SocketAddr::new(address, port);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(neighbours == Neighbours::Welcome)?;
     socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn listen(socket: Socket) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }

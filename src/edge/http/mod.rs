@@ -40,7 +40,7 @@ use std::time::Duration;
 use guest::Guest;
 
 pub use admission::Refusal;
-pub use listener::{Drained, Server, bind, is_bound_to};
+pub use listener::{Drained, Server, bind, is_bound_to, is_taken};
 pub use wire::BadHead;
 
 use crate::logic::http::{Request, Response};

@@ -31,6 +31,7 @@ use crate::logic::kubernetes::{
 };
 use crate::logic::proxy::ProxyEnvironment;
 use crate::logic::secret::Secret;
+use crate::logic::time::Mono;
 use crate::ports::{Clock, Kubernetes, WatchLines};
 use lines::Lines;
 use token::Tokens;
@@ -63,7 +64,7 @@ pub struct Limits {
     pub watch_idle: Duration,
     /// A whole watch: the server ends it after at most 350 s, this is for one that doesn't.
     pub watch_body: Duration,
-    /// Each phase of the live list, for which a pod waits.
+    /// The live list as a whole, for which a pod waits.
     pub live: Duration,
 }
 
@@ -143,13 +144,10 @@ impl ApiServer {
             Patience::Watch => {
                 config.timeout_per_read(Some(limits.watch_idle)).timeout_recv_body(Some(limits.watch_body)).build()
             }
-            Patience::Live => config
-                .timeout_connect(Some(limits.live))
-                .timeout_send_request(Some(limits.live))
-                .timeout_per_write(Some(limits.live))
-                .timeout_recv_response(Some(limits.live))
-                .timeout_recv_body(Some(limits.live))
-                .build(),
+            // The whole of it, a second try included: a pod waits for it.
+            Patience::Live(deadline) => {
+                config.timeout_global(Some(self.clock.now().mono.until(deadline).max(SHORTEST))).build()
+            }
         }
     }
 
@@ -208,7 +206,7 @@ impl Kubernetes for ApiServer {
         };
         let url = self.url(Resource::Pods, &[("limit", LIVE_ITEMS), ("fieldSelector", &selector)]);
         let page = self
-            .get(&url, Patience::Live)
+            .get(&url, Patience::Live(self.clock.now().mono.after(self.limits.live)))
             .and_then(|response| page::read(response, Resource::Pods, &self.keys, &mut each))
             .and_then(|page| match page {
                 Page { continuation: None, unreadable: 0, .. } => Ok(()),
@@ -227,7 +225,8 @@ impl Kubernetes for ApiServer {
 enum Patience {
     List,
     Watch,
-    Live,
+    /// Until then
+    Live(Mono),
 }
 
 /// Sends a request with this `Authorization`.
@@ -292,5 +291,7 @@ const WATCH_SECONDS: u64 = 290;
 const WATCH_SECONDS_SPREAD: u64 = 61;
 /// Two watches hold theirs; one for lists, one for live lists.
 const IDLE_CONNECTIONS: usize = 2;
+/// No time left: zero would mean no limit.
+const SHORTEST: Duration = Duration::from_millis(1);
 /// A `Status` is less than a tenth of it.
 const REFUSAL_BYTES: u64 = 64 * 1024;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Fetched, NodeCredentials, Source, as_nodes_own};
 use crate::edge::sts::{StsClient, StsWire};
+use crate::logic::policy::OwnRole;
 use crate::logic::sts::{AssumeRole, StsFailure};
 
 pub(super) struct Hop {
@@ -28,6 +29,14 @@ impl Source for Hop {
 
     fn describe(&self) -> String {
         format!("role `{}`, assumed by {}", self.request.role, self.own.describe())
+    }
+
+    fn first(&self) -> Option<Arc<dyn NodeCredentials>> {
+        Some(Arc::clone(&self.own))
+    }
+
+    fn role(&self) -> Option<OwnRole> {
+        Some(OwnRole::from(&self.request.role))
     }
 }
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::{Fetched, Source, none};
+use crate::edge::imds::discovery;
 use crate::logic::credentials::read_instance_document;
 use crate::logic::imds::{ImdsFailure, ROLE_LIST, role_name};
+use crate::logic::policy::OwnRole;
 use crate::logic::sts::StsFailure;
 use crate::ports::Imds;
 
@@ -35,6 +37,11 @@ impl Source for InstanceRole {
 
     fn describe(&self) -> String {
         "the instance's role".to_owned()
+    }
+
+    fn role(&self) -> Option<OwnRole> {
+        let account = discovery::identity(&*self.imds).ok()?.account;
+        Some(OwnRole { account, name: discovery::role_name(&*self.imds).ok()? })
     }
 }
 

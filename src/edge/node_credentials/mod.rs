@@ -16,6 +16,7 @@ use super::agent::Misconfigured;
 use super::sts::StsWire;
 use crate::logic::aws_environment::NodeSource;
 use crate::logic::credentials::Credentials;
+use crate::logic::policy::OwnRole;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
 use crate::logic::time::Wall;
 use crate::ports::{Clock, Imds};
@@ -41,6 +42,16 @@ pub trait NodeCredentials: Send + Sync {
 
     /// Where they come from, for the start-up line. No secret, no key id.
     fn describe(&self) -> String;
+
+    /// Those that these are assumed with, if they are.
+    fn first(&self) -> Option<Arc<dyn NodeCredentials>> {
+        None
+    }
+
+    /// The role that they stand for, as far as their source knows it without asking STS.
+    fn role(&self) -> Option<OwnRole> {
+        None
+    }
 }
 
 /// What the sources ask.
@@ -78,6 +89,16 @@ trait Source: Send + Sync {
     fn fetch(&self, patience: Duration) -> Result<Fetched, StsFailure>;
 
     fn describe(&self) -> String;
+
+    /// As of [`NodeCredentials`].
+    fn first(&self) -> Option<Arc<dyn NodeCredentials>> {
+        None
+    }
+
+    /// As of [`NodeCredentials`].
+    fn role(&self) -> Option<OwnRole> {
+        None
+    }
 }
 
 /// What a source gave.

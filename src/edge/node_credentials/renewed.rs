@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Fetched, NodeCredentials, Source, none};
 use crate::edge::single_flight::{Missed, SingleFlight};
 use crate::logic::credentials::{Credentials, lease_for, lease_until};
+use crate::logic::policy::OwnRole;
 use crate::logic::sts::StsFailure;
 use crate::logic::time::Wall;
 use crate::ports::Clock;
@@ -50,5 +51,13 @@ impl<S: Source> NodeCredentials for Renewed<S> {
 
     fn describe(&self) -> String {
         self.source.describe()
+    }
+
+    fn first(&self) -> Option<Arc<dyn NodeCredentials>> {
+        self.source.first()
+    }
+
+    fn role(&self) -> Option<OwnRole> {
+        self.source.role()
     }
 }

@@ -323,6 +323,8 @@ fn a_hop_signs_with_the_first_keys_and_gives_the_second_and_is_renewed() {
     let node = node(&stand_in.url());
     let credentials = node_credentials(keys("AKIA"), Some(hop()), &node.doors).unwrap();
     assert_eq!(credentials.describe(), "role `arn:aws:iam::123456789012:role/hop`, assumed by environment variables");
+    assert_eq!(credentials.role().unwrap().name, "hop");
+    assert_eq!(current(&credentials.first().unwrap()).unwrap(), "AKIA");
     assert_eq!(current(&credentials).unwrap(), "HOP0");
     assert_eq!(current(&credentials).unwrap(), "HOP0");
     node.clock.advance(Duration::from_secs(46 * 60));

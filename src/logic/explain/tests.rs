@@ -3,7 +3,7 @@ use crate::logic::kubernetes::{AnnotationKeys, Namespace, Pod};
 use crate::logic::pattern::Format;
 use crate::logic::policy::tests::rules;
 use crate::logic::policy::{
-    AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, Rules, Tokens,
+    AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules, Tokens,
 };
 use crate::logic::sts::{StsFailure, StsFailureKind};
 use crate::logic::time::Wall;
@@ -82,7 +82,7 @@ fn an_allowed_pod_shows_role_pattern_and_session() {
 #[test]
 fn a_refused_pod_shows_what_decided_and_how_to_mend_it() {
     let base = || pod("a", "10.0.0.1");
-    let own = Some(OwnRole { account: "123456789012".into(), name: "app".into() });
+    let own = OwnRoles::Found(vec![OwnRole { account: "123456789012".into(), name: "app".into() }]);
     for (pod, list, rules, parts) in [
         (
             base(),
@@ -123,7 +123,12 @@ fn a_refused_pod_shows_what_decided_and_how_to_mend_it() {
             ["unknown_pod", "its phase is Succeeded or Failed", "fix: nothing: a pod in phase Succeeded"],
         ),
         (Pod { addresses: vec![], ..base() }, None, rules(), ["unknown_pod", "it has no address yet", "fix: wait"]),
-        (base(), None, Rules { own_role: own, ..rules() }, ["own_role", "the agent itself works", "fix: give the pod"]),
+        (
+            base(),
+            None,
+            Rules { own_roles: own, ..rules() },
+            ["own_role", "the agent itself works", "fix: give the pod"],
+        ),
         (
             base(),
             None,

@@ -26,7 +26,8 @@ fn pod(json: &str, keys: &AnnotationKeys) -> Result<(Object, Version), serde_jso
         metadata.annotations,
         [&keys.role, &keys.external_id, V2_ANNOTATION, SESSION_NAME, POLICY, POLICY_ARNS],
     )?;
-    let [name, policy, policy_arns] = [name, policy, policy_arns].map(|value| value.map(String::into_boxed_str));
+    let [name, policy, policy_arns] =
+        [name, policy, policy_arns].map(|value| value.map(|value| bounded(value, LONGEST_OF_SESSION).into_boxed_str()));
     let session = SessionAnnotations { name, policy, policy_arns };
     let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
     let addresses = status.addresses();
@@ -39,8 +40,8 @@ fn pod(json: &str, keys: &AnnotationKeys) -> Result<(Object, Version), serde_jso
         finished: matches!(&*status.phase, "Succeeded" | "Failed"),
         host_network: spec.host_network.unwrap_or_default(),
         deleting: metadata.deletion_timestamp.is_some(),
-        role,
-        external_id,
+        role: role.map(|role| bounded(role, LONGEST_ROLE)),
+        external_id: external_id.map(|id| bounded(id, LONGEST_EXTERNAL_ID)),
         session: (session != SessionAnnotations::default()).then(|| Box::new(session)),
         v2_required: says_required(v2.as_deref()),
     };
@@ -55,7 +56,7 @@ fn namespace(json: &str, keys: &AnnotationKeys) -> Result<(Object, Version), ser
         uid: required(metadata.uid, "metadata.uid")?,
         name: required(metadata.name, "metadata.name")?,
         allowed_roles,
-        default_role,
+        default_role: default_role.map(|role| bounded(role, LONGEST_ROLE)),
         v2_required: says_required(v2.as_deref()),
     };
     Ok((Object::Namespace(namespace), required(metadata.resource_version, "metadata.resourceVersion")?))
@@ -68,13 +69,22 @@ fn service_account(json: &str, keys: &AnnotationKeys) -> Result<(Object, Version
         uid: required(metadata.uid, "metadata.uid")?,
         namespace: required(metadata.namespace, "metadata.namespace")?,
         name: required(metadata.name, "metadata.name")?,
-        role: [role, eks_role].into_iter().flatten().find(|role| !role.is_empty()),
+        role: [role, eks_role]
+            .into_iter()
+            .flatten()
+            .find(|role| !role.is_empty())
+            .map(|role| bounded(role, LONGEST_ROLE)),
     };
     Ok((Object::ServiceAccount(account), required(metadata.resource_version, "metadata.resourceVersion")?))
 }
 
 fn required(value: String, field: &str) -> Result<String, serde_json::Error> {
     if value.is_empty() { Err(serde_json::Error::custom(format_args!("`{field}` is missing"))) } else { Ok(value) }
+}
+
+/// What no value of its kind can be as long as is kept as [`TOO_LONG`] instead.
+fn bounded(value: String, longest: usize) -> String {
+    if value.len() > longest { TOO_LONG.to_owned() } else { value }
 }
 
 /// The laxer reading of the word is the stricter rule.
@@ -227,6 +237,15 @@ fn address(text: &str) -> Option<IpAddr> {
     text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
+/// Stands for an annotation that nobody could use: no role, external id or policy may have such characters, so that it
+/// is refused like any other wrong value. A session's name is cleaned and cut, whatever it is.
+const TOO_LONG: &str = "<too long>";
+/// A role's ARN has at most so many characters (AWS STS API reference, AssumeRole).
+const LONGEST_ROLE: usize = 2_048;
+/// And an external id so many.
+const LONGEST_EXTERNAL_ID: usize = 1_224;
+/// What narrows or names a session; ten ARNs of policies have 20 KiB.
+const LONGEST_OF_SESSION: usize = 32 * 1_024;
 /// On pods and namespaces.
 const V2_ANNOTATION: &str = "iam.amazonaws.com/imds-v2";
 /// On pods; the first is kiam's.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::role::role_of;
-use super::{DefaultObeys, DefaultOrigin, Denial, Enforcement, Permitted, Rules};
+use super::{DefaultObeys, Denial, Enforcement, Permitted, Rules};
 use crate::logic::arn::RoleArn;
 use crate::logic::reason::Reason;
 use crate::logic::trace::{Step, Verdict, unheard};
@@ -36,8 +36,7 @@ pub fn permit_aloud(
         }
         Some(_) => restrict(rules.enforcement, namespace_allows(world, pod, &role, trace), trace)?,
     };
-    let discovered = default.is_some_and(|default| default.origin == DefaultOrigin::Discovered);
-    if !discovered && rules.own_role.as_ref().is_some_and(|own| own.is(&role)) {
+    if !rules.gives_own(&role) && rules.own_roles.hold(&role) {
         trace(Step::OwnRole);
         return Err(Denial::Refused(Reason::OwnRole));
     }

@@ -26,7 +26,7 @@ pub(crate) fn rules() -> Rules {
             node: "n1".into(),
             tags: Tags::None,
         },
-        own_role: None,
+        own_roles: OwnRoles::Found(vec![]),
         allowed_accounts: vec![],
     }
 }
@@ -133,7 +133,8 @@ fn namespaces_restrict() {
         assert_eq!(check(&world, &restricted, LIST), decision, "{list:?}");
         assert_eq!(check(&world, &rules(), LIST), "app");
     }
-    assert_eq!(check(&listed(vec![annotated("app")], vec![]), &restricted, LIST), "not yet: unknown_namespace");
+    let elsewhere = listed(vec![annotated("app")], vec![namespace("other", None)]);
+    assert_eq!(check(&elsewhere, &restricted, LIST), "not yet: unknown_namespace");
 }
 
 #[test]
@@ -164,8 +165,9 @@ fn an_unknown_address_waits_and_never_gets_the_default() {
 
 #[test]
 fn the_own_role_is_only_given_as_discovered_default() {
-    let own = Some(OwnRole { account: "123456789012".into(), name: "node".into() });
-    let refused = Rules { own_role: own.clone(), ..rules() };
+    let own = vec![own("hop"), own("node")];
+    let refused = Rules { own_roles: OwnRoles::Found(own.clone()), ..rules() };
+    assert_eq!(check(&listed(vec![annotated("hop")], vec![]), &refused, LIST), "own_role");
     assert_eq!(check(&listed(vec![annotated("node")], vec![]), &refused, LIST), "own_role");
     assert_eq!(check(&listed(vec![annotated("path/node")], vec![]), &refused, LIST), "own_role");
     assert_eq!(
@@ -174,12 +176,40 @@ fn the_own_role_is_only_given_as_discovered_default() {
     );
     for (origin, decision) in [(DefaultOrigin::Discovered, "node"), (DefaultOrigin::Given, "own_role")] {
         let rules = Rules {
-            own_role: own.clone(),
+            own_roles: OwnRoles::Found(own.clone()),
             default_role: default_role("node", origin, DefaultObeys::Nothing),
             ..rules()
         };
         assert_eq!(check(&listed(vec![bare()], vec![namespace("shop", None)]), &rules, LIST), decision);
     }
+}
+
+fn own(name: &str) -> OwnRole {
+    OwnRole { account: "123456789012".into(), name: name.into() }
+}
+
+/// A role is told at once; given only when it is certain that it isn't the agent's own.
+#[test]
+fn no_credentials_go_out_before_the_own_roles_are_known() {
+    let known = Rules { own_roles: OwnRoles::Found(vec![]), ..rules() };
+    let sought = Rules { own_roles: OwnRoles::Sought(vec![own("hop")]), ..rules() };
+    let discovered = Rules {
+        default_role: default_role("node", DefaultOrigin::Discovered, DefaultObeys::Nothing),
+        ..sought.clone()
+    };
+    for (pod, rules, list, document) in [
+        (annotated("app"), &known, "app", "Plain arn:aws:iam::123456789012:role/app"),
+        (annotated("app"), &sought, "app", "not yet: not_ready"),
+        (annotated("hop"), &sought, "own_role", "own_role"),
+        (bare(), &discovered, "node", "Plain arn:aws:iam::123456789012:role/node"),
+    ] {
+        let role = pod.role.clone().unwrap_or("node".into());
+        let world = listed(vec![pod], vec![]);
+        assert_eq!(check(&world, rules, LIST), list);
+        assert_eq!(check(&world, rules, &format!("{LIST}{role}")), document);
+    }
+    let world = listed(vec![annotated("app")], vec![]);
+    assert_eq!(check_with(&world, &sought, &format!("{LIST}app"), None, Patience::Exhausted), "not_ready");
 }
 
 #[test]

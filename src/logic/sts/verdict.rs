@@ -25,7 +25,7 @@ pub fn remedy(failure: &StsFailure) -> Remedy {
 pub(super) fn kind_of(status: u16, code: &str) -> StsFailureKind {
     if THROTTLED.contains(&code) || status == 429 {
         StsFailureKind::Throttled
-    } else if KEYS.contains(&code) {
+    } else if KEYS.contains(&code) || SIGNATURE.contains(&code) {
         StsFailureKind::NoNodeCredentials
     } else if PASSING.contains(&code) || CLOCK.contains(&code) || !is_final(status) {
         StsFailureKind::Unavailable
@@ -98,8 +98,8 @@ mod tests {
             (400, "MalformedPolicyDocument", Refused, Remedy::Nothing),
             (400, "PackedPolicyTooLarge", Refused, Remedy::Nothing),
             (403, "RegionDisabledException", Refused, Remedy::Nothing),
-            (403, "SignatureDoesNotMatch", Refused, Remedy::ReadTime),
-            (403, "InvalidSignatureException", Refused, Remedy::ReadTime),
+            (403, "SignatureDoesNotMatch", NoNodeCredentials, Remedy::ReadTime),
+            (403, "InvalidSignatureException", NoNodeCredentials, Remedy::ReadTime),
             (400, "RequestExpired", Unavailable, Remedy::ReadTime),
             (403, "RequestTimeTooSkewed", Unavailable, Remedy::ReadTime),
             (403, "ExpiredToken", NoNodeCredentials, Remedy::ReloadCredentials),

@@ -44,8 +44,11 @@ pub(crate) fn paint(world: &mut World, events: impl IntoIterator<Item = Event>) 
     }
 }
 
-/// A world in which both lists are in.
-pub(crate) fn listed(pods: Vec<Pod>, namespaces: Vec<Namespace>) -> World {
+/// A world in which both lists are in; of namespaces `shop` alone if none is given.
+pub(crate) fn listed(pods: Vec<Pod>, mut namespaces: Vec<Namespace>) -> World {
+    if namespaces.is_empty() {
+        namespaces.push(namespace("shop", None));
+    }
     let mut world = World::default();
     for (resource, objects) in [
         (Resource::Pods, pods.into_iter().map(Object::Pod).collect::<Vec<_>>()),
@@ -165,4 +168,20 @@ fn late_delete_of_a_namespace_keeps_its_successor() {
         [Event::Apply(Object::Namespace(successor)), Event::Delete(Object::Namespace(namespace("shop", None)))],
     );
     assert!(world.namespace("shop").is_some());
+}
+
+/// The API server finds pods by their first address alone: a second one's holder it doesn't see.
+#[test]
+fn the_api_servers_word_counts_only_where_it_sees_every_claimant() {
+    let address = "fd00::1";
+    let dual =
+        |uid: &str| Pod { addresses: vec!["10.0.0.9".parse().unwrap(), address.parse().unwrap()], ..pod(uid, address) };
+    for (other, holder) in [(pod("b", address), Some("a")), (dual("b"), None)] {
+        let world = listed(vec![pod("a", address), other], vec![]);
+        let found = match world.holder_among(address.parse().unwrap(), Some("a")) {
+            Holder::Pod(pod) => Some(&*pod.uid),
+            _ => None,
+        };
+        assert_eq!(found, holder);
+    }
 }

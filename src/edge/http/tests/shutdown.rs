@@ -139,3 +139,15 @@ fn a_listener_is_known_by_address_and_port_and_by_listening() {
     let (pipe, _) = std::os::unix::net::UnixStream::pair().unwrap();
     assert!(!is_bound_to(&TcpListener::from(OwnedFd::from(pipe)), None, 0));
 }
+
+/// Sharing a port is how agents relieve each other; who is bound there already can still be told.
+#[test]
+fn a_port_that_somebody_listens_on_is_told_and_shared() {
+    let v4 = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let first = bind(v4, 0).unwrap();
+    let port = first.local_addr().unwrap().port();
+    assert!(crate::edge::http::is_taken(v4, port));
+    let second = bind(v4, port).unwrap();
+    drop((first, second));
+    assert!(!crate::edge::http::is_taken(v4, port));
+}

@@ -163,3 +163,17 @@ fn a_namespace_keeps_its_list_as_it_is_written() {
     let read = object(json, Resource::Namespaces, &keys()).unwrap();
     assert_eq!(read, (Object::Namespace(expected), "9".to_owned()));
 }
+
+#[test]
+fn annotations_that_nobody_could_use_are_not_held() {
+    for (length, longest, role) in
+        [(2_048, true, true), (2_049, false, true), (1_224, true, false), (1_225, false, false)]
+    {
+        let (key, value) =
+            (if role { "iam.amazonaws.com/role" } else { "iam.amazonaws.com/external-id" }, "x".repeat(length));
+        let pod = read_pod(&pod_json(&format!(r#","annotations":{{"{key}":"{value}"}}"#), "{}", "{}")).unwrap();
+        let held = if role { pod.role } else { pod.external_id }.unwrap();
+        assert_eq!(held, if longest { value } else { TOO_LONG.to_owned() }, "{key} {length}");
+    }
+    assert!(crate::logic::arn::BaseArn::parse("arn:aws:iam::123456789012:role/").unwrap().role(TOO_LONG).is_err());
+}

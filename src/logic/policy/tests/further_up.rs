@@ -64,7 +64,7 @@ fn what_is_not_known_yet_is_waited_for() {
     let unknown_account = scene(bare(), vec![namespace("shop", None)], vec![]);
     assert_eq!(check(&unknown_account, &reading(), LIST), "not yet: unknown_service_account");
     assert_eq!(check(&unknown_account, &Rules { account_roles: AccountRoles::Ignored, ..reading() }, LIST), "fallback");
-    let unknown_namespace = scene(bare(), vec![], vec![account(None)]);
+    let unknown_namespace = scene(bare(), vec![namespace("another", None)], vec![account(None)]);
     assert_eq!(check(&unknown_namespace, &reading(), LIST), "not yet: unknown_namespace");
     let mut unlisted = listed(vec![annotated("app")], vec![namespace("shop", None)]);
     assert_eq!(check(&unlisted, &rules(), LIST), "app");
@@ -90,9 +90,9 @@ fn roles_of_accounts_and_namespaces_obey_the_list() {
 
 #[test]
 fn the_own_role_and_closed_accounts_stay_closed_from_further_up() {
-    let own = Some(OwnRole { account: "123456789012".into(), name: "node".into() });
+    let own = OwnRoles::Found(vec![OwnRole { account: "123456789012".into(), name: "node".into() }]);
     let node = scene(bare(), vec![with_default(None, Some("node"))], vec![account(None)]);
-    assert_eq!(check(&node, &Rules { own_role: own, ..reading() }, LIST), "own_role");
+    assert_eq!(check(&node, &Rules { own_roles: own, ..reading() }, LIST), "own_role");
     let foreign = scene(bare(), vec![namespace("shop", None)], vec![account(Some("arn:aws:iam::210987654321:role/b"))]);
     let closed = Rules { allowed_accounts: vec!["123456789012".into()], ..reading() };
     assert_eq!(check(&foreign, &closed, LIST), "account_not_allowed");

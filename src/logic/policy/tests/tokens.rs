@@ -101,3 +101,29 @@ fn a_token_of_any_claimant_is_good_while_nobody_knows_who_holds_the_address() {
     }
     assert_eq!(optional(&shared, V4, &of_pod("c")), "token_invalid");
 }
+
+/// Whether a namespace demands tokens isn't known before the namespace is.
+#[test]
+fn without_a_token_an_unknown_namespace_is_waited_for() {
+    let elsewhere = listed(vec![annotated("app")], vec![namespace("other", None)]);
+    let good = of_pod("a");
+    for target in [LIST, PROXIED] {
+        let word = |token| check(&elsewhere, Tokens::Optional, V4, target, token).0;
+        assert_eq!(word(None), "not yet: unknown_namespace", "{target}");
+        assert_eq!(word(Some(good.as_bytes())), "ok", "{target}");
+    }
+}
+
+#[test]
+fn of_several_claimants_the_strictest_counts() {
+    let strict = Namespace { v2_required: true, ..namespace("shop", None) };
+    let lenient = Pod { namespace: "other".into(), ..pod("b", V4) };
+    for (pods, namespaces) in [
+        (vec![annotated("app"), Pod { v2_required: true, ..lenient.clone() }], vec![namespace("shop", None)]),
+        (vec![annotated("app"), lenient], vec![strict, namespace("other", None)]),
+    ] {
+        let world = listed(pods, namespaces);
+        assert_eq!(check(&world, Tokens::Optional, V4, PROXIED, None).0, "token_required");
+        assert_eq!(check(&world, Tokens::Optional, V4, LIST, None).0, "token_required");
+    }
+}

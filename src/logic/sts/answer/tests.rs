@@ -35,7 +35,7 @@ fn recorded_refusals_keep_code_message_and_request_id() {
     for (exchange, kind, code, message, request_id) in [
         (
             WRONG_SIGNATURE,
-            StsFailureKind::Refused,
+            StsFailureKind::NoNodeCredentials,
             "SignatureDoesNotMatch",
             "The request signature we calculated",
             "3mMM0aPZvnIRA7Lnpw7tEtvSr2VnBQjEkGPZAM20frXSwQF11GFf",
