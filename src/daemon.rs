@@ -102,8 +102,6 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
     }
     let offer = succession::offer(&rooms, &doors, state_dir.as_ref());
     let servers = doors.open(&rooms, &node)?;
-    let seats: Vec<_> = servers.iter().map(Server::seats).collect();
-    rooms.telemetry.count_at(Box::new(move || seats.iter().map(|seats| seats()).sum()));
     info!("port" = config.door.app.port; "requests are answered");
     latch.wait_for_close();
     drop(operators);

@@ -15,7 +15,7 @@ pub use redirect::{RedirectMetrics, Stands};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, info, warn};
@@ -40,12 +40,7 @@ pub struct Telemetry {
     untaggable: Mutex<HashSet<RoleArn>>,
     /// Where refusals of known pods go to become Events
     refusals: Option<RefusalSink>,
-    /// Tells open connections, once the doors are open
-    seats: OnceLock<Seats>,
 }
-
-/// How many connections are open.
-pub type Seats = Box<dyn Fn() -> usize + Send + Sync>;
 
 /// Takes a refusal; must not wait.
 pub type RefusalSink = Arc<dyn Fn(Refused) + Send + Sync>;
@@ -79,22 +74,12 @@ pub enum LogLine {
 
 impl Telemetry {
     pub fn new(metrics: Metrics, log_has_room: Box<dyn Fn() -> bool + Send + Sync>) -> Self {
-        Self { metrics, log_has_room, untaggable: Mutex::default(), refusals: None, seats: OnceLock::new() }
+        Self { metrics, log_has_room, untaggable: Mutex::default(), refusals: None }
     }
 
     /// The same, telling `refusals` of those who are refused.
     pub fn telling(self, refusals: Option<RefusalSink>) -> Self {
         Self { refusals, ..self }
-    }
-
-    /// Looks at the doors from now on. They are opened once.
-    pub fn count_at(&self, seats: Seats) {
-        let _ = self.seats.set(seats); // never a second time
-    }
-
-    /// Connections that are open now.
-    pub fn connections(&self) -> usize {
-        self.seats.get().map_or(0, |seats| seats())
     }
 
     /// Tells of a request.

@@ -63,7 +63,7 @@ impl Control {
     }
 
     fn limits(&self, sessions: &Sessions) -> Vec<Limit> {
-        let connections = self.service.telemetry.connections();
+        let connections = self.service.telemetry.metrics.open_connections();
         let limits = [
             ("connections", connections, self.most_connections),
             ("calls to STS in flight", sessions.in_flight, MOST_CALLS),

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use log::warn;
 
@@ -17,7 +16,7 @@ use crate::edge::threads;
 
 /// An open control socket; closed, its file gone, when this is dropped.
 pub(super) struct OperatorsDoor {
-    open: Option<(Arc<ControlSocket>, JoinHandle<()>)>,
+    open: Option<Arc<ControlSocket>>,
 }
 
 impl OperatorsDoor {
@@ -42,18 +41,16 @@ impl OperatorsDoor {
         let socket = Arc::new(socket);
         let serving = socket.clone();
         let work = move || serving.serve(&|question| control.answer(question));
-        let thread = threads::spawn("control", threads::STACK_BYTES, work);
-        let thread = thread.map_err(|cause| StartError::new("start `control`", &cause))?;
-        Ok(Self { open: Some((socket, thread)) })
+        // not joined at the end: it may be writing to somebody who doesn't read
+        threads::spawn("control", threads::STACK_BYTES, work)
+            .map_err(|cause| StartError::new("start `control`", &cause))?;
+        Ok(Self { open: Some(socket) })
     }
 }
 
 impl Drop for OperatorsDoor {
     fn drop(&mut self) {
-        if let Some((socket, thread)) = self.open.take() {
-            socket.close();
-            let _ = thread.join(); // a question is answered within the time that a pod waits
-        }
+        self.open.iter().for_each(|socket| socket.close());
     }
 }
 

@@ -65,7 +65,7 @@ impl Service {
     /// `/metrics`
     pub fn metrics(&self) -> Response {
         let metrics = &self.telemetry.metrics;
-        metrics.sample(&self.desk.counts(), self.telemetry.connections(), self.clock.now().mono);
+        metrics.sample(&self.desk.counts(), self.clock.now().mono);
         match metrics.render() {
             Ok(text) => Response { content_type: METRICS.into(), ..Response::text(200, text) },
             Err(cause) => Response::text(500, format!("failed to render metrics: {cause}\n")),
