@@ -33,8 +33,7 @@ pub struct Control {
     pub shadow: Option<String>,
     pub log: LogLevel,
     pub started: Mono,
-    /// Connections there are, of how many
-    pub connections: Box<dyn Fn() -> (usize, usize) + Send + Sync>,
+    pub most_connections: usize,
     /// `None`: the agent leaves the node's packets alone
     pub redirect: Box<dyn Fn() -> Option<RedirectReport> + Send + Sync>,
 }

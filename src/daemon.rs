@@ -104,7 +104,6 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
     }
     let offer = succession::offer(&rooms, &doors, state_dir.as_ref());
     let servers = doors.open(&rooms, &node)?;
-    operators.count_in(&servers);
     info!("port" = config.door.app.port; "requests are answered");
     latch.wait_for_close();
     drop(operators);

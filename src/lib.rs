@@ -12,7 +12,7 @@
 //! rooms, each to be read on a screen or two. No arrow points up:
 //!
 //! ```text
-//! main -> command -> daemon -> edge, serve, reflect -> desk, keyring, registry, telemetry, ports -> logic
+//! main -> command -> operator -> daemon -> control, edge, serve, reflect -> desk, keyring, registry, telemetry, ports -> logic
 //! ```
 //!
 //! # The rooms, in reading order
@@ -29,7 +29,9 @@
 //! | [`reflect`] | one watch, end to end |
 //! | [`serve`] | one request, end to end |
 //! | [`edge`] | sockets, files, signals, the network: what stands behind the doors |
+//! | [`control`] | one question of the node's operator over the control socket, end to end |
 //! | [`daemon`] | builds the rooms, starts the threads, ends them |
+//! | [`operator`] | `explain`, `status`, `log-level` and `doctor`: programs beside the agent |
 //! | [`command`] | what the first word of the command line asks for |
 //!
 //! # What never happens, and what keeps it so

@@ -63,9 +63,9 @@ impl Control {
     }
 
     fn limits(&self, sessions: &Sessions) -> Vec<Limit> {
-        let (connections, most_connections) = (self.connections)();
+        let connections = self.service.telemetry.metrics.open_connections();
         let limits = [
-            ("connections", connections, most_connections),
+            ("connections", connections, self.most_connections),
             ("calls to STS in flight", sessions.in_flight, MOST_CALLS),
             ("sessions and refusals kept", sessions.held + sessions.refused, MOST_ENTRIES),
         ];

@@ -1,8 +1,7 @@
 //! What serves the node's operator while the agent runs.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use log::warn;
 
@@ -11,63 +10,51 @@ use super::{StartError, redirect};
 use crate::config::ControlSocket as Asked;
 use crate::control::Control;
 use crate::edge::control::ControlSocket;
-use crate::edge::http::{Limits, Server};
+use crate::edge::http::Limits;
 use crate::edge::logs::LogLevel;
 use crate::edge::threads;
 
 /// An open control socket; closed, its file gone, when this is dropped.
 pub(super) struct OperatorsDoor {
-    open: Option<(Arc<ControlSocket>, JoinHandle<()>)>,
-    seats: Seats,
+    open: Option<Arc<ControlSocket>>,
 }
-
-/// Tells the connections at each of the other doors, once those are open.
-type Seats = Arc<OnceLock<Vec<Box<dyn Fn() -> usize + Send + Sync>>>>;
 
 impl OperatorsDoor {
     /// Opens the socket if there is to be one, and answers. The default path may fail, with a warning.
     pub(super) fn open(rooms: &Arc<Rooms>, log: &LogLevel) -> Result<Self, StartError> {
-        let seats = Seats::default();
         let (path, required) = match &rooms.config.operation.control_socket {
-            Asked::Off => return Ok(Self { open: None, seats }),
+            Asked::Off => return Ok(Self { open: None }),
             Asked::Preset(path) => (path, false),
             Asked::Asked(path) => (path, true),
         };
         match ControlSocket::open(path) {
-            Ok(socket) => Self::serve(socket, control(rooms, seats.clone(), log), seats),
+            Ok(socket) => Self::serve(socket, control(rooms, log)),
             Err(cause) if required => Err(failed(path, &cause)),
             Err(cause) => {
                 warn!("{}; `kube2iam explain` and `status` can't reach this agent", failed(path, &cause));
-                Ok(Self { open: None, seats })
+                Ok(Self { open: None })
             }
         }
     }
 
-    /// Takes the doors into account that are open by now.
-    pub(super) fn count_in(&self, servers: &[Server]) {
-        let _ = self.seats.set(servers.iter().map(Server::seats).collect()); // called once
-    }
-
-    fn serve(socket: ControlSocket, control: Control, seats: Seats) -> Result<Self, StartError> {
+    fn serve(socket: ControlSocket, control: Control) -> Result<Self, StartError> {
         let socket = Arc::new(socket);
         let serving = socket.clone();
         let work = move || serving.serve(&|question| control.answer(question));
-        let thread = threads::spawn("control", threads::STACK_BYTES, work);
-        let thread = thread.map_err(|cause| StartError::new("start `control`", &cause))?;
-        Ok(Self { open: Some((socket, thread)), seats })
+        // not joined at the end: it may be writing to somebody who doesn't read
+        threads::spawn("control", threads::STACK_BYTES, work)
+            .map_err(|cause| StartError::new("start `control`", &cause))?;
+        Ok(Self { open: Some(socket) })
     }
 }
 
 impl Drop for OperatorsDoor {
     fn drop(&mut self) {
-        if let Some((socket, thread)) = self.open.take() {
-            socket.close();
-            let _ = thread.join(); // a question is answered within the time that a pod waits
-        }
+        self.open.iter().for_each(|socket| socket.close());
     }
 }
 
-fn control(rooms: &Arc<Rooms>, seats: Seats, log: &LogLevel) -> Control {
+fn control(rooms: &Arc<Rooms>, log: &LogLevel) -> Control {
     let has_redirect = rooms.config.redirect.is_some();
     Control {
         service: rooms.service.clone(),
@@ -78,10 +65,7 @@ fn control(rooms: &Arc<Rooms>, seats: Seats, log: &LogLevel) -> Control {
         shadow: rooms.config.operation.shadow.clone(),
         log: log.clone(),
         started: rooms.clock.now().mono,
-        connections: Box::new(move || {
-            let taken = seats.get().map_or(0, |seats| seats.iter().map(|seats| seats()).sum());
-            (taken, Limits::default().connections)
-        }),
+        most_connections: Limits::default().connections,
         redirect: Box::new(move || has_redirect.then(redirect::report)),
     }
 }

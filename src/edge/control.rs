@@ -18,7 +18,7 @@ use rustix::fs::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tiny_http::{Header, Method, Response, Server};
 
-/// A bound and listening control socket; its file is removed when this is dropped.
+/// A bound and listening control socket; its file is removed when this is closed or dropped.
 pub struct ControlSocket {
     server: Server,
     path: PathBuf,
@@ -81,17 +81,18 @@ impl ControlSocket {
         }
     }
 
-    /// Ends [`ControlSocket::serve`], on whatever thread it is.
+    /// Takes the file away if it is this agent's, and ends [`ControlSocket::serve`], on whatever thread it is.
     pub fn close(&self) {
+        if Identity::of(&self.path).is_ok_and(|found| found == self.identity) {
+            let _ = fs::remove_file(&self.path); // a file that stays behind is replaced by the next agent
+        }
         self.server.unblock();
     }
 }
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        if Identity::of(&self.path).is_ok_and(|found| found == self.identity) {
-            let _ = fs::remove_file(&self.path); // a file that stays behind is replaced by the next agent
-        }
+        self.close();
     }
 }
 

@@ -166,16 +166,6 @@ const fn always(reason: Reason) -> &'static str {
     }
 }
 
-/// The reasons as a Markdown table: word, status, meaning, remedy.
-pub fn reason_table() -> String {
-    let mut text = "| reason | status | what it means | how to mend it |\n|---|---|---|---|\n".to_owned();
-    for reason in Reason::ALL {
-        let mend = mend(*reason, &Names::SAMPLE);
-        text.push_str(&format!("| `{}` | {} | {} | {mend} |\n", reason.word(), reason.status(), meaning(*reason)));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,12 +197,5 @@ mod tests {
             text.contains("kubectl annotate namespace shop --overwrite 'example.org/roles=[\"other*\",\"app\"]'"),
             "{text}"
         );
-    }
-
-    #[test]
-    fn the_table_has_a_row_of_four_cells_for_every_reason() {
-        let table = reason_table();
-        assert_eq!(table.lines().count(), Reason::ALL.len() + 2);
-        assert!(table.lines().all(|row| row.matches('|').count() == 5), "{table}");
     }
 }

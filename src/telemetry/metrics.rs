@@ -160,13 +160,17 @@ impl Metrics {
         self.heard.lock().get(resource).map(|heard| now.since(*heard))
     }
 
+    /// Connections that are open now, at all doors.
+    pub fn open_connections(&self) -> usize {
+        self.seats.get().into_iter().flatten().map(|seats| seats()).sum()
+    }
+
     /// Takes up what is only looked at when metrics are asked for.
     pub fn sample(&self, counts: &CacheCounts, now: Mono) {
         for (resource, heard) in self.heard.lock().iter() {
             self.watch_age_seconds.with_label_values(&[resource]).set(now.since(*heard).as_secs_f64());
         }
-        let open: usize = self.seats.get().into_iter().flatten().map(|seats| seats()).sum();
-        self.connections.set(f64::from(u32::try_from(open).unwrap_or(u32::MAX)));
+        self.connections.set(f64::from(u32::try_from(self.open_connections()).unwrap_or(u32::MAX)));
         self.sessions.sample(counts);
     }
 
@@ -179,6 +183,7 @@ impl Metrics {
                 }
             }
         }
+        self.operator.retain_namespaces(is_known);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is counted for the operator beside requests: audit mode, doubtful lists, Events, the shadow.
 
+use prometheus::core::Collector;
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, Registry};
 
 use super::metrics::{counter, counters, gauge, gauges};
@@ -26,5 +27,37 @@ impl OperatorMetrics {
             shadow_addresses: gauges(r, "shadow_addresses", shadow, &["outcome"])?,
             shadow_failures: counter(r, "shadow_failures_total", unread)?,
         })
+    }
+
+    pub(super) fn retain_namespaces(&self, is_known: impl Fn(&str) -> bool) {
+        for family in self.audited.collect() {
+            for counted in family.get_metric() {
+                let value = |name: &str| {
+                    let mut pairs = counted.get_label().iter();
+                    pairs.find(|pair| pair.name() == name).map_or("", |pair| pair.value())
+                };
+                if !is_known(value("namespace")) {
+                    let _ = self.audited.remove_label_values(&[value("namespace"), value("reason")]); // gone already
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_that_are_gone_are_forgotten() {
+        let registry = Registry::new();
+        let metrics = OperatorMetrics::register(&registry).unwrap();
+        for namespace in ["stays", "goes"] {
+            metrics.audited.with_label_values(&[namespace, "role_not_allowed"]).inc();
+        }
+        metrics.retain_namespaces(|name| name == "stays");
+        let families = registry.gather();
+        let audited = families.iter().find(|family| family.name().ends_with("policy_audited_total")).unwrap();
+        assert_eq!(audited.get_metric().len(), 1);
     }
 }

@@ -11,12 +11,15 @@
 
 #[path = "../standins/mod.rs"]
 mod standins;
+#[path = "../tools/mod.rs"]
+mod tools;
 
 mod audit;
 mod control;
 mod doctor;
 mod events;
 mod explain;
+mod monitoring;
 mod shadow;
 
 use std::path::PathBuf;

@@ -1,0 +1,262 @@
+//! The dashboard and the alerts speak of metrics that a running agent shows, with labels that these have; a real
+//! Prometheus scrapes it and understands every expression.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use kube2iam::config::BUILD;
+use kube2iam::telemetry::{Metrics, Stands};
+use regex_lite::Regex;
+use serde_json::Value;
+
+use super::standins::agent::free_port;
+use super::standins::client::{TOKEN_HEADER, get, get_as_operator, token};
+use super::standins::kubernetes::PodSpec;
+use super::standins::process::{run, run_well};
+use super::standins::sts::StsFault;
+use super::standins::{Lab, Times, client};
+use super::{Site, WEB, tools, wait_for, web};
+
+const LIST: &str = "/latest/meta-data/iam/security-credentials/";
+
+/// An agent that has seen a bit of everything.
+fn busy() -> Site {
+    let lab = Lab::start();
+    lab.kubernetes.add_namespace("shop", &[("iam.amazonaws.com/allowed-roles", r#"["app"]"#)]);
+    lab.kubernetes.add_pod(web().node("node-1"));
+    lab.kubernetes.add_pod(PodSpec::new("shop", "web-2").ip("127.0.0.8").role("denied").node("node-1"));
+    lab.sts.fault(Some("arn:aws:iam::123456789012:role/denied"), StsFault::ACCESS_DENIED, Times::Always);
+    let flags = ["--namespace-restrictions", "--policy-mode=audit", "--events", "--node=node-1"];
+    let site = Site::open(lab, &flags);
+    let agent = site.agent.addr();
+    let token = token(agent, WEB);
+    for _ in 0..3 {
+        assert_eq!(get(agent, WEB, &format!("{LIST}app")).status, 200);
+        let ask = client::Ask::get("/latest/meta-data/instance-id").header(TOKEN_HEADER, &token);
+        assert_eq!(ask.send(agent, WEB).status, 200);
+    }
+    assert_eq!(get(agent, "127.0.0.8", LIST).status, 200, "let pass in audit mode");
+    assert_eq!(get(agent, "127.0.0.8", &format!("{LIST}denied")).status, 403);
+    assert_eq!(get(agent, WEB, "/latest/user-data").status, 403);
+    assert_eq!(get(agent, "127.0.0.99", LIST).status, 404);
+    wait_for("an Event's count", || {
+        get_as_operator(agent, "/metrics").text().contains("kube2iam_events_total{").then_some(())
+    });
+    site
+}
+
+/// The labels of every metric in a text of Prometheus's format.
+fn shown(text: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let label = Regex::new(r#"([a-z_]+)=""#).unwrap();
+    let mut metrics: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let labels = line.split_once('{').map_or("", |(_, labels)| labels);
+        let labels = label.captures_iter(labels).map(|found| found[1].to_owned());
+        metrics.entry(name.to_owned()).or_default().extend(labels);
+    }
+    metrics
+}
+
+/// Every metric that an agent may show: the running one's, and the redirect's, which only shows where there is one.
+fn all_metrics(site: &Site) -> BTreeMap<String, BTreeSet<String>> {
+    let mut metrics = shown(&get_as_operator(site.agent.addr(), "/metrics").text());
+    let at_rest = Metrics::new(&BUILD).unwrap();
+    at_rest.redirect.set(Stands::Yes);
+    let rendered = shown(&String::from_utf8(at_rest.render().unwrap()).unwrap());
+    metrics.extend(rendered.into_iter().filter(|(name, _)| name == "kube2iam_redirect_whole"));
+    metrics
+}
+
+fn manifest(name: &str) -> PathBuf {
+    tools::project().join("manifests/monitoring").join(name)
+}
+
+/// The dashboard's expressions by the title of their panel.
+fn dashboard() -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(manifest("dashboard.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| {
+        let title = panel["title"].as_str().unwrap();
+        let targets = panel["targets"].as_array().into_iter().flatten();
+        targets.map(move |target| (title.to_owned(), target["expr"].as_str().unwrap().to_owned()))
+    });
+    targets.collect()
+}
+
+/// The alerts' expressions by their names.
+fn alerts() -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(manifest("alerts.yaml")).unwrap();
+    let rule = Regex::new(r"- alert: (\w+)\n\s+expr: ((?:.|\n)*?)\n\s+(?:for|labels):").unwrap();
+    rule.captures_iter(&text).map(|found| (found[1].to_owned(), found[2].to_owned())).collect()
+}
+
+#[test]
+fn dashboard_and_alerts_speak_of_metrics_and_labels_that_exist() {
+    let site = busy();
+    let metrics = all_metrics(&site);
+    let named = Regex::new(r"\b((?:kube2iam|process)_\w+)(?:\{([^}]*)\})?").unwrap();
+    let label = Regex::new(r"(\w+)\s*(?:=~|!=|!~|=)").unwrap();
+    let grouped = Regex::new(r"\bby \(([^)]*)\)").unwrap();
+    let expressions: Vec<(String, String)> = dashboard().into_iter().chain(alerts()).collect();
+    assert!(expressions.len() > 50, "{}", expressions.len());
+    let of_prometheus = ["instance", "job", "le"];
+    for (title, expression) in expressions {
+        let mut known: BTreeSet<String> = of_prometheus.map(str::to_owned).into();
+        for found in named.captures_iter(&expression) {
+            let labels = metrics.get(&found[1]);
+            let labels = labels.unwrap_or_else(|| panic!("{title}: no metric `{}` in {metrics:#?}", &found[1]));
+            known.extend(labels.iter().cloned());
+            for wanted in label.captures_iter(found.get(2).map_or("", |part| part.as_str())) {
+                let exists = labels.contains(&wanted[1]) || of_prometheus.contains(&&wanted[1]);
+                assert!(exists, "{title}: `{}` has no label `{}`", &found[1], &wanted[1]);
+            }
+        }
+        for found in grouped.captures_iter(&expression) {
+            for wanted in found[1].split(',').map(str::trim) {
+                assert!(known.contains(wanted), "{title}: nothing has a label `{wanted}` in {expression}");
+            }
+        }
+    }
+}
+
+/// What an operator wants to see at once, by a metric of each panel.
+#[test]
+fn the_dashboard_shows_what_matters_and_no_panel_lies_upon_another() {
+    let all: String = dashboard().into_iter().map(|(_, expression)| expression + "\n").collect();
+    for metric in [
+        "sum by (code) (rate(kube2iam_http_request_duration_seconds_count",
+        "histogram_quantile(0.99",
+        "kube2iam_credentials_life_left_seconds",
+        "kube2iam_sts_calls_total",
+        "kube2iam_tokenless_requests_total",
+        "kube2iam_redirect_repairs_total",
+    ] {
+        assert!(all.contains(metric), "{metric}");
+    }
+    let text = std::fs::read_to_string(manifest("dashboard.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let mut taken = BTreeSet::new();
+    let mut ids = BTreeSet::new();
+    for panel in panels {
+        assert!(ids.insert(panel["id"].as_u64()), "two panels are number {}", panel["id"]);
+        let side = |name: &str| panel["gridPos"][name].as_u64().unwrap();
+        assert!(side("x") + side("w") <= 24, "{}", panel["title"]);
+        for x in side("x")..side("x") + side("w") {
+            for y in side("y")..side("y") + side("h") {
+                assert!(taken.insert((x, y)), "{} lies upon another panel", panel["title"]);
+            }
+        }
+        let is_described = panel["type"] == "row" || !panel["description"].as_str().unwrap().is_empty();
+        assert!(is_described, "{}", panel["title"]);
+    }
+}
+
+#[test]
+fn promtool_accepts_the_alerts_and_they_fire_in_trouble_only() {
+    let Some(promtool) = tools::find("promtool", "Debian: prometheus") else { return };
+    run_well(Command::new(&promtool).args(["check", "rules"]).arg(manifest("alerts.yaml")), LIMIT)
+        .unwrap_or_else(|cause| panic!("{cause}"));
+    let cases = tools::project().join("tests/operator/alerts.test.yaml");
+    let output = run(Command::new(&promtool).args(["test", "rules"]).arg(&cases), LIMIT).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tried = std::fs::read_to_string(cases).unwrap();
+    for (alert, _) in alerts() {
+        assert!(tried.contains(&format!("alertname=\"{alert}\"")), "nothing makes {alert} fire");
+    }
+}
+
+#[test]
+fn prometheus_scrapes_the_agent_and_understands_every_expression() {
+    let Some(program) = tools::find("prometheus", "Debian: prometheus") else { return };
+    let site = busy();
+    let prometheus = Prometheus::start(&program, site.agent.addr());
+    let up = wait_for("a scrape", || {
+        let up = prometheus.query("up{job=\"kube2iam\"} == 1");
+        (!up.is_empty()).then_some(up)
+    });
+    assert_eq!(up.len(), 1);
+    wait_for("a rate, which takes two scrapes", || {
+        (!prometheus.query("rate(kube2iam_watch_events_total[1m])").is_empty()).then_some(())
+    });
+    for (title, expression) in dashboard() {
+        let expression = expression.replace("$__rate_interval", "1m").replace("$instance", ".*");
+        prometheus.query_of(&title, &expression);
+    }
+    let version = prometheus.query("kube2iam_info");
+    assert_eq!(version[0]["metric"]["version"], BUILD.version);
+    let health = wait_for("every rule to be evaluated", || {
+        let answer = prometheus.get("/api/v1/rules");
+        let rules = answer["data"]["groups"][0]["rules"].as_array()?.clone();
+        (!rules.is_empty() && rules.iter().all(|rule| rule["health"] != "unknown")).then_some(rules)
+    });
+    for rule in health {
+        assert_eq!(rule["health"], "ok", "{rule}");
+    }
+}
+
+/// A Prometheus with the alerts, which scrapes an agent every second.
+struct Prometheus {
+    child: Child,
+    port: u16,
+}
+
+impl Prometheus {
+    fn start(program: &std::path::Path, agent: std::net::SocketAddr) -> Self {
+        let home = tools::empty_dir("prometheus");
+        let config = format!(
+            "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\n\
+             rule_files: [{}]\n\
+             scrape_configs:\n  - {{ job_name: kube2iam, static_configs: [{{ targets: ['{agent}'] }}] }}\n",
+            manifest("alerts.yaml").display()
+        );
+        std::fs::write(home.join("prometheus.yml"), config).unwrap();
+        let port = free_port();
+        let child = Command::new(program)
+            .arg(format!("--config.file={}", home.join("prometheus.yml").display()))
+            .arg(format!("--storage.tsdb.path={}", home.join("data").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, port }
+    }
+
+    /// `Null` as long as it doesn't listen.
+    fn get(&self, target: &str) -> Value {
+        let address = ([127, 0, 0, 1], self.port).into();
+        let Ok(mut connection) = client::Connection::try_open(address, "127.0.0.1") else { return Value::Null };
+        connection.send(&client::Ask::get(target).host(&address.to_string()).to_bytes());
+        connection.read_answer().map_or(Value::Null, |answer| serde_json::from_slice(&answer.body).unwrap_or_default())
+    }
+
+    fn query(&self, expression: &str) -> Vec<Value> {
+        let answer = self.ask(expression);
+        answer["data"]["result"].as_array().cloned().unwrap_or_default()
+    }
+
+    fn query_of(&self, title: &str, expression: &str) {
+        let answer = self.ask(expression);
+        assert_eq!(answer["status"], "success", "{title}: {expression}: {answer}");
+    }
+
+    fn ask(&self, expression: &str) -> Value {
+        let encoded: String = form_urlencoded::byte_serialize(expression.as_bytes()).collect();
+        self.get(&format!("/api/v1/query?query={encoded}"))
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const LIMIT: Duration = Duration::from_secs(30);
