@@ -51,7 +51,7 @@ fn own_role(
 ) -> Result<Option<OwnRole>, String> {
     match sts.first_caller_identity() {
         Ok(caller) => {
-            info!("caller" = caller.as_str(); "the node calls STS as `{caller}`");
+            info!("caller" = caller.as_str(); "calls to STS are made as `{caller}`");
             learned(&caller);
             Ok(OwnRole::of_caller(&caller))
         }

@@ -44,6 +44,7 @@ fn demand_of(world: &World, pod: &HeldPod) -> Demand {
         _ if pod.v2_required => Demand::Required,
         Some(namespace) if namespace.v2_required => Demand::Required,
         Some(_) => Demand::None,
+        None if world.is_without_namespaces() => Demand::None,
         None => Demand::Unknown,
     }
 }

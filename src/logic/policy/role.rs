@@ -28,11 +28,12 @@ pub(super) fn role_of(
     if let Some(name) = account_role(world, rules, pod, trace)? {
         return full(rules, name, trace);
     }
-    let Some(namespace) = world.namespace(&pod.namespace) else {
+    let namespace = world.namespace(&pod.namespace);
+    if namespace.is_none() && !world.is_without_namespaces() {
         trace(Step::NamespaceUnknown);
         return Err(Denial::NotYet(Reason::UnknownNamespace));
-    };
-    if let Some(name) = namespace.default_role.as_deref() {
+    }
+    if let Some(name) = namespace.and_then(|namespace| namespace.default_role.as_deref()) {
         trace(Step::NamespaceRole(name));
         return full(rules, name, trace);
     }
