@@ -238,11 +238,7 @@ pub fn decide_aloud<'r>(
         Some(_) if token_left.is_none() => return plain(Decision::Refuse(Reason::TokenInvalid)),
         None => match token_demand(world, ask.tokens, &holder, ask.peer) {
             Demand::Required => return plain(Decision::Refuse(Reason::TokenRequired)),
-            // Before the lists are in, no credentials are given anyway, and nothing else is held back.
-            Demand::Unknown if world.is_ready() => {
-                return plain(Denial::NotYet(Reason::UnknownNamespace).after(ask.patience));
-            }
-            Demand::Unknown | Demand::None => {}
+            Demand::None => {}
         },
         Some(_) => {}
     }

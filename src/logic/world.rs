@@ -159,11 +159,6 @@ impl World {
         uids.iter().filter_map(|uid| self.pods.get(uid))
     }
 
-    /// Whether there is no namespace at all: then none has anything to say, and nobody waits for one.
-    pub fn is_without_namespaces(&self) -> bool {
-        self.namespaces.is_empty()
-    }
-
     /// Whether the first list of `resource` is in.
     pub fn is_listed(&self, resource: Resource) -> bool {
         self.listing[index(resource)].complete_once

@@ -34,8 +34,6 @@ pub fn is_token_required(world: &World, everywhere: Tokens, pod: Option<&Arc<Hel
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Demand {
     None,
-    /// The namespace that would tell isn't known yet.
-    Unknown,
     Required,
 }
 
@@ -44,8 +42,8 @@ fn demand_of(world: &World, pod: &HeldPod) -> Demand {
         _ if pod.v2_required => Demand::Required,
         Some(namespace) if namespace.v2_required => Demand::Required,
         Some(_) => Demand::None,
-        None if world.is_without_namespaces() => Demand::None,
-        None => Demand::Unknown,
+        // Namespaces are known long before their pods run; one that isn't has nothing to demand.
+        None => Demand::None,
     }
 }
 

@@ -1,5 +1,5 @@
 //! Which role a pod is to have: its own annotation, else its ServiceAccount's, else its namespace's default, else the
-//! operator's. What isn't known yet is waited for, so that nobody gets a role from further up that they shouldn't.
+//! operator's. An account that isn't known yet is waited for.
 
 use super::{Denial, Rules};
 use crate::logic::arn::RoleArn;
@@ -29,10 +29,6 @@ pub(super) fn role_of(
         return full(rules, name, trace);
     }
     let namespace = world.namespace(&pod.namespace);
-    if namespace.is_none() && !world.is_without_namespaces() {
-        trace(Step::NamespaceUnknown);
-        return Err(Denial::NotYet(Reason::UnknownNamespace));
-    }
     if let Some(name) = namespace.and_then(|namespace| namespace.default_role.as_deref()) {
         trace(Step::NamespaceRole(name));
         return full(rules, name, trace);

@@ -65,7 +65,7 @@ fn what_is_not_known_yet_is_waited_for() {
     assert_eq!(check(&unknown_account, &reading(), LIST), "not yet: unknown_service_account");
     assert_eq!(check(&unknown_account, &Rules { account_roles: AccountRoles::Ignored, ..reading() }, LIST), "fallback");
     let unknown_namespace = scene(bare(), vec![namespace("another", None)], vec![account(None)]);
-    assert_eq!(check(&unknown_namespace, &reading(), LIST), "not yet: unknown_namespace");
+    assert_eq!(check(&unknown_namespace, &reading(), LIST), "fallback");
     let mut unlisted = listed(vec![annotated("app")], vec![namespace("shop", None)]);
     assert_eq!(check(&unlisted, &rules(), LIST), "app");
     unlisted.require_accounts();
