@@ -59,7 +59,7 @@ fn a_role_on_the_way_signs_for_the_pods_roles() {
     let Some(site) = Site::open() else { return };
     site.lab.kubernetes.add_pod(PodSpec::new("default", "a").ip("127.0.0.2").role("app"));
     let agent = agent(&site, &["--assume-role-arn=arn:aws:iam::123456789012:role/hop"]);
-    agent.wait_for_log("assumed-role/hop/");
+    agent.wait_for_log("role/hop`, assumed by");
     assert_eq!(who(&site, &agent, "127.0.0.2"), "arn:aws:sts::123456789012:assumed-role/app/kube2iam-app");
     site.lab.assert_log_is_clean(&agent);
 }

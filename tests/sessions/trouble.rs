@@ -23,7 +23,7 @@ const TROUBLES: [(&str, StsFault, u16, &str, &str); 13] = [
     ("half", StsFault::HalfBody, 503, "sts_unavailable", "Unreadable"),
     ("closed", StsFault::Close, 503, "sts_unavailable", "Unreachable"),
     ("late", refuse(400, "RequestExpired"), 503, "sts_unavailable", "RequestExpired"),
-    ("signature", refuse(403, "SignatureDoesNotMatch"), 403, "sts_refused", "SignatureDoesNotMatch"),
+    ("signature", refuse(403, "SignatureDoesNotMatch"), 500, "no_node_credentials", "SignatureDoesNotMatch"),
     ("expired", StsFault::EXPIRED_TOKEN, 500, "no_node_credentials", "ExpiredToken"),
     ("unknown-key", refuse(403, "InvalidClientTokenId"), 500, "no_node_credentials", "InvalidClientTokenId"),
 ];
