@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use log::{info, warn};
+use log::{Level, info, log, warn};
 
 use super::build::{Rooms, session_rules};
 use crate::config::{BaseSource, DefaultRole as DefaultSource, PolicyMode};
@@ -78,22 +78,25 @@ fn hop(rooms: &Rooms) -> Option<OwnRole> {
     rooms.config.sts.assume_first.as_ref().map(OwnRole::from)
 }
 
-/// Tries until it goes well, with pauses; `None` at shutdown.
+/// Tries until it goes well, with pauses; `None` at shutdown. A cause is a warning when it is new.
 fn until_done<T>(
     rooms: &Rooms,
     what: &str,
     longest_rest: Duration,
     attempt: impl Fn() -> Result<T, String>,
 ) -> Option<T> {
-    let mut backoff = Backoff::default();
+    let (mut backoff, mut said) = (Backoff::default(), None);
     loop {
         let cause = match attempt() {
             Ok(found) => return Some(found),
             Err(cause) => cause,
         };
-        let rest = backoff.next(None, rooms.dice.number());
-        warn!("retry.ms" = rest.as_millis(); "failed to {what}: {cause}");
-        if rooms.latch.wait(rooms.clock.now().mono.after(rest.min(longest_rest))) == Waited::ShutDown {
+        let rest = backoff.next(None, rooms.dice.number()).min(longest_rest);
+        // Short rests would fill the log with one line.
+        let level = if said.as_ref() == Some(&cause) { Level::Debug } else { Level::Warn };
+        log!(level, "retry.ms" = rest.as_millis(); "failed to {what}: {cause}");
+        said = Some(cause);
+        if rooms.latch.wait(rooms.clock.now().mono.after(rest)) == Waited::ShutDown {
             return None;
         }
     }

@@ -16,7 +16,7 @@ use log::kv::{Error, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use super::threads;
-use crate::logic::log_line::{Field, LogFormat, render};
+use crate::logic::log_line::{Field, Line, LogFormat};
 use crate::ports::Clock;
 
 /// The log thread's queue.
@@ -187,28 +187,31 @@ fn line_of(format: LogFormat, clock: &dyn Clock, record: &Record<'_>) -> String 
         Level::Debug => "debug",
         Level::Trace => "trace",
     };
-    let mut fields = Fields(Vec::new());
+    let mut fields = Fields(Vec::with_capacity(USUAL_FIELDS));
     let _ = record.key_values().visit(&mut fields); // collecting can't fail
-    render(format, clock.now().wall, level, &record.args().to_string(), &fields.0)
+    Line { at: clock.now().wall, level, message: *record.args(), fields: fields.0 }.render(format)
 }
 
 /// The fields of a record; an empty text says nothing and is left out.
-struct Fields(Vec<(String, Field)>);
+struct Fields<'kvs>(Vec<(Key<'kvs>, Field<'kvs>)>);
 
-impl<'kvs> VisitSource<'kvs> for Fields {
+impl<'kvs> VisitSource<'kvs> for Fields<'kvs> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        let field = match (value.to_i64(), value.to_f64()) {
-            (Some(whole), _) => Field::Whole(whole),
-            (None, Some(number)) => Field::Number(number),
-            _ => Field::Text(value.to_string()),
+        let field = match (value.to_borrowed_str(), value.to_i64(), value.to_f64()) {
+            (Some(text), ..) => Field::Text(text.into()),
+            (None, Some(whole), _) => Field::Whole(whole),
+            (None, None, Some(number)) => Field::Number(number),
+            _ => Field::Text(value.to_string().into()),
         };
-        if field != Field::Text(String::new()) {
-            self.0.push((key.to_string(), field));
+        if !matches!(&field, Field::Text(text) if text.is_empty()) {
+            self.0.push((key, field));
         }
         Ok(())
     }
 }
 
+/// A request's line has as many, empty ones included.
+const USUAL_FIELDS: usize = 12;
 /// What the targets of the agent's own lines begin with.
 const OWN: &str = "kube2iam";
 /// What is heard of libraries.

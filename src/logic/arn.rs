@@ -1,5 +1,6 @@
 //! Role ARNs: `arn:PARTITION:iam::ACCOUNT:role/PATH/NAME`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,8 +15,9 @@ impl RoleArn {
         if text.len() > LONGEST || !text.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(shape());
         }
-        let parts: Vec<&str> = text.splitn(6, ':').collect();
-        let &[arn, partition, "iam", "", account, resource] = parts.as_slice() else { return Err(shape()) };
+        let mut parts = text.splitn(6, ':');
+        let parts = [(); 6].map(|()| parts.next().unwrap_or_default());
+        let [arn, partition, "iam", "", account, resource] = parts else { return Err(shape()) };
         let named = resource
             .strip_prefix("role/")
             .is_some_and(|path| last_segment(path).bytes().all(is_name) && !path.ends_with('/'));
@@ -85,8 +87,13 @@ impl BaseArn {
     }
 
     /// The full form of a role or of a pattern: an ARN stays as it is, anything else gets the base before it.
-    pub fn complete(&self, role: &str) -> String {
-        if is_arn(role) { role.to_owned() } else { format!("{}{role}", self.0) }
+    pub fn complete<'a>(&self, role: &'a str) -> Cow<'a, str> {
+        if is_arn(role) { role.into() } else { [&self.0, role].concat().into() }
+    }
+
+    /// Whether `name` names this role.
+    pub fn names(&self, name: &str, role: &RoleArn) -> bool {
+        if is_arn(name) { name == role.as_str() } else { role.as_str().strip_prefix(&*self.0) == Some(name) }
     }
 
     /// The role that an annotation or a request names.

@@ -118,6 +118,10 @@ impl<S> Cache<S> {
         let Some(entry) = self.entries.get_mut(key) else { return self.ask_anew(key, start, now) };
         entry.orphan = false;
         if let Some(held) = entry.servable(now) {
+            if entry.call == Call::Idle && !entry.is_due(now) {
+                entry.asked = Interest::Asked;
+                return Answer::Serve(held);
+            }
             return self.serve(key, held, now);
         }
         if let (Some(failure), Call::Idle) = (entry.remembered(now), entry.call) {

@@ -1,6 +1,7 @@
 //! Log lines, as text in the manner of logrus or as one JSON object.
 
-use std::fmt::Write;
+use std::borrow::Cow;
+use std::fmt::{self, Write};
 
 use super::time::Wall;
 
@@ -13,85 +14,148 @@ pub enum LogFormat {
 
 /// A value beside a message.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Field {
-    Text(String),
+pub enum Field<'a> {
+    Text(Cow<'a, str>),
     Number(f64),
     Whole(i64),
 }
 
-/// Renders a line with its closing newline. Keys come in order; quotes and controls are escaped.
-pub fn render(format: LogFormat, at: Wall, level: &str, message: &str, fields: &[(String, Field)]) -> String {
-    let mut fields: Vec<&(String, Field)> = fields.iter().collect();
-    fields.sort_by(|one, other| one.0.cmp(&other.0));
-    match format {
-        LogFormat::Text => text(at, level, message, &fields),
-        LogFormat::Json => json(at, level, message, &fields),
+/// A line to be: everything in it is still where it came from.
+pub struct Line<'a, K> {
+    pub at: Wall,
+    pub level: &'a str,
+    pub message: fmt::Arguments<'a>,
+    pub fields: Vec<(K, Field<'a>)>,
+}
+
+impl<K: AsRef<str>> Line<'_, K> {
+    /// Renders the line with its closing newline. Keys come in order; quotes and controls are escaped.
+    pub fn render(mut self, format: LogFormat) -> String {
+        self.fields.sort_unstable_by(|one, other| one.0.as_ref().cmp(other.0.as_ref()));
+        let mut line = String::with_capacity(USUAL_LINE);
+        let written = match format {
+            LogFormat::Text => self.text(&mut line),
+            LogFormat::Json => self.json(&mut line),
+        };
+        debug_assert!(written.is_ok(), "writing to a String can't fail");
+        line.push('\n');
+        line
+    }
+
+    fn text(&self, line: &mut String) -> fmt::Result {
+        line.push_str("time=\"");
+        self.at.push_rfc3339(line);
+        line.push_str("\" level=");
+        line.push_str(self.level);
+        line.push_str(" msg=\"");
+        Escaped { line, escape: as_debug }.write_fmt(self.message)?;
+        line.push('"');
+        for (key, value) in &self.fields {
+            line.push(' ');
+            line.push_str(key.as_ref());
+            line.push('=');
+            match value {
+                Field::Text(text) if is_bare(text) => line.push_str(text),
+                Field::Text(text) => quote(line, text, as_debug)?,
+                Field::Number(number) => write!(line, "{number}")?,
+                Field::Whole(number) => write!(line, "{number}")?,
+            }
+        }
+        Ok(())
+    }
+
+    fn json(&self, line: &mut String) -> fmt::Result {
+        line.push_str("{\"level\":\"");
+        line.push_str(self.level);
+        line.push_str("\",\"msg\":\"");
+        Escaped { line, escape: as_json }.write_fmt(self.message)?;
+        line.push('"');
+        for (key, value) in &self.fields {
+            line.push(',');
+            quote(line, key.as_ref(), as_json)?;
+            line.push(':');
+            match value {
+                Field::Text(text) => quote(line, text, as_json)?,
+                Field::Number(number) if number.is_finite() => write!(line, "{number}")?,
+                Field::Number(_) => line.push_str("null"),
+                Field::Whole(number) => write!(line, "{number}")?,
+            }
+        }
+        line.push_str(",\"time\":\"");
+        self.at.push_rfc3339(line);
+        line.push_str("\"}");
+        Ok(())
     }
 }
 
-fn text(at: Wall, level: &str, message: &str, fields: &[&(String, Field)]) -> String {
-    let mut line = format!("time=\"{}\" level={level} msg={}", at.rfc3339(), quoted(message));
-    for (key, value) in fields {
-        let value = match value {
-            Field::Text(text) => quoted_if_needed(text),
-            Field::Number(number) => number.to_string(),
-            Field::Whole(number) => number.to_string(),
-        };
-        let _ = write!(line, " {key}={value}"); // writing to a String can't fail
-    }
-    line.push('\n');
-    line
+/// Writes text as it stands between quotes.
+struct Escaped<'a> {
+    line: &'a mut String,
+    /// A text in quotes of its own
+    escape: fn(&str) -> String,
 }
 
-fn json(at: Wall, level: &str, message: &str, fields: &[&(String, Field)]) -> String {
-    let mut line = format!("{{\"level\":\"{level}\",\"msg\":{}", json_text(message));
-    for (key, value) in fields {
-        let value = match value {
-            Field::Text(text) => json_text(text),
-            Field::Number(number) if number.is_finite() => number.to_string(),
-            Field::Number(_) => "null".to_owned(),
-            Field::Whole(number) => number.to_string(),
-        };
-        let _ = write!(line, ",{}:{value}", json_text(key)); // writing to a String can't fail
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.bytes().all(is_itself) {
+            self.line.push_str(text);
+        } else {
+            let quoted = (self.escape)(text);
+            self.line.push_str(&quoted[1..quoted.len() - 1]);
+        }
+        Ok(())
     }
-    let _ = writeln!(line, ",\"time\":\"{}\"}}", at.rfc3339());
-    line
+}
+
+fn quote(line: &mut String, text: &str, escape: fn(&str) -> String) -> fmt::Result {
+    line.push('"');
+    Escaped { line, escape }.write_str(text)?;
+    line.push('"');
+    Ok(())
+}
+
+/// Nearly all that is logged: it needs no escape in any form.
+fn is_itself(byte: u8) -> bool {
+    (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\'
 }
 
 /// logrus leaves these bare and quotes everything else.
-fn quoted_if_needed(text: &str) -> String {
-    let bare = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/@^+".contains(&b));
-    if bare { text.to_owned() } else { quoted(text) }
+fn is_bare(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/@^+".contains(&b))
 }
 
-fn quoted(text: &str) -> String {
+fn as_debug(text: &str) -> String {
     format!("{text:?}")
 }
 
-fn json_text(text: &str) -> String {
+fn as_json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
+
+/// Bytes of a request's line; others may be longer.
+const USUAL_LINE: usize = 384;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(format: LogFormat) -> String {
-        let fields = [
-            ("req.path".to_owned(), Field::Text("/a b\n\"".into())),
-            ("req.method".to_owned(), Field::Text("GET".into())),
-            ("res.duration".to_owned(), Field::Number(0.25)),
-            ("res.status".to_owned(), Field::Whole(200)),
-            ("empty".to_owned(), Field::Text(String::new())),
+        let fields = vec![
+            ("req.path", Field::Text("/a b\n\"".into())),
+            ("req.method", Field::Text("GET".into())),
+            ("res.duration", Field::Number(0.25)),
+            ("res.status", Field::Whole(200)),
+            ("empty", Field::Text("".into())),
         ];
-        render(format, Wall::from_unix_seconds(1_795_412_524), "info", "GET /a", &fields)
+        let at = Wall::from_unix_seconds(1_795_412_524);
+        Line { at, level: "info", message: format_args!("GET {} `é\"", "/a\\"), fields }.render(format)
     }
 
     #[test]
     fn text_lines_look_like_logrus() {
         assert_eq!(
             check(LogFormat::Text),
-            "time=\"2026-11-23T05:42:04Z\" level=info msg=\"GET /a\" empty=\"\" req.method=GET req.path=\"/a b\\n\\\"\" res.duration=0.25 res.status=200\n"
+            "time=\"2026-11-23T05:42:04Z\" level=info msg=\"GET /a\\\\ `é\\\"\" empty=\"\" req.method=GET req.path=\"/a b\\n\\\"\" res.duration=0.25 res.status=200\n"
         );
     }
 
@@ -100,7 +164,7 @@ mod tests {
         let line = check(LogFormat::Json);
         assert_eq!(line.matches('\n').count(), 1);
         let object: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(object["req.path"], "/a b\n\"");
+        assert_eq!((&object["msg"], &object["req.path"]), (&"GET /a\\ `é\"".into(), &"/a b\n\"".into()));
         assert_eq!(object["res.duration"], 0.25);
         assert_eq!(object["time"], "2026-11-23T05:42:04Z");
     }

@@ -107,7 +107,7 @@ impl RoleList {
 impl Matcher {
     fn compile(written: &str, format: Format, base: &BaseArn) -> Result<Self, PatternFault> {
         let expression = match format {
-            Format::Glob => return Ok(Self::Glob(base.complete(written))),
+            Format::Glob => return Ok(Self::Glob(base.complete(written).into_owned())),
             Format::Regexp => {
                 let bare = complete_expression(written.strip_prefix('^').unwrap_or(written), base);
                 compile(&bare, written)?; // a stray parenthesis must not close the anchored group

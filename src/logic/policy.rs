@@ -269,7 +269,7 @@ fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>, patien
         Route::IamInfo => Decision::Info(role.clone()),
         Route::IamListing => Decision::IamListing,
         Route::RoleDocument(form, wanted) => match rules {
-            Some(rules) if rules.base.complete(wanted) != role.as_str() => Decision::Refuse(Reason::OtherRole),
+            Some(rules) if !rules.base.names(wanted, role) => Decision::Refuse(Reason::OtherRole),
             Some(rules) if !rules.may_be_own(role) => Decision::Assume(permitted, *form),
             _ => Denial::NotYet(Reason::NotReady).after(patience),
         },

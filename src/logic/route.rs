@@ -5,6 +5,7 @@
 //! the credential tree is answered here in its exact spelling and refused in any other, what identifies
 //! or configures the node is kept back unless it is allowed by name.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use regex_lite::Regex;
@@ -137,7 +138,7 @@ pub fn filter_listing(path: &CanonicalPath, listing: &str, pod_has_role: bool, r
         Err(_) => entry.split_once('=').is_some_and(|(index, _)| index.bytes().all(|b| b.is_ascii_digit())),
     };
     let mut entries: Vec<&str> = listing.lines().filter(|entry| shown(entry)).collect();
-    if pod_has_role && matches!(fold_all(path).as_slice(), [_, tree] if tree == "meta-data") {
+    if pod_has_role && path.segments().map(fold).skip(1).eq(["meta-data"]) {
         let place = entries.iter().position(|entry| *entry > "iam/").unwrap_or(entries.len());
         entries.insert(place, "iam/");
     }
@@ -147,8 +148,8 @@ pub fn filter_listing(path: &CanonicalPath, listing: &str, pod_has_role: bool, r
 /// What lies at a path, whatever the method.
 fn classify(path: CanonicalPath, rules: &RouteRules) -> Route {
     let segments: Vec<&str> = path.segments().collect();
-    let folded = fold_all(&path);
-    let folded: Vec<&str> = folded.iter().map(String::as_str).collect();
+    let folded: Vec<Cow<'_, str>> = segments.iter().map(|segment| fold(segment)).collect();
+    let folded: Vec<&str> = folded.iter().map(|segment| &**segment).collect();
     if let Some(route) = credential_tree(&path, &segments, &folded) {
         return route;
     }
@@ -251,13 +252,10 @@ fn is_tag(folded: &[&str]) -> bool {
     matches!(folded, [_, "meta-data", "tags", "instance", _])
 }
 
-fn fold_all(path: &CanonicalPath) -> Vec<String> {
-    path.segments().map(fold).collect()
-}
-
 /// A segment as the most lenient server might read it: any case, without marks at its ends.
-fn fold(segment: &str) -> String {
-    segment.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_ascii_lowercase()
+fn fold(segment: &str) -> Cow<'_, str> {
+    let bare = segment.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    if bare.bytes().any(|b| b.is_ascii_uppercase()) { bare.to_ascii_lowercase().into() } else { bare.into() }
 }
 
 /// The authority of an absolute-form target.

@@ -84,7 +84,10 @@ impl SessionRules {
         let transitive_tags = tags.iter().filter(|_| chained).map(|(key, _)| key.clone()).collect();
         Ok(AssumeRole {
             role: role.clone(),
-            session_name: own_name.map_or_else(|| self.name.fill(|word| self.word(word, role, pod)), clean),
+            session_name: match own_name {
+                Some(name) => clean(name.to_owned()),
+                None => self.name.fill(|word| self.word(word, role, pod)),
+            },
             external_id: external_id(pod.external_id.as_deref())?,
             duration_s: self.duration_s,
             policy,
@@ -99,7 +102,7 @@ impl SessionRules {
         let node = if self.node.is_empty() { NO_NODE } else { &self.node };
         AssumeRole {
             role: role.clone(),
-            session_name: clean(&format!("{node}-{}", role.name())),
+            session_name: clean(format!("{node}-{}", role.name())),
             external_id: None,
             duration_s: HOP_S,
             policy: None,
@@ -182,13 +185,14 @@ impl NameTemplate {
             Piece::Text(text) => text.as_str(),
             Piece::Word(word) => value(*word),
         });
-        clean(&texts.collect::<String>())
+        clean(texts.collect())
     }
 }
 
-fn clean(text: &str) -> String {
+fn clean(text: String) -> String {
     let known = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
-    let mut name: String = text.chars().map(|c| if known(c) { c } else { '-' }).collect();
+    let mut name =
+        if text.chars().all(known) { text } else { text.chars().map(|c| if known(c) { c } else { '-' }).collect() };
     name.truncate(LONGEST_NAME);
     while name.len() < SHORTEST_NAME {
         name.push('-');

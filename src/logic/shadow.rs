@@ -129,7 +129,7 @@ fn answer_of(store: &Store, rules: &Rules, address: IpAddr) -> Result<String, &'
     let role = match (annotation.as_str(), default) {
         ("", None) => return Err("the pod has no role"),
         ("", Some(default)) => default.to_owned(),
-        (name, _) => rules.base.complete(name),
+        (name, _) => rules.base.complete(name).into_owned(),
     };
     let Some(format) = rules.restrictions.filter(|_| default != Some(role.as_str())) else { return Ok(role) };
     let format = if format == Format::Glob { Format::Glob } else { Format::RegexpUnanchored };

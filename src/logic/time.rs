@@ -84,10 +84,27 @@ impl Wall {
 
     /// `2026-11-23T05:42:04Z`: RFC 3339 in UTC, whole seconds, as the metadata service writes times.
     pub fn rfc3339(self) -> String {
+        let mut text = String::with_capacity("2026-11-23T05:42:04Z".len());
+        self.push_rfc3339(&mut text);
+        text
+    }
+
+    /// Appends the same to `out`. By hand, since every log line has one: formatting takes ten times as long.
+    pub fn push_rfc3339(self, out: &mut String) {
         let (year, month, day) = civil(self.0.div_euclid(DAY_MS));
         let second = self.0.rem_euclid(DAY_MS) / 1_000;
-        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+        push_two_digits(out, year / 100);
+        for (number, behind) in [
+            (year % 100, '-'),
+            (month, '-'),
+            (day, 'T'),
+            (second / 3_600, ':'),
+            (second / 60 % 60, ':'),
+            (second % 60, 'Z'),
+        ] {
+            push_two_digits(out, number);
+            out.push(behind);
+        }
     }
 
     /// `Mon, 23 Nov 2026 05:42:04 GMT`: the date of an HTTP header (RFC 9110, section 5.6.7).
@@ -183,6 +200,12 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let from_march = if month > 2 { month - 3 } else { month + 9 };
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + (153 * from_march + 2) / 5 + day - 1;
     era * 146_097 + day_of_era - 719_468
+}
+
+fn push_two_digits(out: &mut String, number: i64) {
+    for digit in [number / 10 % 10, number % 10] {
+        out.push(char::from(b"0123456789"[at(digit, 10)]));
+    }
 }
 
 const DAY_MS: i64 = 86_400_000;

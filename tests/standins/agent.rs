@@ -29,6 +29,14 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     port: Option<u16>,
     until: Until,
+    ears: Ears,
+}
+
+/// Whether the log is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ears {
+    Open,
+    Shut,
 }
 
 /// How far a start is awaited.
@@ -52,7 +60,7 @@ pub struct Outcome {
 impl Setup {
     pub fn of(program: &Path) -> Self {
         let (flags, environment) = (Vec::new(), Vec::new());
-        Self { program: program.to_owned(), flags, environment, port: None, until: Until::Ready }
+        Self { program: program.to_owned(), flags, environment, port: None, until: Until::Ready, ears: Ears::Open }
     }
 
     /// Adds flags; a later one wins.
@@ -84,6 +92,17 @@ impl Setup {
         self
     }
 
+    /// Its log is written to nowhere: for measuring, since reading it costs more than writing it.
+    pub fn unheard(mut self) -> Self {
+        self.ears = Ears::Shut;
+        self
+    }
+
+    /// What would be run, to be run in another way.
+    pub fn command_line(&self, port: u16) -> Command {
+        self.command(Some(port))
+    }
+
     /// Starts it and waits as far as told; fails the test with its log if that takes over 10 s.
     pub fn start(self) -> Agent {
         let port = self.port.unwrap_or_else(free_port);
@@ -92,9 +111,10 @@ impl Setup {
             panic!("failed to start `{}`: {cause}", self.program.display());
         });
         let log = Arc::new(Log::default());
-        let stderr = child.stderr.take().expect("stderr is piped");
-        let capture = log.clone();
-        spawn("agent-log", move || capture.fill(stderr));
+        if let Some(stderr) = child.stderr.take() {
+            let capture = log.clone();
+            spawn("agent-log", move || capture.fill(stderr));
+        }
         let mut agent = Agent { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), log };
         agent.wait_until(until);
         agent
@@ -113,7 +133,8 @@ impl Setup {
         // Coverage of the child is written where this says.
         command.envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
         command.args(port.map(|port| format!("--app-port={port}")));
-        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let stderr = if self.ears == Ears::Open { Stdio::piped() } else { Stdio::null() };
+        command.stdin(Stdio::null()).stderr(stderr);
         command
     }
 }

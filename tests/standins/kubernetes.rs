@@ -142,6 +142,15 @@ impl Kubernetes {
         })
     }
 
+    /// Adds a pod without remembering how it was described, so that a crowd of them is quickly there. It can't be
+    /// changed by [`Kubernetes::update_pod`].
+    pub fn add_pod_unseen(&self, mut pod: PodSpec) {
+        self.change(|state| {
+            pod.settle(|| state.model.fresh_uid());
+            state.model.put(Kind::Pod, pod.to_json());
+        });
+    }
+
     pub fn update_pod(&self, namespace: &str, name: &str, update: impl FnOnce(PodSpec) -> PodSpec) {
         let known =
             self.shared.state.lock().pods.iter().find(|pod| pod.namespace == namespace && pod.name == name).cloned();
