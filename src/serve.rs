@@ -22,7 +22,7 @@ use crate::logic::reply;
 use crate::logic::route::{self, Form, Page, Route, RouteRules};
 use crate::logic::session::Session;
 use crate::logic::sts::StsFailure;
-use crate::logic::time::Now;
+use crate::logic::time::{Mono, Now};
 use crate::logic::token::{Bearer, parse_ttl};
 use crate::logic::world::HeldPod;
 use crate::ports::{Clock, Forwarded, Imds};
@@ -74,12 +74,12 @@ impl Service {
         let began = self.clock.now();
         let facing = route::facing(request, caller.is_redirected);
         let route = route::route(request, facing, &self.routes);
-        let (decided, chosen) = self.decide_in_time(request, &route, caller.peer, began);
+        let (decided, chosen, at) = self.decide_in_time(request, &route, caller.peer, began);
         let is_still_right = |permitted: &Permitted| {
             self.is_still_right(self.ask(request, &route, caller.peer), chosen.as_deref(), permitted)
         };
         let Answer { response, reason, cause } =
-            self.carry_out(request, &route, caller.peer, &decided, began, &is_still_right);
+            self.carry_out(request, &route, caller.peer, &decided, at, &is_still_right);
         self.telemetry.answered(&Answered {
             method: request.method,
             target: request.target,
@@ -98,40 +98,42 @@ impl Service {
     }
 
     /// Decides, and while that comes to "not yet" decides again whenever the world has changed, up to the deadline.
-    /// With the decision comes the uid of the pod that the API server named, if it had to be asked.
+    /// With the decision come the uid of the pod that the API server named, if it had to be asked, and the moment.
     fn decide_in_time<'r>(
         &self,
         request: &Request<'_>,
         route: &'r Route,
         peer: IpAddr,
         began: Now,
-    ) -> (Decided<'r>, Option<String>) {
+    ) -> (Decided<'r>, Option<String>, Now) {
         let deadline = began.mono.after(self.wait_for_pod);
+        let mut now = began;
         let keys = self.keys.keys_for(request.headers.token);
         let mut ask = self.ask(request, route, peer);
         let mut chosen = None;
         loop {
             let seen = self.registry.seen();
-            let now = self.clock.now();
             if now.mono >= deadline {
                 ask.patience = Patience::Exhausted;
             }
             let ask = Ask { chosen: chosen.as_deref(), ..ask };
             let decided = self.registry.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
-            let Decision::NotYet(reason) = decided.decision else { return (decided, chosen) };
+            let Decision::NotYet(reason) = decided.decision else { return (decided, chosen, now) };
             if let (Reason::AmbiguousAddress, None, Some(duplicates)) = (reason, &chosen, &self.duplicates) {
                 match duplicates.resolve(peer, deadline) {
                     Found::Holder(uid) => {
                         chosen = Some(uid);
+                        now = self.clock.now();
                         continue;
                     }
                     Found::Busy => {
-                        return (Decided { decision: Decision::Refuse(Reason::Busy), ..decided }, None);
+                        return (Decided { decision: Decision::Refuse(Reason::Busy), ..decided }, None, now);
                     }
                     Found::Nobody => {}
                 }
             }
             self.registry.wait(seen, deadline);
+            now = self.clock.now();
         }
     }
 
@@ -167,7 +169,7 @@ impl Service {
         route: &Route,
         peer: IpAddr,
         decided: &Decided<'_>,
-        began: Now,
+        at: Now,
         is_still_right: &dyn Fn(&Permitted) -> bool,
     ) -> Answer {
         self.count(request, route, decided);
@@ -176,10 +178,10 @@ impl Service {
                 let name = rules.map_or(role.as_str(), |rules| rules.base.shorten(role));
                 Answer::ok(Response::text(200, name))
             }),
-            Decision::Assume(permitted, form) => self.assume(permitted, *form, route, peer, began, is_still_right),
-            Decision::Info(role) => Answer::ok(reply::iam_info(role, began.wall)),
+            Decision::Assume(permitted, form) => self.assume(permitted, *form, route, peer, at, is_still_right),
+            Decision::Info(role) => Answer::ok(reply::iam_info(role, at.wall)),
             Decision::IamListing => Answer::ok(reply::iam_listing()),
-            Decision::IssueToken => self.issue_token(request, route, peer, decided.pod.as_ref(), began),
+            Decision::IssueToken => self.issue_token(request, route, peer, decided.pod.as_ref(), at),
             Decision::TokenMethods => Answer::ok(reply::token_methods(request.method)),
             Decision::Forward(path) => self.forward(request, route, path, peer),
             Decision::Listing(path, known) => self.list(request, route, path, *known, peer),
@@ -194,13 +196,16 @@ impl Service {
         form: Form,
         route: &Route,
         peer: IpAddr,
-        began: Now,
+        at: Now,
         is_still_right: &dyn Fn(&Permitted) -> bool,
     ) -> Answer {
-        let deadline = self.clock.now().mono.max(began.mono).after(WAIT_FOR_STS);
-        let (session, waited) = match self.desk.obtain(permitted, peer, deadline) {
-            Outcome::Ready(session) => (session, false),
-            Outcome::Fetched(session) => (session, true),
+        let deadline = at.mono.after(WAIT_FOR_STS);
+        let session = match self.desk.obtain(permitted, peer, deadline) {
+            Outcome::Ready(session) => {
+                self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
+                return self.hand_out(&session, form, at.mono);
+            }
+            Outcome::Fetched(session) => session,
             Outcome::Refused(failure) => return Answer::refused_by_sts(&failure, route),
             Outcome::Remembered(failure) => {
                 self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
@@ -209,17 +214,14 @@ impl Service {
             Outcome::TimedOut => return Answer::refuse(Reason::StsTimeout, route),
             Outcome::Busy => return Answer::refuse(Reason::Busy, route),
         };
-        if waited && !is_still_right(permitted) {
+        if !is_still_right(permitted) {
             return Answer::refuse(Reason::OwnerChanged, route);
         }
-        self.hand_out(permitted, &session, form, waited)
+        self.hand_out(&session, form, self.clock.now().mono)
     }
 
-    fn hand_out(&self, permitted: &Permitted, session: &Arc<Session>, form: Form, waited: bool) -> Answer {
-        if !waited {
-            self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
-        }
-        self.telemetry.metrics.sessions.handed_out(self.clock.now().mono.until(session.ends));
+    fn hand_out(&self, session: &Arc<Session>, form: Form, now: Mono) -> Answer {
+        self.telemetry.metrics.sessions.handed_out(now.until(session.ends));
         Answer::ok(match form {
             Form::Plain => reply::document(session.document.clone()),
             Form::Extended => reply::document(session.extended.clone()),

@@ -2,10 +2,9 @@
 //!
 //! [`Mono`] counts while the machine sleeps (`CLOCK_BOOTTIME`): credentials that ended in a suspended machine have
 //! ended. The system's timed waits count without it, which [`super::bell`] makes up for.
-#![allow(clippy::disallowed_methods)] // here is where the time comes from
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -46,14 +45,14 @@ impl Time for SystemClock {
 /// Since the machine was started, its sleep included.
 fn since_boot() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
-    let whole = |part: i64| u64::try_from(part).unwrap_or(0);
-    Duration::from_secs(whole(time.tv_sec)) + Duration::from_nanos(whole(time.tv_nsec))
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), nanos)
 }
 
 /// A machine that believes to live before 1970 is taken to live at its beginning.
 fn wall() -> Wall {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Wall::from_unix_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    let time = clock_gettime(ClockId::Realtime);
+    Wall::from_unix_millis(time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000).max(0))
 }
 
 #[cfg(test)]

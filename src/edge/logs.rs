@@ -1,7 +1,7 @@
-//! The way of log lines to stderr: rendered where they arise, handed over through a bounded channel,
-//! written in batches by one thread.
+//! The way of log lines to stderr: rendered where they arise, laid into a bounded tray, written in batches by one
+//! thread. The tray is one buffer of bytes: a channel would cost every line an allocation that another thread frees.
 //!
-//! Lines of requests are dropped and counted while the channel is full, see [`LogQueue::has_room`];
+//! Lines of requests are dropped and counted while the tray is full, see [`LogQueue::has_room`];
 //! all others wait for a place, though not for ever: a reader that is stuck must not stop the agent.
 
 use std::io::{self, Write};
@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use env_logger::{Builder, Logger, Target};
 use log::kv::{Error, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use parking_lot::{Condvar, Mutex};
 
 use super::threads;
 use crate::logic::log_line::{Field, Line, LogFormat};
@@ -22,7 +23,7 @@ use crate::ports::Clock;
 /// The log thread's queue.
 #[derive(Clone)]
 pub struct LogQueue {
-    lines: Sender<Message>,
+    tray: Arc<Tray>,
     level: LogLevel,
 }
 
@@ -32,14 +33,64 @@ pub struct LogLevel(Arc<AtomicUsize>);
 
 /// Ends the log thread once everything is written, or can't be.
 pub struct LogThread {
-    lines: Sender<Message>,
+    tray: Arc<Tray>,
     /// Closed when the thread has ended
     ended: Receiver<()>,
 }
 
-enum Message {
-    Line(Vec<u8>),
-    End,
+/// Lines on their way to the log thread.
+#[derive(Default)]
+struct Tray {
+    lines: Mutex<Lines>,
+    /// There is something to write, or the end has come.
+    filled: Condvar,
+    emptied: Condvar,
+}
+
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    last: bool,
+}
+
+impl Tray {
+    fn has_room(&self) -> bool {
+        self.lines.lock().bytes.len() < TRAY_BYTES
+    }
+
+    /// Takes a line; waits for room if need be. False: there was none in time, and the line is lost.
+    fn put(&self, line: &[u8], patience: Duration) -> bool {
+        let mut lines = self.lines.lock();
+        if lines.bytes.len() >= TRAY_BYTES {
+            self.emptied.wait_while_for(&mut lines, |lines| lines.bytes.len() >= TRAY_BYTES, patience);
+            if lines.bytes.len() >= TRAY_BYTES {
+                return false;
+            }
+        }
+        let was_empty = lines.bytes.is_empty();
+        lines.bytes.extend_from_slice(line);
+        drop(lines);
+        if was_empty {
+            self.filled.notify_one();
+        }
+        true
+    }
+
+    /// Waits for lines and changes `batch`, which is empty, for them. False: these are the last.
+    fn take(&self, batch: &mut Vec<u8>) -> bool {
+        let mut lines = self.lines.lock();
+        self.filled.wait_while(&mut lines, |lines| lines.bytes.is_empty() && !lines.last);
+        std::mem::swap(&mut lines.bytes, batch);
+        let goes_on = !lines.last;
+        drop(lines);
+        self.emptied.notify_all();
+        goes_on
+    }
+
+    fn end(&self) {
+        self.lines.lock().last = true;
+        self.filled.notify_one();
+    }
 }
 
 /// Installs the logger of this process and starts the thread that writes to `output`.
@@ -49,24 +100,24 @@ pub fn start(
     clock: Arc<dyn Clock>,
     output: Box<dyn Write + Send>,
 ) -> io::Result<(LogQueue, LogThread)> {
-    let (lines, thread) = LogThread::start(output)?;
-    let pipe = Pipe { lines: lines.clone(), patience: LONGEST_WAIT };
+    let (tray, thread) = LogThread::start(output)?;
+    let pipe = Pipe { tray: tray.clone(), patience: LONGEST_WAIT };
     let logger = Builder::new()
         .filter(None, LevelFilter::Trace)
         .target(Target::Pipe(Box::new(pipe)))
-        .format(move |buffer, record| buffer.write_all(line_of(format, &*clock, record).as_bytes()))
+        .format(move |buffer, record| line_of(format, &*clock, record, buffer))
         .build();
     let level = LogLevel::new(level);
     let installed = log::set_boxed_logger(Box::new(Adjustable { logger, level: level.clone() }));
     installed.map_err(|cause| io::Error::other(format!("failed to install the logger: {cause}")))?;
     level.set(level.get());
-    Ok((LogQueue { lines, level }, thread))
+    Ok((LogQueue { tray, level }, thread))
 }
 
 impl LogQueue {
     /// Whether a line would find a place at once.
     pub fn has_room(&self) -> bool {
-        !self.lines.is_full()
+        self.tray.has_room()
     }
 
     pub fn level(&self) -> &LogLevel {
@@ -117,28 +168,28 @@ impl Log for Adjustable {
 }
 
 impl LogThread {
-    fn start(output: Box<dyn Write + Send>) -> io::Result<(Sender<Message>, Self)> {
-        let (lines, queue) = bounded(QUEUE_LINES);
+    fn start(output: Box<dyn Write + Send>) -> io::Result<(Arc<Tray>, Self)> {
+        let tray = Arc::new(Tray::default());
         let (alive, ended) = bounded(0);
+        let taken = tray.clone();
         threads::spawn("log", threads::STACK_BYTES, move || {
             let _alive: Sender<()> = alive;
-            write_lines(&queue, output);
+            write_lines(&taken, output);
         })?;
-        Ok((lines.clone(), Self { lines, ended }))
+        Ok((tray.clone(), Self { tray, ended }))
     }
 }
 
 impl Drop for LogThread {
     fn drop(&mut self) {
-        if self.lines.send_timeout(Message::End, LAST_WAIT).is_ok() {
-            let _ = self.ended.recv_timeout(LAST_WAIT); // nothing is ever sent
-        }
+        self.tray.end();
+        let _ = self.ended.recv_timeout(LAST_WAIT); // nothing is ever sent
     }
 }
 
 /// Writes while env_logger holds its lock: what waits here holds up everybody's lines.
 struct Pipe {
-    lines: Sender<Message>,
+    tray: Arc<Tray>,
     /// How long the next line may wait: once, then not at all until the reader has moved
     patience: Duration,
 }
@@ -146,8 +197,8 @@ struct Pipe {
 impl Write for Pipe {
     /// One call is one line: env_logger writes a record's buffer at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let sent = self.lines.send_timeout(Message::Line(line.to_vec()), self.patience); // lost if stderr is stuck
-        self.patience = if sent.is_ok() { LONGEST_WAIT } else { Duration::ZERO };
+        let taken = self.tray.put(line, self.patience); // lost if stderr is stuck
+        self.patience = if taken { LONGEST_WAIT } else { Duration::ZERO };
         Ok(line.len())
     }
 
@@ -157,29 +208,19 @@ impl Write for Pipe {
 }
 
 /// Writes what is there in one go, then waits for more. A closed stderr loses lines and nothing else.
-fn write_lines(queue: &Receiver<Message>, mut output: Box<dyn Write + Send>) {
+fn write_lines(tray: &Tray, mut output: Box<dyn Write + Send>) {
     let mut batch = Vec::new();
-    while let Ok(first) = queue.recv() {
-        let mut next = Some(first);
-        let mut end = false;
-        while let Some(message) = next {
-            match message {
-                Message::Line(line) => batch.extend_from_slice(&line),
-                Message::End => end = true,
-            }
-            next = if batch.len() < BATCH_BYTES { queue.try_recv().ok() } else { None };
-        }
+    while tray.take(&mut batch) {
         let _ = output.write_all(&batch).and_then(|()| output.flush());
         batch.clear();
-        if end {
-            return;
-        }
+        batch.shrink_to(KEPT_BYTES);
         // Lines gather while nobody listens: one write and one wake-up for many of them.
         park_timeout(GATHERING);
     }
+    let _ = output.write_all(&batch).and_then(|()| output.flush());
 }
 
-fn line_of(format: LogFormat, clock: &dyn Clock, record: &Record<'_>) -> String {
+fn line_of(format: LogFormat, clock: &dyn Clock, record: &Record<'_>, out: &mut impl Write) -> io::Result<()> {
     let level = match record.level() {
         Level::Error => "error",
         Level::Warn => "warning",
@@ -189,7 +230,8 @@ fn line_of(format: LogFormat, clock: &dyn Clock, record: &Record<'_>) -> String 
     };
     let mut fields = Fields(Vec::with_capacity(USUAL_FIELDS));
     let _ = record.key_values().visit(&mut fields); // collecting can't fail
-    Line { at: clock.now().wall, level, message: *record.args(), fields: fields.0 }.render(format)
+    let line = Line { at: clock.now().wall, level, message: *record.args(), fields: fields.0 }.render(format);
+    out.write_all(line.as_bytes())
 }
 
 /// The fields of a record; an empty text says nothing and is left out.
@@ -197,11 +239,14 @@ struct Fields<'kvs>(Vec<(Key<'kvs>, Field<'kvs>)>);
 
 impl<'kvs> VisitSource<'kvs> for Fields<'kvs> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        let field = match (value.to_borrowed_str(), value.to_i64(), value.to_f64()) {
-            (Some(text), ..) => Field::Text(text.into()),
-            (None, Some(whole), _) => Field::Whole(whole),
-            (None, None, Some(number)) => Field::Number(number),
-            _ => Field::Text(value.to_string().into()),
+        let field = if let Some(text) = value.to_borrowed_str() {
+            Field::Text(text.into())
+        } else if let Some(whole) = value.to_i64() {
+            Field::Whole(whole)
+        } else if let Some(number) = value.to_f64() {
+            Field::Number(number)
+        } else {
+            Field::Text(value.to_string().into())
         };
         if !matches!(&field, Field::Text(text) if text.is_empty()) {
             self.0.push((key, field));
@@ -216,9 +261,10 @@ const USUAL_FIELDS: usize = 12;
 const OWN: &str = "kube2iam";
 /// What is heard of libraries.
 const OTHERS: LevelFilter = LevelFilter::Warn;
-/// Lines that may wait for the log thread.
-const QUEUE_LINES: usize = 1_024;
-const BATCH_BYTES: usize = 64 * 1_024;
+/// What may wait for the log thread: about a thousand lines of requests.
+const TRAY_BYTES: usize = 256 * 1_024;
+/// How much of a buffer outlives a crowd; there are two of them.
+const KEPT_BYTES: usize = 32 * 1_024;
 /// How long the log thread rests between two batches.
 const GATHERING: Duration = Duration::from_millis(5);
 /// How long a line that matters waits for a place.
@@ -258,9 +304,9 @@ mod tests {
     #[test]
     fn the_last_line_is_written_before_the_end() {
         let (reader, written) = crossbeam_channel::unbounded();
-        let (lines, thread) = LogThread::start(Box::new(Reader(reader))).unwrap();
+        let (tray, thread) = LogThread::start(Box::new(Reader(reader))).unwrap();
         for line in [b"one ", b"two "] {
-            lines.send(Message::Line(line.to_vec())).unwrap();
+            assert!(tray.put(line, Duration::ZERO));
         }
         drop(thread);
         assert_eq!(written.iter().collect::<Vec<_>>().concat(), b"one two ");
@@ -268,24 +314,27 @@ mod tests {
 
     #[test]
     fn a_reader_that_is_stuck_is_waited_for_once() {
-        let (lines, queue) = bounded(1);
-        let mut pipe = Pipe { lines, patience: LONGEST_WAIT };
-        for (taken, patience) in
-            [(false, LONGEST_WAIT), (false, Duration::ZERO), (false, Duration::ZERO), (true, LONGEST_WAIT)]
-        {
+        let tray = Arc::new(Tray::default());
+        let mut pipe = Pipe { tray: tray.clone(), patience: LONGEST_WAIT };
+        pipe.write_all(&vec![b'x'; TRAY_BYTES]).unwrap();
+        for (taken, patience) in [(false, Duration::ZERO), (false, Duration::ZERO), (true, LONGEST_WAIT)] {
             if taken {
-                queue.recv().unwrap();
+                tray.take(&mut Vec::new());
             }
+            assert_eq!(tray.has_room(), taken);
             pipe.write_all(b"line").unwrap();
             assert_eq!(pipe.patience, patience);
         }
+        let mut kept = Vec::new();
+        tray.take(&mut kept);
+        assert_eq!(kept, b"line");
     }
 
     #[test]
     fn a_reader_that_is_stuck_does_not_hold_up_the_end() {
         let (reader, written) = bounded(0);
-        let (lines, thread) = LogThread::start(Box::new(Reader(reader))).unwrap();
-        lines.send(Message::Line(b"never read".to_vec())).unwrap();
+        let (tray, thread) = LogThread::start(Box::new(Reader(reader))).unwrap();
+        assert!(tray.put(b"never read", Duration::ZERO));
         drop(thread);
         drop(written);
     }

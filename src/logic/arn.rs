@@ -15,9 +15,7 @@ impl RoleArn {
         if text.len() > LONGEST || !text.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(shape());
         }
-        let mut parts = text.splitn(6, ':');
-        let parts = [(); 6].map(|()| parts.next().unwrap_or_default());
-        let [arn, partition, "iam", "", account, resource] = parts else { return Err(shape()) };
+        let [arn, partition, "iam", "", account, resource] = fields(text) else { return Err(shape()) };
         let named = resource
             .strip_prefix("role/")
             .is_some_and(|path| last_segment(path).bytes().all(is_name) && !path.ends_with('/'));
@@ -50,7 +48,7 @@ impl RoleArn {
     }
 
     fn field(&self, index: usize) -> &str {
-        self.0.split(':').nth(index).unwrap_or_default()
+        fields(&self.0)[index]
     }
 }
 
@@ -125,8 +123,23 @@ impl fmt::Display for ArnError {
     }
 }
 
+/// What stands between the first five colons, and all that follows them; empty where there are fewer.
+fn fields(arn: &str) -> [&str; 6] {
+    let mut rest = arn;
+    let mut fields = [""; 6];
+    for field in &mut fields[..5] {
+        let Some(end) = rest.bytes().position(|byte| byte == b':') else {
+            *field = rest;
+            return fields;
+        };
+        (*field, rest) = (&rest[..end], &rest[end + 1..]);
+    }
+    fields[5] = rest;
+    fields
+}
+
 fn last_segment(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or_default()
+    path.bytes().rposition(|byte| byte == b'/').map_or(path, |slash| &path[slash + 1..])
 }
 
 fn is_partition(text: &str) -> bool {

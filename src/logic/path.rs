@@ -159,8 +159,20 @@ fn hex(digit: Option<u8>) -> Result<u8, PathError> {
 /// The alphabet of metadata paths and role names: letters, digits and the marks that occur in them
 /// (`+=,.@-_` in role names, `:` in ARNs and MAC addresses). `%`, `;`, `\`, blanks and controls are not in it.
 const fn is_plain(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'@' | b'+' | b'=' | b',')
+    PLAIN[byte as usize]
 }
+
+/// Looked up, since every byte of every request is asked about.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let marks = matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'@' | b'+' | b'=' | b',');
+        plain[byte as usize] = byte.is_ascii_alphanumeric() || marks;
+        byte += 1;
+    }
+    plain
+};
 
 #[cfg(test)]
 mod tests {

@@ -147,14 +147,17 @@ pub fn filter_listing(path: &CanonicalPath, listing: &str, pod_has_role: bool, r
 
 /// What lies at a path, whatever the method.
 fn classify(path: CanonicalPath, rules: &RouteRules) -> Route {
-    let segments: Vec<&str> = path.segments().collect();
-    let folded: Vec<Cow<'_, str>> = segments.iter().map(|segment| fold(segment)).collect();
-    let folded: Vec<&str> = folded.iter().map(|segment| &**segment).collect();
-    if let Some(route) = credential_tree(&path, &segments, &folded) {
+    let mut segments: Vec<&str> = Vec::with_capacity(USUAL_SEGMENTS);
+    segments.extend(path.segments());
+    if let Some(route) = credentials(&path, &segments) {
         return route;
     }
-    if path.encoded_slash().is_some() {
-        return Route::Refuse(Reason::BadPath);
+    let folded: Vec<Cow<'_, str>> = segments.iter().map(|segment| fold(segment)).collect();
+    let folded: Vec<&str> = folded.iter().map(|segment| &**segment).collect();
+    match path.encoded_slash() {
+        None | Some(ROLE_TAIL..) if names_credentials(&folded) => return Route::Refuse(Reason::NotFound),
+        None => {}
+        Some(_) => return Route::Refuse(Reason::BadPath),
     }
     if let Some(route) = own_page(&segments, &folded, rules) {
         return route;
@@ -175,21 +178,23 @@ fn classify(path: CanonicalPath, rules: &RouteRules) -> Route {
     }
 }
 
-/// Everything that has to do with credentials. `None`: the path has nothing to do with them.
-fn credential_tree(path: &CanonicalPath, segments: &[&str], folded: &[&str]) -> Option<Route> {
-    if is_tag(folded) || !folded.iter().any(|word| CREDENTIAL_WORDS.contains(word)) {
+/// What is answered of the credential tree: these paths in exactly this spelling.
+fn credentials(path: &CanonicalPath, segments: &[&str]) -> Option<Route> {
+    if path.encoded_slash().is_some_and(|at| at < ROLE_TAIL) {
         return None;
     }
-    let exact = path.encoded_slash().is_none_or(|at| at >= 4);
-    let route = match segments {
-        _ if !exact => Route::Refuse(Reason::BadPath),
-        [_, "meta-data", "iam"] => Route::IamListing,
-        [_, "meta-data", "iam", "info"] if !path.is_closed() => Route::IamInfo,
-        [_, "meta-data", "iam", tree] if form(tree).is_some() => Route::RoleList(form(tree)?),
-        [_, "meta-data", "iam", tree, ..] if form(tree).is_some() => Route::RoleDocument(form(tree)?, tail(path)),
-        _ => Route::Refuse(Reason::NotFound),
-    };
-    Some(route)
+    match segments {
+        [_, "meta-data", "iam"] => Some(Route::IamListing),
+        [_, "meta-data", "iam", "info"] if !path.is_closed() => Some(Route::IamInfo),
+        [_, "meta-data", "iam", tree] => form(tree).map(Route::RoleList),
+        [_, "meta-data", "iam", tree, ..] => form(tree).map(|form| Route::RoleDocument(form, tail(path))),
+        _ => None,
+    }
+}
+
+/// Whether a path has to do with credentials in any reading: where [`credentials`] has no answer, nobody has.
+fn names_credentials(folded: &[&str]) -> bool {
+    !is_tag(folded) && folded.iter().any(|word| CREDENTIAL_WORDS.contains(word))
 }
 
 fn form(tree: &str) -> Option<Form> {
@@ -285,6 +290,10 @@ fn without_port(host: &str) -> &str {
 }
 
 fn is_metadata_name(host: &str) -> bool {
+    // What nearly every client says.
+    if host == "169.254.169.254" {
+        return true;
+    }
     let name = host.trim_end_matches('.');
     match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         Ok(address) => is_metadata_address(address),
@@ -303,6 +312,10 @@ pub fn is_metadata_address(address: IpAddr) -> bool {
 /// Where the metadata service answers, the same on every instance (EC2 user guide, instance metadata).
 pub const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// Before how many segments a role begins, in which a slash may come encoded.
+const ROLE_TAIL: usize = 4;
+/// Most paths have no more.
+const USUAL_SEGMENTS: usize = 8;
 const METADATA_NAMES: [&str; 2] = ["instance-data", "instance-data.ec2.internal"];
 const CREDENTIAL_WORDS: [&str; 4] =
     ["iam", "identity-credentials", "security-credentials", "security-credentials-extended"];

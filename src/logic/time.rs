@@ -93,18 +93,14 @@ impl Wall {
     pub fn push_rfc3339(self, out: &mut String) {
         let (year, month, day) = civil(self.0.div_euclid(DAY_MS));
         let second = self.0.rem_euclid(DAY_MS) / 1_000;
-        push_two_digits(out, year / 100);
-        for (number, behind) in [
-            (year % 100, '-'),
-            (month, '-'),
-            (day, 'T'),
-            (second / 3_600, ':'),
-            (second / 60 % 60, ':'),
-            (second % 60, 'Z'),
-        ] {
-            push_two_digits(out, number);
-            out.push(behind);
+        let mut text = *b"0000-00-00T00:00:00Z";
+        let two_digits = [year / 100, year % 100, month, day, second / 3_600, second / 60 % 60, second % 60];
+        for (number, place) in two_digits.into_iter().zip([0, 2, 5, 8, 11, 14, 17]) {
+            let number = u8::try_from(number).unwrap_or_default() % 100;
+            text[place] += number / 10;
+            text[place + 1] += number % 10;
         }
+        out.push_str(std::str::from_utf8(&text).unwrap_or_default());
     }
 
     /// `Mon, 23 Nov 2026 05:42:04 GMT`: the date of an HTTP header (RFC 9110, section 5.6.7).
@@ -200,12 +196,6 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let from_march = if month > 2 { month - 3 } else { month + 9 };
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + (153 * from_march + 2) / 5 + day - 1;
     era * 146_097 + day_of_era - 719_468
-}
-
-fn push_two_digits(out: &mut String, number: i64) {
-    for digit in [number / 10 % 10, number % 10] {
-        out.push(char::from(b"0123456789"[at(digit, 10)]));
-    }
 }
 
 const DAY_MS: i64 = 86_400_000;

@@ -139,8 +139,8 @@ impl World {
     /// Who holds `address`, if need be by the word of the API server, which was asked for it. It sees only the first
     /// address of each pod: its word counts while all claimants have this one as their first.
     pub fn holder_among(&self, address: IpAddr, chosen: Option<&str>) -> Holder<'_> {
-        let is_seen = self.claimants(address).all(|pod| pod.addresses.first() == Some(&address));
-        let claims = |pod: &&Arc<HeldPod>| is_seen && pod.counts() && pod.addresses.contains(&address);
+        let is_seen = || self.claimants(address).all(|pod| pod.addresses.first() == Some(&address));
+        let claims = |pod: &&Arc<HeldPod>| is_seen() && pod.counts() && pod.addresses.contains(&address);
         match (self.holder(address), chosen) {
             (Holder::Several(count), Some(uid)) => {
                 self.pods.get(uid).filter(claims).map_or(Holder::Several(count), Holder::Pod)

@@ -33,7 +33,7 @@ pub fn populate(lab: &Lab, pods: usize) {
 /// The pod with this number, from 1.
 pub fn pod(index: usize) -> PodSpec {
     let pod = PodSpec::new("default", &format!("pod-{index}")).ip(&address(index));
-    if index % 2 == 0 { pod.role(&format!("role-{}", index % 100)) } else { pod }
+    if index.is_multiple_of(2) { pod.role(&format!("role-{}", index % 100)) } else { pod }
 }
 
 /// The address of the pod with this number: all of 127.1/16 and on.

@@ -6,6 +6,7 @@
 use std::mem::MaybeUninit;
 
 use httparse::{Error, Header, Status};
+use memchr::memchr_iter;
 
 use super::Limits;
 use crate::logic::http::{Headers, Method, Request};
@@ -138,14 +139,7 @@ fn unfinished<'a>(bytes: &[u8], limits: &Limits) -> Result<Option<Head<'a>>, Bad
 
 /// httparse ends a line at LF alone as well; a proxy may not (RFC 9112, section 2.2).
 fn has_bare_line_feed(bytes: &[u8]) -> bool {
-    let mut before = 0;
-    for &byte in bytes {
-        if byte == b'\n' && before != b'\r' {
-            return true;
-        }
-        before = byte;
-    }
-    false
+    memchr_iter(b'\n', bytes).any(|at| at == 0 || bytes[at - 1] != b'\r')
 }
 
 /// The headers that say something to us, as they stood.
