@@ -78,7 +78,7 @@ impl Shared {
         let mut faults = Vec::new();
         let mut token = String::new();
         let foreign = if pod == other { String::new() } else { other.path() };
-        for turn in (0..6).cycle() {
+        for turn in (0..7).cycle() {
             if self.ended.load(Ordering::Relaxed) || faults.len() > 5 {
                 break;
             }
@@ -87,8 +87,8 @@ impl Shared {
                 1 | 4 => Ask::get(&pod.path()),
                 2 => Ask::new("PUT", "/latest/api/token").header(TTL_HEADER, "60"),
                 3 => Ask::get(&pod.path()).header(TOKEN_HEADER, &token),
-                _ if foreign.is_empty() => Ask::get("/latest/meta-data/instance-id"),
-                _ => Ask::get(&foreign),
+                5 if !foreign.is_empty() => Ask::get(&foreign),
+                _ => Ask::get("/latest/meta-data/instance-id"),
             };
             let fault = match (try_send(self.server, &pod.address, &ask), turn) {
                 (Err(_), _) if self.silence == Silence::Allowed => None,

@@ -18,12 +18,13 @@ const PODS: usize = 4;
 /// More than any of the limits here lets in.
 const CROWD: usize = 300;
 /// Nobody's number.
-const STRANGER: u32 = 64_123;
+const STRANGER: &str = "64123";
+const UTIL_LINUX: &str = "Debian: util-linux";
 
 /// Sets a limit of a running agent.
 fn limit(agent: &Agent, resource: Resource, current: u64) {
     let pid = Pid::from_raw(i32::try_from(agent.pid()).unwrap()).unwrap();
-    let before = prlimit(Some(pid), resource, Rlimit { current: Some(current), maximum: None }).unwrap();
+    let before = prlimit(Some(pid), resource, Rlimit { current: Some(current), maximum: Some(current) }).unwrap();
     println!("{resource:?}: {current} instead of {before:?}");
 }
 
@@ -79,14 +80,20 @@ fn too_few_threads() {
         tools::skip("a limit on threads (needs root, to be somebody else)");
         return;
     }
+    let (Some(setpriv), Some(prlimit)) = (tools::find("setpriv", UTIL_LINUX), tools::find("prlimit", UTIL_LINUX))
+    else {
+        return;
+    };
     let site = Site::set_up(&mut Dice::of_run());
-    let Some(setpriv) = tools::find("setpriv", "Debian: util-linux") else { return };
-    let binary = binary_for_all(&site);
-    let to_be = [&format!("--reuid={STRANGER}"), &format!("--regid={STRANGER}"), "--clear-groups"];
-    let setup = Setup::of(&setpriv).flags(&to_be).flags(&[&binary.display().to_string()]);
+    let threads = status(&site.setup().start(), "Threads");
+    println!("{threads} threads without anybody at the door");
     make_readable(&site);
+    // Root has as many as it likes.
+    let to_be = ["--reuid", STRANGER, "--regid", STRANGER, "--clear-groups", &prlimit.display().to_string()];
+    let limit = format!("--nproc={0}:{0}", threads + 6);
+    let setup = Setup::of(&setpriv).flags(&to_be).flags(&[&limit, &binary_for_all(&site).display().to_string()]);
     let agent = site.configure(setup).start();
-    let agent = besieged(site, agent, |agent| limit(agent, Resource::Nproc, status(agent, "Threads") + 6));
+    let agent = besieged(site, agent, |_| {});
     assert!(connections(&agent, "evicted") + connections(&agent, "refused") > 0, "the limit was never reached");
 }
 

@@ -262,8 +262,8 @@ fn pass_on(shared: &Shared, id: u64, harm: Harm, mut from: &TcpStream, mut to: &
                 return;
             }
             Harm::Flipped(_, after) => {
-                let step = after + 1;
-                let first = (step - passed % step) % step;
+                let step = after.max(CLOSEST_FLIPS);
+                let first = step - 1 - passed % step;
                 for place in (first..count).step_by(step) {
                     part[place] ^= 1 << ((passed + place) % 8);
                     shared.note_harm();
@@ -285,4 +285,5 @@ fn pass_on(shared: &Shared, id: u64, harm: Harm, mut from: &TcpStream, mut to: &
 
 /// Ends with the test in any case.
 const LONGEST_SILENCE: Duration = Duration::from_secs(120);
+const CLOSEST_FLIPS: usize = 100;
 const DRIPPING_BYTES: usize = 8 * 1024;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::dice::Dice;
 use super::relay::Relay;
 use super::standins::agent::{Agent, Setup, test_binary};
-use super::standins::client::{self, Connection};
+use super::standins::client::{self, Ask, Connection};
 use super::standins::kubernetes::PodSpec;
 use super::standins::{API_TOKEN, Lab};
 use super::tls::{Authority, Guard};
@@ -137,7 +137,7 @@ impl Site {
                         assert!(Instant::now() < deadline, "{pod:?} is not served: {outcome:?}\n{}", log());
                     }
                 }
-                assert_alive(agent.addr());
+                assert_alive(agent);
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
@@ -146,7 +146,7 @@ impl Site {
     /// What is looked at when all is over.
     pub fn assert_sound(&self, agent: &mut Agent) {
         assert_eq!(agent.exit_status(), None, "it ended by itself:\n{}", agent.log().join("\n"));
-        assert_alive(agent.addr());
+        assert_alive(agent);
         assert_eq!(connections(agent, "panicked"), 0, "{}", agent.log().join("\n"));
         let log = agent.log().join("\n");
         assert!(!log.contains("panicked"), "{log}");
@@ -162,8 +162,10 @@ impl Drop for Site {
 }
 
 /// `/healthz` says 200.
-pub fn assert_alive(server: SocketAddr) {
-    assert_eq!(client::get_as_operator(server, "/healthz").status, 200);
+pub fn assert_alive(agent: &Agent) {
+    let ask = Ask::get("/healthz").host(&agent.addr().to_string());
+    let status = super::clients::try_send(agent.addr(), "127.0.0.1", &ask).map(|answer| answer.status);
+    assert!(matches!(status, Ok(200)), "/healthz: {status:?}\n{}", agent.log().join("\n"));
 }
 
 /// The counter of what happened to connections.

@@ -12,7 +12,7 @@ use super::site::{Pod, Site, assert_alive};
 const STORMS: usize = 3;
 /// A storm ends when so many connections have come to harm on each of its ways, or after [`LONGEST_STORM`].
 const HARM: usize = 6;
-const LONGEST_STORM: Duration = Duration::from_secs(8);
+const LONGEST_STORM: Duration = Duration::from_secs(5);
 const PODS: usize = 6;
 
 /// Storms between the agent and the services chosen, with pods that ask all the time and new ones in every storm.
@@ -32,7 +32,7 @@ fn weather(ways: impl Fn(&Site) -> Vec<&Relay>) {
         pods.push(newcomer);
         for way in &ways {
             way.wait_for_harm(HARM, LONGEST_STORM);
-            assert_alive(agent.addr());
+            assert_alive(&agent);
         }
         ways.iter().for_each(|way| way.calm());
         site.await_all(&agent, &pods);
