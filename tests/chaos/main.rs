@@ -13,6 +13,8 @@
     clippy::panic,
     clippy::disallowed_methods,
     clippy::cast_possible_truncation,
+    clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a test fails loudly and has a clock of its own"
 )]
 

@@ -33,7 +33,9 @@ struct Rights<'a> {
 impl<'a> Rights<'a> {
     fn stand_in(stage: &'a Stage) -> Self {
         let forbidden = Refusal::Status { code: 403, retry_after_s: None };
-        [Kind::Pod, Kind::Namespace].map(|kind| stage.lab.kubernetes.refuse(On::List(kind), forbidden, Times::Always));
+        for kind in [Kind::Pod, Kind::Namespace] {
+            stage.lab.kubernetes.refuse(On::List(kind), forbidden, Times::Always);
+        }
         Self { stage, kubeconfig: stage.kubeconfig.clone() }
     }
 
