@@ -39,6 +39,12 @@ impl Api {
         Self { server: connection.server, agent: agent.unwrap(), bearer }
     }
 
+    pub fn get(&self, path: &str) -> (u16, Value) {
+        let request = self.agent.get(format!("{}{path}", self.server));
+        let request = self.bearer.iter().fold(request, |request, bearer| request.header("authorization", bearer));
+        read(request.call())
+    }
+
     pub fn post(&self, path: &str, object: &Value) -> (u16, Value) {
         let request = self.agent.post(format!("{}{path}", self.server)).header("content-type", "application/json");
         let request = self.bearer.iter().fold(request, |request, bearer| request.header("authorization", bearer));
@@ -71,6 +77,11 @@ impl Api {
         must(self.patch(&format!("/api/v1/namespaces/{name}"), &patch));
     }
 
+    pub fn annotate_account(&self, namespace: &str, name: &str, key: &str, value: &str) {
+        let patch = json!({"metadata": {"annotations": {key: value}}});
+        must(self.patch(&format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}"), &patch));
+    }
+
     /// A pod that no scheduler takes.
     pub fn create_pod(&self, namespace: &str, name: &str, annotations: &[(&str, &str)]) {
         let annotations: serde_json::Map<_, _> =
@@ -79,7 +90,7 @@ impl Api {
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "annotations": annotations},
             "spec": {
                 "schedulerName": "kube2iam-tests", "automountServiceAccountToken": false,
-                "terminationGracePeriodSeconds": 0,
+                "terminationGracePeriodSeconds": 0, "serviceAccountName": "default",
                 "containers": [{"name": "app", "image": "registry.invalid/app:1"}],
             },
         });

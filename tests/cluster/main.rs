@@ -31,6 +31,7 @@
 )]
 
 mod api;
+mod beside_pods;
 #[path = "../chaos/dice.rs"]
 mod dice;
 #[path = "../chaos/relay.rs"]
@@ -51,7 +52,7 @@ const WISH: &str = "KUBE2IAM_TEST_KUBECONFIG";
 /// A scene, and what it shows.
 type Scene = (&'static str, fn(&Stage));
 
-const SCENES: [Scene; 7] = [
+const SCENES: [Scene; 10] = [
     ("role by annotation", scenes::role_by_annotation),
     ("another annotation", scenes::another_annotation),
     ("namespace restrictions change", scenes::restrictions_change),
@@ -59,6 +60,9 @@ const SCENES: [Scene; 7] = [
     ("an address used again", scenes::address_used_again),
     ("the watch is cut", scenes::watch_is_cut),
     ("no rights", rights::no_rights),
+    ("a service account's role", beside_pods::service_accounts_role),
+    ("an Event on a refused pod", beside_pods::event_on_a_refused_pod),
+    ("a node's taint", beside_pods::nodes_taint),
 ];
 
 fn play(cluster: &Cluster) {
