@@ -52,12 +52,13 @@ const WISH: &str = "KUBE2IAM_TEST_KUBECONFIG";
 /// A scene, and what it shows.
 type Scene = (&'static str, fn(&Stage));
 
-const SCENES: [Scene; 10] = [
+const SCENES: [Scene; 11] = [
     ("role by annotation", scenes::role_by_annotation),
     ("another annotation", scenes::another_annotation),
     ("namespace restrictions change", scenes::restrictions_change),
     ("a finished pod", scenes::finished_pod),
     ("an address used again", scenes::address_used_again),
+    ("more pods than a page holds", scenes::more_than_a_page),
     ("the watch is cut", scenes::watch_is_cut),
     ("no rights", rights::no_rights),
     ("a service account's role", beside_pods::service_accounts_role),

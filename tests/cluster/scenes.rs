@@ -63,6 +63,19 @@ pub fn address_used_again(stage: &Stage) {
     assert_eq!(stage.ask(&agent, &address, "two").status, 403);
 }
 
+/// The first list comes in pages, and who is on the last of them is known.
+pub fn more_than_a_page(stage: &Stage) {
+    (0..PAGE_ITEMS).for_each(|number| stage.api.create_pod(&stage.namespace, &format!("filler-{number}"), &[]));
+    let [first, last] = [1, 2].map(|pod| stage.address(pod));
+    stage.run("a-first", &first, "one");
+    stage.run("z-last", &last, "two");
+    let agent = stage.agent(&[]);
+    stage.expect(&agent, &first, "one", Ok(()));
+    stage.expect(&agent, &last, "two", Ok(()));
+    stage.api.delete_pod(&stage.namespace, "z-last");
+    stage.expect(&agent, &last, "two", Err(404));
+}
+
 /// What happens while nobody watches is known afterwards: by going on where the watch was, or by a new list.
 pub fn watch_is_cut(stage: &Stage) {
     let Some(server) = stage.loopback() else {
@@ -95,3 +108,6 @@ pub fn watch_is_cut(stage: &Stage) {
         agent.wait_for_log("listing pods anew");
     }
 }
+
+/// What the agent asks for at once.
+const PAGE_ITEMS: usize = 500;
