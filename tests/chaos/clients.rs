@@ -13,6 +13,7 @@ use super::standins::Lab;
 use super::standins::client::{Answer, Ask, Connection, TOKEN_HEADER, TTL_HEADER};
 use super::standins::exchange::wall_now;
 use super::standins::metadata::NODE_CANARY;
+use super::standins::sts::Grant;
 
 /// Whether a request may be left without any answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,3 +151,37 @@ pub fn try_send(server: SocketAddr, from: &str, ask: &Ask) -> std::io::Result<An
 }
 
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// The judge himself: what STS granted passes, and nothing else does.
+#[test]
+fn wrong_credentials_are_found_out() {
+    let lab = Lab::start();
+    let pod = Pod::number(1);
+    let assume = |role: &str| {
+        let form = format!("Action=AssumeRole&Version=2011-06-15&RoleSessionName=test&RoleArn={role}");
+        let ask = Ask::new("POST", "/").header("Authorization", "AWS4-HMAC-SHA256 Credential=a/b/c/sts/aws4_request");
+        let answer = ask.body(form.as_bytes()).send(lab.sts.wire().address(), "127.0.0.1");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        lab.sts.calls().pop().and_then(|call| call.granted).unwrap()
+    };
+    let (own, other) = (assume(&pod.arn()), assume(&Pod::number(2).arn()));
+    lab.sts.grant_for(Duration::ZERO);
+    let expired = assume(&pod.arn());
+    let judged = |key: &str, secret: &str, token: &str, end: &str| {
+        let body =
+            serde_json::json!({"AccessKeyId": key, "SecretAccessKey": secret, "Token": token, "Expiration": end});
+        judge(&lab, &pod, &Answer { status: 200, headers: Vec::new(), body: body.to_string().into_bytes() })
+    };
+    let whole =
+        |grant: &Grant| judged(&grant.access_key_id, &grant.secret_access_key, &grant.session_token, &grant.expiration);
+    assert_eq!(whole(&own), Ok(()));
+    for wrong in [
+        whole(&other),
+        whole(&expired),
+        whole(&Grant { secret_access_key: other.secret_access_key.clone(), ..own.clone() }),
+        whole(&Grant { access_key_id: "ASIAUNHEARDOF".to_owned(), ..own.clone() }),
+        whole(&Grant { expiration: "2100-01-01T00:00:00Z".to_owned(), ..own }),
+    ] {
+        assert!(wrong.is_err(), "{wrong:?}");
+    }
+}

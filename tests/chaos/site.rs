@@ -19,7 +19,8 @@ pub struct Site {
     pub api: Relay,
     pub sts: Relay,
     pub metadata: Relay,
-    guards: [Guard; 2],
+    /// Here to live as long.
+    _guards: [Guard; 2],
     directory: PathBuf,
 }
 
@@ -64,7 +65,7 @@ impl Site {
             sts: Relay::start(sts.address(), dice.fork()),
             metadata: Relay::start(lab.metadata.address(), dice.fork()),
             lab,
-            guards: [api, sts],
+            _guards: [api, sts],
             directory,
         };
         fs::write(site.directory.join("ca.crt"), &authority.pem).unwrap();
@@ -157,7 +158,6 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.directory);
-        let _ = &self.guards;
     }
 }
 

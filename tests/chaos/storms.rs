@@ -10,9 +10,11 @@ use super::site::{Pod, Site, assert_alive};
 
 /// So many storms in a test.
 const STORMS: usize = 3;
-/// A storm ends when so many connections have come to harm on each of its ways, or after [`LONGEST_STORM`].
-const HARM: usize = 6;
-const LONGEST_STORM: Duration = Duration::from_secs(5);
+/// So many times in a storm all connections are cut, after some harm or some time: a call that has met with silence would
+/// wait it out.
+const GUSTS: usize = 4;
+const HARM: usize = 3;
+const LONGEST_GUST: Duration = Duration::from_millis(1_200);
 const PODS: usize = 6;
 
 /// Storms between the agent and the services chosen, with pods that ask all the time and new ones in every storm.
@@ -30,9 +32,10 @@ fn weather(ways: impl Fn(&Site) -> Vec<&Relay>) {
         let newcomer = Pod::number(PODS + storm);
         site.lab.kubernetes.add_pod(newcomer.spec());
         pods.push(newcomer);
-        for way in &ways {
-            way.wait_for_harm(HARM, LONGEST_STORM);
+        for _ in 0..GUSTS {
+            ways.iter().for_each(|way| way.wait_for_harm(HARM, LONGEST_GUST / ways.len() as u32));
             assert_alive(&agent);
+            ways.iter().for_each(|way| way.cut());
         }
         ways.iter().for_each(|way| way.calm());
         site.await_all(&agent, &pods);
@@ -44,7 +47,7 @@ fn weather(ways: impl Fn(&Site) -> Vec<&Relay>) {
     }
     assert!(clients.end() > 0);
     let harmed: usize = ways(&site).iter().map(|way| way.harmed()).sum();
-    assert!(harmed >= STORMS, "only {harmed} connections came to harm");
+    assert!(harmed > 0, "no connection came to harm");
     site.assert_sound(&mut agent);
 }
 
