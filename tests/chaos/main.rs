@@ -19,6 +19,7 @@
 )]
 
 mod clients;
+mod deaf;
 mod dice;
 mod killed;
 mod limits;
