@@ -91,9 +91,9 @@ fn until_done<T>(
             Ok(found) => return Some(found),
             Err(cause) => cause,
         };
-        let rest = backoff.next(None, rooms.dice.number());
+        let rest = backoff.next(None, rooms.dice.number()).min(longest_rest);
         warn!("retry.ms" = rest.as_millis(); "failed to {what}: {cause}");
-        if rooms.latch.wait(rooms.clock.now().mono.after(rest.min(longest_rest))) == Waited::ShutDown {
+        if rooms.latch.wait(rooms.clock.now().mono.after(rest)) == Waited::ShutDown {
             return None;
         }
     }

@@ -9,7 +9,9 @@ use rustix::process::Signal;
 use super::clients::{judge, try_get};
 use super::dice::Dice;
 use super::site::{Pod, Site, assert_alive};
+use super::standins::Times;
 use super::standins::agent::{Agent, Setup, test_binary};
+use super::standins::sts::StsFault;
 
 /// Several times what a pipe holds.
 const REQUESTS: usize = 1_500;
@@ -86,6 +88,20 @@ fn what_ran_out_while_the_process_stood_still_is_not_served() {
     }
     agent.signal(Signal::CONT);
     assert_ne!(key(), before);
+    site.assert_sound(&mut agent);
+}
+
+/// The rest that a warning announces is the one that is taken.
+#[test]
+fn the_log_tells_when_the_next_try_comes() {
+    let site = Site::set_up(&mut Dice::of_run());
+    site.lab.sts.fault(None, StsFault::UNAVAILABLE, Times::Always);
+    let mut agent = site.setup().start();
+    site.lab.sts.wait_for_calls(5);
+    let log = agent.log();
+    let rests = log.iter().filter(|line| line.contains("failed to learn the agent's own role"));
+    let rests: Vec<u64> = rests.map(|line| line.split_once("retry.ms=").unwrap().1.trim().parse().unwrap()).collect();
+    assert!(rests.len() >= 2 && rests.iter().all(|rest| *rest <= 1_000), "{rests:?}");
     site.assert_sound(&mut agent);
 }
 
