@@ -52,7 +52,7 @@ fn killed_again_and_again(kept: Kept) {
         clients.go_on_for(20, Duration::from_secs(20));
         let early = token(agent.addr(), &pods[0].address);
         kill(&mut agent);
-        site.lab.assert_log_is_clean(&agent);
+        site.assert_log_is_clean(&agent);
         agent = setup(&site, port, kept).start();
         site.await_all(&agent, &pods);
         let expected = if kept == Kept::StateDirectory { 200 } else { 401 };
