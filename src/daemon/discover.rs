@@ -20,7 +20,7 @@ use crate::ports::{Sts, Waited};
 /// Finds everything out, however long it takes; the watches begin once the rules are set.
 pub(super) fn run(rooms: &Rooms) {
     info!("the node's credentials come from {}", rooms.node_credentials.describe());
-    let Some(rules) = until_done(rooms, "discover roles", LONGEST_REST, || rules(rooms)) else { return };
+    let Some(rules) = until_done(rooms, "discover roles", || rules(rooms)) else { return };
     if let Some(default) = &rules.default_role {
         info!("params.iam.role" = default.role.as_str(); "pods that name no role get the default role");
     }
@@ -36,7 +36,7 @@ pub(super) fn run(rooms: &Rooms) {
         }
         own
     };
-    if let Some(own) = until_done(rooms, "learn the agent's own role", OWN_ROLE_REST, identity) {
+    if let Some(own) = until_done(rooms, "learn the agent's own role", identity) {
         let found = own.into_iter().chain(hop(rooms)).collect();
         rooms.registry.amend_rules(|rules| rules.own_roles = OwnRoles::Found(found));
     }
@@ -79,19 +79,14 @@ fn hop(rooms: &Rooms) -> Option<OwnRole> {
 }
 
 /// Tries until it goes well, with pauses; `None` at shutdown. A cause is a warning when it is new.
-fn until_done<T>(
-    rooms: &Rooms,
-    what: &str,
-    longest_rest: Duration,
-    attempt: impl Fn() -> Result<T, String>,
-) -> Option<T> {
+fn until_done<T>(rooms: &Rooms, what: &str, attempt: impl Fn() -> Result<T, String>) -> Option<T> {
     let (mut backoff, mut said) = (Backoff::default(), None);
     loop {
         let cause = match attempt() {
             Ok(found) => return Some(found),
             Err(cause) => cause,
         };
-        let rest = backoff.next(None, rooms.dice.number()).min(longest_rest);
+        let rest = backoff.next(None, rooms.dice.number()).min(LONGEST_REST);
         // Short rests would fill the log with one line.
         let level = if said.as_ref() == Some(&cause) { Level::Debug } else { Level::Warn };
         log!(level, "retry.ms" = rest.as_millis(); "failed to {what}: {cause}");
@@ -140,10 +135,8 @@ fn rules(rooms: &Rooms) -> Result<Rules, String> {
     })
 }
 
-/// The node may be minutes from having its role, and pods wait for this.
+/// The node may be minutes from having its role, and pods wait for what is found out here.
 const LONGEST_REST: Duration = Duration::from_secs(5);
-/// Credentials wait for this; as soon as STS can give them it can tell, and a failure of theirs is remembered as long.
-const OWN_ROLE_REST: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

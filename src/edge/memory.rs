@@ -29,6 +29,18 @@ pub fn give_back() {
     }
 }
 
+/// Whether there is address space for the heap to grow by [`HEADROOM`]. Whoever is refused a stack does without; a heap
+/// that can't grow ends the process. So stacks must leave something, wherever an rlimit or the kernel's accounting is tight.
+#[allow(unsafe_code)]
+pub fn has_headroom() -> bool {
+    let (rights, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: the kernel chooses where the new pages lie, nobody knows of them, and exactly they are unmapped again.
+    unsafe {
+        let pages = libc::mmap(std::ptr::null_mut(), HEADROOM, rights, kind, -1, 0);
+        pages != libc::MAP_FAILED && libc::munmap(pages, HEADROOM) == 0
+    }
+}
+
 /// The mappings of `program` that are never written: executable ones, and the read-only one at the file's start. Others
 /// that are read-only now were written before, when addresses were put in, and must stay.
 fn code_of(program: &str, maps: &str) -> Vec<Range<usize>> {
@@ -46,6 +58,8 @@ fn mapping(program: &str, line: &str) -> Option<Range<usize>> {
     (is_programs && unwritten).then_some(range)
 }
 
+/// What a thousand requests at once take beside their stacks.
+const HEADROOM: usize = 8 << 20;
 const ARENAS: i32 = 2;
 /// Blocks from this size on go back to the system as soon as they are free.
 const LARGE_BYTES: i32 = 64 * 1_024;
@@ -70,6 +84,11 @@ nonsense
             code_of("/kube2iam", maps),
             [0x7f00_0000_0000..0x7f00_0010_0000, 0x7f00_0010_0000..0x7f00_0030_0000]
         );
+    }
+
+    #[test]
+    fn looking_for_headroom_takes_none() {
+        assert!((0..10_000).all(|_| has_headroom()));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod model;
 mod node;
 mod objects;
 mod watch;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,6 +36,8 @@ pub enum On {
     /// One object by its name
     Get(Kind),
     Patch(Kind),
+    /// Over HTTP: create, patch, delete
+    Write(Kind),
     /// An Event that is written
     Event,
     Any,

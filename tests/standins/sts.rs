@@ -178,6 +178,14 @@ impl Sts {
         self.shared.state.lock().calls.clone()
     }
 
+    /// For which role credentials were given out, and which; `None`: nobody was ever given this key.
+    pub fn grant(&self, access_key_id: &str) -> Option<(String, Grant)> {
+        let state = self.shared.state.lock();
+        let mut given = state.calls.iter().rev().filter_map(|call| Some((call, call.granted.as_ref()?)));
+        let (call, grant) = given.find(|(_, grant)| grant.access_key_id == access_key_id)?;
+        Some((call.field("RoleArn").to_owned(), grant.clone()))
+    }
+
     /// How many `AssumeRole` calls there were for a role ARN.
     pub fn assumed(&self, role_arn: &str) -> usize {
         let of_role = |call: &&Call| call.action == "AssumeRole" && call.field("RoleArn") == role_arn;

@@ -15,7 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use super::Event;
 use super::conversation::{Desk, converse};
 use super::door::{Door, Visit};
-use crate::edge::threads;
+use crate::edge::{memory, threads};
 
 pub(super) struct Pool {
     door: Arc<Door>,
@@ -127,13 +127,14 @@ impl Pool {
             let _attendance = Attendance(&pool);
             pool.work(worker, &home, &receiver);
         };
-        match threads::spawn("door-worker", self.door.front.limits.stack, begin) {
-            Ok(thread) => {
+        let stack = self.door.front.limits.stack;
+        match memory::has_headroom().then(|| threads::spawn("door-worker", stack, begin)) {
+            Some(Ok(thread)) => {
                 self.register(thread);
                 let _ = sender.send(Errand::Serve(visit));
                 Ok(())
             }
-            Err(_) => {
+            None | Some(Err(_)) => {
                 self.staff.lock().workers -= 1;
                 Err(visit)
             }

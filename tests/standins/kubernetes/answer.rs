@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::exchange::{Exchange, Framing, Reply};
 use super::model::{Expired, Page, Selector};
 use super::objects::{Kind, status_json};
-use super::{On, Refusal, Seen, Shared, events, node, watch};
+use super::{On, Refusal, Seen, Shared, events, node, watch, writes};
 
 /// A list or a watch, as it was asked for.
 pub struct Query {
@@ -35,7 +35,9 @@ pub fn answer(shared: &Shared, exchange: Exchange) {
     let node = node::Asked::of(&exchange);
     let event = events::target(&exchange);
     let query = parse(exchange.target());
+    let write = if event.is_none() { writes::Write::of(&exchange) } else { None };
     let on = node.as_ref().map(node::Asked::on).or(event.as_ref().map(|_| On::Event));
+    let on = on.or(write.as_ref().map(writes::Write::on));
     let on = on.or(query.as_ref().ok().map(Query::on));
     let (refusal, allowed) = note(shared, &exchange, on);
     if !allowed {
@@ -49,6 +51,9 @@ pub fn answer(shared: &Shared, exchange: Exchange) {
     }
     if let Some((namespace, name)) = event {
         return events::write(shared, exchange, &namespace, name.as_deref());
+    }
+    if let Some(write) = write {
+        return writes::answer(shared, exchange, &write);
     }
     match query {
         Err(reply) => exchange.answer(*reply),
