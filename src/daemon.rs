@@ -91,7 +91,7 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
     config.host = node.host();
     let ports = Ports::open(&config, environment, time, state_dir.as_ref())?;
     let level = queue.level().clone();
-    let rooms = Rooms::new(&config, ports, latch.clone(), Box::new(move || queue.has_room()))?;
+    let rooms = Rooms::new(&config, ports, latch.clone(), Box::new(move |line| queue.offer(line)))?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
     config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
     let redirect = redirect::place(&rooms)?;

@@ -80,12 +80,14 @@ impl Service {
         };
         let Answer { response, reason, cause } =
             self.carry_out(request, &route, caller.peer, &decided, at, &is_still_right);
+        let end = self.clock.now();
         self.telemetry.answered(&Answered {
             method: request.method,
             target: request.target,
             peer: caller.peer,
             status: response.status,
-            took: self.clock.now().mono.since(began.mono),
+            at: end.wall,
+            took: end.mono.since(began.mono),
             handler: route.handler(),
             reason,
             cause: cause.as_deref(),

@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{debug, info, warn};
+use log::{Level, debug, info, warn};
 use parking_lot::Mutex;
 
 use crate::logic::arn::RoleArn;
@@ -26,22 +26,25 @@ use crate::logic::cache::CallReport;
 use crate::logic::events::{Effect, Refused, is_for_owner};
 use crate::logic::http::Method;
 use crate::logic::kubernetes::Resource;
-use crate::logic::log_line::Millis;
+use crate::logic::log_line::{Field, Line, Millis, Taken};
 use crate::logic::pattern::PatternFault;
 use crate::logic::reason::Reason;
 use crate::logic::sts::{AssumeRole, StsFailure};
+use crate::logic::time::Wall;
 use crate::logic::world::{Change, HeldPod};
 
 /// Where requests and changes are told.
 pub struct Telemetry {
     pub metrics: Metrics,
-    /// Whether the log takes a line at once
-    log_has_room: Box<dyn Fn() -> bool + Send + Sync>,
+    request_lines: RequestLines,
     /// Roles whose tags STS refuses; each is warned of once.
     untaggable: Mutex<HashSet<RoleArn>>,
     /// Where refusals of known pods go to become Events
     refusals: Option<RefusalSink>,
 }
+
+/// Takes a line of a request if the log has room for it; must not wait.
+pub type RequestLines = Box<dyn Fn(Line<'_, &str>) -> Taken + Send + Sync>;
 
 /// Takes a refusal; must not wait.
 pub type RefusalSink = Arc<dyn Fn(Refused) + Send + Sync>;
@@ -52,6 +55,7 @@ pub struct Answered<'a> {
     pub target: &'a str,
     pub peer: IpAddr,
     pub status: u16,
+    pub at: Wall,
     pub took: Duration,
     pub handler: &'static str,
     pub reason: Option<Reason>,
@@ -74,8 +78,8 @@ pub enum LogLine {
 }
 
 impl Telemetry {
-    pub fn new(metrics: Metrics, log_has_room: Box<dyn Fn() -> bool + Send + Sync>) -> Self {
-        Self { metrics, log_has_room, untaggable: Mutex::default(), refusals: None }
+    pub fn new(metrics: Metrics, request_lines: RequestLines) -> Self {
+        Self { metrics, request_lines, untaggable: Mutex::default(), refusals: None }
     }
 
     /// The same, telling `refusals` of those who are refused.
@@ -87,27 +91,37 @@ impl Telemetry {
     pub fn answered(&self, answered: &Answered<'_>) {
         self.metrics.answered(answered);
         self.tell_owner(answered);
-        if answered.log == LogLine::Left || !log::log_enabled!(log::Level::Info) {
-            return;
-        }
-        if !(self.log_has_room)() {
+        if answered.log == LogLine::Written && log::log_enabled!(Level::Info) && self.write(answered) == Taken::No {
             self.metrics.log_lines_dropped.inc();
-            return;
         }
+    }
+
+    fn write(&self, answered: &Answered<'_>) -> Taken {
         let millis = (answered.took.as_secs_f64() * 1e6).round() / 1e3;
-        let (method, status) = (answered.method.label(), answered.status);
+        let (method, status, target) = (answered.method.label(), answered.status, cut(answered.target));
         let (namespace, pod) = answered.pod.map_or(("", ""), |pod| (&*pod.namespace, &*pod.name));
         let reason = answered.reason.or(answered.audited).map_or("", Reason::word);
-        let policy = if answered.audited.is_some() { "audit" } else { "" };
-        let target = cut(answered.target);
-        // In the order in which they are written, so that sorting them finds nothing to do.
-        info!(
-            "cause" = answered.cause.unwrap_or_default(),
-            "params.iam.role" = answered.role.map_or("", RoleArn::as_str), "pod.name" = pod,
-            "pod.namespace" = namespace, "policy" = policy, "reason" = reason, "req.method" = method,
-            "req.path" = &*target, "req.remote":% = answered.peer, "res.duration" = millis, "res.status" = status;
-            "{method} {target} ({status}) took {} ms", Millis(millis)
-        );
+        let text = |text| Field::Text(Cow::Borrowed(text));
+        let fields = [
+            ("cause", text(answered.cause.unwrap_or_default())),
+            ("params.iam.role", text(answered.role.map_or("", RoleArn::as_str))),
+            ("pod.name", text(pod)),
+            ("pod.namespace", text(namespace)),
+            ("policy", text(if answered.audited.is_some() { "audit" } else { "" })),
+            ("reason", text(reason)),
+            ("req.method", text(method)),
+            ("req.path", text(&target)),
+            ("req.remote", Field::Text(answered.peer.to_string().into())),
+            ("res.duration", Field::Number(millis)),
+            ("res.status", Field::Whole(status.into())),
+        ];
+        let millis = Millis(millis);
+        (self.request_lines)(Line {
+            at: answered.at,
+            level: "info",
+            message: format_args!("{method} {target} ({status}) took {millis} ms"),
+            fields: &fields,
+        })
     }
 
     /// Hands a refusal that the pod's owner can mend to whoever tells them.

@@ -31,7 +31,7 @@ use crate::logic::session::{SessionRules, TagReach, Tags};
 use crate::ports::{Clock, Dice, Events, Imds, KeyStore, Kubernetes, Nodes, Sts, Time};
 use crate::registry::Registry;
 use crate::serve::{Duplicates, Facts, Forwards, Service};
-use crate::telemetry::{Metrics, Telemetry};
+use crate::telemetry::{Metrics, RequestLines, Telemetry};
 
 /// Everything that threads share.
 pub struct Rooms {
@@ -106,12 +106,12 @@ impl Rooms {
         config: &Config,
         ports: Ports,
         latch: Arc<Latch>,
-        log_has_room: Box<dyn Fn() -> bool + Send + Sync>,
+        request_lines: RequestLines,
     ) -> Result<Arc<Self>, StartError> {
         let Ports { time, dice, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials } = ports;
         let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
         let refusals = config.operation.events.then(|| Refusals::new(&*time));
-        let telemetry = Telemetry::new(metrics, log_has_room);
+        let telemetry = Telemetry::new(metrics, request_lines);
         let telemetry = Arc::new(telemetry.telling(refusals.as_ref().map(Refusals::sink)));
         let registry = Arc::new(Registry::new(time.clone()));
         let desk = Arc::new(Desk::new(cache_rules(config), time.clone()));

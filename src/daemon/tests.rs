@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::{Command, parse};
+use crate::logic::log_line::Taken;
 
 /// Rooms that reach nothing: what is tested here asks nobody.
 fn rooms() -> (Arc<Rooms>, Arc<Latch>) {
@@ -12,7 +13,7 @@ fn rooms() -> (Arc<Rooms>, Arc<Latch>) {
     let latch = Arc::new(Latch::new(time.clone()));
     let environment = AwsEnvironment::from_lookup(&|_| None);
     let ports = Ports::open(&config, &environment, time, None).unwrap();
-    (Rooms::new(&config, ports, latch.clone(), Box::new(|| true)).unwrap(), latch)
+    (Rooms::new(&config, ports, latch.clone(), Box::new(|_| Taken::Yes)).unwrap(), latch)
 }
 
 #[test]

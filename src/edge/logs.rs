@@ -1,7 +1,7 @@
 //! The way of log lines to stderr: rendered where they arise, laid into a bounded tray, written in batches by one
 //! thread. The tray is one buffer of bytes: a channel would cost every line an allocation that another thread frees.
 //!
-//! Lines of requests are dropped and counted while the tray is full, see [`LogQueue::has_room`];
+//! Lines of requests are dropped and counted while the tray is full, see [`LogQueue::offer`];
 //! all others wait for a place, though not for ever: a reader that is stuck must not stop the agent.
 
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::{Condvar, Mutex};
 
 use super::threads;
-use crate::logic::log_line::{Field, Line, LogFormat};
+use crate::logic::log_line::{Field, Line, LogFormat, Taken};
 use crate::ports::Clock;
 
 /// The log thread's queue.
@@ -25,6 +25,7 @@ use crate::ports::Clock;
 pub struct LogQueue {
     tray: Arc<Tray>,
     level: LogLevel,
+    format: LogFormat,
 }
 
 /// How much the agent says; may change at any time. What its libraries say stays at `warn`.
@@ -111,13 +112,15 @@ pub fn start(
     let installed = log::set_boxed_logger(Box::new(Adjustable { logger, level: level.clone() }));
     installed.map_err(|cause| io::Error::other(format!("failed to install the logger: {cause}")))?;
     level.set(level.get());
-    Ok((LogQueue { tray, level }, thread))
+    Ok((LogQueue { tray, level, format }, thread))
 }
 
 impl LogQueue {
-    /// Whether a line would find a place at once.
-    pub fn has_room(&self) -> bool {
-        self.tray.has_room()
+    /// Takes a line of a request if there is room at once. These lines are the ones that cost: they don't pass through
+    /// `log` and its logger, which would collect and sort their fields anew.
+    pub fn offer(&self, line: Line<'_, &str>) -> Taken {
+        let taken = self.tray.has_room() && self.tray.put(line.render(self.format).as_bytes(), Duration::ZERO);
+        if taken { Taken::Yes } else { Taken::No }
     }
 
     pub fn level(&self) -> &LogLevel {
@@ -211,9 +214,12 @@ impl Write for Pipe {
 fn write_lines(tray: &Tray, mut output: Box<dyn Write + Send>) {
     let mut batch = Vec::new();
     while tray.take(&mut batch) {
+        let written = batch.len();
         let _ = output.write_all(&batch).and_then(|()| output.flush());
         batch.clear();
-        batch.shrink_to(KEPT_BYTES);
+        if batch.capacity() > KEPT_BYTES && written < KEPT_BYTES {
+            batch = Vec::new();
+        }
         // Lines gather while nobody listens: one write and one wake-up for many of them.
         park_timeout(GATHERING);
     }
@@ -228,13 +234,14 @@ fn line_of(format: LogFormat, clock: &dyn Clock, record: &Record<'_>, out: &mut 
         Level::Debug => "debug",
         Level::Trace => "trace",
     };
-    let mut fields = Fields(Vec::with_capacity(USUAL_FIELDS));
+    let mut fields = Fields(Vec::new());
     let _ = record.key_values().visit(&mut fields); // collecting can't fail
-    let line = Line { at: clock.now().wall, level, message: *record.args(), fields: fields.0 }.render(format);
-    out.write_all(line.as_bytes())
+    fields.0.sort_by(|one, other| one.0.cmp(&other.0));
+    let line = Line { at: clock.now().wall, level, message: *record.args(), fields: &fields.0 };
+    out.write_all(line.render(format).as_bytes())
 }
 
-/// The fields of a record; an empty text says nothing and is left out.
+/// The fields of a record.
 struct Fields<'kvs>(Vec<(Key<'kvs>, Field<'kvs>)>);
 
 impl<'kvs> VisitSource<'kvs> for Fields<'kvs> {
@@ -248,15 +255,10 @@ impl<'kvs> VisitSource<'kvs> for Fields<'kvs> {
         } else {
             Field::Text(value.to_string().into())
         };
-        if !matches!(&field, Field::Text(text) if text.is_empty()) {
-            self.0.push((key, field));
-        }
+        self.0.push((key, field));
         Ok(())
     }
 }
-
-/// A request's line has as many, empty ones included.
-const USUAL_FIELDS: usize = 12;
 /// What the targets of the agent's own lines begin with.
 const OWN: &str = "kube2iam";
 /// What is heard of libraries.

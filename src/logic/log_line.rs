@@ -20,18 +20,29 @@ pub enum Field<'a> {
     Whole(i64),
 }
 
+/// Whether a line will be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    Yes,
+    /// The log is full.
+    No,
+}
+
 /// A line to be: everything in it is still where it came from.
+#[derive(Clone, Copy)]
 pub struct Line<'a, K> {
     pub at: Wall,
     pub level: &'a str,
     pub message: fmt::Arguments<'a>,
-    pub fields: Vec<(K, Field<'a>)>,
+    /// By key
+    pub fields: &'a [(K, Field<'a>)],
 }
 
 impl<K: AsRef<str>> Line<'_, K> {
-    /// Renders the line with its closing newline. Keys come in order; quotes and controls are escaped.
-    pub fn render(mut self, format: LogFormat) -> String {
-        self.fields.sort_unstable_by(|one, other| one.0.as_ref().cmp(other.0.as_ref()));
+    /// Renders the line with its closing newline. Quotes and controls are escaped; a field whose text is empty says
+    /// nothing and is left out.
+    pub fn render(self, format: LogFormat) -> String {
+        debug_assert!(self.fields.is_sorted_by(|one, other| one.0.as_ref() <= other.0.as_ref()), "fields in disorder");
         let mut line = String::with_capacity(USUAL_LINE);
         let written = match format {
             LogFormat::Text => self.text(&mut line),
@@ -42,6 +53,10 @@ impl<K: AsRef<str>> Line<'_, K> {
         line
     }
 
+    fn said(&self) -> impl Iterator<Item = &(K, Field<'_>)> {
+        self.fields.iter().filter(|(_, value)| !matches!(value, Field::Text(text) if text.is_empty()))
+    }
+
     fn text(&self, line: &mut String) -> fmt::Result {
         line.push_str("time=\"");
         self.at.push_rfc3339(line);
@@ -50,7 +65,7 @@ impl<K: AsRef<str>> Line<'_, K> {
         line.push_str(" msg=\"");
         Escaped { line, escape: as_debug }.write_fmt(self.message)?;
         line.push('"');
-        for (key, value) in &self.fields {
+        for (key, value) in self.said() {
             line.push(' ');
             line.push_str(key.as_ref());
             line.push('=');
@@ -70,7 +85,7 @@ impl<K: AsRef<str>> Line<'_, K> {
         line.push_str("\",\"msg\":\"");
         Escaped { line, escape: as_json }.write_fmt(self.message)?;
         line.push('"');
-        for (key, value) in &self.fields {
+        for (key, value) in self.said() {
             line.push(',');
             quote(line, key.as_ref(), as_json)?;
             line.push(':');
@@ -186,22 +201,22 @@ mod tests {
     use super::*;
 
     fn check(format: LogFormat) -> String {
-        let fields = vec![
-            ("req.path", Field::Text("/a b\n\"".into())),
+        let fields = [
+            ("empty", Field::Text("".into())),
             ("req.method", Field::Text("GET".into())),
+            ("req.path", Field::Text("/a b\n\"".into())),
             ("res.duration", Field::Number(0.25)),
             ("res.status", Field::Whole(200)),
-            ("empty", Field::Text("".into())),
         ];
         let at = Wall::from_unix_seconds(1_795_412_524);
-        Line { at, level: "info", message: format_args!("GET {} `é\"", "/a\\"), fields }.render(format)
+        Line { at, level: "info", message: format_args!("GET {} `é\"", "/a\\"), fields: &fields }.render(format)
     }
 
     #[test]
     fn text_lines_look_like_logrus() {
         assert_eq!(
             check(LogFormat::Text),
-            "time=\"2026-11-23T05:42:04Z\" level=info msg=\"GET /a\\\\ `é\\\"\" empty=\"\" req.method=GET req.path=\"/a b\\n\\\"\" res.duration=0.25 res.status=200\n"
+            "time=\"2026-11-23T05:42:04Z\" level=info msg=\"GET /a\\\\ `é\\\"\" req.method=GET req.path=\"/a b\\n\\\"\" res.duration=0.25 res.status=200\n"
         );
     }
 
@@ -220,7 +235,7 @@ mod tests {
         assert_eq!(line.matches('\n').count(), 1);
         let object: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&object["msg"], &object["req.path"]), (&"GET /a\\ `é\"".into(), &"/a b\n\"".into()));
-        assert_eq!(object["res.duration"], 0.25);
+        assert_eq!((&object["res.duration"], object.get("empty")), (&0.25.into(), None));
         assert_eq!(object["time"], "2026-11-23T05:42:04Z");
     }
 }

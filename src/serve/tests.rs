@@ -9,6 +9,7 @@ use crate::logic::credentials::Credentials;
 use crate::logic::http::Headers;
 use crate::logic::imds::ImdsFailure;
 use crate::logic::kubernetes::{Event, Namespace, Object, Pod, Resource};
+use crate::logic::log_line::Taken;
 use crate::logic::pattern::Format;
 use crate::logic::policy::Rules;
 use crate::logic::policy::tests::rules;
@@ -74,7 +75,7 @@ fn service(rules: Rules, pods: Vec<Pod>, namespaces: Vec<Namespace>) -> Service 
         forwards: Forwards::default(),
         clock: clock.clone(),
         keys: Arc::new(Keyring::open(None, &[1; 32], clock).0),
-        telemetry: Arc::new(Telemetry::new(Metrics::new(&BUILD).unwrap(), Box::new(|| true))),
+        telemetry: Arc::new(Telemetry::new(Metrics::new(&BUILD).unwrap(), Box::new(|_| Taken::Yes))),
         facts: Arc::default(),
         duplicates: None,
         routes: RouteRules::default(),

@@ -9,14 +9,17 @@ use std::time::{Duration, Instant};
 
 use crate::report::{Report, Target};
 use crate::standins::Lab;
-use crate::standins::agent::free_port;
+use crate::standins::agent::{free_port, test_binary};
 use crate::standins::client::{Ask, Connection};
-use crate::subject::{DOCUMENT, FIRST_POD, populate, setup};
+use crate::subject::{DOCUMENT, FIRST_POD, binary, populate, setup};
 use crate::wrk::is_there;
 
 pub fn run(report: &mut Report) {
     if !is_there("valgrind") {
         return report.left_out("valgrind (Debian: valgrind)");
+    }
+    if binary() != test_binary() {
+        return report.left_out("the binary that cargo built for benches can be run under valgrind, others can't");
     }
     let (few, many) = (count(FEW), count(MANY));
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]

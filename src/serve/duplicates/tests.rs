@@ -5,6 +5,7 @@ use crate::edge::threads;
 use crate::logic::bucket::Rate;
 use crate::logic::cache::{CacheRules, RenewAt};
 use crate::logic::kubernetes::{KubernetesFailure, KubernetesFailureKind, Object, Page, Resource};
+use crate::logic::log_line::Taken;
 use crate::logic::world::tests::pod;
 use crate::ports::{Clock, WatchLines};
 use crate::telemetry::Metrics;
@@ -64,7 +65,7 @@ impl House {
         let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
         let desk = Arc::new(Desk::new(rules, clock.clone()));
         let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
-        let telemetry = Arc::new(Telemetry::new(metrics, Box::new(|| true)));
+        let telemetry = Arc::new(Telemetry::new(metrics, Box::new(|_| Taken::Yes)));
         let api = Arc::new(Api { asked: asked_in, gate: gate_out });
         let duplicates = Arc::new(Duplicates::new(api, desk.clone(), clock.clone(), telemetry));
         Self { duplicates, desk, asked, gate, clock }
