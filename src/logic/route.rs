@@ -1,7 +1,8 @@
 //! What a request is about. The raw target goes in, and only here: what comes out is a word of our own
 //! or a [`CanonicalPath`] that has been judged.
 //!
-//! Whatever folds to a sensitive word (case, dots and pluses at its ends) is sensitive at every depth:
+//! Whatever reads like a sensitive word (in any case, with marks around it, with an ending or a parameter behind it)
+//! is sensitive at every depth:
 //! the credential tree is answered here in its exact spelling and refused in any other, what identifies
 //! or configures the node is kept back unless it is allowed by name.
 
@@ -169,14 +170,16 @@ fn classify(path: CanonicalPath, rules: &RouteRules) -> Route {
         return Route::Refuse(Reason::KeptBack);
     }
     match folded.as_slice() {
-        [] | [_] | [_, "meta-data" | "dynamic"] | [_, "dynamic", "instance-identity"] => Route::Listing(path),
+        [] | [_] | [_, "meta-data" | "dynamic"] | [_, "dynamic", "instance-identity"] => {
+            Route::Listing(path.without_query())
+        }
         _ => Route::Forward(path),
     }
 }
 
 /// Everything that has to do with credentials. `None`: the path has nothing to do with them.
 fn credential_tree(path: &CanonicalPath, segments: &[&str], folded: &[&str]) -> Option<Route> {
-    if is_tag(folded) || !folded.iter().any(|word| CREDENTIAL_WORDS.contains(word)) {
+    if is_tag(folded) || !folded.iter().any(|word| is_credential(word)) {
         return None;
     }
     let exact = path.encoded_slash().is_none_or(|at| at >= 4);
@@ -225,13 +228,11 @@ fn is_kept_back(folded: &[&str], path: &str, rules: &RouteRules) -> bool {
     if is_denied(folded, path, rules) {
         return true;
     }
-    let proof = folded.iter().any(|word| IDENTITY_PROOFS.contains(word))
-        || folded
-            .iter()
-            .skip_while(|word| **word != "instance-identity")
-            .nth(1)
-            .is_some_and(|word| *word != "document");
-    let named = |word: &str| folded.contains(&word) && !opened(word);
+    let cores: Vec<String> = folded.iter().map(|word| core(word)).collect();
+    let mut pairs = cores.iter().zip(folded.iter().skip(1));
+    let proof = cores.iter().any(|core| IDENTITY_PROOFS.contains(&core.as_str()))
+        || pairs.any(|(core, behind)| core == "instance-identity" && *behind != "document");
+    let named = |word: &str| cores.iter().any(|core| core == word) && !opened(word);
     !is_tag(folded) && (proof && !opened("instance-identity") || KEPT_BACK.iter().any(|word| named(word)))
 }
 
@@ -258,6 +259,18 @@ fn fold_all(path: &CanonicalPath) -> Vec<String> {
 /// A segment as the most lenient server might read it: any case, without marks at its ends.
 fn fold(segment: &str) -> String {
     segment.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_ascii_lowercase()
+}
+
+/// What is left of a folded segment if a server takes `.json` for a format, `,x`, `=x` or `:x` for a parameter,
+/// `+` for a blank (RFC 3986, section 3.3, knows such uses), or tells `_` from `-` as little as OpenStack's tree does.
+fn core(folded: &str) -> String {
+    let end = folded.find(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c)).unwrap_or(folded.len());
+    folded[..end].trim_end_matches(['-', '_']).replace('_', "-")
+}
+
+/// Whatever is called credentials is some, today's or those that AWS will think of.
+fn is_credential(folded: &str) -> bool {
+    core(folded) == "iam" || folded.contains("credentials")
 }
 
 /// The authority of an absolute-form target.
@@ -306,8 +319,6 @@ pub fn is_metadata_address(address: IpAddr) -> bool {
 pub const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 const METADATA_NAMES: [&str; 2] = ["instance-data", "instance-data.ec2.internal"];
-const CREDENTIAL_WORDS: [&str; 4] =
-    ["iam", "identity-credentials", "security-credentials", "security-credentials-extended"];
 const IDENTITY_PROOFS: [&str; 3] = ["signature", "pkcs7", "rsa2048"];
 const KEPT_BACK: [&str; 3] = ["user-data", "fws", "managed-ssh-keys"];
 
