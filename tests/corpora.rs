@@ -2,7 +2,7 @@
 //!
 //! Mutations are drawn from a seed, `KUBE2IAM_FUZZ_SEED` or a fixed one; a failure prints it, the file and the bytes.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::print_stderr)]
 
 #[path = "fuzz/checks/mod.rs"]
 mod checks;
