@@ -15,37 +15,37 @@ type Check = fn(&[u8]);
 
 #[test]
 fn every_path_of_the_corpus_keeps_its_promise() {
-    run("path", checks::path::check, &[], 30);
+    run("path", checks::path::check, &[], 12);
 }
 
 #[test]
 fn every_head_of_the_corpus_has_one_reading() {
-    run("head", checks::head::check, &[], 12);
+    run("head", checks::head::check, &[], 8);
 }
 
 #[test]
 fn every_line_of_a_watch_is_understood_or_named() {
-    run("watch", checks::watch::check, &["kubernetes"], 20);
+    run("watch", checks::watch::check, &["kubernetes"], 10);
 }
 
 #[test]
 fn every_answer_of_sts_is_whole_or_refused_without_its_secrets() {
-    run("sts", checks::sts::check, &["sts"], 40);
+    run("sts", checks::sts::check, &["sts"], 15);
 }
 
 #[test]
 fn every_name_in_an_annotation_means_what_a_simple_reader_says() {
-    run("names", checks::names::check, &[], 30);
+    run("names", checks::names::check, &[], 15);
 }
 
 #[test]
 fn every_kubeconfig_is_used_or_refused_in_a_line() {
-    run("kubeconfig", checks::kubeconfig::check, &[], 60);
+    run("kubeconfig", checks::kubeconfig::check, &[], 25);
 }
 
 #[test]
 fn every_token_that_was_not_issued_is_refused() {
-    run("token", checks::token::check, &[], 3);
+    run("token", checks::token::check, &[], 2);
 }
 
 /// Each target of the fuzzers has its corpus, and each corpus its target.
