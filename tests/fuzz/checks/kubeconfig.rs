@@ -48,7 +48,11 @@ fn hushed(bytes: &[u8], said: &str) {
     for document in documents.iter().flatten() {
         sort(document, false, &mut secrets, &mut public);
     }
-    for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET) {
+    // A secret that is told apart from the words of messages: long, one word, with a digit in it.
+    let telling = |secret: &&String| {
+        secret.len() >= SHORTEST_SECRET && !secret.contains(' ') && secret.contains(|c: char| c.is_ascii_digit())
+    };
+    for secret in secrets.iter().filter(telling) {
         let told_elsewhere = public.keys().any(|text: &String| text.contains(secret.trim()));
         assert!(told_elsewhere || !said.contains(secret.trim()), "{said:?} tells {secret:?}");
     }
@@ -74,5 +78,5 @@ fn is_shallow(bytes: &[u8]) -> bool {
     bytes.len() <= 4_096 && marks <= 400 && !bytes.contains(&b'*')
 }
 
-/// Shorter texts stand in messages by chance; and so might the words of messages themselves.
+/// Shorter texts stand in messages by chance.
 const SHORTEST_SECRET: usize = 12;
