@@ -5,7 +5,7 @@
 //! Time is bounded phase by phase. ureq's totals (global, per call, resolve) are not used: with any of them it starts a
 //! thread for every name lookup. A lookup itself is bounded by resolv.conf.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -179,9 +179,12 @@ impl fmt::Debug for ClientCertificate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misconfigured(pub String);
 
+/// In one line, whatever the names in it are made of.
 impl fmt::Display for Misconfigured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        self.0
+            .chars()
+            .try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) })
     }
 }
 

@@ -99,10 +99,12 @@ impl BaseArn {
         RoleArn::parse(&self.complete(name))
     }
 
-    /// The short form that pods are told: what follows the base, or the whole ARN.
+    /// The short form that pods are told: what follows the base, or the whole ARN. It leads back to the role: what
+    /// follows the base and looks like an ARN itself isn't told alone.
     pub fn shorten<'a>(&self, role: &'a RoleArn) -> &'a str {
         let full = role.as_str();
-        if self.0.is_empty() { full } else { full.strip_prefix(self.0.as_str()).unwrap_or(full) }
+        let short = full.strip_prefix(self.0.as_str()).filter(|short| !short.is_empty() && !is_arn(short));
+        if self.0.is_empty() { full } else { short.unwrap_or(full) }
     }
 }
 
@@ -206,6 +208,15 @@ mod tests {
         ] {
             let role = base.role(name).unwrap();
             assert_eq!((role.as_str(), base.shorten(&role)), (arn, short));
+        }
+    }
+
+    #[test]
+    fn the_short_form_of_a_role_leads_back_to_it() {
+        let base = BaseArn::parse("arn:aws:iam::123456789012:role/").unwrap();
+        for name in ["app", "arn/app", "arn:x/app", "ARN:aws:iam::1:role/app"] {
+            let role = RoleArn::parse(&format!("{}{name}", base.as_str())).unwrap();
+            assert_eq!(base.role(base.shorten(&role)), Ok(role));
         }
     }
 

@@ -10,6 +10,12 @@
 //! - Parameters, blanks and NULs behind a word, which some servers drop; other cases, which some fold: the alphabet has
 //!   none of the former, and whatever folds to a sensitive word is sensitive
 //!   (`other_spellings_of_the_credential_tree_are_refused`, `no_spelling_of_a_secrets_path_gets_it_or_is_seen_upstream`).
+//! - Endings that name a format (`.json`), parameters behind a comma or a colon, an underscore for a hyphen (OpenStack's
+//!   `user_data`), credentials under a name of tomorrow: all as sensitive as the word itself
+//!   (`endings_parameters_and_relatives_of_a_sensitive_word_are_sensitive`,
+//!   `every_path_of_the_corpus_keeps_its_promise`).
+//! - A query that asks for a listing in another form than the one that is looked through (`?recursive=true`): listings
+//!   are asked for without (`a_listing_is_asked_for_without_a_query`).
 //! - Dot segments and doubled slashes resolved after the check: resolved before it
 //!   (`dot_segments_are_resolved_before_anything_is_judged`).
 //! - The check read one spelling and the service another (kiam #516, of which nothing more is known): what is forwarded
@@ -57,7 +63,8 @@
 //!
 //! **Bytes.** Seen in a server library that was weighed for this agent, or in the books.
 //! - One head with a huge `Content-Length` ended the process or a thread; two lengths, a length beside a coding, bare
-//!   line feeds read in two ways (`whatever_can_be_read_in_two_ways_is_refused_and_closed`,
+//!   line feeds read in two ways (`every_head_of_the_corpus_has_one_reading`,
+//!   `whatever_can_be_read_in_two_ways_is_refused_and_closed`,
 //!   `refused_body_is_refused_before_it_is_sent`).
 //! - A panic took a thread with it, then the service (`panic_is_answered_500_and_costs_nobody_else_anything`).
 //! - Half-open connections took a thread each for ever, endless headers all memory

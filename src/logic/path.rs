@@ -40,6 +40,12 @@ impl CanonicalPath {
         self.query.as_deref()
     }
 
+    /// The same path alone. A query could ask for another form of an answer than the one that is looked through.
+    #[must_use]
+    pub fn without_query(self) -> Self {
+        Self { query: None, ..self }
+    }
+
     /// The segments, without the empty one behind a closing slash.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.text.split('/').filter(|segment| !segment.is_empty())

@@ -1,7 +1,8 @@
 //! What a request is about. The raw target goes in, and only here: what comes out is a word of our own
 //! or a [`CanonicalPath`] that has been judged.
 //!
-//! Whatever folds to a sensitive word (case, dots and pluses at its ends) is sensitive at every depth:
+//! Whatever reads like a sensitive word (in any case, with marks around it, with an ending or a parameter behind it)
+//! is sensitive at every depth:
 //! the credential tree is answered here in its exact spelling and refused in any other, what identifies
 //! or configures the node is kept back unless it is allowed by name.
 
@@ -173,7 +174,9 @@ fn classify(path: CanonicalPath, rules: &RouteRules) -> Route {
         return Route::Refuse(Reason::KeptBack);
     }
     match folded.as_slice() {
-        [] | [_] | [_, "meta-data" | "dynamic"] | [_, "dynamic", "instance-identity"] => Route::Listing(path),
+        [] | [_] | [_, "meta-data" | "dynamic"] | [_, "dynamic", "instance-identity"] => {
+            Route::Listing(path.without_query())
+        }
         _ => Route::Forward(path),
     }
 }
@@ -194,7 +197,7 @@ fn credentials(path: &CanonicalPath, segments: &[&str]) -> Option<Route> {
 
 /// Whether a path has to do with credentials in any reading: where [`credentials`] has no answer, nobody has.
 fn names_credentials(folded: &[&str]) -> bool {
-    !is_tag(folded) && folded.iter().any(|word| CREDENTIAL_WORDS.contains(word))
+    !is_tag(folded) && folded.iter().any(|word| is_credential(word))
 }
 
 fn form(tree: &str) -> Option<Form> {
@@ -231,13 +234,11 @@ fn is_kept_back(folded: &[&str], path: &str, rules: &RouteRules) -> bool {
     if is_denied(folded, path, rules) {
         return true;
     }
-    let proof = folded.iter().any(|word| IDENTITY_PROOFS.contains(word))
-        || folded
-            .iter()
-            .skip_while(|word| **word != "instance-identity")
-            .nth(1)
-            .is_some_and(|word| *word != "document");
-    let named = |word: &str| folded.contains(&word) && !opened(word);
+    let cores: Vec<String> = folded.iter().map(|word| core(word)).collect();
+    let mut pairs = cores.iter().zip(folded.iter().skip(1));
+    let proof = cores.iter().any(|core| IDENTITY_PROOFS.contains(&core.as_str()))
+        || pairs.any(|(core, behind)| core == "instance-identity" && *behind != "document");
+    let named = |word: &str| cores.iter().any(|core| core == word) && !opened(word);
     !is_tag(folded) && (proof && !opened("instance-identity") || KEPT_BACK.iter().any(|word| named(word)))
 }
 
@@ -261,6 +262,18 @@ fn is_tag(folded: &[&str]) -> bool {
 fn fold(segment: &str) -> Cow<'_, str> {
     let bare = segment.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     if bare.bytes().any(|b| b.is_ascii_uppercase()) { bare.to_ascii_lowercase().into() } else { bare.into() }
+}
+
+/// What is left of a folded segment if a server takes `.json` for a format, `,x`, `=x` or `:x` for a parameter,
+/// `+` for a blank (RFC 3986, section 3.3, knows such uses), or tells `_` from `-` as little as OpenStack's tree does.
+fn core(folded: &str) -> String {
+    let end = folded.find(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c)).unwrap_or(folded.len());
+    folded[..end].trim_end_matches(['-', '_']).replace('_', "-")
+}
+
+/// Whatever is called credentials is some, today's or those that AWS will think of.
+fn is_credential(folded: &str) -> bool {
+    core(folded) == "iam" || folded.contains("credentials")
 }
 
 /// The authority of an absolute-form target.
@@ -317,8 +330,6 @@ const ROLE_TAIL: usize = 4;
 /// Most paths have no more.
 const USUAL_SEGMENTS: usize = 8;
 const METADATA_NAMES: [&str; 2] = ["instance-data", "instance-data.ec2.internal"];
-const CREDENTIAL_WORDS: [&str; 4] =
-    ["iam", "identity-credentials", "security-credentials", "security-credentials-extended"];
 const IDENTITY_PROOFS: [&str; 3] = ["signature", "pkcs7", "rsa2048"];
 const KEPT_BACK: [&str; 3] = ["user-data", "fws", "managed-ssh-keys"];
 

@@ -210,7 +210,8 @@ fn word(name: &str) -> Result<Word, String> {
         "uid" => Word::Uid,
         _ => {
             return Err(format!(
-                "`{{{name}}}`; known are {{namespace}} {{pod}} {{node}} {{role}} {{service_account}} {{uid}}"
+                "`{{{}}}`; known are {{namespace}} {{pod}} {{node}} {{role}} {{service_account}} {{uid}}",
+                name.escape_debug()
             ));
         }
     })

@@ -42,6 +42,9 @@ use guest::Guest;
 pub use admission::Refusal;
 pub use listener::{Drained, Server, bind, is_bound_to, is_taken};
 pub use wire::BadHead;
+/// How heads are read: outside of this room for those alone who throw bytes at it.
+#[doc(hidden)]
+pub use wire::{Afterwards, Head, Version, read_head, worth_another_look};
 
 use crate::logic::http::{Request, Response};
 use crate::ports::Clock;

@@ -12,27 +12,27 @@ use super::Limits;
 use crate::logic::http::{Headers, Method, Request};
 
 /// A complete head and what it says about the bytes around it.
-pub(super) struct Head<'a> {
-    pub(super) request: Request<'a>,
+pub struct Head<'a> {
+    pub request: Request<'a>,
     /// Bytes of the head, empty line included.
-    pub(super) bytes: usize,
+    pub bytes: usize,
     /// Bytes of the body that follows; at most [`Limits::body_bytes`].
-    pub(super) body_bytes: usize,
-    pub(super) version: Version,
-    pub(super) afterwards: Afterwards,
+    pub body_bytes: usize,
+    pub version: Version,
+    pub afterwards: Afterwards,
     /// The client waits for `100 Continue` before it sends its body.
-    pub(super) expects_continue: bool,
+    pub expects_continue: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
+pub enum Version {
     Http10,
     Http11,
 }
 
 /// What becomes of the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Afterwards {
+pub enum Afterwards {
     KeepAlive,
     Close,
 }
@@ -89,7 +89,7 @@ impl BadHead {
 }
 
 /// Reads the head that `bytes` begin with; `None` if there is more to come.
-pub(super) fn read_head<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Option<Head<'a>>, BadHead> {
+pub fn read_head<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Option<Head<'a>>, BadHead> {
     if bytes.starts_with(b"\r\n\r\n") {
         return Err(BadHead::Malformed);
     }
@@ -123,7 +123,7 @@ pub(super) fn read_head<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Option<H
 }
 
 /// Whether bytes that came behind an unfinished head could change what is known of it: nothing does before a line ends.
-pub(super) fn worth_another_look(fresh: &[u8]) -> bool {
+pub fn worth_another_look(fresh: &[u8]) -> bool {
     fresh.contains(&b'\n')
 }
 

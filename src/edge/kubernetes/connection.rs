@@ -70,8 +70,14 @@ impl Connection {
     pub fn kubeconfig(path: &Path, verification: Verification) -> Result<Self, Misconfigured> {
         let text = read(path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        kubeconfig::connection(&text, directory, verification)
+        Self::kubeconfig_text(&text, directory, verification)
             .map_err(|cause| Misconfigured(format!("failed to use kubeconfig `{}`: {cause}", path.display())))
+    }
+
+    /// By the text of a kubeconfig in which paths are relative to `directory`.
+    #[doc(hidden)]
+    pub fn kubeconfig_text(text: &[u8], directory: &Path, verification: Verification) -> Result<Self, Misconfigured> {
+        kubeconfig::connection(text, directory, verification)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A kubeconfig, reduced to its current context (kubernetes.io, "Organizing Cluster Access Using kubeconfig Files").
 //! What would need a program to run, or would quietly change who is asked, is refused by its name.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use base64::Engine;
@@ -8,6 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use yaml_rust2::parser::{Event, Parser};
+use yaml_rust2::scanner::Marker;
 use yaml_rust2::{Yaml, YamlLoader};
 use zeroize::Zeroizing;
 
@@ -46,12 +49,43 @@ pub(super) fn connection(
 /// The parser's own messages quote the file, and with it tokens: only the place is told.
 fn parse(text: &[u8]) -> Result<FileJson, Misconfigured> {
     let text = std::str::from_utf8(text).map_err(|_| Misconfigured("it is not UTF-8".to_owned()))?;
-    let documents = YamlLoader::load_from_str(text).map_err(|error| {
-        let at = error.marker();
-        Misconfigured(format!("it is not a kubeconfig in YAML at line {}, column {}", at.line(), at.col() + 1))
-    })?;
+    weigh(text)?;
+    let documents = YamlLoader::load_from_str(text).map_err(|error| broken(*error.marker()))?;
     let file = documents.into_iter().next().map_or(Value::Null, json);
     serde_json::from_value(file).map_err(|_| Misconfigured("it is not a kubeconfig in YAML".to_owned()))
+}
+
+fn broken(at: Marker) -> Misconfigured {
+    Misconfigured(format!("it is not a kubeconfig in YAML at line {}, column {}", at.line(), at.col() + 1))
+}
+
+/// Refuses what the loader can't bear: it calls itself for each level of nesting and copies what an alias stands for.
+fn weigh(text: &str) -> Result<(), Misconfigured> {
+    let mut parser = Parser::new_from_str(text);
+    let mut weights = HashMap::new();
+    // Anchor and weight of each node that is open; first, what holds the documents.
+    let mut open = vec![(0, 0_usize)];
+    loop {
+        let (event, at) = parser.next_token().map_err(|error| broken(*error.marker()))?;
+        let (anchor, weight) = match event {
+            Event::StreamEnd => return Ok(()),
+            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) if open.len() <= DEEPEST => {
+                open.push((anchor, NODE_BYTES));
+                continue;
+            }
+            Event::SequenceStart(..) | Event::MappingStart(..) => return Err(broken(at)),
+            Event::SequenceEnd | Event::MappingEnd => open.pop().unwrap_or_default(),
+            Event::Scalar(text, _, anchor, _) => (anchor, text.len() + NODE_BYTES),
+            Event::Alias(anchor) => (0, weights.get(&anchor).copied().unwrap_or(NODE_BYTES)),
+            _ => continue,
+        };
+        weights.insert(anchor, weight);
+        let Some((_, sum)) = open.last_mut() else { return Err(broken(at)) };
+        *sum = sum.saturating_add(weight);
+        if *sum > HEAVIEST {
+            return Err(broken(at));
+        }
+    }
 }
 
 /// YAML as JSON. Everything that is read of a kubeconfig is text but for one flag, so numbers are texts too.
@@ -207,6 +241,13 @@ fn named<T>(entries: Option<Vec<Entry<T>>>, name: &str, kind: &str) -> Result<T,
     let found = entries.into_iter().flatten().find(|entry| entry.name == name);
     found.map(|entry| entry.body).ok_or_else(|| Misconfigured(format!("{kind} `{name}` is not in `{kind}s`")))
 }
+
+/// A kubeconfig has five levels; extensions in it may have more.
+const DEEPEST: usize = 64;
+/// About what a node takes beside its text.
+const NODE_BYTES: usize = 64;
+/// Of all nodes, copies included. A hundred clusters with their certificates stay far below.
+const HEAVIEST: usize = 16 * 1_024 * 1_024;
 
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,7 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
         while let Some(key) = map.next_key::<Key>()? {
             match key {
                 Key::Metadata => metadata = map.next_value()?,
+                Key::Items if unreadable.is_some() => return Err(A::Error::duplicate_field("items")),
                 Key::Items => unreadable = Some(map.next_value_seed(Items(&mut self))?),
                 Key::Other => drop(map.next_value::<IgnoredAny>()?),
             }

@@ -61,6 +61,31 @@ fn other_spellings_of_the_credential_tree_are_refused() {
 }
 
 #[test]
+fn endings_parameters_and_relatives_of_a_sensitive_word_are_sensitive() {
+    for (target, reason) in [
+        ("/latest/meta-data/iam.json", Reason::NotFound),
+        ("/latest/meta-data/iam,1/info", Reason::NotFound),
+        ("/latest/meta-data/iam=x/security-credentials", Reason::NotFound),
+        ("/latest/meta-data/iam:80/info", Reason::NotFound),
+        ("/latest/meta-data/iam+x/info", Reason::NotFound),
+        ("/latest/meta-data/container-credentials-v2/app", Reason::NotFound),
+        ("/latest/meta-data/security_credentials/app", Reason::NotFound),
+        ("/latest/meta-data/x:credentials/app", Reason::NotFound),
+        ("/latest/user-data.txt", Reason::KeptBack),
+        ("/openstack/latest/user_data", Reason::KeptBack),
+        ("/latest/dynamic/instance-identity/pkcs7.pem", Reason::KeptBack),
+        ("/latest/dynamic/instance-identity,x/new-proof", Reason::KeptBack),
+        ("/latest/dynamic/instance-identity/document.sig", Reason::KeptBack),
+        ("/latest/dynamic/fws@x/instance-monitoring", Reason::KeptBack),
+    ] {
+        assert_eq!(get(target), Route::Refuse(reason), "{target}");
+    }
+    for target in ["/latest/meta-data/tags/instance/iam.role", "/latest/meta-data/public-keys/0=iam/openssh-key"] {
+        assert!(matches!(get(target), Route::Forward(_)), "{target}");
+    }
+}
+
+#[test]
 fn the_rest_is_forwarded_and_some_listings_filtered() {
     for target in [
         "/latest/meta-data/placement/region",
@@ -81,6 +106,18 @@ fn the_rest_is_forwarded_and_some_listings_filtered() {
     ] {
         assert!(matches!(get(target), Route::Listing(path) if path.as_str() == target), "{target}");
     }
+}
+
+#[test]
+fn a_listing_is_asked_for_without_a_query() {
+    let query = |target: &str| match get(target) {
+        Route::Listing(path) | Route::Forward(path) => path.query().map(str::to_owned),
+        other => panic!("{other:?}"),
+    };
+    for listing in ["/", "/latest/", "/latest/meta-data/", "/latest/dynamic/instance-identity/"] {
+        assert_eq!(query(&format!("{listing}?recursive=true")), None, "{listing}");
+    }
+    assert_eq!(query("/latest/meta-data/placement/?recursive=true").as_deref(), Some("recursive=true"));
 }
 
 #[test]

@@ -99,9 +99,11 @@ fn find<'a>(root: Node<'a, 'a>, name: &str) -> Option<Node<'a, 'a>> {
     root.descendants().find(|node| node.is_element() && node.tag_name().name() == name)
 }
 
+/// The text of a child that holds nothing else: beside a comment or an element there might be more of it.
 fn text_of<'a>(parent: Node<'a, 'a>, name: &str) -> Option<&'a str> {
     let child = parent.children().find(|node| node.is_element() && node.tag_name().name() == name)?;
-    child.text().map(str::trim).filter(|text| !text.is_empty())
+    let text = child.first_child().filter(|inside| inside.is_text() && inside.next_sibling().is_none())?.text();
+    text.map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// A message as a log line may carry it: its first line, cut. `SignatureDoesNotMatch` goes on with

@@ -114,3 +114,26 @@ fn a_broken_file_is_refused_without_quoting_it() {
     }
     assert_eq!(connection(b"\xff", Path::new(""), Verification::Required).unwrap_err().0, "it is not UTF-8");
 }
+
+#[test]
+fn nesting_and_copying_without_end_are_refused() {
+    let laughs: String = (1..20).map(|n| format!("a{n}: &a{n} [{}]\n", format!("*a{},", n - 1).repeat(9))).collect();
+    for text in [
+        "- ".repeat(200_000),
+        "? ".repeat(200_000),
+        "[".repeat(200),
+        format!("a0: &a0 x\n{laughs}{GOOD}"),
+        format!("a: &a {}\nb: [{}]\n{GOOD}", "x".repeat(100_000), "*a,".repeat(1_000)),
+    ] {
+        let refused = read_text(&text).unwrap_err();
+        assert!(refused.starts_with("it is not a kubeconfig in YAML at line"), "{refused}");
+    }
+    let shared = GOOD.replace("current-context: here", "current-context: &a here").replace("name: here", "name: *a");
+    assert!(read_text(&shared).is_ok());
+}
+
+#[test]
+fn names_of_several_lines_are_told_in_one() {
+    let refused = read_text(&GOOD.replace("current-context: here", "current-context: \"a\\nb\\e[31m\"")).unwrap_err();
+    assert_eq!(refused, "context `a\\nb\\u{1b}[31m` is not in `contexts`");
+}

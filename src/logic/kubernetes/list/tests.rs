@@ -89,6 +89,7 @@ fn only_a_real_list_is_an_empty_list() {
         (r#"{"metadata":{"resourceVersion":"5"}}"#, false),
         (r#"{"metadata":{"resourceVersion":""},"items":[]}"#, false),
         (r#"{"items":[]}"#, false),
+        (r#"{"items":[],"items":[],"metadata":{"resourceVersion":"5"}}"#, false),
         (r#"{"metadata":{},"items":{}}"#, false),
         (r#"{"kind":"Status","code":500}"#, false),
         ("[]", false),

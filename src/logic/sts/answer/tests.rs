@@ -119,6 +119,27 @@ fn what_is_no_answer_of_sts_is_unreadable_and_not_repeated() {
 }
 
 #[test]
+fn a_field_that_is_more_than_its_text_is_not_cut_to_it() {
+    let with = |key: &str| {
+        format!(
+            "<r><Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>{key}</SecretAccessKey>\
+             <SessionToken>T</SessionToken><Expiration>2030-01-01T00:00:00Z</Expiration></Credentials></r>"
+        )
+    };
+    for (key, read) in [
+        ("first<!-- -->second", None),
+        ("first<?x y?>second", None),
+        ("first<b/>second", None),
+        ("<!-- -->second", None),
+        ("<![CDATA[first]]>second", Some("firstsecond")),
+        ("first&#x73;econd", Some("firstsecond")),
+    ] {
+        let credentials = read_credentials(&said(200, &with(key)), NOW).ok();
+        assert_eq!(credentials.as_ref().map(|read| read.secret_access_key.expose().as_str()), read, "{key}");
+    }
+}
+
+#[test]
 fn an_error_in_an_answer_of_200_is_an_error() {
     let body = "<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>";
     assert_eq!(read_credentials(&said(200, body), NOW).unwrap_err().kind, StsFailureKind::Throttled);

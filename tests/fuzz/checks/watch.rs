@@ -1,0 +1,167 @@
+//! Lines of a watch, and lists: nothing panics, what is understood is what stands there, what isn't is named in one line.
+
+use kube2iam::logic::kubernetes::{AnnotationKeys, Frame, ListSeed, Object, Pod, Resource, frame, status};
+use serde::de::DeserializeSeed;
+use serde_json::Value;
+
+/// A line as the API server sends it, or a whole list.
+pub(crate) fn check(bytes: &[u8]) {
+    let value: Option<Value> = serde_json::from_slice(bytes).ok();
+    for resource in [Resource::Pods, Resource::Namespaces, Resource::ServiceAccounts] {
+        let understood = frame(bytes, resource, &keys());
+        match &value {
+            Some(value) => compare(&understood, value, bytes, resource),
+            // Numbers too large and trees too deep for the reader here are skipped by the agent's.
+            None if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() => {}
+            None => assert!(matches!(understood, Frame::Unreadable(_)), "{understood:?} is made of no JSON"),
+        }
+        list(bytes, resource);
+    }
+    if let (Some(status), Some(value)) = (status(bytes), &value) {
+        let code = value["code"].as_i64().unwrap_or_default();
+        assert!(!value.is_object() || status.code == code, "{status:?}");
+    }
+}
+
+fn keys() -> AnnotationKeys {
+    AnnotationKeys {
+        role: "iam.amazonaws.com/role".to_owned(),
+        external_id: "iam.amazonaws.com/external-id".to_owned(),
+        allowed_roles: "iam.amazonaws.com/allowed-roles".to_owned(),
+    }
+}
+
+fn compare(understood: &Frame, value: &Value, bytes: &[u8], resource: Resource) {
+    let (kind, object) = (value["type"].as_str().unwrap_or_default(), &value["object"]);
+    match understood {
+        Frame::Unreadable(why) => {
+            one_line(why);
+            let said_once = value.to_string().len() == bytes.len();
+            assert!(!said_once || !is_complete(kind, object, resource), "{why}: {value}");
+        }
+        Frame::Gone(why) | Frame::Failed(why) => {
+            one_line(why);
+            assert!(!value.is_object() || kind == "ERROR");
+            let gone = object["code"] == 410 || object["reason"] == "Expired" || object["reason"] == "Gone";
+            assert!(!object.is_object() || gone == matches!(understood, Frame::Gone(_)), "{value}");
+        }
+        Frame::Bookmark(version) => {
+            assert!(!value.is_object() || kind == "BOOKMARK" && !version.is_empty());
+            assert!(!is_nested(object) || object["metadata"]["resourceVersion"] == version.as_str(), "{value}");
+        }
+        Frame::Added(found, version) => same(kind, "ADDED", object, found, version),
+        Frame::Modified(found, version) => same(kind, "MODIFIED", object, found, version),
+        Frame::Deleted(found, version) => same(kind, "DELETED", object, found, version),
+    }
+}
+
+/// Arrays are taken for objects whose fields come in order, by serde's custom; the reader here leaves them alone.
+fn is_nested(object: &Value) -> bool {
+    let plain = |value: &Value| value.is_object() || value.is_null();
+    object.is_object() && object["metadata"].is_object() && plain(&object["spec"]) && plain(&object["status"])
+}
+
+fn same(kind: &str, expected: &str, object: &Value, found: &Object, version: &str) {
+    if !is_nested(object) {
+        return;
+    }
+    assert_eq!(kind, expected);
+    let metadata = &object["metadata"];
+    let is =
+        |field: &str, text: &str| assert_eq!(metadata[field].as_str().unwrap_or_default(), text, "{field}: {object}");
+    is("resourceVersion", version);
+    match found {
+        Object::Pod(pod) => {
+            is("uid", &pod.uid);
+            is("namespace", &pod.namespace);
+            is("name", &pod.name);
+            same_pod(pod, object);
+        }
+        Object::Namespace(namespace) => {
+            is("uid", &namespace.uid);
+            is("name", &namespace.name);
+            assert_eq!(
+                namespace.allowed_roles.as_deref(),
+                metadata["annotations"]["iam.amazonaws.com/allowed-roles"].as_str()
+            );
+        }
+        Object::ServiceAccount(account) => {
+            is("uid", &account.uid);
+            is("namespace", &account.namespace);
+            is("name", &account.name);
+            let role = |key: &str| metadata["annotations"][key].as_str().filter(|role| !role.is_empty());
+            let expected = role("iam.amazonaws.com/role").or(role("eks.amazonaws.com/role-arn"));
+            annotation(account.role.as_deref(), expected, 2_048);
+        }
+    }
+    assert!(!version.is_empty());
+}
+
+fn same_pod(pod: &Pod, object: &Value) {
+    let (annotations, status) = (&object["metadata"]["annotations"], &object["status"]);
+    annotation(pod.role.as_deref(), annotations["iam.amazonaws.com/role"].as_str(), 2_048);
+    annotation(pod.external_id.as_deref(), annotations["iam.amazonaws.com/external-id"].as_str(), 1_224);
+    let session = pod.session.as_deref();
+    let name = session.and_then(|session| session.name.as_deref());
+    annotation(name, annotations["iam.amazonaws.com/session-name"].as_str(), 32 * 1_024);
+    let demands = annotations["iam.amazonaws.com/imds-v2"].as_str().unwrap_or_default().trim().to_ascii_lowercase();
+    assert_eq!(pod.v2_required, demands == "required");
+    assert_eq!(pod.deleting, !object["metadata"]["deletionTimestamp"].is_null());
+    assert_eq!(pod.host_network, object["spec"]["hostNetwork"] == true);
+    assert_eq!(pod.service_account, object["spec"]["serviceAccountName"].as_str().unwrap_or_default());
+    assert_eq!(pod.finished, ["Succeeded", "Failed"].map(Value::from).contains(&status["phase"]));
+    let written: Vec<&str> = status["podIPs"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|entry| &entry["ip"])
+        .chain([&status["podIP"]])
+        .filter_map(Value::as_str)
+        .collect();
+    for address in &pod.addresses {
+        let means = |text: &&str| text.parse::<std::net::IpAddr>().is_ok_and(|read| read.to_canonical() == *address);
+        assert!(status["podIPs"].is_array() && !is_objects(&status["podIPs"]) || written.iter().any(means), "{object}");
+        assert_eq!(pod.addresses.iter().filter(|other| *other == address).count(), 1);
+    }
+}
+
+fn is_objects(list: &Value) -> bool {
+    list.as_array().is_some_and(|list| list.iter().all(Value::is_object))
+}
+
+/// An annotation is taken as it stands, or, too long to be any use, as something that is refused later.
+fn annotation(found: Option<&str>, written: Option<&str>, longest: usize) {
+    match written {
+        Some(text) if text.len() > longest => assert_eq!(found, Some("<too long>")),
+        _ => assert_eq!(found, written),
+    }
+}
+
+/// Whether a line has all that the agent asks for, in its plainest form.
+fn is_complete(kind: &str, object: &Value, resource: Resource) -> bool {
+    let changed = ["ADDED", "MODIFIED", "DELETED"].contains(&kind);
+    let has = |field: &str| object["metadata"][field].as_str().is_some_and(|text| !text.is_empty());
+    let fields =
+        [has("uid"), has("name"), has("resourceVersion"), has("namespace") || resource == Resource::Namespaces];
+    let bare = object.as_object().is_some_and(|object| object.len() == 1)
+        && object["metadata"].as_object().is_some_and(|metadata| metadata.len() <= 4);
+    changed && bare && fields == [true; 4]
+}
+
+fn list(bytes: &[u8], resource: Resource) {
+    let (mut read, mut broken) = (0, 0);
+    let mut each = |item: Result<Object, serde_json::Error>| match item {
+        Ok(_) => read += 1,
+        Err(_) => broken += 1,
+    };
+    let seed = ListSeed { resource, keys: &keys(), each: &mut each };
+    if let Ok(page) = seed.deserialize(&mut serde_json::Deserializer::from_slice(bytes)) {
+        assert!(!page.version.is_empty() && page.continuation.as_deref() != Some(""));
+        assert_eq!(page.unreadable, broken);
+    }
+    assert!(read + broken <= bytes.len());
+}
+
+fn one_line(text: &str) {
+    assert!(text.chars().count() <= 400 && !text.chars().any(char::is_control), "{text:?}");
+}
