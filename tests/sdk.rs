@@ -1,8 +1,8 @@
 //! Unmodified AWS SDKs behind the agent, the agent before an STS that checks signatures: whoever gets an answer here
 //! has signed with working credentials, and the answer says as whom.
 //!
-//! Needs `python3` with `venv`, `node` with `npm`, and on the first run the indexes of PyPI, npm and crates.io. What is
-//! missing is said aloud and left out; with `CI` set that is a failure.
+//! Needs `python3` with `venv`, and on the first run the indexes of PyPI, npm and crates.io. What is missing is said
+//! aloud and left out; with `CI` set that is a failure.
 
 #![allow(
     unreachable_pub,

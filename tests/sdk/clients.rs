@@ -53,7 +53,7 @@ impl Kits {
     /// `None` without Python: no moto then. What else is missing is said aloud, and is a failure with `CI` set.
     pub fn prepare() -> Option<Self> {
         let python = Python::prepare()?;
-        let node = heard("the SDK for JavaScript (Debian: nodejs npm; packages from npm)", install_node());
+        let node = heard("the SDK for JavaScript (packages from npm)", install_node(&python));
         let rust = heard("the SDK for Rust (crates from crates.io)", build("rust", "who-am-i"));
         let extended = build("rust-extended", "who-am-i-extended");
         let rust_extended = heard("an older SDK for Rust (crates from crates.io)", extended);
@@ -83,8 +83,8 @@ impl Kits {
                 command
             }
             Client::JavaScript => {
-                let mut command = bare(Path::new("node"));
-                command.env("PATH", std::env::var_os("PATH")?).arg(self.node.as_ref()?.join("who_am_i.mjs"));
+                let mut command = self.python.command("node");
+                command.arg(self.node.as_ref()?.join("who_am_i.mjs"));
                 command
             }
             Client::Rust => bare(self.rust.as_ref()?),
@@ -192,13 +192,15 @@ fn heard(what: &str, made: Result<PathBuf, String>) -> Option<PathBuf> {
     made.map_err(|cause| skip(&format!("{what}: {cause}"))).ok()
 }
 
-fn install_node() -> Result<PathBuf, String> {
+/// Node itself is in the Python environment: Debian's may be too old for the SDK.
+fn install_node(python: &Python) -> Result<PathBuf, String> {
     kept("javascript", &[PACKAGE, PACKAGE_LOCK, PROGRAM], |home| {
         for (name, text) in [("package.json", PACKAGE), ("package-lock.json", PACKAGE_LOCK), ("who_am_i.mjs", PROGRAM)]
         {
             std::fs::write(home.join(name), text).map_err(|cause| cause.to_string())?;
         }
-        let mut npm = Command::new("npm");
+        // npm's own settings say where the registry is.
+        let mut npm = python.tool("npm");
         npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(home);
         run_well(&mut npm, FETCH_LIMIT).map(drop)
     })

@@ -1,4 +1,4 @@
-//! A Python environment with the pinned SDKs and moto.
+//! A Python environment with the pinned SDKs, moto, and Node.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,6 +26,15 @@ impl Python {
         }
     }
 
+    /// A program of the environment that may know what we know.
+    pub fn tool(&self, program: &str) -> Command {
+        let mut paths = vec![self.home.join("venv/bin")];
+        paths.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
+        let mut command = Command::new(paths[0].join(program));
+        command.env("PATH", std::env::join_paths(paths).expect("paths from a PATH"));
+        command
+    }
+
     /// A program of the environment, with nothing of our own variables.
     pub fn command(&self, program: &str) -> Command {
         let bin = self.home.join("venv/bin");
@@ -46,5 +55,5 @@ fn install(home: &Path) -> Result<(), String> {
 
 pub const REQUIREMENTS: &str = include_str!("requirements.txt");
 const VENV_LIMIT: Duration = Duration::from_secs(60);
-/// Some 60 MB from a package index or its cache.
+/// Some 120 MB from a package index or its cache.
 const PIP_LIMIT: Duration = Duration::from_secs(300);
