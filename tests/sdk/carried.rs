@@ -1,18 +1,15 @@
 //! Whatever a session carries is part of what is signed: escaped once too often or too little, moto would refuse it.
 
+use crate::Site;
+use crate::clients::LIMIT;
 use crate::standins::agent::Agent;
 use crate::standins::client;
 use crate::standins::kubernetes::PodSpec;
 use crate::standins::process::run_well;
-use crate::{SDK_LIMIT, Site};
 
-/// Starts another agent of the site.
+/// An agent of the site.
 fn agent(site: &Site, flags: &[&str]) -> Agent {
-    let node = site.lab.setup().flags(&["--base-role-arn=arn:aws:iam::123456789012:role/"]).flags(flags);
-    node.set("AWS_ENDPOINT_URL_STS", &site.moto.url())
-        .set("AWS_ACCESS_KEY_ID", &site.moto.access_key_id)
-        .set("AWS_SECRET_ACCESS_KEY", &site.moto.secret_access_key)
-        .start()
+    site.setup(&site.moto.url()).flags(flags).start()
 }
 
 /// As whom moto knows the credentials that the pod at `address` gets.
@@ -21,7 +18,7 @@ fn who(site: &Site, agent: &Agent, address: &str) -> String {
     let answer = client::get(agent.addr(), address, path);
     assert_eq!(answer.status, 200, "{}\n{}", answer.text(), agent.log().join("\n"));
     let document = answer.json();
-    let mut command = site.python.command("aws");
+    let mut command = site.kits.python.command("aws");
     command.args(["sts", "get-caller-identity", "--query", "Arn", "--output", "text"]);
     command.env("AWS_ENDPOINT_URL", site.moto.url()).env("AWS_DEFAULT_REGION", "eu-west-1");
     for (variable, key) in [
@@ -31,7 +28,7 @@ fn who(site: &Site, agent: &Agent, address: &str) -> String {
     ] {
         command.env(variable, document[key].as_str().expect("a string"));
     }
-    run_well(&mut command, SDK_LIMIT).unwrap_or_else(|cause| panic!("{cause}")).trim().to_owned()
+    run_well(&mut command, LIMIT).unwrap_or_else(|cause| panic!("{cause}")).trim().to_owned()
 }
 
 #[test]
@@ -51,7 +48,7 @@ fn names_ids_tags_and_policies_are_signed_as_they_are_sent() {
     let agent = agent(&site, &["--session-tags", "--transitive-tags", "--cluster-name=blue/green 1=2+3@4"]);
     let arn = who(&site, &agent, "127.0.0.2");
     assert_eq!(arn, "arn:aws:sts::123456789012:assumed-role/app/alice@shop=1");
-    site.lab.assert_log_is_clean(&agent);
+    site.assert_log_is_clean(&agent);
 }
 
 #[test]
@@ -61,5 +58,5 @@ fn a_role_on_the_way_signs_for_the_pods_roles() {
     let agent = agent(&site, &["--assume-role-arn=arn:aws:iam::123456789012:role/hop"]);
     agent.wait_for_log("role/hop`, assumed by");
     assert_eq!(who(&site, &agent, "127.0.0.2"), "arn:aws:sts::123456789012:assumed-role/app/kube2iam-app");
-    site.lab.assert_log_is_clean(&agent);
+    site.assert_log_is_clean(&agent);
 }

@@ -21,13 +21,17 @@ impl Moto {
     pub fn start(python: &Python) -> Self {
         let port = free_port();
         let mut command = python.command("moto_server");
-        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).env("INITIAL_NO_AUTH_ACTION_COUNT", "6");
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).env("INITIAL_NO_AUTH_ACTION_COUNT", "7");
         let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start moto_server");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut moto = Self { server, address, access_key_id: String::new(), secret_access_key: String::new() };
         moto.wait();
         moto.seed(python);
         moto
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub fn url(&self) -> String {

@@ -1,4 +1,4 @@
-"""Gives the node a key that may assume roles. Six actions, all that moto takes before it checks signatures."""
+"""Gives the node a key that may assume roles. Seven actions, all that moto takes before it checks signatures."""
 
 import json
 import sys
@@ -24,4 +24,5 @@ iam.put_user_policy(UserName="node", PolicyName="assume", PolicyDocument=allow(R
 iam.create_role(RoleName="app", AssumeRolePolicyDocument=allow(Principal={"AWS": "*"}))
 iam.create_role(RoleName="hop", AssumeRolePolicyDocument=allow(Principal={"AWS": "*"}))
 iam.put_role_policy(RoleName="hop", PolicyName="assume", PolicyDocument=allow(Resource="*"))
+iam.create_role(RoleName="web", Path="/team/", AssumeRolePolicyDocument=allow(Principal={"AWS": "*"}))
 print(key["AccessKeyId"], key["SecretAccessKey"])

@@ -133,6 +133,11 @@ impl Connection {
         self.stream.local_addr().expect("a connected socket has an address")
     }
 
+    /// The socket itself; what was read ahead is not in it.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// Another deadline for each read and write than 10 s.
     pub fn set_deadline(&self, deadline: Duration) {
         self.stream.set_read_timeout(Some(deadline)).expect("set a read timeout");
@@ -159,6 +164,17 @@ impl Connection {
     pub fn read_answer(&mut self) -> std::io::Result<Answer> {
         let head = self.read_head()?;
         self.read_body(head)
+    }
+
+    /// Reads the next answer byte for byte; its body must have a length.
+    pub fn read_raw_answer(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = self.take_through(b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+        let length = length.and_then(|text| text.trim().parse().ok());
+        let body = self.take(length.ok_or_else(|| std::io::Error::other("an answer without a length"))?)?;
+        bytes.extend(body);
+        Ok(bytes)
     }
 
     /// Reads what follows an answer's head.
