@@ -3,6 +3,8 @@
 //! They need root, iproute2, nftables, iptables and curl; without them they say so and pass, unless `CI` is set.
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods)] // a test's helpers may fail it and speak, and it has a clock of its own
 
+#[path = "../sdk/kit.rs"]
+mod kit;
 mod lab;
 mod life;
 mod pods;
@@ -14,4 +16,6 @@ mod site;
 #[path = "../standins/mod.rs"]
 mod standins;
 mod succession;
+#[path = "../tools/mod.rs"]
+mod tools;
 mod traffic;
