@@ -27,6 +27,7 @@ impl Python {
     }
 
     /// A program of the environment that may know what we know.
+    #[allow(dead_code, reason = "the tests of the redirect need no Node")]
     pub fn tool(&self, program: &str) -> Command {
         let mut paths = vec![self.home.join("venv/bin")];
         paths.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
