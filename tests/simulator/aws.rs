@@ -32,7 +32,8 @@ impl SimSts {
     fn begin(&self, request: &AssumeRole) {
         let now = self.sim.stage.now();
         let mut truth = self.sim.truth.lock();
-        let asked = truth.asking.iter().any(|asking| asking.agent == self.agent && asking.role == request.role.as_str());
+        let asked =
+            truth.asking.iter().any(|asking| asking.agent == self.agent && asking.role == request.role.as_str());
         if !asked {
             truth.unasked.entry(self.agent).or_default().push(now);
         }

@@ -134,7 +134,8 @@ impl Cluster {
         let Some(shown) = namespace.clone().or(last.clone()) else { return };
         let kind = kind(last.is_some(), namespace.is_some());
         let object = shown.json(name, version);
-        self.events[1].push(Event { version, at, subject: name.to_owned(), kind, object });
+        // One that is made anew under its name is another.
+        self.events[1].push(Event { version, at, subject: shown.uid, kind, object });
     }
 
     /// Pods that are there now.

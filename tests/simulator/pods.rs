@@ -15,7 +15,7 @@ use crate::dice::Dice;
 use crate::director::ROLES;
 use crate::secrets::CANARY;
 use crate::sim::Sim;
-use crate::truth::{Asking, Due, Window, arn, given};
+use crate::truth::{Asking, Due, OWN_ROLE, Window, arn, given};
 
 thread_local! {
     static PEER: Cell<Option<IpAddr>> = const { Cell::new(None) };
@@ -132,7 +132,8 @@ fn ask_name(sim: &Sim, agent: &Agent, peer: IpAddr) {
     };
     let may = truth.claims(&sim.swarm, window, peer).iter().any(|(_, due)| role_of(due) == Some(arn(&name)));
     drop(truth);
-    if status == 200 && !may {
+    // Until the agent knows its own role it may tell the name, which opens nothing.
+    if status == 200 && !may && arn(&name) != arn(OWN_ROLE) {
         ask.blame("only what is permitted is given", &format!("named `{name}`"));
     }
     let due = settled.as_ref().filter(|settled| settled.len() == 1).and_then(BTreeSet::first);
@@ -214,9 +215,12 @@ fn judge_refusal(ask: &Ask<'_>, status: u16, word: &str) {
         let truth = sim.truth.lock();
         let waited = |at: u64| at > ask.began && at < now && now - at < PATIENCE;
         let due = settled.first();
-        let done = truth.finished.iter().rev().take_while(|(_, _, at)| *at > ask.began).any(|(agent, request, at)| {
-            *agent == ask.agent.number && Some(&given(request)) == due && waited(*at)
-        });
+        let done = truth
+            .finished
+            .iter()
+            .rev()
+            .take_while(|(_, _, at)| *at > ask.began)
+            .any(|(agent, request, at)| *agent == ask.agent.number && Some(&given(request)) == due && waited(*at));
         drop(truth);
         if done {
             ask.blame("nobody is stranded", "the call it waited for was done before it gave up");

@@ -347,6 +347,6 @@ const NOBODY: usize = usize::MAX;
 /// 2026-11-23
 const EPOCH_MS: i64 = 1_795_400_000_000;
 const MOST_STEPS_AT_ONCE: u64 = 20_000;
-const LONGEST_TRAIL: usize = 60;
+const LONGEST_TRAIL: usize = 400;
 /// Real time without a single step; generous, since the machine may be busy with something else.
 const HANGS_AFTER: Duration = Duration::from_secs(120);
