@@ -40,6 +40,7 @@ mod aws;
 mod cluster;
 mod dice;
 mod director;
+mod large;
 mod mutations;
 mod plants;
 mod pods;
