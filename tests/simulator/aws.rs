@@ -65,7 +65,11 @@ impl SimSts {
             return Some(failure(StsFailureKind::Throttled, "Throttling"));
         }
         if self.sim.strikes(swarm.denies, 5) {
-            return Some(failure(StsFailureKind::Refused, "AccessDenied"));
+            let mut refused = failure(StsFailureKind::Refused, "AccessDenied");
+            if self.sim.has(Plant::FailureTellsSecret) {
+                refused.message = format!("you sent {CANARY}");
+            }
+            return Some(refused);
         }
         if self.sim.strikes(swarm.hangs, 6) {
             self.sim.stage.pause(30_000_000);

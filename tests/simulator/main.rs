@@ -24,6 +24,7 @@
 //! | no thread panics, nobody spins, nobody waits for ever | |
 //!
 //! `mutations` shows that bugs are seen: each is put in at a port, and some seed of a few must break the promise.
+//! `large` asks the caches of many such nodes what a large cluster costs.
 
 #![allow(
     unreachable_pub,
@@ -41,6 +42,7 @@ mod cluster;
 mod dice;
 mod director;
 mod large;
+mod manner;
 mod mutations;
 mod plants;
 mod pods;
@@ -66,16 +68,18 @@ fn seeds_break_no_promise() {
         (None, Some(count)) => LONGER_RUNS..LONGER_RUNS + count,
         (None, None) => 0..SEEDS,
     };
-    let (mut steps, mut answers, mut runs) = (0, 0, 0);
+    let (mut steps, mut answers, mut sessions, mut runs) = (0, 0, 0, 0);
     for seed in seeds {
         let outcome = run(seed, None);
         steps += outcome.steps;
         answers += outcome.answers;
+        sessions += outcome.sessions;
         runs += 1;
         assert!(outcome.faults.is_empty(), "{}", report(seed, &outcome));
     }
-    println!("{runs} seeds, {steps} steps, {answers} answers");
-    assert!(answers > runs * 10, "only {answers} answers in {runs} runs");
+    println!("{runs} seeds, {steps} steps, {answers} answers, {sessions} of them with credentials");
+    // A simulator in which hardly anybody gets anything breaks no promise either.
+    assert!(runs < 10 || sessions > runs * 20, "credentials only {sessions} times in {runs} runs");
 }
 
 /// The same seed plays the same: otherwise no failure could be looked into.
@@ -100,6 +104,6 @@ fn report(seed: u64, outcome: &Outcome) -> String {
     )
 }
 
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 80;
 /// Longer runs play other seeds than those that everybody plays.
 const LONGER_RUNS: u64 = 1_000_000;

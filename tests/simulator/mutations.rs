@@ -1,4 +1,4 @@
-//! Five bugs that others had, put in at the ports: the simulator sees each.
+//! Five bugs that others had, and one that nobody should have, put in at the ports: the simulator sees each.
 
 use crate::plants::Plant;
 use crate::sim::run;
@@ -39,6 +39,11 @@ fn a_waiter_that_is_stranded_is_caught() {
 #[test]
 fn a_list_that_is_swapped_in_before_it_is_whole_is_caught() {
     is_caught(Plant::ListIsSwappedInEarly, "a known pod is answered");
+}
+
+#[test]
+fn a_secret_in_the_log_is_caught() {
+    is_caught(Plant::FailureTellsSecret, "no secret is logged");
 }
 
 const MOST_SEEDS: u64 = 60;

@@ -15,6 +15,8 @@ pub enum Plant {
     BellForgets,
     /// The first page of a list is taken for the whole of it; the rest comes a little later.
     ListIsSwappedInEarly,
+    /// STS repeats what it was sent, and that goes to the log.
+    FailureTellsSecret,
 }
 
 impl Plant {
@@ -24,6 +26,7 @@ impl Plant {
             Self::ClockSleeps => (swarm.naps, swarm.pace, swarm.granted_s) = (true, Pace::Day, 900),
             Self::ListIsSwappedInEarly => swarm.gone = true,
             Self::KeyForgetsExternalId => swarm.tagged = false,
+            Self::FailureTellsSecret => swarm.denies = true,
             Self::OldOwnerEvictsNew | Self::BellForgets => {}
         }
     }

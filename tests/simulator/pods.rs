@@ -37,7 +37,7 @@ pub fn ask_away(sim: &Arc<Sim>, mut dice: Dice) {
             continue;
         }
         let agent = dice.pick(&serving).clone();
-        let peer = *dice.pick(&addresses);
+        let peer = some_peer(sim, &mut dice, &addresses);
         let name = if dice.one_in(8) { (*dice.pick(&ROLES)).to_owned() } else { likely_role(sim, peer) };
         match dice.roll(10) {
             0 => ask_name(sim, &agent, peer),
@@ -45,6 +45,13 @@ pub fn ask_away(sim: &Arc<Sim>, mut dice: Dice) {
             _ => drop(ask_document(sim, &agent, peer, &name)),
         }
     }
+}
+
+/// Mostly one that a pod has.
+fn some_peer(sim: &Sim, dice: &mut Dice, addresses: &[IpAddr]) -> IpAddr {
+    let truth = sim.truth.lock();
+    let held: Vec<IpAddr> = truth.cluster.living().flat_map(|(_, pod)| pod.addresses.clone()).collect();
+    if held.is_empty() || dice.one_in(5) { *dice.pick(addresses) } else { *dice.pick(&held) }
 }
 
 /// The role that an SDK at `peer` asks for.
@@ -174,7 +181,8 @@ fn judge_session(ask: &Ask<'_>, body: &str) {
         ask.blame("nothing expired is served", &format!("{id} ended {} us ago", now - mint.ends));
     }
     let window = ask.window();
-    let truth = sim.truth.lock();
+    let mut truth = sim.truth.lock();
+    truth.sessions += 1;
     let due = given(&mint.request);
     let claims = truth.claims(&sim.swarm, window, ask.asking.peer);
     let owners: Vec<&str> = claims.iter().filter(|(_, may)| *may == due).map(|(uid, _)| *uid).collect();

@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 use crate::agent::Agent;
 use crate::cluster::Cluster;
 use crate::dice::Dice;
+use crate::manner::Fault;
 use crate::plants::Plant;
-use crate::stage::{Fault, Stage};
+use crate::stage::Stage;
 use crate::swarm::Swarm;
 use crate::truth::{Feed, Truth};
 use crate::{director, secrets};
@@ -38,6 +39,8 @@ pub struct Outcome {
     pub faults: Vec<Fault>,
     pub steps: u64,
     pub answers: u64,
+    /// Answers that were credentials
+    pub sessions: u64,
     pub trail: Vec<String>,
     pub digest: u64,
     pub swarm: Swarm,
@@ -68,8 +71,10 @@ pub fn run(seed: u64, plant: Option<Plant>) -> Outcome {
     stage.enter("director", move || director::direct(&directed, script));
     stage.play();
     let (trail, digest) = stage.trail();
-    let answers = sim.truth.lock().answers;
-    Outcome { faults: stage.faults(), steps: stage.steps(), answers, trail, digest, swarm: sim.swarm.clone() }
+    let truth = sim.truth.lock();
+    let (answers, sessions) = (truth.answers, truth.sessions);
+    drop(truth);
+    Outcome { faults: stage.faults(), steps: stage.steps(), answers, sessions, trail, digest, swarm: sim.swarm.clone() }
 }
 
 impl Sim {

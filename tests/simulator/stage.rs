@@ -16,6 +16,7 @@ use kube2iam::edge::threads;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::dice::Dice;
+use crate::manner::{Fault, Manner};
 
 pub struct Stage {
     inner: Mutex<Inner>,
@@ -57,29 +58,13 @@ enum State {
     Done,
 }
 
-/// How it is chosen who runs next.
-#[derive(Clone, Copy, Debug)]
-pub struct Manner {
-    /// One that reaches a bell hands the baton over this often, out of 16.
-    pub interrupted: u64,
-    /// Everybody has a rank that hardly ever changes, so that some starve as long as they can. Else all are equal.
-    pub ranks: bool,
-}
-
-/// A broken promise: which, and how.
-#[derive(Clone, Debug)]
-pub struct Fault {
-    pub promise: &'static str,
-    pub text: String,
-}
-
 thread_local! {
     static ON_STAGE: RefCell<Option<(Arc<Stage>, usize)>> = const { RefCell::new(None) };
 }
 
 /// The stage on which this thread acts.
 pub fn current() -> Option<Arc<Stage>> {
-    ON_STAGE.with_borrow(|on| on.as_ref().map(|(stage, _)| stage.clone()))
+    ON_STAGE.with_borrow(|on| Some(on.as_ref()?.0.clone()))
 }
 
 fn me() -> usize {

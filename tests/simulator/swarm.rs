@@ -2,7 +2,7 @@
 //! them: where everything goes wrong at once, much of what could go wrong is never reached.
 
 use crate::dice::Dice;
-use crate::stage::Manner;
+use crate::manner::Manner;
 
 #[derive(Clone, Debug)]
 pub struct Swarm {

@@ -26,6 +26,7 @@ pub struct Truth {
     pub live_lists: usize,
     pub forwards: HashMap<(usize, IpAddr), usize>,
     pub answers: u64,
+    pub sessions: u64,
 }
 
 /// A request under way
