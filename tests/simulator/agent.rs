@@ -13,6 +13,7 @@ use kube2iam::ports::{KeyStore, Waited};
 
 use crate::api::Api;
 use crate::aws::{SimCredentials, SimImds, SimSts};
+use crate::plants::Plant;
 use crate::sim::Sim;
 use crate::swarm::Swarm;
 use crate::time::{NodeStore, SimDice, SimTime};
@@ -36,7 +37,8 @@ impl Agent {
         let time = Arc::new(SimTime(sim.clone()));
         let latch = Arc::new(Latch::new(time.clone()));
         let imds = Arc::new(SimImds { sim: sim.clone(), agent: number });
-        let key_store: Arc<dyn KeyStore> = store.clone();
+        let lost = sim.has(Plant::KeysAreLost);
+        let key_store: Arc<dyn KeyStore> = if lost { Arc::new(NodeStore::default()) } else { store.clone() };
         let ports = Ports {
             time,
             dice: Arc::new(SimDice(sim.clone())),

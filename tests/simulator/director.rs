@@ -165,7 +165,8 @@ fn change_namespace(sim: &Sim, dice: &mut Dice, name: &str) {
 }
 
 fn any_role(dice: &mut Dice) -> Option<String> {
-    (!dice.one_in(6)).then(|| (*dice.pick(&ROLES)).to_owned())
+    let roles = if dice.one_in(8) { &ROLES } else { &ROLES[..ROLES.len() - 1] };
+    (!dice.one_in(6)).then(|| (*dice.pick(roles)).to_owned())
 }
 
 fn any_external_id(dice: &mut Dice) -> Option<String> {
@@ -173,6 +174,7 @@ fn any_external_id(dice: &mut Dice) -> Option<String> {
 }
 
 const NAMESPACES: [&str; 2] = ["shop", "batch"];
+/// The last is the agent's own.
 pub const ROLES: [&str; 4] = ["app", "db", "team/web", OWN_ROLE];
 /// Programs that ask
 const ASKING: usize = 8;

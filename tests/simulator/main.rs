@@ -19,6 +19,7 @@
 //! | a known pod is answered | a pod that was there all the time is never refused as unknown: nobody sees half a list |
 //! | nobody is stranded | who waits for a call has its result in the moment it is there |
 //! | every request is answered in its time | |
+//! | a token is its pod's and stays good | for that pod and nobody else, also with the next agent |
 //! | the picture becomes the truth, in calm every pod is answered | when trouble is over |
 //! | no secret is logged | |
 //! | no thread panics, nobody spins, nobody waits for ever | |
@@ -52,6 +53,7 @@ mod sim;
 mod stage;
 mod swarm;
 mod time;
+mod tokens;
 mod truth;
 mod watch;
 

@@ -1,4 +1,4 @@
-//! Five bugs that others had, and one that nobody should have, put in at the ports: the simulator sees each.
+//! Five bugs that others had, and two that nobody should have, put in at the ports: the simulator sees each.
 
 use crate::plants::Plant;
 use crate::sim::run;
@@ -44,6 +44,11 @@ fn a_list_that_is_swapped_in_before_it_is_whole_is_caught() {
 #[test]
 fn a_secret_in_the_log_is_caught() {
     is_caught(Plant::FailureTellsSecret, "no secret is logged");
+}
+
+#[test]
+fn keys_that_the_next_agent_lacks_are_caught() {
+    is_caught(Plant::KeysAreLost, "a token is its pod's and stays good");
 }
 
 const MOST_SEEDS: u64 = 60;

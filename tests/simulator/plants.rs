@@ -17,6 +17,8 @@ pub enum Plant {
     ListIsSwappedInEarly,
     /// STS repeats what it was sent, and that goes to the log.
     FailureTellsSecret,
+    /// The next agent doesn't find the keys of the tokens.
+    KeysAreLost,
 }
 
 impl Plant {
@@ -26,6 +28,7 @@ impl Plant {
             Self::ClockSleeps => (swarm.naps, swarm.pace, swarm.granted_s) = (true, Pace::Day, 900),
             Self::ListIsSwappedInEarly => swarm.gone = true,
             Self::KeyForgetsExternalId => swarm.tagged = false,
+            Self::KeysAreLost => (swarm.restarts, swarm.clock_jumps) = (true, false),
             Self::FailureTellsSecret => swarm.denies = true,
             Self::OldOwnerEvictsNew | Self::BellForgets => {}
         }

@@ -15,6 +15,7 @@ use crate::dice::Dice;
 use crate::director::ROLES;
 use crate::secrets::CANARY;
 use crate::sim::Sim;
+use crate::tokens;
 use crate::truth::{Asking, Due, OWN_ROLE, Window, arn, given};
 
 thread_local! {
@@ -28,7 +29,7 @@ pub fn asking_as() -> Option<IpAddr> {
 
 /// Asks now and then until the run is over.
 pub fn ask_away(sim: &Arc<Sim>, mut dice: Dice) {
-    let addresses = sim.addresses();
+    let (addresses, mut tokens) = (sim.addresses(), Vec::new());
     while !sim.is_over() {
         sim.stage.pause(sim.swarm.rest(&mut dice));
         let serving = sim.serving();
@@ -39,7 +40,12 @@ pub fn ask_away(sim: &Arc<Sim>, mut dice: Dice) {
         let agent = dice.pick(&serving).clone();
         let peer = some_peer(sim, &mut dice, &addresses);
         let name = if dice.one_in(8) { (*dice.pick(&ROLES)).to_owned() } else { likely_role(sim, peer) };
-        match dice.roll(10) {
+        match dice.roll(12) {
+            2 if tokens.len() < MOST_TOKENS => tokens.extend(tokens::fetch(sim, &agent, peer)),
+            3 if !tokens.is_empty() => {
+                let token = dice.index(tokens.len());
+                tokens::show(sim, &agent, &tokens[token], &mut dice, peer);
+            }
             0 => ask_name(sim, &agent, peer),
             1 => drop(Ask::begin(sim, &agent, peer, "").get("/latest/meta-data/hostname")),
             _ => drop(ask_document(sim, &agent, peer, &name)),
@@ -66,7 +72,7 @@ pub fn likely_role(sim: &Sim, peer: IpAddr) -> String {
 }
 
 /// A request, and what was so when it began.
-struct Ask<'a> {
+pub struct Ask<'a> {
     sim: &'a Sim,
     agent: &'a Agent,
     asking: Asking,
@@ -77,7 +83,7 @@ struct Ask<'a> {
 }
 
 impl<'a> Ask<'a> {
-    fn begin(sim: &'a Sim, agent: &'a Agent, peer: IpAddr, role: &str) -> Self {
+    pub fn begin(sim: &'a Sim, agent: &'a Agent, peer: IpAddr, role: &str) -> Self {
         let role = if role.is_empty() { String::new() } else { arn(role) };
         let asking = Asking { agent: agent.number, peer, role };
         let step = sim.stage.steps();
@@ -86,11 +92,14 @@ impl<'a> Ask<'a> {
     }
 
     fn get(&self, target: &str) -> Response {
+        self.send(&Request { method: Method::Get, target, headers: Headers::default() })
+    }
+
+    pub fn send(&self, request: &Request<'_>) -> Response {
         self.sim.truth.lock().asking.push(self.asking.clone());
         PEER.set(Some(self.asking.peer));
-        let request = Request { method: Method::Get, target, headers: Headers::default() };
         let caller = Caller { peer: self.asking.peer, is_redirected: &|| true };
-        let response = self.agent.rooms.service.handle(&request, &caller);
+        let response = self.agent.rooms.service.handle(request, &caller);
         PEER.set(None);
         let mut truth = self.sim.truth.lock();
         let at = truth.asking.iter().position(|asking| *asking == self.asking).expect("it was put there");
@@ -99,12 +108,12 @@ impl<'a> Ask<'a> {
         drop(truth);
         let took = self.sim.stage.now() - self.began - (self.sim.stage.slept() - self.slept);
         if took > LONGEST_REQUEST {
-            self.blame("every request is answered in its time", &format!("{target} took {took} us"));
+            self.blame("every request is answered in its time", &format!("{} took {took} us", request.target));
         }
         response
     }
 
-    fn blame(&self, promise: &'static str, text: &str) {
+    pub fn blame(&self, promise: &'static str, text: &str) {
         let Asking { agent, peer, role } = &self.asking;
         self.sim.stage.blame(promise, &format!("{peer} asked agent {agent} for `{role}` at {} us: {text}", self.began));
     }
@@ -113,16 +122,16 @@ impl<'a> Ask<'a> {
         self.sim.truth.lock().window(self.agent.number, self.step)
     }
 
-    /// What the one pod that held the address all the time may have had; `None`: there was no such pod, or the
-    /// agent didn't yet know all.
-    fn settled(&self) -> Option<BTreeSet<Due>> {
+    /// The one pod that held the address all the time, and what it may have had; `None`: there was no such pod, or
+    /// the agent didn't yet know all.
+    pub fn settled(&self) -> Option<(String, BTreeSet<Due>)> {
         let window = self.window();
         let truth = self.sim.truth.lock();
         self.knew_all.then(|| truth.settled(&self.sim.swarm, window, self.asking.peer)).flatten()
     }
 }
 
-fn text(response: Response) -> String {
+pub fn text(response: Response) -> String {
     response.body.into_text().unwrap()
 }
 
@@ -130,7 +139,7 @@ fn ask_name(sim: &Sim, agent: &Agent, peer: IpAddr) {
     let ask = Ask::begin(sim, agent, peer, "");
     let response = ask.get("/latest/meta-data/iam/security-credentials/");
     let (status, name) = (response.status, text(response));
-    let settled = ask.settled();
+    let settled = ask.settled().map(|(_, dues)| dues);
     let window = ask.window();
     let truth = sim.truth.lock();
     let role_of = |due: &Due| match due {
@@ -211,7 +220,7 @@ fn judge_session(ask: &Ask<'_>, body: &str) {
 fn judge_refusal(ask: &Ask<'_>, status: u16, word: &str) {
     let (sim, now) = (ask.sim, ask.sim.stage.now());
     sim.stage.note(&format!("{} gets {status} {word}", ask.asking.peer));
-    let Some(settled) = ask.settled().filter(|settled| settled.len() == 1) else { return };
+    let Some((_, settled)) = ask.settled().filter(|(_, dues)| dues.len() == 1) else { return };
     let Some(Due::Session { role, .. }) = settled.first() else { return };
     if *role != ask.asking.role || ask.agent.is_closed() {
         return;
@@ -238,6 +247,8 @@ fn judge_refusal(ask: &Ask<'_>, status: u16, word: &str) {
 
 /// Refusals for which a pod may be answered that should have its session, while there is trouble.
 const EXCUSES: [&str; 5] = ["sts_refused", "sts_throttled", "sts_unavailable", "sts_timeout", "busy"];
+/// Tokens that a program keeps
+const MOST_TOKENS: usize = 8;
 /// What a request waits for STS.
 const PATIENCE: u64 = 5_000_000;
 /// The wait for the pod, a live list that began at its end, and the wait for STS (README, "Limits").

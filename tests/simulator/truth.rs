@@ -128,7 +128,7 @@ impl Truth {
     }
 
     /// The pod that held `address` all the time and alone, with all that it may have had.
-    pub fn settled(&self, swarm: &Swarm, window: Window, address: IpAddr) -> Option<BTreeSet<Due>> {
+    pub fn settled(&self, swarm: &Swarm, window: Window, address: IpAddr) -> Option<(String, BTreeSet<Due>)> {
         let mut holder = None;
         for (uid, history) in &self.cluster.pods {
             let shown: Vec<_> = states(history, window.pods.0, window.pods.1).collect();
@@ -140,7 +140,8 @@ impl Truth {
             }
         }
         let (uid, shown) = holder?;
-        Some(shown.into_iter().flatten().flat_map(|pod| self.dues(swarm, window, uid, pod)).collect())
+        let dues = shown.into_iter().flatten().flat_map(|pod| self.dues(swarm, window, uid, pod));
+        Some((uid.clone(), dues.collect()))
     }
 
     fn dues(&self, swarm: &Swarm, window: Window, uid: &str, pod: &Pod) -> BTreeSet<Due> {
