@@ -12,6 +12,7 @@
 //! | promise | |
 //! |---|---|
 //! | only what is permitted is given | no credentials of a role, external id or tag that wasn't the asking pod's at some moment of the request, as far as the agent had been told |
+//! | what changed during the wait is not handed out | at its end the pod may still have it, as far as the agent has been told |
 //! | nothing expired is served | |
 //! | one call per session | |
 //! | the budget of STS is kept | 8 calls at a time; renewals and prefetches at their pace |

@@ -204,7 +204,13 @@ fn judge_session(ask: &Ask<'_>, body: &str) {
         shown.all(|pod| pod.is_some_and(|pod| pod.holds(ask.asking.peer) && !pod.deleting))
     });
     let is_contested = !sim.swarm.live_lists && stayed.count() > 0;
+    // What took waiting is looked at once more.
+    let now_claimed = truth.claims(&sim.swarm, truth.window(ask.agent.number, sim.stage.steps()), ask.asking.peer);
+    let is_outdated = mint.at > ask.began && !now_claimed.iter().any(|(_, may)| *may == due);
     drop(truth);
+    if is_outdated {
+        ask.blame("what changed during the wait is not handed out", &format!("{due:?}"));
+    }
     if !is_due {
         ask.blame("only what is permitted is given", &format!("{due:?} to {claims} in {window:?}"));
     }
