@@ -3,8 +3,9 @@
 //!
 //! ```sh
 //! cargo test --test simulator                                        # a few hundred thousand steps
-//! KUBE2IAM_SIMULATOR_SEED=1234 cargo test --test simulator seeds     # one seed again, with its trail
-//! KUBE2IAM_SIMULATOR_SEEDS=20000 cargo test --release --test simulator seeds   # a longer run, with seeds of its own
+//! KUBE2IAM_SIMULATOR_SEED=1234 cargo test --test simulator seeds     # one seed again; a failure shows its trail
+//! KUBE2IAM_SIMULATOR_SEEDS=20000 cargo test --test simulator seeds  # a longer run, with seeds of its own; with both
+//!                                                                    # set, so many from that one on
 //! ```
 //!
 //! What is promised, by the words that a failure prints:
@@ -67,7 +68,7 @@ use sim::{Outcome, run};
 fn seeds_break_no_promise() {
     let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let seeds = match (number("KUBE2IAM_SIMULATOR_SEED"), number("KUBE2IAM_SIMULATOR_SEEDS")) {
-        (Some(seed), _) => seed..seed + 1,
+        (Some(seed), count) => seed..seed + count.unwrap_or(1),
         (None, Some(count)) => LONGER_RUNS..LONGER_RUNS + count,
         (None, None) => 0..SEEDS,
     };
