@@ -14,6 +14,8 @@ use crate::truth::{Due, due};
 
 pub fn settle(sim: &Arc<Sim>) {
     sim.stage.note("no more trouble");
+    // A machine that is about to sleep does so now, not in the calm.
+    sim.stage.pause(1);
     sim.stage.pause(CALM);
     let serving = sim.serving();
     let [agent] = serving.as_slice() else { return sim.stage.blame("one agent is left", "") };
