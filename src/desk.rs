@@ -86,7 +86,9 @@ impl Desk {
             Answer::Serve(session) => Outcome::Ready(session),
             Answer::Refresh { held, turn, until } => match self.wait(key, turn, until.min(deadline)) {
                 Outcome::Fetched(session) => Outcome::Fetched(session),
-                _ => Outcome::Fetched(held),
+                _ if self.time.now().mono < held.ends => Outcome::Fetched(held),
+                // A machine that slept meanwhile slept beyond its end.
+                outcome => outcome,
             },
             Answer::Wait(turn) => self.wait(key, turn, deadline),
             Answer::Refuse(failure) => Outcome::Remembered(failure),

@@ -248,3 +248,50 @@ fn a_result_is_handed_in_before_the_report_and_whatever_becomes_of_it() {
         assert!(matches!((first, second), (Outcome::Fetched(_), Outcome::Fetched(_))));
     });
 }
+
+/// A machine that goes to sleep for two hours whenever somebody waits.
+#[derive(Default)]
+struct SleepyTime(std::sync::atomic::AtomicU64);
+
+struct SleepyBell(Arc<SleepyTime>);
+
+impl Clock for Arc<SleepyTime> {
+    fn now(&self) -> crate::logic::time::Now {
+        crate::logic::time::Now { mono: Mono::from_millis(self.0.load(Ordering::SeqCst)), ..Default::default() }
+    }
+}
+
+impl Time for Arc<SleepyTime> {
+    fn bell(&self) -> Arc<dyn Bell> {
+        Arc::new(SleepyBell(self.clone()))
+    }
+}
+
+impl Bell for SleepyBell {
+    fn rung(&self) -> u64 {
+        0
+    }
+
+    fn ring(&self) {}
+
+    fn wait(&self, _: u64, _: Mono) {
+        self.0.0.fetch_add(2 * 3_600_000, Ordering::SeqCst);
+    }
+}
+
+/// Found by seed 1000044 of the simulator.
+#[test]
+fn what_ended_while_a_fresher_one_was_waited_for_is_not_handed_out() {
+    let time = Arc::new(SleepyTime::default());
+    let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
+    let desk = Desk::new(rules, Arc::new(time.clone()));
+    let app = permitted("app");
+    desk.prefetch(&app);
+    let mut ticket = desk.take(&|| 0).unwrap();
+    let assumed = FakeSts { calls: AtomicUsize::new(0), gate: None }.assume_role(app.request()).unwrap();
+    ticket.result = Some(Ok((Session::render(app.request(), &assumed, time.now()), assumed.life)));
+    drop(ticket);
+    time.0.store(50 * 60_000, Ordering::SeqCst);
+    let deadline = time.now().mono.after(Duration::from_secs(5));
+    assert!(matches!(desk.obtain(&app, PEER, deadline), Outcome::TimedOut));
+}

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::time::Duration;
 
 use super::time::Mono;
 
@@ -39,7 +40,9 @@ impl Bucket {
     pub fn ready_at(&mut self, rate: Rate, now: Mono) -> Mono {
         self.refill(rate, now);
         let missing = (1.0 - self.tokens).max(0.0);
-        now.after(std::time::Duration::from_secs_f64((missing / rate.refill.max(SLOWEST)).min(LONGEST_WAIT_S)))
+        let ready = now.after(Duration::from_secs_f64((missing / rate.refill.max(SLOWEST)).min(LONGEST_WAIT_S)));
+        // A hair too early there would be none, and who waits would look again and again until the hair has passed.
+        if self.left(rate, ready) < 1.0 { ready.after(HAIR) } else { ready }
     }
 
     /// Whether it is as good as new.
@@ -90,6 +93,8 @@ const MOST_BUCKETS: usize = 4_096;
 /// Keeps the division sane.
 const SLOWEST: f64 = 0.001;
 const LONGEST_WAIT_S: f64 = 3_600.0;
+/// More than a fraction of a second loses when it is cut to whole microseconds.
+const HAIR: Duration = Duration::from_micros(2);
 
 #[cfg(test)]
 mod tests {
@@ -104,6 +109,24 @@ mod tests {
         let taken = [0, 0, 0, 499, 500, 501, 10_000, 10_000, 10_000].map(|millis| bucket.take(RATE, at(millis)));
         assert_eq!(taken, [true, true, false, false, true, false, true, true, false]);
         assert_eq!(bucket.ready_at(RATE, at(10_000)), at(10_500));
+    }
+
+    #[test]
+    fn when_a_token_is_said_to_be_there_it_is() {
+        for (refill, spans) in [(0.5, [1, 7, 333_333]), (10.0, [1, 3, 99_999]), (0.3, [1, 1_234_567, 77])] {
+            let rate = Rate { burst: 1.0, refill };
+            let mut now = Mono::from_millis(1);
+            let mut bucket = Bucket::full(rate, now);
+            for span in spans.into_iter().cycle().take(3_000) {
+                now = now.after(Duration::from_micros(span));
+                let ready = bucket.ready_at(rate, now);
+                if ready > now {
+                    assert!(!bucket.take(rate, now));
+                }
+                now = ready;
+                assert!(bucket.take(rate, now), "{refill} {span}");
+            }
+        }
     }
 
     #[test]

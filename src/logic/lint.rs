@@ -64,12 +64,14 @@ fn at_home(base: &BaseArn, probe: &str) -> Option<RoleArn> {
     known.role(probe).ok()
 }
 
-/// The roles that pods name and their namespace doesn't allow. One pod stands for all of its like.
+/// The roles that pods name and their namespace doesn't allow. One pod stands for all of its like: always the same one
+/// while it is there, or each look would bring a doubt in other words.
 fn unlisted(world: &World, rules: &Rules) -> BTreeSet<Doubt> {
     let mut seen = BTreeSet::new();
     let like = |pod: &super::world::HeldPod| (pod.namespace.clone(), pod.service_account.clone(), pod.role.clone());
-    let live = world.pods().filter(|pod| pod.counts());
-    let one_of_each = live.filter(|pod| seen.insert(like(pod)));
+    let mut live: Vec<_> = world.pods().filter(|pod| pod.counts()).collect();
+    live.sort_unstable_by(|one, other| (&one.name, &one.uid).cmp(&(&other.name, &other.uid)));
+    let one_of_each = live.into_iter().filter(|pod| seen.insert(like(pod)));
     let refused = one_of_each.filter(|pod| match permit(world, rules, pod) {
         Ok(permitted) => permitted.audited() == Some(Reason::RoleNotAllowed),
         Err(denial) => denial == Denial::Refused(Reason::RoleNotAllowed),
@@ -137,6 +139,23 @@ mod tests {
             assert!(doubts[0].starts_with("no entry allows `app`, which pod `pod-"), "{doubts:?}");
             assert!(doubts[1].starts_with("the list is not a JSON array of strings"), "{doubts:?}");
             assert_eq!(doubts.len(), 2, "one pod stands for all of its like");
+        }
+    }
+
+    /// Whatever the order in which the picture holds them.
+    #[test]
+    fn the_same_pod_always_stands_for_its_like() {
+        let rules = Rules { restrictions: Some(Format::Glob), ..rules() };
+        let pods: Vec<Pod> = (10..60).map(|uid| pod(&uid.to_string(), &format!("10.0.0.{uid}"))).collect();
+        let events = |world: &mut World| {
+            let event = Event::Apply(Object::Namespace(namespace("shop", Some("[]"))));
+            world.apply(Resource::Namespaces, event, |list| RoleList::parse(list, Format::Glob, &rules.base));
+        };
+        for _ in 0..4 {
+            let mut world = listed(pods.clone(), vec![]);
+            events(&mut world);
+            let doubts: Vec<String> = lint(&world, &rules).into_iter().map(|doubt| doubt.text).collect();
+            assert_eq!(doubts, ["no entry allows `app`, which pod `pod-10` names"]);
         }
     }
 

@@ -13,7 +13,10 @@ pub fn ahead(world: &World, rules: &Rules, change: &Change) -> Vec<Permitted> {
         return Vec::new();
     }
     let among_all = |concerns: &dyn Fn(&HeldPod) -> bool| {
-        world.pods().filter(|pod| concerns(pod)).filter_map(|pod| soon(world, rules, pod)).collect()
+        let mut pods: Vec<&Arc<HeldPod>> = world.pods().filter(|pod| concerns(pod)).collect();
+        // In an order that doesn't hang on the hash: a run that is played again must go the same way.
+        pods.sort_unstable_by(|one, other| one.uid.cmp(&other.uid));
+        pods.into_iter().filter_map(|pod| soon(world, rules, pod)).collect()
     };
     match change {
         Change::PodApplied(pod, Novelty::News) => soon(world, rules, pod).into_iter().collect(),

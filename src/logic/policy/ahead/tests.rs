@@ -107,3 +107,12 @@ fn nobody_is_fetched_for_before_the_lists_are_in_and_everybody_then() {
         }
     }
 }
+
+#[test]
+fn what_is_fetched_ahead_for_many_comes_in_the_order_of_their_uids() {
+    let pods = (10..60).map(|uid| pod(&uid.to_string(), &format!("10.0.0.{uid}"))).rev().collect();
+    let world = listed(pods, vec![]);
+    let permitted = ahead(&world, &rules(), &Change::Listed(Resource::Pods, Novelty::News));
+    let uids: Vec<String> = permitted.iter().map(|permitted| permitted.pod().uid.to_string()).collect();
+    assert!(uids.len() == 50 && uids.is_sorted(), "{uids:?}");
+}

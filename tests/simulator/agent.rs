@@ -1,0 +1,130 @@
+//! An agent on the stage: the real rooms with the real threads of the daemon, behind simulated ports.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use kube2iam::config::{Command, Config, parse};
+use kube2iam::daemon::{Ports, Rooms, work};
+use kube2iam::edge::latch::Latch;
+use kube2iam::logic::policy::{self, OwnRoles, Permitted};
+use kube2iam::ports::{KeyStore, Waited};
+
+use crate::api::Api;
+use crate::aws::{SimCredentials, SimImds, SimSts};
+use crate::plants::Plant;
+use crate::sim::Sim;
+use crate::swarm::Swarm;
+use crate::time::{NodeStore, SimDice, SimTime};
+use crate::truth::{BASE, Feed};
+
+pub struct Agent {
+    pub number: usize,
+    pub rooms: Arc<Rooms>,
+    closed: AtomicBool,
+}
+
+impl Agent {
+    /// Starts an agent on the node; the one before it may still be there.
+    pub fn start(sim: &Arc<Sim>, store: &Arc<NodeStore>) -> Arc<Self> {
+        let number = sim.agents.lock().len();
+        {
+            let mut truth = sim.truth.lock();
+            let version = truth.cluster.version;
+            (0..2).for_each(|resource| drop(truth.feeds.insert((number, resource), Feed::new(version))));
+        }
+        let time = Arc::new(SimTime(sim.clone()));
+        let latch = Arc::new(Latch::new(time.clone()));
+        let imds = Arc::new(SimImds { sim: sim.clone(), agent: number });
+        let lost = sim.has(Plant::KeysAreLost);
+        let key_store: Arc<dyn KeyStore> = if lost { Arc::new(NodeStore::default()) } else { store.clone() };
+        let ports = Ports {
+            time,
+            dice: Arc::new(SimDice(sim.clone())),
+            kubernetes: Arc::new(Api::new(sim.clone(), number)),
+            nodes: None,
+            events: None,
+            key_store: Some(key_store),
+            proxied: imds.clone(),
+            imds,
+            sts: Arc::new(SimSts { sim: sim.clone(), agent: number }),
+            node_credentials: Arc::new(SimCredentials),
+        };
+        let rooms = Rooms::new(&config(&sim.swarm), ports, latch, Box::new(|| true)).unwrap();
+        let agent = Arc::new(Self { number, rooms: rooms.clone(), closed: AtomicBool::new(false) });
+        sim.agents.lock().push(agent.clone());
+        sim.stage.note(&format!("agent {number} starts"));
+        // The steward of the daemon gives memory back to the system as well, which takes real time.
+        for (name, work) in work().into_iter().filter(|(name, _)| *name != "steward") {
+            let rooms = rooms.clone();
+            sim.stage.enter(name, move || work(&rooms));
+        }
+        sim.stage.enter("steward", move || keep_house(&rooms));
+        agent
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Ends an agent as the daemon does, or in no order at all.
+    pub fn end(&self, sim: &Sim) {
+        self.closed.store(true, Ordering::SeqCst);
+        sim.stage.note(&format!("agent {} ends", self.number));
+        self.rooms.facts.shutting_down.store(true, Ordering::SeqCst);
+        let steps: [&dyn Fn(); 3] =
+            [&|| self.rooms.latch.close(), &|| self.rooms.kubernetes.shut_down(), &|| self.rooms.desk.close()];
+        let mut order = [0, 1, 2];
+        sim.shuffle(&mut order);
+        order.into_iter().for_each(|step| steps[step]());
+    }
+
+    /// Whether nothing but the pod's own affairs keeps a pod from its credentials.
+    pub fn knows_all(&self) -> bool {
+        self.rooms.registry.read(|world, rules| {
+            world.is_ready() && rules.is_some_and(|rules| matches!(rules.own_roles, OwnRoles::Found(_)))
+        })
+    }
+}
+
+/// The agent's flags.
+fn config(swarm: &Swarm) -> Config {
+    let base = format!("--base-role-arn={BASE}");
+    let qps = format!("--sts-qps={}", swarm.calls_per_second);
+    let words = [
+        ("--api-server=http://127.0.0.1:1", true),
+        ("--api-token=x", true),
+        ("--node=n1", true),
+        (&base, true),
+        (&qps, true),
+        ("--namespace-restrictions", swarm.restricted),
+        ("--session-tags", swarm.tagged),
+        ("--iam-role-error-ttl=0s", swarm.forgetful),
+        ("--resolve-duplicate-cache-ips", swarm.live_lists),
+    ];
+    let words = words.into_iter().filter(|(_, is_set)| *is_set).map(|(word, _)| word.to_owned());
+    match parse(words, &|_| None) {
+        Ok(Command::Run(config)) => *config,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// As the daemon's steward keeps it.
+fn keep_house(rooms: &Rooms) {
+    let mut pause = Duration::from_secs(2);
+    while rooms.latch.wait(rooms.clock.now().mono.after(pause)) == Waited::Elapsed {
+        pause = Duration::from_secs(20);
+        let entitled: Option<HashSet<_>> = rooms.registry.read(|world, rules| {
+            let rules = rules.filter(|_| world.is_ready())?;
+            let pods = world.pods().filter(|pod| pod.counts());
+            Some(pods.filter_map(|pod| policy::permit(world, rules, pod).ok()).map(Permitted::into_request).collect())
+        });
+        if let Some(entitled) = entitled {
+            rooms.desk.sweep(&entitled);
+        }
+        if rooms.keys.is_rotation_due() {
+            let _ = rooms.dice.secret().map(|secret| rooms.keys.rotate(&secret));
+        }
+    }
+}
