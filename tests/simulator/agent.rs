@@ -14,6 +14,7 @@ use kube2iam::ports::{KeyStore, Waited};
 use crate::api::Api;
 use crate::aws::{SimCredentials, SimImds, SimSts};
 use crate::plants::Plant;
+use crate::secrets;
 use crate::sim::Sim;
 use crate::swarm::Swarm;
 use crate::time::{NodeStore, SimDice, SimTime};
@@ -51,7 +52,7 @@ impl Agent {
             sts: Arc::new(SimSts { sim: sim.clone(), agent: number }),
             node_credentials: Arc::new(SimCredentials),
         };
-        let rooms = Rooms::new(&config(&sim.swarm), ports, latch, Box::new(|| true)).unwrap();
+        let rooms = Rooms::new(&config(&sim.swarm), ports, latch, Box::new(secrets::hear)).unwrap();
         let agent = Arc::new(Self { number, rooms: rooms.clone(), closed: AtomicBool::new(false) });
         sim.agents.lock().push(agent.clone());
         sim.stage.note(&format!("agent {number} starts"));
