@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::proc;
 use crate::report::{Report, Target};
 use crate::standins::Lab;
-use crate::standins::agent::Agent;
+use crate::standins::agent::{Agent, Until};
 use crate::standins::kubernetes::{Kind, PodSpec};
 use crate::subject::{address, setup};
 
@@ -19,7 +19,7 @@ enum Roles {
 pub fn run(report: &mut Report) {
     for pods in [250, 5_000, 50_000] {
         let (lab, agent) = watching(pods, Roles::Each);
-        let resident = proc::resident(agent.pid());
+        let resident = at_rest(&agent);
         let target = if pods == 250 { Target::AtMost(4.0) } else { Target::None };
         report.number(&format!("resident, {pods} pods with a role"), mib(resident), "MiB", target);
         let busy = stir(&lab, &agent, pods);
@@ -32,7 +32,11 @@ pub fn run(report: &mut Report) {
 /// Bytes of resident memory that each further pod costs.
 #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
 fn growth(roles: Roles) -> f64 {
-    let resident = |pods| proc::resident(watching(pods, roles).1.pid());
+    let resident = |pods| {
+        // The stand-ins must live as long as the look takes.
+        let (_lab, agent) = watching(pods, roles);
+        at_rest(&agent)
+    };
     let (few, many) = (5_000, 50_000);
     resident(many).saturating_sub(resident(few)) as f64 / (many - few) as f64
 }
@@ -40,10 +44,23 @@ fn growth(roles: Roles) -> f64 {
 fn watching(pods: usize, roles: Roles) -> (Lab, Agent) {
     let lab = Lab::start();
     (0..pods).for_each(|index| lab.kubernetes.add_pod_unseen(pod(index, roles)));
+    // The history of a crowd is as large as the crowd.
+    lab.kubernetes.compact();
     // Credentials would be fetched for each role and counted too.
-    let agent = setup(&lab).flags(&["--prefetch=false"]).start();
+    let mut agent = setup(&lab).flags(&["--prefetch=false"]).until(Until::Started).start();
+    agent.wait_ready_within(Duration::from_secs(120));
     lab.kubernetes.wait_for_watch(Kind::Pod);
     (lab, agent)
+}
+
+/// Resident memory once the agent is at rest: the least of some seconds, since pages that only the start needed go back
+/// at its first housekeeping.
+fn at_rest(agent: &Agent) -> u64 {
+    let looks = (0..LOOKS).map(|_| {
+        std::thread::sleep(LOOK);
+        proc::resident(agent.pid())
+    });
+    looks.min().unwrap()
 }
 
 fn pod(index: usize, roles: Roles) -> PodSpec {
@@ -69,5 +86,7 @@ fn mib(bytes: u64) -> f64 {
     bytes as f64 / (1024.0 * 1024.0)
 }
 
+const LOOKS: usize = 28;
+const LOOK: Duration = Duration::from_millis(500);
 const EVENTS: usize = 500;
 const PACE: Duration = Duration::from_millis(10);

@@ -195,6 +195,11 @@ impl Agent {
         self.wait_until(Until::Ready);
     }
 
+    /// The same for a crowd of pods that takes longer to list.
+    pub fn wait_ready_within(&mut self, limit: Duration) {
+        self.await_state(Until::Ready, limit);
+    }
+
     /// `None` while it runs.
     pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("ask after a child")
@@ -219,7 +224,11 @@ impl Agent {
     }
 
     fn wait_until(&mut self, until: Until) {
-        let deadline = Instant::now() + PATIENCE;
+        self.await_state(until, PATIENCE);
+    }
+
+    fn await_state(&mut self, until: Until, limit: Duration) {
+        let deadline = Instant::now() + limit;
         while !self.has_come_to(until) {
             let ended = self.exit_status();
             if ended.is_some() || Instant::now() > deadline {

@@ -1,6 +1,7 @@
 //! The cluster behind the stand-in: objects, versions, and the history that watches are served from.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ pub struct Model {
     version: u64,
     /// Watches from before this version get 410.
     compacted: u64,
-    objects: BTreeMap<(Kind, String), Value>,
+    objects: BTreeMap<(Kind, String), Arc<Value>>,
     changes: Vec<Change>,
     /// What is left of lists that were handed out in pages, by continue token.
     pages: HashMap<String, Rest>,
@@ -22,14 +23,14 @@ pub struct Model {
 #[derive(Clone)]
 struct Rest {
     version: u64,
-    items: Vec<Value>,
+    items: Vec<Arc<Value>>,
 }
 
 struct Change {
     version: u64,
     kind: Kind,
-    before: Option<Value>,
-    after: Option<Value>,
+    before: Option<Arc<Value>>,
+    after: Option<Arc<Value>>,
 }
 
 /// A page of a list.
@@ -60,13 +61,14 @@ impl Model {
     pub fn put(&mut self, kind: Kind, mut object: Value) {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        let object = Arc::new(object);
         let before = self.objects.insert((kind, key_of(&object)), object.clone());
         self.changes.push(Change { version: self.version, kind, before, after: Some(object) });
     }
 
     /// The object of that key, `namespace/name` or the name alone, as it is now.
     pub fn get(&self, kind: Kind, key: &str) -> Option<&Value> {
-        self.objects.get(&(kind, key.to_owned()))
+        self.objects.get(&(kind, key.to_owned())).map(|object| &**object)
     }
 
     /// Takes an object away. `key` is `namespace/name`, or the name alone.
@@ -74,7 +76,7 @@ impl Model {
         let gone = self.objects.remove(&(kind, key.to_owned()));
         let mut gone = gone.unwrap_or_else(|| panic!("there is no {} `{key}`", kind.name()));
         self.version += 1;
-        gone["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        Arc::make_mut(&mut gone)["metadata"]["resourceVersion"] = json!(self.version.to_string());
         self.changes.push(Change { version: self.version, kind, before: Some(gone), after: None });
     }
 
@@ -111,7 +113,7 @@ impl Model {
     fn page(&mut self, mut rest: Rest, limit: usize) -> Page {
         let version = rest.version;
         let left = rest.items.split_off(limit.min(rest.items.len()));
-        let (items, remaining) = (rest.items, left.len());
+        let (items, remaining) = (rest.items.iter().map(|item| (**item).clone()).collect(), left.len());
         let continuation = (remaining > 0).then(|| {
             let token = format!("page-{version}-{remaining}-{}", self.pages.len());
             self.pages.insert(token.clone(), Rest { version, items: left });
@@ -141,10 +143,10 @@ impl Change {
         let before = self.before.as_ref().filter(|object| selector.takes(object));
         let after = self.after.as_ref().filter(|object| selector.takes(object));
         match (before, after) {
-            (None, Some(new)) => Some(("ADDED", new.clone())),
-            (Some(_), Some(new)) => Some(("MODIFIED", new.clone())),
+            (None, Some(new)) => Some(("ADDED", (**new).clone())),
+            (Some(_), Some(new)) => Some(("MODIFIED", (**new).clone())),
             (Some(old), None) => {
-                let mut last = old.clone();
+                let mut last = (**old).clone();
                 last["metadata"]["resourceVersion"] = json!(self.version.to_string());
                 Some(("DELETED", last))
             }
