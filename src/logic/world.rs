@@ -6,45 +6,30 @@
 mod accounts;
 mod change;
 mod holders;
+mod pods;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::kubernetes::{Event, Namespace, Object, Pod, Resource, SessionAnnotations};
+use super::kubernetes::{Event, Namespace, Object, Pod, Resource};
 use super::pattern::RoleList;
 use accounts::ServiceAccounts;
 pub use change::{Change, Novelty};
 use holders::Holders;
+use pods::Pods;
+pub use pods::{Addresses, HeldPod};
 
 /// Pods by uid and by address, namespaces and service accounts by name.
 #[derive(Debug, Default)]
 pub struct World {
-    pods: HashMap<Arc<str>, Arc<HeldPod>>,
+    pods: Pods,
     holders: HashMap<IpAddr, Holders>,
     namespaces: HashMap<Box<str>, HeldNamespace>,
     accounts: ServiceAccounts,
     listing: [Listing; 3],
     /// Service accounts name roles: without them nothing is decided.
     needs_accounts: bool,
-}
-
-/// A pod as it is kept: what a decision needs of it.
-#[derive(Debug)]
-pub struct HeldPod {
-    pub uid: Arc<str>,
-    pub namespace: Box<str>,
-    pub name: Box<str>,
-    pub service_account: Box<str>,
-    pub role: Option<Box<str>>,
-    pub external_id: Option<Box<str>>,
-    pub session: Option<Box<SessionAnnotations>>,
-    pub addresses: Box<[IpAddr]>,
-    pub finished: bool,
-    pub host_network: bool,
-    pub deleting: bool,
-    pub v2_required: bool,
-    generation: u32,
 }
 
 /// A namespace as it is kept.
@@ -178,7 +163,7 @@ impl World {
     }
 
     pub fn pods(&self) -> impl Iterator<Item = &Arc<HeldPod>> {
-        self.pods.values()
+        self.pods.all()
     }
 
     pub fn namespaces(&self) -> impl Iterator<Item = (&str, &HeldNamespace)> {
@@ -186,22 +171,20 @@ impl World {
     }
 
     fn apply_pod(&mut self, pod: Pod) -> Change {
-        let held = HeldPod::new(pod, self.listing[index(Resource::Pods)].generation);
-        let uid = held.uid.clone();
+        let old = self.pods.remove(&pod.uid);
+        let held = self.pods.insert(pod, self.listing[index(Resource::Pods)].generation);
         let mut novelty = Novelty::News;
-        if let Some(old) = self.pods.remove(&uid) {
+        if let Some(old) = old {
             self.release(&old);
             if held.asks_like(&old) {
                 novelty = Novelty::Known;
             }
         }
         if held.counts() {
-            for address in &held.addresses {
-                Holders::add(&mut self.holders, *address, &uid);
+            for address in held.addresses.iter() {
+                Holders::add(&mut self.holders, *address, &held.uid);
             }
         }
-        let held = Arc::new(held);
-        self.pods.insert(uid, held.clone());
         Change::PodApplied(held, novelty)
     }
 
@@ -212,7 +195,7 @@ impl World {
     }
 
     fn release(&mut self, pod: &HeldPod) {
-        for address in &pod.addresses {
+        for address in pod.addresses.iter() {
             Holders::remove(&mut self.holders, *address, &pod.uid);
         }
     }
@@ -254,46 +237,13 @@ impl World {
         match resource {
             Resource::Pods => {
                 let gone: Vec<Arc<str>> =
-                    self.pods.values().filter(|pod| pod.generation != generation).map(|pod| pod.uid.clone()).collect();
+                    self.pods.all().filter(|pod| pod.generation() != generation).map(|pod| pod.uid.clone()).collect();
                 gone.iter().for_each(|uid| drop(self.remove_pod(uid)));
             }
             Resource::Namespaces => self.namespaces.retain(|_, namespace| namespace.generation == generation),
             Resource::ServiceAccounts => self.accounts.sweep(generation),
         }
         Change::Listed(resource, novelty)
-    }
-}
-
-impl HeldPod {
-    fn new(pod: Pod, generation: u32) -> Self {
-        Self {
-            uid: pod.uid.into(),
-            namespace: pod.namespace.into(),
-            name: pod.name.into(),
-            service_account: pod.service_account.into(),
-            role: pod.role.map(Into::into),
-            external_id: pod.external_id.map(Into::into),
-            session: pod.session,
-            addresses: pod.addresses.into(),
-            finished: pod.finished,
-            host_network: pod.host_network,
-            deleting: pod.deleting,
-            v2_required: pod.v2_required,
-            generation,
-        }
-    }
-
-    /// Whether it asks for the same session as before, and could do so before.
-    fn asks_like(&self, old: &Self) -> bool {
-        let could = |pod: &Self| pod.counts() && !pod.addresses.is_empty();
-        let asks = |pod: &Self| (pod.role.clone(), pod.external_id.clone(), pod.service_account.clone());
-        could(self) == could(old) && asks(self) == asks(old) && self.session == old.session
-    }
-
-    /// Whether the pod holds its addresses: a finished one has given them back,
-    /// and an address of the node can't tell its pods apart.
-    pub fn counts(&self) -> bool {
-        !self.finished && !self.host_network
     }
 }
 

@@ -78,7 +78,7 @@ pub(super) fn store(registry: &Registry) -> Response {
     registry.read(|world, _| {
         let (mut roles, mut namespaces) = (Map::new(), Map::new());
         for pod in world.pods() {
-            for address in &pod.addresses {
+            for address in pod.addresses.iter() {
                 if matches!(world.holder(*address), Holder::Pod(holder) if holder.uid == pod.uid) {
                     roles.insert(address.to_string(), pod.role.as_deref().unwrap_or_default().into());
                     namespaces.insert(address.to_string(), (*pod.namespace).into());

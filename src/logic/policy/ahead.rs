@@ -20,9 +20,9 @@ pub fn ahead(world: &World, rules: &Rules, change: &Change) -> Vec<Permitted> {
     };
     match change {
         Change::PodApplied(pod, Novelty::News) => soon(world, rules, pod).into_iter().collect(),
-        Change::NamespaceApplied { name, novelty: Novelty::News, .. } => among_all(&|pod| pod.namespace == *name),
+        Change::NamespaceApplied { name, novelty: Novelty::News, .. } => among_all(&|pod| *pod.namespace == **name),
         Change::ServiceAccountApplied { namespace, name, novelty: Novelty::News } => {
-            among_all(&|pod| pod.namespace == *namespace && pod.service_account == *name)
+            among_all(&|pod| *pod.namespace == **namespace && *pod.service_account == **name)
         }
         Change::Listed(_, Novelty::News) => among_all(&|_| true),
         _ => Vec::new(),
