@@ -5,6 +5,7 @@
 
 mod metrics;
 mod operator;
+mod process;
 mod redirect;
 mod sessions;
 

@@ -11,6 +11,7 @@ use super::build::Rooms;
 use super::node::NodeAddresses;
 use crate::config::{DoorConfig, Listen, MetricsDoor};
 use crate::edge::http::{Connection, Event, Front, Handler, Limits, Observer, Server, bind, is_bound_to, is_taken};
+use crate::edge::process;
 use crate::logic::http::{Method, Request, Response};
 use crate::logic::reason::Reason;
 use crate::logic::redirect::METADATA_PORT;
@@ -72,6 +73,7 @@ impl Doors {
             servers.push(server(metrics, operators, limits, rooms, node)?);
         }
         rooms.telemetry.metrics.count_connections(servers.iter().map(Server::seats).collect());
+        rooms.telemetry.metrics.count_usage(Box::new(process::usage));
         Ok(servers)
     }
 }

@@ -1,4 +1,4 @@
-//! What the process asks of the kernel for itself: few rights, no traces, room for connections.
+//! What the process asks of the kernel for itself: few rights, no traces, room for connections. And what it uses.
 //!
 //! Rights belong to threads, and a thread has those of the one that started it: [`settle`] is called by the first
 //! thread before there is another.
@@ -9,6 +9,8 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
+
+use crate::logic::process::Usage;
 
 /// What the agent may do beyond what any process may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,3 +79,27 @@ fn raise_descriptors() -> rustix::io::Result<()> {
 
 /// Four times the connections that the door admits.
 const DESCRIPTORS: u64 = 4_096;
+/// What the process uses now, as far as the kernel tells.
+pub fn usage() -> Usage {
+    let text = |path| std::fs::read_to_string(path).unwrap_or_default();
+    // The directory is open too while its entries are counted.
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().saturating_sub(1));
+    Usage {
+        descriptors: u64::try_from(open).unwrap_or(u64::MAX),
+        most_descriptors: getrlimit(Resource::Nofile).current,
+        ..Usage::read(&text("/proc/self/stat"), &text("/proc/self/status"), &text("/proc/stat"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_uses_something() {
+        let usage = usage();
+        assert!(usage.resident_bytes > 1 << 20 && usage.virtual_bytes > usage.resident_bytes, "{usage:?}");
+        assert!(usage.threads > 0 && usage.descriptors > 2 && usage.started_s > 1e9, "{usage:?}");
+        assert!(usage.most_descriptors.is_none_or(|most| most >= usage.descriptors), "{usage:?}");
+    }
+}

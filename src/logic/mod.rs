@@ -21,6 +21,7 @@ pub mod museum;
 pub mod path;
 pub mod pattern;
 pub mod policy;
+pub mod process;
 pub mod proxy;
 pub mod reason;
 pub mod recent_failures;

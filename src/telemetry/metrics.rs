@@ -13,10 +13,12 @@ use prometheus::{
 
 use super::Answered;
 use super::operator::OperatorMetrics;
+use super::process::ProcessMetrics;
 use super::redirect::RedirectMetrics;
 use super::sessions::SessionMetrics;
 use crate::config::Build;
 use crate::logic::cache::CacheCounts;
+use crate::logic::process::Usage;
 use crate::logic::time::Mono;
 
 /// Everything that is counted and measured.
@@ -40,11 +42,16 @@ pub struct Metrics {
     connections: Gauge,
     seats: OnceLock<Vec<Seats>>,
     pub redirect: RedirectMetrics,
+    process: ProcessMetrics,
+    usage: OnceLock<UsageSource>,
     pub operator: OperatorMetrics,
 }
 
 /// Tells how many connections a door holds.
 pub type Seats = Box<dyn Fn() -> usize + Send + Sync>;
+
+/// Tells what the process uses now.
+type UsageSource = Box<dyn Fn() -> Usage + Send + Sync>;
 
 /// Histograms of the labels that nearly every request bears, found without a look-up.
 #[derive(Default)]
@@ -63,7 +70,6 @@ impl Metrics {
         let info =
             gauges(r, "info", "Information about the running build.", &["version", "build_date", "commit_hash"])?;
         info.with_label_values(&[build.version, build.date, build.commit]).set(1.0);
-        add(r, prometheus::process_collector::ProcessCollector::for_self())?;
         Ok(Self {
             request_seconds: histograms(
                 r,
@@ -110,6 +116,8 @@ impl Metrics {
             connections: gauge(r, "connections", "Connections open now.")?,
             seats: OnceLock::new(),
             redirect: RedirectMetrics::register(r)?,
+            process: ProcessMetrics::register(r)?,
+            usage: OnceLock::new(),
             operator: OperatorMetrics::register(r)?,
             registry,
         })
@@ -155,6 +163,11 @@ impl Metrics {
         let _ = self.seats.set(seats); // the doors are opened once
     }
 
+    /// Learns from `usage` what the process uses, whenever metrics are asked for.
+    pub fn count_usage(&self, usage: Box<dyn Fn() -> Usage + Send + Sync>) {
+        let _ = self.usage.set(usage); // there is one process
+    }
+
     /// Since when nothing was heard of `resource`; `None`: never was.
     pub fn silence(&self, resource: &str, now: Mono) -> Option<Duration> {
         self.heard.lock().get(resource).map(|heard| now.since(*heard))
@@ -172,6 +185,9 @@ impl Metrics {
         }
         self.connections.set(f64::from(u32::try_from(self.open_connections()).unwrap_or(u32::MAX)));
         self.sessions.sample(counts);
+        if let Some(usage) = self.usage.get() {
+            self.process.sample(&usage());
+        }
     }
 
     /// Forgets what was counted for namespaces that are gone.

@@ -125,6 +125,27 @@ fn dashboard_and_alerts_speak_of_metrics_and_labels_that_exist() {
 
 /// What an operator wants to see at once, by a metric of each panel.
 #[test]
+fn the_process_shows_what_it_uses() {
+    let site = busy();
+    let text = get_as_operator(site.agent.addr(), "/metrics").text();
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no `{name}` in\n{text}")).parse::<f64>().unwrap()
+    };
+    for (name, least) in [
+        ("process_resident_memory_bytes", 1e6),
+        ("process_virtual_memory_bytes", 1e6),
+        ("process_start_time_seconds", 1e9),
+        ("process_threads", 5.0),
+        ("process_open_fds", 5.0),
+        ("process_max_fds", 64.0),
+        ("process_cpu_seconds_total", 0.0),
+    ] {
+        assert!(value(name) >= least, "{name} {}", value(name));
+    }
+}
+
+#[test]
 fn the_dashboard_shows_what_matters_and_no_panel_lies_upon_another() {
     let all: String = dashboard().into_iter().map(|(_, expression)| expression + "\n").collect();
     for metric in [
