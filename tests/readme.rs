@@ -90,3 +90,37 @@ fn files_that_the_page_names_exist() {
     let missing: Vec<&str> = named.filter(|name| !top.join(name).exists()).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+/// A promise without a test is a wish.
+#[test]
+fn every_promise_names_a_test_or_bench_that_exists() {
+    let page = page();
+    let section = page.split("\n## Promises\n").nth(1).expect("the README has promises").split("\n#").next().unwrap();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with('|')).skip(2).collect();
+    assert!(rows.len() > 15, "{} promises", rows.len());
+    let code = ["src", "tests"].map(|top| code_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join(top))).concat();
+    let code = code.split_whitespace().collect::<Vec<_>>().join(" ");
+    for row in rows {
+        let keepers: Vec<&str> = row.rsplit('|').nth(1).unwrap().split('`').skip(1).step_by(2).collect();
+        assert!(!keepers.is_empty(), "nothing keeps it: {row}");
+        for keeper in keepers {
+            let sought = match keeper.strip_prefix("cargo bench -- ") {
+                Some(scene) => format!("(\"{scene}\", {scene}::run)"),
+                // Indented inside of macros.
+                None => format!("#[test] fn {keeper}("),
+            };
+            assert!(code.contains(&sought), "there is no `{keeper}`: {row}");
+        }
+    }
+}
+
+fn code_below(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| match path.extension() {
+            _ if path.is_dir() && !path.ends_with("target") => code_below(&path),
+            Some(extension) if extension == "rs" => fs::read_to_string(&path).unwrap(),
+            _ => String::new(),
+        })
+        .collect()
+}
