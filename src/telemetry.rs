@@ -27,7 +27,7 @@ use crate::logic::cache::CallReport;
 use crate::logic::events::{Effect, Refused, is_for_owner};
 use crate::logic::http::Method;
 use crate::logic::kubernetes::Resource;
-use crate::logic::log_line::{Field, Line, Millis, Taken};
+use crate::logic::log_line::{Field, Line, Taken, millis};
 use crate::logic::pattern::PatternFault;
 use crate::logic::reason::Reason;
 use crate::logic::sts::{AssumeRole, StsFailure};
@@ -98,7 +98,7 @@ impl Telemetry {
     }
 
     fn write(&self, answered: &Answered<'_>) -> Taken {
-        let millis = (answered.took.as_secs_f64() * 1e6).round() / 1e3;
+        let millis = millis(answered.took);
         let (method, status, target) = (answered.method.label(), answered.status, cut(answered.target));
         let (namespace, pod) = answered.pod.map_or(("", ""), |pod| (&*pod.namespace, &*pod.name));
         let reason = answered.reason.or(answered.audited).map_or("", Reason::word);
@@ -113,10 +113,9 @@ impl Telemetry {
             ("req.method", text(method)),
             ("req.path", text(&target)),
             ("req.remote", Field::Text(answered.peer.to_string().into())),
-            ("res.duration", Field::Number(millis)),
+            ("res.duration", Field::Written(&millis)),
             ("res.status", Field::Whole(status.into())),
         ];
-        let millis = Millis(millis);
         (self.request_lines)(Line {
             at: answered.at,
             level: "info",

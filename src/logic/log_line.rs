@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 use super::time::Wall;
 
@@ -18,6 +19,8 @@ pub enum Field<'a> {
     Text(Cow<'a, str>),
     Number(f64),
     Whole(i64),
+    /// A number that has been written already
+    Written(&'a str),
 }
 
 /// Whether a line will be written.
@@ -73,6 +76,7 @@ impl<K: AsRef<str>> Line<'_, K> {
                 Field::Text(text) if is_bare(text) => line.push_str(text),
                 Field::Text(text) => quote(line, text, as_debug)?,
                 Field::Number(number) => push_number(line, *number)?,
+                Field::Written(number) => line.push_str(number),
                 Field::Whole(number) => write!(line, "{number}")?,
             }
         }
@@ -93,6 +97,7 @@ impl<K: AsRef<str>> Line<'_, K> {
                 Field::Text(text) => quote(line, text, as_json)?,
                 Field::Number(number) if number.is_finite() => push_number(line, *number)?,
                 Field::Number(_) => line.push_str("null"),
+                Field::Written(number) => line.push_str(number),
                 Field::Whole(number) => write!(line, "{number}")?,
             }
         }
@@ -136,7 +141,11 @@ fn push_number(line: &mut String, number: f64) -> fmt::Result {
         return write!(line, "{number}");
     }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number below 2^40")]
-    let thousandths = thousandths as u64;
+    push_thousandths(line, thousandths as u64);
+    Ok(())
+}
+
+fn push_thousandths(line: &mut String, thousandths: u64) {
     push_whole(line, thousandths / 1_000);
     let mut rest = thousandths % 1_000;
     if rest > 0 {
@@ -146,7 +155,6 @@ fn push_number(line: &mut String, number: f64) -> fmt::Result {
         push_whole(line, rest / 100);
         rest = rest % 100 * 10;
     }
-    Ok(())
 }
 
 fn push_whole(line: &mut String, mut number: u64) {
@@ -163,16 +171,12 @@ fn push_whole(line: &mut String, mut number: u64) {
     line.push_str(std::str::from_utf8(&digits[first..]).unwrap_or_default());
 }
 
-/// A span in milliseconds, to the microsecond, as it stands in messages.
-#[derive(Clone, Copy, Debug)]
-pub struct Millis(pub f64);
-
-impl fmt::Display for Millis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::new();
-        push_number(&mut text, self.0)?;
-        f.write_str(&text)
-    }
+/// A span in milliseconds, to the microsecond, as it stands in lines.
+pub fn millis(span: Duration) -> String {
+    let mut text = String::with_capacity(16);
+    let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    push_thousandths(&mut text, micros);
+    text
 }
 
 /// Nearly all that is logged: it needs no escape in any form.
@@ -225,7 +229,12 @@ mod tests {
         let thousandths = (0..20_000).map(|number| f64::from(number) / 1e3);
         let others = [1e11, 1e12, 1e15, -1.5, 0.000_1, 12.345_6, f64::NAN, f64::MAX, 123_456.789];
         for number in thousandths.chain(others) {
-            assert_eq!(Millis(number).to_string(), number.to_string());
+            let mut written = String::new();
+            push_number(&mut written, number).unwrap();
+            assert_eq!(written, number.to_string());
+        }
+        for (micros, text) in [(0, "0"), (7, "0.007"), (1_500, "1.5"), (2_000_000, "2000")] {
+            assert_eq!(millis(Duration::from_micros(micros)), text);
         }
     }
 
