@@ -4,7 +4,7 @@
 //! Lines of requests are dropped and counted while the tray is full, see [`LogQueue::offer`];
 //! all others wait for a place, though not for ever: a reader that is stuck must not stop the agent.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::park_timeout;
@@ -215,7 +215,7 @@ fn write_lines(tray: &Tray, mut output: Box<dyn Write + Send>) {
     let mut batch = Vec::new();
     while tray.take(&mut batch) {
         let written = batch.len();
-        let _ = output.write_all(&batch).and_then(|()| output.flush());
+        write(&batch, &mut output);
         batch.clear();
         if batch.capacity() > KEPT_BYTES && written < KEPT_BYTES {
             batch = Vec::new();
@@ -223,7 +223,22 @@ fn write_lines(tray: &Tray, mut output: Box<dyn Write + Send>) {
         // Lines gather while nobody listens: one write and one wake-up for many of them.
         park_timeout(GATHERING);
     }
-    let _ = output.write_all(&batch).and_then(|()| output.flush());
+    write(&batch, &mut output);
+}
+
+/// Writes all of it. Where another process has made stderr non-blocking, a full pipe is an error to `write_all`, which
+/// loses the rest in the midst of a line.
+fn write(mut rest: &[u8], output: &mut impl Write) {
+    while !rest.is_empty() {
+        match output.write(rest) {
+            Ok(0) => return,
+            Ok(written) => rest = &rest[written..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => park_timeout(GATHERING),
+            Err(_) => return,
+        }
+    }
+    let _ = output.flush();
 }
 
 fn line_of(format: LogFormat, clock: &dyn Clock, record: &Record<'_>, out: &mut impl Write) -> io::Result<()> {
@@ -275,69 +290,4 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const LAST_WAIT: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Hands on what is written to it; each line takes until it has been read.
-    struct Reader(Sender<Vec<u8>>);
-
-    impl Write for Reader {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn the_level_counts_for_own_lines_only() {
-        let level = LogLevel::new(LevelFilter::Error);
-        let passes = |target: &str, of: Level| level.lets_pass(&Metadata::builder().target(target).level(of).build());
-        assert!(passes("kube2iam::serve", Level::Error) && !passes("kube2iam::serve", Level::Warn));
-        level.set(LevelFilter::Debug);
-        assert_eq!(level.get(), LevelFilter::Debug);
-        assert!(passes("kube2iam::serve", Level::Debug) && !passes("kube2iam::serve", Level::Trace));
-        assert!(passes("rustls", Level::Warn) && !passes("rustls", Level::Info));
-    }
-
-    #[test]
-    fn the_last_line_is_written_before_the_end() {
-        let (reader, written) = crossbeam_channel::unbounded();
-        let (tray, thread) = LogThread::start(Box::new(Reader(reader))).unwrap();
-        for line in [b"one ", b"two "] {
-            assert!(tray.put(line, Duration::ZERO));
-        }
-        drop(thread);
-        assert_eq!(written.iter().collect::<Vec<_>>().concat(), b"one two ");
-    }
-
-    #[test]
-    fn a_reader_that_is_stuck_is_waited_for_once() {
-        let tray = Arc::new(Tray::default());
-        let mut pipe = Pipe { tray: tray.clone(), patience: LONGEST_WAIT };
-        pipe.write_all(&vec![b'x'; TRAY_BYTES]).unwrap();
-        for (taken, patience) in [(false, Duration::ZERO), (false, Duration::ZERO), (true, LONGEST_WAIT)] {
-            if taken {
-                tray.take(&mut Vec::new());
-            }
-            assert_eq!(tray.has_room(), taken);
-            pipe.write_all(b"line").unwrap();
-            assert_eq!(pipe.patience, patience);
-        }
-        let mut kept = Vec::new();
-        tray.take(&mut kept);
-        assert_eq!(kept, b"line");
-    }
-
-    #[test]
-    fn a_reader_that_is_stuck_does_not_hold_up_the_end() {
-        let (reader, written) = bounded(0);
-        let (tray, thread) = LogThread::start(Box::new(Reader(reader))).unwrap();
-        assert!(tray.put(b"never read", Duration::ZERO));
-        drop(thread);
-        drop(written);
-    }
-}
+mod tests;

@@ -58,6 +58,11 @@ impl StsFailure {
     pub fn is_about_tags(&self) -> bool {
         self.code == "AccessDenied" && self.message.contains("sts:TagSession")
     }
+
+    /// The code, if AWS said it.
+    pub fn aws_code(&self) -> Option<&str> {
+        Some(self.code.as_str()).filter(|code| !OWN_CODES.contains(code))
+    }
 }
 
 impl fmt::Display for StsFailure {
@@ -81,3 +86,23 @@ pub enum StsFailureKind {
     /// No region is known, or it has no endpoint.
     NoRegion,
 }
+
+/// Words of our own for what never reached AWS or was never understood.
+const OWN_CODES: [&str; 16] = [
+    "Interrupted",
+    "InvalidRegion",
+    "Misconfigured",
+    "NoContainerCredentials",
+    "NoContainerEndpoint",
+    "NoContainerToken",
+    "NoEndpoint",
+    "NoInstanceRole",
+    "NoMetadata",
+    "NoRegion",
+    "NoWebIdentityToken",
+    "Timeout",
+    "UnknownRegion",
+    "Unreachable",
+    "Unreadable",
+    "Unsigned",
+];

@@ -53,7 +53,7 @@ impl SessionMetrics {
     }
 
     pub(super) fn called(&self, report: &CallReport<'_>) {
-        let code = report.failure.map_or("Success", |failure| failure.code.as_str());
+        let code = report.failure.map_or("Success", |failure| failure.aws_code().unwrap_or(UNKNOWN));
         let role = report.request.role.as_str();
         self.sts_seconds.with_label_values(&[code, role]).observe(report.took.as_secs_f64());
         let purpose = report.purpose.word();
@@ -118,12 +118,15 @@ const fn outcome(kind: StsFailureKind) -> &'static str {
 }
 
 const ROLE_LABEL: &str = "role_arn";
+/// kube2iam's word for whatever failed without a code of AWS's
+const UNKNOWN: &str = "UnknownError";
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::logic::cache::Purpose;
     use crate::logic::cache::tests::key;
+    use crate::logic::sts::StsFailure;
     use prometheus::{Encoder, TextEncoder};
 
     fn check(registry: &Registry) -> Vec<String> {
@@ -132,6 +135,27 @@ mod tests {
         let text = String::from_utf8(text).unwrap();
         let lines = text.lines().filter(|line| line.contains("_count") || line.contains("_total"));
         lines.filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn failures_without_a_code_of_aws_have_kube2iams_word() {
+        let registry = Registry::new();
+        let metrics = SessionMetrics::new(&registry).unwrap();
+        let (request, took) = (key("app"), Duration::from_millis(30));
+        for code in ["AccessDenied", "Timeout", "Unreachable", "Unreadable", "NoInstanceRole"] {
+            let kind = StsFailureKind::Unavailable;
+            let failure = StsFailure { kind, code: code.into(), message: String::new(), request_id: None };
+            let purpose = Purpose::Request;
+            metrics.called(&CallReport { request: &request, purpose, queued: took, took, failure: Some(&failure) });
+        }
+        let counts: Vec<String> = check(&registry).into_iter().filter(|line| line.contains("code=")).collect();
+        assert_eq!(
+            counts,
+            [
+                r#"kube2iam_iam_request_duration_seconds_count{code="AccessDenied",role_arn="arn:aws:iam::123456789012:role/app"} 1"#,
+                r#"kube2iam_iam_request_duration_seconds_count{code="UnknownError",role_arn="arn:aws:iam::123456789012:role/app"} 4"#,
+            ]
+        );
     }
 
     #[test]

@@ -135,10 +135,10 @@ impl Server {
         Drained { unfinished }
     }
 
-    /// Cuts what is left. Takes at most a quarter of a second; only a handler that is still waiting then keeps its
-    /// thread.
+    /// Cuts what is left, but for answers that are there in a moment: what they waited for may just have ended. Takes
+    /// at most a quarter of a second; only a handler that is still waiting then keeps its thread.
     pub fn cut_off(self) {
-        if self.pool.workers() > 0 {
+        if self.pool.wait_until_deserted(LAST_WORD) > 0 {
             self.door.guests().iter().for_each(|guest| guest.cut_off());
             self.pool.wait_until_deserted(LAST_WAIT);
         }
@@ -328,8 +328,11 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Idle connections sent away for each [`PAUSE`]: 800 a second, more than a cap's worth within two.
 const SHED_AT_ONCE: usize = 8;
 
+/// What is left for workers that were let go to say so to their clients.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
 /// What is left for workers whose connection was cut to notice it.
-const LAST_WAIT: Duration = Duration::from_millis(250);
+const LAST_WAIT: Duration = Duration::from_millis(150);
 
 /// The accepting thread calls little, but observers are not ours.
 const ACCEPTOR_STACK: usize = 256 * 1024;
