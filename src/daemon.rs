@@ -186,6 +186,7 @@ fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, re
         }
     }
     // Only now: answers in progress may have waited for a pod to appear, or for its credentials.
+    rooms.drained.close();
     rooms.kubernetes.shut_down();
     rooms.desk.close();
     // It may have the redirect to remove.

@@ -1,5 +1,5 @@
 //! One watch, end to end: carries out what [`Watch`] decides, hands its events to the picture and its notes to the log.
-//! Returns at shutdown; a blocked read is ended from outside, by the API server's `shut_down`.
+//! Returns when told to by `wait`; a blocked read is ended from outside, by the API server's `shut_down`.
 
 use crate::logic::kubernetes::{AnnotationKeys, Event, Resource, frame};
 use crate::logic::time::Mono;
@@ -13,7 +13,7 @@ pub struct Reflector<'a> {
     pub resource: Resource,
     pub keys: &'a AnnotationKeys,
     pub clock: &'a dyn Clock,
-    /// Waits until a moment or until shutdown, whichever comes first.
+    /// Waits until a moment or until nobody needs the picture any more, whichever comes first.
     pub wait: &'a dyn Fn(Mono) -> Waited,
     /// 64 random bits, for jitter.
     pub dice: &'a dyn Fn() -> u64,

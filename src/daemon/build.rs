@@ -39,6 +39,8 @@ pub struct Rooms {
     pub clock: Arc<dyn Clock>,
     pub dice: Arc<dyn Dice>,
     pub latch: Arc<Latch>,
+    /// Closed once the last answers are out: until then they may need news from the API server
+    pub drained: Latch,
     pub registry: Arc<Registry>,
     pub desk: Arc<Desk>,
     pub telemetry: Arc<Telemetry>,
@@ -114,6 +116,7 @@ impl Rooms {
         let telemetry = Telemetry::new(metrics, request_lines);
         let telemetry = Arc::new(telemetry.telling(refusals.as_ref().map(Refusals::sink)));
         let registry = Arc::new(Registry::new(time.clone()));
+        let drained = Latch::new(time.clone());
         let desk = Arc::new(Desk::new(cache_rules(config), time.clone()));
         let keys = Arc::new(token_keys(key_store, &*dice, time.clone())?);
         let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
@@ -143,6 +146,7 @@ impl Rooms {
             clock,
             dice,
             latch,
+            drained,
             registry,
             desk,
             telemetry,

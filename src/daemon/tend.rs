@@ -42,7 +42,8 @@ pub(super) fn watch(rooms: &Rooms, resource: Resource) {
         resource,
         keys: &rooms.config.kubernetes.keys,
         clock: &*rooms.clock,
-        wait: &|until| rooms.latch.wait(until),
+        // Not at the first sign of shutdown: an answer in progress may be waiting for its pod to appear.
+        wait: &|until| rooms.drained.wait(until),
         dice: &|| rooms.dice.number(),
         apply: &apply,
         note: &|note| tell(rooms, resource, note),

@@ -41,8 +41,8 @@ fn tokens_come_at_once_for_any_source_whatever_else_is_down() {
             assert!(answer.header("Content-Type").unwrap().starts_with("text/plain"));
         }
         took.sort_unstable();
-        // Go gives half a second. A waiting one would take 700 ms; this is a debug build on a busy machine.
-        assert!(took[100] < Duration::from_millis(20), "{:?}", took[100]);
+        // A SDK in Go gives half a second. One that waits for anybody takes 700 ms or more, however idle the machine is.
+        assert!(took[100] < Duration::from_millis(200), "{:?}", took[100]);
     }
     assert_eq!(client::get_as_operator(agent.addr(), "/healthz").status, 200);
     assert_eq!(client::get_as_operator(agent.addr(), "/readyz").status, 503);

@@ -90,7 +90,7 @@ pub fn web() -> PodSpec {
 
 pub const WEB: &str = "127.0.0.7";
 
-/// Asks until there is an answer; fails the test after 10 s.
+/// Asks until there is an answer; fails the test when it takes longer than `PATIENCE`.
 pub fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -26,6 +26,7 @@ pub(crate) const AGENT_PORT: u16 = 8181;
 
 /// How long a packet may take within one machine before it counts as lost.
 const LOST: Duration = Duration::from_millis(1_200);
+const ANSWERED: Duration = Duration::from_secs(10);
 
 pub(crate) struct Lab {
     prefix: String,
@@ -94,6 +95,14 @@ impl Lab {
         }
         lab.wait_for_links();
         lab
+    }
+
+    /// One more pod, behind an interface that was not there before.
+    pub(crate) fn plug(&mut self, number: usize, interface: &str) {
+        let alone = one_at_a_time();
+        self.add_pod(number, interface);
+        drop(alone);
+        self.wait_for_links();
     }
 
     /// The namespaces are called `pod1`, `pod2`, ...; pod n has 10.8n.0.2 and fd8n::2.
@@ -195,7 +204,11 @@ impl Lab {
     /// One request on a connection of its own.
     pub(crate) fn ask(&self, pod: &str, address: &str) -> Answer {
         match self.connect(pod, address) {
-            Ok(mut stream) => ask_on(&mut stream),
+            // A connection that stands leads to somebody, who may be slow on a machine that does much else.
+            Ok(mut stream) => {
+                stream.set_read_timeout(Some(ANSWERED)).unwrap();
+                ask_on(&mut stream)
+            }
             Err(cause) if cause.kind() == std::io::ErrorKind::ConnectionRefused => Answer::Refused,
             Err(_) => Answer::Nothing,
         }

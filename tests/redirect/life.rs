@@ -199,5 +199,6 @@ fn wrong_usage_ends_with_64_and_help_with_0() {
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{words:?}");
         assert!(ended.stdout.contains("--adopt") && ended.stdout.contains("77"), "{}", ended.stdout);
     }
-    assert!(run(&["--help"]).stdout.contains("redirect"));
+    let help = run(&["--help"]).stdout;
+    assert!(help.contains("\n  redirect add|remove|status\n        place, remove or look at the redirect"), "{help}");
 }

@@ -3,6 +3,7 @@
 //! They need root, iproute2, nftables, iptables and curl; without them they say so and pass, unless `CI` is set.
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods)] // a test's helpers may fail it and speak, and it has a clock of its own
 
+mod corners;
 #[path = "../sdk/kit.rs"]
 mod kit;
 mod lab;

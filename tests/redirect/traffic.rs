@@ -6,11 +6,11 @@ use kube2iam::logic::redirect::{OtherPorts, RedirectSpec};
 
 use crate::lab::{AGENT_PORT, Answer, Lab, METADATA_OTHER_PORT, METADATA_V4, METADATA_V6, ask_on, ready, text};
 
-fn spec() -> RedirectSpec {
+pub(crate) fn spec() -> RedirectSpec {
     RedirectSpec::new(AGENT_PORT)
 }
 
-fn ensure(lab: &Lab, spec: RedirectSpec) -> Redirect {
+pub(crate) fn ensure(lab: &Lab, spec: RedirectSpec) -> Redirect {
     lab.node(|| {
         let mut redirect = Redirect::open(spec).unwrap();
         let ensured = redirect.ensure().unwrap();

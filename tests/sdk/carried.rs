@@ -2,6 +2,7 @@
 
 use crate::Site;
 use crate::clients::LIMIT;
+use crate::counter::{Counter, Hire};
 use crate::standins::agent::Agent;
 use crate::standins::client;
 use crate::standins::kubernetes::PodSpec;
@@ -55,8 +56,18 @@ fn names_ids_tags_and_policies_are_signed_as_they_are_sent() {
 fn a_role_on_the_way_signs_for_the_pods_roles() {
     let Some(site) = Site::open() else { return };
     site.lab.kubernetes.add_pod(PodSpec::new("default", "a").ip("127.0.0.2").role("app"));
-    let agent = agent(&site, &["--assume-role-arn=arn:aws:iam::123456789012:role/hop"]);
-    agent.wait_for_log("role/hop`, assumed by");
+    let counter = Counter::open(&site.moto, None);
+    let agent = site.setup(&counter.url()).flags(&["--assume-role-arn=arn:aws:iam::123456789012:role/hop"]).start();
     assert_eq!(who(&site, &agent, "127.0.0.2"), "arn:aws:sts::123456789012:assumed-role/app/kube2iam-app");
+    let of = |name: &str| -> Vec<Hire> {
+        let role_arn = format!("arn:aws:iam::123456789012:role/{name}");
+        counter.hires().into_iter().filter(|hire| hire.role_arn == role_arn).collect()
+    };
+    let (hop, app) = (of("hop"), of("app"));
+    assert!(!hop.is_empty() && !app.is_empty(), "{:?}", counter.hires());
+    assert!(hop.iter().all(|hire| hire.by == site.moto.access_key_id), "the node's own key signs for the hop: {hop:?}");
+    let keys_of_hop: Vec<&str> = hop.iter().map(|hire| hire.key.as_str()).collect();
+    assert!(app.iter().all(|hire| keys_of_hop.contains(&hire.by.as_str())), "the hop's key signs for pods: {app:?}");
+    agent.wait_for_log("role `arn:aws:iam::123456789012:role/hop`, assumed by environment variables");
     site.assert_log_is_clean(&agent);
 }

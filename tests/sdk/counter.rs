@@ -22,6 +22,17 @@ struct Notes {
     cut_short: Option<Duration>,
     /// The key that signed the last `GetCallerIdentity`.
     last_caller: String,
+    hires: Vec<Hire>,
+}
+
+/// An `AssumeRole` that went well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hire {
+    pub role_arn: String,
+    /// The key that signed it.
+    pub by: String,
+    /// The key that came of it.
+    pub key: String,
 }
 
 impl Counter {
@@ -36,6 +47,7 @@ impl Counter {
             }
             let answer = ask(&exchange, &body).send(moto, "127.0.0.1");
             let mut text = answer.text();
+            noting.lock().hires.extend(hire(&exchange, &body, &text));
             if let Some(life) = text.contains("<AssumeRoleResult>").then(|| noting.lock().cut_short.take()).flatten() {
                 text = end_after(&text, life);
             }
@@ -46,6 +58,11 @@ impl Counter {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.wire.address())
+    }
+
+    /// Who assumed what with which key, in that order.
+    pub fn hires(&self) -> Vec<Hire> {
+        self.notes.lock().hires.clone()
     }
 
     pub fn last_caller(&self) -> String {
@@ -60,6 +77,14 @@ fn ask(exchange: &Exchange, body: &str) -> Ask {
     let host = exchange.header("Host").unwrap_or_default();
     let bare = Ask::new(&exchange.method(), exchange.target()).host(&host);
     headers.fold(bare, |ask, (name, value)| ask.header(&name, &value)).body(body.as_bytes())
+}
+
+fn hire(exchange: &Exchange, body: &str, answer: &str) -> Option<Hire> {
+    let mut form = form_urlencoded::parse(body.as_bytes());
+    let role_arn = form.find_map(|(name, value)| (name == "RoleArn").then(|| value.into_owned()))?;
+    let (_, key) = answer.split_once("<AccessKeyId>")?;
+    let (key, _) = key.split_once("</AccessKeyId>")?;
+    Some(Hire { role_arn, by: key_id(exchange), key: key.to_owned() })
 }
 
 fn key_id(exchange: &Exchange) -> String {

@@ -258,12 +258,12 @@ impl Kubernetes {
         self.shared.state.lock().open_watches(kind)
     }
 
-    /// Waits until a watch of this kind is open; fails the test after 10 s.
+    /// Waits until a watch of this kind is open; fails the test when it takes longer than `PATIENCE`.
     pub fn wait_for_watch(&self, kind: Kind) {
         self.wait(&format!("a watch of {}", kind.plural()), |state| state.open_watches(kind) > 0);
     }
 
-    /// Waits until there have been `count` such requests in all; fails the test after 10 s.
+    /// Waits until there have been `count` such requests in all; fails the test when it takes longer than `PATIENCE`.
     pub fn wait_for(&self, on: On, count: usize) {
         self.wait(&format!("{count} requests of {on:?}"), |state| state.count(on) >= count);
     }

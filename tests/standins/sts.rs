@@ -207,12 +207,12 @@ impl Sts {
         grants.flat_map(|grant| [grant.secret_access_key, grant.session_token]).collect()
     }
 
-    /// Waits until there have been `count` calls in all; fails the test after 10 s.
+    /// Waits until there have been `count` calls in all; fails the test when it takes longer than `PATIENCE`.
     pub fn wait_for_calls(&self, count: usize) {
         self.wait(&format!("{count} calls"), |state| state.calls.len() >= count);
     }
 
-    /// Waits until `count` calls are waiting for their answer; fails the test after 10 s.
+    /// Waits until `count` calls are waiting for their answer; fails the test when it takes longer than `PATIENCE`.
     pub fn wait_in_flight(&self, count: usize) {
         self.wait(&format!("{count} calls in flight"), |state| state.in_flight >= count);
     }

@@ -100,7 +100,7 @@ pub fn status(server: SocketAddr, path: &str) -> u16 {
     client::get(server, &address(1), path).status
 }
 
-/// Waits for the end that a signal brings; fails the test after 10 s.
+/// Waits for the end that a signal brings; fails the test when it takes longer than `PATIENCE`.
 pub fn end_of(agent: &mut Agent) -> ExitStatus {
     let late = Instant::now() + PATIENCE;
     loop {

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use rustix::io::Errno;
 use rustix::net::Protocol;
 
-use crate::logic::redirect::resolve::{Address, DefaultRoute, Family, HostNetwork, Interface, InterfaceKind, Standing};
+use crate::logic::redirect::resolve::{
+    Address, DefaultRoute, Family, HostNetwork, Interface, InterfaceKind, Origin, Standing,
+};
 
 use super::message::{Attributes, Message, attribute, native_u16, native_u32, text};
 use super::socket::{FLAG_DUMP, Netlink, steady};
@@ -41,7 +43,8 @@ const ROUTE_HOPS: u16 = 9;
 const ROUTE_TABLE: u16 = 15;
 /// `RT_TABLE_MAIN`, `RT_TABLE_DEFAULT`: other tables hold what single sources or marks use, not the node's uplinks.
 const TABLES: [u32; 2] = [254, 253];
-/// `RTN_UNICAST`, `RTM_F_CLONED`.
+/// `RTPROT_RA`, `RTN_UNICAST`, `RTM_F_CLONED`.
+const ADVERTISED: u8 = 9;
 const UNICAST: u8 = 1;
 const CLONED: u32 = 0x200;
 
@@ -107,8 +110,9 @@ fn default_routes(body: &[u8], number: u8, family: Family) -> Vec<DefaultRoute> 
     let source = attribute(list, ROUTE_SOURCE).and_then(ip);
     let metric = field(ROUTE_METRIC).unwrap_or_default();
     let hops = attribute(list, ROUTE_HOPS).map(hops).unwrap_or_default();
+    let origin = if fixed(5) == Some(ADVERTISED) { Origin::Advertised } else { Origin::Placed };
     let interfaces = field(ROUTE_INTERFACE).into_iter().chain(hops);
-    interfaces.map(|interface| DefaultRoute { family, interface, source, metric }).collect()
+    interfaces.map(|interface| DefaultRoute { family, interface, source, metric, origin }).collect()
 }
 
 /// The interfaces in a list of `struct rtnexthop`: length, flags, hops, interface, attributes.

@@ -54,6 +54,16 @@ pub struct DefaultRoute {
     /// The source address the route itself prefers.
     pub source: Option<IpAddr>,
     pub metric: u32,
+    pub origin: Origin,
+}
+
+/// Who put a route there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The node's owner, a DHCP server, a program.
+    Placed,
+    /// A router advertisement (RFC 4861), which a pod can send too where the node listens to it.
+    Advertised,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,9 +149,15 @@ impl HostNetwork {
         self.default_v4().map(IpAddr::V4).or_else(|| self.default_v6().map(IpAddr::V6))
     }
 
-    /// The interfaces default routes leave by.
+    /// The interfaces default routes leave by. A pod must not make an uplink of its interface by advertising itself, so
+    /// advertised routes count only where there is no other. A node with IPv6 alone forwards for its pods, and for that
+    /// the kernel stops to listen to them.
     fn uplinks(&self) -> Vec<InterfacePattern> {
-        let leaves = |interface: &&Interface| self.default_routes.iter().any(|r| r.interface == interface.index);
+        let placed = self.default_routes.iter().any(|route| route.origin == Origin::Placed);
+        let counts = |route: &&DefaultRoute| !placed || route.origin == Origin::Placed;
+        let leaves = |interface: &&Interface| {
+            self.default_routes.iter().filter(counts).any(|route| route.interface == interface.index)
+        };
         self.interfaces.iter().filter(leaves).map(|interface| InterfacePattern::Name(interface.name.clone())).collect()
     }
 

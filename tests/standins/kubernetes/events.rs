@@ -12,7 +12,7 @@ impl Kubernetes {
         self.shared.state.lock().events.clone()
     }
 
-    /// Waits for an Event with this reason and gives it; fails the test after 10 s.
+    /// Waits for an Event with this reason and gives it; fails the test when it takes longer than `PATIENCE`.
     pub fn wait_for_event(&self, reason: &str) -> Value {
         let deadline = std::time::Instant::now() + PATIENCE;
         let mut state = self.shared.state.lock();

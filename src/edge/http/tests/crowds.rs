@@ -55,15 +55,43 @@ fn full_house_takes_from_the_largest_peer_and_keeps_places_for_the_node() {
 
 #[test]
 fn request_that_arrived_before_its_eviction_is_answered() {
-    let house = House::with(Limits { per_peer: 2, ..narrow() });
+    let front = Front {
+        limits: Limits::default(),
+        handler: Arc::new(Rehearsal { arrived: unbounded().0, gate: unbounded().1 }),
+        observer: Arc::new(Events(unbounded().0)),
+        clock: Arc::new(RealClock),
+        own_address: Box::new(|_| false),
+    };
+    let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+    let mut client = Client::over(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    let (stream, _) = listener.accept().unwrap();
+    client.send("GET /late HTTP/1.1\r\n\r\nGET /too-late HTTP/1.1\r\n\r\n");
+    stream.peek(&mut [0]).unwrap();
+    // Between its arrival and its worker's first look at it.
+    let guest = Arc::new(Guest::new(stream, peer(1), RealClock.now().mono));
+    assert!(admission::Seated::give_up(&guest));
+    guest.show_out();
+    let door = Arc::new(door::Door::new(front));
+    conversation::converse(&door, &guest, &mut conversation::Desk::new());
+    drop(guest);
+    let reply = client.reply();
+    assert_eq!((reply.body.as_str(), header(&reply.head, "Connection")), ("GET /late", Some("close")));
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn crowd_of_one_peer_leaves_as_many_answered_as_it_has_places() {
     for _ in 0..50 {
+        // A house of its own each time: a worker of the last round may not have noticed yet that its client has gone.
+        let house = House::with(Limits { per_peer: 2, ..narrow() });
         let mut clients: Vec<_> = (0..6).map(|_| house.client_from(2)).collect();
         for client in &mut clients {
             client.send("GET / HTTP/1.1\r\n\r\n");
         }
-        // Who holds a place at the end is answered, and nobody gets half an answer.
+        // Who holds a place at the end is answered, and nobody gets half an answer: each newcomer takes the place of
+        // one who has said nothing, or is refused by two who are being answered.
         let answered = clients.iter_mut().filter_map(Client::reply_if_any).filter(|reply| reply.status == 200).count();
-        assert!(answered >= 1, "{answered} answers");
+        assert!(answered >= 2, "{answered} answers");
     }
 }
 

@@ -29,7 +29,7 @@ fn address(interface: u32, ip: &str, standing: Standing) -> Address {
 }
 
 fn route(family: Family, interface: u32, metric: u32) -> DefaultRoute {
-    DefaultRoute { family, interface, source: None, metric }
+    DefaultRoute { family, interface, source: None, metric, origin: Origin::Placed }
 }
 
 fn spec(values: &[&str]) -> RedirectSpec {
@@ -107,6 +107,19 @@ fn check_scope(values: &[&str], scope: &str, notes: &[Note]) {
 #[test]
 fn automatic_scope_is_all_but_loopback_and_uplinks_of_both_families() {
     check_scope(&[], "all but eth0, eth1, lo", &[]);
+}
+
+#[test]
+fn an_advertised_route_makes_no_uplink_beside_others() {
+    let advertised = |interface| DefaultRoute { origin: Origin::Advertised, ..route(Family::V6, interface, 1024) };
+    let check = |routes: &[DefaultRoute], scope: &str| {
+        let host = HostNetwork { default_routes: routes.to_vec(), ..node() };
+        let given = RedirectSpec { host_ip: Some([10, 0, 0, 5].into()), ..spec(&[]) };
+        assert_eq!(resolve(&given, &host).unwrap().wanted.scope.to_string(), scope, "{routes:?}");
+    };
+    check(&[route(Family::V4, 2, 100), advertised(4)], "all but eth0, lo");
+    check(&[route(Family::V4, 2, 100), advertised(2)], "all but eth0, lo");
+    check(&[advertised(3)], "all but eth1, lo");
 }
 
 #[test]
