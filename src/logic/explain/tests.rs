@@ -176,9 +176,11 @@ fn shared_addresses_name_those_who_share() {
     assert!(text.contains("ambiguous_address") && text.contains("`shop/pod-a`, `shop/pod-b`"), "{text}");
     let text = check(two(), vec![], &rules(), "shop/pod-a");
     assert!(text.contains("ambiguous_address") && text.contains("2 running pods claim the address"), "{text}");
+    assert!(text.contains("role: arn:aws:iam::123456789012:role/app\n"), "the role that it would have: {text}");
     let leaving = vec![Pod { deleting: true, ..pod("a", "10.0.0.1") }, pod("b", "10.0.0.1")];
     let text = check(leaving, vec![], &rules(), "shop/pod-a");
     assert!(text.contains("owner_changed") && text.contains("10.0.0.1 belongs to `shop/pod-b` now"), "{text}");
+    assert!(text.contains("role: arn:aws:iam::123456789012:role/app\n"), "{text}");
     let reused = vec![Pod { finished: true, ..pod("a", "10.0.0.1") }, pod("b", "10.0.0.1")];
     let text = check(reused, vec![], &rules(), "shop/pod-a");
     assert!(text.contains("unknown_pod") && text.contains("belongs to `shop/pod-b` now"), "{text}");
