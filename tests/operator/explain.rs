@@ -107,6 +107,8 @@ fn the_state_of_the_credentials_is_told() {
     assert_eq!(told["credentials"]["code"], "AccessDenied");
     assert!(told["credentials"]["at"].as_str().unwrap().ends_with('Z'), "{told}");
     assert!(told["fix"].as_str().unwrap().contains("trust policy of `app`"), "{told}");
+    let (text, at) = (site.ask(&["explain", "shop/web-1"]).stdout, told["credentials"]["at"].as_str().unwrap());
+    assert!(text.contains(&format!("credentials: refused, STS said AccessDenied at {at}: ")), "{text}");
     assert_eq!(get(site.agent.addr(), WEB, CREDENTIALS).status, 200);
     let told = site.explained("shop/web-1", |told| told["credentials"]["state"] == "fresh");
     assert!(told["credentials"]["expires"].is_string() && told["credentials"]["code"].is_null(), "{told}");
