@@ -61,7 +61,7 @@ fn the_log_level_changes_while_the_agent_runs() {
     assert_eq!(wrong.code, Some(64));
     assert_eq!(
         wrong.stderr,
-        "kube2iam: failed to ask the agent: allowed is panic, fatal, error, warn, warning, info, debug or trace\n"
+        "kube2iam: failed to read `loud`: allowed is panic, fatal, error, warn, warning, info, debug or trace\n"
     );
 }
 
@@ -104,6 +104,7 @@ fn what_is_no_question_is_refused() {
         ("GET /explain?subject=nobody HTTP/1.0\r\n\r\n", "400"),
         ("POST /status HTTP/1.0\r\nContent-Length: 0\r\n\r\n", "405"),
         ("DELETE /log-level HTTP/1.0\r\n\r\n", "405"),
+        ("POST /log-level?level=loud HTTP/1.0\r\nContent-Length: 0\r\n\r\n", "400"),
         ("GET /metrics HTTP/1.0\r\n\r\n", "404"),
         ("GET /latest/meta-data/iam/security-credentials/ HTTP/1.0\r\n\r\n", "404"),
     ] {
