@@ -171,6 +171,9 @@ fn beside_a_running_agent_its_port_is_no_failure() {
     assert_eq!(outcome.code, Some(0), "{}", outcome.stdout);
     assert_line(&outcome, "agent", "ok", "version 0.1.0 runs and knows 0 pods");
     assert_line(&outcome, "port", "ok", "is held by an agent");
+    let socket_flag = format!("--socket={}", site.socket.display());
+    let outcome = examine(&site.lab, &[BASE, &socket_flag, &port]);
+    assert_line(&outcome, "agent", "ok", "version 0.1.0 runs");
     let other = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = format!("--app-port={}", other.local_addr().unwrap().port());
     let outcome = examine(&site.lab, &[BASE, &flag(&socket()), &port]);
