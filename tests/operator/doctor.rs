@@ -1,9 +1,11 @@
 //! `kube2iam doctor` with and without trouble.
 
 use super::standins::agent::Outcome;
+use super::standins::exchange::Reply;
 use super::standins::kubernetes::{Kind, On, Refusal};
 use super::standins::metadata::{MetadataFault, Version};
 use super::standins::sts::StsFault;
+use super::standins::wire::Wire;
 use super::standins::{Lab, Times};
 use super::{BASE, Site, flag, free_port_flag, socket};
 
@@ -54,8 +56,10 @@ fn all_is_well_among_well_behaved_stand_ins() {
         assert_line(&outcome, check, mark, part);
     }
     line(&outcome, "redirect");
-    let query = &lab.kubernetes.seen()[0].target;
-    assert!(query.contains("limit=1"), "{query}");
+    let seen = lab.kubernetes.seen();
+    assert!(seen[0].target.contains("limit=1"), "{}", seen[0].target);
+    let watches: Vec<_> = seen.iter().filter(|request| request.target.contains("watch=1")).collect();
+    assert!(watches.len() == 2 && watches.iter().all(|watch| watch.target.contains("timeoutSeconds=1")), "{watches:?}");
     for secret in lab.secrets() {
         assert!(!outcome.stdout.contains(&secret));
     }
@@ -99,6 +103,29 @@ fn what_keeps_credentials_from_pods_is_a_failure_with_a_remedy() {
         assert_line(&outcome, check, mark, part);
     }
 }
+
+/// An STS that takes no signature and lives in another time.
+#[test]
+fn a_clock_that_is_off_and_keys_that_nobody_knows_are_named() {
+    let lab = Lab::start();
+    let sts = Wire::start("sts", |exchange| {
+        exchange.answer(Reply::new(403, "text/xml", STRANGER).with("Date", "Sun, 06 Nov 1994 08:49:37 GMT"));
+    });
+    let outcome = lab
+        .configure(super::Setup::of(super::test_binary()).flags(&["doctor"]))
+        .set("AWS_ENDPOINT_URL_STS", &format!("http://{}", sts.address()))
+        .flags(&[BASE, &free_port_flag(), "--role=app"])
+        .run();
+    assert_line(&outcome, "STS", "ok", "answers");
+    assert_line(&outcome, "clock", "warn", " s ahead of STS; signatures are refused beyond 300 s");
+    assert_line(&outcome, "whose they are", "FAIL", "InvalidClientTokenId");
+    assert_line(&outcome, "role app", "FAIL", "see the node's own credentials above");
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stdout);
+}
+
+const STRANGER: &str = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+    <Code>InvalidClientTokenId</Code><Message>The security token included in the request is invalid.</Message></Error>\
+    <RequestId>r-1</RequestId></ErrorResponse>";
 
 #[test]
 fn events_that_may_not_be_written_keep_no_credentials_from_pods() {
