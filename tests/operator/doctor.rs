@@ -208,6 +208,18 @@ fn beside_a_running_agent_its_port_is_no_failure() {
 }
 
 #[test]
+fn a_kubeconfig_that_cannot_be_read_is_named_with_its_flag() {
+    let lab = Lab::start();
+    let flags = [BASE, "--kubeconfig=/nowhere/config"];
+    let outcome = examine(&lab, &flags);
+    let complaint = "failed to use `--kubeconfig=/nowhere/config`: failed to read";
+    assert_line(&outcome, "API server", "FAIL", complaint);
+    let outcome = lab.setup().flags(&flags).flags(&[&free_port_flag()]).run();
+    assert_eq!(outcome.code, Some(1));
+    assert!(outcome.stderr.lines().last().is_some_and(|line| line.contains(complaint)), "{}", outcome.stderr);
+}
+
+#[test]
 fn wrong_flags_end_as_the_agent_would() {
     let lab = Lab::start();
     let outcome = examine(&lab, &["--imds-v2=maybe"]);
