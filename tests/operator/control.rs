@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::standins::Lab;
 use super::standins::agent::Until;
-use super::standins::client::get;
+use super::standins::client::{get, get_as_operator};
 use super::{BASE, Site, WEB, ask, flag, socket, wait_for, web};
 
 #[test]
@@ -63,6 +63,23 @@ fn the_log_level_changes_while_the_agent_runs() {
         wrong.stderr,
         "kube2iam: failed to read `loud`: allowed is panic, fatal, error, warn, warning, info, debug or trace\n"
     );
+}
+
+/// Whoever reads kube2iam's page with a script, shadow mode included, reads this one.
+#[test]
+fn the_debug_store_has_kube2iams_keys_and_form() {
+    let lab = Lab::start();
+    lab.kubernetes.add_namespace("shop", &[("iam.amazonaws.com/allowed-roles", r#"["app", "team/*"]"#)]);
+    lab.kubernetes.add_pod(web());
+    lab.kubernetes.add_pod(super::PodSpec::new("shop", "plain").ip("127.0.0.8"));
+    let site = Site::open(lab, &["--namespace-restrictions", "--debug"]);
+    let answer = get_as_operator(site.agent.addr(), "/debug/store");
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/plain; charset=utf-8")));
+    let store: Value = serde_json::from_str(&answer.text()).unwrap();
+    assert_eq!(store["rolesByIP"], serde_json::json!({ WEB: "app", "127.0.0.8": "" }));
+    assert_eq!(store["namespaceByIP"], serde_json::json!({ WEB: "shop", "127.0.0.8": "shop" }));
+    assert_eq!(store["rolesByNamespace"]["shop"], serde_json::json!(["app", "team/*"]));
+    assert_eq!(store.as_object().unwrap().len(), 3);
 }
 
 #[test]
