@@ -83,6 +83,17 @@ fn the_debug_store_has_kube2iams_keys_and_form() {
 }
 
 #[test]
+fn a_slip_of_a_command_starts_no_second_agent() {
+    let outcome = super::Setup::of(super::test_binary())
+        .flags(&["statsu"])
+        .set("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        .set("KUBERNETES_SERVICE_PORT", "1")
+        .run();
+    let told = "kube2iam: failed to read the first word: no such command; did you mean `status`?\n";
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(64), told));
+}
+
+#[test]
 fn a_successor_has_the_socket_and_its_predecessor_leaves_it() {
     let lab = Lab::start();
     let socket = socket();
