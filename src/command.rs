@@ -14,6 +14,9 @@ pub fn run(words: Vec<String>, lookup: Lookup<'_>) -> ExitCode {
     if let Some(ended) = operator::run(&words, lookup, &mut std::io::stdout()) {
         return ended.error.map_or_else(|| ExitCode::from(ended.code), |error| fail(ended.code, &error));
     }
+    if let Some(error) = config::misnamed(&words) {
+        return fail(UsageError::EXIT_CODE, &error.to_string());
+    }
     let mut words = words.into_iter().peekable();
     match words.peek().map(String::as_str) {
         Some("redirect") => redirect(words.skip(1)),

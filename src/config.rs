@@ -40,7 +40,7 @@ pub use redirect::{OnExit, RedirectConfig};
 pub use redirect_command::{RedirectAsked, parse_redirect};
 pub use roles::{BaseSource, DefaultRole, PolicyMode, RolesConfig};
 pub use sts::{ErrorMemory, Renew, SessionLife, SessionTags, StsConfig};
-pub use subcommands::{SUBCOMMANDS, SubcommandHelp};
+pub use subcommands::{SUBCOMMANDS, SubcommandHelp, misnamed};
 pub use usage::UsageError;
 pub use values::Authority;
 pub use version::{BUILD, Build};

@@ -16,5 +16,8 @@ fn the_playground_plays_without_a_misstep() {
     let printed = standins::process::run_well(command.current_dir(env!("CARGO_MANIFEST_DIR")), LIMIT);
     let printed = printed.unwrap_or_else(|cause| panic!("{cause}"));
     assert!(printed.contains("ASIASTANDIN"), "no credentials in:\n{printed}");
+    assert!(printed.contains("shop/curious: refused (role_not_allowed)"), "no explanation in:\n{printed}");
+    assert!(printed.contains("fix: list `admin`"), "no remedy in:\n{printed}");
+    assert!(printed.contains("GET /latest/user-data (403)"), "the last line of the log is missing in:\n{printed}");
     assert!(!printed.contains(standins::STS_CANARY), "a secret is shown whole:\n{printed}");
 }

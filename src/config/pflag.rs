@@ -138,7 +138,7 @@ fn nearest(name: &str, flags: &[Flag]) -> Option<&'static str> {
 }
 
 /// How many letters have to be put in, taken out or exchanged to make `right` of `left` (Levenshtein).
-fn distance(left: &str, right: &str) -> usize {
+pub(super) fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (i, letter) in left.chars().take(LONGEST_NAME).enumerate() {

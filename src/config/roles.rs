@@ -55,13 +55,22 @@ impl RolesConfig {
         let default_role = default_role(flags, &base, warnings)?;
         let format = one_of(&flags.namespace_restriction_format, &FORMATS)?;
         let accounts = entries(&flags.allowed_accounts);
+        let mode = one_of(&flags.policy_mode, &[("enforce", PolicyMode::Enforce), ("audit", PolicyMode::Audit)])?;
+        for (given, flag) in [
+            (mode == PolicyMode::Audit, "--policy-mode=audit"),
+            (flags.default_role_restricted, "--default-role-restricted"),
+        ] {
+            if given && !flags.namespace_restrictions {
+                warnings.push(format!("{flag} has no effect without --namespace-restrictions"));
+            }
+        }
         Ok(Self {
             base,
             default_role,
             default_role_restricted: flags.default_role_restricted,
             service_account_roles: flags.service_account_roles,
             restrictions: flags.namespace_restrictions.then_some(format),
-            mode: one_of(&flags.policy_mode, &[("enforce", PolicyMode::Enforce), ("audit", PolicyMode::Audit)])?,
+            mode,
             allowed_accounts: accounts.map(|given| given.read(AN_ACCOUNT, account)).collect::<Result<_, _>>()?,
         })
     }

@@ -77,7 +77,7 @@ impl StsConfig {
             error_memory: ErrorMemory::read(flags.iam_role_error_ttl.as_ref())?,
             assume_first: assume_first.map(|given| given.read(AN_ARN, |text| RoleArn::parse(text).ok())).transpose()?,
             session_name: flags.session_name.read(A_TEMPLATE, |text| NameTemplate::parse(text).ok())?,
-            tags: SessionTags::read(flags)?,
+            tags: SessionTags::read(flags, warnings)?,
             prefetch: flags.prefetch.is_on() && node.is_some(),
             calls_per_second: flags.sts_qps.read("a number above 0, at most 1000", calls_per_second)?,
         })
@@ -114,8 +114,11 @@ impl ErrorMemory {
 }
 
 impl SessionTags {
-    fn read(flags: &SessionFlags) -> Result<Self, UsageError> {
+    fn read(flags: &SessionFlags, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
         let cluster = unless_empty(flags.cluster_name.as_ref());
+        if cluster.is_some() && !flags.session_tags {
+            warnings.push("--cluster-name has no effect without --session-tags".to_owned());
+        }
         let cluster = cluster.map(|given| given.read(A_CLUSTER, tag_value)).transpose()?;
         match (flags.session_tags, flags.transitive_tags) {
             (true, transitive) => Ok(Self::OfPod { transitive, cluster }),

@@ -25,9 +25,15 @@ impl UsageError {
     pub(super) fn unknown(word: &str, nearest: Option<&str>) -> Self {
         let hint = match nearest {
             Some(name) => format!("did you mean `--{name}`?"),
-            None => "`--help` lists what is allowed".to_owned(),
+            None => ALLOWED.to_owned(),
         };
         Self(format!("failed to read `{}`: no such flag; {hint}", shown(word)))
+    }
+
+    /// A first word that is no flag and no command; `nearest` is what may have been meant.
+    pub(super) fn no_command(nearest: Option<&str>) -> Self {
+        let hint = nearest.map_or_else(|| ALLOWED.to_owned(), |word| format!("did you mean `{word}`?"));
+        Self(format!("failed to read the first word: no such command; {hint}"))
     }
 
     /// Things that can't be had together, or not without another.
@@ -67,6 +73,7 @@ pub(super) fn shown(value: &str) -> String {
     shown
 }
 
+const ALLOWED: &str = "`--help` lists what is allowed";
 /// How many characters of a value an error repeats: enough for a role ARN of the usual length.
 const LONGEST_SHOWN: usize = 120;
 

@@ -235,7 +235,11 @@ pub(crate) fn api_server(
             Path::new(SERVICE_ACCOUNT_CA),
         ),
     };
-    let failed = |cause: &dyn std::fmt::Display| StartError::new("set up the API server", cause);
+    let action = match &config.access {
+        Access::Kubeconfig(path) => format!("use `--kubeconfig={}`", path.display()),
+        _ => "set up the API server".to_owned(),
+    };
+    let failed = |cause: &dyn std::fmt::Display| StartError::new(&action, cause);
     let options = ApiServerOptions {
         connection: connection.map_err(|cause| failed(&cause))?,
         proxies: environment.proxy.clone(),

@@ -86,10 +86,12 @@ fn take(offered: &mut Vec<TcpListener>, listen: Listen) -> Option<TcpListener> {
 fn listening(listen: Listen) -> Result<TcpListener, StartError> {
     let Listen { address, port } = listen;
     let shown = address.map_or_else(|| format!("port {port}"), |address| format!("{address} port {port}"));
-    if port != 0 && is_taken(address, port) {
+    let taken = port != 0 && is_taken(address, port);
+    let listener = bind(address, port).map_err(|cause| StartError::new(&format!("listen on `{shown}`"), &cause))?;
+    if taken {
         warn!("another process listens on {shown}; connections are shared with it");
     }
-    bind(address, port).map_err(|cause| StartError::new(&format!("listen on `{shown}`"), &cause))
+    Ok(listener)
 }
 
 fn server(

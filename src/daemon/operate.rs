@@ -22,18 +22,9 @@ pub(super) struct OperatorsDoor {
 impl OperatorsDoor {
     /// Opens the socket if there is to be one, and answers. The default path may fail, with a warning.
     pub(super) fn open(rooms: &Arc<Rooms>, log: &LogLevel) -> Result<Self, StartError> {
-        let (path, required) = match &rooms.config.operation.control_socket {
-            Asked::Off => return Ok(Self { open: None }),
-            Asked::Preset(path) => (path, false),
-            Asked::Asked(path) => (path, true),
-        };
-        match ControlSocket::open(path) {
-            Ok(socket) => Self::serve(socket, control(rooms, log)),
-            Err(cause) if required => Err(failed(path, &cause)),
-            Err(cause) => {
-                warn!("{}; `kube2iam explain` and `status` can't reach this agent", failed(path, &cause));
-                Ok(Self { open: None })
-            }
+        match socket(&rooms.config.operation.control_socket)? {
+            Some(socket) => Self::serve(socket, control(rooms, log)),
+            None => Ok(Self { open: None }),
         }
     }
 
@@ -51,6 +42,23 @@ impl OperatorsDoor {
 impl Drop for OperatorsDoor {
     fn drop(&mut self) {
         self.open.iter().for_each(|socket| socket.close());
+    }
+}
+
+/// The socket, if there is to be one and it can be made where it must be.
+fn socket(asked: &Asked) -> Result<Option<ControlSocket>, StartError> {
+    let (path, required) = match asked {
+        Asked::Off => return Ok(None),
+        Asked::Preset(path) => (path, false),
+        Asked::Asked(path) => (path, true),
+    };
+    match ControlSocket::open(path) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(cause) if required => Err(failed(path, &cause)),
+        Err(cause) => {
+            warn!("{}; `kube2iam explain` and `status` can't reach this agent", failed(path, &cause));
+            Ok(None)
+        }
     }
 }
 
@@ -72,4 +80,21 @@ fn control(rooms: &Arc<Rooms>, log: &LogLevel) -> Control {
 
 fn failed(path: &Path, cause: &std::io::Error) -> StartError {
     StartError::new(&format!("open the control socket `{}`", path.display()), cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_path_that_was_asked_for_may_end_the_start() {
+        let path = Path::new("/dev/null/control.sock").to_owned();
+        assert!(matches!(socket(&Asked::Preset(path.clone())), Ok(None)));
+        assert!(matches!(socket(&Asked::Off), Ok(None)));
+        let Err(error) = socket(&Asked::Asked(path)) else { panic!("a socket below a device") };
+        assert!(
+            error.to_string().starts_with("failed to open the control socket `/dev/null/control.sock`: "),
+            "{error}"
+        );
+    }
 }

@@ -147,7 +147,9 @@ impl SessionState {
         }
         if let (Some(code), Some(at)) = (&self.code, &self.at) {
             let message = self.message.as_deref().unwrap_or_default();
-            text.push_str(&format!(", STS said {code} at {at}: {message}"));
+            // any other failure may be the network's: then STS said nothing
+            let who = if self.state == "refused" { "STS said" } else { "the last try failed with" };
+            text.push_str(&format!(", {who} {code} at {at}: {message}"));
         }
         text
     }

@@ -42,6 +42,9 @@ fn of_list(list: &RoleList, format: Format, base: &BaseArn) -> Vec<String> {
             texts.push(format!("`{shown}` allows every role below the base"));
         } else if format == Format::RegexpUnanchored && !written.ends_with('$') {
             texts.push(format!("`{shown}` has no `$` at its end: it also allows whatever goes on after it"));
+        } else if format == Format::RegexpUnanchored && base.as_str().is_empty() && !written.starts_with('^') {
+            // with a base, the base stands before it
+            texts.push(format!("`{shown}` has no `^` at its start: it also allows whatever comes before it"));
         }
     }
     texts
@@ -130,6 +133,17 @@ mod tests {
         ] {
             assert_eq!(check(format, list, Enforcement::Enforce), doubts, "{format:?} {list}");
         }
+    }
+
+    #[test]
+    fn without_a_base_both_ends_need_an_anchor() {
+        let texts = |list| {
+            let format = Format::RegexpUnanchored;
+            let base = BaseArn::default();
+            of_list(&RoleList::parse(list, format, &base), format, &base)
+        };
+        assert_eq!(texts(r#"["^arn:aws:iam::1:role/app$"]"#), Vec::<String>::new());
+        assert_eq!(texts(r#"["app$"]"#), ["`app$` has no `^` at its start: it also allows whatever comes before it"]);
     }
 
     #[test]

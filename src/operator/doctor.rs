@@ -67,6 +67,11 @@ impl Asked {
                 Some((flag, value)) => (flag, Some(value.to_owned())),
                 None => (word.as_str(), None),
             };
+            if flag == "--socket" {
+                // as its sisters call the agent's flag; its value follows in either form
+                rest.push(word.replacen("--socket", "--control-socket", 1));
+                continue;
+            }
             if !matches!(flag, "--role" | "--external-id") {
                 rest.push(word.clone());
                 continue;
@@ -113,6 +118,8 @@ FAIL is only what keeps credentials from pods; then the exit code is 1.
         a role to assume for a try, as an annotation would name it; repeat it for several
   --external-id=ID
         external id to send along
+  --socket=PATH
+        the control socket of an agent that may run here; the same as --control-socket
 
 `kube2iam --help` tells the agent's flags.
 ";
@@ -131,6 +138,43 @@ mod tests {
         assert_eq!(asked, Asked { roles: vec!["a".into(), "b".into()], external_id: Some("x=y".into()) });
         assert_eq!(rest, ["--node=n", "--debug"]);
         assert!(matches!(read(&["--role"]), Err(Failure::Usage(_))) && read(&["--role="]).is_err());
+        let (_, rest) = read(&["--socket=/s", "--socket", "/t"]).unwrap();
+        assert_eq!(rest, ["--control-socket=/s", "--control-socket", "/t"]);
+    }
+
+    /// What a terminal shows.
+    #[derive(Clone, Default)]
+    struct Screen {
+        shown: Arc<parking_lot::Mutex<String>>,
+        pending: Vec<u8>,
+    }
+
+    impl Write for Screen {
+        fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
+            self.pending.extend_from_slice(part);
+            Ok(part.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            self.shown.lock().push_str(&String::from_utf8_lossy(&self.pending));
+            self.pending.clear();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_check_is_to_be_seen_while_it_works() {
+        let mut screen = Screen::default();
+        let shown = screen.shown.clone();
+        let mut sheet = Sheet { output: &mut screen, worst: Mark::Ok };
+        for name in ["one", "two"] {
+            let at_work = || {
+                assert!(shown.lock().ends_with(&format!("{name:<NAME_WIDTH$} ")), "{:?}", shown.lock());
+                Finding::ok("done")
+            };
+            sheet.check(name, at_work).unwrap();
+            assert!(shown.lock().ends_with("done\n"));
+        }
     }
 
     #[test]

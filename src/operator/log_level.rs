@@ -7,7 +7,8 @@ use argh::FromArgs;
 use serde_json::Value;
 
 use super::socket::{Question, ask};
-use super::{Outcome, Verdict, say, words};
+use super::{Failure, Outcome, Verdict, say, words};
+use crate::config::{log_level, log_levels};
 
 /// Tells how much the agent logs, or changes it until the agent ends.
 #[derive(FromArgs)]
@@ -22,6 +23,10 @@ struct Words {
 
 pub(super) fn run(words: &[String], output: &mut dyn Write) -> Outcome {
     let Words { level, socket } = words::read("log-level", words)?;
+    if let Some(word) = level.as_deref().filter(|word| log_level(word).is_none()) {
+        let shown = word.escape_debug();
+        return Err(Failure::Usage(format!("failed to read `{shown}`: allowed is {}", log_levels())));
+    }
     let (method, parameter) = match &level {
         Some(level) => ("POST", Some(("level", level.as_str()))),
         None => ("GET", None),

@@ -32,6 +32,7 @@ fn wrong_words_end_with_64_and_one_line() {
         (&["explain", "web-1"], "failed to read `web-1`: allowed is NAMESPACE/POD or an address"),
         (&["explain", "a/b", "--jsno"], "--jsno"),
         (&["status", "now"], "now"),
+        (&["log-level", "loud"], "failed to read `loud`: allowed is panic, fatal, error, warn"),
         (&["status", "--socket"], "--socket"),
         (&["doctor", "--rol=x", "--node=n"], "no such flag"),
         (&["doctor", "--role"], "a value must follow it"),

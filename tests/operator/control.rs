@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::standins::Lab;
 use super::standins::agent::Until;
-use super::standins::client::get;
+use super::standins::client::{get, get_as_operator};
 use super::{BASE, Site, WEB, ask, flag, socket, wait_for, web};
 
 #[test]
@@ -61,8 +61,36 @@ fn the_log_level_changes_while_the_agent_runs() {
     assert_eq!(wrong.code, Some(64));
     assert_eq!(
         wrong.stderr,
-        "kube2iam: failed to ask the agent: allowed is panic, fatal, error, warn, warning, info, debug or trace\n"
+        "kube2iam: failed to read `loud`: allowed is panic, fatal, error, warn, warning, info, debug or trace\n"
     );
+}
+
+/// Whoever reads kube2iam's page with a script, shadow mode included, reads this one.
+#[test]
+fn the_debug_store_has_kube2iams_keys_and_form() {
+    let lab = Lab::start();
+    lab.kubernetes.add_namespace("shop", &[("iam.amazonaws.com/allowed-roles", r#"["app", "team/*"]"#)]);
+    lab.kubernetes.add_pod(web());
+    lab.kubernetes.add_pod(super::PodSpec::new("shop", "plain").ip("127.0.0.8"));
+    let site = Site::open(lab, &["--namespace-restrictions", "--debug"]);
+    let answer = get_as_operator(site.agent.addr(), "/debug/store");
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/plain; charset=utf-8")));
+    let store: Value = serde_json::from_str(&answer.text()).unwrap();
+    assert_eq!(store["rolesByIP"], serde_json::json!({ WEB: "app", "127.0.0.8": "" }));
+    assert_eq!(store["namespaceByIP"], serde_json::json!({ WEB: "shop", "127.0.0.8": "shop" }));
+    assert_eq!(store["rolesByNamespace"]["shop"], serde_json::json!(["app", "team/*"]));
+    assert_eq!(store.as_object().unwrap().len(), 3);
+}
+
+#[test]
+fn a_slip_of_a_command_starts_no_second_agent() {
+    let outcome = super::Setup::of(super::test_binary())
+        .flags(&["statsu"])
+        .set("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        .set("KUBERNETES_SERVICE_PORT", "1")
+        .run();
+    let told = "kube2iam: failed to read the first word: no such command; did you mean `status`?\n";
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(64), told));
 }
 
 #[test]
@@ -104,6 +132,7 @@ fn what_is_no_question_is_refused() {
         ("GET /explain?subject=nobody HTTP/1.0\r\n\r\n", "400"),
         ("POST /status HTTP/1.0\r\nContent-Length: 0\r\n\r\n", "405"),
         ("DELETE /log-level HTTP/1.0\r\n\r\n", "405"),
+        ("POST /log-level?level=loud HTTP/1.0\r\nContent-Length: 0\r\n\r\n", "400"),
         ("GET /metrics HTTP/1.0\r\n\r\n", "404"),
         ("GET /latest/meta-data/iam/security-credentials/ HTTP/1.0\r\n\r\n", "404"),
     ] {

@@ -1,9 +1,11 @@
 //! `kube2iam doctor` with and without trouble.
 
 use super::standins::agent::Outcome;
+use super::standins::exchange::Reply;
 use super::standins::kubernetes::{Kind, On, Refusal};
 use super::standins::metadata::{MetadataFault, Version};
 use super::standins::sts::StsFault;
+use super::standins::wire::Wire;
 use super::standins::{Lab, Times};
 use super::{BASE, Site, flag, free_port_flag, socket};
 
@@ -54,8 +56,10 @@ fn all_is_well_among_well_behaved_stand_ins() {
         assert_line(&outcome, check, mark, part);
     }
     line(&outcome, "redirect");
-    let query = &lab.kubernetes.seen()[0].target;
-    assert!(query.contains("limit=1"), "{query}");
+    let seen = lab.kubernetes.seen();
+    assert!(seen[0].target.contains("limit=1"), "{}", seen[0].target);
+    let watches: Vec<_> = seen.iter().filter(|request| request.target.contains("watch=1")).collect();
+    assert!(watches.len() == 2 && watches.iter().all(|watch| watch.target.contains("timeoutSeconds=1")), "{watches:?}");
     for secret in lab.secrets() {
         assert!(!outcome.stdout.contains(&secret));
     }
@@ -99,6 +103,29 @@ fn what_keeps_credentials_from_pods_is_a_failure_with_a_remedy() {
         assert_line(&outcome, check, mark, part);
     }
 }
+
+/// An STS that takes no signature and lives in another time.
+#[test]
+fn a_clock_that_is_off_and_keys_that_nobody_knows_are_named() {
+    let lab = Lab::start();
+    let sts = Wire::start("sts", |exchange| {
+        exchange.answer(Reply::new(403, "text/xml", STRANGER).with("Date", "Sun, 06 Nov 1994 08:49:37 GMT"));
+    });
+    let outcome = lab
+        .configure(super::Setup::of(super::test_binary()).flags(&["doctor"]))
+        .set("AWS_ENDPOINT_URL_STS", &format!("http://{}", sts.address()))
+        .flags(&[BASE, &free_port_flag(), "--role=app"])
+        .run();
+    assert_line(&outcome, "STS", "ok", "answers");
+    assert_line(&outcome, "clock", "warn", " s ahead of STS; signatures are refused beyond 300 s");
+    assert_line(&outcome, "whose they are", "FAIL", "InvalidClientTokenId");
+    assert_line(&outcome, "role app", "FAIL", "see the node's own credentials above");
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stdout);
+}
+
+const STRANGER: &str = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+    <Code>InvalidClientTokenId</Code><Message>The security token included in the request is invalid.</Message></Error>\
+    <RequestId>r-1</RequestId></ErrorResponse>";
 
 #[test]
 fn events_that_may_not_be_written_keep_no_credentials_from_pods() {
@@ -171,10 +198,25 @@ fn beside_a_running_agent_its_port_is_no_failure() {
     assert_eq!(outcome.code, Some(0), "{}", outcome.stdout);
     assert_line(&outcome, "agent", "ok", "version 0.1.0 runs and knows 0 pods");
     assert_line(&outcome, "port", "ok", "is held by an agent");
+    let socket_flag = format!("--socket={}", site.socket.display());
+    let outcome = examine(&site.lab, &[BASE, &socket_flag, &port]);
+    assert_line(&outcome, "agent", "ok", "version 0.1.0 runs");
     let other = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = format!("--app-port={}", other.local_addr().unwrap().port());
     let outcome = examine(&site.lab, &[BASE, &flag(&socket()), &port]);
     assert_line(&outcome, "port", "FAIL", "is taken by another program");
+}
+
+#[test]
+fn a_kubeconfig_that_cannot_be_read_is_named_with_its_flag() {
+    let lab = Lab::start();
+    let flags = [BASE, "--kubeconfig=/nowhere/config"];
+    let outcome = examine(&lab, &flags);
+    let complaint = "failed to use `--kubeconfig=/nowhere/config`: failed to read";
+    assert_line(&outcome, "API server", "FAIL", complaint);
+    let outcome = lab.setup().flags(&flags).flags(&[&free_port_flag()]).run();
+    assert_eq!(outcome.code, Some(1));
+    assert!(outcome.stderr.lines().last().is_some_and(|line| line.contains(complaint)), "{}", outcome.stderr);
 }
 
 #[test]

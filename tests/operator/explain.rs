@@ -18,6 +18,10 @@ fn restricted() -> Site {
     lab.kubernetes.add_pod(PodSpec::new("shop", "plain").ip("127.0.0.9"));
     lab.kubernetes.add_pod(PodSpec::new("shop", "host").ip("127.0.1.1").role("app").host_network());
     lab.kubernetes.add_pod(PodSpec::new("shop", "done").ip("127.0.0.10").role("app").phase("Succeeded"));
+    lab.kubernetes.add_pod(PodSpec::new("shop", "twin-a").ip("127.0.0.11").role("app"));
+    lab.kubernetes.add_pod(PodSpec::new("shop", "twin-b").ip("127.0.0.11").role("app"));
+    let odd = ("iam.amazonaws.com/external-id", "a b");
+    lab.kubernetes.add_pod(PodSpec::new("shop", "odd").ip("127.0.0.12").role("app").annotation(odd.0, odd.1));
     Site::open(lab, &["--namespace-restrictions"])
 }
 
@@ -30,6 +34,8 @@ fn an_explanation_agrees_with_the_request() {
         ("shop/plain", "127.0.0.9", "refused", Some("no_role")),
         ("shop/host", "127.0.1.1", "refused", Some("unknown_pod")),
         ("shop/done", "127.0.0.10", "refused", Some("unknown_pod")),
+        ("shop/twin-a", "127.0.0.11", "refused", Some("ambiguous_address")),
+        ("shop/odd", "127.0.0.12", "refused", Some("external_id_malformed")),
         ("127.0.0.99", "127.0.0.99", "refused", Some("unknown_pod")),
     ] {
         let told = site.explained(subject, |_| true);
@@ -60,6 +66,12 @@ fn the_text_names_what_decided_and_how_to_mend_it() {
         ),
         ("shop/host", &["refused (unknown_pod)", ROLE, "hostNetwork", "fix: take `hostNetwork: true` off"]),
         ("shop/done", &["refused (unknown_pod)", ROLE, "phase", "Succeeded"]),
+        ("shop/twin-a", &["refused (ambiguous_address)", ROLE, "2 running pods claim the address", "fix: wait until"]),
+        ("127.0.0.11", &["refused (ambiguous_address)", "`shop/twin-a`, `shop/twin-b`"]),
+        (
+            "shop/odd",
+            &["refused (external_id_malformed)", ROLE, "external id", "fix: write `iam.amazonaws.com/external-id`"],
+        ),
         ("shop/nobody", &["refused (unknown_pod)", "not found"]),
         ("127.0.0.99", &["refused (unknown_pod)", "not found"]),
     ] {
@@ -95,6 +107,8 @@ fn the_state_of_the_credentials_is_told() {
     assert_eq!(told["credentials"]["code"], "AccessDenied");
     assert!(told["credentials"]["at"].as_str().unwrap().ends_with('Z'), "{told}");
     assert!(told["fix"].as_str().unwrap().contains("trust policy of `app`"), "{told}");
+    let (text, at) = (site.ask(&["explain", "shop/web-1"]).stdout, told["credentials"]["at"].as_str().unwrap());
+    assert!(text.contains(&format!("credentials: refused, STS said AccessDenied at {at}: ")), "{text}");
     assert_eq!(get(site.agent.addr(), WEB, CREDENTIALS).status, 200);
     let told = site.explained("shop/web-1", |told| told["credentials"]["state"] == "fresh");
     assert!(told["credentials"]["expires"].is_string() && told["credentials"]["code"].is_null(), "{told}");

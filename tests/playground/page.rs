@@ -67,6 +67,16 @@ impl Page {
         self.line("");
     }
 
+    /// A command, and what it prints.
+    pub fn explanation(&self, command: &str, printed: &str) {
+        self.heading("Why was that pod refused?");
+        self.line(&format!("  $ {}", self.paint(BOLD, command)));
+        for line in printed.lines() {
+            self.line(&format!("  {line}"));
+        }
+        self.line("");
+    }
+
     pub fn misstep(&self, wanted: u16) {
         self.line(&self.paint(RED, &format!("     that should have been {wanted}\n")));
     }

@@ -50,7 +50,9 @@ fn play(ending: Ending) -> ExitCode {
     let scene = Scene::set();
     let agent = scene.start_agent();
     scene.introduce(&page, &agent);
-    let missteps = scene.play(&page, &agent);
+    let missteps = scene.play(&page, &agent) + scene.explain(&page);
+    // an answer may be here before its line is
+    agent.wait_for_log(scene.last_path());
     let logged = show_log(&page, &agent);
     if missteps > 0 {
         page.line(&format!("  {missteps} answers are not what they should be."));

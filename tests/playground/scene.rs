@@ -1,5 +1,7 @@
 //! Three pods, what they ask, and what they should get.
 
+use std::path::PathBuf;
+
 use crate::page::{POD_WIDTH, Page};
 use crate::standins::Lab;
 use crate::standins::agent::{Agent, Setup};
@@ -9,6 +11,8 @@ use crate::standins::kubernetes::PodSpec;
 /// The stand-ins with their cluster in place.
 pub struct Scene {
     lab: Lab,
+    /// Where the agent answers its operator
+    socket: PathBuf,
 }
 
 struct Actor {
@@ -125,13 +129,29 @@ impl Scene {
         for actor in [&WEB, &REPORT, &CURIOUS] {
             lab.kubernetes.add_pod(PodSpec::new(actor.namespace, actor.name).ip(actor.address).role(actor.role));
         }
-        Self { lab }
+        let directory = std::env::temp_dir().join(format!("kube2iam-playground-{}", std::process::id()));
+        Self { lab, socket: directory.join("control.sock") }
     }
 
     pub fn start_agent(&self) -> Agent {
         let own = std::env::current_exe().expect("a running program has a path");
         let agent = Setup::of(&own).flags(&["agent", "--node=node-1", "--namespace-restrictions", BASE]);
-        self.lab.configure(agent).start()
+        let socket = format!("--control-socket={}", self.socket.display());
+        self.lab.configure(agent).flags(&[&socket]).start()
+    }
+
+    /// What the agent says of the pod that was refused; tells how much of that is not as it should be.
+    pub fn explain(&self, page: &Page) -> usize {
+        let socket = format!("--socket={}", self.socket.display());
+        let own = std::env::current_exe().expect("a running program has a path");
+        let outcome = Setup::of(&own).flags(&["agent", "explain", &CURIOUS.title(), &socket]).run();
+        page.explanation(&format!("kube2iam explain {}", CURIOUS.title()), &(outcome.stdout + &outcome.stderr));
+        usize::from(outcome.code != Some(0))
+    }
+
+    /// What the last line of the play leaves in the log.
+    pub fn last_path(&self) -> &'static str {
+        PLAY.last().map_or("", |line| line.path)
     }
 
     pub fn introduce(&self, page: &Page, agent: &Agent) {
@@ -200,8 +220,24 @@ impl Scene {
         page.line(&format!("    curl --interface {} {base}/meta-data/", WEB.address));
         page.line("\n  as you, on the node");
         page.line(&format!("    curl http://{}/healthz", agent.addr()));
-        page.line(&format!("    curl http://{}/metrics\n", agent.addr()));
+        page.line(&format!("    curl http://{}/metrics", agent.addr()));
+        let kube2iam = crate::agent_process::binary();
+        let here = std::env::current_dir().unwrap_or_default();
+        let kube2iam = kube2iam.strip_prefix(here).unwrap_or(&kube2iam).display();
+        for words in [&format!("explain {}", REPORT.title()), "status", "log-level debug"] {
+            page.line(&format!("    {kube2iam} {words} --socket={}", self.socket.display()));
+        }
+        page.line("");
         page.line("  What kube2iam logs appears below. Ctrl-C ends it all.\n");
+    }
+}
+
+/// The agent takes its socket away; the directory is ours.
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if let Some(directory) = self.socket.parent() {
+            let _ = std::fs::remove_dir_all(directory); // it is only a place for a socket
+        }
     }
 }
 

@@ -148,7 +148,9 @@ impl Reply {
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        head.push_str(&format!("Date: {}\r\n", wall_now().http_date()));
+        if !self.headers.iter().any(|(name, _)| *name == "Date") {
+            head.push_str(&format!("Date: {}\r\n", wall_now().http_date()));
+        }
         match self.framing {
             Framing::Length | Framing::HalfBody => head.push_str(&format!("Content-Length: {}\r\n", self.body.len())),
             Framing::Closing => {

@@ -164,7 +164,20 @@ fn what_sessions_carry_and_cost() {
     assert_eq!(sts.tags, SessionTags::OfPod { transitive: true, cluster: Some("blue".to_owned()) });
     assert_eq!(sts.assume_first.unwrap().as_str(), "arn:aws:iam::1:role/hop");
     assert_eq!((sts.calls_per_second, sts.prefetch), (0.5, true));
-    assert_eq!(config(&["--prefetch"]).warnings, ["--prefetch has no effect without --node"]);
+}
+
+#[test]
+fn what_has_no_effect_alone_is_told() {
+    for (alone, other) in [
+        ("--prefetch", "--node=n"),
+        ("--policy-mode=audit", "--namespace-restrictions"),
+        ("--default-role-restricted", "--namespace-restrictions"),
+        ("--cluster-name=blue", "--session-tags"),
+    ] {
+        let (flag, needed) = (alone.replace("=blue", ""), other.replace("=n", ""));
+        assert_eq!(config(&[alone]).warnings, [format!("{flag} has no effect without {needed}")]);
+        assert!(config(&[alone, other]).warnings.is_empty(), "{alone} {other}");
+    }
 }
 
 #[test]

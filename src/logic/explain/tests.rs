@@ -1,12 +1,15 @@
 use super::*;
+use crate::logic::credentials::Credentials;
 use crate::logic::kubernetes::{AnnotationKeys, Namespace, Pod};
 use crate::logic::pattern::Format;
 use crate::logic::policy::tests::rules;
 use crate::logic::policy::{
     AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules, Tokens,
 };
-use crate::logic::sts::{StsFailure, StsFailureKind};
-use crate::logic::time::Wall;
+use crate::logic::secret::Secret;
+use crate::logic::session::Session;
+use crate::logic::sts::{Assumed, StsFailure, StsFailureKind};
+use crate::logic::time::{Mono, Now, Wall};
 use crate::logic::token::TokenKeys;
 use crate::logic::world::World;
 use crate::logic::world::tests::{listed, namespace, pod};
@@ -176,9 +179,11 @@ fn shared_addresses_name_those_who_share() {
     assert!(text.contains("ambiguous_address") && text.contains("`shop/pod-a`, `shop/pod-b`"), "{text}");
     let text = check(two(), vec![], &rules(), "shop/pod-a");
     assert!(text.contains("ambiguous_address") && text.contains("2 running pods claim the address"), "{text}");
+    assert!(text.contains("role: arn:aws:iam::123456789012:role/app\n"), "the role that it would have: {text}");
     let leaving = vec![Pod { deleting: true, ..pod("a", "10.0.0.1") }, pod("b", "10.0.0.1")];
     let text = check(leaving, vec![], &rules(), "shop/pod-a");
     assert!(text.contains("owner_changed") && text.contains("10.0.0.1 belongs to `shop/pod-b` now"), "{text}");
+    assert!(text.contains("role: arn:aws:iam::123456789012:role/app\n"), "{text}");
     let reused = vec![Pod { finished: true, ..pod("a", "10.0.0.1") }, pod("b", "10.0.0.1")];
     let text = check(reused, vec![], &rules(), "shop/pod-a");
     assert!(text.contains("unknown_pod") && text.contains("belongs to `shop/pod-b` now"), "{text}");
@@ -243,18 +248,56 @@ fn credentials_that_sts_refuses_are_refused_to_the_pod() {
     let failure = |kind| StsFailure { kind, code: "AccessDenied".into(), message: "no".into(), request_id: None };
     let world = listed(vec![pod("a", "10.0.0.1")], vec![]);
     let told = || story(&world, &rules(), "shop/pod-a");
-    for (under_way, failure, state, decision) in [
-        (false, None, "none", Judgement::Allowed),
-        (true, None, "fetching", Judgement::Allowed),
-        (true, Some(failure(StsFailureKind::Refused)), "fetching", Judgement::Allowed),
-        (false, Some(failure(StsFailureKind::Refused)), "refused", Judgement::Refused),
-        (false, Some(failure(StsFailureKind::Throttled)), "failed", Judgement::Refused),
+    let (said, tried) = ("STS said AccessDenied at", "the last try failed with AccessDenied at");
+    for (under_way, failure, state, words, decision) in [
+        (false, None, "none", None, Judgement::Allowed),
+        (true, None, "fetching", None, Judgement::Allowed),
+        (true, Some(failure(StsFailureKind::Refused)), "fetching", Some(tried), Judgement::Allowed),
+        (false, Some(failure(StsFailureKind::Refused)), "refused", Some(said), Judgement::Refused),
+        (false, Some(failure(StsFailureKind::Unavailable)), "failed", Some(tried), Judgement::Refused),
     ] {
         let explained = told().with_credentials(None, under_way, failure.as_ref().map(|failure| (failure, NOON)));
         assert_eq!((explained.credentials.clone().unwrap().state.as_str(), explained.decision), (state, decision));
         let text = explained.text("shop/pod-a");
-        assert_eq!(text.contains("STS said AccessDenied at 2027-01-15T08:00:00Z: no"), failure.is_some(), "{text}");
+        let told = words.map(|words| format!("{words} 2027-01-15T08:00:00Z: no"));
+        assert!(told.is_none_or(|told| text.contains(&told)) && words.is_some() == text.contains("08:00"), "{text}");
         assert_eq!(text.contains("fix:"), decision == Judgement::Refused, "{text}");
+    }
+}
+
+/// Whatever STS says meanwhile, what is held is good until it ends.
+#[test]
+fn a_held_session_is_fresh_or_being_renewed() {
+    let credentials = Credentials {
+        access_key_id: "ASIA".into(),
+        secret_access_key: Secret::new("secret".into()),
+        session_token: None,
+        expiration: Some(NOON.after(Duration::from_secs(3_600))),
+    };
+    let assumed = Assumed { credentials, life: Duration::from_secs(3_600) };
+    let now = Now { mono: Mono::from_millis(0), wall: NOON };
+    let world = listed(vec![pod("a", "10.0.0.1")], vec![]);
+    let refused = StsFailure {
+        kind: StsFailureKind::Refused,
+        code: "AccessDenied".into(),
+        message: "no".into(),
+        request_id: None,
+    };
+    for (under_way, failure, line) in [
+        (false, None, "credentials: fresh, valid until 2027-01-15T09:00:00Z\n"),
+        (true, None, "credentials: renewing, valid until 2027-01-15T09:00:00Z\n"),
+        (
+            false,
+            Some(&refused),
+            "credentials: fresh, valid until 2027-01-15T09:00:00Z, the last try failed with AccessDenied at \
+             2027-01-15T08:00:00Z: no\n",
+        ),
+    ] {
+        let told = story(&world, &rules(), "shop/pod-a");
+        let session = Session::render(told.permitted.as_ref().unwrap().request(), &assumed, now);
+        let explained = told.with_credentials(Some(&session), under_way, failure.map(|failure| (failure, NOON)));
+        let text = explained.text("shop/pod-a");
+        assert!(text.contains(line) && text.contains(": allowed\n") && !text.contains("fix:"), "{text}");
     }
 }
 
