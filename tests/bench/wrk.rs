@@ -51,7 +51,7 @@ impl Nginx {
             "daemon off; worker_processes auto; pid {home}/pid; error_log {home}/error.log;
              events {{ worker_connections 1024; }}
              http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {home};
-                     server {{ listen {address} reuseport backlog=1024;
+                     server {{ listen {address} backlog=1024;
                                location / {{ default_type text/plain; return 200 '{body}'; }} }} }}",
             home = home.display()
         );

@@ -14,8 +14,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::admission::Refusal;
 use super::door::{Door, Visit};
-use super::guest::Guest;
 use super::pool::Pool;
+use super::reception::Reception;
 use super::{Event, Front, Limits};
 use crate::edge::threads;
 
@@ -83,9 +83,10 @@ impl Server {
             listener.set_nonblocking(true)?;
         }
         let door = Arc::new(Door::new(front));
-        let pool = Arc::new(Pool::new(door.clone()));
+        let reception = Arc::new(Reception { door: door.clone(), listeners });
+        let pool = Arc::new(Pool::new(door.clone(), Arc::downgrade(&reception)));
         let (wake, woken) = UnixStream::pair()?;
-        let acceptor = Acceptor { door: door.clone(), pool: pool.clone(), listeners, woken };
+        let acceptor = Acceptor { pool: pool.clone(), reception, woken };
         let acceptor = threads::spawn("door-accept", ACCEPTOR_STACK, move || acceptor.run())?;
         Ok(Self { door, pool, acceptor: Some((acceptor, wake)) })
     }
@@ -155,9 +156,8 @@ impl Server {
 }
 
 struct Acceptor {
-    door: Arc<Door>,
     pool: Arc<Pool>,
-    listeners: Vec<TcpListener>,
+    reception: Arc<Reception>,
     woken: UnixStream,
 }
 
@@ -176,9 +176,9 @@ enum Attempt {
 impl Acceptor {
     fn run(self) {
         let mut waited: Vec<PollFd<'_>> =
-            self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)).collect();
+            self.reception.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)).collect();
         waited.push(PollFd::new(&self.woken, PollFlags::IN));
-        while !self.door.is_closing() && !self.is_called_off(&waited) {
+        while !self.door().is_closing() && !self.is_called_off(&waited) {
             // Whatever an observer does, accepting goes on.
             if catch_unwind(AssertUnwindSafe(|| self.round(&mut waited))).is_err() {
                 thread::park_timeout(PAUSE);
@@ -194,9 +194,9 @@ impl Acceptor {
             Err(Errno::INTR) => return,
             Err(_) => thread::park_timeout(PAUSE),
         }
-        for (listener, waited) in self.listeners.iter().zip(waited) {
+        for (listener, waited) in self.reception.listeners.iter().zip(waited) {
             if !waited.revents().is_empty() && self.accept_some(listener, BATCH) == Attempt::Exhausted {
-                (0..SHED_AT_ONCE).take_while(|_| self.door.shed()).for_each(drop);
+                (0..SHED_AT_ONCE).take_while(|_| self.door().shed()).for_each(drop);
                 thread::park_timeout(PAUSE);
             }
         }
@@ -209,7 +209,7 @@ impl Acceptor {
 
     /// Who was in a queue before its listener closes is answered, not reset.
     fn empty_queues(&self) {
-        for listener in &self.listeners {
+        for listener in &self.reception.listeners {
             self.accept_some(listener, BACKLOG);
         }
     }
@@ -230,27 +230,26 @@ impl Acceptor {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Attempt::Dry,
             Err(error) => error,
         };
-        self.door.saw(&Event::AcceptFailed { errno: error.raw_os_error().unwrap_or(0) });
+        self.door().saw(&Event::AcceptFailed { errno: error.raw_os_error().unwrap_or(0) });
         if is_lost_connection(&error) { Attempt::Lost } else { Attempt::Exhausted }
     }
 
     fn greet(&self, stream: TcpStream, address: SocketAddr) {
-        let peer = address.ip().to_canonical();
-        self.door.saw(&Event::Accepted { peer });
-        match self.door.admit(Guest::new(stream, peer, self.door.now().mono)) {
-            Err(why) => self.door.saw(&Event::Refused { peer, why }),
-            Ok(visit) => {
-                if let Err(visit) = self.pool.dispatch(visit) {
-                    self.do_without_thread(visit, peer);
-                }
-            }
+        let Ok(visit) = self.reception.seat(stream, address) else { return };
+        let peer = visit.guest.peer;
+        if let Err(visit) = self.pool.dispatch(visit) {
+            self.do_without_thread(visit, peer);
         }
+    }
+
+    fn door(&self) -> &Door {
+        &self.reception.door
     }
 
     /// The system gives no thread: a worker is freed, or the newcomer goes.
     fn do_without_thread(&self, visit: Visit, peer: IpAddr) {
-        if !self.door.shed() || self.pool.enqueue(visit).is_err() {
-            self.door.saw(&Event::Refused { peer, why: Refusal::NoThread });
+        if !self.door().shed() || self.pool.enqueue(visit).is_err() {
+            self.door().saw(&Event::Refused { peer, why: Refusal::NoThread });
         }
     }
 }

@@ -15,8 +15,8 @@
 //!
 //! Reading order: `wire` (bytes to a request), `reply` (an answer's head), `admission` (who may stay), `guest` (one
 //! connection as others see it), `door` (what all share), `conversation` (one connection from its first byte to its
-//! last) with `inbox`, `pen` and `outlet` (reading and writing under deadlines), `pool` (workers), `listener` (bind,
-//! accept, shut down).
+//! last) with `inbox`, `pen` and `outlet` (reading and writing under deadlines), `pool` (workers), `reception` (who comes in),
+//! `listener` (bind, accept, shut down).
 
 mod admission;
 mod conversation;
@@ -27,6 +27,7 @@ mod listener;
 mod outlet;
 mod pen;
 mod pool;
+mod reception;
 mod reply;
 mod wire;
 

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,10 +15,13 @@ use parking_lot::{Condvar, Mutex};
 use super::Event;
 use super::conversation::{Desk, converse};
 use super::door::{Door, Visit};
+use super::reception::Reception;
 use crate::edge::{memory, threads};
 
 pub(super) struct Pool {
     door: Arc<Door>,
+    /// Gone once nobody is taken in any more
+    reception: Weak<Reception>,
     staff: Mutex<Staff>,
     /// The last worker has gone.
     deserted: Condvar,
@@ -42,8 +45,8 @@ enum Errand {
 }
 
 impl Pool {
-    pub(super) fn new(door: Arc<Door>) -> Self {
-        Self { door, staff: Mutex::default(), deserted: Condvar::new() }
+    pub(super) fn new(door: Arc<Door>, reception: Weak<Reception>) -> Self {
+        Self { door, reception, staff: Mutex::default(), deserted: Condvar::new() }
     }
 
     pub(super) fn workers(&self) -> usize {
@@ -171,6 +174,10 @@ impl Pool {
 
     /// Between two connections.
     fn rest(&self, worker: u64, home: &Sender<Errand>, errands: &Receiver<Errand>) -> Option<Visit> {
+        let queued = self.staff.lock().queue.pop_front();
+        if let Some(visit) = queued.or_else(|| self.take_in()) {
+            return Some(visit);
+        }
         {
             let mut staff = self.staff.lock();
             if let Some(visit) = staff.queue.pop_front() {
@@ -182,6 +189,13 @@ impl Pool {
             staff.idle.push((worker, home.clone()));
         }
         self.await_errand(worker, errands)
+    }
+
+    /// Somebody who waits to be let in, for a worker that would only wait itself.
+    fn take_in(&self) -> Option<Visit> {
+        let reception = self.reception.upgrade()?;
+        // Whatever an observer does, the worker goes on.
+        catch_unwind(AssertUnwindSafe(|| reception.next())).ok().flatten()
     }
 
     fn await_errand(&self, worker: u64, errands: &Receiver<Errand>) -> Option<Visit> {
