@@ -23,6 +23,7 @@ mod rates;
 mod report;
 #[path = "../standins/mod.rs"]
 mod standins;
+mod start;
 mod subject;
 mod wrk;
 
@@ -32,8 +33,9 @@ use report::Report;
 
 type Scene = fn(&mut Report);
 
-const SCENES: [(&str, Scene); 5] = [
+const SCENES: [(&str, Scene); 6] = [
     ("rates", rates::run),
+    ("start", start::run),
     ("events", events::run),
     ("crowd", crowd::run),
     ("memory", memory::run),
