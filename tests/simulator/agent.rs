@@ -74,9 +74,13 @@ impl Agent {
         self.closed.store(true, Ordering::SeqCst);
         sim.stage.note(&format!("agent {} ends", self.number));
         self.rooms.facts.shutting_down.store(true, Ordering::SeqCst);
-        let steps: [&dyn Fn(); 3] =
-            [&|| self.rooms.latch.close(), &|| self.rooms.kubernetes.shut_down(), &|| self.rooms.desk.close()];
-        let mut order = [0, 1, 2];
+        let steps: [&dyn Fn(); 4] = [
+            &|| self.rooms.latch.close(),
+            &|| self.rooms.drained.close(),
+            &|| self.rooms.kubernetes.shut_down(),
+            &|| self.rooms.desk.close(),
+        ];
+        let mut order = [0, 1, 2, 3];
         sim.shuffle(&mut order);
         order.into_iter().for_each(|step| steps[step]());
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -50,7 +51,6 @@ impl HeldPod {
 }
 
 /// A pod's addresses: one, as nearly always, or none or several.
-#[derive(Debug)]
 pub enum Addresses {
     One(IpAddr),
     Others(Box<[IpAddr]>),
@@ -62,6 +62,12 @@ impl From<Vec<IpAddr>> for Addresses {
             [one] => Self::One(*one),
             _ => Self::Others(addresses.into()),
         }
+    }
+}
+
+impl fmt::Debug for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
