@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use super::decimal::decimal;
 use super::time::Wall;
 
 /// How lines are written.
@@ -157,18 +158,8 @@ fn push_thousandths(line: &mut String, thousandths: u64) {
     }
 }
 
-fn push_whole(line: &mut String, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut first = digits.len();
-    loop {
-        first -= 1;
-        digits[first] = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    line.push_str(std::str::from_utf8(&digits[first..]).unwrap_or_default());
+fn push_whole(line: &mut String, number: u64) {
+    line.push_str(decimal(number, &mut [0; 20]));
 }
 
 /// A span in milliseconds, to the microsecond, as it stands in lines.

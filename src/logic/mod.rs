@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod bucket;
 pub mod cache;
 pub mod credentials;
+pub mod decimal;
 pub mod doctor;
 pub mod endpoints;
 pub mod events;

@@ -4,6 +4,7 @@
 //! left out, and so is one whose value would end the line.
 
 use super::wire::{Afterwards, Version};
+use crate::logic::decimal::decimal;
 use crate::logic::http::{Body, Method, Response};
 
 /// How the end of a body is told (RFC 9112, section 6).
@@ -113,17 +114,8 @@ fn push_header(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b"0123456789"[usize::try_from(number % 10).unwrap_or(0)];
-        number /= 10;
-        if number == 0 {
-            return out.extend_from_slice(&digits[at..]);
-        }
-    }
+fn push_decimal(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(decimal(number, &mut [0; 20]).as_bytes());
 }
 
 /// What the metadata service calls itself; kube2iam says the same.
