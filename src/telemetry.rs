@@ -27,7 +27,7 @@ use crate::logic::cache::CallReport;
 use crate::logic::events::{Effect, Refused, is_for_owner};
 use crate::logic::http::Method;
 use crate::logic::kubernetes::Resource;
-use crate::logic::log_line::{Field, Line, Taken, millis};
+use crate::logic::log_line::{Field, Line, Message, Taken};
 use crate::logic::pattern::PatternFault;
 use crate::logic::reason::Reason;
 use crate::logic::sts::{AssumeRole, StsFailure};
@@ -98,28 +98,26 @@ impl Telemetry {
     }
 
     fn write(&self, answered: &Answered<'_>) -> Taken {
-        let millis = millis(answered.took);
         let (method, status, target) = (answered.method.label(), answered.status, cut(answered.target));
         let (namespace, pod) = answered.pod.map_or(("", ""), |pod| (&*pod.namespace, &*pod.name));
         let reason = answered.reason.or(answered.audited).map_or("", Reason::word);
-        let text = |text| Field::Text(Cow::Borrowed(text));
         let fields = [
-            ("cause", text(answered.cause.unwrap_or_default())),
-            ("params.iam.role", text(answered.role.map_or("", RoleArn::as_str))),
-            ("pod.name", text(pod)),
-            ("pod.namespace", text(namespace)),
-            ("policy", text(if answered.audited.is_some() { "audit" } else { "" })),
-            ("reason", text(reason)),
-            ("req.method", text(method)),
-            ("req.path", text(&target)),
-            ("req.remote", Field::Text(answered.peer.to_string().into())),
-            ("res.duration", Field::Written(&millis)),
+            ("cause", Field::Text(answered.cause.unwrap_or_default())),
+            ("params.iam.role", Field::Text(answered.role.map_or("", RoleArn::as_str))),
+            ("pod.name", Field::Text(pod)),
+            ("pod.namespace", Field::Text(namespace)),
+            ("policy", Field::Text(if answered.audited.is_some() { "audit" } else { "" })),
+            ("reason", Field::Text(reason)),
+            ("req.method", Field::Text(method)),
+            ("req.path", Field::Text(&target)),
+            ("req.remote", Field::Address(answered.peer)),
+            ("res.duration", Field::Span(answered.took)),
             ("res.status", Field::Whole(status.into())),
         ];
         (self.request_lines)(Line {
             at: answered.at,
             level: "info",
-            message: format_args!("{method} {target} ({status}) took {millis} ms"),
+            message: Message::Answered { method, target: &target, status, took: answered.took },
             fields: &fields,
         })
     }
@@ -203,6 +201,9 @@ fn failure_line(request: &AssumeRole, purpose: &str, failure: &StsFailure, advic
 
 /// As much of a target as a line shows; a cut one ends in dots.
 fn cut(target: &str) -> Cow<'_, str> {
+    if target.len() <= SHOWN_TARGET {
+        return target.into();
+    }
     match target.char_indices().nth(SHOWN_TARGET) {
         Some((end, _)) => format!("{}...", &target[..end]).into(),
         None => target.into(),

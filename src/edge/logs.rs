@@ -4,6 +4,7 @@
 //! Lines of requests are dropped and counted while the tray is full, see [`LogQueue::offer`];
 //! all others wait for a place, though not for ever: a reader that is stuck must not stop the agent.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +18,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::{Condvar, Mutex};
 
 use super::threads;
-use crate::logic::log_line::{Field, Line, LogFormat, Taken};
+use crate::logic::log_line::{Field, Line, LogFormat, Message, Taken};
 use crate::ports::Clock;
 
 /// The log thread's queue.
@@ -119,7 +120,7 @@ impl LogQueue {
     /// Takes a line of a request if there is room at once. These lines are the ones that cost: they don't pass through
     /// `log` and its logger, which would collect and sort their fields anew.
     pub fn offer(&self, line: Line<'_, &str>) -> Taken {
-        let taken = self.tray.has_room() && self.tray.put(line.render(self.format).as_bytes(), Duration::ZERO);
+        let taken = self.tray.has_room() && self.tray.put(&line.render(self.format), Duration::ZERO);
         if taken { Taken::Yes } else { Taken::No }
     }
 
@@ -249,31 +250,49 @@ fn line_of(format: LogFormat, clock: &dyn Clock, record: &Record<'_>, out: &mut 
         Level::Debug => "debug",
         Level::Trace => "trace",
     };
-    let mut fields = Fields(Vec::new());
-    let _ = record.key_values().visit(&mut fields); // collecting can't fail
-    fields.0.sort_by(|one, other| one.0.cmp(&other.0));
-    let line = Line { at: clock.now().wall, level, message: *record.args(), fields: &fields.0 };
-    out.write_all(line.render(format).as_bytes())
+    let mut told = Told(Vec::new());
+    let _ = record.key_values().visit(&mut told); // collecting can't fail
+    told.0.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    let fields: Vec<(&Key<'_>, Field<'_>)> = told.0.iter().map(|(key, value)| (key, value.field())).collect();
+    let line = Line { at: clock.now().wall, level, message: Message::Formatted(*record.args()), fields: &fields };
+    out.write_all(&line.render(format))
 }
 
 /// The fields of a record.
-struct Fields<'kvs>(Vec<(Key<'kvs>, Field<'kvs>)>);
+struct Told<'kvs>(Vec<(Key<'kvs>, ToldValue<'kvs>)>);
 
-impl<'kvs> VisitSource<'kvs> for Fields<'kvs> {
+enum ToldValue<'kvs> {
+    Text(Cow<'kvs, str>),
+    Whole(i64),
+    Number(f64),
+}
+
+impl<'kvs> VisitSource<'kvs> for Told<'kvs> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        let field = if let Some(text) = value.to_borrowed_str() {
-            Field::Text(text.into())
+        let told = if let Some(text) = value.to_borrowed_str() {
+            ToldValue::Text(text.into())
         } else if let Some(whole) = value.to_i64() {
-            Field::Whole(whole)
+            ToldValue::Whole(whole)
         } else if let Some(number) = value.to_f64() {
-            Field::Number(number)
+            ToldValue::Number(number)
         } else {
-            Field::Text(value.to_string().into())
+            ToldValue::Text(value.to_string().into())
         };
-        self.0.push((key, field));
+        self.0.push((key, told));
         Ok(())
     }
 }
+
+impl ToldValue<'_> {
+    fn field(&self) -> Field<'_> {
+        match self {
+            Self::Text(text) => Field::Text(text),
+            Self::Whole(number) => Field::Whole(*number),
+            Self::Number(number) => Field::Number(*number),
+        }
+    }
+}
+
 /// What the targets of the agent's own lines begin with.
 const OWN: &str = "kube2iam";
 /// What is heard of libraries.

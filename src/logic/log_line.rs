@@ -1,10 +1,12 @@
 //! Log lines, as text in the manner of logrus or as one JSON object.
+//!
+//! Each request has one, so they are written by hand where a formatter would cost as much as the answer itself.
 
-use std::borrow::Cow;
 use std::fmt::{self, Write};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use super::decimal::decimal;
+use super::decimal::push_decimal;
 use super::time::Wall;
 
 /// How lines are written.
@@ -15,13 +17,27 @@ pub enum LogFormat {
 }
 
 /// A value beside a message.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Field<'a> {
-    Text(Cow<'a, str>),
+    Text(&'a str),
+    Address(IpAddr),
     Number(f64),
     Whole(i64),
-    /// A number that has been written already
-    Written(&'a str),
+    /// In milliseconds, to the microsecond
+    Span(Duration),
+}
+
+/// What a line says.
+#[derive(Clone, Copy, Debug)]
+pub enum Message<'a> {
+    Formatted(fmt::Arguments<'a>),
+    /// `METHOD TARGET (STATUS) took MILLISECONDS ms`
+    Answered {
+        method: &'a str,
+        target: &'a str,
+        status: u16,
+        took: Duration,
+    },
 }
 
 /// Whether a line will be written.
@@ -37,7 +53,7 @@ pub enum Taken {
 pub struct Line<'a, K> {
     pub at: Wall,
     pub level: &'a str,
-    pub message: fmt::Arguments<'a>,
+    pub message: Message<'a>,
     /// By key
     pub fields: &'a [(K, Field<'a>)],
 }
@@ -45,151 +61,203 @@ pub struct Line<'a, K> {
 impl<K: AsRef<str>> Line<'_, K> {
     /// Renders the line with its closing newline. Quotes and controls are escaped; a field whose text is empty says
     /// nothing and is left out.
-    pub fn render(self, format: LogFormat) -> String {
+    pub fn render(self, format: LogFormat) -> Vec<u8> {
         debug_assert!(self.fields.is_sorted_by(|one, other| one.0.as_ref() <= other.0.as_ref()), "fields in disorder");
-        let mut line = String::with_capacity(USUAL_LINE);
-        let written = match format {
-            LogFormat::Text => self.text(&mut line),
-            LogFormat::Json => self.json(&mut line),
-        };
-        debug_assert!(written.is_ok(), "writing to a String can't fail");
-        line.push('\n');
-        line
+        let mut pen = Pen { line: Vec::with_capacity(USUAL_LINE), format };
+        match format {
+            LogFormat::Text => self.text(&mut pen),
+            LogFormat::Json => self.json(&mut pen),
+        }
+        pen.push("\n");
+        pen.line
     }
 
     fn said(&self) -> impl Iterator<Item = &(K, Field<'_>)> {
-        self.fields.iter().filter(|(_, value)| !matches!(value, Field::Text(text) if text.is_empty()))
+        self.fields.iter().filter(|(_, value)| !matches!(value, Field::Text("")))
     }
 
-    fn text(&self, line: &mut String) -> fmt::Result {
-        line.push_str("time=\"");
-        self.at.push_rfc3339(line);
-        line.push_str("\" level=");
-        line.push_str(self.level);
-        line.push_str(" msg=\"");
-        Escaped { line, escape: as_debug }.write_fmt(self.message)?;
-        line.push('"');
+    fn text(&self, pen: &mut Pen) {
+        pen.push("time=\"");
+        pen.line.extend_from_slice(&self.at.rfc3339_bytes());
+        pen.push("\" level=");
+        pen.push(self.level);
+        pen.push(" msg=\"");
+        pen.message(self.message);
+        pen.push("\"");
         for (key, value) in self.said() {
-            line.push(' ');
-            line.push_str(key.as_ref());
-            line.push('=');
-            match value {
-                Field::Text(text) if is_bare(text) => line.push_str(text),
-                Field::Text(text) => quote(line, text, as_debug)?,
-                Field::Number(number) => push_number(line, *number)?,
-                Field::Written(number) => line.push_str(number),
-                Field::Whole(number) => write!(line, "{number}")?,
-            }
+            pen.push(" ");
+            pen.push(key.as_ref());
+            pen.push("=");
+            pen.value(*value);
         }
-        Ok(())
     }
 
-    fn json(&self, line: &mut String) -> fmt::Result {
-        line.push_str("{\"level\":\"");
-        line.push_str(self.level);
-        line.push_str("\",\"msg\":\"");
-        Escaped { line, escape: as_json }.write_fmt(self.message)?;
-        line.push('"');
+    fn json(&self, pen: &mut Pen) {
+        pen.push("{\"level\":\"");
+        pen.push(self.level);
+        pen.push("\",\"msg\":\"");
+        pen.message(self.message);
+        pen.push("\"");
         for (key, value) in self.said() {
-            line.push(',');
-            quote(line, key.as_ref(), as_json)?;
-            line.push(':');
-            match value {
-                Field::Text(text) => quote(line, text, as_json)?,
-                Field::Number(number) if number.is_finite() => push_number(line, *number)?,
-                Field::Number(_) => line.push_str("null"),
-                Field::Written(number) => line.push_str(number),
-                Field::Whole(number) => write!(line, "{number}")?,
-            }
+            pen.push(",");
+            pen.quote(key.as_ref());
+            pen.push(":");
+            pen.value(*value);
         }
-        line.push_str(",\"time\":\"");
-        self.at.push_rfc3339(line);
-        line.push_str("\"}");
-        Ok(())
+        pen.push(",\"time\":\"");
+        pen.line.extend_from_slice(&self.at.rfc3339_bytes());
+        pen.push("\"}");
     }
 }
 
-/// Writes text as it stands between quotes.
-struct Escaped<'a> {
-    line: &'a mut String,
-    /// A text in quotes of its own
-    escape: fn(&str) -> String,
+/// Writes a line.
+struct Pen {
+    line: Vec<u8>,
+    format: LogFormat,
 }
 
-impl Write for Escaped<'_> {
+impl Pen {
+    /// As it stands.
+    fn push(&mut self, text: &str) {
+        self.line.extend_from_slice(text.as_bytes());
+    }
+
+    fn message(&mut self, message: Message<'_>) {
+        match message {
+            Message::Formatted(arguments) => {
+                let _ = self.write_fmt(arguments); // what is formatted may fail, the pen can't
+            }
+            Message::Answered { method, target, status, took } => {
+                self.push(method);
+                self.push(" ");
+                self.escape(target);
+                self.push(" (");
+                push_decimal(&mut self.line, status.into());
+                self.push(") took ");
+                push_millis(&mut self.line, took);
+                self.push(" ms");
+            }
+        }
+    }
+
+    fn value(&mut self, value: Field<'_>) {
+        match value {
+            // logrus leaves these bare and quotes everything else.
+            Field::Text(text) if self.format == LogFormat::Text && !text.is_empty() && look(text) == Look::Bare => {
+                self.push(text);
+            }
+            Field::Text(text) => self.quote(text),
+            Field::Address(address) => self.address(address),
+            Field::Number(number) if self.format == LogFormat::Json && !number.is_finite() => self.push("null"),
+            Field::Number(number) => self.shown(&number),
+            Field::Whole(number) => match u64::try_from(number) {
+                Ok(number) => push_decimal(&mut self.line, number),
+                Err(_) => self.shown(&number),
+            },
+            Field::Span(span) => push_millis(&mut self.line, span),
+        }
+    }
+
+    /// A v4 address is bare in text; the colons of the others are not.
+    fn address(&mut self, address: IpAddr) {
+        let bare = self.format == LogFormat::Text && address.is_ipv4();
+        if !bare {
+            self.push("\"");
+        }
+        match address {
+            IpAddr::V4(address) => {
+                for (place, octet) in address.octets().into_iter().enumerate() {
+                    if place > 0 {
+                        self.push(".");
+                    }
+                    push_decimal(&mut self.line, octet.into());
+                }
+            }
+            IpAddr::V6(address) => self.shown(&address),
+        }
+        if !bare {
+            self.push("\"");
+        }
+    }
+
+    /// What needs no escape.
+    fn shown(&mut self, value: &dyn fmt::Display) {
+        let _ = write!(self, "{value}"); // the pen can't fail
+    }
+
+    fn quote(&mut self, text: &str) {
+        self.push("\"");
+        self.escape(text);
+        self.push("\"");
+    }
+
+    /// As it may stand between quotes.
+    fn escape(&mut self, text: &str) {
+        if look(text) != Look::Strange {
+            return self.push(text);
+        }
+        let quoted = match self.format {
+            LogFormat::Text => format!("{text:?}"),
+            LogFormat::Json => serde_json::Value::from(text).to_string(),
+        };
+        self.push(&quoted[1..quoted.len() - 1]);
+    }
+}
+
+/// What is formatted stands between quotes.
+impl Write for Pen {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if text.bytes().all(is_itself) {
-            self.line.push_str(text);
-        } else {
-            let quoted = (self.escape)(text);
-            self.line.push_str(&quoted[1..quoted.len() - 1]);
-        }
+        self.escape(text);
         Ok(())
     }
 }
 
-fn quote(line: &mut String, text: &str, escape: fn(&str) -> String) -> fmt::Result {
-    line.push('"');
-    Escaped { line, escape }.write_str(text)?;
-    line.push('"');
-    Ok(())
+/// How much care a text takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Look {
+    /// Letters, digits and `-._/@^+`
+    Bare,
+    /// Nothing that needs an escape in any form
+    Plain,
+    Strange,
 }
 
-/// As Rust writes it. Most numbers here have three decimals at most, and those are quickly written.
-fn push_number(line: &mut String, number: f64) -> fmt::Result {
-    let thousandths = (number * 1e3).round();
-    if !(0.0..1e12).contains(&thousandths) || thousandths / 1e3 != number {
-        return write!(line, "{number}");
+fn look(text: &str) -> Look {
+    match text.bytes().fold(0, |worst, byte| worst | LOOKS[usize::from(byte)]) {
+        0 => Look::Bare,
+        1 => Look::Plain,
+        _ => Look::Strange,
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number below 2^40")]
-    push_thousandths(line, thousandths as u64);
-    Ok(())
 }
 
-fn push_thousandths(line: &mut String, thousandths: u64) {
-    push_whole(line, thousandths / 1_000);
-    let mut rest = thousandths % 1_000;
+/// By byte: 0 is bare, 1 plain, 2 strange.
+const LOOKS: [u8; 256] = {
+    let mut looks = [2; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        let bare = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'/' | b'@' | b'^' | b'+');
+        looks[byte as usize] = if matches!(byte, b'"' | b'\\') { 2 } else { !bare as u8 };
+        byte += 1;
+    }
+    looks
+};
+
+/// A span in milliseconds, to the microsecond, without needless zeros.
+fn push_millis(line: &mut Vec<u8>, span: Duration) {
+    let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    push_decimal(line, micros / 1_000);
+    let mut rest = micros % 1_000;
     if rest > 0 {
-        line.push('.');
+        line.push(b'.');
     }
     while rest > 0 {
-        push_whole(line, rest / 100);
+        push_decimal(line, rest / 100);
         rest = rest % 100 * 10;
     }
 }
 
-fn push_whole(line: &mut String, number: u64) {
-    line.push_str(decimal(number, &mut [0; 20]));
-}
-
-/// A span in milliseconds, to the microsecond, as it stands in lines.
-pub fn millis(span: Duration) -> String {
-    let mut text = String::with_capacity(16);
-    let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-    push_thousandths(&mut text, micros);
-    text
-}
-
-/// Nearly all that is logged: it needs no escape in any form.
-fn is_itself(byte: u8) -> bool {
-    (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\'
-}
-
-/// logrus leaves these bare and quotes everything else.
-fn is_bare(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/@^+".contains(&b))
-}
-
-fn as_debug(text: &str) -> String {
-    format!("{text:?}")
-}
-
-fn as_json(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
 /// Bytes of a request's line; others may be longer.
-const USUAL_LINE: usize = 384;
+const USUAL_LINE: usize = 512;
 
 #[cfg(test)]
 mod tests {
@@ -197,35 +265,83 @@ mod tests {
 
     fn check(format: LogFormat) -> String {
         let fields = [
-            ("empty", Field::Text("".into())),
-            ("req.method", Field::Text("GET".into())),
-            ("req.path", Field::Text("/a b\n\"".into())),
-            ("res.duration", Field::Number(0.25)),
+            ("empty", Field::Text("")),
+            ("req.method", Field::Text("GET")),
+            ("req.path", Field::Text("/a b\n\"")),
+            ("req.remote", Field::Address("10.0.0.255".parse().unwrap())),
+            ("res.duration", Field::Span(Duration::from_micros(250))),
             ("res.status", Field::Whole(200)),
         ];
         let at = Wall::from_unix_seconds(1_795_412_524);
-        Line { at, level: "info", message: format_args!("GET {} `é\"", "/a\\"), fields: &fields }.render(format)
+        let message = Message::Formatted(format_args!("GET {} `é\"", "/a\\"));
+        String::from_utf8(Line { at, level: "info", message, fields: &fields }.render(format)).unwrap()
     }
 
     #[test]
     fn text_lines_look_like_logrus() {
         assert_eq!(
             check(LogFormat::Text),
-            "time=\"2026-11-23T05:42:04Z\" level=info msg=\"GET /a\\\\ `é\\\"\" req.method=GET req.path=\"/a b\\n\\\"\" res.duration=0.25 res.status=200\n"
+            "time=\"2026-11-23T05:42:04Z\" level=info msg=\"GET /a\\\\ `é\\\"\" req.method=GET req.path=\"/a b\\n\\\"\" req.remote=10.0.0.255 res.duration=0.25 res.status=200\n"
         );
     }
 
+    fn value(format: LogFormat, value: Field<'_>) -> String {
+        let mut pen = Pen { line: Vec::new(), format };
+        pen.value(value);
+        String::from_utf8(pen.line).unwrap()
+    }
+
     #[test]
-    fn numbers_are_written_as_rust_writes_them() {
-        let thousandths = (0..20_000).map(|number| f64::from(number) / 1e3);
-        let others = [1e11, 1e12, 1e15, -1.5, 0.000_1, 12.345_6, f64::NAN, f64::MAX, 123_456.789];
-        for number in thousandths.chain(others) {
-            let mut written = String::new();
-            push_number(&mut written, number).unwrap();
-            assert_eq!(written, number.to_string());
+    fn values_are_written_as_each_format_takes_them() {
+        let span = |micros| Field::Span(Duration::from_micros(micros));
+        for (field, text, json) in [
+            (Field::Text("a-b.c_d/e@f^g+h9"), "a-b.c_d/e@f^g+h9", "\"a-b.c_d/e@f^g+h9\""),
+            (Field::Text("a b"), "\"a b\"", "\"a b\""),
+            (Field::Text("ü\u{7f}"), "\"ü\\u{7f}\"", "\"ü\u{7f}\""),
+            (Field::Address("10.0.0.1".parse().unwrap()), "10.0.0.1", "\"10.0.0.1\""),
+            (Field::Address("fd00::1".parse().unwrap()), "\"fd00::1\"", "\"fd00::1\""),
+            (Field::Whole(i64::MIN), "-9223372036854775808", "-9223372036854775808"),
+            (Field::Whole(429), "429", "429"),
+            (Field::Number(0.25), "0.25", "0.25"),
+            (Field::Number(f64::NAN), "NaN", "null"),
+            (span(0), "0", "0"),
+            (span(7), "0.007", "0.007"),
+            (span(1_500), "1.5", "1.5"),
+            (span(2_000_000), "2000", "2000"),
+        ] {
+            let written = [LogFormat::Text, LogFormat::Json].map(|format| value(format, field));
+            assert_eq!(written, [text, json], "{field:?}");
         }
-        for (micros, text) in [(0, "0"), (7, "0.007"), (1_500, "1.5"), (2_000_000, "2000")] {
-            assert_eq!(millis(Duration::from_micros(micros)), text);
+        for micros in 0..20_000_u32 {
+            let millis = value(LogFormat::Text, span(micros.into()));
+            assert_eq!(millis, (f64::from(micros) / 1e3).to_string());
+        }
+    }
+
+    #[test]
+    fn a_requests_message_is_what_formatting_would_make_of_it() {
+        for target in ["/latest/", "/a b?\"\\\n", "/ü"] {
+            for format in [LogFormat::Text, LogFormat::Json] {
+                let written = |message| {
+                    let mut pen = Pen { line: Vec::new(), format };
+                    pen.message(message);
+                    String::from_utf8(pen.line).unwrap()
+                };
+                let took = Duration::from_micros(1_250);
+                let answered = written(Message::Answered { method: "GET", target, status: 404, took });
+                assert_eq!(answered, written(Message::Formatted(format_args!("GET {target} (404) took 1.25 ms"))));
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_as_strange_as_their_strangest_byte() {
+        for byte in 0..=u8::MAX {
+            let text = char::from(byte).to_string();
+            let bare = byte.is_ascii_alphanumeric() || b"-._/@^+".contains(&byte);
+            let strange = !byte.is_ascii() || format!("{text:?}") != format!("\"{text}\"");
+            assert_eq!((look(&text) == Look::Bare, look(&text) == Look::Strange), (bare, strange), "{text:?}");
+            assert_eq!(look(&format!("a{text}a")), look(&text));
         }
     }
 

@@ -25,7 +25,7 @@ pub fn listen() {
 
 /// Hears a request's line, which doesn't pass through `log`.
 pub fn hear(line: Line<'_, &str>) -> Taken {
-    judge(&line.render(LogFormat::Text));
+    judge(&String::from_utf8_lossy(&line.render(LogFormat::Text)));
     Taken::Yes
 }
 

@@ -4,7 +4,7 @@
 //! left out, and so is one whose value would end the line.
 
 use super::wire::{Afterwards, Version};
-use crate::logic::decimal::decimal;
+use crate::logic::decimal::push_decimal;
 use crate::logic::http::{Body, Method, Response};
 
 /// How the end of a body is told (RFC 9112, section 6).
@@ -112,10 +112,6 @@ fn push_header(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value.as_bytes());
     out.extend_from_slice(b"\r\n");
-}
-
-fn push_decimal(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(decimal(number, &mut [0; 20]).as_bytes());
 }
 
 /// What the metadata service calls itself; kube2iam says the same.
