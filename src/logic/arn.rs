@@ -16,15 +16,9 @@ impl RoleArn {
             return Err(shape());
         }
         let [arn, partition, "iam", "", account, resource] = fields(text) else { return Err(shape()) };
-        let named = resource
-            .strip_prefix("role/")
-            .is_some_and(|path| last_segment(path).bytes().all(is_name) && !path.ends_with('/'));
         let numbered = !account.is_empty() && account.bytes().all(|b| b.is_ascii_digit());
-        let fits = arn.eq_ignore_ascii_case("arn")
-            && is_partition(partition)
-            && numbered
-            && named
-            && resource.len() > "role/".len();
+        let named = resource.strip_prefix("role/").is_some_and(is_path);
+        let fits = arn.eq_ignore_ascii_case("arn") && is_partition(partition) && numbered && named;
         if fits { Ok(Self(text.into())) } else { Err(shape()) }
     }
 
@@ -86,7 +80,13 @@ impl BaseArn {
 
     /// The full form of a role or of a pattern: an ARN stays as it is, anything else gets the base before it.
     pub fn complete<'a>(&self, role: &'a str) -> Cow<'a, str> {
-        if is_arn(role) { role.into() } else { [&self.0, role].concat().into() }
+        if is_arn(role) {
+            return role.into();
+        }
+        let mut full = String::with_capacity(self.0.len() + role.len());
+        full.push_str(&self.0);
+        full.push_str(role);
+        full.into()
     }
 
     /// Whether `name` names this role.
@@ -96,7 +96,13 @@ impl BaseArn {
 
     /// The role that an annotation or a request names.
     pub fn role(&self, name: &str) -> Result<RoleArn, ArnError> {
-        RoleArn::parse(&self.complete(name))
+        match self.complete(name) {
+            // The base has been read; with every request it isn't read again.
+            Cow::Owned(full) if !self.0.is_empty() && full.len() <= LONGEST && is_path(name) => {
+                Ok(RoleArn(full.into()))
+            }
+            full => RoleArn::parse(&full),
+        }
     }
 
     /// The short form that pods are told: what follows the base, or the whole ARN. It leads back to the role: what
@@ -142,6 +148,12 @@ fn fields(arn: &str) -> [&str; 6] {
 
 fn last_segment(path: &str) -> &str {
     path.bytes().rposition(|byte| byte == b'/').map_or(path, |slash| &path[slash + 1..])
+}
+
+/// What stands behind `role/`: the role's path, if it has one, and its name.
+fn is_path(text: &str) -> bool {
+    let name = last_segment(text);
+    !name.is_empty() && name.bytes().all(is_name) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 fn is_partition(text: &str) -> bool {
@@ -217,6 +229,23 @@ mod tests {
         for name in ["app", "arn/app", "arn:x/app", "ARN:aws:iam::1:role/app"] {
             let role = RoleArn::parse(&format!("{}{name}", base.as_str())).unwrap();
             assert_eq!(base.role(base.shorten(&role)), Ok(role));
+        }
+    }
+
+    #[test]
+    fn a_role_below_the_base_is_what_reading_the_whole_would_give() {
+        let pieces = ["", "a", "/", ":", "Z_+=,.@-9", " ", "é", "(", "arn:"];
+        for base in ["arn:aws:iam::123456789012:role/", "arn:aws:iam::123456789012:role/team/", ""] {
+            let base = if base.is_empty() { BaseArn::default() } else { BaseArn::parse(base).unwrap() };
+            for number in 0..pieces.len().pow(4) {
+                let digits = (0..4).map(|place| number / pieces.len().pow(place) % pieces.len());
+                let name: String = digits.map(|digit| pieces[digit]).collect();
+                assert_eq!(base.role(&name), RoleArn::parse(&base.complete(&name)), "{name}");
+            }
+            for length in LONGEST - 60..=LONGEST {
+                let name = "x".repeat(length);
+                assert_eq!(base.role(&name), RoleArn::parse(&base.complete(&name)), "{length}");
+            }
         }
     }
 

@@ -15,11 +15,12 @@ mod queue;
 
 pub use look::Standing;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::bucket::Rate;
+use super::maps::FastMap;
 use super::sts::{AssumeRole, StsFailure};
 use super::time::Mono;
 
@@ -50,7 +51,7 @@ pub enum RenewAt {
 #[derive(Debug)]
 pub struct Cache<S> {
     rules: CacheRules,
-    entries: HashMap<Arc<AssumeRole>, Entry<S>>,
+    entries: FastMap<Arc<AssumeRole>, Entry<S>>,
     line: Line,
     /// No renewal is due before this.
     next_due: Mono,
@@ -110,7 +111,7 @@ pub struct CacheCounts {
 
 impl<S> Cache<S> {
     pub fn new(rules: CacheRules, now: Mono) -> Self {
-        Self { rules, entries: HashMap::new(), line: Line::new(rules.budget, now), next_due: NEVER }
+        Self { rules, entries: FastMap::default(), line: Line::new(rules.budget, now), next_due: NEVER }
     }
 
     /// Asks for the session of `key`. Who is told to wait counts as a waiter until [`Cache::look`] or [`Cache::leave`].

@@ -1,21 +1,12 @@
 //! Whole numbers as text, for heads and log lines, of which each answer has several: without a formatter.
 
 /// Appends the digits of a number.
-pub fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut room = [0; MOST_DIGITS];
-    let mut first = room.len();
-    loop {
-        first -= 1;
-        room[first] = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-        if number == 0 {
-            return out.extend_from_slice(&room[first..]);
-        }
+pub fn push_decimal(out: &mut Vec<u8>, number: u64) {
+    if number >= 10 {
+        push_decimal(out, number / 10);
     }
+    out.push(b'0' + (number % 10) as u8); // below 10, so it fits
 }
-
-/// Of `u64::MAX`
-const MOST_DIGITS: usize = 20;
 
 #[cfg(test)]
 mod tests {

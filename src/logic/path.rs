@@ -18,6 +18,9 @@ impl CanonicalPath {
     /// Reads the target of a request line. `authority` says which host an absolute-form target may name.
     pub fn parse(target: &str, is_own_authority: impl Fn(&str) -> bool) -> Result<Self, PathError> {
         let origin = origin_form(target, is_own_authority)?;
+        if is_canonical(origin) {
+            return Ok(Self { text: origin.to_owned(), query: None, encoded_slash: None });
+        }
         let origin = origin.split('#').next().unwrap_or_default();
         let (raw, query) = match origin.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -48,7 +51,13 @@ impl CanonicalPath {
 
     /// The segments, without the empty one behind a closing slash.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
-        self.text.split('/').filter(|segment| !segment.is_empty())
+        let mut rest = self.text.as_str();
+        std::iter::from_fn(move || {
+            let text = &rest[rest.bytes().position(|byte| byte != b'/')?..];
+            let segment;
+            (segment, rest) = text.split_at(text.bytes().position(|byte| byte == b'/').unwrap_or(text.len()));
+            Some(segment)
+        })
     }
 
     /// Whether the path ends in a slash.
@@ -103,13 +112,14 @@ fn origin_form(target: &str, is_own_authority: impl Fn(&str) -> bool) -> Result<
 
 /// Whether a path is in canonical form as it stands, as nearly all are: [`resolve`] would give it back.
 fn is_canonical(raw: &str) -> bool {
-    let Some(inner) = raw.strip_prefix('/') else { return false };
-    let inner = inner.strip_suffix('/').unwrap_or(inner);
-    let plain = |segment: &[u8]| {
-        let dots = matches!(segment, b"" | b"." | b"..");
-        !dots && segment.iter().all(|byte| is_plain(*byte))
-    };
-    raw == "/" || inner.as_bytes().split(|byte| *byte == b'/').all(plain)
+    let raw = raw.as_bytes();
+    let fits = |(at, byte): (usize, &u8)| if *byte == b'/' { !begins_dull(&raw[at + 1..]) } else { is_plain(*byte) };
+    raw.first() == Some(&b'/') && raw.iter().enumerate().all(fits)
+}
+
+/// Whether an empty segment or one of dots begins here. What ends here is a closing slash.
+fn begins_dull(rest: &[u8]) -> bool {
+    matches!(rest, [b'/', ..] | [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..])
 }
 
 /// Decodes a path once and takes its empty and dot segments out. Tells before how many segments a slash came encoded.

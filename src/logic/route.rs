@@ -98,6 +98,9 @@ impl Route {
 /// How a request reached the agent, by its host and by the address that its connection was meant for.
 /// `redirected` is asked only if the host doesn't tell.
 pub fn facing(request: &Request<'_>, redirected: impl FnOnce() -> bool) -> Facing {
+    if request.headers.host == Some(METADATA_HOST.as_bytes()) && request.target.starts_with('/') {
+        return Facing::Metadata;
+    }
     let named = match absolute_authority(request.target) {
         Some(authority) => Some(authority),
         None => request.headers.host.map(|host| std::str::from_utf8(host).unwrap_or_default()),
@@ -148,11 +151,10 @@ pub fn filter_listing(path: &CanonicalPath, listing: &str, pod_has_role: bool, r
 
 /// What lies at a path, whatever the method.
 fn classify(path: CanonicalPath, rules: &RouteRules) -> Route {
-    let mut segments: Vec<&str> = Vec::with_capacity(USUAL_SEGMENTS);
-    segments.extend(path.segments());
-    if let Some(route) = credentials(&path, &segments) {
+    if let Some(route) = credentials(&path) {
         return route;
     }
+    let segments: Vec<&str> = path.segments().collect();
     let folded: Vec<Cow<'_, str>> = segments.iter().map(|segment| fold(segment)).collect();
     let folded: Vec<&str> = folded.iter().map(|segment| &**segment).collect();
     match path.encoded_slash() {
@@ -182,15 +184,17 @@ fn classify(path: CanonicalPath, rules: &RouteRules) -> Route {
 }
 
 /// What is answered of the credential tree: these paths in exactly this spelling.
-fn credentials(path: &CanonicalPath, segments: &[&str]) -> Option<Route> {
+fn credentials(path: &CanonicalPath) -> Option<Route> {
     if path.encoded_slash().is_some_and(|at| at < ROLE_TAIL) {
         return None;
     }
-    match segments {
+    let mut segments = [""; ROLE_TAIL + 1];
+    let known = segments.iter_mut().zip(path.segments()).map(|(place, segment)| *place = segment).count();
+    match &segments[..known] {
         [_, "meta-data", "iam"] => Some(Route::IamListing),
         [_, "meta-data", "iam", "info"] if !path.is_closed() => Some(Route::IamInfo),
         [_, "meta-data", "iam", tree] => form(tree).map(Route::RoleList),
-        [_, "meta-data", "iam", tree, ..] => form(tree).map(|form| Route::RoleDocument(form, tail(path))),
+        [_, "meta-data", "iam", tree, ..] => form(tree).map(|form| Route::RoleDocument(form, tail(path, &segments))),
         _ => None,
     }
 }
@@ -208,9 +212,10 @@ fn form(tree: &str) -> Option<Form> {
     }
 }
 
-/// What stands behind the fourth slash-separated word: a role, which may hold slashes.
-fn tail(path: &CanonicalPath) -> String {
-    path.as_str().splitn(6, '/').nth(5).unwrap_or_default().to_owned()
+/// What stands behind the first four segments: a role, which may hold slashes.
+fn tail(path: &CanonicalPath, segments: &[&str; ROLE_TAIL + 1]) -> String {
+    let before: usize = segments[..ROLE_TAIL].iter().map(|segment| "/".len() + segment.len()).sum();
+    path.as_str()[before + "/".len()..].to_owned()
 }
 
 fn own_page(segments: &[&str], folded: &[&str], rules: &RouteRules) -> Option<Route> {
@@ -303,10 +308,6 @@ fn without_port(host: &str) -> &str {
 }
 
 fn is_metadata_name(host: &str) -> bool {
-    // What nearly every client says.
-    if host == "169.254.169.254" {
-        return true;
-    }
     let name = host.trim_end_matches('.');
     match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         Ok(address) => is_metadata_address(address),
@@ -327,8 +328,8 @@ pub const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 /// Before how many segments a role begins, in which a slash may come encoded.
 const ROLE_TAIL: usize = 4;
-/// Most paths have no more.
-const USUAL_SEGMENTS: usize = 8;
+/// What nearly every client says.
+const METADATA_HOST: &str = "169.254.169.254";
 const METADATA_NAMES: [&str; 2] = ["instance-data", "instance-data.ec2.internal"];
 const IDENTITY_PROOFS: [&str; 3] = ["signature", "pkcs7", "rsa2048"];
 const KEPT_BACK: [&str; 3] = ["user-data", "fws", "managed-ssh-keys"];

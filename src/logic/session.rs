@@ -181,18 +181,25 @@ impl NameTemplate {
 
     /// Fills the words in, replaces what STS doesn't take by `-` and cuts to its 64 characters.
     fn fill<'a>(&self, value: impl Fn(Word) -> &'a str) -> String {
-        let texts = self.0.iter().map(|piece| match piece {
-            Piece::Text(text) => text.as_str(),
-            Piece::Word(word) => value(*word),
-        });
-        clean(texts.collect())
+        let mut name = String::with_capacity(USUAL_NAME);
+        for piece in &self.0 {
+            name.push_str(match piece {
+                Piece::Text(text) => text,
+                Piece::Word(word) => value(*word),
+            });
+        }
+        clean(name)
     }
 }
 
 fn clean(text: String) -> String {
-    let known = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
-    let mut name =
-        if text.chars().all(known) { text } else { text.chars().map(|c| if known(c) { c } else { '-' }).collect() };
+    let known =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'=' | b',' | b'.' | b'@' | b'-');
+    let mut name = if text.bytes().all(known) {
+        text
+    } else {
+        text.chars().map(|c| if u8::try_from(c).is_ok_and(known) { c } else { '-' }).collect()
+    };
     name.truncate(LONGEST_NAME);
     while name.len() < SHORTEST_NAME {
         name.push('-');
@@ -224,6 +231,8 @@ const HOP_S: u32 = 3_600;
 /// RoleSessionName: 2 to 64 of `[\w+=,.@-]` (AWS STS API reference, AssumeRole).
 const LONGEST_NAME: usize = 64;
 const SHORTEST_NAME: usize = 2;
+/// Room for nearly all of them, before they are cut.
+const USUAL_NAME: usize = 96;
 
 #[cfg(test)]
 mod tests {

@@ -8,11 +8,11 @@ mod change;
 mod holders;
 mod pods;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::kubernetes::{Event, Namespace, Object, Pod, Resource};
+use super::maps::FastMap;
 use super::pattern::RoleList;
 use accounts::ServiceAccounts;
 pub use change::{Change, Novelty};
@@ -24,8 +24,8 @@ pub use pods::{Addresses, HeldPod};
 #[derive(Debug, Default)]
 pub struct World {
     pods: Pods,
-    holders: HashMap<IpAddr, Holders>,
-    namespaces: HashMap<Box<str>, HeldNamespace>,
+    holders: FastMap<IpAddr, Holders>,
+    namespaces: FastMap<Box<str>, HeldNamespace>,
     accounts: ServiceAccounts,
     listing: [Listing; 3],
     /// Service accounts name roles: without them nothing is decided.

@@ -28,7 +28,7 @@ impl OwnRole {
     }
 
     fn is(&self, role: &RoleArn) -> bool {
-        self.account == role.account() && self.name == role.name()
+        self.name == role.name() && self.account == role.account()
     }
 }
 

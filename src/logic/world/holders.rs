@@ -1,8 +1,9 @@
 //! Who claims an address: a set of pod uids, never one pod, so that a late delete can't evict a new holder.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use crate::logic::maps::FastMap;
 
 /// One holder, as nearly always, or several.
 #[derive(Debug)]
@@ -12,7 +13,7 @@ pub(super) enum Holders {
 }
 
 impl Holders {
-    pub(super) fn add(holders: &mut HashMap<IpAddr, Self>, address: IpAddr, uid: &Arc<str>) {
+    pub(super) fn add(holders: &mut FastMap<IpAddr, Self>, address: IpAddr, uid: &Arc<str>) {
         match holders.remove(&address) {
             None => holders.insert(address, Self::One(uid.clone())),
             Some(Self::One(other)) if other == *uid => holders.insert(address, Self::One(other)),
@@ -26,7 +27,7 @@ impl Holders {
         };
     }
 
-    pub(super) fn remove(holders: &mut HashMap<IpAddr, Self>, address: IpAddr, uid: &Arc<str>) {
+    pub(super) fn remove(holders: &mut FastMap<IpAddr, Self>, address: IpAddr, uid: &Arc<str>) {
         match holders.remove(&address) {
             Some(Self::One(other)) if other != *uid => drop(holders.insert(address, Self::One(other))),
             Some(Self::Many(mut uids)) => {

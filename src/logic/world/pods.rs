@@ -1,7 +1,6 @@
 //! The pods that are held, found by their uid. What a pod costs, fifty thousand of them cost: nothing is kept twice.
 
 use std::borrow::Borrow;
-use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
@@ -9,6 +8,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::logic::kubernetes::{Pod, SessionAnnotations};
+use crate::logic::maps::FastSet;
 
 /// A pod as it is kept: what a decision needs of it.
 #[derive(Debug)]
@@ -85,9 +85,9 @@ impl Deref for Addresses {
 /// All pods, and the names that they share.
 #[derive(Debug, Default)]
 pub(super) struct Pods {
-    by_uid: HashSet<ByUid>,
+    by_uid: FastSet<ByUid>,
     /// Of namespaces and ServiceAccounts
-    names: HashSet<Arc<str>>,
+    names: FastSet<Arc<str>>,
 }
 
 impl Pods {
