@@ -72,19 +72,49 @@ impl Service {
     /// Answers one request.
     pub fn handle(&self, request: &Request<'_>, caller: &Caller<'_>) -> Response {
         let began = self.clock.now();
-        let facing = route::facing(request, caller.is_redirected);
-        let route = route::route(request, facing, &self.routes);
+        let route = self.route(request, caller);
         let (decided, chosen, at) = self.decide_in_time(request, &route, caller.peer, began);
         let is_still_right = |permitted: &Permitted| {
             self.is_still_right(self.ask(request, &route, caller.peer), chosen.as_deref(), permitted)
         };
-        let Answer { response, reason, cause } =
-            self.carry_out(request, &route, caller.peer, &decided, at, &is_still_right);
+        let answer = self
+            .answer_at_once(request, &route, caller.peer, &decided, at)
+            .unwrap_or_else(|| self.carry_out(request, &route, caller.peer, &decided, at, &is_still_right));
+        self.told(request, &route, caller.peer, decided, answer, began)
+    }
+
+    /// Answers one request out of memory; `None`, and nothing has happened, if that takes anything else.
+    pub fn handle_at_once(&self, request: &Request<'_>, caller: &Caller<'_>) -> Option<Response> {
+        let began = self.clock.now();
+        let route = self.route(request, caller);
+        let keys = self.keys.keys_for(request.headers.token);
+        let ask = self.ask(request, &route, caller.peer);
+        let decided = self.registry.read(|world, rules| decide(world, rules, &keys, ask, began.wall));
+        let answer = self.answer_at_once(request, &route, caller.peer, &decided, began)?;
+        Some(self.told(request, &route, caller.peer, decided, answer, began))
+    }
+
+    fn route(&self, request: &Request<'_>, caller: &Caller<'_>) -> Route {
+        route::route(request, route::facing(request, caller.is_redirected), &self.routes)
+    }
+
+    /// Counts and logs an answer.
+    fn told(
+        &self,
+        request: &Request<'_>,
+        route: &Route,
+        peer: IpAddr,
+        decided: Decided<'_>,
+        answer: Answer,
+        began: Now,
+    ) -> Response {
+        self.count(request, route, &decided);
+        let Answer { response, reason, cause } = answer;
         let end = self.clock.now();
         self.telemetry.answered(&Answered {
             method: request.method,
             target: request.target,
-            peer: caller.peer,
+            peer,
             status: response.status,
             at: end.wall,
             took: end.mono.since(began.mono),
@@ -165,6 +195,34 @@ impl Service {
         }
     }
 
+    /// The answer, if it needs neither anybody else nor much work.
+    fn answer_at_once(
+        &self,
+        request: &Request<'_>,
+        route: &Route,
+        peer: IpAddr,
+        decided: &Decided<'_>,
+        at: Now,
+    ) -> Option<Answer> {
+        Some(match &decided.decision {
+            Decision::Name(role) => self.registry.read(|_, rules| {
+                let name = rules.map_or(role.as_str(), |rules| rules.base.shorten(role));
+                Answer::ok(Response::text(200, name))
+            }),
+            Decision::Assume(permitted, form) => {
+                let session = self.desk.at_hand(permitted, at.mono)?;
+                self.hand_out_again(permitted, &session, *form, at.mono)
+            }
+            Decision::Info(role) => Answer::ok(reply::iam_info(role, at.wall)),
+            Decision::IamListing => Answer::ok(reply::iam_listing()),
+            Decision::IssueToken => self.issue_token(request, route, peer, decided.pod.as_ref(), at),
+            Decision::TokenMethods => Answer::ok(reply::token_methods(request.method)),
+            Decision::Refuse(reason) => Answer::refuse(*reason, route),
+            Decision::Forward(_) | Decision::Listing(..) | Decision::Page(_) | Decision::NotYet(_) => return None,
+        })
+    }
+
+    /// Does what may take waiting.
     fn carry_out(
         &self,
         request: &Request<'_>,
@@ -174,21 +232,13 @@ impl Service {
         at: Now,
         is_still_right: &dyn Fn(&Permitted) -> bool,
     ) -> Answer {
-        self.count(request, route, decided);
         match &decided.decision {
-            Decision::Name(role) => self.registry.read(|_, rules| {
-                let name = rules.map_or(role.as_str(), |rules| rules.base.shorten(role));
-                Answer::ok(Response::text(200, name))
-            }),
             Decision::Assume(permitted, form) => self.assume(permitted, *form, route, peer, at, is_still_right),
-            Decision::Info(role) => Answer::ok(reply::iam_info(role, at.wall)),
-            Decision::IamListing => Answer::ok(reply::iam_listing()),
-            Decision::IssueToken => self.issue_token(request, route, peer, decided.pod.as_ref(), at),
-            Decision::TokenMethods => Answer::ok(reply::token_methods(request.method)),
             Decision::Forward(path) => self.forward(request, route, path, peer),
             Decision::Listing(path, known) => self.list(request, route, path, *known, peer),
             Decision::Page(page) => Answer::ok(self.page(*page)),
-            Decision::Refuse(reason) | Decision::NotYet(reason) => Answer::refuse(*reason, route),
+            Decision::NotYet(reason) => Answer::refuse(*reason, route),
+            _ => Answer::refuse(Reason::NotFound, route), // answered at once
         }
     }
 
@@ -203,10 +253,7 @@ impl Service {
     ) -> Answer {
         let deadline = at.mono.after(WAIT_FOR_STS);
         let session = match self.desk.obtain(permitted, peer, deadline) {
-            Outcome::Ready(session) => {
-                self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
-                return self.hand_out(&session, form, at.mono);
-            }
+            Outcome::Ready(session) => return self.hand_out_again(permitted, &session, form, at.mono),
             Outcome::Fetched(session) => session,
             Outcome::Refused(failure) => return Answer::refused_by_sts(&failure, route),
             Outcome::Remembered(failure) => {
@@ -220,6 +267,11 @@ impl Service {
             return Answer::refuse(Reason::OwnerChanged, route);
         }
         self.hand_out(&session, form, self.clock.now().mono)
+    }
+
+    fn hand_out_again(&self, permitted: &Permitted, session: &Arc<Session>, form: Form, now: Mono) -> Answer {
+        self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
+        self.hand_out(session, form, now)
     }
 
     fn hand_out(&self, session: &Arc<Session>, form: Form, now: Mono) -> Answer {

@@ -69,7 +69,7 @@ impl Doors {
         let mut servers = vec![server(self.app, pods, Limits::default(), rooms, node)?];
         if let Some(metrics) = self.metrics {
             let operators = Arc::new(Operators(rooms.service.clone()));
-            let limits = Limits { connections: OPERATOR_CONNECTIONS, ..Limits::default() };
+            let limits = Limits { connections: OPERATOR_CONNECTIONS, porters: 0, ..Limits::default() };
             servers.push(server(metrics, operators, limits, rooms, node)?);
         }
         rooms.telemetry.metrics.count_connections(servers.iter().map(Server::seats).collect());
@@ -128,15 +128,26 @@ enum Purpose {
     OwnPages,
 }
 
+impl Pods {
+    /// Whether a connection was meant for the metadata address.
+    fn is_redirected(&self, connection: &Connection<'_>) -> bool {
+        let is_metadata = |meant: SocketAddr| is_metadata_address(meant.ip()) || Some(meant) == self.configured;
+        connection.original_destination().is_some_and(is_metadata)
+    }
+}
+
 impl Handler for Pods {
     fn handle(&self, request: &Request<'_>, connection: &Connection<'_>) -> Response {
-        let is_metadata = |meant: SocketAddr| is_metadata_address(meant.ip()) || Some(meant) == self.configured;
-        let redirected = || connection.original_destination().is_some_and(is_metadata);
-        let caller = Caller { peer: connection.peer, is_redirected: &redirected };
+        let caller = Caller { peer: connection.peer, is_redirected: &|| self.is_redirected(connection) };
         match self.purpose {
             Purpose::ServePods => self.service.handle(request, &caller),
             Purpose::OwnPages => self.service.own_page(request, &caller),
         }
+    }
+
+    fn handle_at_once(&self, request: &Request<'_>, connection: &Connection<'_>) -> Option<Response> {
+        let caller = Caller { peer: connection.peer, is_redirected: &|| self.is_redirected(connection) };
+        (self.purpose == Purpose::ServePods).then(|| self.service.handle_at_once(request, &caller))?
     }
 }
 

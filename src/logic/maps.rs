@@ -5,5 +5,5 @@ use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
-pub(super) type FastMap<K, V> = HashMap<K, V, RandomState>;
-pub(super) type FastSet<K> = HashSet<K, RandomState>;
+pub type FastMap<K, V> = HashMap<K, V, RandomState>;
+pub type FastSet<K> = HashSet<K, RandomState>;

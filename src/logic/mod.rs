@@ -18,7 +18,7 @@ pub mod kept;
 pub mod kubernetes;
 pub mod lint;
 pub mod log_line;
-mod maps;
+pub mod maps;
 pub mod museum;
 pub mod path;
 pub mod pattern;

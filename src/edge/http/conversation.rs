@@ -5,18 +5,20 @@
 //! pieces gets the rest of its one deadline for each further piece.
 
 use std::io::ErrorKind;
+use std::mem;
 use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::door::Door;
+use super::door::{Door, Visit};
 use super::guest::Guest;
 use super::inbox::Inbox;
 use super::outlet::{Outlet, is_timeout};
 use super::pen::Pen;
 use super::reply::Asked;
+use super::standing::{Standing, Waits};
 use super::wire::{Afterwards, BadHead, Head, Version, read_head, worth_another_look};
 use super::{Connection, Cut, Event, Limits};
 use crate::logic::http::{Method, Response};
@@ -24,8 +26,8 @@ use crate::logic::time::{Mono, Now};
 
 /// What a worker keeps from one connection to the next.
 pub(super) struct Desk {
-    inbox: Inbox,
-    pen: Pen,
+    pub(super) inbox: Inbox,
+    pub(super) pen: Pen,
 }
 
 impl Desk {
@@ -34,54 +36,56 @@ impl Desk {
     }
 }
 
-/// Answers requests until either side has enough.
-pub(super) fn converse(door: &Door, guest: &Guest, desk: &mut Desk) {
-    desk.inbox.clear();
-    let mut talk = Talk {
-        door,
-        guest,
-        head_began: Some(guest.arrived),
-        read_timeout: door.front.limits.head_deadline,
-        waits: Waits::Inherited,
-        patience: door.front.limits.write_deadline,
-        worked: Duration::ZERO,
-    };
+/// What a conversation came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parting {
+    /// The connection is to be closed.
+    ForGood,
+    /// It waits for its next request.
+    ForNow,
+}
+
+/// Answers requests until either side has enough, or until there is a `pause` and the connection `may_wait` elsewhere.
+pub(super) fn converse(door: &Door, visit: &mut Visit, desk: &mut Desk, may_wait: bool) -> Parting {
+    desk.inbox.take_up(&mem::take(&mut visit.standing.unread));
+    let mut talk = Talk { door, guest: &visit.guest, standing: &mut visit.standing };
+    let mut next = talk.pay_off();
     let ending = loop {
-        match talk.turn(desk) {
-            Ok(Afterwards::KeepAlive) => talk.go_on(),
+        match next {
+            Ok(Afterwards::KeepAlive) => {}
             Ok(Afterwards::Close) => break Ending::Answered,
             Err(ending) => break ending,
         }
+        let said_nothing = desk.inbox.is_empty() && talk.standing.waits == Waits::ForRequest;
+        if may_wait && said_nothing && !door.is_closing() {
+            return Parting::ForNow;
+        }
+        next = talk.turn(desk);
     };
     match ending {
         Ending::Quiet => {}
         Ending::Answered => talk.part(desk),
         Ending::Refuse(bad) => talk.refuse(bad, desk),
-        Ending::Cut(why) => talk.cut(why),
+        Ending::Cut(why) => cut(door, &visit.guest, why),
     }
+    Parting::ForGood
+}
+
+/// Ends a connection so that the client can't take what it got for the whole.
+pub(super) fn cut(door: &Door, guest: &Guest, why: Cut) {
+    door.saw(&Event::Cut { peer: guest.peer, why });
+    forget_unsent(guest);
+}
+
+/// Unsent bytes are thrown away with the connection instead of staying in the kernel for a reader that is too slow.
+fn forget_unsent(guest: &Guest) {
+    let _ = SockRef::from(&guest.stream).set_linger(Some(Duration::ZERO));
 }
 
 struct Talk<'a> {
     door: &'a Door,
     guest: &'a Guest,
-    /// Since when the request that is being read has its deadline; `None` before its first byte.
-    head_began: Option<Mono>,
-    /// What the socket's read timeout is.
-    read_timeout: Duration,
-    waits: Waits,
-    /// What is left of the time that all answers together may wait for their reader.
-    patience: Duration,
-    /// How long all answers together took to make, those from memory left out.
-    worked: Duration,
-}
-
-/// What the next read waits for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waits {
-    /// For the first byte of all, with the timeout that came from the listener.
-    Inherited,
-    ForRequest,
-    ForRest,
+    standing: &'a mut Standing,
 }
 
 /// How a connection ends.
@@ -106,25 +110,39 @@ impl<'a> Talk<'a> {
                     let used = head.bytes + head.body_bytes;
                     let afterwards = self.serve(&head, desk.inbox.unread().len(), &mut desk.pen)?;
                     desk.inbox.consume(used);
+                    if afterwards == Afterwards::KeepAlive {
+                        self.go_on(self.door.now().mono);
+                    }
                     return Ok(afterwards);
                 }
                 self.head_began();
-                self.waits = Waits::ForRest;
+                self.standing.waits = Waits::ForRest;
             }
             look = self.read_on(&mut desk.inbox)?;
         }
     }
 
+    /// Sends what is left of an answer that another began.
+    fn pay_off(&mut self) -> Result<Afterwards, Ending> {
+        let owed = mem::take(&mut self.standing.owed);
+        if !owed.is_empty() {
+            let now = self.door.now().mono;
+            self.outlet(now).send([&owed]).map_err(Ending::Cut)?;
+            self.go_on(now);
+        }
+        let leaving = self.guest.is_leaving() || self.is_patience_wearing_thin();
+        Ok(if leaving && !owed.is_empty() { Afterwards::Close } else { Afterwards::KeepAlive })
+    }
+
     /// Between two requests.
-    fn go_on(&mut self) {
+    fn go_on(&mut self, now: Mono) {
         self.guest.end_answer();
-        self.head_began = None;
-        self.waits = Waits::ForRequest;
+        self.standing.rest(now);
     }
 
     /// Reads more of a head. Tells whether it can have changed the picture.
     fn read_on(&mut self, inbox: &mut Inbox) -> Result<bool, Ending> {
-        match self.waits {
+        match self.standing.waits {
             Waits::Inherited => {}
             Waits::ForRequest => self.set_read_timeout(self.limits().keep_alive_idle)?,
             Waits::ForRest => self.set_rest_of_deadline()?,
@@ -154,7 +172,7 @@ impl<'a> Talk<'a> {
         let began = self.door.now().mono;
         let (response, wish) = self.ask(head);
         let ready = self.door.now();
-        self.worked += Some(ready.mono.since(began)).filter(|took| *took >= AT_ONCE).unwrap_or_default();
+        self.standing.worked += Some(ready.mono.since(began)).filter(|took| *took >= AT_ONCE).unwrap_or_default();
         let leaving = self.door.is_closing() || self.guest.is_leaving() || self.is_patience_wearing_thin();
         let wish = if leaving { Afterwards::Close } else { wish };
         let asked = Asked { method: head.request.method, version: head.version };
@@ -220,7 +238,7 @@ impl<'a> Talk<'a> {
         let response = Response::text(bad.status(), bad.label());
         match self.deliver(response, asked, Afterwards::Close, &mut desk.pen, self.door.now()) {
             Ok(_) => self.linger(),
-            Err(why) => self.cut(why),
+            Err(why) => cut(self.door, self.guest, why),
         }
     }
 
@@ -232,7 +250,7 @@ impl<'a> Talk<'a> {
             self.linger();
         }
         if slow {
-            self.forget_unsent();
+            forget_unsent(self.guest);
         }
     }
 
@@ -249,30 +267,19 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Ends a connection so that the client can't take what it got for the whole.
-    fn cut(&self, why: Cut) {
-        self.door.saw(&Event::Cut { peer: self.guest.peer, why });
-        self.forget_unsent();
-    }
-
-    /// Unsent bytes are thrown away with the connection instead of staying in the kernel for a reader that is too slow.
-    fn forget_unsent(&self) {
-        let _ = SockRef::from(&self.guest.stream).set_linger(Some(Duration::ZERO));
-    }
-
     fn outlet(&mut self, began: Mono) -> Outlet<'_> {
         let deadline = began.after(self.limits().write_deadline);
-        Outlet::new(self.guest, &*self.door.front.clock, deadline, &mut self.patience)
+        Outlet::new(self.guest, &*self.door.front.clock, deadline, &mut self.standing.patience)
     }
 
     /// Whether the connection has held its worker long enough: requests that were sent ahead, each of which has to
     /// wait, would hold it for minutes. To a client that is merely slow a new connection is no loss.
     fn is_patience_wearing_thin(&self) -> bool {
-        self.is_reader_slow() || self.worked >= self.limits().write_deadline / 2
+        self.is_reader_slow() || self.standing.worked >= self.limits().write_deadline / 2
     }
 
     fn is_reader_slow(&self) -> bool {
-        self.patience < self.limits().write_deadline / 2
+        self.standing.patience < self.limits().write_deadline / 2
     }
 
     fn limits(&self) -> &'a Limits {
@@ -280,7 +287,7 @@ impl<'a> Talk<'a> {
     }
 
     fn head_began(&mut self) -> Mono {
-        *self.head_began.get_or_insert_with(|| self.door.now().mono)
+        *self.standing.head_began.get_or_insert_with(|| self.door.now().mono)
     }
 
     fn set_rest_of_deadline(&mut self) -> Result<(), Ending> {
@@ -290,9 +297,9 @@ impl<'a> Talk<'a> {
     }
 
     fn set_read_timeout(&mut self, timeout: Duration) -> Result<(), Ending> {
-        if self.read_timeout != timeout {
+        if self.standing.read_timeout != timeout {
             self.guest.stream.set_read_timeout(Some(timeout)).map_err(|_| Ending::Quiet)?;
-            self.read_timeout = timeout;
+            self.standing.read_timeout = timeout;
         }
         Ok(())
     }

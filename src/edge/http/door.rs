@@ -8,8 +8,9 @@ use parking_lot::Mutex;
 
 use super::admission::{Admission, Origin, Refusal, Verdict};
 use super::guest::Guest;
+use super::standing::Standing;
 use super::{Event, Front};
-use crate::logic::time::Now;
+use crate::logic::time::{Mono, Now};
 
 pub(super) struct Door {
     pub(super) front: Front,
@@ -21,8 +22,10 @@ pub(super) struct Door {
 /// A connection that has a place. Dropping it, wherever that happens, gives the place back and closes.
 pub(super) struct Visit {
     pub(super) guest: Arc<Guest>,
+    pub(super) standing: Standing,
+    /// The number of its place
+    pub(super) seat: u64,
     door: Arc<Door>,
-    seat: u64,
 }
 
 impl Door {
@@ -51,7 +54,8 @@ impl Door {
         match verdict {
             Verdict::Refused(why) => Err(why),
             Verdict::Seated { seat, evicted } => {
-                let visit = Visit { guest, door: self.clone(), seat };
+                let standing = Standing::of_newcomer(guest.arrived, &self.front.limits);
+                let visit = Visit { guest, standing, seat, door: self.clone() };
                 if let Some(evicted) = evicted {
                     self.show_out(&evicted);
                 }
@@ -91,6 +95,13 @@ impl Door {
             IpAddr::V6(address) => address == std::net::Ipv6Addr::LOCALHOST,
         };
         if itself || (self.front.own_address)(peer) { Origin::Node } else { Origin::Stranger }
+    }
+}
+
+impl Visit {
+    /// Until when it may have nothing to say.
+    pub(super) fn patient_until(&self) -> Mono {
+        self.standing.quiet_since.after(self.door.front.limits.keep_alive_idle)
     }
 }
 

@@ -1,9 +1,11 @@
 //! One live connection, as its worker, admission and the one who shuts down see it.
 
+use std::io::{self, Read};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 
 use super::admission::Seated;
@@ -30,6 +32,11 @@ impl Guest {
             let found = if self.peer.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
             found.ok()?.as_socket()
         })
+    }
+
+    /// Reads what has arrived, without waiting for more.
+    pub(super) fn at_hand(&self) -> AtHand<'_> {
+        AtHand(&self.stream)
     }
 
     /// A request is complete: from here on nobody takes the connection away. One whose place is gone already is
@@ -71,6 +78,15 @@ impl Guest {
     /// Ends whatever the worker does with the socket.
     pub(super) fn cut_off(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+/// A connection read without waiting.
+pub(super) struct AtHand<'a>(&'a TcpStream);
+
+impl Read for AtHand<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(self.0, room, RecvFlags::DONTWAIT)?.0)
     }
 }
 

@@ -39,6 +39,16 @@ impl Inbox {
         }
     }
 
+    /// Begins with bytes that another has read.
+    pub(super) fn take_up(&mut self, bytes: &[u8]) {
+        self.clear();
+        if self.buffer.len() < bytes.len() {
+            self.buffer.resize(bytes.len(), 0);
+        }
+        self.buffer[..bytes.len()].copy_from_slice(bytes);
+        self.end = bytes.len();
+    }
+
     /// Reads once and gives the bytes that came; empty at the end of the stream. There must be room:
     /// fewer than `most` bytes unread.
     pub(super) fn fill(&mut self, source: &mut impl Read, most: usize) -> io::Result<&[u8]> {

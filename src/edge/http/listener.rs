@@ -14,6 +14,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::admission::Refusal;
 use super::door::{Door, Visit};
+use super::lounge::Lounge;
 use super::pool::Pool;
 use super::reception::Reception;
 use super::{Event, Front, Limits};
@@ -84,7 +85,9 @@ impl Server {
         }
         let door = Arc::new(Door::new(front));
         let reception = Arc::new(Reception { door: door.clone(), listeners });
-        let pool = Arc::new(Pool::new(door.clone(), Arc::downgrade(&reception)));
+        let lounge = Lounge::new(door.front.limits.porters)?;
+        let pool = Arc::new(Pool::new(door.clone(), Arc::downgrade(&reception), lounge));
+        pool.open_lounge()?;
         let (wake, woken) = UnixStream::pair()?;
         let acceptor = Acceptor { pool: pool.clone(), reception, woken };
         let acceptor = threads::spawn("door-accept", ACCEPTOR_STACK, move || acceptor.run())?;
@@ -105,6 +108,17 @@ impl Server {
     /// Living workers.
     pub fn workers(&self) -> usize {
         self.pool.workers()
+    }
+
+    /// Whether a worker does anything.
+    #[cfg(test)]
+    pub(super) fn is_busy(&self) -> bool {
+        self.pool.is_busy()
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_deserted(&self) -> bool {
+        self.pool.is_deserted()
     }
 
     /// Stops accepting and closes the listeners; who had been in their queues is let in before. Ends the wait of idle
@@ -129,7 +143,7 @@ impl Server {
     pub fn drain(&self, grace: Duration) -> Drained {
         let first = self.door.front.limits.newcomer.min(grace);
         let mut unfinished = self.pool.wait_until_deserted(first);
-        if unfinished > 0 {
+        if !self.pool.is_deserted() {
             self.door.guests().iter().for_each(|guest| guest.stop_listening());
             unfinished = self.pool.wait_until_deserted(grace.saturating_sub(first));
         }
@@ -139,7 +153,8 @@ impl Server {
     /// Cuts what is left, but for answers that are there in a moment: what they waited for may just have ended. Takes
     /// at most a quarter of a second; only a handler that is still waiting then keeps its thread.
     pub fn cut_off(self) {
-        if self.pool.wait_until_deserted(LAST_WORD) > 0 {
+        self.pool.wait_until_deserted(LAST_WORD);
+        if !self.pool.is_deserted() {
             self.door.guests().iter().for_each(|guest| guest.cut_off());
             self.pool.wait_until_deserted(LAST_WAIT);
         }

@@ -1,7 +1,8 @@
 //! The front door: plain blocking HTTP/1.x for clients that may be hostile.
 //!
-//! One thread accepts; each live connection then has a worker of its own, so whoever drips bytes or waits for a role
-//! holds only that worker. What may be held is bounded by [`Limits`]; who must leave when it is full is decided in
+//! One thread accepts; each connection then has a worker of its own, so whoever drips bytes or waits for a role holds
+//! only that worker. After an answer it waits in the lounge for its next request, without a worker: what a porter there
+//! can answer from memory it does, everything else goes to a worker again. What may be held is bounded by [`Limits`]; who must leave when it is full is decided in
 //! `admission`, a pure struct behind one lock that is never held across IO.
 //!
 //! Invariants:
@@ -15,8 +16,8 @@
 //!
 //! Reading order: `wire` (bytes to a request), `reply` (an answer's head), `admission` (who may stay), `guest` (one
 //! connection as others see it), `door` (what all share), `conversation` (one connection from its first byte to its
-//! last) with `inbox`, `pen` and `outlet` (reading and writing under deadlines), `pool` (workers), `reception` (who comes in),
-//! `listener` (bind, accept, shut down).
+//! last) with `standing`, `inbox`, `pen` and `outlet` (reading and writing under deadlines), `pool` (workers), `lounge`
+//! (between two requests), `reception` (who comes in), `listener` (bind, accept, shut down).
 
 mod admission;
 mod conversation;
@@ -24,11 +25,13 @@ mod door;
 mod guest;
 mod inbox;
 mod listener;
+mod lounge;
 mod outlet;
 mod pen;
 mod pool;
 mod reception;
 mod reply;
+mod standing;
 mod wire;
 
 #[cfg(test)]
@@ -53,6 +56,12 @@ use crate::ports::Clock;
 /// Answers requests. Called on the worker of the connection, which may wait as long as its client may.
 pub trait Handler: Send + Sync + 'static {
     fn handle(&self, request: &Request<'_>, connection: &Connection<'_>) -> Response;
+
+    /// Answers if that takes no waiting for anything, out of memory. `None`, and nothing has happened: [`Handler::handle`]
+    /// is to be asked. Called on a thread on which other connections wait for their turn.
+    fn handle_at_once(&self, _: &Request<'_>, _: &Connection<'_>) -> Option<Response> {
+        None
+    }
 }
 
 /// What a server is made of.
@@ -157,10 +166,13 @@ pub struct Limits {
     pub newcomer: Duration,
     /// Connections of one address.
     pub per_peer: usize,
-    /// Connections in all, and so the number of workers.
+    /// Connections in all, and so the most workers.
     pub connections: usize,
     /// Of `connections`, places that only the node's own addresses get: probes are answered in any crowd.
     pub reserved_for_node: usize,
+    /// Threads that watch over connections between two requests and answer from memory what they ask; with none, each
+    /// connection keeps its worker.
+    pub porters: usize,
     /// A worker without a connection leaves after this.
     pub idle_worker: Duration,
     /// Stack of a worker in bytes. Address space; only what is touched becomes memory. The door itself gets along
@@ -182,6 +194,7 @@ impl Default for Limits {
             per_peer: 64,
             connections: 1_024,
             reserved_for_node: 16,
+            porters: 2,
             idle_worker: Duration::from_secs(10),
             stack: 256 * 1024,
         }

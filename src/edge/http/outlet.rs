@@ -45,7 +45,7 @@ impl<'a> Outlet<'a> {
         let mut rest = &mut slices[..];
         let mut missing: usize = parts.iter().map(|part| part.len()).sum();
         while missing > 0 {
-            let written = match self.offer(rest)? {
+            let written = match offer(self.guest, rest)? {
                 0 => self.insist(rest)?,
                 written => written,
             };
@@ -53,16 +53,6 @@ impl<'a> Outlet<'a> {
             IoSlice::advance_slices(&mut rest, written);
         }
         Ok(())
-    }
-
-    /// Writes what the kernel has room for; 0 if it has none.
-    fn offer(&self, slices: &[IoSlice<'_>]) -> Result<usize, Cut> {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        match sendmsg(&self.guest.stream, slices, &mut SendAncillaryBuffer::default(), flags) {
-            Ok(written) => Ok(written),
-            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-            Err(_) => Err(Cut::Gone),
-        }
     }
 
     /// Waits for room. Whoever reads so slowly can be sent away for another one meanwhile.
@@ -125,6 +115,16 @@ impl<'a> Outlet<'a> {
     /// The client learns what is known before it learns that the rest is missing.
     fn give_up_on(&mut self, head: &[u8]) -> Cut {
         self.send([head]).err().unwrap_or(Cut::BrokenSource)
+    }
+}
+
+/// Writes what the kernel has room for; 0 if it has none.
+pub(super) fn offer(guest: &Guest, slices: &[IoSlice<'_>]) -> Result<usize, Cut> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    match sendmsg(&guest.stream, slices, &mut SendAncillaryBuffer::default(), flags) {
+        Ok(written) => Ok(written),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+        Err(_) => Err(Cut::Gone),
     }
 }
 

@@ -1,7 +1,12 @@
 //! Composes an answer's head in a buffer that is used again and again, and sends it with its body.
 
+use std::io::IoSlice;
+
+use zeroize::Zeroizing;
+
 use super::Cut;
-use super::outlet::{Outlet, Pieces};
+use super::guest::Guest;
+use super::outlet::{Outlet, Pieces, offer};
 use super::reply::{Asked, Framing, at_hand, write_head};
 use super::wire::Afterwards;
 use crate::logic::http::{Body, Response};
@@ -29,9 +34,7 @@ impl Pen {
     ) -> Result<Afterwards, Cut> {
         let framing = Framing::of(&response, asked.version);
         let afterwards = if framing == Framing::UntilClose { Afterwards::Close } else { wish };
-        self.keep_date(now);
-        self.head.clear();
-        write_head(&mut self.head, &response, framing, asked, afterwards, &self.date);
+        self.compose(&response, framing, asked, afterwards, now);
         match (response.body, framing) {
             (_, Framing::Bodiless) => outlet.send([&self.head])?,
             _ if asked.head_only() => outlet.send([&self.head])?,
@@ -47,6 +50,32 @@ impl Pen {
             (body, _) => outlet.send([&self.head, at_hand(&body)])?,
         }
         Ok(afterwards)
+    }
+
+    /// Sends as much of an answer from memory as goes out at once, and gives back the rest, which is nearly always
+    /// nothing. Another one may follow.
+    pub(super) fn offer(
+        &mut self,
+        guest: &Guest,
+        response: &Response,
+        asked: Asked,
+        now: Wall,
+    ) -> Result<Zeroizing<Vec<u8>>, Cut> {
+        let framing = Framing::of(response, asked.version);
+        self.compose(response, framing, asked, Afterwards::KeepAlive, now);
+        let body = if framing == Framing::Bodiless || asked.head_only() { &[] } else { at_hand(&response.body) };
+        let sent = offer(guest, &[IoSlice::new(&self.head), IoSlice::new(body)])?;
+        if sent == self.head.len() + body.len() {
+            return Ok(Zeroizing::default());
+        }
+        let (head, body) = (self.head.get(sent..), &body[sent.saturating_sub(self.head.len())..]);
+        Ok(Zeroizing::new([head.unwrap_or_default(), body].concat()))
+    }
+
+    fn compose(&mut self, response: &Response, framing: Framing, asked: Asked, afterwards: Afterwards, now: Wall) {
+        self.keep_date(now);
+        self.head.clear();
+        write_head(&mut self.head, response, framing, asked, afterwards, &self.date);
     }
 
     /// A `Date` is good for its second.

@@ -1,9 +1,10 @@
-//! Workers, one for each live connection. The pool grows on demand; who has been idle for long leaves.
+//! Workers, one for each connection that has something to say. The pool grows on demand; who has been idle for long leaves.
 //!
 //! Each worker has a channel of its own for one errand, and the one that became idle last gets the next: its stack
 //! and buffers are warm, and after a crowd the others' time runs out. No lock is held while an errand is handed over.
 
 use std::collections::VecDeque;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -13,8 +14,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 
 use super::Event;
-use super::conversation::{Desk, converse};
+use super::conversation::{Desk, Parting, converse};
 use super::door::{Door, Visit};
+use super::lounge::Lounge;
 use super::reception::Reception;
 use crate::edge::{memory, threads};
 
@@ -22,6 +24,7 @@ pub(super) struct Pool {
     door: Arc<Door>,
     /// Gone once nobody is taken in any more
     reception: Weak<Reception>,
+    lounge: Lounge,
     staff: Mutex<Staff>,
     /// The last worker has gone.
     deserted: Condvar,
@@ -34,6 +37,7 @@ struct Staff {
     /// Connections whose worker is still busy with one that was evicted for them.
     queue: VecDeque<Visit>,
     workers: usize,
+    porters: usize,
     threads: Vec<JoinHandle<()>>,
     next_worker: u64,
     closing: bool,
@@ -45,12 +49,33 @@ enum Errand {
 }
 
 impl Pool {
-    pub(super) fn new(door: Arc<Door>, reception: Weak<Reception>) -> Self {
-        Self { door, reception, staff: Mutex::default(), deserted: Condvar::new() }
+    pub(super) fn new(door: Arc<Door>, reception: Weak<Reception>, lounge: Lounge) -> Self {
+        Self { door, reception, lounge, staff: Mutex::default(), deserted: Condvar::new() }
+    }
+
+    /// Starts those who watch over the lounge.
+    pub(super) fn open_lounge(self: &Arc<Self>) -> io::Result<()> {
+        self.lounge.staff(&self.door, self)
+    }
+
+    /// Whether anybody may still come in.
+    pub(super) fn has_reception(&self) -> bool {
+        self.reception.strong_count() > 0
+    }
+
+    pub(super) fn attend_porter(self: &Arc<Self>) -> Attendance {
+        self.staff.lock().porters += 1;
+        Attendance { pool: self.clone(), post: Post::Porter }
     }
 
     pub(super) fn workers(&self) -> usize {
         self.staff.lock().workers
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_busy(&self) -> bool {
+        let staff = self.staff.lock();
+        staff.idle.len() < staff.workers
     }
 
     /// Gives a connection to an idle worker, to a new one, or, with all of them busy, to the next that gets free.
@@ -93,6 +118,7 @@ impl Pool {
 
     /// Sends home who is idle; the others go when their connection is done.
     pub(super) fn close(&self) {
+        self.lounge.close();
         let idle = {
             let mut staff = self.staff.lock();
             staff.closing = true;
@@ -103,17 +129,22 @@ impl Pool {
         }
     }
 
-    /// Waits until all workers have gone, for at most `patience`. Tells how many haven't.
+    /// Waits until all workers and porters have gone, for at most `patience`. Tells how many workers haven't.
     pub(super) fn wait_until_deserted(&self, patience: Duration) -> usize {
         let mut staff = self.staff.lock();
-        self.deserted.wait_while_for(&mut staff, |staff| staff.workers > 0, patience);
+        self.deserted.wait_while_for(&mut staff, |staff| staff.present() > 0, patience);
         staff.workers
     }
 
-    /// Joins the threads of the workers that have gone.
+    /// Whether nobody works or watches any more.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.staff.lock().present() == 0
+    }
+
+    /// Joins the threads of those that have gone.
     pub(super) fn join_gone(&self) {
         let threads = std::mem::take(&mut self.staff.lock().threads);
-        let all_gone = self.workers() == 0;
+        let all_gone = self.is_deserted();
         for thread in threads {
             if all_gone || thread.is_finished() {
                 // A worker's panics are caught; there is nothing to learn from its end.
@@ -127,8 +158,8 @@ impl Pool {
         let worker = self.next_worker();
         let (pool, home) = (self.clone(), sender.clone());
         let begin = move || {
-            let _attendance = Attendance(&pool);
-            pool.work(worker, &home, &receiver);
+            let attendance = Attendance { pool, post: Post::Worker };
+            attendance.pool.work(worker, &home, &receiver);
         };
         let stack = self.door.front.limits.stack;
         match memory::has_headroom().then(|| threads::spawn("door-worker", stack, begin)) {
@@ -150,7 +181,7 @@ impl Pool {
         staff.next_worker
     }
 
-    fn register(&self, thread: JoinHandle<()>) {
+    pub(super) fn register(&self, thread: JoinHandle<()>) {
         let mut staff = self.staff.lock();
         if staff.threads.len() > 2 * staff.workers + SPENT_THREADS {
             staff.threads.retain(|thread| !thread.is_finished());
@@ -162,13 +193,28 @@ impl Pool {
         let mut desk = Desk::new();
         let mut next = self.await_errand(worker, errands);
         while let Some(visit) = next {
-            let talk = catch_unwind(AssertUnwindSafe(|| converse(&self.door, &visit.guest, &mut desk)));
-            if talk.is_err() {
-                desk = Desk::new();
-                self.door.saw(&Event::Panicked { peer: visit.guest.peer });
-            }
-            drop(visit);
+            self.attend(visit, &mut desk);
             next = self.rest(worker, home, errands);
+        }
+    }
+
+    /// One connection until it ends, or until it waits in the lounge.
+    fn attend(&self, mut visit: Visit, desk: &mut Desk) {
+        let mut may_wait = self.lounge.is_open();
+        loop {
+            let talk = catch_unwind(AssertUnwindSafe(|| converse(&self.door, &mut visit, desk, may_wait)));
+            match talk {
+                Ok(Parting::ForGood) => return,
+                Ok(Parting::ForNow) => match self.lounge.seat(visit) {
+                    Ok(()) => return,
+                    Err(unseated) => visit = unseated,
+                },
+                Err(_) => {
+                    *desk = Desk::new();
+                    return self.door.saw(&Event::Panicked { peer: visit.guest.peer });
+                }
+            }
+            may_wait = false;
         }
     }
 
@@ -218,15 +264,33 @@ impl Pool {
     }
 }
 
-/// A worker's presence; ends however the worker ends.
-struct Attendance<'a>(&'a Pool);
+impl Staff {
+    fn present(&self) -> usize {
+        self.workers + self.porters
+    }
+}
 
-impl Drop for Attendance<'_> {
+/// Somebody's presence; ends however their thread ends.
+pub(super) struct Attendance {
+    pool: Arc<Pool>,
+    post: Post,
+}
+
+#[derive(Clone, Copy)]
+enum Post {
+    Worker,
+    Porter,
+}
+
+impl Drop for Attendance {
     fn drop(&mut self) {
-        let mut staff = self.0.staff.lock();
-        staff.workers -= 1;
-        if staff.workers == 0 {
-            self.0.deserted.notify_all();
+        let mut staff = self.pool.staff.lock();
+        match self.post {
+            Post::Worker => staff.workers -= 1,
+            Post::Porter => staff.porters -= 1,
+        }
+        if staff.present() == 0 {
+            self.pool.deserted.notify_all();
         }
     }
 }

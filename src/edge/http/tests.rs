@@ -4,6 +4,7 @@
 mod bodies;
 mod crowds;
 mod hostile;
+mod lounge;
 mod requests;
 mod shutdown;
 
@@ -71,6 +72,10 @@ impl Handler for Rehearsal {
                 None => Response::text(200, format!("{} {target}", request.method.label())),
             },
         }
+    }
+
+    fn handle_at_once(&self, request: &Request<'_>, connection: &Connection<'_>) -> Option<Response> {
+        (request.target != "/wait").then(|| self.handle(request, connection))
     }
 }
 

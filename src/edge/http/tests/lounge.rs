@@ -1,0 +1,130 @@
+//! Between two requests: whom a porter answers, and what it leaves to workers.
+
+use super::*;
+
+/// A client whose connection waits in the lounge: its first answer came, and no worker is busy with it any more.
+fn settled(house: &House) -> Client {
+    let mut client = house.client();
+    assert_eq!(client.get("/first").body, "GET /first");
+    wait_until(|| !house.server.is_busy());
+    client
+}
+
+fn wait_until(is_so: impl Fn() -> bool) {
+    let deadline = RealClock.now().mono.after(PATIENCE);
+    while !is_so() {
+        assert!(RealClock.now().mono < deadline, "it never came about");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn connections_that_wait_hold_no_worker() {
+    let house = House::with(Limits { idle_worker: Duration::from_millis(20), ..Limits::default() });
+    let mut clients: Vec<_> = (0..30).map(|_| settled(&house)).collect();
+    wait_until(|| house.server.workers() == 0);
+    assert_eq!(house.server.connections(), 30);
+    for round in 0..3 {
+        for client in &mut clients {
+            let target = format!("/{round}");
+            assert_eq!(client.get(&target).body, format!("GET {target}"));
+        }
+    }
+    assert_eq!(house.server.workers(), 0, "nobody had to wait for anything");
+}
+
+#[test]
+fn what_a_porter_cannot_answer_at_once_is_a_workers() {
+    let house = House::open();
+    for (request, answer) in [
+        ("GET /stream/known HTTP/1.1\r\n\r\n", None),
+        ("POST /body HTTP/1.1\r\nContent-Length: 2\r\n\r\nxy", Some("POST /body")),
+        ("POST /body HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nxy", Some("POST /body")),
+        ("GET /last HTTP/1.1\r\nConnection: close\r\n\r\n", Some("GET /last")),
+        ("GET /old HTTP/1.0\r\n\r\n", Some("GET /old")),
+        ("GET /two HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", Some("malformed-request")),
+        ("GET /panic HTTP/1.1\r\n\r\n", Some("internal-error")),
+    ] {
+        let mut client = settled(&house);
+        client.send(request);
+        let reply = client.reply();
+        assert!(answer.is_none_or(|answer| reply.body == answer), "{request}: {}", reply.body);
+    }
+}
+
+#[test]
+fn a_wait_holds_up_nobody_else() {
+    let house = House::with(Limits { porters: 1, ..Limits::default() });
+    let (mut waiting, mut other) = (settled(&house), settled(&house));
+    waiting.send("GET /wait HTTP/1.1\r\n\r\n");
+    house.arrived.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(other.get("/meanwhile").body, "GET /meanwhile");
+    house.gate.send(()).unwrap();
+    assert_eq!(waiting.reply().body, "waited");
+    assert_eq!(waiting.get("/again").body, "GET /again");
+}
+
+#[test]
+fn heads_in_pieces_and_requests_sent_ahead_are_answered_in_order() {
+    let house = House::open();
+    let mut client = settled(&house);
+    client.send("GET /a HTT");
+    client.send("P/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nGET /c");
+    client.send(" HTTP/1.1\r\n\r\n");
+    for target in ["/a", "/b", "/c"] {
+        assert_eq!(client.reply().body, format!("GET {target}"));
+    }
+    let many: String = (0..100).map(|number| format!("GET /{number} HTTP/1.1\r\n\r\n")).collect();
+    client.send(many);
+    for number in 0..100 {
+        assert_eq!(client.reply().body, format!("GET /{number}"));
+    }
+}
+
+/// The porter has sent what the kernel took; the rest and what follows comes from a worker.
+#[test]
+fn a_client_that_reads_late_gets_everything_and_holds_up_nobody() {
+    let house = House::with(Limits { porters: 1, ..Limits::default() });
+    let (mut late, mut other) = (settled(&house), settled(&house));
+    late.send("GET /big HTTP/1.1\r\n\r\nGET /after HTTP/1.1\r\n\r\n");
+    wait_until(|| house.server.is_busy());
+    assert_eq!(other.get("/meanwhile").body, "GET /meanwhile");
+    let big = late.reply();
+    assert_eq!((big.body.len(), big.body.bytes().all(|byte| byte == b'x')), (BIG, true));
+    assert_eq!(late.reply().body, "GET /after");
+}
+
+#[test]
+fn who_has_nothing_to_say_for_too_long_is_sent_away() {
+    let limits = Limits { keep_alive_idle: Duration::from_millis(100), ..Limits::default() };
+    let house = House::with(limits);
+    let mut client = settled(&house);
+    let start = RealClock.now().mono;
+    assert_eq!(client.rest(), "");
+    assert!(elapsed_since(start) < Duration::from_secs(2));
+    assert_eq!(house.server.connections(), 0);
+}
+
+/// Without porters a connection keeps its worker.
+#[test]
+fn a_house_without_porters_answers_all_the_same() {
+    let house = House::with(Limits { porters: 0, ..Limits::default() });
+    let mut client = house.client();
+    for number in 0..3 {
+        assert_eq!(client.get(&format!("/{number}")).body, format!("GET /{number}"));
+    }
+    assert_eq!((house.server.connections(), house.server.workers()), (1, 1));
+    assert_eq!(house.server.shut_down(PATIENCE), Drained { unfinished: 0 });
+}
+
+#[test]
+fn a_request_that_comes_with_the_end_is_answered_as_the_last_one() {
+    let mut house = House::with(Limits { newcomer: PATIENCE, ..Limits::default() });
+    let mut client = settled(&house);
+    house.server.stop_accepting();
+    client.send("GET /late HTTP/1.1\r\n\r\n");
+    let reply = client.reply();
+    assert_eq!((reply.body.as_str(), header(&reply.head, "Connection")), ("GET /late", Some("close")));
+    assert_eq!(house.server.drain(PATIENCE), Drained { unfinished: 0 });
+    assert!(house.server.is_deserted());
+}
