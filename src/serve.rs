@@ -1,4 +1,5 @@
-//! One request, end to end: [`Service::handle`] is the only function that knows every step of it.
+//! One request, end to end: [`Service::handle`] is the only function that knows every step of it, and
+//! [`Service::handle_at_once`] is the same without those that wait.
 //!
 //! The route is found, the world is read once, and what was decided is carried out. Answers from memory never
 //! wait; a pod not yet known waits for the watch to tell of it, credentials not yet held wait for STS, each up to
@@ -14,9 +15,8 @@ use std::time::Duration;
 
 use crate::desk::{Desk, Outcome};
 use crate::keyring::Keyring;
-use crate::logic::http::{Body, Method, Request, Response};
-use crate::logic::path::CanonicalPath;
-use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, RoleKnown, Tokens, decide};
+use crate::logic::http::{Request, Response};
+use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, Tokens, decide};
 use crate::logic::reason::Reason;
 use crate::logic::reply;
 use crate::logic::route::{self, Form, Page, Route, RouteRules};
@@ -25,7 +25,7 @@ use crate::logic::sts::StsFailure;
 use crate::logic::time::{Mono, Now};
 use crate::logic::token::{Bearer, parse_ttl};
 use crate::logic::world::HeldPod;
-use crate::ports::{Clock, Forwarded, Imds};
+use crate::ports::{Clock, Imds};
 use crate::registry::Registry;
 use crate::telemetry::{Answered, LogLine, Telemetry};
 
@@ -295,39 +295,6 @@ impl Service {
         };
         let bearer = pod.map_or(Bearer::Address(peer), |pod| Bearer::Pod(&pod.uid));
         Answer::ok(reply::token(self.keys.current().issue(bearer, ttl_s, now.wall), ttl_s))
-    }
-
-    fn forward(&self, request: &Request<'_>, route: &Route, path: &CanonicalPath, peer: IpAddr) -> Answer {
-        let method = if request.method == Method::Head { Forwarded::Head } else { Forwarded::Get };
-        let Some(place) = self.forwards.begin(peer) else { return Answer::refuse(Reason::Busy, route) };
-        match self.imds.forward(method, path, request.headers.accept) {
-            Ok(response) => Answer::ok(place.until_read(response)),
-            Err(failure) => Answer::refuse_because(Reason::MetadataUnavailable, route, failure.cause),
-        }
-    }
-
-    /// Fetches a listing and shows of it what can be had. Its length is ours, so HEAD asks for the whole of it too.
-    fn list(
-        &self,
-        request: &Request<'_>,
-        route: &Route,
-        path: &CanonicalPath,
-        known: RoleKnown,
-        peer: IpAddr,
-    ) -> Answer {
-        let Some(_place) = self.forwards.begin(peer) else { return Answer::refuse(Reason::Busy, route) };
-        let fetched = match self.imds.forward(Forwarded::Get, path, request.headers.accept) {
-            Ok(fetched) if fetched.status == 200 => fetched,
-            Ok(other) => return Answer::ok(other),
-            Err(failure) => return Answer::refuse_because(Reason::MetadataUnavailable, route, failure.cause),
-        };
-        match fetched.body.into_text() {
-            Ok(listing) => {
-                let shown = route::filter_listing(path, &listing, known == RoleKnown::Yes, &self.routes);
-                Answer::ok(Response { body: Body::Owned(shown.into_bytes()), ..fetched })
-            }
-            Err(cause) => Answer::refuse_because(Reason::MetadataUnavailable, route, cause.to_string()),
-        }
     }
 
     fn page(&self, page: Page) -> Response {

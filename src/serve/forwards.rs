@@ -1,4 +1,4 @@
-//! How many requests of each peer are on their way to the metadata service: one pod must not take all of its places.
+//! Requests on their way to the metadata service, so many of each peer: one pod must not take all of its places.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -7,7 +7,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::logic::http::{Body, Response};
+use super::{Answer, Service};
+use crate::logic::http::{Body, Method, Request, Response};
+use crate::logic::path::CanonicalPath;
+use crate::logic::policy::RoleKnown;
+use crate::logic::reason::Reason;
+use crate::logic::route::{self, Route};
+use crate::ports::Forwarded;
 
 /// Forwards under way, by peer.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +77,41 @@ impl Read for Held {
 
 /// Of the sixteen that the metadata service is asked at a time. SDKs read one thing after the other.
 const PER_PEER: usize = 4;
+
+impl Service {
+    pub(super) fn forward(&self, request: &Request<'_>, route: &Route, path: &CanonicalPath, peer: IpAddr) -> Answer {
+        let method = if request.method == Method::Head { Forwarded::Head } else { Forwarded::Get };
+        let Some(place) = self.forwards.begin(peer) else { return Answer::refuse(Reason::Busy, route) };
+        match self.imds.forward(method, path, request.headers.accept) {
+            Ok(response) => Answer::ok(place.until_read(response)),
+            Err(failure) => Answer::refuse_because(Reason::MetadataUnavailable, route, failure.cause),
+        }
+    }
+
+    /// Fetches a listing and shows of it what can be had. Its length is ours, so HEAD asks for the whole of it too.
+    pub(super) fn list(
+        &self,
+        request: &Request<'_>,
+        route: &Route,
+        path: &CanonicalPath,
+        known: RoleKnown,
+        peer: IpAddr,
+    ) -> Answer {
+        let Some(_place) = self.forwards.begin(peer) else { return Answer::refuse(Reason::Busy, route) };
+        let fetched = match self.imds.forward(Forwarded::Get, path, request.headers.accept) {
+            Ok(fetched) if fetched.status == 200 => fetched,
+            Ok(other) => return Answer::ok(other),
+            Err(failure) => return Answer::refuse_because(Reason::MetadataUnavailable, route, failure.cause),
+        };
+        match fetched.body.into_text() {
+            Ok(listing) => {
+                let shown = route::filter_listing(path, &listing, known == RoleKnown::Yes, &self.routes);
+                Answer::ok(Response { body: Body::Owned(shown.into_bytes()), ..fetched })
+            }
+            Err(cause) => Answer::refuse_because(Reason::MetadataUnavailable, route, cause.to_string()),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,17 +6,18 @@ use crate::edge::clock::SystemClock;
 use crate::logic::bucket::Rate;
 use crate::logic::cache::{CacheRules, RenewAt};
 use crate::logic::credentials::Credentials;
-use crate::logic::http::Headers;
+use crate::logic::http::{Headers, Method};
 use crate::logic::imds::ImdsFailure;
 use crate::logic::kubernetes::{Event, Namespace, Object, Pod, Resource};
 use crate::logic::log_line::Taken;
+use crate::logic::path::CanonicalPath;
 use crate::logic::pattern::Format;
 use crate::logic::policy::Rules;
 use crate::logic::policy::tests::rules;
 use crate::logic::secret::Secret;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
 use crate::logic::world::tests::{namespace, pod};
-use crate::ports::Sts;
+use crate::ports::{Forwarded, Sts};
 use crate::telemetry::Metrics;
 
 const DOCUMENT: &str = "/latest/meta-data/iam/security-credentials/app";
@@ -136,4 +137,35 @@ fn a_peer_with_too_much_on_the_way_is_busy() {
         assert_eq!(get(&service, target), status, "{target}");
     }
     drop(held);
+}
+
+#[test]
+fn only_what_is_in_memory_is_answered_at_once_and_nothing_else_leaves_a_trace() {
+    let service = service(rules(), vec![holder()], vec![namespace("shop", None)]);
+    let ask = |target: &str, peer: &str| {
+        let request = Request { method: Method::Get, target, headers: Headers::default() };
+        let caller = Caller { peer: peer.parse().unwrap(), is_redirected: &|| true };
+        service.handle_at_once(&request, &caller).map(|response| response.status)
+    };
+    let told = || String::from_utf8(service.telemetry.metrics.render().unwrap()).unwrap();
+    let untouched = told();
+    for (target, peer) in [
+        (DOCUMENT, "10.0.0.1"),
+        (DOCUMENT, "10.9.9.9"),
+        ("/latest/meta-data/hostname", "10.0.0.1"),
+        ("/latest/meta-data/", "10.0.0.1"),
+    ] {
+        assert_eq!(ask(target, peer), None, "{target} {peer}");
+    }
+    assert_eq!((told(), service.desk.counts().queued), (untouched, 0));
+    assert_eq!(get_while(&service, &|_| {}), 200);
+    for (target, status) in [
+        (DOCUMENT, 200),
+        ("/latest/meta-data/iam/security-credentials/", 200),
+        ("/latest/meta-data/iam/info", 200),
+        ("/latest/user-data", 403),
+        ("/latest/meta-data/iam/security-credentials/other", 403),
+    ] {
+        assert_eq!((ask(target, "10.0.0.1"), get(&service, target)), (Some(status), status), "{target}");
+    }
 }

@@ -22,7 +22,7 @@ pub(super) struct Door {
 /// A connection that has a place. Dropping it, wherever that happens, gives the place back and closes.
 pub(super) struct Visit {
     pub(super) guest: Arc<Guest>,
-    pub(super) standing: Standing,
+    pub(super) standing: Box<Standing>,
     /// The number of its place
     pub(super) seat: u64,
     door: Arc<Door>,
@@ -54,7 +54,7 @@ impl Door {
         match verdict {
             Verdict::Refused(why) => Err(why),
             Verdict::Seated { seat, evicted } => {
-                let standing = Standing::of_newcomer(guest.arrived, &self.front.limits);
+                let standing = Box::new(Standing::of_newcomer(guest.arrived, &self.front.limits));
                 let visit = Visit { guest, standing, seat, door: self.clone() };
                 if let Some(evicted) = evicted {
                     self.show_out(&evicted);

@@ -17,9 +17,10 @@
 //! Reading order: `wire` (bytes to a request), `reply` (an answer's head), `admission` (who may stay), `guest` (one
 //! connection as others see it), `door` (what all share), `conversation` (one connection from its first byte to its
 //! last) with `standing`, `inbox`, `pen` and `outlet` (reading and writing under deadlines), `pool` (workers), `lounge`
-//! (between two requests), `reception` (who comes in), `listener` (bind, accept, shut down).
+//! (between two requests), `bind` (sockets to listen on), `reception` (who comes in), `listener` (accept, shut down).
 
 mod admission;
+mod bind;
 mod conversation;
 mod door;
 mod guest;
@@ -44,7 +45,8 @@ use std::time::Duration;
 use guest::Guest;
 
 pub use admission::Refusal;
-pub use listener::{Drained, Server, bind, is_bound_to, is_taken};
+pub use bind::{bind, is_bound_to, is_taken};
+pub use listener::{Drained, Server};
 pub use wire::BadHead;
 /// How heads are read: outside of this room for those alone who throw bytes at it.
 #[doc(hidden)]

@@ -1,0 +1,93 @@
+use super::*;
+
+fn check(format: LogFormat) -> String {
+    let fields = [
+        ("empty", Field::Text("")),
+        ("req.method", Field::Text("GET")),
+        ("req.path", Field::Text("/a b\n\"")),
+        ("req.remote", Field::Address("10.0.0.255".parse().unwrap())),
+        ("res.duration", Field::Span(Duration::from_micros(250))),
+        ("res.status", Field::Whole(200)),
+    ];
+    let at = Wall::from_unix_seconds(1_795_412_524);
+    let message = Message::Formatted(format_args!("GET {} `é\"", "/a\\"));
+    String::from_utf8(Line { at, level: "info", message, fields: &fields }.render(format)).unwrap()
+}
+
+#[test]
+fn text_lines_look_like_logrus() {
+    assert_eq!(
+        check(LogFormat::Text),
+        "time=\"2026-11-23T05:42:04Z\" level=info msg=\"GET /a\\\\ `é\\\"\" req.method=GET req.path=\"/a b\\n\\\"\" req.remote=10.0.0.255 res.duration=0.25 res.status=200\n"
+    );
+}
+
+fn value(format: LogFormat, value: Field<'_>) -> String {
+    let mut pen = Pen { line: Vec::new(), format };
+    pen.value(value);
+    String::from_utf8(pen.line).unwrap()
+}
+
+#[test]
+fn values_are_written_as_each_format_takes_them() {
+    let span = |micros| Field::Span(Duration::from_micros(micros));
+    for (field, text, json) in [
+        (Field::Text("a-b.c_d/e@f^g+h9"), "a-b.c_d/e@f^g+h9", "\"a-b.c_d/e@f^g+h9\""),
+        (Field::Text("a b"), "\"a b\"", "\"a b\""),
+        (Field::Text("ü\u{7f}"), "\"ü\\u{7f}\"", "\"ü\u{7f}\""),
+        (Field::Address("10.0.0.1".parse().unwrap()), "10.0.0.1", "\"10.0.0.1\""),
+        (Field::Address("fd00::1".parse().unwrap()), "\"fd00::1\"", "\"fd00::1\""),
+        (Field::Whole(i64::MIN), "-9223372036854775808", "-9223372036854775808"),
+        (Field::Whole(429), "429", "429"),
+        (Field::Number(0.25), "0.25", "0.25"),
+        (Field::Number(f64::NAN), "NaN", "null"),
+        (span(0), "0", "0"),
+        (span(7), "0.007", "0.007"),
+        (span(1_500), "1.5", "1.5"),
+        (span(2_000_000), "2000", "2000"),
+    ] {
+        let written = [LogFormat::Text, LogFormat::Json].map(|format| value(format, field));
+        assert_eq!(written, [text, json], "{field:?}");
+    }
+    for micros in 0..20_000_u32 {
+        let millis = value(LogFormat::Text, span(micros.into()));
+        assert_eq!(millis, (f64::from(micros) / 1e3).to_string());
+    }
+}
+
+#[test]
+fn a_requests_message_is_what_formatting_would_make_of_it() {
+    for target in ["/latest/", "/a b?\"\\\n", "/ü"] {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let written = |message| {
+                let mut pen = Pen { line: Vec::new(), format };
+                pen.message(message);
+                String::from_utf8(pen.line).unwrap()
+            };
+            let took = Duration::from_micros(1_250);
+            let answered = written(Message::Answered { method: "GET", target, status: 404, took });
+            assert_eq!(answered, written(Message::Formatted(format_args!("GET {target} (404) took 1.25 ms"))));
+        }
+    }
+}
+
+#[test]
+fn texts_are_as_strange_as_their_strangest_byte() {
+    for byte in 0..=u8::MAX {
+        let text = char::from(byte).to_string();
+        let bare = byte.is_ascii_alphanumeric() || b"-._/@^+".contains(&byte);
+        let strange = !byte.is_ascii() || format!("{text:?}") != format!("\"{text}\"");
+        assert_eq!((look(&text) == Look::Bare, look(&text) == Look::Strange), (bare, strange), "{text:?}");
+        assert_eq!(look(&format!("a{text}a")), look(&text));
+    }
+}
+
+#[test]
+fn json_lines_are_one_object() {
+    let line = check(LogFormat::Json);
+    assert_eq!(line.matches('\n').count(), 1);
+    let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&object["msg"], &object["req.path"]), (&"GET /a\\ `é\"".into(), &"/a b\n\"".into()));
+    assert_eq!((&object["res.duration"], object.get("empty")), (&0.25.into(), None));
+    assert_eq!(object["time"], "2026-11-23T05:42:04Z");
+}
