@@ -6,11 +6,12 @@
 //! its own published rules (an unanchored expression where the format is `regexp`, the default role exempt from lists);
 //! ours is made by the same `decide` as a request's. Flags can't be seen from outside: both must have the same.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use serde::Deserialize;
 
+use super::json;
 use super::pattern::{Format, RoleList};
 use super::policy::{Ask, Decision, Patience, Rules, Tokens, decide};
 use super::reason::Reason;
@@ -75,7 +76,7 @@ impl DifferenceKind {
 impl Store {
     /// Reads the page.
     pub fn read(page: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(page).map_err(|cause| format!("it is not kube2iam's store: {cause}"))
+        json::read(page).map_err(|cause| format!("it is not kube2iam's store: {cause}"))
     }
 }
 
@@ -83,7 +84,8 @@ impl Store {
 pub fn compare(world: &World, rules: &Rules, keys: &TokenKeys, store: &Store, now: Wall) -> Comparison {
     let theirs = store.roles.keys().filter_map(|text| text.parse().ok()).map(|address: IpAddr| address.to_canonical());
     let ours = world.pods().filter(|pod| pod.counts()).flat_map(|pod| pod.addresses.iter().copied());
-    let addresses: std::collections::BTreeSet<IpAddr> = theirs.chain(ours).collect();
+    let mut addresses = BTreeSet::new();
+    addresses.extend(theirs.chain(ours));
     let mut comparison = Comparison::default();
     for address in addresses {
         let ours = our_answer(world, rules, keys, address, now);

@@ -24,7 +24,7 @@ pub enum Patched {
 
 /// The taints of a node, from its JSON.
 pub fn taints(node: &[u8]) -> Result<Vec<Taint>, String> {
-    let node: NodeJson = serde_json::from_slice(node).map_err(|error| error.to_string())?;
+    let node: NodeJson = super::json::read(node).map_err(|error| error.to_string())?;
     Ok(node.spec.taints.unwrap_or_default().into_iter().map(Taint).collect())
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::socket::{Question, ask};
+use super::socket::{Question, ask, read};
 use super::{Failure, Outcome, Verdict, say, words};
 use crate::logic::explain::{Explanation, Subject};
 
@@ -35,8 +35,7 @@ pub(super) fn run(words: &[String], output: &mut dyn Write) -> Outcome {
         say(output, &answer.to_string())?;
         return Ok(Verdict::Good);
     }
-    let explanation: Explanation = serde_json::from_value(answer)
-        .map_err(|cause| Failure::Unanswered(format!("failed to read the agent's answer: {cause}")))?;
+    let explanation: Explanation = read(&answer)?;
     say(output, &explanation.text(&subject))?;
     Ok(Verdict::Good)
 }

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use form_urlencoded::byte_serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Failure;
 use crate::edge::clock::SystemClock;
+use crate::logic::json;
 use crate::logic::time::Mono;
 use crate::ports::Clock;
 
@@ -25,12 +27,18 @@ pub(super) struct Question<'a> {
 pub(super) fn ask(path: &Path, question: &Question<'_>) -> Result<Value, Failure> {
     let answer = exchange(path, &question.bytes()).map_err(|cause| unreached(path, &cause))?;
     let (status, body) = parse(&answer).map_err(|cause| unreached(path, &cause))?;
-    let json: Value = serde_json::from_slice(body).map_err(|cause| unreached(path, &cause))?;
+    let json: Value = json::read(body).map_err(|cause| unreached(path, &cause))?;
     match (status, json.get("error").and_then(Value::as_str)) {
         (200, _) => Ok(json),
         (400, Some(error)) => Err(Failure::Usage(format!("failed to ask the agent: {error}"))),
         (_, error) => Err(Failure::Unanswered(format!("the agent says: {}", error.unwrap_or("nothing")))),
     }
+}
+
+/// Reads what the agent answered.
+pub(super) fn read<T: DeserializeOwned>(answer: &Value) -> Result<T, Failure> {
+    json::read(answer.to_string().as_bytes())
+        .map_err(|cause| Failure::Unanswered(format!("failed to read the agent's answer: {cause}")))
 }
 
 impl Question<'_> {

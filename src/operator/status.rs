@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::socket::{Question, ask};
-use super::{Failure, Outcome, Verdict, say, words};
+use super::socket::{Question, ask, read};
+use super::{Outcome, Verdict, say, words};
 use crate::logic::status::Status;
 
 /// Tells how the agent on this node is.
@@ -27,8 +27,7 @@ pub(super) fn run(words: &[String], output: &mut dyn Write) -> Outcome {
         say(output, &answer.to_string())?;
         return Ok(Verdict::Good);
     }
-    let status: Status = serde_json::from_value(answer)
-        .map_err(|cause| Failure::Unanswered(format!("failed to read the agent's answer: {cause}")))?;
+    let status: Status = read(&answer)?;
     say(output, &status.text())?;
     Ok(Verdict::Good)
 }

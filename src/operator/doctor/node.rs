@@ -11,7 +11,7 @@ use crate::daemon::redirect::report;
 use crate::logic::doctor::Finding;
 use crate::logic::status::{RedirectReport, Status};
 use crate::operator::Failure;
-use crate::operator::socket::{Question, ask};
+use crate::operator::socket::{Question, ask, read};
 
 pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Failure> {
     let config = &patient.config;
@@ -51,7 +51,7 @@ fn agent(socket: &ControlSocket) -> (Finding, bool) {
         ControlSocket::Preset(path) | ControlSocket::Asked(path) => path,
     };
     let question = Question { method: "GET", path: "/status", parameter: None };
-    match ask(path, &question).map(serde_json::from_value::<Status>) {
+    match ask(path, &question).map(|answer| read::<Status>(&answer)) {
         Ok(Ok(status)) if status.ready => {
             let Status { version, pods, .. } = status;
             (Finding::ok(format!("version {version} runs and knows {pods} pods")), true)
