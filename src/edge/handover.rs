@@ -107,7 +107,7 @@ pub fn ask(dir: &StateDir, clock: &dyn Clock) -> Option<(Vec<TcpListener>, Prede
 /// The sockets of the directory that are named as offers are, the latest first.
 fn offers(dir: &StateDir) -> Vec<PathBuf> {
     let is_name = |name: &str| name.starts_with(PREFIX) && name.ends_with(SUFFIX);
-    let mut found: Vec<_> = read_dir(dir.path())
+    let sockets = read_dir(dir.path())
         .into_iter()
         .flatten()
         .flatten()
@@ -117,9 +117,11 @@ fn offers(dir: &StateDir) -> Vec<PathBuf> {
         .filter_map(|entry| {
             let facts = entry.metadata().ok()?;
             Some(((facts.mtime(), facts.mtime_nsec()), entry.path()))
-        })
-        .collect();
-    found.sort_unstable_by(|one, other| other.cmp(one));
+        });
+    let mut found = Vec::new();
+    for socket in sockets {
+        found.insert(found.partition_point(|known| *known > socket), socket);
+    }
     found.into_iter().map(|(_, path)| path).collect()
 }
 

@@ -251,12 +251,11 @@ fn line_of(format: LogFormat, clock: &dyn Clock, record: &Record<'_>, out: &mut 
     };
     let mut fields = Fields(Vec::new());
     let _ = record.key_values().visit(&mut fields); // collecting can't fail
-    fields.0.sort_by(|one, other| one.0.cmp(&other.0));
     let line = Line { at: clock.now().wall, level, message: *record.args(), fields: &fields.0 };
     out.write_all(line.render(format).as_bytes())
 }
 
-/// The fields of a record.
+/// The fields of a record, by name.
 struct Fields<'kvs>(Vec<(Key<'kvs>, Field<'kvs>)>);
 
 impl<'kvs> VisitSource<'kvs> for Fields<'kvs> {
@@ -270,7 +269,8 @@ impl<'kvs> VisitSource<'kvs> for Fields<'kvs> {
         } else {
             Field::Text(value.to_string().into())
         };
-        self.0.push((key, field));
+        let place = self.0.partition_point(|(known, _)| *known <= key);
+        self.0.insert(place, (key, field));
         Ok(())
     }
 }
