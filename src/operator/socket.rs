@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use form_urlencoded::byte_serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -15,12 +14,12 @@ use crate::logic::json;
 use crate::logic::time::Mono;
 use crate::ports::Clock;
 
-/// A question: a method, a path, and one parameter if it has one.
+/// A question: a method, a path, and its parameters.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question<'a> {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
-    pub(super) parameter: Option<(&'static str, &'a str)>,
+    pub(super) parameters: &'a [(&'static str, &'a str)],
 }
 
 /// Asks the agent that listens at `path` and gives its JSON.
@@ -35,21 +34,30 @@ pub(super) fn ask(path: &Path, question: &Question<'_>) -> Result<Value, Failure
     }
 }
 
-/// Reads what the agent answered.
-pub(super) fn read<T: DeserializeOwned>(answer: &Value) -> Result<T, Failure> {
-    json::read(answer.to_string().as_bytes())
-        .map_err(|cause| Failure::Unanswered(format!("failed to read the agent's answer: {cause}")))
+/// The form of an answer: for programs, or for people; then the agent finds the words itself.
+pub(super) const fn form(json: bool) -> (&'static str, &'static str) {
+    ("form", if json { "json" } else { "text" })
+}
+
+/// What is to be printed of an answer of that form.
+pub(super) fn shown(answer: &Value, json: bool) -> Result<String, Failure> {
+    if json {
+        return Ok(answer.to_string());
+    }
+    let text = answer.get("text").and_then(Value::as_str).map(str::to_owned);
+    text.ok_or_else(|| Failure::Unanswered("failed to read the agent's answer: it has no `text`".to_owned()))
 }
 
 impl Question<'_> {
     /// HTTP/1.0: the answer ends with the connection, and is never in chunks.
     fn bytes(&self) -> Vec<u8> {
-        let Self { method, path, parameter } = self;
-        let query = parameter.map(|(name, value)| {
-            let value: String = byte_serialize(value.as_bytes()).collect();
-            format!("?{name}={value}")
-        });
-        format!("{method} {path}{} HTTP/1.0\r\n\r\n", query.unwrap_or_default()).into_bytes()
+        let mut line = format!("{} {}", self.method, self.path);
+        for (nth, (name, value)) in self.parameters.iter().enumerate() {
+            line.extend([if nth == 0 { "?" } else { "&" }, name, "="]);
+            line.extend(byte_serialize(value.as_bytes()));
+        }
+        line.push_str(" HTTP/1.0\r\n\r\n");
+        line.into_bytes()
     }
 }
 
@@ -116,9 +124,10 @@ mod tests {
 
     #[test]
     fn a_question_is_one_line_whatever_it_carries() {
-        let question = Question { method: "GET", path: "/explain", parameter: Some(("subject", "a/b c\r\n&x")) };
+        let question =
+            Question { method: "GET", path: "/explain", parameters: &[("subject", "a/b c\r\n&x"), form(true)] };
         let bytes = String::from_utf8(question.bytes()).unwrap();
-        assert_eq!(bytes, "GET /explain?subject=a%2Fb+c%0D%0A%26x HTTP/1.0\r\n\r\n");
+        assert_eq!(bytes, "GET /explain?subject=a%2Fb+c%0D%0A%26x&form=json HTTP/1.0\r\n\r\n");
     }
 
     #[test]
@@ -130,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_agent_that_is_not_there_is_named_with_its_path() {
-        let question = Question { method: "GET", path: "/status", parameter: None };
+        let question = Question { method: "GET", path: "/status", parameters: &[] };
         let Err(Failure::Unanswered(error)) = ask(Path::new("/nowhere/control.sock"), &question) else { panic!() };
         assert!(error.starts_with("failed to ask the agent at `/nowhere/control.sock`: no such file"), "{error}");
     }

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::socket::{Question, ask, read};
+use super::socket::{Question, ask, form, shown};
 use super::{Outcome, Verdict, say, words};
-use crate::logic::status::Status;
 
 /// Tells how the agent on this node is.
 #[derive(FromArgs)]
@@ -22,12 +21,7 @@ struct Words {
 
 pub(super) fn run(words: &[String], output: &mut dyn Write) -> Outcome {
     let Words { json, socket } = words::read("status", words)?;
-    let answer = ask(&socket, &Question { method: "GET", path: "/status", parameter: None })?;
-    if json {
-        say(output, &answer.to_string())?;
-        return Ok(Verdict::Good);
-    }
-    let status: Status = read(&answer)?;
-    say(output, &status.text())?;
+    let answer = ask(&socket, &Question { method: "GET", path: "/status", parameters: &[form(json)] })?;
+    say(output, &shown(&answer, json)?)?;
     Ok(Verdict::Good)
 }
