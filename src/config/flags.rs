@@ -22,7 +22,7 @@ macro_rules! groups {
             }
 
             /// Reads each group from the words that `words_of` gives for its title.
-            pub(super) fn read(words_of: impl Fn(&str) -> Vec<String>) -> Result<Self, UsageError> {
+            pub(super) fn read(words_of: &dyn Fn(&str) -> Vec<String>) -> Result<Self, UsageError> {
                 Ok(Self { $($group: read_group(&words_of(<$flags>::get_args_info().description))?,)* })
             }
         }
