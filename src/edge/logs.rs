@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::park_timeout;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use env_logger::{Builder, Logger, Target};
 use log::kv::{Error, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -35,8 +34,6 @@ pub struct LogLevel(Arc<AtomicUsize>);
 /// Ends the log thread once everything is written, or can't be.
 pub struct LogThread {
     tray: Arc<Tray>,
-    /// Closed when the thread has ended
-    ended: Receiver<()>,
 }
 
 /// Lines on their way to the log thread.
@@ -52,6 +49,18 @@ struct Tray {
 struct Lines {
     bytes: Vec<u8>,
     last: bool,
+    /// Nobody writes any more.
+    ended: bool,
+}
+
+/// Held by the log thread; dropped when it ends, in whatever way.
+struct Writing(Arc<Tray>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.lines.lock().ended = true;
+        self.0.emptied.notify_all();
+    }
 }
 
 impl Tray {
@@ -88,9 +97,12 @@ impl Tray {
         goes_on
     }
 
-    fn end(&self) {
-        self.lines.lock().last = true;
+    /// Waits until all is written, at most for `patience`.
+    fn end(&self, patience: Duration) {
+        let mut lines = self.lines.lock();
+        lines.last = true;
         self.filled.notify_one();
+        self.emptied.wait_while_for(&mut lines, |lines| !lines.ended, patience);
     }
 }
 
@@ -173,20 +185,15 @@ impl Log for Adjustable {
 impl LogThread {
     fn start(output: Box<dyn Write + Send>) -> io::Result<(Arc<Tray>, Self)> {
         let tray = Arc::new(Tray::default());
-        let (alive, ended) = bounded(0);
-        let taken = tray.clone();
-        threads::spawn("log", threads::STACK_BYTES, move || {
-            let _alive: Sender<()> = alive;
-            write_lines(&taken, output);
-        })?;
-        Ok((tray.clone(), Self { tray, ended }))
+        let writing = Writing(tray.clone());
+        threads::spawn("log", threads::STACK_BYTES, move || write_lines(&writing, output))?;
+        Ok((tray.clone(), Self { tray }))
     }
 }
 
 impl Drop for LogThread {
     fn drop(&mut self) {
-        self.tray.end();
-        let _ = self.ended.recv_timeout(LAST_WAIT); // nothing is ever sent
+        self.tray.end(LAST_WAIT);
     }
 }
 
@@ -211,9 +218,9 @@ impl Write for Pipe {
 }
 
 /// Writes what is there in one go, then waits for more. A closed stderr loses lines and nothing else.
-fn write_lines(tray: &Tray, mut output: Box<dyn Write + Send>) {
+fn write_lines(writing: &Writing, mut output: Box<dyn Write + Send>) {
     let mut batch = Vec::new();
-    while tray.take(&mut batch) {
+    while writing.0.take(&mut batch) {
         let written = batch.len();
         write(&batch, &mut output);
         batch.clear();
