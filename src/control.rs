@@ -14,6 +14,7 @@ use crate::edge::control::{Answer, Question, Verb};
 use crate::edge::logs::LogLevel;
 use crate::edge::node_credentials::NodeCredentials;
 use crate::logic::explain::{self, Scene, Story, Subject};
+use crate::logic::json;
 use crate::logic::kubernetes::{AnnotationKeys, Resource};
 use crate::logic::reason::Reason;
 use crate::logic::status::RedirectReport;
@@ -135,12 +136,9 @@ fn told(question: &Question, whole: &impl Serialize, text: &dyn Fn() -> String) 
 }
 
 fn good(value: &impl Serialize) -> Answer {
-    match serde_json::to_string(value) {
-        Ok(json) => Answer { status: 200, json },
-        Err(cause) => refused(500, &format!("failed to write the answer: {cause}")),
-    }
+    Answer { status: 200, json: json::text(value) }
 }
 
 fn refused(status: u16, error: &str) -> Answer {
-    Answer { status, json: json!({ "error": error }).to_string() }
+    Answer { status, json: json::text(&json!({ "error": error })) }
 }

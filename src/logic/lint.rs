@@ -33,8 +33,8 @@ pub fn lint(world: &World, rules: &Rules) -> BTreeSet<Doubt> {
 
 fn of_list(list: &RoleList, format: Format, base: &BaseArn) -> Vec<String> {
     let mut texts: Vec<String> = list.faults.iter().map(ToString::to_string).collect();
-    let at_home = judged(list, HOME_PROBES.map(|probe| at_home(base, probe)));
-    let abroad = judged(list, ABROAD.map(RoleArn::parse).map(Result::ok));
+    let at_home = judged(list, &mut HOME_PROBES.iter().filter_map(|probe| at_home(base, probe)));
+    let abroad = judged(list, &mut ABROAD.iter().filter_map(|probe| RoleArn::parse(probe).ok()));
     for ((written, own), foreign) in list.written().zip(at_home).zip(abroad) {
         let shown = written.escape_debug();
         if foreign {
@@ -52,10 +52,10 @@ fn of_list(list: &RoleList, format: Format, base: &BaseArn) -> Vec<String> {
 }
 
 /// For each entry whether it allows all of `roles`.
-fn judged<const N: usize>(list: &RoleList, roles: [Option<RoleArn>; N]) -> Vec<bool> {
+fn judged(list: &RoleList, roles: &mut dyn Iterator<Item = RoleArn>) -> Vec<bool> {
     let mut all = vec![true; list.written().count()];
-    for role in roles.iter().flatten() {
-        for (entry, (_, verdict)) in all.iter_mut().zip(list.judge(role)) {
+    for role in roles {
+        for (entry, (_, verdict)) in all.iter_mut().zip(list.judge(&role)) {
             *entry &= verdict == Verdict::Allows;
         }
     }

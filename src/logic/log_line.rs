@@ -185,7 +185,7 @@ fn as_debug(text: &str) -> String {
 }
 
 fn as_json(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    super::json::text(text)
 }
 
 /// Bytes of a request's line; others may be longer.

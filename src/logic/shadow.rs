@@ -137,7 +137,7 @@ fn answer_of(store: &Store, rules: &Rules, address: IpAddr) -> Result<String, &'
     let format = if format == Format::Glob { Format::Glob } else { Format::RegexpUnanchored };
     let namespace = store.namespaces.get(&text).map(String::as_str).unwrap_or_default();
     let patterns = store.lists.get(namespace).and_then(Option::as_ref).map(Vec::as_slice).unwrap_or_default();
-    let list = RoleList::parse(&serde_json::Value::from(patterns).to_string(), format, &rules.base);
+    let list = RoleList::parse(&json::text(patterns), format, &rules.base);
     let allowed = super::arn::RoleArn::parse(&role).is_ok_and(|role| list.allowing(&role).is_some());
     if allowed { Ok(role) } else { Err("the namespace doesn't allow the role") }
 }

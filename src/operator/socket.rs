@@ -40,9 +40,9 @@ pub(super) const fn form(json: bool) -> (&'static str, &'static str) {
 }
 
 /// What is to be printed of an answer of that form.
-pub(super) fn shown(answer: &Value, json: bool) -> Result<String, Failure> {
-    if json {
-        return Ok(answer.to_string());
+pub(super) fn shown(answer: &Value, as_json: bool) -> Result<String, Failure> {
+    if as_json {
+        return Ok(json::text(answer));
     }
     let text = answer.get("text").and_then(Value::as_str).map(str::to_owned);
     text.ok_or_else(|| Failure::Unanswered("failed to read the agent's answer: it has no `text`".to_owned()))

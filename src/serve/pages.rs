@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Caller, Service};
 use crate::logic::http::{Request, Response};
+use crate::logic::json;
 use crate::logic::kubernetes::Resource;
 use crate::logic::reason::Reason;
 use crate::logic::reply;
@@ -90,7 +91,7 @@ pub(super) fn store(registry: &Registry) -> Response {
             lists.insert(name.to_owned(), list.map(Value::from).collect());
         }
         let store = json!({ "rolesByIP": roles, "namespaceByIP": namespaces, "rolesByNamespace": lists });
-        Response::text(200, format!("{store}\n"))
+        Response::text(200, json::text(&store) + "\n")
     })
 }
 
