@@ -86,7 +86,9 @@ impl<'a> Settled<'a> {
     /// The words for argh's struct of one group, defaults filled in.
     pub(super) fn words_of(&self, group: &str) -> Vec<String> {
         let flags = self.flags.iter().enumerate().filter(|(_, flag)| flag.group == group && flag.name != HELP);
-        flags.flat_map(|(index, flag)| self.words(index, flag)).collect()
+        let mut words = Vec::new();
+        flags.for_each(|(index, flag)| words.extend(self.words(index, flag)));
+        words
     }
 
     fn words(&self, index: usize, flag: &Flag) -> Vec<String> {
