@@ -82,13 +82,17 @@ pub struct Config {
 }
 
 /// Reads a command line, without the program's name.
-pub fn parse(args: impl Iterator<Item = String>, lookup: Lookup<'_>) -> Result<Command, UsageError> {
+pub fn parse(mut args: impl Iterator<Item = String>, lookup: Lookup<'_>) -> Result<Command, UsageError> {
+    read(&mut args, lookup)
+}
+
+fn read(args: &mut dyn Iterator<Item = String>, lookup: Lookup<'_>) -> Result<Command, UsageError> {
     let flags = table::flags();
     let settled = match pflag::settle(&flags, args)? {
         Asked::Help => return Ok(Command::Help(help::help(&flags))),
         Asked::Run(settled) => settled,
     };
-    let typed = Typed::read(|group| settled.words_of(group))?;
+    let typed = Typed::read(&|group| settled.words_of(group))?;
     if typed.general.version {
         return Ok(Command::Version(BUILD.line()));
     }

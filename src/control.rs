@@ -14,6 +14,7 @@ use crate::edge::control::{Answer, Question, Verb};
 use crate::edge::logs::LogLevel;
 use crate::edge::node_credentials::NodeCredentials;
 use crate::logic::explain::{self, Scene, Story, Subject};
+use crate::logic::json;
 use crate::logic::kubernetes::{AnnotationKeys, Resource};
 use crate::logic::reason::Reason;
 use crate::logic::status::RedirectReport;
@@ -47,8 +48,11 @@ impl Control {
 
     fn route(&self, question: &Question) -> Answer {
         match (question.verb, question.path.as_str()) {
-            (Verb::Get, "/status") => good(&self.status()),
-            (Verb::Get, "/explain") => self.explain(question.parameter("subject").unwrap_or_default()),
+            (Verb::Get, "/status") => {
+                let status = self.status();
+                told(question, &status, &|| status.text())
+            }
+            (Verb::Get, "/explain") => self.explain(question),
             (Verb::Get, "/log-level") => good(&self.level()),
             (Verb::Post, "/log-level") => self.set_level(question.parameter("level").unwrap_or_default()),
             (_, "/status" | "/explain" | "/log-level") => refused(405, "that is no way to ask for this"),
@@ -56,15 +60,21 @@ impl Control {
         }
     }
 
-    fn explain(&self, text: &str) -> Answer {
+    fn explain(&self, question: &Question) -> Answer {
+        let text = question.parameter("subject").unwrap_or_default();
         let Some(subject) = Subject::parse(text) else {
             return refused(400, "`subject` must be NAMESPACE/POD or an address");
         };
         let story = self.story(&subject);
-        let Some(permitted) = &story.permitted else { return good(&story.explanation) };
-        let (standing, failure) = self.service.desk.standing(permitted.request());
-        let failure = failure.as_ref().map(|(failure, at)| (failure, *at));
-        good(&story.with_credentials(standing.session.as_deref(), standing.under_way, failure))
+        let explanation = match &story.permitted {
+            None => story.explanation,
+            Some(permitted) => {
+                let (standing, failure) = self.service.desk.standing(permitted.request());
+                let failure = failure.as_ref().map(|(failure, at)| (failure, *at));
+                story.with_credentials(standing.session.as_deref(), standing.under_way, failure)
+            }
+        };
+        told(question, &explanation, &|| explanation.text(text))
     }
 
     /// What a request would come to, a live look at an address that several pods claim included.
@@ -117,13 +127,18 @@ impl Control {
     }
 }
 
-fn good(value: &impl Serialize) -> Answer {
-    match serde_json::to_string(value) {
-        Ok(json) => Answer { status: 200, json },
-        Err(cause) => refused(500, &format!("failed to write the answer: {cause}")),
+/// The whole answer, or with `form=text` the same in words.
+fn told(question: &Question, whole: &impl Serialize, text: &dyn Fn() -> String) -> Answer {
+    match question.parameter("form") {
+        Some("text") => good(&json!({ "text": text() })),
+        _ => good(whole),
     }
 }
 
+fn good(value: &impl Serialize) -> Answer {
+    Answer { status: 200, json: json::text(value) }
+}
+
 fn refused(status: u16, error: &str) -> Answer {
-    Answer { status, json: json!({ "error": error }).to_string() }
+    Answer { status, json: json::text(&json!({ "error": error })) }
 }

@@ -184,9 +184,9 @@ impl Telemetry {
     }
 
     /// Forgets what is known of roles that no pod here may have any more.
-    pub fn retain_roles(&self, roles: &HashSet<&str>) {
+    pub fn retain_roles(&self, roles: &HashSet<RoleArn>) {
         self.metrics.sessions.retain_roles(roles);
-        self.untaggable.lock().retain(|role| roles.contains(role.as_str()));
+        self.untaggable.lock().retain(|role| roles.contains(role));
     }
 }
 

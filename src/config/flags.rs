@@ -22,8 +22,10 @@ macro_rules! groups {
             }
 
             /// Reads each group from the words that `words_of` gives for its title.
-            pub(super) fn read(words_of: impl Fn(&str) -> Vec<String>) -> Result<Self, UsageError> {
-                Ok(Self { $($group: read_group(&words_of(<$flags>::get_args_info().description))?,)* })
+            pub(super) fn read(words_of: &dyn Fn(&str) -> Vec<String>) -> Result<Self, UsageError> {
+                let mut titles = Self::groups().into_iter().map(|group| group.description);
+                let mut words = || titles.next().map(words_of).unwrap_or_default();
+                Ok(Self { $($group: read_group(&words())?,)* })
             }
         }
     };

@@ -82,11 +82,13 @@ pub(super) fn unless_empty(given: Option<&Given>) -> Option<&Given> {
 }
 
 /// The entries of a list flag that is split at commas, blanks around them taken off, empty ones left out.
-pub(super) fn entries(list: &[Given]) -> impl Iterator<Item = Given> + '_ {
-    list.iter().flat_map(|given| {
+pub(super) fn entries(list: &[Given]) -> Vec<Given> {
+    let mut entries = Vec::new();
+    for given in list {
         let values = given.value.split(',').map(str::trim).filter(|value| !value.is_empty());
-        values.map(|value| Given { value: value.to_owned(), ..given.clone() })
-    })
+        entries.extend(values.map(|value| Given { value: value.to_owned(), ..given.clone() }));
+    }
+    entries
 }
 
 const TYPED: char = '=';

@@ -35,7 +35,8 @@ impl MetadataConfig {
     pub(super) fn read(flags: &MetadataFlags, lookup: Lookup<'_>) -> Result<Self, UsageError> {
         let proxied = proxied(flags)?;
         let own = own_endpoint(lookup)?.unwrap_or_else(|| proxied.clone());
-        let allowed = entries(&flags.metadata_allow).map(|given| {
+        let allowed = entries(&flags.metadata_allow);
+        let allowed = allowed.iter().map(|given| {
             let known = |text: &str| KEPT_BACK.contains(&text).then(|| text.to_owned());
             given.read(&listed(&KEPT_BACK), known)
         });

@@ -25,12 +25,12 @@ pub(super) struct Settled<'a> {
 }
 
 /// Reads `args`, without the program's name, by the table of flags.
-pub(super) fn settle(flags: &[Flag], mut args: impl Iterator<Item = String>) -> Result<Asked<'_>, UsageError> {
+pub(super) fn settle<'a>(flags: &'a [Flag], args: &mut dyn Iterator<Item = String>) -> Result<Asked<'a>, UsageError> {
     let mut settled = Settled { flags, values: Vec::new(), warnings: Vec::new() };
     let mut place = "before the first flag".to_owned();
     while let Some(word) = args.next() {
         if word == "--" {
-            args.by_ref().for_each(|_| settled.warn_of_stray("after `--`"));
+            args.for_each(|_| settled.warn_of_stray("after `--`"));
             break;
         }
         if !word.starts_with('-') || word == "-" {
@@ -44,7 +44,7 @@ pub(super) fn settle(flags: &[Flag], mut args: impl Iterator<Item = String>) -> 
         let Some(index) = flags.iter().position(|flag| flag.name == name) else {
             return Err(UsageError::unknown(&format!("--{name}"), nearest(name, flags)));
         };
-        settled.take(index, value, &mut args)?;
+        settled.take(index, value, args)?;
         place = format!("after `--{name}`");
     }
     Ok(Asked::Run(settled))
@@ -67,7 +67,7 @@ impl<'a> Settled<'a> {
         &mut self,
         index: usize,
         value: Option<&str>,
-        rest: &mut impl Iterator<Item = String>,
+        rest: &mut dyn Iterator<Item = String>,
     ) -> Result<(), UsageError> {
         let Flag { name, takes, .. } = self.flags[index];
         let value = match (takes, value) {
@@ -86,7 +86,9 @@ impl<'a> Settled<'a> {
     /// The words for argh's struct of one group, defaults filled in.
     pub(super) fn words_of(&self, group: &str) -> Vec<String> {
         let flags = self.flags.iter().enumerate().filter(|(_, flag)| flag.group == group && flag.name != HELP);
-        flags.flat_map(|(index, flag)| self.words(index, flag)).collect()
+        let mut words = Vec::new();
+        flags.for_each(|(index, flag)| words.extend(self.words(index, flag)));
+        words
     }
 
     fn words(&self, index: usize, flag: &Flag) -> Vec<String> {

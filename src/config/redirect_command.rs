@@ -20,15 +20,15 @@ pub enum RedirectAsked {
 /// Reads the words after `redirect`.
 pub fn parse_redirect(mut words: impl Iterator<Item = String>) -> Result<RedirectAsked, UsageError> {
     match words.next().as_deref() {
-        Some("add") => add(words),
-        Some("remove") => alone(RedirectCommand::Remove, words),
-        Some("status") => alone(RedirectCommand::Status, words),
+        Some("add") => add(&mut words),
+        Some("remove") => alone(RedirectCommand::Remove, &mut words),
+        Some("status") => alone(RedirectCommand::Status, &mut words),
         Some("-h" | "--help") => Ok(RedirectAsked::Help(text())),
         _ => Err(UsageError::command_line("add, remove or status must follow `redirect`")),
     }
 }
 
-fn add(words: impl Iterator<Item = String>) -> Result<RedirectAsked, UsageError> {
+fn add(words: &mut dyn Iterator<Item = String>) -> Result<RedirectAsked, UsageError> {
     let (own, all) = (flags_of_add(), flags());
     let settled = match settle(&own, words)? {
         Asked::Help => return Ok(RedirectAsked::Help(text())),
@@ -39,14 +39,14 @@ fn add(words: impl Iterator<Item = String>) -> Result<RedirectAsked, UsageError>
     }
     let old_rules = if settled.is_on(ADOPT) { OldRules::Remove } else { OldRules::Name };
     let settled = settled.among(&all);
-    let typed = Typed::read(|group| settled.words_of(group))?;
+    let typed = Typed::read(&|group| settled.words_of(group))?;
     let metadata = metadata::redirected(&metadata::proxied(&typed.metadata)?);
     let spec = redirect::spec(&typed.redirect, values::port(&typed.door.app_port)?, metadata)?;
     Ok(RedirectAsked::Do(RedirectCommand::Add { spec, old_rules }))
 }
 
 /// A command that takes nothing but a call for help.
-fn alone(command: RedirectCommand, words: impl Iterator<Item = String>) -> Result<RedirectAsked, UsageError> {
+fn alone(command: RedirectCommand, words: &mut dyn Iterator<Item = String>) -> Result<RedirectAsked, UsageError> {
     let mut asked = RedirectAsked::Do(command);
     for word in words {
         match word.as_str() {

@@ -71,7 +71,7 @@ impl RolesConfig {
             service_account_roles: flags.service_account_roles,
             restrictions: flags.namespace_restrictions.then_some(format),
             mode,
-            allowed_accounts: accounts.map(|given| given.read(AN_ACCOUNT, account)).collect::<Result<_, _>>()?,
+            allowed_accounts: accounts.iter().map(|given| given.read(AN_ACCOUNT, account)).collect::<Result<_, _>>()?,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The node's own addresses: probes that come from them find a place at the door in any crowd.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use log::debug;
@@ -13,7 +13,7 @@ use crate::logic::redirect::resolve::HostNetwork;
 #[derive(Debug, Default)]
 pub(super) struct NodeAddresses {
     host: Option<IpAddr>,
-    found: RwLock<HashSet<IpAddr>>,
+    found: RwLock<BTreeSet<IpAddr>>,
 }
 
 impl NodeAddresses {
@@ -34,7 +34,9 @@ impl NodeAddresses {
             debug!("{cause}");
             HostNetwork::default()
         });
-        *self.found.write() = network.addresses.iter().map(|address| address.ip).collect();
+        let mut found = BTreeSet::new();
+        found.extend(network.addresses.iter().map(|address| address.ip));
+        *self.found.write() = found;
         network
     }
 

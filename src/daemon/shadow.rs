@@ -72,7 +72,7 @@ fn take_up(rooms: &Rooms, url: &str, known: &mut Known, comparison: Comparison) 
     };
     gauge("alike", alike);
     for kind in DifferenceKind::ALL {
-        gauge(kind.word(), known.said().values().filter(|difference| difference.kind == kind).count());
+        gauge(kind.word(), known.said().iter().filter(|(_, difference)| difference.kind == kind).count());
     }
     let different = known.said().len();
     format!("compared with kube2iam at `{url}`: {alike} addresses alike, {different} different")

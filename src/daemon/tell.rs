@@ -1,11 +1,11 @@
 //! The threads that tell people: Events on refused pods, doubts about the namespaces' lists.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{info, warn};
+use parking_lot::Mutex;
 
 use super::build::Rooms;
 use crate::logic::events::{EventBook, Refused};
@@ -17,22 +17,23 @@ use crate::telemetry::RefusalSink;
 
 /// Where refusals wait to become Events.
 pub(super) struct Refusals {
-    sender: Sender<Refused>,
-    receiver: Receiver<Refused>,
+    waiting: Arc<Mutex<VecDeque<Refused>>>,
     bell: Arc<dyn Bell>,
 }
 
 impl Refusals {
     pub(super) fn new(time: &dyn Time) -> Self {
-        let (sender, receiver) = bounded(MOST_WAITING);
-        Self { sender, receiver, bell: time.bell() }
+        Self { waiting: Arc::default(), bell: time.bell() }
     }
 
     /// Takes refusals. When too many wait some are lost: an Event is told again as long as its cause is there.
     pub(super) fn sink(&self) -> RefusalSink {
-        let (sender, bell) = (self.sender.clone(), self.bell.clone());
+        let (waiting, bell) = (self.waiting.clone(), self.bell.clone());
         Arc::new(move |refused| {
-            if sender.try_send(refused).is_ok() {
+            let mut waiting = waiting.lock();
+            if waiting.len() < MOST_WAITING {
+                waiting.push_back(refused);
+                drop(waiting);
                 bell.ring();
             }
         })
@@ -48,9 +49,10 @@ pub(super) fn write_events(rooms: &Rooms) {
     let mut writer = Writer { rooms, events: &**events, book, silent_until: Mono::default() };
     while !rooms.latch.is_closed() {
         let rung = refusals.bell.rung();
-        match refusals.receiver.try_recv() {
-            Ok(refused) => writer.take(&refused),
-            Err(_) => refusals.bell.wait(rung, rooms.clock.now().mono.after(LATCH_LOOK)),
+        let next = refusals.waiting.lock().pop_front();
+        match next {
+            Some(refused) => writer.take(&refused),
+            None => refusals.bell.wait(rung, rooms.clock.now().mono.after(LATCH_LOOK)),
         }
     }
 }

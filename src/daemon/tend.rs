@@ -1,6 +1,7 @@
 //! The threads that work beside the requests: watches, calls to STS, housekeeping, health.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, error, info, warn};
@@ -114,7 +115,7 @@ pub(super) fn keep_house(rooms: &Rooms) {
         pause = HOUSEKEEPING;
         if let Some(entitled) = entitled(rooms) {
             rooms.desk.sweep(&entitled);
-            rooms.telemetry.retain_roles(&entitled.iter().map(|request| request.role.as_str()).collect());
+            rooms.telemetry.retain_roles(&entitled.iter().map(|request| request.role.clone()).collect());
         }
         forget_namespaces(rooms);
         if rooms.keys.is_rotation_due() {
@@ -144,7 +145,7 @@ pub(super) fn entitled(rooms: &Rooms) -> Option<HashSet<AssumeRole>> {
 fn forget_namespaces(rooms: &Rooms) {
     let known = rooms.registry.read(|world, _| {
         let listed = world.is_listed(Resource::Namespaces);
-        listed.then(|| world.namespaces().map(|(name, _)| name.to_owned()).collect::<HashSet<_>>())
+        listed.then(|| world.namespaces().map(|(name, _)| Arc::from(name)).collect::<HashSet<Arc<str>>>())
     });
     if let Some(known) = known {
         rooms.telemetry.metrics.retain_namespaces(|name| known.contains(name));

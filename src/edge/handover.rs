@@ -107,19 +107,17 @@ pub fn ask(dir: &StateDir, clock: &dyn Clock) -> Option<(Vec<TcpListener>, Prede
 /// The sockets of the directory that are named as offers are, the latest first.
 fn offers(dir: &StateDir) -> Vec<PathBuf> {
     let is_name = |name: &str| name.starts_with(PREFIX) && name.ends_with(SUFFIX);
-    let mut found: Vec<_> = read_dir(dir.path())
-        .into_iter()
-        .flatten()
-        .flatten()
-        .take(MOST_FILES)
-        .filter(|entry| entry.file_name().to_str().is_some_and(is_name))
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket()))
-        .filter_map(|entry| {
-            let facts = entry.metadata().ok()?;
-            Some(((facts.mtime(), facts.mtime_nsec()), entry.path()))
-        })
-        .collect();
-    found.sort_unstable_by(|one, other| other.cmp(one));
+    let mut found = Vec::new();
+    for entry in read_dir(dir.path()).into_iter().flatten().flatten().take(MOST_FILES) {
+        let is_socket = entry.file_type().is_ok_and(|kind| kind.is_socket());
+        if !is_socket || !entry.file_name().to_str().is_some_and(is_name) {
+            continue;
+        }
+        if let Ok(facts) = entry.metadata() {
+            let socket = ((facts.mtime(), facts.mtime_nsec()), entry.path());
+            found.insert(found.partition_point(|known| *known > socket), socket);
+        }
+    }
     found.into_iter().map(|(_, path)| path).collect()
 }
 

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::park_timeout;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use env_logger::{Builder, Logger, Target};
 use log::kv::{Error, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -36,8 +35,6 @@ pub struct LogLevel(Arc<AtomicUsize>);
 /// Ends the log thread once everything is written, or can't be.
 pub struct LogThread {
     tray: Arc<Tray>,
-    /// Closed when the thread has ended
-    ended: Receiver<()>,
 }
 
 /// Lines on their way to the log thread.
@@ -53,6 +50,18 @@ struct Tray {
 struct Lines {
     bytes: Vec<u8>,
     last: bool,
+    /// Nobody writes any more.
+    ended: bool,
+}
+
+/// Held by the log thread; dropped when it ends, in whatever way.
+struct Writing(Arc<Tray>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.lines.lock().ended = true;
+        self.0.emptied.notify_all();
+    }
 }
 
 impl Tray {
@@ -89,9 +98,12 @@ impl Tray {
         goes_on
     }
 
-    fn end(&self) {
-        self.lines.lock().last = true;
+    /// Waits until all is written, at most for `patience`.
+    fn end(&self, patience: Duration) {
+        let mut lines = self.lines.lock();
+        lines.last = true;
         self.filled.notify_one();
+        self.emptied.wait_while_for(&mut lines, |lines| !lines.ended, patience);
     }
 }
 
@@ -174,20 +186,15 @@ impl Log for Adjustable {
 impl LogThread {
     fn start(output: Box<dyn Write + Send>) -> io::Result<(Arc<Tray>, Self)> {
         let tray = Arc::new(Tray::default());
-        let (alive, ended) = bounded(0);
-        let taken = tray.clone();
-        threads::spawn("log", threads::STACK_BYTES, move || {
-            let _alive: Sender<()> = alive;
-            write_lines(&taken, output);
-        })?;
-        Ok((tray.clone(), Self { tray, ended }))
+        let writing = Writing(tray.clone());
+        threads::spawn("log", threads::STACK_BYTES, move || write_lines(&writing, output))?;
+        Ok((tray.clone(), Self { tray }))
     }
 }
 
 impl Drop for LogThread {
     fn drop(&mut self) {
-        self.tray.end();
-        let _ = self.ended.recv_timeout(LAST_WAIT); // nothing is ever sent
+        self.tray.end(LAST_WAIT);
     }
 }
 
@@ -212,9 +219,9 @@ impl Write for Pipe {
 }
 
 /// Writes what is there in one go, then waits for more. A closed stderr loses lines and nothing else.
-fn write_lines(tray: &Tray, mut output: Box<dyn Write + Send>) {
+fn write_lines(writing: &Writing, mut output: Box<dyn Write + Send>) {
     let mut batch = Vec::new();
-    while tray.take(&mut batch) {
+    while writing.0.take(&mut batch) {
         let written = batch.len();
         write(&batch, &mut output);
         batch.clear();
@@ -252,13 +259,12 @@ fn line_of(format: LogFormat, clock: &dyn Clock, record: &Record<'_>, out: &mut 
     };
     let mut told = Told(Vec::new());
     let _ = record.key_values().visit(&mut told); // collecting can't fail
-    told.0.sort_unstable_by(|one, other| one.0.cmp(&other.0));
     let fields: Vec<(&Key<'_>, Field<'_>)> = told.0.iter().map(|(key, value)| (key, value.field())).collect();
     let line = Line { at: clock.now().wall, level, message: Message::Formatted(*record.args()), fields: &fields };
     out.write_all(&line.render(format))
 }
 
-/// The fields of a record.
+/// The fields of a record, by name.
 struct Told<'kvs>(Vec<(Key<'kvs>, ToldValue<'kvs>)>);
 
 enum ToldValue<'kvs> {
@@ -278,7 +284,8 @@ impl<'kvs> VisitSource<'kvs> for Told<'kvs> {
         } else {
             ToldValue::Text(value.to_string().into())
         };
-        self.0.push((key, told));
+        let place = self.0.partition_point(|(known, _)| *known <= key);
+        self.0.insert(place, (key, told));
         Ok(())
     }
 }

@@ -115,7 +115,7 @@ pub fn mend(reason: Reason, names: &Names<'_>) -> String {
 /// The JSON array of what is listed and one more.
 fn list_with(listed: &[String], role: &str) -> String {
     let all: Vec<&str> = listed.iter().map(String::as_str).chain([role]).collect();
-    serde_json::Value::from(all).to_string()
+    super::json::text(&all)
 }
 
 /// What to do where no name matters.

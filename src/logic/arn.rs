@@ -1,6 +1,6 @@
 //! Role ARNs: `arn:PARTITION:iam::ACCOUNT:role/PATH/NAME`.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::sync::Arc;
 
@@ -49,6 +49,13 @@ impl RoleArn {
 impl fmt::Debug for RoleArn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// A set of roles can be asked for a text.
+impl Borrow<str> for RoleArn {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

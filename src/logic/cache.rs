@@ -15,7 +15,8 @@ mod queue;
 
 pub use look::Standing;
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -305,17 +306,18 @@ impl<S> Cache<S> {
     }
 
     fn queue_due_renewals(&mut self, now: Mono) {
-        let mut due: Vec<(Mono, Arc<AssumeRole>)> = Vec::new();
+        let mut due: BinaryHeap<Reverse<(Mono, Arc<AssumeRole>)>> = BinaryHeap::new();
         self.next_due = NEVER;
         for (key, entry) in &mut self.entries {
             if !entry.is_due(now) {
                 self.next_due = self.next_due.min(entry.due_at());
             } else if entry.is_worth_renewing() {
-                due.push((entry.due_at(), key.clone()));
+                due.push(Reverse((entry.due_at(), key.clone())));
             }
         }
-        due.sort_by_key(|(at, _)| *at);
-        due.iter().for_each(|(_, key)| self.enqueue(key, Purpose::Renewal, now));
+        while let Some(Reverse((_, key))) = due.pop() {
+            self.enqueue(&key, Purpose::Renewal, now);
+        }
     }
 
     /// Makes room for one more key: among those at rest, what is of least use goes.

@@ -9,10 +9,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::advice::{Names, meaning, mend};
 use super::bucket::{Bucket, Rate};
+use super::json;
 use super::kubernetes::AnnotationKeys;
 use super::reason::Reason;
 use super::time::{Mono, Now, Wall};
@@ -94,16 +95,14 @@ impl Notice {
     /// One that stands for all, to be tried and not to stay.
     pub fn trial() -> Self {
         let (namespace, name) = ("default".to_owned(), "kube2iam-doctor".to_owned());
-        let object = json!({
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": { "name": name, "namespace": namespace },
-            "involvedObject": { "apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": name },
-            "type": "Normal",
-            "reason": "Trial",
-            "message": "a trial",
+        let object = json::text(&EventJson {
+            involved_object: PodJson { namespace: &namespace, name: &name, ..PodJson::default() },
+            r#type: "Normal",
+            reason: "Trial",
+            message: "a trial",
+            ..EventJson::of(&namespace, &name)
         });
-        Self { namespace, name, count: 1, object: object.to_string(), change: "{}".to_owned() }
+        Self { namespace, name, count: 1, object, change: "{}".to_owned() }
     }
 }
 
@@ -147,25 +146,27 @@ impl EventBook {
         let (namespace, last) = (pod.namespace.to_string(), last.rfc3339());
         let name = name(pod, *reason, *effect);
         let message = self.message(pod, *reason, *effect);
-        let object = json!({
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": { "name": name, "namespace": namespace },
-            "involvedObject": {
-                "apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": &*pod.name, "uid": &*pod.uid,
+        let change = ChangeJson { count, last_timestamp: &last, message: &message };
+        let object = json::text(&EventJson {
+            involved_object: PodJson {
+                namespace: &namespace,
+                name: &pod.name,
+                uid: Some(&pod.uid),
+                ..PodJson::default()
             },
-            "type": "Warning",
-            "reason": title(*reason, *effect),
-            "message": message,
-            "source": { "component": COMPONENT, "host": self.node },
-            "reportingComponent": COMPONENT,
-            "reportingInstance": if self.node.is_empty() { COMPONENT } else { &self.node },
-            "firstTimestamp": first.rfc3339(),
-            "lastTimestamp": last,
-            "count": count,
+            r#type: "Warning",
+            reason: &title(*reason, *effect),
+            source: Some(SourceJson { component: COMPONENT, host: &self.node }),
+            reporting_component: Some(COMPONENT),
+            reporting_instance: Some(if self.node.is_empty() { COMPONENT } else { &self.node }),
+            first_timestamp: Some(&first.rfc3339()),
+            last_timestamp: Some(&last),
+            message: &message,
+            count: Some(count),
+            ..EventJson::of(&namespace, &name)
         });
-        let change = json!({ "count": count, "lastTimestamp": last, "message": message });
-        Notice { namespace, name, count, object: object.to_string(), change: change.to_string() }
+        let change = json::text(&change);
+        Notice { namespace, name, count, object, change }
     }
 
     fn message(&self, pod: &HeldPod, reason: Reason, effect: Effect) -> String {
@@ -184,6 +185,75 @@ impl EventBook {
         };
         let text = format!("{head}{}. To mend it, {}", meaning(reason), mend(reason, &names));
         text.chars().take(LONGEST_MESSAGE).collect()
+    }
+}
+
+/// An Event as the API server takes it (kubernetes, core/v1 Event).
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EventJson<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    metadata: MetadataJson<'a>,
+    involved_object: PodJson<'a>,
+    r#type: &'a str,
+    reason: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<SourceJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reporting_component: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reporting_instance: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_timestamp: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_timestamp: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u32>,
+}
+
+#[derive(Default, Serialize)]
+struct MetadataJson<'a> {
+    name: &'a str,
+    namespace: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PodJson<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct SourceJson<'a> {
+    component: &'a str,
+    host: &'a str,
+}
+
+/// What is told anew of an Event that is there.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ChangeJson<'a> {
+    count: u32,
+    last_timestamp: &'a str,
+    message: &'a str,
+}
+
+impl<'a> EventJson<'a> {
+    fn of(namespace: &'a str, name: &'a str) -> Self {
+        Self { api_version: "v1", kind: "Event", metadata: MetadataJson { name, namespace }, ..Self::default() }
+    }
+}
+
+impl Default for PodJson<'_> {
+    fn default() -> Self {
+        Self { api_version: "v1", kind: "Pod", namespace: "", name: "", uid: None }
     }
 }
 

@@ -13,7 +13,7 @@ mod tests;
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 pub use story::{Scene, Story, tell};
 
@@ -25,7 +25,7 @@ pub enum Subject {
 }
 
 /// The whole answer: what `--json` prints, key by key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// Its name, if one is known
     pub pod: Option<String>,
@@ -45,7 +45,7 @@ pub struct Explanation {
 }
 
 /// What a request would come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Judgement {
     Allowed,
@@ -53,7 +53,7 @@ pub enum Judgement {
 }
 
 /// A step of the way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Told {
     pub step: String,
     pub outcome: Outcome,
@@ -61,7 +61,7 @@ pub struct Told {
 }
 
 /// What a step did to the decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Ok,
@@ -71,7 +71,7 @@ pub enum Outcome {
 }
 
 /// How it stands with a session.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SessionState {
     /// `fresh`, `renewing`, `fetching`, `refused`, `failed` or `none`
     pub state: String,

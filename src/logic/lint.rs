@@ -1,14 +1,15 @@
 //! What is doubtful about the namespaces' lists of roles: entries that allow more than they seem to, lists that can't be
 //! read, and roles that pods name and no entry allows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::arn::{BaseArn, RoleArn};
 use super::pattern::{Format, RoleList};
 use super::policy::{Denial, Rules, permit};
 use super::reason::Reason;
 use super::trace::Verdict;
-use super::world::World;
+use super::world::{HeldPod, World};
 
 /// A doubt about a namespace, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,8 +33,8 @@ pub fn lint(world: &World, rules: &Rules) -> BTreeSet<Doubt> {
 
 fn of_list(list: &RoleList, format: Format, base: &BaseArn) -> Vec<String> {
     let mut texts: Vec<String> = list.faults.iter().map(ToString::to_string).collect();
-    let at_home = judged(list, HOME_PROBES.map(|probe| at_home(base, probe)));
-    let abroad = judged(list, ABROAD.map(RoleArn::parse).map(Result::ok));
+    let at_home = judged(list, &mut HOME_PROBES.iter().filter_map(|probe| at_home(base, probe)));
+    let abroad = judged(list, &mut ABROAD.iter().filter_map(|probe| RoleArn::parse(probe).ok()));
     for ((written, own), foreign) in list.written().zip(at_home).zip(abroad) {
         let shown = written.escape_debug();
         if foreign {
@@ -51,10 +52,10 @@ fn of_list(list: &RoleList, format: Format, base: &BaseArn) -> Vec<String> {
 }
 
 /// For each entry whether it allows all of `roles`.
-fn judged<const N: usize>(list: &RoleList, roles: [Option<RoleArn>; N]) -> Vec<bool> {
+fn judged(list: &RoleList, roles: &mut dyn Iterator<Item = RoleArn>) -> Vec<bool> {
     let mut all = vec![true; list.written().count()];
-    for role in roles.iter().flatten() {
-        for (entry, (_, verdict)) in all.iter_mut().zip(list.judge(role)) {
+    for role in roles {
+        for (entry, (_, verdict)) in all.iter_mut().zip(list.judge(&role)) {
             *entry &= verdict == Verdict::Allows;
         }
     }
@@ -69,17 +70,19 @@ fn at_home(base: &BaseArn, probe: &str) -> Option<RoleArn> {
 
 /// The roles that pods name and their namespace doesn't allow. One pod stands for all of its like: always the same one
 /// while it is there, or each look would bring a doubt in other words.
-fn unlisted(world: &World, rules: &Rules) -> BTreeSet<Doubt> {
-    let mut seen = BTreeSet::new();
-    let like = |pod: &super::world::HeldPod| (pod.namespace.clone(), pod.service_account.clone(), pod.role.clone());
-    let mut live: Vec<_> = world.pods().filter(|pod| pod.counts()).collect();
-    live.sort_unstable_by(|one, other| (&one.name, &one.uid).cmp(&(&other.name, &other.uid)));
-    let one_of_each = live.into_iter().filter(|pod| seen.insert(like(pod)));
-    let refused = one_of_each.filter(|pod| match permit(world, rules, pod) {
+fn unlisted(world: &World, rules: &Rules) -> Vec<Doubt> {
+    let mut one_of_each = BTreeMap::new();
+    for pod in world.pods().filter(|pod| pod.counts()) {
+        let one = one_of_each.entry((&pod.namespace, &pod.service_account, &pod.role)).or_insert(pod);
+        if (&pod.name, &pod.uid) < (&one.name, &one.uid) {
+            *one = pod;
+        }
+    }
+    let refused = one_of_each.into_values().filter(|pod| match permit(world, rules, pod) {
         Ok(permitted) => permitted.audited() == Some(Reason::RoleNotAllowed),
         Err(denial) => denial == Denial::Refused(Reason::RoleNotAllowed),
     });
-    let doubt = |pod: &std::sync::Arc<super::world::HeldPod>| Doubt {
+    let doubt = |pod: &Arc<HeldPod>| Doubt {
         namespace: pod.namespace.to_string(),
         text: match pod.role.as_deref() {
             Some(role) => format!("no entry allows `{}`, which pod `{}` names", role.escape_debug(), pod.name),

@@ -198,7 +198,7 @@ impl Pen {
         }
         let quoted = match self.format {
             LogFormat::Text => format!("{text:?}"),
-            LogFormat::Json => serde_json::Value::from(text).to_string(),
+            LogFormat::Json => super::json::text(text),
         };
         self.push(&quoted[1..quoted.len() - 1]);
     }

@@ -14,6 +14,7 @@ pub mod events;
 pub mod explain;
 pub mod http;
 pub mod imds;
+pub mod json;
 pub mod kept;
 pub mod kubernetes;
 pub mod lint;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::arn::RoleArn;
 use super::http::{Body, JSON, Method, Response};
+use super::json;
 use super::reason::Reason;
 use super::route::Route;
 use super::time::Wall;
@@ -62,7 +63,7 @@ pub fn document(document: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Response {
 
 /// `/healthz`, with kube2iam's keys.
 pub fn health(host_ip: &str, instance_id: &str) -> Response {
-    let text = serde_json::json!({ "hostIP": host_ip, "instanceId": instance_id }).to_string();
+    let text = json::text(&serde_json::json!({ "hostIP": host_ip, "instanceId": instance_id }));
     Response { content_type: JSON.into(), ..Response::text(200, text) }
 }
 

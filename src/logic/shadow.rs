@@ -6,11 +6,12 @@
 //! its own published rules (an unanchored expression where the format is `regexp`, the default role exempt from lists);
 //! ours is made by the same `decide` as a request's. Flags can't be seen from outside: both must have the same.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use serde::Deserialize;
 
+use super::json;
 use super::pattern::{Format, RoleList};
 use super::policy::{Ask, Decision, Patience, Rules, Tokens, decide};
 use super::reason::Reason;
@@ -56,8 +57,11 @@ pub enum DifferenceKind {
 pub struct Comparison {
     /// Addresses on which both agree
     pub alike: usize,
-    pub differences: BTreeMap<IpAddr, Difference>,
+    pub differences: Differences,
 }
+
+/// In the order of their addresses.
+pub type Differences = Vec<(IpAddr, Difference)>;
 
 impl DifferenceKind {
     pub const ALL: [Self; 3] = [Self::OtherRole, Self::OnlyTheirs, Self::OnlyOurs];
@@ -75,7 +79,7 @@ impl DifferenceKind {
 impl Store {
     /// Reads the page.
     pub fn read(page: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(page).map_err(|cause| format!("it is not kube2iam's store: {cause}"))
+        json::read(page).map_err(|cause| format!("it is not kube2iam's store: {cause}"))
     }
 }
 
@@ -83,7 +87,8 @@ impl Store {
 pub fn compare(world: &World, rules: &Rules, keys: &TokenKeys, store: &Store, now: Wall) -> Comparison {
     let theirs = store.roles.keys().filter_map(|text| text.parse().ok()).map(|address: IpAddr| address.to_canonical());
     let ours = world.pods().filter(|pod| pod.counts()).flat_map(|pod| pod.addresses.iter().copied());
-    let addresses: std::collections::BTreeSet<IpAddr> = theirs.chain(ours).collect();
+    let mut addresses = BTreeSet::new();
+    addresses.extend(theirs.chain(ours));
     let mut comparison = Comparison::default();
     for address in addresses {
         let ours = our_answer(world, rules, keys, address, now);
@@ -94,7 +99,7 @@ pub fn compare(world: &World, rules: &Rules, keys: &TokenKeys, store: &Store, no
                     Holder::Pod(pod) => Some(format!("{}/{}", pod.namespace, pod.name)),
                     Holder::Nobody | Holder::Several(_) => None,
                 };
-                comparison.differences.insert(address, Difference { kind, pod, text });
+                comparison.differences.push((address, Difference { kind, pod, text }));
             }
         }
     }
@@ -135,7 +140,7 @@ fn answer_of(store: &Store, rules: &Rules, address: IpAddr) -> Result<String, &'
     let format = if format == Format::Glob { Format::Glob } else { Format::RegexpUnanchored };
     let namespace = store.namespaces.get(&text).map(String::as_str).unwrap_or_default();
     let patterns = store.lists.get(namespace).and_then(Option::as_ref).map(Vec::as_slice).unwrap_or_default();
-    let list = RoleList::parse(&serde_json::Value::from(patterns).to_string(), format, &rules.base);
+    let list = RoleList::parse(&json::text(patterns), format, &rules.base);
     let allowed = super::arn::RoleArn::parse(&role).is_ok_and(|role| list.allowing(&role).is_some());
     if allowed { Ok(role) } else { Err("the namespace doesn't allow the role") }
 }
@@ -173,28 +178,34 @@ fn difference(
 /// reaches the two at different moments.
 #[derive(Debug, Default)]
 pub struct Known {
-    before: BTreeMap<IpAddr, Difference>,
-    said: BTreeMap<IpAddr, Difference>,
+    before: Differences,
+    said: Differences,
 }
 
 impl Known {
     /// Takes up a comparison: what is new and sure, and the addresses that agree by now.
-    pub fn note(&mut self, comparison: Comparison) -> (Vec<(IpAddr, Difference)>, Vec<IpAddr>) {
+    pub fn note(&mut self, comparison: Comparison) -> (Differences, Vec<IpAddr>) {
         let found = comparison.differences;
-        let sure = found.iter().filter(|(address, difference)| self.before.get(address) == Some(*difference));
-        let fresh: Vec<(IpAddr, Difference)> = sure
-            .filter(|(address, difference)| self.said.get(address) != Some(*difference))
-            .map(|(address, difference)| (*address, difference.clone()))
-            .collect();
-        let gone: Vec<IpAddr> = self.said.keys().filter(|address| !found.contains_key(address)).copied().collect();
-        self.said.retain(|address, _| found.contains_key(address));
-        self.said.extend(fresh.iter().cloned());
-        self.before = found;
+        let (mut said, mut fresh) = (Vec::new(), Vec::new());
+        for (address, difference) in &found {
+            let old = at(&self.said, *address);
+            if at(&self.before, *address) != Some(difference) {
+                said.extend(old.map(|old| (*address, old.clone())));
+                continue;
+            }
+            said.push((*address, difference.clone()));
+            if old != Some(difference) {
+                fresh.push((*address, difference.clone()));
+            }
+        }
+        let known = self.said.iter().map(|(address, _)| *address);
+        let gone = known.filter(|address| at(&found, *address).is_none()).collect();
+        (self.said, self.before) = (said, found);
         (fresh, gone)
     }
 
     /// Differences that are sure.
-    pub fn said(&self) -> &BTreeMap<IpAddr, Difference> {
+    pub fn said(&self) -> &[(IpAddr, Difference)] {
         &self.said
     }
 
@@ -202,6 +213,11 @@ impl Known {
     pub fn is_unsure(&self) -> bool {
         self.before.len() > self.said.len()
     }
+}
+
+fn at(differences: &[(IpAddr, Difference)], address: IpAddr) -> Option<&Difference> {
+    let place = differences.binary_search_by_key(&address, |(known, _)| *known).ok()?;
+    differences.get(place).map(|(_, difference)| difference)
 }
 
 /// Long enough to be decided upon at once.

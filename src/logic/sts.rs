@@ -18,7 +18,7 @@ pub use verdict::{Remedy, remedy};
 
 /// One AssumeRole call. It is also the key under which its session is kept, whole:
 /// a field that changes the call can't be left out of the key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AssumeRole {
     pub role: RoleArn,
     pub session_name: String,

@@ -6,6 +6,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::json;
+
 /// A taint, whole, since a test compares all of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Taint(Value);
@@ -24,7 +26,7 @@ pub enum Patched {
 
 /// The taints of a node, from its JSON.
 pub fn taints(node: &[u8]) -> Result<Vec<Taint>, String> {
-    let node: NodeJson = serde_json::from_slice(node).map_err(|error| error.to_string())?;
+    let node: NodeJson = json::read(node).map_err(|error| error.to_string())?;
     Ok(node.spec.taints.unwrap_or_default().into_iter().map(Taint).collect())
 }
 
@@ -41,7 +43,7 @@ pub fn removal(taints: &[Taint], key: &str) -> Option<Removal> {
 impl Removal {
     /// The body of the request.
     pub fn to_json(&self) -> String {
-        self.0.to_string()
+        json::text(&self.0)
     }
 }
 

@@ -97,13 +97,19 @@ struct Sheet<'a> {
 impl Sheet<'_> {
     /// Makes one check.
     fn check(&mut self, name: &str, work: impl FnOnce() -> Finding) -> Result<(), Failure> {
-        let failed = |cause: std::io::Error| Failure::Unanswered(format!("failed to write a finding: {cause}"));
-        write!(self.output, "{name:<NAME_WIDTH$} ").and_then(|()| self.output.flush()).map_err(failed)?;
-        let Finding { mark, text } = work();
+        self.write(format_args!("{name:<NAME_WIDTH$} "))?;
+        self.enter(work())
+    }
+
+    fn enter(&mut self, Finding { mark, text }: Finding) -> Result<(), Failure> {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        writeln!(self.output, "{:<4}  {text}", mark.word()).and_then(|()| self.output.flush()).map_err(failed)?;
         self.worst = self.worst.max(mark);
-        Ok(())
+        self.write(format_args!("{:<4}  {text}\n", mark.word()))
+    }
+
+    fn write(&mut self, text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
+        let written = self.output.write_fmt(text).and_then(|()| self.output.flush());
+        written.map_err(|cause| Failure::Unanswered(format!("failed to write a finding: {cause}")))
     }
 }
 

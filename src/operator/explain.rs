@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::socket::{Question, ask};
+use super::socket::{Question, ask, form, shown};
 use super::{Failure, Outcome, Verdict, say, words};
-use crate::logic::explain::{Explanation, Subject};
+use crate::logic::explain::Subject;
 
 /// Tells step by step which role a pod gets now, or why none.
 #[derive(FromArgs)]
@@ -29,14 +29,7 @@ pub(super) fn run(words: &[String], output: &mut dyn Write) -> Outcome {
         let shown = subject.escape_debug();
         return Err(Failure::Usage(format!("failed to read `{shown}`: allowed is NAMESPACE/POD or an address")));
     }
-    let question = Question { method: "GET", path: "/explain", parameter: Some(("subject", &subject)) };
-    let answer = ask(&socket, &question)?;
-    if json {
-        say(output, &answer.to_string())?;
-        return Ok(Verdict::Good);
-    }
-    let explanation: Explanation = serde_json::from_value(answer)
-        .map_err(|cause| Failure::Unanswered(format!("failed to read the agent's answer: {cause}")))?;
-    say(output, &explanation.text(&subject))?;
+    let question = Question { method: "GET", path: "/explain", parameters: &[("subject", &subject), form(json)] };
+    say(output, &shown(&ask(&socket, &question)?, json)?)?;
     Ok(Verdict::Good)
 }

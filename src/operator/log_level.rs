@@ -27,11 +27,9 @@ pub(super) fn run(words: &[String], output: &mut dyn Write) -> Outcome {
         let shown = word.escape_debug();
         return Err(Failure::Usage(format!("failed to read `{shown}`: allowed is {}", log_levels())));
     }
-    let (method, parameter) = match &level {
-        Some(level) => ("POST", Some(("level", level.as_str()))),
-        None => ("GET", None),
-    };
-    let answer = ask(&socket, &Question { method, path: "/log-level", parameter })?;
+    let parameter = level.as_deref().map(|level| ("level", level));
+    let method = if parameter.is_some() { "POST" } else { "GET" };
+    let answer = ask(&socket, &Question { method, path: "/log-level", parameters: parameter.as_slice() })?;
     say(output, answer.get("level").and_then(Value::as_str).unwrap_or_default())?;
     Ok(Verdict::Good)
 }

@@ -10,22 +10,23 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Failure;
 use crate::edge::clock::SystemClock;
+use crate::logic::json;
 use crate::logic::time::Mono;
 use crate::ports::Clock;
 
-/// A question: a method, a path, and one parameter if it has one.
+/// A question: a method, a path, and its parameters.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question<'a> {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
-    pub(super) parameter: Option<(&'static str, &'a str)>,
+    pub(super) parameters: &'a [(&'static str, &'a str)],
 }
 
 /// Asks the agent that listens at `path` and gives its JSON.
 pub(super) fn ask(path: &Path, question: &Question<'_>) -> Result<Value, Failure> {
     let answer = exchange(path, &question.bytes()).map_err(|cause| unreached(path, &cause))?;
     let (status, body) = parse(&answer).map_err(|cause| unreached(path, &cause))?;
-    let json: Value = serde_json::from_slice(body).map_err(|cause| unreached(path, &cause))?;
+    let json: Value = json::read(body).map_err(|cause| unreached(path, &cause))?;
     match (status, json.get("error").and_then(Value::as_str)) {
         (200, _) => Ok(json),
         (400, Some(error)) => Err(Failure::Usage(format!("failed to ask the agent: {error}"))),
@@ -33,15 +34,30 @@ pub(super) fn ask(path: &Path, question: &Question<'_>) -> Result<Value, Failure
     }
 }
 
+/// The form of an answer: for programs, or for people; then the agent finds the words itself.
+pub(super) const fn form(json: bool) -> (&'static str, &'static str) {
+    ("form", if json { "json" } else { "text" })
+}
+
+/// What is to be printed of an answer of that form.
+pub(super) fn shown(answer: &Value, as_json: bool) -> Result<String, Failure> {
+    if as_json {
+        return Ok(json::text(answer));
+    }
+    let text = answer.get("text").and_then(Value::as_str).map(str::to_owned);
+    text.ok_or_else(|| Failure::Unanswered("failed to read the agent's answer: it has no `text`".to_owned()))
+}
+
 impl Question<'_> {
     /// HTTP/1.0: the answer ends with the connection, and is never in chunks.
     fn bytes(&self) -> Vec<u8> {
-        let Self { method, path, parameter } = self;
-        let query = parameter.map(|(name, value)| {
-            let value: String = byte_serialize(value.as_bytes()).collect();
-            format!("?{name}={value}")
-        });
-        format!("{method} {path}{} HTTP/1.0\r\n\r\n", query.unwrap_or_default()).into_bytes()
+        let mut line = format!("{} {}", self.method, self.path);
+        for (nth, (name, value)) in self.parameters.iter().enumerate() {
+            line.extend([if nth == 0 { "?" } else { "&" }, name, "="]);
+            line.extend(byte_serialize(value.as_bytes()));
+        }
+        line.push_str(" HTTP/1.0\r\n\r\n");
+        line.into_bytes()
     }
 }
 
@@ -108,9 +124,10 @@ mod tests {
 
     #[test]
     fn a_question_is_one_line_whatever_it_carries() {
-        let question = Question { method: "GET", path: "/explain", parameter: Some(("subject", "a/b c\r\n&x")) };
+        let question =
+            Question { method: "GET", path: "/explain", parameters: &[("subject", "a/b c\r\n&x"), form(true)] };
         let bytes = String::from_utf8(question.bytes()).unwrap();
-        assert_eq!(bytes, "GET /explain?subject=a%2Fb+c%0D%0A%26x HTTP/1.0\r\n\r\n");
+        assert_eq!(bytes, "GET /explain?subject=a%2Fb+c%0D%0A%26x&form=json HTTP/1.0\r\n\r\n");
     }
 
     #[test]
@@ -122,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_agent_that_is_not_there_is_named_with_its_path() {
-        let question = Question { method: "GET", path: "/status", parameter: None };
+        let question = Question { method: "GET", path: "/status", parameters: &[] };
         let Err(Failure::Unanswered(error)) = ask(Path::new("/nowhere/control.sock"), &question) else { panic!() };
         assert!(error.starts_with("failed to ask the agent at `/nowhere/control.sock`: no such file"), "{error}");
     }

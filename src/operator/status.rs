@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::socket::{Question, ask};
-use super::{Failure, Outcome, Verdict, say, words};
-use crate::logic::status::Status;
+use super::socket::{Question, ask, form, shown};
+use super::{Outcome, Verdict, say, words};
 
 /// Tells how the agent on this node is.
 #[derive(FromArgs)]
@@ -22,13 +21,7 @@ struct Words {
 
 pub(super) fn run(words: &[String], output: &mut dyn Write) -> Outcome {
     let Words { json, socket } = words::read("status", words)?;
-    let answer = ask(&socket, &Question { method: "GET", path: "/status", parameter: None })?;
-    if json {
-        say(output, &answer.to_string())?;
-        return Ok(Verdict::Good);
-    }
-    let status: Status = serde_json::from_value(answer)
-        .map_err(|cause| Failure::Unanswered(format!("failed to read the agent's answer: {cause}")))?;
-    say(output, &status.text())?;
+    let answer = ask(&socket, &Question { method: "GET", path: "/status", parameters: &[form(json)] })?;
+    say(output, &shown(&answer, json)?)?;
     Ok(Verdict::Good)
 }

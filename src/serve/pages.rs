@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Caller, Service};
 use crate::logic::http::{Request, Response};
+use crate::logic::json;
 use crate::logic::kubernetes::Resource;
 use crate::logic::reason::Reason;
 use crate::logic::reply;
@@ -76,7 +77,7 @@ impl Service {
 /// `/debug/store`, with kube2iam's keys.
 pub(super) fn store(registry: &Registry) -> Response {
     registry.read(|world, _| {
-        let (mut roles, mut namespaces) = (Map::new(), Map::new());
+        let (mut roles, mut namespaces, mut lists) = (Map::new(), Map::new(), Map::new());
         for pod in world.pods() {
             for address in pod.addresses.iter() {
                 if matches!(world.holder(*address), Holder::Pod(holder) if holder.uid == pod.uid) {
@@ -85,13 +86,12 @@ pub(super) fn store(registry: &Registry) -> Response {
                 }
             }
         }
-        let lists = world.namespaces().map(|(name, namespace)| {
+        for (name, namespace) in world.namespaces() {
             let list = namespace.allowed_roles.iter().flat_map(|list| list.written());
-            (name.to_owned(), list.map(Value::from).collect())
-        });
-        let lists: Map<String, Value> = lists.collect();
+            lists.insert(name.to_owned(), list.map(Value::from).collect());
+        }
         let store = json!({ "rolesByIP": roles, "namespaceByIP": namespaces, "rolesByNamespace": lists });
-        Response::text(200, format!("{store}\n"))
+        Response::text(200, json::text(&store) + "\n")
     })
 }
 

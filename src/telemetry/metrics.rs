@@ -1,6 +1,5 @@
 //! The counters. kube2iam's come first, by its names; ours follow.
 
-use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -27,7 +26,7 @@ pub struct Metrics {
     request_seconds: HistogramVec,
     known: KnownRequests,
     /// When the API server was last heard of, by resource
-    heard: Mutex<BTreeMap<&'static str, Mono>>,
+    heard: Mutex<Vec<(&'static str, Mono)>>,
     pub sessions: SessionMetrics,
     pub duplicate_lookups: IntCounter,
     pub duplicate_lookups_resolved: IntCounter,
@@ -155,7 +154,11 @@ impl Metrics {
 
     /// The API server was heard of, `resource` by `resource`.
     pub fn heard(&self, resource: &'static str, now: Mono) {
-        self.heard.lock().insert(resource, now);
+        let mut all = self.heard.lock();
+        match all.iter_mut().find(|(known, _)| *known == resource) {
+            Some((_, heard)) => *heard = now,
+            None => all.push((resource, now)),
+        }
     }
 
     /// Counts open connections by these from now on.
@@ -170,7 +173,7 @@ impl Metrics {
 
     /// Since when nothing was heard of `resource`; `None`: never was.
     pub fn silence(&self, resource: &str, now: Mono) -> Option<Duration> {
-        self.heard.lock().get(resource).map(|heard| now.since(*heard))
+        self.heard.lock().iter().find(|(known, _)| *known == resource).map(|(_, heard)| now.since(*heard))
     }
 
     /// Connections that are open now, at all doors.

@@ -8,6 +8,7 @@ use prometheus::core::{Collector, Metric, MetricVec, MetricVecBuilder};
 use prometheus::{Gauge, GaugeVec, HistogramVec, IntCounterVec, Registry};
 
 use super::metrics::{counters, gauge, gauges, histograms};
+use crate::logic::arn::RoleArn;
 use crate::logic::cache::{CacheCounts, CallReport};
 use crate::logic::sts::StsFailureKind;
 
@@ -85,14 +86,14 @@ impl SessionMetrics {
     }
 
     /// Forgets what was counted for roles that no pod here may have any more.
-    pub(super) fn retain_roles(&self, roles: &HashSet<&str>) {
+    pub(super) fn retain_roles(&self, roles: &HashSet<RoleArn>) {
         retain(&self.sts_seconds, &["code", ROLE_LABEL], roles);
         retain(&self.cache_hits, &[ROLE_LABEL], roles);
     }
 }
 
 /// Takes out of a metric what bears another role than these.
-fn retain<B: MetricVecBuilder<M: Metric>>(metric: &MetricVec<B>, labels: &[&str], roles: &HashSet<&str>) {
+fn retain<B: MetricVecBuilder<M: Metric>>(metric: &MetricVec<B>, labels: &[&str], roles: &HashSet<RoleArn>) {
     for family in metric.collect() {
         for counted in family.get_metric() {
             let value = |name: &str| {
@@ -175,7 +176,7 @@ mod tests {
             metrics.cache_hit(request.role.as_str());
         }
         let stays = key("stays");
-        metrics.retain_roles(&HashSet::from([stays.role.as_str()]));
+        metrics.retain_roles(&HashSet::from([stays.role]));
         assert_eq!(
             check(&registry),
             [

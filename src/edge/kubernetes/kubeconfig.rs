@@ -1,16 +1,13 @@
 //! A kubeconfig, reduced to its current context (kubernetes.io, "Organizing Cluster Access Using kubeconfig Files").
 //! What would need a program to run, or would quietly change who is asked, is refused by its name.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::Value;
 use yaml_rust2::parser::{Event, Parser};
 use yaml_rust2::scanner::Marker;
+use yaml_rust2::yaml::Hash;
 use yaml_rust2::{Yaml, YamlLoader};
 use zeroize::Zeroizing;
 
@@ -24,19 +21,19 @@ pub(super) fn connection(
     directory: &Path,
     verification: Verification,
 ) -> Result<Connection, Misconfigured> {
-    let file = parse(text)?;
-    let wanted = required(file.current_context, "it has no `current-context`")?;
-    let context = named(file.contexts, &wanted, "context")?;
-    let cluster_name = required(context.cluster, &format!("context `{wanted}` has no `cluster`"))?;
-    let cluster = named(file.clusters, &cluster_name, "cluster")?;
+    let mut file = parse(text)?;
+    let wanted = required(file.text("current-context")?, "it has no `current-context`")?;
+    let mut context = file.named("contexts", "context", &wanted)?;
+    let cluster_name = required(context.text("cluster")?, &format!("context `{wanted}` has no `cluster`"))?;
+    let cluster = Cluster::read(file.named("clusters", "cluster", &cluster_name)?)?;
     cluster.refuse_unsupported(&cluster_name)?;
-    let user = match context.user.filter(|user| !user.is_empty()) {
+    let user = match context.text("user")?.filter(|user| !user.is_empty()) {
         Some(name) => {
-            let user = named(file.users, &name, "user")?;
+            let user = User::read(file.named("users", "user", &name)?)?;
             user.refuse_unsupported(&name)?;
             user
         }
-        None => UserJson::default(),
+        None => User::default(),
     };
     Ok(Connection {
         roots: cluster.roots(directory, verification)?,
@@ -47,12 +44,15 @@ pub(super) fn connection(
 }
 
 /// The parser's own messages quote the file, and with it tokens: only the place is told.
-fn parse(text: &[u8]) -> Result<FileJson, Misconfigured> {
+fn parse(text: &[u8]) -> Result<Fields, Misconfigured> {
     let text = std::str::from_utf8(text).map_err(|_| Misconfigured("it is not UTF-8".to_owned()))?;
     weigh(text)?;
     let documents = YamlLoader::load_from_str(text).map_err(|error| broken(*error.marker()))?;
-    let file = documents.into_iter().next().map_or(Value::Null, json);
-    serde_json::from_value(file).map_err(|_| Misconfigured("it is not a kubeconfig in YAML".to_owned()))
+    Fields::of(documents.into_iter().next().unwrap_or(Yaml::Null))
+}
+
+fn malformed() -> Misconfigured {
+    Misconfigured("it is not a kubeconfig in YAML".to_owned())
 }
 
 fn broken(at: Marker) -> Misconfigured {
@@ -62,7 +62,8 @@ fn broken(at: Marker) -> Misconfigured {
 /// Refuses what the loader can't bear: it calls itself for each level of nesting and copies what an alias stands for.
 fn weigh(text: &str) -> Result<(), Misconfigured> {
     let mut parser = Parser::new_from_str(text);
-    let mut weights = HashMap::new();
+    // By the numbers that the parser gives to anchors; 0 is none.
+    let mut weights = Vec::new();
     // Anchor and weight of each node that is open; first, what holds the documents.
     let mut open = vec![(0, 0_usize)];
     loop {
@@ -76,10 +77,13 @@ fn weigh(text: &str) -> Result<(), Misconfigured> {
             Event::SequenceStart(..) | Event::MappingStart(..) => return Err(broken(at)),
             Event::SequenceEnd | Event::MappingEnd => open.pop().unwrap_or_default(),
             Event::Scalar(text, _, anchor, _) => (anchor, text.len() + NODE_BYTES),
-            Event::Alias(anchor) => (0, weights.get(&anchor).copied().unwrap_or(NODE_BYTES)),
+            Event::Alias(anchor) => (0, weights.get(anchor).copied().unwrap_or(NODE_BYTES)),
             _ => continue,
         };
-        weights.insert(anchor, weight);
+        if weights.len() <= anchor {
+            weights.resize(anchor + 1, NODE_BYTES);
+        }
+        weights[anchor] = weight;
         let Some((_, sum)) = open.last_mut() else { return Err(broken(at)) };
         *sum = sum.saturating_add(weight);
         if *sum > HEAVIEST {
@@ -88,47 +92,50 @@ fn weigh(text: &str) -> Result<(), Misconfigured> {
     }
 }
 
-/// YAML as JSON. Everything that is read of a kubeconfig is text but for one flag, so numbers are texts too.
-fn json(yaml: Yaml) -> Value {
-    match yaml {
-        Yaml::Real(text) | Yaml::String(text) => Value::String(text),
-        Yaml::Integer(number) => Value::String(number.to_string()),
-        Yaml::Boolean(flag) => Value::Bool(flag),
-        Yaml::Array(items) => items.into_iter().map(json).collect(),
-        Yaml::Hash(fields) => {
-            let field = |(name, value): (Yaml, Yaml)| Some((json(name).as_str()?.to_owned(), json(value)));
-            Value::Object(fields.into_iter().filter_map(field).collect())
+/// A mapping; each of its fields is taken out by its name.
+struct Fields(Hash);
+
+impl Fields {
+    fn of(node: Yaml) -> Result<Self, Misconfigured> {
+        node.into_hash().map(Self).ok_or_else(malformed)
+    }
+
+    /// `null` is nothing.
+    fn take(&mut self, name: &str) -> Option<Yaml> {
+        self.0.remove(&Yaml::String(name.to_owned())).filter(|node| !node.is_null())
+    }
+
+    /// Everything that is read of a kubeconfig is text but for one flag, so numbers are texts too.
+    fn text(&mut self, name: &str) -> Result<Option<String>, Misconfigured> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Yaml::Real(text) | Yaml::String(text)) => Ok(Some(text)),
+            Some(Yaml::Integer(number)) => Ok(Some(number.to_string())),
+            Some(_) => Err(malformed()),
         }
-        Yaml::Alias(_) | Yaml::Null | Yaml::BadValue => Value::Null,
+    }
+
+    fn secret(&mut self, name: &str) -> Result<Option<Zeroizing<String>>, Misconfigured> {
+        Ok(self.text(name)?.map(Zeroizing::new))
+    }
+
+    fn flag(&mut self, name: &str) -> Result<Option<bool>, Misconfigured> {
+        self.take(name).map(|node| node.as_bool().ok_or_else(malformed)).transpose()
+    }
+
+    /// What an entry of one of the three lists calls `name`: it stands under the list's own word, `kind`.
+    fn named(&mut self, list: &str, kind: &str, name: &str) -> Result<Self, Misconfigured> {
+        for entry in self.take(list).unwrap_or(Yaml::Array(Vec::new())).into_vec().ok_or_else(malformed)? {
+            let mut entry = Self::of(entry)?;
+            if entry.text("name")?.as_deref() == Some(name) {
+                return Self::of(entry.take(kind).unwrap_or(Yaml::Null));
+            }
+        }
+        Err(Misconfigured(format!("{kind} `{name}` is not in `{kind}s`")))
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct FileJson {
-    current_context: Option<String>,
-    contexts: Option<Vec<Entry<ContextJson>>>,
-    clusters: Option<Vec<Entry<ClusterJson>>>,
-    users: Option<Vec<Entry<UserJson>>>,
-}
-
-/// An entry of one of the three lists.
-#[derive(Deserialize)]
-struct Entry<T> {
-    name: String,
-    #[serde(alias = "context", alias = "cluster", alias = "user")]
-    body: T,
-}
-
-#[derive(Deserialize)]
-struct ContextJson {
-    cluster: Option<String>,
-    user: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct ClusterJson {
+struct Cluster {
     server: Option<String>,
     certificate_authority: Option<String>,
     certificate_authority_data: Option<String>,
@@ -137,28 +144,34 @@ struct ClusterJson {
     proxy_url: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct UserJson {
+#[derive(Default)]
+struct User {
     token: Option<Zeroizing<String>>,
-    #[serde(rename = "tokenFile")]
     token_file: Option<String>,
     client_certificate: Option<String>,
     client_certificate_data: Option<String>,
     client_key: Option<String>,
     client_key_data: Option<Zeroizing<String>>,
-    username: Option<IgnoredAny>,
-    exec: Option<IgnoredAny>,
-    auth_provider: Option<IgnoredAny>,
-    r#as: Option<IgnoredAny>,
+    /// What is set and can't be followed, by its name
+    unsupported: Vec<&'static str>,
 }
 
-impl ClusterJson {
+impl Cluster {
+    fn read(mut fields: Fields) -> Result<Self, Misconfigured> {
+        Ok(Self {
+            server: fields.text("server")?,
+            certificate_authority: fields.text("certificate-authority")?,
+            certificate_authority_data: fields.text("certificate-authority-data")?,
+            insecure_skip_tls_verify: fields.flag("insecure-skip-tls-verify")?,
+            tls_server_name: fields.text("tls-server-name")?,
+            proxy_url: fields.text("proxy-url")?,
+        })
+    }
+
     fn refuse_unsupported(&self, name: &str) -> Result<(), Misconfigured> {
-        let tls_server_name = self.tls_server_name.as_deref().filter(|name| !name.is_empty());
-        let proxy_url = self.proxy_url.as_deref().filter(|url| !url.is_empty());
-        let set = [tls_server_name.map(|_| "tls-server-name"), proxy_url.map(|_| "proxy-url")];
-        refuse(&format!("cluster `{name}`"), &set)
+        let set = [("tls-server-name", &self.tls_server_name), ("proxy-url", &self.proxy_url)];
+        let mut set = set.into_iter().filter(|(_, value)| value.as_ref().is_some_and(|value| !value.is_empty()));
+        refuse(&format!("cluster `{name}`"), set.next().map(|(field, _)| field))
     }
 
     fn roots(&self, directory: &Path, verification: Verification) -> Result<Roots, Misconfigured> {
@@ -173,15 +186,21 @@ impl ClusterJson {
     }
 }
 
-impl UserJson {
+impl User {
+    fn read(mut fields: Fields) -> Result<Self, Misconfigured> {
+        Ok(Self {
+            token: fields.secret("token")?,
+            token_file: fields.text("tokenFile")?,
+            client_certificate: fields.text("client-certificate")?,
+            client_certificate_data: fields.text("client-certificate-data")?,
+            client_key: fields.text("client-key")?,
+            client_key_data: fields.secret("client-key-data")?,
+            unsupported: UNSUPPORTED.into_iter().filter(|name| fields.take(name).is_some()).collect(),
+        })
+    }
+
     fn refuse_unsupported(&self, name: &str) -> Result<(), Misconfigured> {
-        let set = [
-            self.exec.map(|_| "exec"),
-            self.auth_provider.map(|_| "auth-provider"),
-            self.username.map(|_| "username"),
-            self.r#as.map(|_| "as"),
-        ];
-        refuse(&format!("user `{name}`"), &set)
+        refuse(&format!("user `{name}`"), self.unsupported.first().copied())
     }
 
     /// A token file wins over a token, as in client-go.
@@ -226,8 +245,8 @@ fn pem(
     file.filter(|file| !file.is_empty()).map(|file| read(&directory.join(file))).transpose()
 }
 
-fn refuse(of: &str, set: &[Option<&str>]) -> Result<(), Misconfigured> {
-    match set.iter().flatten().next() {
+fn refuse(of: &str, set: Option<&str>) -> Result<(), Misconfigured> {
+    match set {
         Some(field) => Err(Misconfigured(format!("{of} sets `{field}`, which is not supported"))),
         None => Ok(()),
     }
@@ -237,11 +256,8 @@ fn required(value: Option<String>, missing: &str) -> Result<String, Misconfigure
     value.filter(|value| !value.is_empty()).ok_or_else(|| Misconfigured(missing.to_owned()))
 }
 
-fn named<T>(entries: Option<Vec<Entry<T>>>, name: &str, kind: &str) -> Result<T, Misconfigured> {
-    let found = entries.into_iter().flatten().find(|entry| entry.name == name);
-    found.map(|entry| entry.body).ok_or_else(|| Misconfigured(format!("{kind} `{name}` is not in `{kind}s`")))
-}
-
+/// Of a user: programs to run, and other ways to be somebody.
+const UNSUPPORTED: [&str; 4] = ["exec", "auth-provider", "username", "as"];
 /// A kubeconfig has five levels; extensions in it may have more.
 const DEEPEST: usize = 64;
 /// About what a node takes beside its text.

@@ -1,4 +1,5 @@
 use super::*;
+use crossbeam_channel::{Sender, bounded};
 
 /// Hands on what is written to it; each line takes until it has been read.
 struct Reader(Sender<Vec<u8>>);

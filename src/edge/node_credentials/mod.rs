@@ -81,7 +81,7 @@ pub fn node_credentials(
 }
 
 fn renewed(source: impl Source + 'static, doors: &Doors) -> Arc<dyn NodeCredentials> {
-    Arc::new(Renewed::new(source, Arc::clone(&doors.clock)))
+    Arc::new(Renewed::new(Box::new(source), Arc::clone(&doors.clock)))
 }
 
 /// Where fresh credentials are fetched. Each call is a fetch.

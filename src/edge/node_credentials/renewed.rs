@@ -12,19 +12,19 @@ use crate::logic::time::Wall;
 use crate::ports::Clock;
 
 /// A source, fetched from by one caller at a time.
-pub(super) struct Renewed<S> {
-    source: S,
+pub(super) struct Renewed {
+    source: Box<dyn Source>,
     kept: SingleFlight<Arc<Credentials>, StsFailure>,
     clock: Arc<dyn Clock>,
 }
 
-impl<S: Source> Renewed<S> {
-    pub(super) fn new(source: S, clock: Arc<dyn Clock>) -> Self {
+impl Renewed {
+    pub(super) fn new(source: Box<dyn Source>, clock: Arc<dyn Clock>) -> Self {
         Self { source, kept: SingleFlight::new(Arc::clone(&clock)), clock }
     }
 }
 
-impl<S: Source> NodeCredentials for Renewed<S> {
+impl NodeCredentials for Renewed {
     fn current(&self, patience: Duration) -> Result<Arc<Credentials>, StsFailure> {
         let fetch = || {
             let Fetched { credentials, life } = self.source.fetch(patience)?;

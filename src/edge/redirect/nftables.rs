@@ -8,7 +8,7 @@ use rustix::net::netlink;
 
 use crate::logic::redirect::TABLE;
 use crate::logic::redirect::compare::{Count, FoundChain, FoundRule, FoundTable};
-use crate::logic::redirect::ruleset::{self, Chain, HOOK_PREROUTING, POLICY_ACCEPT};
+use crate::logic::redirect::ruleset::{self, Chain, HOOK_PREROUTING, POLICY_ACCEPT, Rule};
 
 use super::codec;
 use super::message::{Attributes, Message, Reply, attribute, long, number, text};
@@ -142,7 +142,9 @@ impl Nftables {
             request(TABLE_NEW, FLAG_CREATE, FAMILY_INET, name()),
         ];
         messages.extend(chains.iter().map(chain_message));
-        messages.extend(chains.iter().flat_map(|chain| rule_messages(chain, generation)));
+        for chain in chains {
+            messages.extend(chain.rules.iter().map(|rule| rule_message(chain.name, rule, generation)));
+        }
         self.batch(messages, moment)
     }
 
@@ -190,14 +192,12 @@ fn chain_message(chain: &Chain) -> Message {
     request(CHAIN_NEW, FLAG_CREATE, FAMILY_INET, list)
 }
 
-fn rule_messages(chain: &Chain, generation: u64) -> impl Iterator<Item = Message> {
-    chain.rules.iter().map(move |rule| {
-        let list = Attributes::new().text(OBJECT_TABLE, TABLE).text(RULE_CHAIN, chain.name);
-        let list = list.nest(RULE_EXPRESSIONS, codec::write(&rule.expressions()));
-        let signed = codec::comment(&ruleset::comment(generation));
-        let list = if rule.redirects() { list.bytes(RULE_USERDATA, &signed) } else { list };
-        request(RULE_NEW, FLAG_CREATE | FLAG_APPEND, FAMILY_INET, list)
-    })
+fn rule_message(chain: &str, rule: &Rule, generation: u64) -> Message {
+    let list = Attributes::new().text(OBJECT_TABLE, TABLE).text(RULE_CHAIN, chain);
+    let list = list.nest(RULE_EXPRESSIONS, codec::write(&rule.expressions()));
+    let signed = codec::comment(&ruleset::comment(generation));
+    let list = if rule.redirects() { list.bytes(RULE_USERDATA, &signed) } else { list };
+    request(RULE_NEW, FLAG_CREATE | FLAG_APPEND, FAMILY_INET, list)
 }
 
 fn found_rule(list: &[u8]) -> FoundRule {

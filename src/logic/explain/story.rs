@@ -232,8 +232,10 @@ fn not_found(scene: &Scene<'_>, subject: &Subject) -> Vec<Told> {
             format!("not found: no pod `{namespace}/{name}` is known {whose}; {}", age(scene))
         }
         Subject::Address(address) => {
-            let mut there: Vec<String> = claimants(scene.world, *address).collect();
-            there.sort_unstable();
+            let mut there = Vec::new();
+            for claimant in claimants(scene.world, *address) {
+                there.insert(there.partition_point(|known| *known < claimant), claimant);
+            }
             match there.as_slice() {
                 [] => format!("not found: no pod is known at {address} {whose}; {}", age(scene)),
                 several => format!("not found: {address} leads to no single pod: {}", several.join(", ")),

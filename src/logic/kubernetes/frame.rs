@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::object::object;
 use super::{AnnotationKeys, Frame, Resource};
+use crate::logic::json;
 
 /// Reads one line of a watch.
 pub fn frame(line: &[u8], resource: Resource, keys: &AnnotationKeys) -> Frame {
@@ -30,8 +31,8 @@ impl Status {
 }
 
 /// Reads a `Status`, if it is one.
-pub fn status(json: &[u8]) -> Option<Status> {
-    serde_json::from_slice(json).ok()
+pub fn status(bytes: &[u8]) -> Option<Status> {
+    json::read(bytes).ok()
 }
 
 /// Text from outside, fit for one line of a log: no control characters, not long.
@@ -40,7 +41,7 @@ pub fn one_line(text: &str) -> String {
 }
 
 fn understood(line: &[u8], resource: Resource, keys: &AnnotationKeys) -> Result<Frame, serde_json::Error> {
-    let line: LineJson<'_> = serde_json::from_slice(line)?;
+    let line: LineJson<'_> = json::read(line)?;
     let changed = || object(line.object.get(), resource, keys);
     Ok(match &*line.kind {
         "ADDED" => changed().map(|(object, version)| Frame::Added(object, version))?,

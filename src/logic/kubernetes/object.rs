@@ -92,71 +92,78 @@ fn says_required(annotation: Option<&str>) -> bool {
     annotation.is_some_and(|value| value.trim().eq_ignore_ascii_case("required"))
 }
 
-/// The values of the `wanted` annotations.
+/// An annotation: its name, and its value once it is found.
+type Wanted<'w> = (&'w str, Option<String>);
+
+/// Finds the values of the `wanted` annotations, at most eight.
 fn annotations<const N: usize>(
     json: Option<&RawValue>,
-    wanted: [&str; N],
+    names: [&str; N],
 ) -> Result<[Option<String>; N], serde_json::Error> {
-    match json {
-        Some(json) => Scan(wanted).deserialize(&mut serde_json::Deserializer::from_str(json.get())),
-        None => Ok([const { None }; N]),
+    const { assert!(N <= u8::BITS as usize) };
+    let mut wanted = names.map(|name| (name, None));
+    if let Some(json) = json {
+        Scan(&mut wanted).deserialize(&mut serde_json::Deserializer::from_str(json.get()))?;
     }
+    Ok(wanted.map(|(_, value)| value))
 }
 
 /// Walks an object of strings and keeps what stands under the wanted keys.
-struct Scan<'w, const N: usize>([&'w str; N]);
+struct Scan<'s, 'w>(&'s mut [Wanted<'w>]);
 
-impl<'de, const N: usize> DeserializeSeed<'de> for Scan<'_, N> {
-    type Value = [Option<String>; N];
+impl<'de> DeserializeSeed<'de> for Scan<'_, '_> {
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de, const N: usize> Visitor<'de> for Scan<'_, N> {
-    type Value = [Option<String>; N];
+impl<'de> Visitor<'de> for Scan<'_, '_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("annotations")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = [const { None }; N];
-        while let Some(wanted) = map.next_key_seed(Matching(self.0))? {
-            if !wanted.contains(&true) {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(matching) = map.next_key_seed(Matching(self.0))? {
+            if matching == 0 {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
             let value: String = map.next_value()?;
-            for (slot, _) in found.iter_mut().zip(wanted).filter(|(_, wanted)| *wanted) {
-                *slot = Some(value.clone());
+            for (place, (_, found)) in self.0.iter_mut().enumerate() {
+                if matching & 1 << place != 0 {
+                    *found = Some(value.clone());
+                }
             }
         }
-        Ok(found)
+        Ok(())
     }
 }
 
-/// Which of some names a key equals; two may be configured alike.
-struct Matching<'w, const N: usize>([&'w str; N]);
+/// Which of some names a key equals, a bit for each; two may be configured alike.
+struct Matching<'s, 'w>(&'s [Wanted<'w>]);
 
-impl<'de, const N: usize> DeserializeSeed<'de> for Matching<'_, N> {
-    type Value = [bool; N];
+impl<'de> DeserializeSeed<'de> for Matching<'_, '_> {
+    type Value = u8;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u8, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl<const N: usize> Visitor<'_> for Matching<'_, N> {
-    type Value = [bool; N];
+impl Visitor<'_> for Matching<'_, '_> {
+    type Value = u8;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of an annotation")
     }
 
-    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.map(|name| name == key))
+    fn visit_str<E>(self, key: &str) -> Result<u8, E> {
+        let bits = self.0.iter().enumerate().map(|(place, (name, _))| u8::from(*name == key) << place);
+        Ok(bits.fold(0, |all, bit| all | bit))
     }
 }
 

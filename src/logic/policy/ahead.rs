@@ -1,6 +1,7 @@
 //! Whose credentials are worth fetching ahead after a change in the picture. The policy comes first: nothing is
 //! fetched for a pod that couldn't have it, nor for one that has no address to ask from.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Permitted, Rules, permit};
@@ -13,10 +14,10 @@ pub fn ahead(world: &World, rules: &Rules, change: &Change) -> Vec<Permitted> {
         return Vec::new();
     }
     let among_all = |concerns: &dyn Fn(&HeldPod) -> bool| {
-        let mut pods: Vec<&Arc<HeldPod>> = world.pods().filter(|pod| concerns(pod)).collect();
         // In an order that doesn't hang on the hash: a run that is played again must go the same way.
-        pods.sort_unstable_by(|one, other| one.uid.cmp(&other.uid));
-        pods.into_iter().filter_map(|pod| soon(world, rules, pod)).collect()
+        let mut by_uid: BTreeMap<&str, &Arc<HeldPod>> = BTreeMap::new();
+        by_uid.extend(world.pods().filter(|pod| concerns(pod)).map(|pod| (&*pod.uid, pod)));
+        by_uid.into_values().filter_map(|pod| soon(world, rules, pod)).collect()
     };
     match change {
         Change::PodApplied(pod, Novelty::News) => soon(world, rules, pod).into_iter().collect(),

@@ -44,9 +44,9 @@ impl InterfaceRule {
             match word.strip_prefix('!').map(str::trim_start) {
                 None if word.is_empty() => {}
                 None if word == "+" => all = true,
-                None => included.push(InterfacePattern::parse(word)?),
+                None => InterfacePattern::parse(word)?.add_to(&mut included),
                 Some("+") => return Err(InterfaceRuleError::ExcludesAll),
-                Some(name) => excluded.push(InterfacePattern::parse(name)?),
+                Some(name) => InterfacePattern::parse(name)?.add_to(&mut excluded),
             }
         }
         if !all && included.is_empty() && excluded.is_empty() {
@@ -54,10 +54,6 @@ impl InterfaceRule {
         }
         if all {
             included.clear();
-        }
-        for patterns in [&mut included, &mut excluded] {
-            patterns.sort();
-            patterns.dedup();
         }
         Ok(Self::Named { included, excluded })
     }
@@ -72,6 +68,13 @@ impl InterfacePattern {
             return Err(InterfaceRuleError::NotAName(word.to_owned()));
         }
         Ok(if wildcard { Self::Prefix(name.to_owned()) } else { Self::Name(name.to_owned()) })
+    }
+
+    /// Takes its place in `patterns`, which are in order, unless it is among them.
+    pub(super) fn add_to(self, patterns: &mut Vec<Self>) {
+        if let Err(place) = patterns.binary_search(&self) {
+            patterns.insert(place, self);
+        }
     }
 
     pub fn matches(&self, name: &str) -> bool {

@@ -136,11 +136,11 @@ fn scope(rule: &InterfaceRule, host: &HostNetwork, notes: &mut Vec<Note>) -> Sco
     };
     let loopbacks = host.interfaces.iter().filter(|interface| interface.kind == InterfaceKind::Loopback);
     let loopbacks = loopbacks.map(|interface| InterfacePattern::Name(interface.name.clone()));
-    let mut excluded: Vec<_> =
-        loopbacks.filter(|pattern| !included.contains(pattern)).chain(excluded.iter().cloned()).collect();
-    excluded.sort();
-    excluded.dedup();
-    Scope { excluded, included }
+    let mut all = Vec::new();
+    for pattern in loopbacks.filter(|pattern| !included.contains(pattern)).chain(excluded) {
+        pattern.add_to(&mut all);
+    }
+    Scope { excluded: all, included }
 }
 
 impl HostNetwork {
@@ -198,9 +198,12 @@ impl HostNetwork {
 
     /// The address of the best default route that has one.
     fn default_address(&self, family: Family) -> Option<IpAddr> {
-        let mut routes: Vec<&DefaultRoute> = self.default_routes.iter().filter(|r| r.family == family).collect();
-        routes.sort_by_key(|route| (route.metric, route.interface));
-        routes.iter().find_map(|route| route.source.or_else(|| self.first_global(route.interface, family)))
+        let routes = self.default_routes.iter().filter(|route| route.family == family);
+        let addressed = routes.filter_map(|route| {
+            let address = route.source.or_else(|| self.first_global(route.interface, family))?;
+            Some(((route.metric, route.interface), address))
+        });
+        addressed.min_by_key(|(rank, _)| *rank).map(|(_, address)| address)
     }
 
     fn first_global(&self, interface: u32, family: Family) -> Option<IpAddr> {

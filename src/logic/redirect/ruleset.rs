@@ -73,13 +73,13 @@ pub fn chains(wanted: &Wanted) -> Vec<Chain> {
         name: CHAIN_TO_AGENT,
         kind: ChainKind::Nat,
         priority: PRIORITY_DESTINATION_NAT - 1,
-        rules: with_prelude(wanted, per_address(wanted, |agent| vec![Statement::DestinationNat(agent)])),
+        rules: with_prelude(wanted, per_address(wanted, Statement::DestinationNat)),
     };
     let missed = Chain {
         name: CHAIN_MISSED,
         kind: ChainKind::Filter,
         priority: PRIORITY_DESTINATION_NAT + 1,
-        rules: with_prelude(wanted, per_address(wanted, |_| vec![Statement::Verdict(Verdict::Drop)])),
+        rules: with_prelude(wanted, per_address(wanted, |_| Statement::Verdict(Verdict::Drop))),
     };
     match wanted.other_ports {
         OtherPorts::Drop => vec![others, to_agent, missed],
@@ -92,13 +92,15 @@ fn with_prelude(wanted: &Wanted, rules: Vec<Rule>) -> Vec<Rule> {
     let back = Statement::Verdict(Verdict::Return);
     let (v4, v6) = wanted.metadata.all().into_iter().partition(IpAddr::is_ipv4);
     let mut prelude =
-        vec![Rule::of([Statement::NotTo(v4), back.clone()]), Rule::of([Statement::NotTo(v6), back.clone()])];
+        vec![Rule::of(vec![Statement::NotTo(v4), back.clone()]), Rule::of(vec![Statement::NotTo(v6), back.clone()])];
     for pattern in &wanted.scope.excluded {
-        prelude.push(Rule::of([Statement::Interface(Relation::Equal, pattern.clone()), back.clone()]));
+        prelude.push(Rule::of(vec![Statement::Interface(Relation::Equal, pattern.clone()), back.clone()]));
     }
     if !wanted.scope.included.is_empty() {
         let none_of = wanted.scope.included.iter().map(|p| Statement::Interface(Relation::Different, p.clone()));
-        prelude.push(Rule::of(none_of.chain([back])));
+        let mut none_of: Vec<Statement> = none_of.collect();
+        none_of.push(back);
+        prelude.push(Rule::of(none_of));
     }
     prelude.extend(rules);
     prelude
@@ -106,20 +108,23 @@ fn with_prelude(wanted: &Wanted, rules: Vec<Rule>) -> Vec<Rule> {
 
 /// What is not redirected is dropped; a family without an agent's address altogether.
 fn others(wanted: &Wanted) -> Vec<Rule> {
-    let redirected = wanted.redirected().into_iter().map(|(metadata, _)| {
+    let mut rules = Vec::new();
+    for (metadata, _) in wanted.redirected() {
         let [destination, port] = metadata_request(metadata);
-        Rule::of([destination, port, Statement::Verdict(Verdict::Return)])
-    });
-    let dropped = [Transport::Tcp, Transport::Udp].map(|transport| {
-        Rule::of([Statement::Protocol(transport), Statement::Counter, Statement::Verdict(Verdict::Drop)])
-    });
-    redirected.chain(dropped).collect()
+        rules.push(Rule::of(vec![destination, port, Statement::Verdict(Verdict::Return)]));
+    }
+    for transport in [Transport::Tcp, Transport::Udp] {
+        let statements = vec![Statement::Protocol(transport), Statement::Counter, Statement::Verdict(Verdict::Drop)];
+        rules.push(Rule::of(statements));
+    }
+    rules
 }
 
 /// One counted rule for each address that is redirected.
-fn per_address(wanted: &Wanted, act: impl Fn(SocketAddr) -> Vec<Statement>) -> Vec<Rule> {
+fn per_address(wanted: &Wanted, act: fn(SocketAddr) -> Statement) -> Vec<Rule> {
     let rule = |(metadata, agent)| {
-        Rule::of(metadata_request(metadata).into_iter().chain([Statement::Counter]).chain(act(agent)))
+        let [destination, port] = metadata_request(metadata);
+        Rule::of(vec![destination, port, Statement::Counter, act(agent)])
     };
     wanted.redirected().into_iter().map(rule).collect()
 }
@@ -139,13 +144,15 @@ impl ChainKind {
 }
 
 impl Rule {
-    fn of(statements: impl IntoIterator<Item = Statement>) -> Self {
-        Self { statements: statements.into_iter().collect() }
+    fn of(statements: Vec<Statement>) -> Self {
+        Self { statements }
     }
 
     /// As the kernel takes it.
     pub fn expressions(&self) -> Vec<Expression> {
-        self.statements.iter().flat_map(Statement::expressions).collect()
+        let mut expressions = Vec::new();
+        self.statements.iter().for_each(|statement| expressions.extend(statement.expressions()));
+        expressions
     }
 
     /// The rules that redirect carry the generation of the agent that wrote them.

@@ -16,8 +16,8 @@ fn check(ours: Option<Pod>, store: &str, rules: &Rules, list: &str) -> Vec<Strin
     let comparison = compare(&world, rules, &TokenKeys::new(&[1; 32], NOON), &store, NOON);
     comparison
         .differences
-        .values()
-        .map(|difference| format!("{}: {}", difference.kind.word(), difference.text))
+        .iter()
+        .map(|(_, difference)| format!("{}: {}", difference.kind.word(), difference.text))
         .collect()
 }
 
@@ -109,7 +109,7 @@ fn a_difference_is_said_when_it_lasts_and_once() {
     let address: IpAddr = "10.0.0.1".parse().unwrap();
     let found = |text: &str| {
         let difference = Difference { kind: DifferenceKind::OtherRole, pod: None, text: text.into() };
-        Comparison { alike: 0, differences: BTreeMap::from([(address, difference)]) }
+        Comparison { alike: 0, differences: vec![(address, difference)] }
     };
     let mut known = Known::default();
     let mut note = |comparison| {

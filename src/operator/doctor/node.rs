@@ -9,7 +9,7 @@ use super::{Patient, Sheet};
 use crate::config::{ControlSocket, Listen};
 use crate::daemon::redirect::report;
 use crate::logic::doctor::Finding;
-use crate::logic::status::{RedirectReport, Status};
+use crate::logic::status::RedirectReport;
 use crate::operator::Failure;
 use crate::operator::socket::{Question, ask};
 
@@ -50,16 +50,16 @@ fn agent(socket: &ControlSocket) -> (Finding, bool) {
         ControlSocket::Off => return (Finding::ok("no control socket to ask at"), false),
         ControlSocket::Preset(path) | ControlSocket::Asked(path) => path,
     };
-    let question = Question { method: "GET", path: "/status", parameter: None };
-    match ask(path, &question).map(serde_json::from_value::<Status>) {
-        Ok(Ok(status)) if status.ready => {
-            let Status { version, pods, .. } = status;
-            (Finding::ok(format!("version {version} runs and knows {pods} pods")), true)
-        }
-        Ok(Ok(_)) => (Finding::warn("one runs, but isn't ready yet: see its log"), true),
-        Ok(Err(_)) => (Finding::warn(format!("another version answers at `{}`", path.display())), true),
-        Err(_) => (Finding::ok(format!("none answers at `{}`", path.display())), false),
-    }
+    let question = Question { method: "GET", path: "/status", parameters: &[] };
+    let Ok(status) = ask(path, &question) else {
+        return (Finding::ok(format!("none answers at `{}`", path.display())), false);
+    };
+    let finding = match (status["ready"].as_bool(), status["version"].as_str(), status["pods"].as_u64()) {
+        (Some(true), Some(version), Some(pods)) => Finding::ok(format!("version {version} runs and knows {pods} pods")),
+        (Some(false), ..) => Finding::warn("one runs, but isn't ready yet: see its log"),
+        _ => Finding::warn(format!("another version answers at `{}`", path.display())),
+    };
+    (finding, true)
 }
 
 /// Without SO_REUSEPORT, so that an agent's own listener counts as a taken port.
