@@ -5,19 +5,21 @@
 //! Time is bounded phase by phase. ureq's totals (global, per call, resolve) are not used: with any of them it starts a
 //! thread for every name lookup. A lookup itself is bounded by resolv.conf.
 
+mod tls;
+mod trust;
+
 use std::fmt::{self, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::RootCertStore;
-use rustls::crypto::ring::default_provider;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use rustls::sign::CertifiedKey;
 use ureq::config::{AutoHeaderValue, IpFamily, RedirectAuthHeaders};
 use ureq::http::Uri;
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 use ureq::{Agent, Proxy, ProxyProtocol};
 
+use self::tls::TlsConnector;
+use self::trust::Trust;
+pub use self::trust::{Authorities, ClientCertificate, Roots};
 use crate::logic::proxy::{ProxyEnvironment, Scheme};
 
 /// Everything in which our agents differ.
@@ -40,19 +42,6 @@ pub enum ProxyUse {
     FromEnvironment { environment: ProxyEnvironment, target: String },
 }
 
-/// Whom a TLS server must be vouched for by.
-#[derive(Clone, Debug)]
-pub enum Roots {
-    /// Mozilla's roots, compiled in: a scratch image has no bundle.
-    BuiltIn,
-    /// Mozilla's and these.
-    BuiltInAnd(Authorities),
-    /// None but these.
-    Only(Authorities),
-    /// Nobody: `--insecure`.
-    Unverified,
-}
-
 /// How long each phase of a call may take.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeLimits {
@@ -73,7 +62,6 @@ pub fn agent(options: &AgentOptions) -> Result<Agent, Misconfigured> {
     let limits = options.limits;
     let config = Agent::config_builder()
         .proxy(proxy(&options.proxy)?)
-        .tls_config(tls(options))
         .http_status_as_error(false)
         .https_only(false)
         .ip_family(IpFamily::Any)
@@ -104,7 +92,10 @@ pub fn agent(options: &AgentOptions) -> Result<Agent, Misconfigured> {
         .timeout_recv_body(limits.response_body)
         .timeout_per_read(limits.idle_read)
         .build();
-    Ok(config.new_agent())
+    let trust = Trust { roots: options.roots.clone(), client_certificate: options.client_certificate.clone() };
+    let connector =
+        ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(TlsConnector::new(trust));
+    Ok(Agent::with_parts(config, connector, DefaultResolver::default()))
 }
 
 /// Runs an idempotent call, and once more if its connection turned out to be closed: a server may drop an idle
@@ -130,51 +121,6 @@ pub fn cause(error: &ureq::Error) -> String {
     }
 }
 
-/// Certificates of authorities, at least one of them readable.
-#[derive(Clone)]
-pub struct Authorities(Arc<Vec<Certificate<'static>>>);
-
-impl Authorities {
-    /// Reads a PEM bundle. Certificates that can't serve as a root are left out, as bundles of distributions have some.
-    pub fn from_pem(pem: &[u8]) -> Result<Self, Misconfigured> {
-        let certificates = certificates(pem)?;
-        let (readable, _) = RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned());
-        if readable == 0 {
-            return Err(Misconfigured("no usable certificate in PEM form".to_owned()));
-        }
-        Ok(Self(Arc::new(certificates.iter().map(certificate).collect())))
-    }
-}
-
-impl fmt::Debug for Authorities {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} certificates", self.0.len())
-    }
-}
-
-/// Who we are to a server that asks for a certificate.
-#[derive(Clone)]
-pub struct ClientCertificate(ClientCert);
-
-impl ClientCertificate {
-    /// Reads a chain and its key (PKCS#1, PKCS#8 or SEC1), both in PEM form. Refuses a key that isn't the chain's:
-    /// ureq would panic at the first connection.
-    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, Misconfigured> {
-        let chain = certificates(chain)?;
-        let unreadable = |cause: &dyn fmt::Display| Misconfigured(format!("unusable client key: {cause}"));
-        let der = PrivateKeyDer::from_pem_slice(key).map_err(|error| unreadable(&error))?;
-        CertifiedKey::from_der(chain.clone(), der, &default_provider()).map_err(|error| unreadable(&error))?;
-        let key = PrivateKey::from_pem(key).map_err(|error| unreadable(&error))?;
-        Ok(Self(ClientCert::new_with_certs(&chain.iter().map(certificate).collect::<Vec<_>>(), key)))
-    }
-}
-
-impl fmt::Debug for ClientCertificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} certificates and a key", self.0.certs().len())
-    }
-}
-
 /// An option that can't be used, and why. Nothing but another configuration helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misconfigured(pub String);
@@ -189,38 +135,6 @@ impl fmt::Display for Misconfigured {
 }
 
 impl std::error::Error for Misconfigured {}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Misconfigured> {
-    CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| Misconfigured(format!("unreadable certificate: {error}")))
-}
-
-fn certificate(der: &CertificateDer<'_>) -> Certificate<'static> {
-    Certificate::from_der(der).to_owned()
-}
-
-/// Mozilla's roots, whole: authorities of one's own can be added to them.
-fn built_in_roots() -> impl Iterator<Item = Certificate<'static>> {
-    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der))
-}
-
-fn tls(options: &AgentOptions) -> TlsConfig {
-    let roots = match &options.roots {
-        Roots::Unverified => RootCerts::from(std::iter::empty::<Certificate<'static>>()),
-        Roots::BuiltIn => RootCerts::from(built_in_roots()),
-        Roots::BuiltInAnd(authorities) => RootCerts::from(built_in_roots().chain(authorities.0.iter().cloned())),
-        Roots::Only(authorities) => RootCerts::Specific(Arc::clone(&authorities.0)),
-    };
-    TlsConfig::builder()
-        .provider(TlsProvider::Rustls)
-        .client_cert(options.client_certificate.as_ref().map(|certificate| certificate.0.clone()))
-        .root_certs(roots)
-        .use_sni(true)
-        .disable_verification(matches!(options.roots, Roots::Unverified))
-        .unversioned_rustls_crypto_provider(Arc::new(default_provider()))
-        .build()
-}
 
 /// The proxy is chosen here and once: an agent speaks to one server, and ureq's own NO_PROXY knows no CIDR.
 fn proxy(proxy: &ProxyUse) -> Result<Option<Proxy>, Misconfigured> {

@@ -3,6 +3,7 @@
 
 mod agent;
 mod auth;
+mod handshakes;
 mod list;
 mod reflect;
 mod server;

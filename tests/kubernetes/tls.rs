@@ -20,15 +20,18 @@ use crate::server::{Reply, Server, Then};
 use crate::{Directory, HandClock, api_server, names};
 
 /// An authority that vouches for servers and clients alike.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    pub(crate) pem: String,
     root: rustls::pki_types::CertificateDer<'static>,
 }
 
 impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
+    pub(crate) fn new() -> Self {
+        Self::with_key(KeyPair::generate().unwrap())
+    }
+
+    pub(crate) fn with_key(key: KeyPair) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "stand-in authority");
@@ -39,10 +42,15 @@ impl Authority {
     /// A certificate for a name or address, and its key.
     fn vouch(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
+        (self.vouch_for(name, usage, &key), key)
+    }
+
+    /// A certificate for a name or address and this key.
+    pub(crate) fn vouch_for(&self, name: &str, usage: ExtendedKeyUsagePurpose, key: &KeyPair) -> rcgen::Certificate {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![usage];
-        (params.signed_by(&key, &self.issuer).unwrap(), key)
+        params.signed_by(key, &self.issuer).unwrap()
     }
 
     /// Plays replies over TLS, to nobody without a certificate of `clients`.
