@@ -35,8 +35,8 @@ fn takes(argument: &str) -> Option<bool> {
     let place = PathBuf::from(env::var_os("OUT_DIR")?);
     let (source, program) = (place.join("nothing.rs"), place.join("nothing"));
     fs::write(&source, "fn main() {}").ok()?;
-    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
-    let target = env::var("TARGET").ok()?;
+    let flags = env::var_os("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default().into_string().ok()?;
+    let target = env::var_os("TARGET")?.into_string().ok()?;
     println!("cargo:rerun-if-env-changed=CARGO_TARGET_{}_LINKER", target.to_uppercase().replace('-', "_"));
     let mut compiler = Command::new(env::var_os("RUSTC")?);
     compiler.arg(source).arg("-o").arg(program).arg("--target").arg(target);

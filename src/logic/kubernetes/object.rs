@@ -96,9 +96,9 @@ fn says_required(annotation: Option<&str>) -> bool {
 type Wanted<'w> = (&'w str, Option<String>);
 
 /// Finds the values of the `wanted` annotations, at most eight.
-fn annotations<'w, const N: usize>(
+fn annotations<const N: usize>(
     json: Option<&RawValue>,
-    names: [&'w str; N],
+    names: [&str; N],
 ) -> Result<[Option<String>; N], serde_json::Error> {
     let mut wanted = names.map(|name| (name, None));
     if let Some(json) = json {
