@@ -1,14 +1,14 @@
 //! A kubeconfig, reduced to its current context (kubernetes.io, "Organizing Cluster Access Using kubeconfig Files").
 //! What would need a program to run, or would quietly change who is asked, is refused by its name.
 
+mod yaml;
+
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use yaml_rust2::parser::{Event, Parser};
+use serde_json::{Map, Value};
 use yaml_rust2::scanner::Marker;
-use yaml_rust2::yaml::Hash;
-use yaml_rust2::{Yaml, YamlLoader};
 use zeroize::Zeroizing;
 
 use super::connection::{Auth, Connection, Verification, authorities, read, server};
@@ -46,9 +46,7 @@ pub(super) fn connection(
 /// The parser's own messages quote the file, and with it tokens: only the place is told.
 fn parse(text: &[u8]) -> Result<Fields, Misconfigured> {
     let text = std::str::from_utf8(text).map_err(|_| Misconfigured("it is not UTF-8".to_owned()))?;
-    weigh(text)?;
-    let documents = YamlLoader::load_from_str(text).map_err(|error| broken(*error.marker()))?;
-    Fields::of(documents.into_iter().next().unwrap_or(Yaml::Null))
+    Fields::of(yaml::read(text).map_err(broken)?)
 }
 
 fn malformed() -> Misconfigured {
@@ -59,58 +57,27 @@ fn broken(at: Marker) -> Misconfigured {
     Misconfigured(format!("it is not a kubeconfig in YAML at line {}, column {}", at.line(), at.col() + 1))
 }
 
-/// Refuses what the loader can't bear: it calls itself for each level of nesting and copies what an alias stands for.
-fn weigh(text: &str) -> Result<(), Misconfigured> {
-    let mut parser = Parser::new_from_str(text);
-    // By the numbers that the parser gives to anchors; 0 is none.
-    let mut weights = Vec::new();
-    // Anchor and weight of each node that is open; first, what holds the documents.
-    let mut open = vec![(0, 0_usize)];
-    loop {
-        let (event, at) = parser.next_token().map_err(|error| broken(*error.marker()))?;
-        let (anchor, weight) = match event {
-            Event::StreamEnd => return Ok(()),
-            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) if open.len() <= DEEPEST => {
-                open.push((anchor, NODE_BYTES));
-                continue;
-            }
-            Event::SequenceStart(..) | Event::MappingStart(..) => return Err(broken(at)),
-            Event::SequenceEnd | Event::MappingEnd => open.pop().unwrap_or_default(),
-            Event::Scalar(text, _, anchor, _) => (anchor, text.len() + NODE_BYTES),
-            Event::Alias(anchor) => (0, weights.get(anchor).copied().unwrap_or(NODE_BYTES)),
-            _ => continue,
-        };
-        if weights.len() <= anchor {
-            weights.resize(anchor + 1, NODE_BYTES);
-        }
-        weights[anchor] = weight;
-        let Some((_, sum)) = open.last_mut() else { return Err(broken(at)) };
-        *sum = sum.saturating_add(weight);
-        if *sum > HEAVIEST {
-            return Err(broken(at));
-        }
-    }
-}
-
 /// A mapping; each of its fields is taken out by its name.
-struct Fields(Hash);
+struct Fields(Map<String, Value>);
 
 impl Fields {
-    fn of(node: Yaml) -> Result<Self, Misconfigured> {
-        node.into_hash().map(Self).ok_or_else(malformed)
+    fn of(node: Value) -> Result<Self, Misconfigured> {
+        match node {
+            Value::Object(fields) => Ok(Self(fields)),
+            _ => Err(malformed()),
+        }
     }
 
     /// `null` is nothing.
-    fn take(&mut self, name: &str) -> Option<Yaml> {
-        self.0.remove(&Yaml::String(name.to_owned())).filter(|node| !node.is_null())
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.get_mut(name).map(Value::take).filter(|node| !node.is_null())
     }
 
-    /// Everything that is read of a kubeconfig is text but for one flag, so numbers are texts too.
+    /// Everything that is read of a kubeconfig is text but for one flag.
     fn text(&mut self, name: &str) -> Result<Option<String>, Misconfigured> {
         match self.take(name) {
             None => Ok(None),
-            Some(Yaml::Real(text) | Yaml::String(text)) => Ok(Some(text)),
-            Some(Yaml::Integer(number)) => Ok(Some(number.to_string())),
+            Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(malformed()),
         }
     }
@@ -125,10 +92,15 @@ impl Fields {
 
     /// What an entry of one of the three lists calls `name`: it stands under the list's own word, `kind`.
     fn named(&mut self, list: &str, kind: &str, name: &str) -> Result<Self, Misconfigured> {
-        for entry in self.take(list).unwrap_or(Yaml::Array(Vec::new())).into_vec().ok_or_else(malformed)? {
+        let entries = match self.take(list) {
+            None => Vec::new(),
+            Some(Value::Array(entries)) => entries,
+            Some(_) => return Err(malformed()),
+        };
+        for entry in entries {
             let mut entry = Self::of(entry)?;
             if entry.text("name")?.as_deref() == Some(name) {
-                return Self::of(entry.take(kind).unwrap_or(Yaml::Null));
+                return Self::of(entry.take(kind).unwrap_or(Value::Null));
             }
         }
         Err(Misconfigured(format!("{kind} `{name}` is not in `{kind}s`")))
@@ -258,12 +230,6 @@ fn required(value: Option<String>, missing: &str) -> Result<String, Misconfigure
 
 /// Of a user: programs to run, and other ways to be somebody.
 const UNSUPPORTED: [&str; 4] = ["exec", "auth-provider", "username", "as"];
-/// A kubeconfig has five levels; extensions in it may have more.
-const DEEPEST: usize = 64;
-/// About what a node takes beside its text.
-const NODE_BYTES: usize = 64;
-/// Of all nodes, copies included. A hundred clusters with their certificates stay far below.
-const HEAVIEST: usize = 16 * 1_024 * 1_024;
 
 #[cfg(test)]
 mod tests;

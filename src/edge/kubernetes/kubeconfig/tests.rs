@@ -36,6 +36,20 @@ fn the_current_context_is_read() {
 }
 
 #[test]
+fn numbers_are_texts_as_they_are_written() {
+    for (written, read) in
+        [("0123", "0123"), ("0x1f", "0x1f"), ("'true'", "true"), ("!!str true", "true"), ("1.50", "1.50")]
+    {
+        let connection = read_text(&GOOD.replace("hunter2", written)).unwrap();
+        assert!(matches!(&connection.auth, Auth::Token(token) if token.expose() == read), "{written}");
+    }
+    for nothing in ["null", "~", "", "!!null ~"] {
+        assert!(matches!(read_text(&GOOD.replace("hunter2", nothing)).unwrap().auth, Auth::None), "{nothing}");
+    }
+    assert!(read_text(&GOOD.replace("hunter2", "true")).is_err());
+}
+
+#[test]
 fn json_is_yaml_too() {
     let json = r#"{"current-context":"here","contexts":[{"name":"here","context":{"cluster":"c"}}],
         "clusters":[{"name":"c","cluster":{"server":"http://127.0.0.1:8001"}}],"users":null}"#;
