@@ -2,8 +2,8 @@
 //! it reads proxies from the environment, follows redirects, takes 4xx for an error, keeps 256 KiB of buffers for each
 //! connection and waits for ever.
 //!
-//! Time is bounded phase by phase. ureq's totals (global, per call, resolve) are not used: with any of them it starts a
-//! thread for every name lookup. A lookup itself is bounded by resolv.conf.
+//! Time is bounded phase by phase, without ureq's totals (global, per call). A name lookup, by [`names`](super::names),
+//! has no longer than connecting may take.
 
 mod tls;
 mod trust;
@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use ureq::config::{AutoHeaderValue, IpFamily, RedirectAuthHeaders};
 use ureq::http::Uri;
-use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 use ureq::{Agent, Proxy, ProxyProtocol};
 
 use self::tls::TlsConnector;
 use self::trust::Trust;
 pub use self::trust::{Authorities, ClientCertificate, Roots};
+use super::names::Names;
 use crate::logic::proxy::{ProxyEnvironment, Scheme};
 
 /// Everything in which our agents differ.
@@ -45,7 +45,7 @@ pub enum ProxyUse {
 /// How long each phase of a call may take.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeLimits {
-    /// TCP, the proxy's part and the TLS handshake together.
+    /// TCP, the proxy's part and the TLS handshake together; before that, as long again for a name lookup.
     pub connect: Duration,
     /// Sending the head, and again the body.
     pub send: Duration,
@@ -82,7 +82,7 @@ pub fn agent(options: &AgentOptions) -> Result<Agent, Misconfigured> {
         .max_idle_age(IDLE_AGE)
         .timeout_global(None)
         .timeout_per_call(None)
-        .timeout_resolve(None)
+        .timeout_resolve(Some(limits.connect))
         .timeout_connect(Some(limits.connect))
         .timeout_send_request(Some(limits.send))
         .timeout_await_100(Some(limits.send))
@@ -95,7 +95,7 @@ pub fn agent(options: &AgentOptions) -> Result<Agent, Misconfigured> {
     let trust = Trust { roots: options.roots.clone(), client_certificate: options.client_certificate.clone() };
     let connector =
         ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(TlsConnector::new(trust));
-    Ok(Agent::with_parts(config, connector, DefaultResolver::default()))
+    Ok(Agent::with_parts(config, connector, Names::system()))
 }
 
 /// Runs an idempotent call, and once more if its connection turned out to be closed: a server may drop an idle
@@ -116,6 +116,7 @@ pub fn twice_if_disconnected<T>(call: impl Fn() -> Result<T, ureq::Error>) -> Re
 pub fn cause(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(phase) => format!("no progress in time ({phase:?})"),
+        ureq::Error::HostNotFound => "there is no such host".to_owned(),
         ureq::Error::Io(error) => error.to_string().to_lowercase(),
         error => error.to_string().replace(['\r', '\n'], " "),
     }

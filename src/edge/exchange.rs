@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use super::agent::{TimeLimits, cause};
 
-/// Divides `total` among the phases of one call, so that together they never take longer (a name lookup excepted).
+/// Divides `total` among the phases of one call, so that together they never take longer; a name lookup before them
+/// has as long as connecting has.
 pub(super) fn phases(total: Duration) -> TimeLimits {
     TimeLimits {
         connect: total / 4,
@@ -25,6 +26,7 @@ pub(super) fn within<B>(request: RequestBuilder<B>, total: Duration) -> RequestB
     let limits = phases(total);
     request
         .config()
+        .timeout_resolve(Some(limits.connect))
         .timeout_connect(Some(limits.connect))
         .timeout_send_request(Some(limits.send))
         .timeout_send_body(Some(limits.send))

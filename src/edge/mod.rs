@@ -16,6 +16,7 @@ pub mod kubernetes;
 pub mod latch;
 pub mod logs;
 pub mod memory;
+mod names;
 pub mod node_credentials;
 pub mod process;
 pub mod redirect;

@@ -181,8 +181,8 @@ impl StsWire {
         let message = format!("failed to reach `{}`: {cause}", endpoint.url);
         match error {
             ureq::Error::Timeout(_) => unavailable("Timeout", message),
-            // getaddrinfo's EAI_NONAME: the name is known not to exist. Trouble with the name servers reads otherwise.
-            ureq::Error::Io(_) if cause.contains("name or service not known") => StsFailure {
+            // The name is known not to exist. Trouble with name servers, and a proxy without an address, come as others.
+            ureq::Error::HostNotFound => StsFailure {
                 kind: StsFailureKind::NoRegion,
                 code: "NoEndpoint".to_owned(),
                 message: format!("{message} (is there a region `{}`?)", endpoint.signing_region),
