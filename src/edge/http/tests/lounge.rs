@@ -1,6 +1,12 @@
 //! Between two requests: whom a porter answers, and what it leaves to workers.
 
+use std::sync::Weak;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::door::{Door, Visit};
+use super::pool::Pool;
 use super::*;
+use crate::edge::http::lounge::Lounge;
 
 /// A client whose connection waits in the lounge: its first answer came, and no worker is busy with it any more.
 fn settled(house: &House) -> Client {
@@ -127,4 +133,48 @@ fn a_request_that_comes_with_the_end_is_answered_as_the_last_one() {
     assert_eq!((reply.body.as_str(), header(&reply.head, "Connection")), ("GET /late", Some("close")));
     assert_eq!(house.server.drain(PATIENCE), Drained { unfinished: 0 });
     assert!(house.server.is_deserted());
+}
+
+/// Counts how often it is asked.
+#[derive(Default)]
+struct Asked(AtomicUsize);
+
+impl Handler for Asked {
+    fn handle(&self, _: &Request<'_>, _: &Connection<'_>) -> Response {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Response::text(200, "asked")
+    }
+
+    fn handle_at_once(&self, request: &Request<'_>, connection: &Connection<'_>) -> Option<Response> {
+        Some(self.handle(request, connection))
+    }
+}
+
+/// A client, and its connection at a door where nobody works yet.
+fn guest_of(handler: Arc<dyn Handler>) -> (Client, Arc<Door>, Visit) {
+    let limits = Limits { porters: 1, ..Limits::default() };
+    let observer = Arc::new(Events(unbounded().0));
+    let front = Front { limits, handler, observer, clock: Arc::new(RealClock), own_address: Box::new(|_| false) };
+    let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+    let client = Client::over(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    let (stream, _) = listener.accept().unwrap();
+    let door = Arc::new(Door::new(front));
+    let visit = door.admit(Guest::new(stream, peer(1), RealClock.now().mono)).unwrap();
+    (client, door, visit)
+}
+
+#[test]
+fn a_request_that_arrived_before_its_eviction_is_asked_about_once() {
+    let handler = Arc::new(Asked::default());
+    let (mut client, door, mut visit) = guest_of(handler.clone());
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    visit.guest.stream.peek(&mut [0]).unwrap();
+    visit.standing.rest(RealClock.now().mono);
+    assert!(door.shed());
+    let lounge = Lounge::new(1).unwrap();
+    assert!(lounge.seat(visit).is_ok());
+    Arc::new(Pool::new(door, Weak::new(), lounge)).open_lounge().unwrap();
+    let reply = client.reply();
+    assert_eq!((reply.body.as_str(), header(&reply.head, "Connection")), ("asked", Some("close")));
+    assert_eq!(handler.0.load(Ordering::Relaxed), 1);
 }
