@@ -178,3 +178,46 @@ fn a_request_that_arrived_before_its_eviction_is_asked_about_once() {
     assert_eq!((reply.body.as_str(), header(&reply.head, "Connection")), ("asked", Some("close")));
     assert_eq!(handler.0.load(Ordering::Relaxed), 1);
 }
+
+/// Whatever a body or an observer does, the others in the room go on.
+#[test]
+fn an_observer_that_panics_takes_no_porter_away() {
+    struct Fragile;
+    impl AsRef<[u8]> for Fragile {
+        fn as_ref(&self) -> &[u8] {
+            panic!("as asked")
+        }
+    }
+    struct Moody;
+    impl Handler for Moody {
+        fn handle(&self, _: &Request<'_>, _: &Connection<'_>) -> Response {
+            Response::text(200, "worked")
+        }
+
+        fn handle_at_once(&self, request: &Request<'_>, _: &Connection<'_>) -> Option<Response> {
+            let fragile = Response { body: Body::Shared(Arc::new(Fragile)), ..Response::empty(200) };
+            Some(if request.target == "/fragile" { fragile } else { Response::text(200, "at once") })
+        }
+    }
+    impl Observer for Moody {
+        fn saw(&self, event: &Event) {
+            assert!(!matches!(event, Event::Panicked { .. }), "as asked");
+        }
+    }
+    let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = Limits { porters: 1, ..Limits::default() };
+    let (handler, observer) = (Arc::new(Moody), Arc::new(Moody));
+    let front = Front { limits, handler, observer, clock: Arc::new(RealClock), own_address: Box::new(|_| false) };
+    let server = Server::start(vec![listener], front).unwrap();
+    let [mut one, mut other] = [(); 2].map(|()| {
+        let mut client = Client::over(TcpStream::connect(address).unwrap());
+        assert_eq!(client.get("/").body, "worked");
+        wait_until(|| !server.is_busy());
+        assert_eq!(client.get("/").body, "at once");
+        client
+    });
+    one.send("GET /fragile HTTP/1.1\r\n\r\n");
+    assert!(one.is_closed());
+    assert_eq!(other.get("/").body, "at once");
+}
