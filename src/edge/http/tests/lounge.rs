@@ -179,6 +179,21 @@ fn a_request_that_arrived_before_its_eviction_is_asked_about_once() {
     assert_eq!(handler.0.load(Ordering::Relaxed), 1);
 }
 
+/// Who is hired or leaves still counts for a moment; whom nobody took on meanwhile isn't left to wait for ever.
+#[test]
+fn who_waits_for_a_worker_that_never_comes_is_sent_away() {
+    let (mut client, door, visit) = guest_of(Arc::new(Asked::default()));
+    let pool = Arc::new(Pool::new(door.clone(), Weak::new(), Lounge::new(0).unwrap()));
+    let workers = [(); 2].map(|()| pool.attend_idly());
+    assert!(pool.enqueue(visit).is_ok());
+    let [one, last] = workers;
+    drop(one);
+    assert_eq!(door.seated(), 1);
+    drop(last);
+    assert_eq!(door.seated(), 0);
+    assert!(client.is_closed());
+}
+
 /// Whatever a body or an observer does, the others in the room go on.
 #[test]
 fn an_observer_that_panics_takes_no_porter_away() {
