@@ -87,7 +87,7 @@ impl Service {
     pub fn handle_at_once(&self, request: &Request<'_>, caller: &Caller<'_>) -> Option<Response> {
         let began = self.clock.now();
         let route = self.route(request, caller);
-        let keys = self.keys.keys_for(request.headers.token);
+        let keys = self.keys.at_hand(request.headers.token)?;
         let ask = self.ask(request, &route, caller.peer);
         let decided = self.registry.read(|world, rules| decide(world, rules, &keys, ask, began.wall));
         let answer = self.answer_at_once(request, &route, caller.peer, &decided, began)?;

@@ -1,5 +1,7 @@
 //! A service of fakes, and what must hold between two looks at the world.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 use crate::config::BUILD;
 use crate::edge::clock::SystemClock;
@@ -16,8 +18,9 @@ use crate::logic::policy::Rules;
 use crate::logic::policy::tests::rules;
 use crate::logic::secret::Secret;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
+use crate::logic::token::TokenKeys;
 use crate::logic::world::tests::{namespace, pod};
-use crate::ports::{Forwarded, Sts};
+use crate::ports::{Forwarded, KeyStore, Sts};
 use crate::telemetry::Metrics;
 
 const DOCUMENT: &str = "/latest/meta-data/iam/security-credentials/app";
@@ -168,4 +171,42 @@ fn only_what_is_in_memory_is_answered_at_once_and_nothing_else_leaves_a_trace() 
     ] {
         assert_eq!((ask(target, "10.0.0.1"), get(&service, target)), (Some(status), status), "{target}");
     }
+}
+
+/// A disk takes its time, and on the thread that asks at once others wait.
+#[test]
+fn the_store_of_the_keys_is_never_read_at_once() {
+    #[derive(Default)]
+    struct Disk(AtomicUsize);
+    impl KeyStore for Disk {
+        fn read(&self) -> Result<Option<TokenKeys>, String> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(None)
+        }
+
+        fn update(
+            &self,
+            change: &mut dyn FnMut(Result<Option<TokenKeys>, String>) -> Option<TokenKeys>,
+        ) -> Result<(), String> {
+            change(Ok(None));
+            Ok(())
+        }
+    }
+    let disk = Arc::new(Disk::default());
+    let clock = Arc::new(SystemClock::new());
+    let keys = Arc::new(Keyring::open(Some(disk.clone()), &[1; 32], clock.clone()).0);
+    let service = Service { keys, ..service(rules(), vec![holder()], vec![namespace("shop", None)]) };
+    let ours = service.keys.current().issue(Bearer::Address(PEER), 60, clock.now().wall);
+    let foreign = TokenKeys::new(&[2; 32], clock.now().wall).issue(Bearer::Address(PEER), 60, clock.now().wall);
+    let ask = |token: &str| {
+        let headers = Headers { token: Some(token.as_bytes()), ..Headers::default() };
+        let request = Request { method: Method::Get, target: "/latest/user-data", headers };
+        let caller = Caller { peer: PEER, is_redirected: &|| true };
+        let at_once = service.handle_at_once(&request, &caller).map(|response| response.status);
+        let read = disk.0.load(Ordering::Relaxed);
+        (at_once, read, service.handle(&request, &caller).status)
+    };
+    assert_eq!(ask(&ours), (Some(403), 0, 403));
+    assert_eq!(ask(&foreign), (None, 0, 403));
+    assert_eq!(disk.0.load(Ordering::Relaxed), 1);
 }

@@ -1,6 +1,7 @@
 //! What the accepting thread and all workers share, and the right to a place in it.
 
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,8 +39,9 @@ impl Door {
         self.front.clock.now()
     }
 
+    /// Tells the observer. Whatever it does, who tells goes on: a porter that ended would strand a room of connections.
     pub(super) fn saw(&self, event: &Event) {
-        self.front.observer.saw(event);
+        let _ = catch_unwind(AssertUnwindSafe(|| self.front.observer.saw(event)));
     }
 
     pub(super) fn seated(&self) -> usize {

@@ -221,9 +221,9 @@ impl Acceptor {
         &self.reception.door
     }
 
-    /// The system gives no thread: a worker is freed, or the newcomer goes.
+    /// The system gives no thread: a worker is freed, if there is one, or the newcomer goes.
     fn do_without_thread(&self, visit: Visit, peer: IpAddr) {
-        if !self.door().shed() || self.pool.enqueue(visit).is_err() {
+        if self.pool.workers() == 0 || !self.door().shed() || self.pool.enqueue(visit).is_err() {
             self.door().saw(&Event::Refused { peer, why: Refusal::NoThread });
         }
     }

@@ -257,12 +257,15 @@ impl Porter {
             return None;
         }
         visit.guest.begin_answer();
+        // From here on its place stays, unless it was gone before: then a worker gives its last answer.
+        if visit.guest.is_leaving() {
+            return None;
+        }
         let connection = Connection::over(&visit.guest);
         let at_once = || self.door.front.handler.handle_at_once(&head.request, &connection);
         // Where the handler panics it will do so again on a worker, who says so.
         let response = catch_unwind(AssertUnwindSafe(at_once)).ok().flatten();
-        let response =
-            response.filter(|answer| !visit.guest.is_leaving() && !matches!(answer.body, Body::Stream { .. }));
+        let response = response.filter(|answer| !matches!(answer.body, Body::Stream { .. }));
         if response.is_none() {
             visit.guest.end_answer();
         }

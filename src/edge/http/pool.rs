@@ -13,11 +13,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 
-use super::Event;
 use super::conversation::{Desk, Parting, converse};
 use super::door::{Door, Visit};
 use super::lounge::Lounge;
 use super::reception::Reception;
+use super::{Event, Refusal};
 use crate::edge::{memory, threads};
 
 pub(super) struct Pool {
@@ -68,6 +68,13 @@ impl Pool {
         Attendance { pool: self.clone(), post: Post::Porter }
     }
 
+    /// Somebody who counts as a worker and takes nothing on: one who is about to begin or to go.
+    #[cfg(test)]
+    pub(super) fn attend_idly(self: &Arc<Self>) -> Attendance {
+        self.staff.lock().workers += 1;
+        Attendance { pool: self.clone(), post: Post::Worker }
+    }
+
     pub(super) fn workers(&self) -> usize {
         self.staff.lock().workers
     }
@@ -92,7 +99,7 @@ impl Pool {
         if staff.workers < most {
             staff.workers += 1;
             drop(staff);
-            return self.hire(visit);
+            return self.hire(visit, Attendance { pool: self.clone(), post: Post::Worker });
         }
         if staff.queue.len() >= most {
             return Err(visit);
@@ -153,14 +160,11 @@ impl Pool {
         }
     }
 
-    fn hire(self: &Arc<Self>, visit: Visit) -> Result<(), Visit> {
+    fn hire(&self, visit: Visit, attendance: Attendance) -> Result<(), Visit> {
         let (sender, receiver) = bounded(1);
         let worker = self.next_worker();
-        let (pool, home) = (self.clone(), sender.clone());
-        let begin = move || {
-            let attendance = Attendance { pool, post: Post::Worker };
-            attendance.pool.work(worker, &home, &receiver);
-        };
+        let home = sender.clone();
+        let begin = move || attendance.pool.work(worker, &home, &receiver);
         let stack = self.door.front.limits.stack;
         match memory::has_headroom().then(|| threads::spawn("door-worker", stack, begin)) {
             Some(Ok(thread)) => {
@@ -168,10 +172,7 @@ impl Pool {
                 let _ = sender.send(Errand::Serve(visit));
                 Ok(())
             }
-            None | Some(Err(_)) => {
-                self.staff.lock().workers -= 1;
-                Err(visit)
-            }
+            None | Some(Err(_)) => Err(visit),
         }
     }
 
@@ -270,7 +271,7 @@ impl Staff {
     }
 }
 
-/// Somebody's presence; ends however their thread ends.
+/// Somebody's presence; ends however their thread ends, or when there is none to be had.
 pub(super) struct Attendance {
     pool: Arc<Pool>,
     post: Post,
@@ -289,8 +290,14 @@ impl Drop for Attendance {
             Post::Worker => staff.workers -= 1,
             Post::Porter => staff.porters -= 1,
         }
+        // Whoever was left to the last worker while it was going, or to one that never came, would wait for ever.
+        let stranded = if staff.workers == 0 { std::mem::take(&mut staff.queue) } else { VecDeque::new() };
         if staff.present() == 0 {
             self.pool.deserted.notify_all();
+        }
+        drop(staff);
+        for visit in stranded {
+            self.pool.door.saw(&Event::Refused { peer: visit.guest.peer, why: Refusal::NoThread });
         }
     }
 }

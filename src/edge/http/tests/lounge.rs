@@ -1,6 +1,12 @@
 //! Between two requests: whom a porter answers, and what it leaves to workers.
 
+use std::sync::Weak;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::door::{Door, Visit};
+use super::pool::Pool;
 use super::*;
+use crate::edge::http::lounge::Lounge;
 
 /// A client whose connection waits in the lounge: its first answer came, and no worker is busy with it any more.
 fn settled(house: &House) -> Client {
@@ -127,4 +133,106 @@ fn a_request_that_comes_with_the_end_is_answered_as_the_last_one() {
     assert_eq!((reply.body.as_str(), header(&reply.head, "Connection")), ("GET /late", Some("close")));
     assert_eq!(house.server.drain(PATIENCE), Drained { unfinished: 0 });
     assert!(house.server.is_deserted());
+}
+
+/// Counts how often it is asked.
+#[derive(Default)]
+struct Asked(AtomicUsize);
+
+impl Handler for Asked {
+    fn handle(&self, _: &Request<'_>, _: &Connection<'_>) -> Response {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Response::text(200, "asked")
+    }
+
+    fn handle_at_once(&self, request: &Request<'_>, connection: &Connection<'_>) -> Option<Response> {
+        Some(self.handle(request, connection))
+    }
+}
+
+/// A client, and its connection at a door where nobody works yet.
+fn guest_of(handler: Arc<dyn Handler>) -> (Client, Arc<Door>, Visit) {
+    let limits = Limits { porters: 1, ..Limits::default() };
+    let observer = Arc::new(Events(unbounded().0));
+    let front = Front { limits, handler, observer, clock: Arc::new(RealClock), own_address: Box::new(|_| false) };
+    let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+    let client = Client::over(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    let (stream, _) = listener.accept().unwrap();
+    let door = Arc::new(Door::new(front));
+    let visit = door.admit(Guest::new(stream, peer(1), RealClock.now().mono)).unwrap();
+    (client, door, visit)
+}
+
+#[test]
+fn a_request_that_arrived_before_its_eviction_is_asked_about_once() {
+    let handler = Arc::new(Asked::default());
+    let (mut client, door, mut visit) = guest_of(handler.clone());
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    visit.guest.stream.peek(&mut [0]).unwrap();
+    visit.standing.rest(RealClock.now().mono);
+    assert!(door.shed());
+    let lounge = Lounge::new(1).unwrap();
+    assert!(lounge.seat(visit).is_ok());
+    Arc::new(Pool::new(door, Weak::new(), lounge)).open_lounge().unwrap();
+    let reply = client.reply();
+    assert_eq!((reply.body.as_str(), header(&reply.head, "Connection")), ("asked", Some("close")));
+    assert_eq!(handler.0.load(Ordering::Relaxed), 1);
+}
+
+/// Who is hired or leaves still counts for a moment; whom nobody took on meanwhile isn't left to wait for ever.
+#[test]
+fn who_waits_for_a_worker_that_never_comes_is_sent_away() {
+    let (mut client, door, visit) = guest_of(Arc::new(Asked::default()));
+    let pool = Arc::new(Pool::new(door.clone(), Weak::new(), Lounge::new(0).unwrap()));
+    let workers = [(); 2].map(|()| pool.attend_idly());
+    assert!(pool.enqueue(visit).is_ok());
+    let [one, last] = workers;
+    drop(one);
+    assert_eq!(door.seated(), 1);
+    drop(last);
+    assert_eq!(door.seated(), 0);
+    assert!(client.is_closed());
+}
+
+/// Whatever a body or an observer does, the others in the room go on.
+#[test]
+fn an_observer_that_panics_takes_no_porter_away() {
+    struct Fragile;
+    impl AsRef<[u8]> for Fragile {
+        fn as_ref(&self) -> &[u8] {
+            panic!("as asked")
+        }
+    }
+    struct Moody;
+    impl Handler for Moody {
+        fn handle(&self, _: &Request<'_>, _: &Connection<'_>) -> Response {
+            Response::text(200, "worked")
+        }
+
+        fn handle_at_once(&self, request: &Request<'_>, _: &Connection<'_>) -> Option<Response> {
+            let fragile = Response { body: Body::Shared(Arc::new(Fragile)), ..Response::empty(200) };
+            Some(if request.target == "/fragile" { fragile } else { Response::text(200, "at once") })
+        }
+    }
+    impl Observer for Moody {
+        fn saw(&self, event: &Event) {
+            assert!(!matches!(event, Event::Panicked { .. }), "as asked");
+        }
+    }
+    let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = Limits { porters: 1, ..Limits::default() };
+    let (handler, observer) = (Arc::new(Moody), Arc::new(Moody));
+    let front = Front { limits, handler, observer, clock: Arc::new(RealClock), own_address: Box::new(|_| false) };
+    let server = Server::start(vec![listener], front).unwrap();
+    let [mut one, mut other] = [(); 2].map(|()| {
+        let mut client = Client::over(TcpStream::connect(address).unwrap());
+        assert_eq!(client.get("/").body, "worked");
+        wait_until(|| !server.is_busy());
+        assert_eq!(client.get("/").body, "at once");
+        client
+    });
+    one.send("GET /fragile HTTP/1.1\r\n\r\n");
+    assert!(one.is_closed());
+    assert_eq!(other.get("/").body, "at once");
 }
