@@ -1,4 +1,5 @@
-//! Workers, one for each connection that has something to say. The pool grows on demand; who has been idle for long leaves.
+//! Workers, one for each connection that has something to say. The pool grows on demand; who has been idle for
+//! long leaves, but for the last one while anybody is here.
 //!
 //! Each worker has a channel of its own for one errand, and the one that became idle last gets the next: its stack
 //! and buffers are warm, and after a crowd the others' time runs out. No lock is held while an errand is handed over.
@@ -258,8 +259,14 @@ impl Pool {
         }
     }
 
+    /// Whether an idle worker may go. The last one stays while anybody is here: those in the lounge hold no worker of
+    /// their own, and the system may have no thread to give when they need one.
     fn sign_off(&self, worker: u64) -> bool {
+        let is_wanted = self.door.seated() > 0;
         let mut staff = self.staff.lock();
+        if is_wanted && staff.idle.len() == 1 {
+            return false;
+        }
         let at = staff.idle.iter().position(|(other, _)| *other == worker);
         at.map(|at| staff.idle.remove(at)).is_some()
     }

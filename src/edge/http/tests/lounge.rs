@@ -24,19 +24,32 @@ fn wait_until(is_so: impl Fn() -> bool) {
     }
 }
 
+/// One stays for all of them: where the system gives no thread it answers what a porter can't.
 #[test]
-fn connections_that_wait_hold_no_worker() {
-    let house = House::with(Limits { idle_worker: Duration::from_millis(20), ..Limits::default() });
+fn connections_that_wait_hold_one_worker_between_them() {
+    let idle_worker = Duration::from_millis(20);
+    let house = House::with(Limits { idle_worker, ..Limits::default() });
     let mut clients: Vec<_> = (0..30).map(|_| settled(&house)).collect();
-    wait_until(|| house.server.workers() == 0);
-    assert_eq!(house.server.connections(), 30);
-    for round in 0..3 {
-        for client in &mut clients {
-            let target = format!("/{round}");
+    let mut waiting = [(); 3].map(|()| house.client());
+    for client in &mut waiting {
+        client.send("GET /wait HTTP/1.1\r\n\r\n");
+        house.arrived.recv_timeout(PATIENCE).unwrap();
+    }
+    assert!(house.server.workers() >= 3);
+    waiting.iter().for_each(|_| house.gate.send(()).unwrap());
+    waiting.iter_mut().for_each(|client| assert_eq!(client.reply().body, "waited"));
+    wait_until(|| house.server.workers() <= 1);
+    assert_eq!(house.server.connections(), 33);
+    let start = RealClock.now().mono;
+    while elapsed_since(start) < 5 * idle_worker {
+        for (number, client) in clients.iter_mut().enumerate() {
+            let target = format!("/{number}");
             assert_eq!(client.get(&target).body, format!("GET {target}"));
         }
+        assert_eq!(house.server.workers(), 1, "nobody had to wait for anything, and the last one stays");
     }
-    assert_eq!(house.server.workers(), 0, "nobody had to wait for anything");
+    drop((clients, waiting));
+    wait_until(|| house.server.workers() == 0);
 }
 
 #[test]
