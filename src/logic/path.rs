@@ -65,7 +65,7 @@ impl CanonicalPath {
         self.text.ends_with('/')
     }
 
-    /// Before how many segments a slash first came as `%2F`. Such a path is never forwarded, and its text
+    /// Before how many segments at least a slash came as `%2F`. Such a path is never forwarded, and its text
     /// may hold dot segments behind that place.
     pub fn encoded_slash(&self) -> Option<usize> {
         self.encoded_slash
@@ -129,7 +129,7 @@ fn resolve(raw: &str) -> Result<(String, Option<usize>), PathError> {
     for raw_segment in raw.split('/') {
         let decoded = decode(raw_segment)?;
         if decoded.contains('/') {
-            encoded_slash = encoded_slash.or(Some(segments.len()));
+            encoded_slash = Some(encoded_slash.map_or(segments.len(), |at: usize| at.min(segments.len())));
         }
         match decoded.as_str() {
             "" | "." => {}
@@ -304,5 +304,6 @@ mod tests {
         let own = |_: &str| false;
         assert_eq!(CanonicalPath::parse("/x/a%2Fb", own).unwrap().encoded_slash(), Some(1));
         assert_eq!(CanonicalPath::parse("/x/a/b", own).unwrap().encoded_slash(), None);
+        assert_eq!(CanonicalPath::parse("/x/a%2Fb/../../%2Fc", own).unwrap().encoded_slash(), Some(0));
     }
 }

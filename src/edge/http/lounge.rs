@@ -252,7 +252,8 @@ impl Porter {
 
     /// The answer to a plain request of a connection that goes on, if it is at hand.
     fn answer(&self, head: &Head<'_>, visit: &Visit) -> Option<(Response, Asked)> {
-        let is_plain = head.body_bytes == 0 && !head.expects_continue && head.afterwards == Afterwards::KeepAlive;
+        let is_alone = head.body_bytes == 0 && !head.expects_continue && head.afterwards == Afterwards::KeepAlive;
+        let is_plain = is_alone && head.bytes <= LONGEST_HEAD;
         if !is_plain || self.door.is_closing() {
             return None;
         }
@@ -285,5 +286,7 @@ const STACK_BYTES: usize = 256 * 1024;
 const BELL: u64 = u64::MAX;
 /// Connections that are attended to between two looks at those that have waited long enough.
 const MOST_EVENTS: usize = 64;
+/// Bytes of a head that is read while others wait; those of SDKs have 200 to 600.
+const LONGEST_HEAD: usize = 1024;
 /// Requests of one connection answered in a row while others wait.
 const SENT_AHEAD: usize = 8;

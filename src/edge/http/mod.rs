@@ -2,8 +2,8 @@
 //!
 //! One thread accepts; each connection then has a worker of its own, so whoever drips bytes or waits for a role holds
 //! only that worker. After an answer it waits in the lounge for its next request, without a worker: what a porter there
-//! can answer from memory it does, everything else goes to a worker again. What may be held is bounded by [`Limits`]; who must leave when it is full is decided in
-//! `admission`, a pure struct behind one lock that is never held across IO.
+//! can answer from memory it does, everything else goes to a worker again. What may be held is bounded by [`Limits`];
+//! who must leave when it is full is decided in `admission`, a pure struct behind one lock that is never held across IO.
 //!
 //! Invariants:
 //! - A byte sequence has one reading: whatever could be read in two ways (bare LF, two lengths, a length beside a
@@ -12,7 +12,7 @@
 //!   head are, and those whose client lets its answer lie.
 //! - No byte of a client can end a thread: a panic is caught, counted and answered with 500.
 //! - Nothing waits without a deadline: heads, idle connections, answers, lingering, idle workers and shutting down.
-//! - Bodies are never copied into a buffer that outlives the answer, so a secret body is wiped by its owner alone.
+//! - A body is copied only for a client that doesn't take it at once, into a buffer that is wiped.
 //!
 //! Reading order: `wire` (bytes to a request), `reply` (an answer's head), `admission` (who may stay), `guest` (one
 //! connection as others see it), `door` (what all share), `conversation` (one connection from its first byte to its
@@ -59,8 +59,8 @@ use crate::ports::Clock;
 pub trait Handler: Send + Sync + 'static {
     fn handle(&self, request: &Request<'_>, connection: &Connection<'_>) -> Response;
 
-    /// Answers if that takes no waiting for anything, out of memory. `None`, and nothing has happened: [`Handler::handle`]
-    /// is to be asked. Called on a thread on which other connections wait for their turn.
+    /// Answers if that takes no waiting for anything, out of memory. `None`, and nothing has happened:
+    /// [`Handler::handle`] is to be asked. Called on a thread on which other connections wait for their turn.
     fn handle_at_once(&self, _: &Request<'_>, _: &Connection<'_>) -> Option<Response> {
         None
     }
@@ -108,7 +108,7 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// Sees what happens at the door, to count it. Called from the accepting thread and from workers; must not wait.
+/// Sees what happens at the door, to count it. Called from every thread of the door; must not wait.
 pub trait Observer: Send + Sync + 'static {
     fn saw(&self, event: &Event);
 }
@@ -118,7 +118,7 @@ pub trait Observer: Send + Sync + 'static {
 pub enum Event {
     /// A connection came in; a refusal of it follows on its own.
     Accepted { peer: IpAddr },
-    /// A connection was closed before a byte of it was read.
+    /// A connection was closed unheard: there was no place or no thread for it.
     Refused { peer: IpAddr, why: Refusal },
     /// A connection without a complete head, or without a reader, made room for a newer one.
     Evicted { peer: IpAddr },
