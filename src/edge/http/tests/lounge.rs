@@ -85,7 +85,7 @@ fn a_wait_holds_up_nobody_else() {
 
 #[test]
 fn heads_in_pieces_and_requests_sent_ahead_are_answered_in_order() {
-    let house = House::open();
+    let house = House::with(Limits { porters: 3, ..Limits::default() });
     let mut client = settled(&house);
     client.send("GET /a HTT");
     client.send("P/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nGET /c");
