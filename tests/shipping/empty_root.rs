@@ -13,6 +13,8 @@ use crate::{cluster, release, tools};
 /// machine.
 const LOOKS: u32 = 200;
 const BETWEEN: Duration = Duration::from_millis(50);
+/// Other test programs take theirs from 20,000 on.
+const FIRST_PORT: u16 = 19_000;
 
 /// An agent that dies with the test.
 struct Agent(Child);
@@ -37,6 +39,12 @@ fn furnish(file: &Path) -> PathBuf {
     root
 }
 
+/// A port that is nobody's, below those that the system gives to clients: one of these could be taken meanwhile.
+fn free_port() -> u16 {
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+    (FIRST_PORT..FIRST_PORT + 1_000).find(is_free).unwrap()
+}
+
 #[test]
 fn in_an_empty_root_it_resolves_names_trusts_the_mounted_ca_and_becomes_ready() {
     let Some(file) = release::file() else { return };
@@ -45,7 +53,7 @@ fn in_an_empty_root_it_resolves_names_trusts_the_mounted_ca_and_becomes_ready() 
     let api = cluster::serve(&certificates);
     let account = root.join("var/run/secrets/kubernetes.io/serviceaccount");
     fs::copy(certificates.join("ca.crt"), account.join("ca.crt")).unwrap();
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let port = free_port();
 
     let mut command = Command::new("chroot");
     command.arg(&root).args(["/kube2iam", "--node=node-1", "--control-socket="]).arg(format!("--app-port={port}"));
