@@ -83,19 +83,18 @@ pub enum StsFailureKind {
     Unavailable,
     /// The node has no credentials to sign with, or AWS no longer takes them.
     NoNodeCredentials,
-    /// No region is known, or it has no endpoint.
+    /// No region is known, or none that could be one.
     NoRegion,
 }
 
 /// Words of our own for what never reached AWS or was never understood.
-const OWN_CODES: [&str; 16] = [
+const OWN_CODES: [&str; 15] = [
     "Interrupted",
     "InvalidRegion",
     "Misconfigured",
     "NoContainerCredentials",
     "NoContainerEndpoint",
     "NoContainerToken",
-    "NoEndpoint",
     "NoInstanceRole",
     "NoMetadata",
     "NoRegion",

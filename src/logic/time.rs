@@ -112,7 +112,8 @@ impl Wall {
         format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
     }
 
-    /// Reads RFC 3339 with an optional fraction and `Z` or a numeric offset; `None` for anything else.
+    /// Reads RFC 3339 with an optional fraction and `Z` or a numeric offset, with or without its colon; `None` for
+    /// anything else.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let (date, rest) = text.split_at_checked(10)?;
         let (clock, rest) = rest.strip_prefix(['T', 't', ' '])?.split_at_checked(8)?;
@@ -168,9 +169,12 @@ fn offset_seconds(zone: &str) -> Option<i64> {
     if matches!(zone, "Z" | "z") {
         return Some(0);
     }
-    let (sign, hours_minutes) =
-        zone.strip_prefix('+').map(|rest| (1, rest)).or_else(|| Some((-1, zone.strip_prefix('-')?)))?;
-    let [hours, minutes, _] = fields(&format!("{hours_minutes}:0"), ':')?;
+    let (sign, clock) = zone.strip_prefix('+').map(|rest| (1, rest)).or_else(|| Some((-1, zone.strip_prefix('-')?)))?;
+    // ISO 8601's basic form, `+0000`, too: some servers that stand in for STS write it.
+    let (hours, minutes) = clock.split_once(':').or_else(|| clock.split_at_checked(2))?;
+    let two_digits = |text: &str| text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+    let (true, true) = (two_digits(hours), two_digits(minutes)) else { return None };
+    let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
     (hours < 24 && minutes < 60).then_some(sign * (hours * 3_600 + minutes * 60))
 }
 
@@ -226,7 +230,13 @@ mod tests {
             ("2026-11-23T03:59:47.9Z", Some(1_795_406_387_900)),
             ("2026-11-23T05:59:47+02:00", Some(1_795_406_387_000)),
             ("2026-11-22T22:29:47-05:30", Some(1_795_406_387_000)),
+            ("2026-11-23T03:59:47+0000", Some(1_795_406_387_000)),
+            ("2026-11-22T22:29:47.5-0530", Some(1_795_406_387_500)),
             ("2026-11-23T03:59:47", None),
+            ("2026-11-23T03:59:47+00", None),
+            ("2026-11-23T03:59:47+00000", None),
+            ("2026-11-23T03:59:47+0:00", None),
+            ("2026-11-23T03:59:47+2400", None),
             ("2026-11-23T03:59:47.Z", None),
             ("2026-13-23T03:59:47Z", None),
             ("2026-11-23T+3:59:47Z", None),

@@ -277,6 +277,17 @@ fn a_region_that_no_variable_tells_is_the_instances() {
 }
 
 #[test]
+fn a_name_that_does_not_exist_is_trouble_on_the_way_and_not_a_missing_region() {
+    let url = ServiceUrl::parse("https://sts.mars-1.amazonaws.com").unwrap();
+    let wire = wire(&url.to_string(), AMPLE);
+    let failure = wire.unreached(&wire.endpoint(None).unwrap(), &ureq::Error::HostNotFound);
+    assert_eq!((failure.kind, failure.aws_code()), (StsFailureKind::Unavailable, None));
+    for words in ["there is no such host", "`sts.mars-1.amazonaws.com`", "is there a region `eu-west-1`?"] {
+        assert!(failure.message.contains(words), "{failure}");
+    }
+}
+
+#[test]
 fn a_proxy_that_cannot_be_used_is_found_at_the_start() {
     let options = |proxy: &str| StsOptions {
         endpoints: Endpoints::default(),

@@ -19,7 +19,7 @@ use crate::logic::aws_environment::AwsEnvironment;
 use crate::logic::credentials::Credentials;
 use crate::logic::endpoints::{Endpoint, Endpoints};
 use crate::logic::proxy::ProxyEnvironment;
-use crate::logic::sts::{Answer, StsFailure, StsFailureKind, caller_identity_body, http_date, skew_ms};
+use crate::logic::sts::{Answer, StsFailure, caller_identity_body, http_date, skew_ms};
 use crate::logic::time::{Now, Wall};
 use crate::ports::Clock;
 
@@ -176,18 +176,16 @@ impl StsWire {
         Ok(made)
     }
 
-    fn unreached(&self, endpoint: &Endpoint, error: &ureq::Error) -> StsFailure {
+    pub(super) fn unreached(&self, endpoint: &Endpoint, error: &ureq::Error) -> StsFailure {
         let cause = cause(error);
         let message = format!("failed to reach `{}`: {cause}", endpoint.url);
         match error {
             ureq::Error::Timeout(_) => unavailable("Timeout", message),
-            // The name is known not to exist. Trouble with name servers, and a proxy without an address, come as others.
-            ureq::Error::HostNotFound => StsFailure {
-                kind: StsFailureKind::NoRegion,
-                code: "NoEndpoint".to_owned(),
-                message: format!("{message} (is there a region `{}`?)", endpoint.signing_region),
-                request_id: None,
-            },
+            // Only the name is wrong, or DNS is for the moment: the way to STS, not what is known of the region.
+            ureq::Error::HostNotFound => unavailable(
+                "Unreachable",
+                format!("{message} (host `{}`; is there a region `{}`?)", endpoint.host, endpoint.signing_region),
+            ),
             ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => unavailable("Timeout", message),
             _ => unavailable("Unreachable", message),
         }

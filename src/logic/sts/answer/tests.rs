@@ -31,6 +31,15 @@ fn a_recorded_success_gives_credentials_to_the_whole_second() {
 }
 
 #[test]
+fn an_expiration_with_an_offset_is_read_with_or_without_its_colon() {
+    for written in ["+0000", "+00:00", "Z", "-0000"] {
+        let body = ASSUME_ROLE_OK.replace("Z</Expiration>", &format!("{written}</Expiration>"));
+        let credentials = read_credentials(&recorded(&body), NOW).unwrap();
+        assert_eq!(credentials.expiration.unwrap().unix_millis(), 1_795_406_387_000, "{written}");
+    }
+}
+
+#[test]
 fn recorded_refusals_keep_code_message_and_request_id() {
     for (exchange, kind, code, message, request_id) in [
         (
