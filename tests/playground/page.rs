@@ -1,4 +1,4 @@
-//! What a person reads: indented, aligned, in colour where a terminal takes it, secrets never whole.
+//! What a person reads: at most 80 columns, indented, in colour where a terminal takes it, secrets never whole.
 
 use std::io::{IsTerminal, Write};
 
@@ -6,15 +6,9 @@ use serde_json::Value;
 
 use crate::standins::client::Answer;
 
-/// Where it is written. A reader that goes away (`| head`) is no failure.
+/// Standard output. A reader that goes away (`| head`) is no failure.
 pub struct Page {
-    out: Out,
     ink: Ink,
-}
-
-enum Out {
-    Stdout,
-    Stderr,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,27 +20,30 @@ enum Ink {
 impl Page {
     pub fn stdout() -> Self {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { out: Out::Stdout, ink: if colour { Ink::Colour } else { Ink::Plain } }
-    }
-
-    pub fn stderr() -> Self {
-        Self { out: Out::Stderr, ink: Ink::Plain }
+        Self { ink: if colour { Ink::Colour } else { Ink::Plain } }
     }
 
     pub fn line(&self, text: &str) {
-        let _ = match self.out {
-            Out::Stdout => writeln!(std::io::stdout(), "{text}"),
-            Out::Stderr => writeln!(std::io::stderr(), "{text}"),
-        };
+        let _ = writeln!(std::io::stdout(), "{text}");
     }
 
     pub fn heading(&self, text: &str) {
         self.line(&format!("{}\n", self.paint(BOLD, text)));
     }
 
+    /// A text of any length, broken between words.
+    pub fn text(&self, text: &str) {
+        for line in text.lines() {
+            self.wrapped("  ", line, "");
+        }
+    }
+
     /// A line of the agent's own log, set apart by a bar.
     pub fn log_line(&self, text: &str) {
-        self.line(&self.paint(DIM, &format!("  │ {text}")));
+        for line in wrap(text, WIDTH - 4, "") {
+            self.line(&self.paint(DIM, &format!("  │ {line}")));
+        }
+        self.line("");
     }
 
     /// Who asks what, and why.
@@ -72,13 +69,32 @@ impl Page {
         self.heading("Why was that pod refused?");
         self.line(&format!("  $ {}", self.paint(BOLD, command)));
         for line in printed.lines() {
-            self.line(&format!("  {line}"));
+            self.wrapped("  ", line, HANGING);
         }
         self.line("");
     }
 
-    pub fn misstep(&self, wanted: u16) {
+    pub fn wrong(&self, wanted: u16) {
         self.line(&self.paint(RED, &format!("     that should have been {wanted}\n")));
+    }
+
+    /// What has become of something.
+    pub fn effect(&self, subject: &str, state: &str, mood: Mood) {
+        let colour = match mood {
+            Mood::Good => GREEN,
+            Mood::Bad => YELLOW,
+        };
+        self.line(&format!("  {subject:<POD_WIDTH$}  {}", self.paint(colour, state)));
+    }
+
+    /// Where a line is broken, the rest stands further in.
+    fn wrapped(&self, indent: &str, text: &str, hanging: &str) {
+        let own: String = text.chars().take_while(|c| *c == ' ').collect();
+        let room = WIDTH - indent.len() - own.len();
+        for (nth, line) in wrap(text.trim_start(), room, hanging).iter().enumerate() {
+            let hanging = if nth == 0 { "" } else { hanging };
+            self.line(&format!("{indent}{own}{hanging}{line}"));
+        }
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {
@@ -87,6 +103,29 @@ impl Page {
             Ink::Colour => format!("\x1b[{colour}m{text}\x1b[0m"),
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    Good,
+    Bad,
+}
+
+/// Breaks a line between words, with less room from its second part on; spaces inside stay, and a word that is longer
+/// than the room stands alone.
+fn wrap(text: &str, room: usize, hanging: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_inclusive(' ') {
+        let room = if lines.len() == 1 { room } else { room - hanging.len() };
+        let line = lines.last_mut().expect("never empty");
+        if line.chars().count() + word.trim_end().chars().count() > room && !line.is_empty() {
+            line.truncate(line.trim_end().len());
+            lines.push(word.to_owned());
+        } else {
+            line.push_str(word);
+        }
+    }
+    lines
 }
 
 /// A body for the eye: JSON one field a line, long secrets cut.
@@ -123,6 +162,10 @@ fn shorten(secret: &str) -> String {
 const SECRETS: [&str; 2] = ["SecretAccessKey", "Token"];
 /// Characters of a secret that are shown.
 const SHOWN: usize = 6;
+/// What a terminal shows at least.
+const WIDTH: usize = 80;
+/// Of a line of an explanation that is broken.
+const HANGING: &str = "        ";
 /// Room for the longest pod's name.
 pub const POD_WIDTH: usize = 12;
 const BOLD: &str = "1";

@@ -1,34 +1,45 @@
 //! `cargo run --example playground`: the real agent among stand-ins, with three pods to play. Needs no cluster, no AWS
 //! account and no rights. `-- --once` ends after the play.
 //!
-//! The agent runs as a process of its own: this program starts itself once more with the word `agent` and joins the
-//! library there (`agent_process`), so that flags, environment, signals and log are those of the real thing.
+//! The agent runs as a process of its own: this program starts itself once more with the word `kube2iam` and joins the
+//! library there (`kube2iam_process.rs`), so that flags, environment, signals and log are those of the real thing.
 
 #![allow(unreachable_pub, reason = "nothing is outside of an example")]
+#![allow(clippy::disallowed_methods, reason = "it has a clock of its own, as the stand-ins have")]
 
-mod agent_process;
+mod cluster;
+mod command;
+mod effect;
+mod kube2iam_process;
 mod page;
-mod scene;
+mod play;
 #[path = "../standins/mod.rs"]
 mod standins;
+mod turn;
+mod workspace;
 
+use std::io::Write;
+use std::panic::{PanicHookInfo, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
+use cluster::Cluster;
 use page::Page;
-use scene::Scene;
 use standins::agent::Agent;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
-        Some("agent") => agent_process::run(arguments.collect()),
-        Some("--once") => play(Ending::AfterThePlay),
-        None => play(Ending::WhenTold),
+        Some(kube2iam_process::WORD) => kube2iam_process::run(arguments.collect()),
+        Some("--once") => run(Ending::AfterThePlay),
+        None => run(Ending::OnRequest),
+        Some("--help" | "-h" | "help") => {
+            Page::stdout().line(USAGE);
+            ExitCode::SUCCESS
+        }
         Some(_) => {
-            Page::stdout().line("usage: cargo run --example playground [-- --once]");
+            say_why(USAGE);
             ExitCode::from(64)
         }
     }
@@ -38,54 +49,60 @@ fn main() -> ExitCode {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     AfterThePlay,
-    WhenTold,
+    OnRequest,
 }
 
-fn play(ending: Ending) -> ExitCode {
+/// Whatever goes wrong, here or in a stand-in, is one line on standard error.
+fn run(ending: Ending) -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| say_why(&format!("playground: {}", one_line(panic)))));
+    match catch_unwind(|| open(ending)) {
+        Ok(Ok(code)) => code,
+        Ok(Err(cause)) => {
+            say_why(&format!("playground: failed to make a place for its files: {cause}"));
+            ExitCode::FAILURE
+        }
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn open(ending: Ending) -> std::io::Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, stop.clone()).expect("signals can be caught");
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register(signal, stop.clone())?;
     }
     let page = Page::stdout();
-    let scene = Scene::set();
-    let agent = scene.start_agent();
-    scene.introduce(&page, &agent);
-    let missteps = scene.play(&page, &agent) + scene.explain(&page);
-    // an answer may be here before its line is
-    agent.wait_for_log(scene.last_path());
-    let logged = show_log(&page, &agent);
-    if missteps > 0 {
-        page.line(&format!("  {missteps} answers are not what they should be."));
-        return ExitCode::FAILURE;
+    let cluster = Cluster::start()?;
+    let agent = cluster.start_agent();
+    cluster.introduce(&page, &agent);
+    let wrong = play::play(&page, &agent) + cluster.explain(&page);
+    show_log_line(&page, &agent);
+    if wrong > 0 {
+        page.line(&format!("  {wrong} answers are not what they should be."));
+        return Ok(ExitCode::FAILURE);
     }
-    if ending == Ending::WhenTold {
-        scene.invite(&page, &agent);
-        follow_log(&page, &agent, logged, &stop);
+    if ending == Ending::OnRequest {
+        turn::invite(&page, &cluster, &agent);
+        turn::take(&page, &cluster, &agent, &stop);
     }
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Shows what the agent has logged so far, and tells how many lines that were.
-fn show_log(page: &Page, agent: &Agent) -> usize {
-    let lines = agent.log();
-    page.heading("What kube2iam logged meanwhile");
-    for line in &lines {
-        page.log_line(line);
-    }
-    page.line("");
-    lines.len()
+/// What the refused request left in the agent's log; an answer may be here before its line is.
+fn show_log_line(page: &Page, agent: &Agent) {
+    page.heading("And in its log");
+    page.log_line(&agent.wait_for_log("reason=role_not_allowed"));
 }
 
-/// Shows the log as it grows, until told to stop or the agent ends.
-fn follow_log(page: &Page, agent: &Agent, mut shown: usize, stop: &AtomicBool) {
-    while !stop.load(Ordering::Relaxed) {
-        for line in agent.log_from(shown, LOOK_UP) {
-            page.log_line(&line);
-            shown += 1;
-        }
-    }
-    page.line("");
+/// The first line of a panic's message, and its last: of an agent that didn't start, that's what it said.
+fn one_line(panic: &PanicHookInfo<'_>) -> String {
+    let message = panic.payload_as_str().unwrap_or("failed");
+    let mut lines = message.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or("failed").to_owned();
+    lines.next_back().map_or(first.clone(), |last| format!("{first} {last}"))
 }
 
-/// How soon Ctrl-C is noticed.
-const LOOK_UP: Duration = Duration::from_millis(200);
+fn say_why(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+const USAGE: &str = "usage: cargo run --example playground [-- --once]";

@@ -1,7 +1,8 @@
 //! The real agent as a child process: started with flags and environment, watched until ready, its log captured,
 //! ended by SIGTERM. Nothing of this process's own environment reaches it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -30,6 +31,8 @@ pub struct Setup {
     port: Option<u16>,
     until: Until,
     ears: Ears,
+    /// Where its log is written too
+    log_file: Option<PathBuf>,
 }
 
 /// Whether the log is kept.
@@ -59,8 +62,8 @@ pub struct Outcome {
 
 impl Setup {
     pub fn of(program: &Path) -> Self {
-        let (flags, environment) = (Vec::new(), Vec::new());
-        Self { program: program.to_owned(), flags, environment, port: None, until: Until::Ready, ears: Ears::Open }
+        let (flags, environment, program) = (Vec::new(), Vec::new(), program.to_owned());
+        Self { program, flags, environment, port: None, until: Until::Ready, ears: Ears::Open, log_file: None }
     }
 
     /// Adds flags; a later one wins.
@@ -98,6 +101,12 @@ impl Setup {
         self
     }
 
+    /// Writes its log to a file too, as it comes.
+    pub fn log_to(mut self, file: &Path) -> Self {
+        self.log_file = Some(file.to_owned());
+        self
+    }
+
     /// What would be run, to be run in another way.
     pub fn command_line(&self, port: u16) -> Command {
         self.command(Some(port))
@@ -112,8 +121,9 @@ impl Setup {
         });
         let log = Arc::new(Log::default());
         if let Some(stderr) = child.stderr.take() {
-            let capture = log.clone();
-            spawn("agent-log", move || capture.fill(stderr));
+            let (capture, file) =
+                (log.clone(), self.log_file.map(|path| File::create(path).expect("make the log's file")));
+            spawn("agent-log", move || capture.fill(stderr, file));
         }
         let mut agent = Agent { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), log };
         agent.wait_until(until);
@@ -267,8 +277,11 @@ struct Log {
 }
 
 impl Log {
-    fn fill(&self, stderr: impl Read) {
+    fn fill(&self, stderr: impl Read, mut file: Option<File>) {
         for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+            if let Some(file) = &mut file {
+                let _ = file.write_all(&[&line[..], b"\n"].concat()); // the lines are here too
+            }
             self.lines.lock().push(String::from_utf8_lossy(&line).into_owned());
             self.changed.notify_all();
         }

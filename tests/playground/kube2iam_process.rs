@@ -1,0 +1,16 @@
+//! The other process of the playground: kube2iam itself, agent or command, out of the library that this program was
+//! linked with. No other file has to be built, and none that an earlier build left can take its place.
+
+use std::process::ExitCode;
+
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+/// The first word of a command line that stands for kube2iam.
+pub const WORD: &str = "kube2iam";
+
+/// Runs kube2iam with these words in this process, until it ends. It doesn't outlive the process that started it.
+pub fn run(words: Vec<String>) -> ExitCode {
+    let _ = set_parent_process_death_signal(Some(Signal::TERM));
+    let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
+    kube2iam::command::run(words, &lookup)
+}
