@@ -61,7 +61,8 @@ pub(super) fn spec(flags: &RedirectFlags, app_port: u16, metadata: Metadata) -> 
     };
     let other_ports = if flags.metadata_drop.is_on() { OtherPorts::Drop } else { OtherPorts::Pass };
     let host_ip6 = host_v6.or(v6_as_host);
-    Ok(RedirectSpec { host_ip, host_ip6, app_port, interfaces: interfaces(flags)?, metadata, other_ports })
+    let interfaces = interfaces(flags)?;
+    Ok(RedirectSpec { host_ip, host_ip6, interfaces, metadata, other_ports, ..RedirectSpec::new(app_port) })
 }
 
 fn host(flags: &RedirectFlags) -> Result<Option<IpAddr>, UsageError> {

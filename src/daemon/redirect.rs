@@ -13,8 +13,9 @@ use super::build::Rooms;
 use super::node::NodeAddresses;
 use crate::config::{OnExit, RedirectConfig};
 use crate::edge::redirect::{self, Ensured, Event, Outcome, Redirect, RedirectError, Removed};
-use crate::logic::redirect::Wanted;
+use crate::logic::redirect::resolve::Note;
 use crate::logic::redirect::status::Wholeness;
+use crate::logic::redirect::{RequestAction, Wanted};
 use crate::logic::status::RedirectReport;
 use crate::telemetry::Stands;
 
@@ -66,7 +67,7 @@ impl Placed {
                 past = tell(rooms, past, &event);
                 node.look_again();
             };
-            let ended = self.redirect.watch(&*rooms.clock, &goes_on, &mut report);
+            let ended = self.redirect.watch(&*rooms.clock, &goes_on, &|| RequestAction::Redirect, &mut report);
             self.past = past;
             if let Err(error) = ended {
                 warn!("the watch of the redirect ended: {error}");
@@ -94,7 +95,7 @@ pub(crate) fn report() -> RedirectReport {
 fn tell_start(rooms: &Rooms, ensured: &Ensured) {
     stands(rooms, outcome_stands(&ensured.outcome));
     info!("{ensured}; {}", description(&ensured.wanted));
-    tell_notes(ensured);
+    tell_notes(rooms, ensured);
     tell_cut(ensured);
     match redirect::left_over(ensured.wanted.metadata.v4()) {
         Ok((rules, unread)) => {
@@ -131,16 +132,19 @@ fn tell(rooms: &Rooms, past: Past, event: &Event) -> Past {
     if event.is_repair() {
         rooms.telemetry.metrics.redirect.repairs.inc();
     }
-    if ensured.outcome == Outcome::Moved {
+    if ensured.outcome == Outcome::Updated {
         info!("{}", description(&ensured.wanted));
-        tell_notes(ensured);
+        tell_notes(rooms, ensured);
     }
     tell_cut(ensured);
     past
 }
 
-fn tell_notes(ensured: &Ensured) {
+fn tell_notes(rooms: &Rooms, ensured: &Ensured) {
     for note in &ensured.notes {
+        if matches!(note, Note::NewUplink(_)) {
+            rooms.telemetry.metrics.redirect.new_uplinks.inc();
+        }
         if note.is_warning() { warn!("{note}") } else { info!("{note}") }
     }
 }
@@ -154,8 +158,12 @@ fn tell_cut(ensured: &Ensured) {
 }
 
 fn description(wanted: &Wanted) -> String {
-    let ways = wanted.redirected().into_iter().map(|(metadata, agent)| format!("{metadata} to {agent}"));
-    format!("pods' requests go from {}, interfaces: {}", ways.collect::<Vec<_>>().join(", from "), wanted.scope)
+    let ways: Vec<String> =
+        wanted.redirected().into_iter().map(|(metadata, agent)| format!("{metadata} to {agent}")).collect();
+    if ways.is_empty() {
+        return format!("pods' requests are dropped, interfaces: {}", wanted.scope);
+    }
+    format!("pods' requests go from {}, interfaces: {}", ways.join(", from "), wanted.scope)
 }
 
 fn outcome_stands(outcome: &Outcome) -> Stands {

@@ -12,10 +12,10 @@ use rustix::io::Errno;
 
 use crate::logic::redirect::compare::{Cause, FoundTable, Step, decide};
 use crate::logic::redirect::leftover::{self, Backend, OldRule};
-use crate::logic::redirect::resolve::{HostNetwork, Note, Resolved, resolve};
-use crate::logic::redirect::ruleset::{CHAIN_MISSED, CHAIN_OTHERS, CHAIN_TO_AGENT, chains};
+use crate::logic::redirect::resolve::{HostNetwork, Note, Resolved, new_uplinks, resolve};
+use crate::logic::redirect::ruleset::{CHAIN_DROPPED, CHAIN_TO_AGENT, chains};
 use crate::logic::redirect::status::Status;
-use crate::logic::redirect::{Metadata, RedirectSpec, TABLE, Wanted, legacy as legacy_table, readback};
+use crate::logic::redirect::{Metadata, RedirectSpec, RequestAction, TABLE, Wanted, legacy as legacy_table, readback};
 
 pub use self::error::RedirectError;
 use self::nftables::{Moment, Nftables};
@@ -75,10 +75,10 @@ pub enum Outcome {
     Kept,
     /// There was no table.
     Placed,
-    /// There was one that differed.
+    /// There was one that had been altered.
     Repaired(Vec<String>),
-    /// The node's addresses or uplinks have changed.
-    Moved,
+    /// Something else is wanted than before: other flags, or the node's addresses or uplinks have changed.
+    Updated,
     /// A newer agent of ours wants something else.
     Yielded,
 }
@@ -103,19 +103,26 @@ impl Redirect {
         Ok(Self { spec, nftables, wanted: None, generation: None, seen: Seen::Nothing })
     }
 
+    /// What pods' requests are to get from the next [`ensure`](Self::ensure) on.
+    pub fn set_requests(&mut self, requests: RequestAction) {
+        self.spec.requests = requests;
+    }
+
     /// Makes the table what it should be, if it isn't, and cuts the connections from before.
     pub fn ensure(&mut self) -> Result<Ensured, RedirectError> {
         self.seen = Seen::Nothing;
         let host = host_network()?;
-        let Resolved { wanted, notes } = match (resolve(&self.spec, &host), &self.wanted) {
+        let Resolved { wanted, mut notes } = match (resolve(&self.spec, &host), &self.wanted) {
             (Ok(resolved), _) => resolved,
             (Err(_), Some(wanted)) => Resolved { wanted: wanted.clone(), notes: Vec::new() },
             (Err(cause), None) => return Err(RedirectError::NoHostAddress(cause)),
         };
         let first = self.generation.is_none();
         let (outcome, generation) = self.bring_about(&wanted)?;
-        let moved = self.wanted.as_ref().is_some_and(|before| *before != wanted);
-        let outcome = if moved && matches!(outcome, Outcome::Repaired(_)) { Outcome::Moved } else { outcome };
+        let changed = self.wanted.as_ref().filter(|before| **before != wanted);
+        notes.extend(changed.map(|before| new_uplinks(&before.scope, &wanted.scope)).unwrap_or_default());
+        let outcome =
+            if changed.is_some() && matches!(outcome, Outcome::Repaired(_)) { Outcome::Updated } else { outcome };
         if outcome == Outcome::Yielded {
             self.seen = Seen::Newer(generation);
         } else {
@@ -161,7 +168,7 @@ impl Redirect {
 
 /// What a refused guard looks like; rustix has no name for it.
 const ERESTART: Errno = Errno::from_raw_os_error(85);
-const CHAINS: [&str; 3] = [CHAIN_OTHERS, CHAIN_TO_AGENT, CHAIN_MISSED];
+const CHAINS: [&str; 2] = [CHAIN_TO_AGENT, CHAIN_DROPPED];
 
 /// Takes the table away, whoever wrote it.
 pub fn remove() -> Result<Removed, RedirectError> {
@@ -175,7 +182,7 @@ pub fn status() -> Result<Status, RedirectError> {
     let wanted = table.as_ref().and_then(readback::read_back);
     let metadata = wanted.map_or_else(|| Metadata::of([]), |wanted| wanted.metadata);
     let (old_rules, unread) = old_rules(&mut nftables, metadata.v4());
-    Ok(Status { table, old_rules, unread })
+    Ok(Status { table, interfaces: host_network()?.interfaces, old_rules, unread })
 }
 
 /// The node's interfaces, addresses and default routes. Needs no capability.
@@ -261,6 +268,7 @@ impl From<Cause> for Outcome {
         match cause {
             Cause::Missing => Self::Placed,
             Cause::Altered(differences) => Self::Repaired(differences),
+            Cause::Outdated => Self::Updated,
         }
     }
 }
@@ -271,7 +279,7 @@ impl fmt::Display for Outcome {
             Self::Kept => f.write_str("was whole"),
             Self::Placed => f.write_str("was missing and is placed"),
             Self::Repaired(differences) => write!(f, "was altered and is repaired: {}", differences.join("; ")),
-            Self::Moved => f.write_str("follows the node's addresses"),
+            Self::Updated => f.write_str("is updated"),
             Self::Yielded => f.write_str("is left to a newer agent"),
         }
     }

@@ -1,7 +1,7 @@
 //! What the redirect should be and whether what the kernel holds is that, as values.
 //!
 //! A [`RedirectSpec`] (what was asked for) and the [`HostNetwork`](resolve::HostNetwork) (what the node has) give a
-//! [`Wanted`]; [`ruleset`] spells it out as three chains of one nf_tables table; [`compare`] says how a table that was
+//! [`Wanted`]; [`ruleset`] spells it out as two chains of one nf_tables table; [`compare`] says how a table that was
 //! found differs, and [`decide`](compare::decide) what to do about it.
 //!
 //! Invariants: the chains are a function of [`Wanted`] alone, so two agents that want the same write the same; no rule
@@ -9,7 +9,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use self::interfaces::{InterfaceRule, Scope};
+use self::interfaces::InterfaceRule;
+use self::scope::Scope;
 
 pub mod command;
 pub mod compare;
@@ -20,6 +21,7 @@ pub mod legacy;
 pub mod readback;
 pub mod resolve;
 pub mod ruleset;
+pub mod scope;
 pub mod status;
 
 pub use super::route::{METADATA_V4, METADATA_V6};
@@ -39,6 +41,7 @@ pub struct RedirectSpec {
     pub app_port: u16,
     pub interfaces: InterfaceRule,
     pub metadata: Metadata,
+    pub requests: RequestAction,
     pub other_ports: OtherPorts,
 }
 
@@ -51,8 +54,14 @@ impl RedirectSpec {
             app_port,
             interfaces: InterfaceRule::Automatic,
             metadata: Metadata::of([]),
+            requests: RequestAction::Redirect,
             other_ports: OtherPorts::Drop,
         }
+    }
+
+    /// The addresses that the operator gave.
+    fn given(&self) -> Vec<IpAddr> {
+        [self.host_ip.map(IpAddr::V4), self.host_ip6.map(IpAddr::V6)].into_iter().flatten().collect()
     }
 }
 
@@ -90,7 +99,16 @@ impl Metadata {
     }
 }
 
-/// What happens to TCP and UDP packets of pods for the metadata address that are not redirected.
+/// What happens to pods' requests, TCP to the metadata port, on the interfaces that are redirected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestAction {
+    Redirect,
+    /// While the agent's port is held by a process that isn't known to be an agent, pods must reach neither it nor the
+    /// real service.
+    Drop,
+}
+
+/// What happens to all other packets for the metadata addresses on the interfaces that are redirected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherPorts {
     Drop,
@@ -101,7 +119,7 @@ pub enum OtherPorts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub metadata: Metadata,
-    /// Where IPv4 requests go; `None` leaves them out. At least one of the two is there.
+    /// Where IPv4 requests go; `None` drops them.
     pub agent_v4: Option<SocketAddrV4>,
     pub agent_v6: Option<SocketAddrV6>,
     pub scope: Scope,
@@ -109,13 +127,14 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Where requests to a metadata address go.
+    pub fn agent_for(&self, metadata: IpAddr) -> Option<SocketAddr> {
+        if metadata.is_ipv4() { self.agent_v4.map(SocketAddr::V4) } else { self.agent_v6.map(SocketAddr::V6) }
+    }
+
     /// Each metadata address whose requests are redirected, and where to.
     pub fn redirected(&self) -> Vec<(IpAddr, SocketAddr)> {
-        let to = |metadata: IpAddr| {
-            let agent =
-                if metadata.is_ipv4() { self.agent_v4.map(SocketAddr::V4) } else { self.agent_v6.map(SocketAddr::V6) };
-            agent.map(|agent| (metadata, agent))
-        };
+        let to = |metadata: IpAddr| self.agent_for(metadata).map(|agent| (metadata, agent));
         self.metadata.all().into_iter().filter_map(to).collect()
     }
 }

@@ -7,6 +7,7 @@ use super::metrics::{counter, gauges};
 pub struct RedirectMetrics {
     /// How often it was put back
     pub repairs: IntCounter,
+    pub new_uplinks: IntCounter,
     /// Without labels: it is shown from the first time that it is set, so never where there is to be no redirect
     whole: GaugeVec,
 }
@@ -25,9 +26,14 @@ impl RedirectMetrics {
             "redirect_repairs_total",
             "How often the redirect was put back after somebody removed or altered it.",
         )?;
+        let new_uplinks = counter(
+            registry,
+            "redirect_new_uplinks_total",
+            "Interfaces that became an uplink while the agent ran: what comes in by them is no longer redirected.",
+        )?;
         let whole =
             gauges(registry, "redirect_whole", "Whether the redirect is as this agent wants it (1) or not (0).", &[])?;
-        Ok(Self { repairs, whole })
+        Ok(Self { repairs, new_uplinks, whole })
     }
 
     pub fn set(&self, stands: Stands) {

@@ -88,7 +88,7 @@ fn docker0_alone_means_every_pod_where_there_is_none() {
     let lab = Lab::new(&["cali1", "docker0"]);
     let _agent = lab.agent();
     ensure(&lab, RedirectSpec { interfaces: InterfaceRule::parse(&["docker0"]).unwrap(), ..spec() });
-    assert_eq!(lab.ask("pod1", METADATA_V4), text("canary"));
+    assert_eq!(lab.ask("pod1", METADATA_V4), Answer::Nothing);
     assert_eq!(lab.ask("pod2", METADATA_V4), text("agent for 10.82.0.2"));
 }
 
@@ -104,7 +104,10 @@ fn a_pod_that_advertises_itself_as_a_router_stays_redirected() {
     let mut redirect = ensure(&lab, spec());
     lab.ip("node", &["-6", "route", "add", "default", "dev", "cali1", "proto", "ra"]);
     let ensured = lab.node(|| redirect.ensure()).unwrap();
-    assert_eq!((ensured.outcome, ensured.wanted.scope.to_string()), (Outcome::Kept, "all but eth0, lo".to_owned()));
+    assert_eq!(
+        (ensured.outcome, ensured.wanted.scope.to_string()),
+        (Outcome::Kept, "all but eth0 (uplink), lo (loopback)".to_owned())
+    );
     assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
 }
 

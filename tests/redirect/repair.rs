@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use kube2iam::edge::redirect::{Ensured, Event, Outcome, Redirect, Removed};
-use kube2iam::logic::redirect::RedirectSpec;
+use kube2iam::logic::redirect::{RedirectSpec, RequestAction};
 use kube2iam::logic::time::{Mono, Now, Wall};
 use kube2iam::ports::Clock;
 
@@ -52,7 +52,8 @@ fn watched(lab: &Lab, redirect: &mut Redirect, meanwhile: impl FnOnce(&Receiver<
     std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let mut report = |event| drop(tell.send(event));
-            lab.node(|| redirect.watch(&TestClock::new(), &|| goes_on.load(Ordering::Relaxed), &mut report))
+            let goes_on = || goes_on.load(Ordering::Relaxed);
+            lab.node(|| redirect.watch(&TestClock::new(), &goes_on, &|| RequestAction::Redirect, &mut report))
         });
         let stop = Stop(&goes_on);
         meanwhile(&told);
@@ -94,8 +95,8 @@ fn whatever_is_done_to_the_table_is_undone_within_two_seconds() {
             "add table inet kube2iam { flags dormant; }",
             "insert rule inet kube2iam to_agent accept",
             "add chain inet kube2iam more",
-            "flush chain inet kube2iam missed; delete chain inet kube2iam missed",
-            "add chain inet kube2iam others { policy drop; }",
+            "flush chain inet kube2iam dropped; delete chain inet kube2iam dropped",
+            "add chain inet kube2iam dropped { policy drop; }",
         ] {
             lab.nft(&[deed]);
             let outcome = next(told);
@@ -139,7 +140,7 @@ fn an_address_that_changes_is_followed() {
     lab.ip("node", &["addr", "add", "10.77.0.9/24", "dev", "eth0"]);
     lab.ip("node", &["route", "replace", "default", "via", "10.77.0.1", "src", "10.77.0.9"]);
     let ensured = lab.node(|| redirect.ensure()).unwrap();
-    assert_eq!((ensured.outcome, ensured.generation), (Outcome::Moved, 1));
+    assert_eq!((ensured.outcome, ensured.generation), (Outcome::Updated, 1));
     assert_eq!(ensured.wanted.agent_v4, Some("10.77.0.9:8181".parse().unwrap()));
     lab.ip("node", &["route", "del", "default"]);
     lab.ip("node", &["-6", "route", "del", "default"]);

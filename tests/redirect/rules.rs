@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use kube2iam::edge::redirect::command::{OldRules, Printed, RedirectCommand, run};
-use kube2iam::edge::redirect::{Redirect, RedirectError};
+use kube2iam::edge::redirect::{Outcome, Redirect, RedirectError};
 use kube2iam::logic::redirect::interfaces::InterfaceRule;
 use kube2iam::logic::redirect::{Metadata, RedirectSpec, ruleset};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
@@ -58,8 +58,13 @@ fn nft_shows_what_is_described_for_other_specs_too() {
                 metadata: Metadata::of(further.iter().copied()),
                 ..spec()
             };
-            let ensured = lab.node(|| Redirect::open(spec).unwrap().ensure()).unwrap();
+            let mut redirect = lab.node(|| Redirect::open(spec).unwrap());
+            let ensured = lab.node(|| redirect.ensure()).unwrap();
+            let outcome = if generation == 0 { Outcome::Placed } else { Outcome::Updated };
+            assert_eq!(ensured.outcome, outcome, "other flags are no alteration");
             generation += 1;
+            let again = lab.node(|| redirect.ensure()).unwrap();
+            assert_eq!((again.outcome, again.generation), (Outcome::Kept, generation), "read as it was written");
             assert_eq!(lab.nft(&["list", "ruleset"]), ruleset::nft_text(&ensured.wanted, generation), "{ensured:?}");
             assert_eq!(lab.node(|| run(&RedirectCommand::Status)).exit_code, 0, "{ensured:?}");
         }
@@ -85,7 +90,7 @@ fn add_status_remove() {
     let status = command(&RedirectCommand::Status);
     assert_eq!((status.exit_code, status.errors.as_str()), (0, ""));
     assert_eq!(status.output, include_str!("status.txt"));
-    lab.nft(&["flush chain inet kube2iam missed"]);
+    lab.nft(&["flush chain inet kube2iam dropped"]);
     assert_eq!(command(&RedirectCommand::Status).exit_code, 1);
     assert_eq!(command(&RedirectCommand::Remove).exit_code, 0);
     assert_eq!(lab.nft(&["list", "ruleset"]), "");

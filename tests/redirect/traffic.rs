@@ -2,7 +2,7 @@
 
 use kube2iam::edge::redirect::{Outcome, Redirect};
 use kube2iam::logic::redirect::interfaces::InterfaceRule;
-use kube2iam::logic::redirect::{OtherPorts, RedirectSpec};
+use kube2iam::logic::redirect::{OtherPorts, RedirectSpec, RequestAction};
 
 use crate::lab::{AGENT_PORT, Answer, Lab, METADATA_OTHER_PORT, METADATA_V4, METADATA_V6, ask_on, ready, text};
 
@@ -61,20 +61,46 @@ fn the_node_itself_still_reaches_the_real_service() {
 }
 
 #[test]
-fn an_interface_that_does_not_match_is_left_alone() {
+fn named_interfaces_are_redirected_excepted_ones_left_alone_and_all_others_dropped() {
     if !ready() {
         return;
     }
-    let lab = Lab::new(&["cali1", "other1", "cali2"]);
-    let _agent = lab.agent();
-    let interfaces = InterfaceRule::parse(&["cali+,!cali2"]).unwrap();
-    ensure(&lab, RedirectSpec { interfaces, ..spec() });
-    assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
-    for pod in ["pod2", "pod3"] {
-        assert_eq!(lab.ask(pod, METADATA_V4), text("canary"), "{pod}");
-        assert_eq!(lab.ask(pod, METADATA_V6), text("canary"), "{pod}");
-        assert_eq!(lab.ask(pod, METADATA_OTHER_PORT), text("canary"), "{pod}");
+    for other_ports in [OtherPorts::Drop, OtherPorts::Pass] {
+        let lab = Lab::new(&["cali1", "other1", "cali2"]);
+        let _agent = lab.agent();
+        let interfaces = InterfaceRule::parse(&["cali+,!cali2"]).unwrap();
+        ensure(&lab, RedirectSpec { interfaces, other_ports, ..spec() });
+        assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
+        for address in [METADATA_V4, METADATA_V6, METADATA_OTHER_PORT] {
+            assert_eq!(lab.ask("pod2", address), Answer::Nothing, "{address} of an interface that isn't named");
+            assert_eq!(lab.ask("pod3", address), text("canary"), "{address} of an excepted interface");
+            assert_eq!(lab.ask("node", address), text("canary"), "{address} of the node");
+        }
     }
+}
+
+#[test]
+fn requests_can_be_dropped_instead_of_redirected_and_back() {
+    if !ready() {
+        return;
+    }
+    let lab = Lab::new(&["cali1"]);
+    let _agent = lab.agent();
+    let mut redirect = ensure(&lab, spec());
+    let mut stream = lab.connect("pod1", METADATA_V4).unwrap();
+    assert_eq!(ask_on(&mut stream), text("agent for 10.81.0.2"));
+    redirect.set_requests(RequestAction::Drop);
+    let ensured = lab.node(|| redirect.ensure()).unwrap();
+    assert_eq!((ensured.outcome, ensured.cut), (Outcome::Updated, Ok(1)));
+    for address in [METADATA_V4, METADATA_V6] {
+        assert_eq!(lab.ask("pod1", address), Answer::Nothing, "{address}");
+        assert_eq!(lab.ask("node", address), text("canary"), "{address}");
+    }
+    assert_eq!(ask_on(&mut stream), Answer::Nothing);
+    assert_eq!(lab.node(|| redirect.ensure()).unwrap().outcome, Outcome::Kept);
+    redirect.set_requests(RequestAction::Redirect);
+    assert_eq!(lab.node(|| redirect.ensure()).unwrap().outcome, Outcome::Updated);
+    assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
 }
 
 #[test]

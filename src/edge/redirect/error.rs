@@ -119,7 +119,8 @@ mod tests {
     fn a_kernel_without_nftables_gets_the_line_to_add_by_hand() {
         let text = "failed to program `inet kube2iam`: the kernel has no nf_tables with NAT for inet (Linux 5.2), \
                     add by hand: iptables -t nat -A PREROUTING -p tcp -d 169.254.169.254 --dport 80 -i cni0 \
-                    -j DNAT --to-destination 10.0.0.1:8181";
+                    -j DNAT --to-destination 10.0.0.1:8181; iptables -I FORWARD -d 169.254.169.254 -j DROP; \
+                    ip6tables -I FORWARD -d fd00:ec2::254 -j DROP";
         for cause in [Errno::PROTONOSUPPORT, Errno::OPNOTSUPP, Errno::INVAL] {
             let error = RedirectError::of_nftables(cause).with_lines(&wanted());
             assert_eq!((error.to_string().as_str(), error.exit_code()), (text, 1));

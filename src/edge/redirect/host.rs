@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use rustix::net::Protocol;
 
 use crate::logic::redirect::resolve::{
-    Address, DefaultRoute, Family, HostNetwork, Interface, InterfaceKind, Origin, Standing,
+    Address, DefaultRoute, Family, HostNetwork, Interface, InterfaceKind, RouteOrigin, Standing,
 };
 
 use super::message::{Attributes, Message, attribute, native_u16, native_u32, text};
@@ -41,8 +41,8 @@ const ROUTE_METRIC: u16 = 6;
 const ROUTE_SOURCE: u16 = 7;
 const ROUTE_HOPS: u16 = 9;
 const ROUTE_TABLE: u16 = 15;
-/// `RT_TABLE_MAIN`, `RT_TABLE_DEFAULT`: other tables hold what single sources or marks use, not the node's uplinks.
-const TABLES: [u32; 2] = [254, 253];
+/// `RT_TABLE_MAIN`: other tables hold what single sources or marks use, not the node's uplinks.
+const TABLE_MAIN: u32 = 254;
 /// `RTPROT_RA`, `RTN_UNICAST`, `RTM_F_CLONED`.
 const ADVERTISED: u8 = 9;
 const UNICAST: u8 = 1;
@@ -104,13 +104,13 @@ fn default_routes(body: &[u8], number: u8, family: Family) -> Vec<DefaultRoute> 
     let fixed = |at: usize| body.get(at).copied();
     let default = fixed(0) == Some(number) && fixed(1) == Some(0) && fixed(7) == Some(UNICAST);
     let kept = native_u32(body, 8).is_some_and(|flags| flags & CLONED == 0);
-    if !default || !kept || !table.is_some_and(|table| TABLES.contains(&table)) {
+    if !default || !kept || table != Some(TABLE_MAIN) {
         return Vec::new();
     }
     let source = attribute(list, ROUTE_SOURCE).and_then(ip);
     let metric = field(ROUTE_METRIC).unwrap_or_default();
     let hops = attribute(list, ROUTE_HOPS).map(hops).unwrap_or_default();
-    let origin = if fixed(5) == Some(ADVERTISED) { Origin::Advertised } else { Origin::Placed };
+    let origin = if fixed(5) == Some(ADVERTISED) { RouteOrigin::Advertised } else { RouteOrigin::Placed };
     let interfaces = field(ROUTE_INTERFACE).into_iter().chain(hops);
     interfaces.map(|interface| DefaultRoute { family, interface, source, metric, origin }).collect()
 }

@@ -8,7 +8,7 @@ use rustix::net::netlink;
 
 use crate::logic::redirect::TABLE;
 use crate::logic::redirect::compare::{Count, FoundChain, FoundRule, FoundTable};
-use crate::logic::redirect::ruleset::{self, Chain, HOOK_PREROUTING, POLICY_ACCEPT, Rule};
+use crate::logic::redirect::ruleset::{Chain, HOOK_PREROUTING, POLICY_ACCEPT, Rule};
 
 use super::codec;
 use super::message::{Attributes, Message, Reply, attribute, long, number, text};
@@ -195,8 +195,10 @@ fn chain_message(chain: &Chain) -> Message {
 fn rule_message(chain: &str, rule: &Rule, generation: u64) -> Message {
     let list = Attributes::new().text(OBJECT_TABLE, TABLE).text(RULE_CHAIN, chain);
     let list = list.nest(RULE_EXPRESSIONS, codec::write(&rule.expressions()));
-    let signed = codec::comment(&ruleset::comment(generation));
-    let list = if rule.redirects() { list.bytes(RULE_USERDATA, &signed) } else { list };
+    let list = match rule.comment(generation) {
+        Some(comment) => list.bytes(RULE_USERDATA, &codec::comment(&comment)),
+        None => list,
+    };
     request(RULE_NEW, FLAG_CREATE | FLAG_APPEND, FAMILY_INET, list)
 }
 

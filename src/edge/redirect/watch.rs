@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::net::netlink;
 
-use crate::logic::redirect::TABLE;
+use crate::logic::redirect::{RequestAction, TABLE};
 use crate::logic::time::Mono;
 use crate::ports::Clock;
 
@@ -38,9 +38,9 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether somebody should look: all but the node's own changes.
+    /// Whether an operator should look: not at changes of the node's own addresses or of what is wanted.
     pub fn is_warning(&self) -> bool {
-        !matches!(self, Self::Ensured(Ensured { outcome: Outcome::Kept | Outcome::Moved, .. }))
+        !matches!(self, Self::Ensured(Ensured { outcome: Outcome::Kept | Outcome::Updated, .. }))
     }
 
     /// Whether something was put back that somebody had removed or altered.
@@ -59,12 +59,14 @@ impl fmt::Display for Event {
 }
 
 impl Redirect {
-    /// Watches until `goes_on` says no, which is asked at least four times a second. An error means that nobody listens
-    /// any more; what fails meanwhile is reported and tried again.
+    /// Watches until `goes_on` says no. It and `requests`, what pods' requests are to get, are asked at least four times a
+    /// second. An error means that the kernel's notifications have ended; what fails meanwhile is reported and tried
+    /// again.
     pub fn watch(
         &mut self,
         clock: &dyn Clock,
         goes_on: &dyn Fn() -> bool,
+        requests: &dyn Fn() -> RequestAction,
         report: &mut dyn FnMut(Event),
     ) -> Result<(), RedirectError> {
         let mut listener = listen()?;
@@ -76,6 +78,10 @@ impl Redirect {
                 due = due.min(pause);
             }
             let now = clock.now().mono;
+            if requests() != self.spec.requests {
+                self.set_requests(requests());
+                due = now;
+            }
             if now < due {
                 continue;
             }

@@ -1,6 +1,7 @@
 //! A table as it was found, how it differs from what is wanted, and what follows.
 
 use super::expression::Expression;
+use super::readback;
 use super::ruleset::{self, Chain, HOOK_PREROUTING, POLICY_ACCEPT};
 
 /// Our table as the kernel holds it.
@@ -67,6 +68,8 @@ pub enum Step {
 pub enum Cause {
     Missing,
     Altered(Vec<String>),
+    /// It is as an earlier agent wanted it, with other flags.
+    Outdated,
 }
 
 /// Judges the table. `own` is the generation this agent has claimed, if it has.
@@ -85,8 +88,16 @@ pub fn decide(wanted: &[Chain], own: Option<u64>, found: Option<&FoundTable>) ->
     match own {
         Some(own) if own < theirs => Step::Yield { generation: theirs },
         Some(own) => Step::Write { generation: own, cause: Cause::Altered(differences) },
-        None => Step::Write { generation: theirs.saturating_add(1), cause: Cause::Altered(differences) },
+        None => {
+            let cause = if is_intact(found) { Cause::Outdated } else { Cause::Altered(differences) };
+            Step::Write { generation: theirs.saturating_add(1), cause }
+        }
     }
+}
+
+/// Whether the table is what its writer wanted.
+fn is_intact(found: &FoundTable) -> bool {
+    readback::read_back(found).is_some_and(|claim| differences(&ruleset::chains(&claim), found).is_empty())
 }
 
 /// Each difference in words; none if the table is whole.
@@ -139,7 +150,7 @@ impl FoundTable {
     pub(super) fn as_written(chains: &[Chain], generation: u64) -> Self {
         let rule = |rule: &ruleset::Rule| FoundRule {
             expressions: rule.expressions(),
-            comment: rule.redirects().then(|| ruleset::comment(generation)),
+            comment: rule.comment(generation),
             ..FoundRule::default()
         };
         let chain = |chain: &Chain| FoundChain {
@@ -158,7 +169,7 @@ impl FoundTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::redirect::interfaces::Scope;
+    use crate::logic::redirect::scope::Scope;
     use crate::logic::redirect::{Metadata, OtherPorts, Wanted};
 
     fn wanted(agent: &str) -> Vec<Chain> {
@@ -188,6 +199,19 @@ mod tests {
         check(None, None, "write 1");
         check(None, Some(&FoundTable::as_written(&wanted(OTHER), 4)), "write 5");
         check(None, Some(&FoundTable::as_written(&wanted(OTHER), 0)), "write 1");
+    }
+
+    #[test]
+    fn other_flags_are_no_alteration_but_a_missing_rule_is() {
+        let cause = |own, found: &FoundTable| match decide(&wanted(OURS), own, Some(found)) {
+            Step::Write { cause, .. } => cause,
+            other => panic!("{other:?}"),
+        };
+        let mut found = FoundTable::as_written(&wanted(OTHER), 4);
+        assert_eq!(cause(None, &found), Cause::Outdated);
+        assert!(matches!(cause(Some(4), &found), Cause::Altered(_)), "this agent's own table was written over");
+        found.chains[1].rules.pop();
+        assert!(matches!(cause(None, &found), Cause::Altered(_)));
     }
 
     #[test]
@@ -231,15 +255,15 @@ mod tests {
     #[test]
     fn every_alteration_is_seen() {
         check_difference(|table| table.flags = 1, "the table has the flags 0x1");
-        check_difference(|table| table.members = 4, "the table holds 4 things instead of 3 chains");
-        check_difference(|table| drop(table.chains.remove(1)), "the chain `to_agent` is missing");
-        check_difference(|table| table.chains[0].priority = 0, "the chain `others` is hooked elsewhere");
-        check_difference(|table| table.chains[0].hook = 3, "the chain `others` is hooked elsewhere");
-        check_difference(|table| table.chains[1].kind.clear(), "the chain `to_agent` is hooked elsewhere");
-        check_difference(|table| table.chains[2].policy = 0, "the chain `missed` has the policy 0");
-        check_difference(|table| drop(table.chains[1].rules.pop()), "the chain `to_agent` has 2 rules instead of 3");
+        check_difference(|table| table.members = 4, "the table holds 4 things instead of 2 chains");
+        check_difference(|table| drop(table.chains.remove(0)), "the chain `to_agent` is missing");
+        check_difference(|table| table.chains[0].priority = 0, "the chain `to_agent` is hooked elsewhere");
+        check_difference(|table| table.chains[1].hook = 3, "the chain `dropped` is hooked elsewhere");
+        check_difference(|table| table.chains[0].kind.clear(), "the chain `to_agent` is hooked elsewhere");
+        check_difference(|table| table.chains[1].policy = 0, "the chain `dropped` has the policy 0");
+        check_difference(|table| drop(table.chains[0].rules.pop()), "the chain `to_agent` has 3 rules instead of 4");
         check_difference(
-            |table| table.chains[1].rules[0].expressions.insert(0, Expression::Foreign("log".to_owned())),
+            |table| table.chains[0].rules[0].expressions.insert(0, Expression::Foreign("log".to_owned())),
             "the chain `to_agent` has another rule instead of `ip daddr != 169.254.169.254 return`",
         );
     }

@@ -11,6 +11,8 @@ use super::resolve::Family;
 /// `NFPROTO_IPV4` and `NFPROTO_IPV6` of linux/netfilter.h.
 const PROTOCOL_V4: u8 = 2;
 const PROTOCOL_V6: u8 = 10;
+/// TCP's number in the IP header (IANA, "Protocol Numbers").
+const PROTOCOL_TCP: u8 = 6;
 /// Bytes of an interface name with its zeroes (IFNAMSIZ): comparing all of them compares whole names.
 const INTERFACE_BYTES: usize = 16;
 /// Where the destination stands in the IPv4 (RFC 791) and IPv6 (RFC 8200) header, and the port in TCP's and UDP's.
@@ -78,22 +80,6 @@ pub enum Verdict {
     Return,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    Tcp,
-    Udp,
-}
-
-impl Transport {
-    /// Its number in the IP header (IANA, "Protocol Numbers").
-    pub(super) fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
-        }
-    }
-}
-
 /// `ip daddr` or `ip6 daddr` against each of `ips`, which are of one family.
 pub(super) fn destination(relation: Relation, ips: &[IpAddr]) -> Vec<Expression> {
     let (protocol, load) = match ips.first() {
@@ -136,15 +122,13 @@ pub(super) fn interface_pattern(value: &[u8]) -> Option<InterfacePattern> {
     Some(if whole { InterfacePattern::Name(name) } else { InterfacePattern::Prefix(name) })
 }
 
-pub(super) fn protocol(transport: Transport) -> Vec<Expression> {
-    vec![Expression::LoadMeta(Meta::TransportProtocol), equal(vec![transport.number()])]
-}
-
 pub(super) fn tcp_port(port: u16) -> Vec<Expression> {
-    let mut list = protocol(Transport::Tcp);
-    list.push(Expression::LoadPayload { header: Header::Transport, offset: DESTINATION_PORT_OFFSET, length: 2 });
-    list.push(equal(port.to_be_bytes().to_vec()));
-    list
+    vec![
+        Expression::LoadMeta(Meta::TransportProtocol),
+        equal(vec![PROTOCOL_TCP]),
+        Expression::LoadPayload { header: Header::Transport, offset: DESTINATION_PORT_OFFSET, length: 2 },
+        equal(port.to_be_bytes().to_vec()),
+    ]
 }
 
 pub(super) fn destination_nat(ip: IpAddr, port: u16) -> Vec<Expression> {

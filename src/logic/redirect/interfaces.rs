@@ -1,4 +1,4 @@
-//! Which interfaces pods come in by: `--host-interface` as typed, and the scope it turns into.
+//! Which interfaces pods' requests come in by: `--host-interface` as typed.
 
 use std::fmt;
 
@@ -19,13 +19,6 @@ pub enum InterfaceRule {
 pub enum InterfacePattern {
     Name(String),
     Prefix(String),
-}
-
-/// The interfaces whose packets are redirected: none of `excluded`, and one of `included` unless that is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
-    pub excluded: Vec<InterfacePattern>,
-    pub included: Vec<InterfacePattern>,
 }
 
 /// Why a value of `--host-interface` was refused.
@@ -85,33 +78,12 @@ impl InterfacePattern {
     }
 }
 
-impl Scope {
-    pub fn covers(&self, name: &str) -> bool {
-        !self.excluded.iter().any(|pattern| pattern.matches(name))
-            && (self.included.is_empty() || self.included.iter().any(|pattern| pattern.matches(name)))
-    }
-}
-
 /// As in `--host-interface`.
 impl fmt::Display for InterfacePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(name) => f.write_str(name),
             Self::Prefix(prefix) => write!(f, "{prefix}+"),
-        }
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = |patterns: &[InterfacePattern]| {
-            patterns.iter().map(InterfacePattern::to_string).collect::<Vec<_>>().join(", ")
-        };
-        match (self.included.is_empty(), self.excluded.is_empty()) {
-            (true, true) => f.write_str("all"),
-            (true, false) => write!(f, "all but {}", names(&self.excluded)),
-            (false, true) => f.write_str(&names(&self.included)),
-            (false, false) => write!(f, "{} but not {}", names(&self.included), names(&self.excluded)),
         }
     }
 }
@@ -170,14 +142,5 @@ mod tests {
         }
         assert_eq!(InterfaceRule::parse(&["!+"]), Err(InterfaceRuleError::ExcludesAll));
         assert!(InterfaceRule::parse(&["exactly15bytes_"]).is_ok());
-    }
-
-    #[test]
-    fn excluded_beats_included() {
-        let scope = Scope { included: vec![prefix("eth")], excluded: vec![name("eth0")] };
-        for (interface, covered) in [("eth0", false), ("eth1", true), ("eth", true), ("cni0", false)] {
-            assert_eq!(scope.covers(interface), covered, "{interface}");
-        }
-        assert!(Scope::default().covers("anything"));
     }
 }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use super::compare::FoundRule;
 use super::expression::{self, Expression, LOAD_DESTINATION_PORT, LOAD_DESTINATION_V4, Relation};
 use super::interfaces::InterfacePattern;
-use super::{METADATA_PORT, Wanted, readback};
+use super::{METADATA_PORT, OtherPorts, Wanted, readback};
 
 /// The chain kube2iam appends its rule to, in iptables' table `nat`.
 pub const CHAIN: &str = "PREROUTING";
@@ -124,24 +124,29 @@ impl fmt::Display for OldRule {
     }
 }
 
-/// The iptables lines that do by hand what a kernel without nf_tables can't.
+/// The iptables lines that do by hand what a kernel without nf_tables can't. Each `-I` goes above the one before.
 pub fn by_hand(wanted: &Wanted) -> Vec<String> {
     let mut lines = Vec::new();
-    for (metadata, agent) in wanted.redirected() {
+    for metadata in wanted.metadata.all() {
         let program = if metadata.is_ipv4() { "iptables" } else { "ip6tables" };
-        let line = |rest: String| {
+        let redirect = |rest: String| {
             format!("{program} -t {TABLE} -A {CHAIN} -p tcp -d {metadata} --dport {METADATA_PORT}{rest}")
         };
-        for pattern in &wanted.scope.excluded {
-            lines.push(line(format!(" -i {pattern} -j RETURN")));
+        let forward = |rest: String| format!("{program} -I FORWARD -d {metadata}{rest}");
+        let (exempt, redirected) = (&wanted.scope.exempt, &wanted.scope.redirected);
+        if let Some(agent) = wanted.agent_for(metadata) {
+            let to_agent = format!(" -j DNAT --to-destination {agent}");
+            lines.extend(exempt.iter().map(|exempt| redirect(format!(" -i {} -j RETURN", exempt.pattern))));
+            lines.extend(redirected.is_empty().then(|| redirect(to_agent.clone())));
+            lines.extend(redirected.iter().map(|pattern| redirect(format!(" -i {pattern}{to_agent}"))));
         }
-        let to_agent = format!(" -j DNAT --to-destination {agent}");
-        if wanted.scope.included.is_empty() {
-            lines.push(line(to_agent.clone()));
+        lines.push(forward(" -j DROP".to_owned()));
+        if wanted.other_ports == OtherPorts::Pass {
+            let other_ports = format!(" -p tcp ! --dport {METADATA_PORT} -j RETURN");
+            lines.extend(redirected.is_empty().then(|| forward(other_ports.clone())));
+            lines.extend(redirected.iter().map(|pattern| forward(format!(" -i {pattern}{other_ports}"))));
         }
-        for pattern in &wanted.scope.included {
-            lines.push(line(format!(" -i {pattern}{to_agent}")));
-        }
+        lines.extend(exempt.iter().map(|exempt| forward(format!(" -i {} -j RETURN", exempt.pattern))));
     }
     lines
 }
@@ -149,8 +154,8 @@ pub fn by_hand(wanted: &Wanted) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::redirect::interfaces::Scope;
-    use crate::logic::redirect::{METADATA_V4, Metadata, OtherPorts};
+    use crate::logic::redirect::scope::{Exempt, ExemptReason, Scope};
+    use crate::logic::redirect::{METADATA_V4, Metadata};
 
     fn compare(value: &[u8]) -> Expression {
         Expression::Compare { relation: Relation::Equal, value: value.to_vec() }
@@ -231,21 +236,34 @@ mod tests {
 
     #[test]
     fn by_hand_means_the_same_with_iptables() {
-        let names = |names: &[&str]| names.iter().map(|name| InterfacePattern::parse(name).unwrap()).collect();
-        let wanted = Wanted {
+        let pattern = |name: &str| InterfacePattern::parse(name).unwrap();
+        let wanted = |redirected: &[&str], other_ports| Wanted {
             metadata: Metadata::of([]),
             agent_v4: Some("10.0.0.1:8181".parse().unwrap()),
-            agent_v6: Some("[fd00::1]:8181".parse().unwrap()),
-            scope: Scope { excluded: names(&["eth0"]), included: names(&["cali+"]) },
-            other_ports: OtherPorts::Drop,
+            agent_v6: None,
+            scope: Scope {
+                exempt: vec![Exempt { pattern: pattern("eth0"), reason: ExemptReason::Uplink }],
+                redirected: redirected.iter().map(|name| pattern(name)).collect(),
+            },
+            other_ports,
         };
         assert_eq!(
-            by_hand(&wanted),
+            by_hand(&wanted(&["cali+"], OtherPorts::Drop)),
             [
                 "iptables -t nat -A PREROUTING -p tcp -d 169.254.169.254 --dport 80 -i eth0 -j RETURN",
                 "iptables -t nat -A PREROUTING -p tcp -d 169.254.169.254 --dport 80 -i cali+ -j DNAT --to-destination 10.0.0.1:8181",
-                "ip6tables -t nat -A PREROUTING -p tcp -d fd00:ec2::254 --dport 80 -i eth0 -j RETURN",
-                "ip6tables -t nat -A PREROUTING -p tcp -d fd00:ec2::254 --dport 80 -i cali+ -j DNAT --to-destination [fd00::1]:8181",
+                "iptables -I FORWARD -d 169.254.169.254 -j DROP",
+                "iptables -I FORWARD -d 169.254.169.254 -i eth0 -j RETURN",
+                "ip6tables -I FORWARD -d fd00:ec2::254 -j DROP",
+                "ip6tables -I FORWARD -d fd00:ec2::254 -i eth0 -j RETURN",
+            ]
+        );
+        assert_eq!(
+            by_hand(&wanted(&[], OtherPorts::Pass))[1..4],
+            [
+                "iptables -t nat -A PREROUTING -p tcp -d 169.254.169.254 --dport 80 -j DNAT --to-destination 10.0.0.1:8181",
+                "iptables -I FORWARD -d 169.254.169.254 -j DROP",
+                "iptables -I FORWARD -d 169.254.169.254 -p tcp ! --dport 80 -j RETURN",
             ]
         );
     }

@@ -7,11 +7,12 @@ use super::compare::{FoundChain, FoundTable};
 use super::expression::{
     self, Expression, LOAD_DESTINATION_V4, LOAD_DESTINATION_V6, LOAD_INTERFACE, Meta, Relation, Verdict,
 };
-use super::interfaces::{InterfacePattern, Scope};
-use super::ruleset::{CHAIN_OTHERS, CHAIN_TO_AGENT};
+use super::interfaces::InterfacePattern;
+use super::ruleset::{CHAIN_DROPPED, CHAIN_TO_AGENT};
+use super::scope::{Exempt, ExemptReason, Scope};
 use super::{Metadata, OtherPorts, Wanted};
 
-/// What the table was written for; `None` if too little of it is left to tell. The answer is a claim:
+/// What the table was written for; `None` if too little of it is left. The answer is a claim:
 /// [`differences`](super::compare::differences) has the last word.
 pub fn read_back(found: &FoundTable) -> Option<Wanted> {
     let chain = found.chain(CHAIN_TO_AGENT)?;
@@ -20,7 +21,7 @@ pub fn read_back(found: &FoundTable) -> Option<Wanted> {
         agent_v4: None,
         agent_v6: None,
         scope: scope(chain),
-        other_ports: if found.chain(CHAIN_OTHERS).is_some() { OtherPorts::Drop } else { OtherPorts::Pass },
+        other_ports: other_ports(found.chain(CHAIN_DROPPED)?),
     };
     for agent in chain.rules.iter().filter_map(|rule| agent(&rule.expressions)) {
         match agent {
@@ -28,7 +29,15 @@ pub fn read_back(found: &FoundTable) -> Option<Wanted> {
             SocketAddr::V6(agent) => wanted.agent_v6 = Some(agent),
         }
     }
-    (wanted.agent_v4.is_some() || wanted.agent_v6.is_some()).then_some(wanted)
+    Some(wanted)
+}
+
+fn other_ports(chain: &FoundChain) -> OtherPorts {
+    const DROP_ALL: [Expression; 2] = [Expression::Counter, Expression::Verdict(Verdict::Drop)];
+    match chain.rules.last() {
+        Some(rule) if rule.expressions == DROP_ALL => OtherPorts::Drop,
+        _ => OtherPorts::Pass,
+    }
 }
 
 /// The addresses of the two rules that let all others pass.
@@ -48,13 +57,18 @@ fn ip(value: &[u8]) -> Option<IpAddr> {
     v4.or_else(|| <[u8; 16]>::try_from(value).ok().map(IpAddr::from))
 }
 
+/// An exemption whose comment gives no reason counts as asked for.
 fn scope(chain: &FoundChain) -> Scope {
     let mut scope = Scope::default();
     for rule in &chain.rules {
         let names = interfaces(&rule.expressions);
         match names.as_slice() {
-            [(Relation::Equal, pattern)] => scope.excluded.push(pattern.clone()),
-            _ => scope.included.extend(names.into_iter().map(|(_, pattern)| pattern)),
+            [(Relation::Equal, pattern)] => {
+                let reason = rule.comment.as_deref().and_then(ExemptReason::from_word);
+                let reason = reason.unwrap_or(ExemptReason::Excepted);
+                scope.exempt.push(Exempt { pattern: pattern.clone(), reason });
+            }
+            _ => scope.redirected.extend(names.into_iter().map(|(_, pattern)| pattern)),
         }
     }
     scope
@@ -100,19 +114,22 @@ mod tests {
     }
 
     fn cases() -> Vec<Wanted> {
-        let names = |names: &[&str]| names.iter().map(|name| InterfacePattern::parse(name).unwrap()).collect();
-        let mut cases = Vec::new();
+        let pattern = |name: &str| InterfacePattern::parse(name).unwrap();
+        let exempt = [("eth+", ExemptReason::Excepted), ("eth0", ExemptReason::Uplink), ("lo", ExemptReason::Loopback)];
+        let exempt = exempt.map(|(name, reason)| Exempt { pattern: pattern(name), reason });
         let further: [IpAddr; 2] = ["10.9.9.9".parse().unwrap(), "fd99::9".parse().unwrap()];
-        for (v4, v6, count) in [(true, true, 2), (true, true, 0), (true, false, 1), (false, true, 0)] {
-            let further = &further[..count];
-            for excluded in [&[][..], &["lo"], &["eth+", "lo"]] {
-                for included in [&[][..], &["cni0"], &["cali+", "cni0"]] {
+        let mut cases = Vec::new();
+        for (v4, v6, count) in [(true, true, 2), (true, true, 0), (true, false, 1), (false, true, 0), (false, false, 2)]
+        {
+            for exempt in [&exempt[..0], &exempt[2..], &exempt] {
+                for redirected in [&[][..], &["cni0"], &["cali+", "cni0"]] {
                     for other_ports in [OtherPorts::Drop, OtherPorts::Pass] {
+                        let redirected = redirected.iter().map(|name| pattern(name)).collect();
                         cases.push(Wanted {
-                            metadata: Metadata::of(further.iter().copied()),
+                            metadata: Metadata::of(further[..count].iter().copied()),
                             agent_v4: v4.then(|| "10.0.0.1:8181".parse().unwrap()),
                             agent_v6: v6.then(|| "[fd00::1]:8181".parse().unwrap()),
-                            scope: Scope { excluded: names(excluded), included: names(included) },
+                            scope: Scope { exempt: exempt.to_vec(), redirected },
                             other_ports,
                         });
                     }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
-use super::interfaces::{InterfacePattern, InterfaceRule, Scope};
-use super::{RedirectSpec, Wanted};
+use super::interfaces::{InterfacePattern, InterfaceRule};
+use super::scope::{Exempt, ExemptReason, Scope};
+use super::{RedirectSpec, RequestAction, Wanted};
 
 /// kube2iam's chart passes this name whether it exists or not, so by itself it says nothing about the node.
 const CHART_DEFAULT: &str = "docker0";
@@ -54,12 +55,12 @@ pub struct DefaultRoute {
     /// The source address the route itself prefers.
     pub source: Option<IpAddr>,
     pub metric: u32,
-    pub origin: Origin,
+    pub origin: RouteOrigin,
 }
 
-/// Who put a route there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+/// How a route came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouteOrigin {
     /// The node's owner, a DHCP server, a program.
     Placed,
     /// A router advertisement (RFC 4861), which a pod can send too where the node listens to it.
@@ -89,6 +90,8 @@ pub enum Note {
     ChartDefaultMissing,
     /// The address is on none of the node's interfaces.
     ForeignHostAddress(IpAddr),
+    /// It was none when this agent last looked.
+    NewUplink(InterfacePattern),
 }
 
 /// No IPv4 and no IPv6 address to send pods to.
@@ -97,18 +100,12 @@ pub struct NoHostAddress;
 
 /// Finds the addresses and the interfaces.
 pub fn resolve(spec: &RedirectSpec, host: &HostNetwork) -> Result<Resolved, NoHostAddress> {
-    let v4 = spec.host_ip.or_else(|| host.default_v4());
-    let v6 = spec.host_ip6.or_else(|| host.beside(v4)).or_else(|| host.default_v6());
     let mut notes = Vec::new();
-    match (v4, v6) {
-        (None, None) => return Err(NoHostAddress),
-        (None, Some(_)) => notes.push(Note::V4LeftOut),
-        (Some(_), None) => notes.push(Note::V6LeftOut),
-        (Some(_), Some(_)) => {}
-    }
-    let named = [spec.host_ip.map(IpAddr::V4), spec.host_ip6.map(IpAddr::V6)];
-    notes.extend(named.into_iter().flatten().filter(|ip| host.holder(*ip).is_none()).map(Note::ForeignHostAddress));
-    let scope = scope(&spec.interfaces, host, &mut notes);
+    let (v4, v6) = match spec.requests {
+        RequestAction::Redirect => agents(spec, host, &mut notes)?,
+        RequestAction::Drop => (None, None),
+    };
+    let scope = scope(spec, host, &mut notes);
     let wanted = Wanted {
         metadata: spec.metadata.clone(),
         agent_v4: v4.map(|ip| SocketAddrV4::new(ip, spec.app_port)),
@@ -119,28 +116,51 @@ pub fn resolve(spec: &RedirectSpec, host: &HostNetwork) -> Result<Resolved, NoHo
     Ok(Resolved { wanted, notes })
 }
 
-/// Loopback is always left alone unless it is named: what the node sends to itself is not a pod's.
-fn scope(rule: &InterfaceRule, host: &HostNetwork, notes: &mut Vec<Note>) -> Scope {
-    let (included, excluded) = match rule {
-        InterfaceRule::Automatic => (Vec::new(), host.uplinks()),
+fn agents(
+    spec: &RedirectSpec,
+    host: &HostNetwork,
+    notes: &mut Vec<Note>,
+) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>), NoHostAddress> {
+    let v4 = spec.host_ip.or_else(|| host.default_v4());
+    let v6 = spec.host_ip6.or_else(|| host.beside(v4)).or_else(|| host.default_v6());
+    match (v4, v6) {
+        (None, None) => return Err(NoHostAddress),
+        (None, Some(_)) => notes.push(Note::V4LeftOut),
+        (Some(_), None) => notes.push(Note::V6LeftOut),
+        (Some(_), Some(_)) => {}
+    }
+    notes.extend(spec.given().into_iter().filter(|ip| host.holder(*ip).is_none()).map(Note::ForeignHostAddress));
+    Ok((v4, v6))
+}
+
+/// Loopback is always left alone unless it is named: what the node sends to itself is not a pod's. Uplinks are too,
+/// unless a name or `+` covers them.
+fn scope(spec: &RedirectSpec, host: &HostNetwork, notes: &mut Vec<Note>) -> Scope {
+    let (redirected, excepted, uplinks) = match &spec.interfaces {
+        InterfaceRule::Automatic => (&[][..], &[][..], host.uplinks(&spec.given())),
         InterfaceRule::Named { included, excluded } => {
             let missing: Vec<&String> = included.iter().filter_map(|pattern| host.missing(pattern)).collect();
             if excluded.is_empty() && included.len() == 1 && missing.iter().any(|name| *name == CHART_DEFAULT) {
                 notes.push(Note::ChartDefaultMissing);
-                (Vec::new(), host.uplinks())
+                (&[][..], &[][..], host.uplinks(&spec.given()))
             } else {
                 notes.extend(missing.into_iter().cloned().map(Note::MissingInterface));
-                (included.clone(), excluded.clone())
+                let uplinks = if included.is_empty() { Vec::new() } else { host.uplinks(&spec.given()) };
+                (&included[..], &excluded[..], uplinks)
             }
         }
     };
     let loopbacks = host.interfaces.iter().filter(|interface| interface.kind == InterfaceKind::Loopback);
-    let loopbacks = loopbacks.map(|interface| InterfacePattern::Name(interface.name.clone()));
-    let mut all = Vec::new();
-    for pattern in loopbacks.filter(|pattern| !included.contains(pattern)).chain(excluded) {
-        pattern.add_to(&mut all);
-    }
-    Scope { excluded: all, included }
+    let loopbacks = loopbacks.map(|interface| interface.name.clone());
+    let named = |name: &String| redirected.iter().any(|pattern| pattern.matches(name));
+    let by_name = |reason| move |name: String| Exempt { pattern: InterfacePattern::Name(name), reason };
+    let excepted = excepted.iter().cloned().map(|pattern| Exempt { pattern, reason: ExemptReason::Excepted });
+    let uplinks = uplinks.into_iter().filter(|name| !named(name)).map(by_name(ExemptReason::Uplink));
+    let loopbacks = loopbacks.filter(|name| !named(name)).map(by_name(ExemptReason::Loopback));
+    let mut exempt: Vec<Exempt> = excepted.chain(uplinks).chain(loopbacks).collect();
+    exempt.sort_by(|one, next| one.pattern.cmp(&next.pattern));
+    exempt.dedup_by(|later, first| later.pattern == first.pattern);
+    Scope { exempt, redirected: redirected.to_vec() }
 }
 
 impl HostNetwork {
@@ -149,16 +169,22 @@ impl HostNetwork {
         self.default_v4().map(IpAddr::V4).or_else(|| self.default_v6().map(IpAddr::V6))
     }
 
-    /// The interfaces default routes leave by. A pod must not make an uplink of its interface by advertising itself, so
-    /// advertised routes count only where there is no other. A node with IPv6 alone forwards for its pods, and for that
-    /// the kernel stops to listen to them.
-    fn uplinks(&self) -> Vec<InterfacePattern> {
-        let placed = self.default_routes.iter().any(|route| route.origin == Origin::Placed);
-        let counts = |route: &&DefaultRoute| !placed || route.origin == Origin::Placed;
-        let leaves = |interface: &&Interface| {
-            self.default_routes.iter().filter(counts).any(|route| route.interface == interface.index)
-        };
-        self.interfaces.iter().filter(leaves).map(|interface| InterfacePattern::Name(interface.name.clone())).collect()
+    /// The interfaces that lead out of the node. A pod must not make an uplink of its interface by advertising itself as
+    /// a router. So placed routes decide; without any, the interface that holds an address the operator gave; and only
+    /// without both one advertised route, of those with the lowest metric the one whose interface is the oldest: pods'
+    /// interfaces are made later than the node's own.
+    fn uplinks(&self, given: &[IpAddr]) -> Vec<String> {
+        let with = |origin| self.default_routes.iter().filter(move |route| route.origin == origin);
+        let mut indexes: Vec<u32> = with(RouteOrigin::Placed).map(|route| route.interface).collect();
+        if indexes.is_empty() {
+            indexes = given.iter().filter(|ip| !ip.is_loopback()).filter_map(|ip| self.holder(*ip)).collect();
+        }
+        if indexes.is_empty() {
+            let first = with(RouteOrigin::Advertised).min_by_key(|route| (route.metric, route.interface));
+            indexes.extend(first.map(|route| route.interface));
+        }
+        let leads_out = self.interfaces.iter().filter(|interface| indexes.contains(&interface.index));
+        leads_out.map(|interface| interface.name.clone()).collect()
     }
 
     fn missing<'a>(&self, pattern: &'a InterfacePattern) -> Option<&'a String> {
@@ -196,12 +222,12 @@ impl HostNetwork {
         }
     }
 
-    /// The address of the best default route that has one.
+    /// The address of the best default route that has one. An advertised route ranks below all placed ones.
     fn default_address(&self, family: Family) -> Option<IpAddr> {
         let routes = self.default_routes.iter().filter(|route| route.family == family);
         let addressed = routes.filter_map(|route| {
             let address = route.source.or_else(|| self.first_global(route.interface, family))?;
-            Some(((route.metric, route.interface), address))
+            Some(((route.origin, route.metric, route.interface), address))
         });
         addressed.min_by_key(|(rank, _)| *rank).map(|(_, address)| address)
     }
@@ -213,6 +239,12 @@ impl HostNetwork {
             .find(|a| a.interface == interface && of_family(a.ip) && a.standing == Standing::Global)
             .map(|address| address.ip)
     }
+}
+
+/// The uplinks that came since `before`.
+pub fn new_uplinks(before: &Scope, now: &Scope) -> Vec<Note> {
+    let before = before.uplinks();
+    now.uplinks().into_iter().filter(|uplink| !before.contains(uplink)).cloned().map(Note::NewUplink).collect()
 }
 
 impl Note {
@@ -236,6 +268,11 @@ impl fmt::Display for Note {
                     "the interface `{CHART_DEFAULT}` does not exist: every interface but the uplinks is redirected"
                 )
             }
+            Self::NewUplink(interface) => write!(
+                f,
+                "the interface `{interface}` has become an uplink: what comes in by it is no longer redirected; name \
+                 pods' interfaces with --host-interface if pods are behind it"
+            ),
             Self::ForeignHostAddress(ip) => write!(f, "the address `{ip}` is on no interface of this node"),
         }
     }

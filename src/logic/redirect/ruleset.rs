@@ -1,20 +1,24 @@
-//! The redirect spelled out: three chains at the prerouting hook, in the order a packet meets them.
+//! The redirect spelled out: two chains at the prerouting hook, in the order a packet meets them.
 //!
 //! | chain | does |
 //! |---|---|
-//! | `others` | drops what pods send to other ports of the metadata address (left out on request) |
-//! | `to_agent` | sends the metadata port to the agent: the only rules that change a packet |
-//! | `missed` | drops what should have been redirected and was not |
+//! | `to_agent` | sends requests to the agent: the only rules that change a packet |
+//! | `dropped` | drops what is still addressed to the metadata service |
 //!
-//! A packet that comes through `to_agent` unchanged belongs to a connection from before the rules, or to one that
-//! somebody exempted from tracking; `missed` keeps both away from the node's own role, from the same atomic batch on.
-//! All three begin with the same few rules, which let everything pass that is not for the metadata service.
+//! Both begin with the same few rules, which let everything pass that is not for the metadata service or comes in by an
+//! exempt interface. `dropped` comes after every rewriting of destinations, anybody's. So it also stops a connection
+//! from before the rules, one that is exempted from tracking, and a service whose endpoint is the metadata address; and
+//! an ICMP error that belongs to a redirected connection is on its way to the agent by then.
+//!
+//! One hook is enough: whatever a node receives, also out of a tunnel, passes prerouting with the name of the interface
+//! that it came in by, before it is forwarded or delivered; what the node itself sends does not.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::expression::{self, Expression, Relation, Transport, Verdict};
+use super::expression::{self, Expression, Relation, Verdict};
 use super::interfaces::InterfacePattern;
+use super::scope::{Exempt, ExemptReason};
 use super::{METADATA_PORT, OtherPorts, TABLE, Wanted};
 
 /// `NF_INET_PRE_ROUTING` of linux/netfilter.h.
@@ -24,10 +28,9 @@ pub const POLICY_ACCEPT: u32 = 1;
 /// `NF_IP_PRI_NAT_DST`, where iptables, kube-proxy and others rewrite destinations. We come just before them.
 const PRIORITY_DESTINATION_NAT: i32 = -100;
 
-/// Names of the chains. `redirect` would be a keyword of nft.
-pub const CHAIN_OTHERS: &str = "others";
+/// Names of the chains. `redirect` and `drop` would be keywords of nft.
 pub const CHAIN_TO_AGENT: &str = "to_agent";
-pub const CHAIN_MISSED: &str = "missed";
+pub const CHAIN_DROPPED: &str = "dropped";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
@@ -46,6 +49,7 @@ pub enum ChainKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub statements: Vec<Statement>,
+    pub comment: Option<RuleComment>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,83 +58,85 @@ pub enum Statement {
     NotTo(Vec<IpAddr>),
     To(IpAddr),
     Interface(Relation, InterfacePattern),
-    Protocol(Transport),
     TcpPort(u16),
     Counter,
     DestinationNat(SocketAddr),
     Verdict(Verdict),
 }
 
+/// What a rule's comment says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleComment {
+    /// The generation of the agent that wrote the table.
+    Generation,
+    Exempt(ExemptReason),
+}
+
 /// The whole table.
 pub fn chains(wanted: &Wanted) -> Vec<Chain> {
-    let others = Chain {
-        name: CHAIN_OTHERS,
-        kind: ChainKind::Filter,
-        priority: PRIORITY_DESTINATION_NAT - 2,
-        rules: with_prelude(wanted, others(wanted)),
-    };
     let to_agent = Chain {
         name: CHAIN_TO_AGENT,
         kind: ChainKind::Nat,
         priority: PRIORITY_DESTINATION_NAT - 1,
-        rules: with_prelude(wanted, per_address(wanted, Statement::DestinationNat)),
+        rules: to_agent(wanted),
     };
-    let missed = Chain {
-        name: CHAIN_MISSED,
+    let dropped = Chain {
+        name: CHAIN_DROPPED,
         kind: ChainKind::Filter,
         priority: PRIORITY_DESTINATION_NAT + 1,
-        rules: with_prelude(wanted, per_address(wanted, |_| Statement::Verdict(Verdict::Drop))),
+        rules: dropped(wanted),
     };
-    match wanted.other_ports {
-        OtherPorts::Drop => vec![others, to_agent, missed],
-        OtherPorts::Pass => vec![to_agent, missed],
-    }
+    vec![to_agent, dropped]
 }
 
-/// Lets pass what is not for the metadata service or not from a pod's interface.
-fn with_prelude(wanted: &Wanted, rules: Vec<Rule>) -> Vec<Rule> {
-    let back = Statement::Verdict(Verdict::Return);
-    let (v4, v6) = wanted.metadata.all().into_iter().partition(IpAddr::is_ipv4);
-    let mut prelude =
-        vec![Rule::of(vec![Statement::NotTo(v4), back.clone()]), Rule::of(vec![Statement::NotTo(v6), back.clone()])];
-    for pattern in &wanted.scope.excluded {
-        prelude.push(Rule::of(vec![Statement::Interface(Relation::Equal, pattern.clone()), back.clone()]));
-    }
-    if !wanted.scope.included.is_empty() {
-        let none_of = wanted.scope.included.iter().map(|p| Statement::Interface(Relation::Different, p.clone()));
-        let mut none_of: Vec<Statement> = none_of.collect();
-        none_of.push(back);
-        prelude.push(Rule::of(none_of));
-    }
-    prelude.extend(rules);
-    prelude
-}
-
-/// What is not redirected is dropped; a family without an agent's address altogether.
-fn others(wanted: &Wanted) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    for (metadata, _) in wanted.redirected() {
-        let [destination, port] = metadata_request(metadata);
-        rules.push(Rule::of(vec![destination, port, Statement::Verdict(Verdict::Return)]));
-    }
-    for transport in [Transport::Tcp, Transport::Udp] {
-        let statements = vec![Statement::Protocol(transport), Statement::Counter, Statement::Verdict(Verdict::Drop)];
-        rules.push(Rule::of(statements));
+/// One rule for each metadata address, also where there is no agent for it: the absence of a rule must never look wanted.
+fn to_agent(wanted: &Wanted) -> Vec<Rule> {
+    let mut rules = prelude(wanted);
+    rules.extend(on_other_interfaces(wanted, &[Statement::Verdict(Verdict::Return)]));
+    for metadata in wanted.metadata.all() {
+        let request = vec![Statement::To(metadata), Statement::TcpPort(METADATA_PORT)];
+        rules.push(match wanted.agent_for(metadata) {
+            Some(agent) => Rule::of([request, vec![Statement::Counter, Statement::DestinationNat(agent)]].concat())
+                .with(RuleComment::Generation),
+            None => Rule::of([request, vec![Statement::Verdict(Verdict::Return)]].concat()),
+        });
     }
     rules
 }
 
-/// One counted rule for each address that is redirected.
-fn per_address(wanted: &Wanted, act: fn(SocketAddr) -> Statement) -> Vec<Rule> {
-    let rule = |(metadata, agent)| {
-        let [destination, port] = metadata_request(metadata);
-        Rule::of(vec![destination, port, Statement::Counter, act(agent)])
-    };
-    wanted.redirected().into_iter().map(rule).collect()
+/// Drops everything on interfaces that aren't redirected; on those that are, requests and, unless they may pass, all
+/// other packets.
+fn dropped(wanted: &Wanted) -> Vec<Rule> {
+    const DROP: [Statement; 2] = [Statement::Counter, Statement::Verdict(Verdict::Drop)];
+    const PASS: [Statement; 2] = [Statement::Counter, Statement::Verdict(Verdict::Return)];
+    let mut rules = prelude(wanted);
+    rules.extend(on_other_interfaces(wanted, &DROP));
+    let requests = [&[Statement::TcpPort(METADATA_PORT)][..], &DROP].concat();
+    rules.push(Rule::of(requests).with(RuleComment::Generation));
+    rules.push(Rule::of(match wanted.other_ports {
+        OtherPorts::Drop => DROP.to_vec(),
+        OtherPorts::Pass => PASS.to_vec(),
+    }));
+    rules
 }
 
-fn metadata_request(metadata: IpAddr) -> [Statement; 2] {
-    [Statement::To(metadata), Statement::TcpPort(METADATA_PORT)]
+/// Lets pass what is not for the metadata service or comes in by an exempt interface.
+fn prelude(wanted: &Wanted) -> Vec<Rule> {
+    const RETURN: Statement = Statement::Verdict(Verdict::Return);
+    let (v4, v6) = wanted.metadata.all().into_iter().partition(IpAddr::is_ipv4);
+    let mut rules = vec![Rule::of(vec![Statement::NotTo(v4), RETURN]), Rule::of(vec![Statement::NotTo(v6), RETURN])];
+    for Exempt { pattern, reason } in &wanted.scope.exempt {
+        let interface = Statement::Interface(Relation::Equal, pattern.clone());
+        rules.push(Rule::of(vec![interface, RETURN]).with(RuleComment::Exempt(*reason)));
+    }
+    rules
+}
+
+/// The rule for the interfaces that are neither exempt nor redirected, if there can be any.
+fn on_other_interfaces(wanted: &Wanted, act: &[Statement]) -> Option<Rule> {
+    let redirected = &wanted.scope.redirected;
+    let none_of = redirected.iter().map(|pattern| Statement::Interface(Relation::Different, pattern.clone()));
+    (!redirected.is_empty()).then(|| Rule::of(none_of.chain(act.iter().cloned()).collect()))
 }
 
 impl ChainKind {
@@ -145,7 +151,11 @@ impl ChainKind {
 
 impl Rule {
     fn of(statements: Vec<Statement>) -> Self {
-        Self { statements }
+        Self { statements, comment: None }
+    }
+
+    fn with(self, comment: RuleComment) -> Self {
+        Self { comment: Some(comment), ..self }
     }
 
     /// As the kernel takes it.
@@ -155,9 +165,12 @@ impl Rule {
         expressions
     }
 
-    /// The rules that redirect carry the generation of the agent that wrote them.
-    pub fn redirects(&self) -> bool {
-        self.statements.iter().any(|statement| matches!(statement, Statement::DestinationNat(_)))
+    /// The comment's text in a table of this generation.
+    pub fn comment(&self, generation: u64) -> Option<String> {
+        self.comment.map(|comment| match comment {
+            RuleComment::Generation => self::comment(generation),
+            RuleComment::Exempt(reason) => reason.word().to_owned(),
+        })
     }
 }
 
@@ -167,7 +180,6 @@ impl Statement {
             Self::NotTo(ips) => expression::destination(Relation::Different, ips),
             Self::To(ip) => expression::destination(Relation::Equal, &[*ip]),
             Self::Interface(relation, pattern) => expression::interface(*relation, pattern),
-            Self::Protocol(transport) => expression::protocol(*transport),
             Self::TcpPort(port) => expression::tcp_port(*port),
             Self::Counter => vec![Expression::Counter],
             Self::DestinationNat(agent) => expression::destination_nat(agent.ip(), agent.port()),
@@ -203,7 +215,7 @@ fn chain_text(chain: &Chain, generation: u64) -> String {
         chain.name
     );
     for rule in &chain.rules {
-        let comment = if rule.redirects() { format!(" comment \"{}\"", comment(generation)) } else { String::new() };
+        let comment = rule.comment(generation).map_or_else(String::new, |text| format!(" comment \"{text}\""));
         text.push_str(&format!("\t\t{rule}{comment}\n"));
     }
     text.push_str("\t}\n");
@@ -231,8 +243,6 @@ impl fmt::Display for Statement {
             Self::Interface(relation, InterfacePattern::Prefix(prefix)) => {
                 write!(f, "iifname {}\"{prefix}*\"", sign(*relation))
             }
-            Self::Protocol(Transport::Tcp) => f.write_str("meta l4proto tcp"),
-            Self::Protocol(Transport::Udp) => f.write_str("meta l4proto udp"),
             Self::TcpPort(port) => write!(f, "tcp dport {port}"),
             Self::Counter => f.write_str("counter packets 0 bytes 0"),
             Self::DestinationNat(agent) => {

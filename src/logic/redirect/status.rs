@@ -1,20 +1,23 @@
 //! What `kube2iam redirect status` says.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use super::compare::{Count, FoundChain, FoundTable, differences};
-use super::expression::{self, Expression, Meta, Relation, Transport, Verdict};
+use super::compare::{Count, FoundTable, differences};
+use super::expression::Verdict;
 use super::leftover::OldRule;
-use super::ruleset::{CHAIN_MISSED, CHAIN_OTHERS, CHAIN_TO_AGENT, chains};
+use super::resolve::Interface;
+use super::ruleset::{CHAIN_DROPPED, CHAIN_TO_AGENT, Rule, Statement, chains};
 use super::{METADATA_PORT, OtherPorts, TABLE, Wanted, readback};
 
 /// The state of the node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     pub table: Option<FoundTable>,
+    /// The node's interfaces, to say what each gets.
+    pub interfaces: Vec<Interface>,
     /// What is left of the original kube2iam.
     pub old_rules: Vec<OldRule>,
-    /// Where nobody could look for such rules, and why.
+    /// Where such rules could not be looked for, and why.
     pub unread: Vec<String>,
 }
 
@@ -30,7 +33,7 @@ impl Status {
     pub fn wholeness(&self) -> Wholeness {
         let Some(table) = &self.table else { return Wholeness::Missing };
         let Some(wanted) = readback::read_back(table) else {
-            return Wholeness::Altered(vec!["no rule is left that leads to the agent".to_owned()]);
+            return Wholeness::Altered(vec!["one of its chains is missing".to_owned()]);
         };
         match differences(&chains(&wanted), table) {
             none if none.is_empty() => Wholeness::Whole(wanted),
@@ -47,7 +50,7 @@ impl Status {
     /// One fact per line.
     pub fn text(&self) -> String {
         let mut lines = match (self.wholeness(), &self.table) {
-            (Wholeness::Whole(wanted), Some(table)) => whole(&wanted, table),
+            (Wholeness::Whole(wanted), Some(table)) => whole(&wanted, table, &self.interfaces),
             (Wholeness::Altered(differences), _) => altered(&differences),
             (Wholeness::Missing | Wholeness::Whole(_), _) => {
                 vec![format!("table inet {TABLE}: missing, pods reach the node's own metadata service")]
@@ -64,72 +67,88 @@ fn altered(differences: &[String]) -> Vec<String> {
     std::iter::once(head).chain(differences.iter().map(|difference| format!("  {difference}"))).collect()
 }
 
-fn whole(wanted: &Wanted, table: &FoundTable) -> Vec<String> {
+fn whole(wanted: &Wanted, table: &FoundTable, interfaces: &[Interface]) -> Vec<String> {
     let mut lines = vec![format!("table inet {TABLE}: whole, generation {}", table.generation())];
-    let to_agent = table.chain(CHAIN_TO_AGENT);
-    for (metadata, agent) in wanted.redirected() {
-        let count = to_agent.map(|chain| redirected(chain, metadata)).unwrap_or_default();
-        let metadata = SocketAddr::new(metadata, METADATA_PORT);
-        lines.push(format!("  {metadata} -> {agent}: {} connections", count.packets));
+    for metadata in wanted.metadata.all() {
+        let at = SocketAddr::new(metadata, METADATA_PORT);
+        lines.push(match wanted.agent_for(metadata) {
+            Some(agent) => {
+                let to = Statement::To(metadata);
+                let count = counted(wanted, table, CHAIN_TO_AGENT, |rule| rule.statements.contains(&to));
+                format!("  {at} -> {agent}: {} connections", count.packets)
+            }
+            None => format!("  {at}: dropped, no agent to send it to"),
+        });
+    }
+    let dropped = |matches: fn(&Rule) -> bool| counted(wanted, table, CHAIN_DROPPED, matches).packets;
+    let others = match wanted.other_ports {
+        OtherPorts::Drop => "dropped",
+        OtherPorts::Pass => "passed",
+    };
+    lines.push(format!("  requests not redirected and dropped: {} packets", dropped(is_request)));
+    lines.push(format!("  all but requests: {others}, {} packets", dropped(is_last)));
+    if !wanted.scope.redirected.is_empty() {
+        lines.push(format!("  from interfaces that are not named: dropped, {} packets", dropped(is_not_named)));
     }
     lines.push(format!("  interfaces: {}", wanted.scope));
-    lines.push(match wanted.other_ports {
-        OtherPorts::Pass => "  other ports: passed".to_owned(),
-        OtherPorts::Drop => {
-            let others = table
-                .chain(CHAIN_OTHERS)
-                .map(|chain| [Transport::Tcp, Transport::Udp].map(|transport| dropped(chain, Some(transport)).packets));
-            let [tcp, udp] = others.unwrap_or_default();
-            format!("  other ports: dropped, {tcp} tcp and {udp} udp packets")
-        }
-    });
-    let missed = table.chain(CHAIN_MISSED).map(|chain| dropped(chain, None)).unwrap_or_default();
-    lines.push(format!("  not redirected and dropped: {} packets", missed.packets));
+    lines.extend(wanted.scope.by_class(interfaces).into_iter().map(|line| format!("    {line}")));
     lines
 }
 
-/// What the rule that redirects `metadata` has seen.
-fn redirected(chain: &FoundChain, metadata: IpAddr) -> Count {
-    let to = expression::destination(Relation::Equal, &[metadata]);
-    chain.rules.iter().find(|rule| rule.expressions.starts_with(&to)).map(|rule| rule.count).unwrap_or_default()
-}
-
-/// The sum of what the rules of a chain dropped, of one protocol if it is named.
-fn dropped(chain: &FoundChain, transport: Option<Transport>) -> Count {
+/// The sum of what the rules of a whole table have seen, of those that are asked for.
+fn counted(wanted: &Wanted, table: &FoundTable, chain: &str, asked_for: impl Fn(&Rule) -> bool) -> Count {
     let mut sum = Count::default();
-    for rule in &chain.rules {
-        let drops = rule.expressions.last() == Some(&Expression::Verdict(Verdict::Drop));
-        let number = protocol(&rule.expressions);
-        if drops && transport.is_none_or(|transport| number == Some(transport.number())) {
-            sum.packets += rule.count.packets;
-            sum.bytes += rule.count.bytes;
+    let wanted = chains(wanted).into_iter().find(|wanted| wanted.name == chain).map(|chain| chain.rules);
+    let found = table.chain(chain).map(|chain| chain.rules.as_slice());
+    for (rule, found) in wanted.unwrap_or_default().iter().zip(found.unwrap_or_default()) {
+        if asked_for(rule) {
+            sum.packets += found.count.packets;
+            sum.bytes += found.count.bytes;
         }
     }
     sum
 }
 
-fn protocol(rule: &[Expression]) -> Option<u8> {
-    let (_, value) = expression::compared(rule, &Expression::LoadMeta(Meta::TransportProtocol))?;
-    value.first().copied()
+fn is_request(rule: &Rule) -> bool {
+    matches!(rule.statements.first(), Some(Statement::TcpPort(_)))
+}
+
+fn is_last(rule: &Rule) -> bool {
+    matches!(rule.statements.first(), Some(Statement::Counter))
+}
+
+fn is_not_named(rule: &Rule) -> bool {
+    let interface = matches!(rule.statements.first(), Some(Statement::Interface(..)));
+    interface && rule.statements.last() == Some(&Statement::Verdict(Verdict::Drop))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::redirect::interfaces::Scope;
+    use crate::logic::redirect::expression::Expression;
+    use crate::logic::redirect::interfaces::InterfacePattern;
     use crate::logic::redirect::leftover::Backend;
+    use crate::logic::redirect::resolve::InterfaceKind;
+    use crate::logic::redirect::scope::{Exempt, ExemptReason, Scope};
     use crate::logic::redirect::{METADATA_V4, Metadata};
 
-    /// A whole table in which the n-th counted rule has seen n packets.
-    fn table(other_ports: OtherPorts) -> FoundTable {
-        let wanted = Wanted {
+    fn wanted(redirected: &[&str]) -> Wanted {
+        let pattern = |name: &str| InterfacePattern::parse(name).unwrap();
+        Wanted {
             metadata: Metadata::of([]),
             agent_v4: Some("10.0.0.1:8181".parse().unwrap()),
             agent_v6: Some("[fd00::1]:8181".parse().unwrap()),
-            scope: Scope::default(),
-            other_ports,
-        };
-        let mut table = FoundTable::as_written(&chains(&wanted), 3);
+            scope: Scope {
+                exempt: vec![Exempt { pattern: pattern("eth0"), reason: ExemptReason::Uplink }],
+                redirected: redirected.iter().map(|name| pattern(name)).collect(),
+            },
+            other_ports: OtherPorts::Drop,
+        }
+    }
+
+    /// A whole table in which the n-th counted rule has seen n packets.
+    fn table(wanted: &Wanted) -> FoundTable {
+        let mut table = FoundTable::as_written(&chains(wanted), 3);
         let rules = table.chains.iter_mut().flat_map(|chain| &mut chain.rules);
         let counted = rules.filter(|rule| rule.expressions.contains(&Expression::Counter));
         for (rule, packets) in counted.zip(1..) {
@@ -139,22 +158,37 @@ mod tests {
     }
 
     fn status(table: Option<FoundTable>) -> Status {
-        Status { table, old_rules: vec![], unread: vec![] }
+        let interface = |name: &str| Interface { index: 1, name: name.to_owned(), kind: InterfaceKind::Other };
+        Status { table, interfaces: ["eth0", "cali1", "veth9"].map(interface).to_vec(), ..Status::default() }
     }
 
     #[test]
-    fn a_whole_table_shows_addresses_and_counters() {
+    fn a_whole_table_shows_addresses_counters_and_what_each_interface_gets() {
         assert_eq!(
-            status(Some(table(OtherPorts::Drop))).text(),
+            status(Some(table(&wanted(&["cali+"])))).text(),
             "table inet kube2iam: whole, generation 3\n\
-             \u{20} 169.254.169.254:80 -> 10.0.0.1:8181: 3 connections\n\
-             \u{20} [fd00:ec2::254]:80 -> [fd00::1]:8181: 4 connections\n\
-             \u{20} interfaces: all\n\
-             \u{20} other ports: dropped, 1 tcp and 2 udp packets\n\
-             \u{20} not redirected and dropped: 11 packets\n"
+             \u{20} 169.254.169.254:80 -> 10.0.0.1:8181: 1 connections\n\
+             \u{20} [fd00:ec2::254]:80 -> [fd00::1]:8181: 2 connections\n\
+             \u{20} requests not redirected and dropped: 4 packets\n\
+             \u{20} all but requests: dropped, 5 packets\n\
+             \u{20} from interfaces that are not named: dropped, 3 packets\n\
+             \u{20} interfaces: cali+; dropped on all others but eth0 (uplink)\n\
+             \u{20}   redirected: cali1\n\
+             \u{20}   dropped: veth9\n\
+             \u{20}   uplink: eth0\n"
         );
-        assert!(status(Some(table(OtherPorts::Pass))).text().contains("other ports: passed"));
-        assert_eq!((status(Some(table(OtherPorts::Drop))).connections(), status(None).connections()), (7, 0));
+        let table = table(&wanted(&[]));
+        assert_eq!((status(Some(table)).connections(), status(None).connections()), (3, 0));
+    }
+
+    #[test]
+    fn other_ports_that_pass_and_requests_that_are_dropped_are_named() {
+        let wanted = Wanted { agent_v4: None, agent_v6: None, other_ports: OtherPorts::Pass, ..wanted(&[]) };
+        let text = status(Some(table(&wanted))).text();
+        assert!(text.contains("  169.254.169.254:80: dropped, no agent to send it to\n"), "{text}");
+        assert!(text.contains("  requests not redirected and dropped: 1 packets\n"), "{text}");
+        assert!(text.contains("  all but requests: passed, 2 packets\n"), "{text}");
+        assert!(text.contains("  interfaces: all but eth0 (uplink)\n    redirected: cali1, veth9\n"), "{text}");
     }
 
     #[test]
@@ -165,11 +199,11 @@ mod tests {
 
     #[test]
     fn an_altered_table_names_each_difference() {
-        let mut altered = table(OtherPorts::Drop);
-        altered.chains[2].rules.pop();
+        let mut altered = table(&wanted(&[]));
+        altered.chains[0].rules.pop();
         let text = status(Some(altered)).text();
-        assert_eq!(text, "table inet kube2iam: altered\n  the chain `missed` has 3 rules instead of 4\n");
-        assert!(status(Some(FoundTable::default())).text().contains("no rule is left that leads to the agent"));
+        assert_eq!(text, "table inet kube2iam: altered\n  the chain `to_agent` has 4 rules instead of 5\n");
+        assert!(status(Some(FoundTable::default())).text().contains("one of its chains is missing"));
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn address(interface: u32, ip: &str, standing: Standing) -> Address {
 }
 
 fn route(family: Family, interface: u32, metric: u32) -> DefaultRoute {
-    DefaultRoute { family, interface, source: None, metric, origin: Origin::Placed }
+    DefaultRoute { family, interface, source: None, metric, origin: RouteOrigin::Placed }
 }
 
 fn spec(values: &[&str]) -> RedirectSpec {
@@ -106,42 +106,86 @@ fn check_scope(values: &[&str], scope: &str, notes: &[Note]) {
 
 #[test]
 fn automatic_scope_is_all_but_loopback_and_uplinks_of_both_families() {
-    check_scope(&[], "all but eth0, eth1, lo", &[]);
+    check_scope(&[], "all but eth0 (uplink), eth1 (uplink), lo (loopback)", &[]);
+}
+
+fn uplinks(spec: &RedirectSpec, host: &HostNetwork) -> Vec<String> {
+    resolve(spec, host).unwrap().wanted.scope.uplinks().into_iter().map(InterfacePattern::to_string).collect()
+}
+
+fn advertised(interface: u32, metric: u32) -> DefaultRoute {
+    DefaultRoute { origin: RouteOrigin::Advertised, ..route(Family::V6, interface, metric) }
 }
 
 #[test]
-fn an_advertised_route_makes_no_uplink_beside_others() {
-    let advertised = |interface| DefaultRoute { origin: Origin::Advertised, ..route(Family::V6, interface, 1024) };
-    let check = |routes: &[DefaultRoute], scope: &str| {
-        let host = HostNetwork { default_routes: routes.to_vec(), ..node() };
-        let given = RedirectSpec { host_ip: Some([10, 0, 0, 5].into()), ..spec(&[]) };
-        assert_eq!(resolve(&given, &host).unwrap().wanted.scope.to_string(), scope, "{routes:?}");
-    };
-    check(&[route(Family::V4, 2, 100), advertised(4)], "all but eth0, lo");
-    check(&[route(Family::V4, 2, 100), advertised(2)], "all but eth0, lo");
-    check(&[advertised(3)], "all but eth1, lo");
+fn placed_routes_then_a_given_address_then_one_advertised_route_make_uplinks() {
+    let unset = RedirectSpec { host_ip: None, ..spec(&[]) };
+    let given = |ip: &str| RedirectSpec { host_ip: Some(ip.parse().unwrap()), ..spec(&[]) };
+    let v6 = RedirectSpec { host_ip6: Some("2001:db8::3".parse().unwrap()), ..spec(&[]) };
+    let (v4, placed_v6) = (route(Family::V4, 2, 100), route(Family::V6, 3, 1024));
+    for (spec, routes, expected) in [
+        (&unset, vec![v4.clone(), placed_v6.clone(), advertised(4, 1)], &["eth0", "eth1"][..]),
+        (&given("10.1.0.1"), vec![v4, advertised(4, 1)], &["eth0"]),
+        (&given("10.0.0.5"), vec![advertised(3, 1024), advertised(4, 1)], &["eth0"]),
+        (&v6, vec![advertised(4, 1)], &["eth1"]),
+        (&v6, vec![], &["eth1"]),
+        (&given("10.9.9.9"), vec![advertised(4, 1024), advertised(3, 1024)], &["eth1"]),
+        (&given("127.0.0.1"), vec![advertised(4, 1024), advertised(3, 1024)], &["eth1"]),
+        (&given("10.9.9.9"), vec![], &[]),
+    ] {
+        let host = HostNetwork { default_routes: routes.clone(), ..node() };
+        assert_eq!(uplinks(spec, &host), expected, "{spec:?} with {routes:?}");
+    }
 }
 
 #[test]
-fn named_interfaces_keep_their_meaning() {
-    check_scope(&["cni0"], "cni0 but not lo", &[]);
-    check_scope(&["cali+,cni0"], "cni0, cali+ but not lo", &[]);
-    check_scope(&["!eth0"], "all but eth0, lo", &[]);
-    check_scope(&["+"], "all but lo", &[]);
-    check_scope(&["lo"], "lo", &[]);
+fn an_advertised_route_gives_no_address_beside_a_placed_one() {
+    let mut host = node();
+    host.default_routes.push(advertised(4, 1));
+    host.addresses.push(address(4, "2001:db8:bad::1", Standing::Global));
+    check(&host, &spec(&[]), "10.0.0.5:8181", "[2001:db8::3]:8181");
+}
+
+#[test]
+fn named_interfaces_are_redirected_and_others_dropped_but_for_uplinks() {
+    let exempt = "eth0 (uplink), eth1 (uplink), lo (loopback)";
+    check_scope(&["cni0"], &format!("cni0; dropped on all others but {exempt}"), &[]);
+    check_scope(&["cali+,cni0"], &format!("cni0, cali+; dropped on all others but {exempt}"), &[]);
+    check_scope(&["cni0,eth+"], "cni0, eth+; dropped on all others but lo (loopback)", &[]);
+    check_scope(&["cni0,eth+,!eth1"], "cni0, eth+; dropped on all others but eth1 (excepted), lo (loopback)", &[]);
+    check_scope(&["lo"], "lo; dropped on all others but eth0 (uplink), eth1 (uplink)", &[]);
+}
+
+#[test]
+fn every_interface_or_every_but_one_can_be_named() {
+    check_scope(&["!eth0"], "all but eth0 (excepted), lo (loopback)", &[]);
+    check_scope(&["+"], "all but lo (loopback)", &[]);
 }
 
 #[test]
 fn a_missing_interface_is_a_note_not_an_error() {
-    check_scope(&["cbr0"], "cbr0 but not lo", &[Note::MissingInterface("cbr0".to_owned())]);
-    check_scope(&["docker0,cali+"], "docker0, cali+ but not lo", &[Note::MissingInterface("docker0".to_owned())]);
+    for (value, missing) in [("cbr0", "cbr0"), ("docker0,cali+", "docker0")] {
+        let resolved = resolve(&spec(&[value]), &node()).unwrap();
+        assert_eq!(resolved.notes, [Note::MissingInterface(missing.to_owned())], "{value}");
+    }
+}
+
+#[test]
+fn requests_that_are_dropped_need_no_address() {
+    let spec = RedirectSpec { requests: RequestAction::Drop, ..spec(&["cni0"]) };
+    let resolved = resolve(&spec, &HostNetwork::default()).unwrap();
+    assert_eq!(resolved.wanted.redirected(), []);
+    assert_eq!(
+        resolve(&spec, &node()).unwrap().wanted.scope,
+        resolve(&self::spec(&["cni0"]), &node()).unwrap().wanted.scope
+    );
 }
 
 #[test]
 fn chart_default_that_is_missing_leaves_no_pod_out() {
-    check_scope(&["docker0"], "all but eth0, eth1, lo", &[Note::ChartDefaultMissing]);
+    check_scope(&["docker0"], "all but eth0 (uplink), eth1 (uplink), lo (loopback)", &[Note::ChartDefaultMissing]);
     let mut host = node();
     host.interfaces.push(Interface { index: 5, name: "docker0".to_owned(), kind: InterfaceKind::Other });
     let resolved = resolve(&spec(&["docker0"]), &host).unwrap();
-    assert_eq!((resolved.wanted.scope.to_string().as_str(), resolved.notes.len()), ("docker0 but not lo", 0));
+    assert_eq!((resolved.wanted.scope.redirected.len(), resolved.notes.len()), (1, 0));
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::logic::redirect::interfaces::Scope;
+use crate::logic::redirect::scope::Scope;
 use crate::logic::redirect::{METADATA_V4, Metadata};
 
 fn wanted(v4: Option<&str>, v6: Option<&str>, scope: Scope, other_ports: OtherPorts) -> Wanted {
@@ -16,38 +16,43 @@ fn names(names: &[&str]) -> Vec<InterfacePattern> {
     names.iter().map(|name| InterfacePattern::parse(name).unwrap()).collect()
 }
 
+fn exempt(name: &str, reason: ExemptReason) -> Exempt {
+    Exempt { pattern: InterfacePattern::parse(name).unwrap(), reason }
+}
+
 #[test]
 fn both_families_and_everything_but_the_uplink() {
-    let scope = Scope { excluded: names(&["eth0", "lo"]), included: vec![] };
+    let exempt = vec![exempt("eth0", ExemptReason::Uplink), exempt("lo", ExemptReason::Loopback)];
+    let scope = Scope { exempt, redirected: vec![] };
     let wanted = wanted(Some("10.0.0.1:8181"), Some("[2001:db8::1]:8181"), scope, OtherPorts::Drop);
     assert_eq!(nft_text(&wanted, 7), include_str!("everything_but_the_uplink.nft"));
 }
 
 #[test]
 fn v4_only_named_interfaces_and_other_ports_passed() {
-    let scope = Scope { excluded: names(&["lo"]), included: names(&["cni0", "cali+"]) };
+    let exempt = vec![exempt("docker0", ExemptReason::Excepted), exempt("lo", ExemptReason::Loopback)];
+    let scope = Scope { exempt, redirected: names(&["cni0", "cali+"]) };
     let wanted = wanted(Some("10.0.0.1:8181"), None, scope, OtherPorts::Pass);
     assert_eq!(nft_text(&wanted, 1), include_str!("named_interfaces.nft"));
 }
 
 #[test]
-fn a_family_without_an_agent_is_dropped_whole() {
-    let wanted = wanted(None, Some("[2001:db8::1]:8181"), Scope::default(), OtherPorts::Drop);
-    let others = chains(&wanted).remove(0);
-    let texts: Vec<String> = others.rules[2..].iter().map(Rule::to_string).collect();
+fn without_an_agent_requests_of_both_families_are_dropped() {
+    let wanted = wanted(None, None, Scope::default(), OtherPorts::Drop);
+    let texts: Vec<Vec<String>> =
+        chains(&wanted).iter().map(|chain| chain.rules[2..].iter().map(Rule::to_string).collect()).collect();
     assert_eq!(
         texts,
         [
-            "ip6 daddr fd00:ec2::254 tcp dport 80 return",
-            "meta l4proto tcp counter packets 0 bytes 0 drop",
-            "meta l4proto udp counter packets 0 bytes 0 drop",
+            ["ip daddr 169.254.169.254 tcp dport 80 return", "ip6 daddr fd00:ec2::254 tcp dport 80 return"],
+            ["tcp dport 80 counter packets 0 bytes 0 drop", "counter packets 0 bytes 0 drop"],
         ]
     );
 }
 
 #[test]
 fn a_rule_is_lowered_as_nft_lowers_it() {
-    let scope = Scope { excluded: names(&["lo"]), included: vec![] };
+    let scope = Scope { exempt: vec![exempt("lo", ExemptReason::Loopback)], redirected: vec![] };
     let wanted = wanted(Some("10.0.0.1:8181"), None, scope, OtherPorts::Pass);
     let to_agent = chains(&wanted).remove(0);
     let compare = |relation, value: &[u8]| Expression::Compare { relation, value: value.to_vec() };
@@ -101,6 +106,7 @@ fn a_third_metadata_address_is_redirected_too() {
             "ip6 daddr != fd00:ec2::254 return",
             "ip daddr 169.254.169.254 tcp dport 80 counter packets 0 bytes 0 dnat ip to 10.0.0.1:8181",
             "ip daddr 10.9.9.9 tcp dport 80 counter packets 0 bytes 0 dnat ip to 10.0.0.1:8181",
+            "ip6 daddr fd00:ec2::254 tcp dport 80 return",
         ]
     );
 }
