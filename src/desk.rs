@@ -146,7 +146,7 @@ impl Desk {
     /// Fetches ahead of the first request.
     pub fn prefetch(&self, permitted: &Permitted) {
         let now = self.time.now().mono;
-        self.cache.lock().sessions.prefetch(permitted.request().clone(), now);
+        self.cache.lock().sessions.prefetch(&permitted.pod().uid, permitted.request().clone(), now);
         self.work.ring();
     }
 

@@ -8,6 +8,7 @@
 //! - What nobody here may use any more is dropped by [`Cache::sweep`].
 //! - Only [`Mono`] counts: a wall clock that jumps ends no session and prolongs none.
 
+mod ahead;
 mod entry;
 mod line;
 mod look;
@@ -25,6 +26,7 @@ use super::maps::FastMap;
 use super::sts::{AssumeRole, StsFailure};
 use super::time::Mono;
 
+use ahead::Prefetches;
 use entry::{Call, Entry, Interest, Worth};
 use line::Line;
 pub use line::{CallReport, MOST_CALLS, Purpose};
@@ -54,6 +56,7 @@ pub struct Cache<S> {
     rules: CacheRules,
     entries: FastMap<Arc<AssumeRole>, Entry<S>>,
     line: Line,
+    prefetches: Prefetches,
     /// No renewal is due before this.
     next_due: Mono,
 }
@@ -112,7 +115,13 @@ pub struct CacheCounts {
 
 impl<S> Cache<S> {
     pub fn new(rules: CacheRules, now: Mono) -> Self {
-        Self { rules, entries: FastMap::default(), line: Line::new(rules.budget, now), next_due: NEVER }
+        Self {
+            rules,
+            entries: FastMap::default(),
+            line: Line::new(rules.budget, now),
+            prefetches: Prefetches::default(),
+            next_due: NEVER,
+        }
     }
 
     /// The session of `key`, as nearly always: it is held and isn't due for renewal.
@@ -168,22 +177,6 @@ impl<S> Cache<S> {
         }
     }
 
-    /// Fetches ahead of the first request, unless something good is held or under way, or the last try failed.
-    pub fn prefetch(&mut self, key: AssumeRole, now: Mono) {
-        let key = if let Some(entry) = self.entries.get_mut(&key) {
-            if !entry.wants_prefetch(now) {
-                return;
-            }
-            (entry.asked, entry.orphan) = (Interest::Ahead, false);
-            entry.key.clone()
-        } else if self.make_room(now) {
-            self.insert(key, Interest::Ahead)
-        } else {
-            return;
-        };
-        self.enqueue(&key, Purpose::Prefetch, now);
-    }
-
     /// Gives out the next call, if there is one that may be made now. Whoever takes it owes a [`Cache::finish`].
     pub fn next(&mut self, now: Mono) -> Next {
         if now >= self.next_due {
@@ -193,6 +186,9 @@ impl<S> Cache<S> {
             let ready_at = self.line.ready_at(now).unwrap_or(NEVER);
             return Next::Rest(ready_at.min(self.next_due));
         };
+        if purpose == Purpose::Prefetch {
+            self.end_prefetch_wait(&request);
+        }
         let mut since = now;
         if let Some(entry) = self.entries.get_mut(&request) {
             if let Call::Queued { since: queued, .. } = entry.call {
@@ -234,6 +230,7 @@ impl<S> Cache<S> {
         });
         let entries = &self.entries;
         self.line.retain(|key| entries.contains_key(key));
+        self.prefetches.retain(|_, key| entries.contains_key(&**key));
     }
 
     pub fn counts(&self, now: Mono) -> CacheCounts {
@@ -272,7 +269,7 @@ impl<S> Cache<S> {
         if start == Start::Withheld {
             return Answer::Unstarted(None);
         }
-        if !self.make_room(now) {
+        if !self.make_room(Purpose::Request, now) {
             return Answer::Full;
         }
         let key = self.insert(key.clone(), Interest::Asked);
@@ -303,6 +300,9 @@ impl<S> Cache<S> {
         };
         entry.call = Call::Queued { purpose, since };
         self.line.push(key.clone(), purpose);
+        if purpose != Purpose::Prefetch {
+            self.end_prefetch_wait(key);
+        }
     }
 
     fn queue_due_renewals(&mut self, now: Mono) {
@@ -320,18 +320,18 @@ impl<S> Cache<S> {
         }
     }
 
-    /// Makes room for one more key: among those at rest, what is of least use goes.
-    fn make_room(&mut self, now: Mono) -> bool {
+    /// Makes room for one more key: among those at rest, what is of least use goes. A prefetch takes only the place of
+    /// what holds nothing.
+    fn make_room(&mut self, purpose: Purpose, now: Mono) -> bool {
         if self.entries.len() < MOST_ENTRIES {
             return true;
         }
-        let at_rest = |entry: &&mut Entry<S>| entry.waiters == 0 && entry.call == Call::Idle;
+        let may_go = |entry: &Entry<S>| entry.is_at_rest() && (purpose != Purpose::Prefetch || entry.is_bare(now));
         let usefulness = |entry: &Entry<S>| {
             let left = entry.live(now).map_or(Duration::ZERO, |held| held.life_left(now));
-            (entry.asked == Interest::Asked, left)
+            (!left.is_zero(), entry.asked == Interest::Asked, left)
         };
-        let least =
-            self.entries.iter_mut().filter(|(_, entry)| at_rest(entry)).min_by_key(|(_, entry)| usefulness(entry));
+        let least = self.entries.iter().filter(|(_, entry)| may_go(entry)).min_by_key(|(_, entry)| usefulness(entry));
         let Some(key) = least.map(|(key, _)| key.clone()) else { return false };
         self.entries.remove(&key).is_some()
     }

@@ -1,5 +1,6 @@
 //! Credentials fetched before anybody asks.
 
+use super::standins::client;
 use super::standins::kubernetes::{Kind, PodSpec};
 use super::standins::sts::StsFault;
 use super::standins::{Lab, Times};
@@ -72,4 +73,28 @@ fn nothing_is_fetched_ahead_for_a_whole_cluster_or_when_it_is_turned_off() {
         assert_eq!(credentials(&agent, "127.0.1.2", "other").status, 200, "{flags:?}");
         assert_eq!(lab.sts.assumed(&arn("app")), 0, "{flags:?}");
     }
+}
+
+/// Each change asks for a session of its own, and STS gives none: what others hold is not to make room for them.
+#[test]
+fn a_pod_that_is_patched_all_day_costs_nobody_a_session() {
+    let lab = Lab::start();
+    let quiet: Vec<(String, String)> = (1..=8).map(|n| (format!("127.0.2.{n}"), format!("quiet-{n}"))).collect();
+    for (address, role) in &quiet {
+        lab.kubernetes.add_pod(pod(role, address, role));
+    }
+    let agent = lab.agent(&[BASE, "--node=node-1"]);
+    let held = || quiet.iter().map(|(address, role)| key_id(&agent, address, role)).collect::<Vec<_>>();
+    let before = held();
+    lab.sts.fault(None, StsFault::UNAVAILABLE, Times::Always);
+    lab.kubernetes.add_pod(pod("restless", "127.0.3.1", "r0"));
+    for patch in 1..=6_000 {
+        lab.kubernetes.update_pod("default", "restless", |pod| pod.role(&format!("r{patch}")));
+    }
+    super::wait_until(super::standins::PATIENCE * 3, "the last patch has arrived", || {
+        client::get(agent.addr(), "127.0.3.1", "/latest/meta-data/iam/security-credentials/").text() == "r6000"
+    });
+    assert_eq!(held(), before);
+    let queued = metric(&agent, "kube2iam_sts_calls_waiting");
+    assert!(queued <= 1.0, "{queued} calls wait");
 }

@@ -141,6 +141,21 @@ impl<S> Entry<S> {
         !good && self.call == Call::Idle && self.last_failure.is_none()
     }
 
+    /// Whether a prefetch is queued and not yet made.
+    pub(super) fn awaits_prefetch(&self) -> bool {
+        matches!(self.call, Call::Queued { purpose: Purpose::Prefetch, .. })
+    }
+
+    /// Whether there is neither a waiter nor a call.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.waiters == 0 && self.call == Call::Idle
+    }
+
+    /// Whether neither a session nor a refusal is remembered.
+    pub(super) fn is_bare(&self, now: Mono) -> bool {
+        self.live(now).is_none() && self.remembered(now).is_none()
+    }
+
     /// Wipes what has ended and forgets what has been remembered long enough. What is left is worth keeping, or isn't.
     pub(super) fn tidy(&mut self, now: Mono) -> Worth {
         if self.call == Call::Idle && self.live(now).is_none() {

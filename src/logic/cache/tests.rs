@@ -2,6 +2,7 @@ use super::*;
 use crate::logic::arn::RoleArn;
 use crate::logic::sts::StsFailureKind;
 
+mod ahead;
 mod day;
 mod life;
 mod orders;
@@ -49,6 +50,11 @@ fn said(answer: &Answer<u32>) -> String {
         Answer::Unstarted(_) => "unstarted".into(),
         Answer::Full => "full".into(),
     }
+}
+
+/// For a pod that is called like the role.
+fn prefetch(cache: &mut Cache<u32>, name: &str, second: u64) {
+    cache.prefetch(&name.into(), key(name), at(second));
 }
 
 fn next(cache: &mut Cache<u32>, second: u64) -> Option<String> {
@@ -109,7 +115,7 @@ fn failures_are_remembered_by_their_kind() {
 fn those_who_wait_go_first_and_keep_to_no_budget() {
     let mut cache = cache();
     for name in ["p1", "p2", "p3", "p4"] {
-        cache.prefetch(key(name), at(0));
+        prefetch(&mut cache, name, 0);
     }
     for name in ["w1", "w2", "w3", "p4"] {
         assert_eq!(ask(&mut cache, name, 0), "wait 1");
@@ -156,7 +162,7 @@ fn nothing_is_started_for_those_who_may_not_but_joining_is_free() {
 fn a_full_cache_makes_room_among_those_at_rest() {
     let mut cache = cache();
     for index in 0..MOST_ENTRIES {
-        cache.prefetch(key(&format!("r{index}")), at(0));
+        prefetch(&mut cache, &format!("r{index}"), 0);
     }
     assert_eq!(ask(&mut cache, "new", 0), "full");
     assert_eq!(next(&mut cache, 0).as_deref(), Some("r0"));
@@ -169,7 +175,7 @@ fn calls_that_nobody_waits_for_leave_places_free() {
     let roomy = CacheRules { budget: Rate { burst: 100.0, refill: 100.0 }, ..RULES };
     let mut cache: Cache<u32> = Cache::new(roomy, at(0));
     for index in 0..20 {
-        cache.prefetch(key(&format!("p{index}")), at(0));
+        prefetch(&mut cache, &format!("p{index}"), 0);
     }
     assert_eq!(std::iter::from_fn(|| next(&mut cache, 0)).count(), 6);
     assert!(matches!(cache.next(at(0)), Next::Rest(until) if until > at(1)), "no place, no busy waiting");
@@ -196,7 +202,7 @@ fn one_role_with_a_session_for_each_pod_leaves_the_others_their_turns() {
 #[test]
 fn a_call_tells_why_it_is_made_and_how_long_it_was_queued() {
     let mut cache = cache();
-    ["p1", "p2", "p3"].iter().for_each(|name| cache.prefetch(key(name), at(0)));
+    ["p1", "p2", "p3"].iter().for_each(|name| prefetch(&mut cache, name, 0));
     let due = |cache: &mut Cache<u32>, second| match cache.next(at(second)) {
         Next::Call(due) => Some((due.purpose, due.queued.as_secs())),
         Next::Rest(_) => None,

@@ -199,7 +199,9 @@ impl Fleet {
             Event::Prefetches if self.flags.prefetch => {
                 let now = self.mono();
                 let keys = self.keys.clone();
-                keys.into_iter().for_each(|key| self.nodes[node].cache.prefetch(key, now));
+                for (pod, key) in keys.into_iter().enumerate() {
+                    self.nodes[node].cache.prefetch(&format!("pod-{pod}").into(), key, now);
+                }
             }
             Event::Prefetches => {}
         }

@@ -145,7 +145,7 @@ impl Day {
     fn come(&mut self, pod: u64) {
         let role = self.dice.roll(ROLES);
         self.pods.insert(pod, role);
-        self.cache.prefetch(request(role).clone(), self.mono());
+        self.cache.prefetch(&format!("pod-{pod}").into(), request(role).clone(), self.mono());
         self.after_up_to(5_000, Event::PodAsks(pod));
         self.after_up_to(6 * 60 * MINUTE_MS, Event::PodGoes(pod));
     }

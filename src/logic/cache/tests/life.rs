@@ -51,8 +51,8 @@ fn trouble_is_ridden_out_until_the_last_minute() {
 #[test]
 fn a_prefetched_session_is_renewed_once_unasked_and_a_failed_one_not_retried() {
     let mut cache = cache();
-    cache.prefetch(key("a"), at(0));
-    cache.prefetch(key("b"), at(0));
+    prefetch(&mut cache, "a", 0);
+    prefetch(&mut cache, "b", 0);
     assert_eq!((next(&mut cache, 0).as_deref(), next(&mut cache, 0).as_deref()), (Some("a"), Some("b")));
     cache.finish(&key("a"), Ok((1, HOUR)), at(0), 0);
     cache.finish(&key("b"), Err(failure(StsFailureKind::Unavailable)), at(0), 0);
@@ -67,7 +67,7 @@ fn what_nobody_may_use_is_swept_even_out_of_flight() {
     let mut cache = cache();
     fetch(&mut cache, "a", 1, 0);
     fetch(&mut cache, "b", 2, 0);
-    cache.prefetch(key("c"), at(0));
+    prefetch(&mut cache, "c", 0);
     assert_eq!(next(&mut cache, 0).as_deref(), Some("c"));
     let entitled = HashSet::from([key("a")]);
     cache.sweep(&entitled, at(1));
@@ -156,12 +156,12 @@ fn the_last_minute_is_not_served_even_to_those_who_waited() {
 fn a_failed_prefetch_waits_for_a_request_however_often_it_is_wanted() {
     let mut cache = cache();
     let entitled = HashSet::from([key("a")]);
-    cache.prefetch(key("a"), at(0));
+    prefetch(&mut cache, "a", 0);
     assert_eq!(next(&mut cache, 0).as_deref(), Some("a"));
     cache.finish(&key("a"), Err(failure(StsFailureKind::Unavailable)), at(0), 0);
     for second in [1, 20, 400, 4_000] {
         cache.sweep(&entitled, at(second));
-        cache.prefetch(key("a"), at(second));
+        prefetch(&mut cache, "a", second);
         assert_eq!(next(&mut cache, second), None, "at {second} s");
     }
     assert_eq!(ask(&mut cache, "a", 4_000), "wait 2");
@@ -174,9 +174,9 @@ fn a_new_pod_refreshes_what_nobody_asked_for_lately() {
     fetch(&mut cache, "a", 1, 0);
     assert_eq!(next(&mut cache, 1_800).as_deref(), Some("a"));
     cache.finish(&key("a"), Ok((2, HOUR)), at(1_800), 0);
-    cache.prefetch(key("a"), at(3_000));
+    prefetch(&mut cache, "a", 3_000);
     assert_eq!(next(&mut cache, 3_000), None);
-    cache.prefetch(key("a"), at(3_700));
+    prefetch(&mut cache, "a", 3_700);
     assert_eq!(next(&mut cache, 3_700).as_deref(), Some("a"));
 }
 

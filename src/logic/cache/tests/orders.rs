@@ -44,7 +44,7 @@ fn walk(path: &[usize]) {
             4 => scene.end(End::Well),
             5 => scene.end(End::Badly),
             6 => scene.cache.sweep(&ENTITLED, at(0)),
-            7 => scene.cache.prefetch(KEYS[2].clone(), at(0)),
+            7 => scene.cache.prefetch(&"b".into(), KEYS[2].clone(), at(0)),
             // half of a life goes by: renewals become due
             _ => scene.second = 1_900,
         }
