@@ -290,10 +290,11 @@ impl Service {
         pod: Option<&Arc<HeldPod>>,
         now: Now,
     ) -> Answer {
-        let Some(ttl_s) = parse_ttl(request.headers.token_ttl) else {
+        let Some(asked_s) = parse_ttl(request.headers.token_ttl) else {
             return Answer::refuse(Reason::BadTokenTtl, route);
         };
         let bearer = pod.map_or(Bearer::Address(peer), |pod| Bearer::Pod(&pod.uid));
+        let ttl_s = bearer.grant_ttl_s(asked_s);
         Answer::ok(reply::token(self.keys.current().issue(bearer, ttl_s, now.wall), ttl_s))
     }
 

@@ -234,13 +234,13 @@ pub fn decide_aloud<'r>(
     }
     let check = |address, uid: Option<&str>| ask.token.and_then(|token| keys.check(token, address, uid, now));
     let token_left = token_left(world, &holder, ask.peer, &check);
-    match ask.token {
-        Some(_) if token_left.is_none() => return plain(Decision::Refuse(Reason::TokenInvalid)),
-        None => match token_demand(world, ask.tokens, &holder, ask.peer) {
-            Demand::Required => return plain(Decision::Refuse(Reason::TokenRequired)),
-            Demand::None => {}
-        },
-        Some(_) => {}
+    if token_left.is_none() {
+        match (ask.token, token_demand(world, ask.tokens, &holder, ask.peer)) {
+            (Some(token), Demand::None) if keys.is_foreign(token) => {}
+            (Some(_), _) => return plain(Decision::Refuse(Reason::TokenInvalid)),
+            (None, Demand::Required) => return plain(Decision::Refuse(Reason::TokenRequired)),
+            (None, Demand::None) => {}
+        }
     }
     let mut audited = None;
     let decision = match ask.route {

@@ -23,6 +23,17 @@ pub enum Bearer<'a> {
     Address(IpAddr),
 }
 
+impl Bearer<'_> {
+    /// How long a token for this bearer lives when it was asked for `asked_s` seconds. Addresses go from pod to pod: a
+    /// token that is good for whichever pod has this one must not outlive its pod for long.
+    pub fn grant_ttl_s(self, asked_s: u32) -> u32 {
+        match self {
+            Self::Pod(_) => asked_s,
+            Self::Address(_) => asked_s.min(LONGEST_ADDRESS_TTL_S),
+        }
+    }
+}
+
 /// The keys under which tokens are made and read.
 #[derive(Clone)]
 pub struct TokenKeys {
@@ -60,7 +71,7 @@ impl TokenKeys {
         let mut token = [0; TOKEN_BYTES];
         let expiry = now.after(Duration::from_secs(u64::from(ttl_s))).unix_millis();
         token[0] = bearer.kind();
-        token[1..5].copy_from_slice(&self.current.id.to_be_bytes());
+        token[KEY_ID].copy_from_slice(&self.current.id.to_be_bytes());
         token[5..13].copy_from_slice(&expiry.to_be_bytes());
         let tag = self.current.tag(&token[..CLAIM_BYTES], bearer);
         token[CLAIM_BYTES..].copy_from_slice(tag.as_ref());
@@ -85,6 +96,18 @@ impl TokenKeys {
     /// Whether `token` has the form of ours, but was made under a key that isn't among these.
     pub fn lacks_key_of(&self, token: &[u8]) -> bool {
         read_base64_url(token).is_some_and(|token| self.all().all(|key| key.id != key_id(&token)))
+    }
+
+    /// Whether `token` has the form of a session token but none of these keys made it, as one of the real metadata
+    /// service or of an agent whose keys are lost. That proves nothing: where tokens are optional it counts as none,
+    /// which is what anyone may send. What names one of these keys and doesn't pass [`TokenKeys::check`] is forged,
+    /// cut off, expired or another pod's.
+    pub fn is_foreign(&self, token: &[u8]) -> bool {
+        let bare = token.strip_suffix(b"==").or_else(|| token.strip_suffix(b"=")).unwrap_or(token);
+        let is_token = token.len() >= SHORTEST_TOKEN
+            && token.len().is_multiple_of(4)
+            && bare.iter().all(|letter| sextet(*letter).is_some());
+        is_token && named_key(bare).is_none_or(|id| self.all().all(|key| key.id != id))
     }
 
     fn all(&self) -> impl Iterator<Item = &Key> {
@@ -117,6 +140,13 @@ impl Bearer<'_> {
             Self::Address(_) => ADDRESS,
         }
     }
+}
+
+/// The key that a token of any length names, if it is one of ours.
+fn named_key(letters: &[u8]) -> Option<u32> {
+    let mut head = [0; KEY_ID.end.next_multiple_of(3)];
+    decode(letters.get(..head.len() / 3 * 4)?, &mut head)?;
+    head[KEY_ID].try_into().ok().map(u32::from_be_bytes)
 }
 
 fn key_id(token: &[u8; TOKEN_BYTES]) -> u32 {
@@ -155,14 +185,32 @@ fn read_base64_url(text: &[u8]) -> Option<[u8; TOKEN_BYTES]> {
         return None;
     }
     let mut bytes = [0; TOKEN_BYTES];
-    for (four, three) in text.chunks_exact(4).zip(bytes.chunks_exact_mut(3)) {
+    let of_urls = !text.iter().any(|letter| matches!(letter, b'+' | b'/'));
+    of_urls.then(|| decode(text, &mut bytes)).flatten().map(|()| bytes)
+}
+
+/// Turns groups of four letters into groups of three bytes.
+fn decode(letters: &[u8], bytes: &mut [u8]) -> Option<()> {
+    for (four, three) in letters.chunks_exact(4).zip(bytes.chunks_exact_mut(3)) {
         let mut bits = 0;
         for letter in four {
-            bits = bits << 6 | u32::try_from(ALPHABET.iter().position(|known| known == letter)?).ok()?;
+            bits = bits << 6 | sextet(*letter)?;
         }
         three.copy_from_slice(&bits.to_be_bytes()[1..]);
     }
-    Some(bytes)
+    Some(())
+}
+
+/// The six bits that a letter stands for, in either alphabet of base64 (RFC 4648, sections 4 and 5).
+fn sextet(letter: u8) -> Option<u32> {
+    Some(match letter {
+        b'A'..=b'Z' => u32::from(letter - b'A'),
+        b'a'..=b'z' => u32::from(letter - b'a') + 26,
+        b'0'..=b'9' => u32::from(letter - b'0') + 52,
+        b'-' | b'+' => 62,
+        b'_' | b'/' => 63,
+        _ => return None,
+    })
 }
 
 const POD: u8 = 1;
@@ -171,8 +219,13 @@ const ADDRESS: u8 = 2;
 const CLAIM_BYTES: usize = 1 + 4 + 8;
 /// The claim and a tag of 32 bytes: 45, which base64 turns into 60 characters without padding.
 const TOKEN_BYTES: usize = CLAIM_BYTES + 32;
+const KEY_ID: std::ops::Range<usize> = 1..5;
+/// Letters of the shortest text that can pass for a token of the real service: theirs have 44 and more.
+const SHORTEST_TOKEN: usize = 40;
 /// Six hours, as on EC2.
 pub const LONGEST_TTL_S: u32 = 21_600;
+/// By then the pod is known, or isn't one of the node's.
+const LONGEST_ADDRESS_TTL_S: u32 = 60;
 /// How long a key makes tokens; twice the longest life of a token, so a token never outlives its key.
 const ROTATION: Duration = Duration::from_secs(12 * 3_600);
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use kube2iam::logic::http::{Headers, Method, Request};
+use kube2iam::logic::http::{Headers, Method, Request, Response};
 
 use crate::agent::Agent;
 use crate::dice::Dice;
@@ -26,8 +26,10 @@ pub fn fetch(sim: &Sim, agent: &Agent, peer: IpAddr) -> Option<Token> {
         ask.blame("a token is its pod's and stays good", &format!("none is given but {status}"));
         return None;
     }
+    // One that is for an address, whose pod the agent doesn't know yet, ends soon.
+    let is_lasting = ttl(&response) == Some("21600");
     let (uid, _) = ask.settled()?;
-    Some(Token { text: text(response), peer, uid })
+    is_lasting.then(|| Token { text: text(response), peer, uid })
 }
 
 /// Shows a token where it was fetched, or elsewhere.
@@ -37,13 +39,22 @@ pub fn show(sim: &Sim, agent: &Agent, token: &Token, dice: &mut Dice, elsewhere:
     let ask = Ask::begin(sim, agent, peer, "");
     let target = "/latest/meta-data/iam/security-credentials/";
     let response = ask.send(&Request { method: Method::Get, target, headers });
-    let is_refused = response.status == 401;
+    // Under keys that are gone by now a token counts as none: the answer doesn't say how long it is still good.
+    let is_taken = ttl(&response).is_some();
     let Some((uid, _)) = ask.settled() else { return };
-    if uid != token.uid && !is_refused {
+    if uid != token.uid && is_taken {
         ask.blame("a token is its pod's and stays good", &format!("that of {} was taken from {uid}", token.uid));
     }
     // A clock that jumps may end any token.
-    if uid == token.uid && is_refused && !sim.swarm.clock_jumps {
-        ask.blame("a token is its pod's and stays good", &format!("that of {uid} was refused"));
+    if uid == token.uid && !is_taken && !sim.swarm.clock_jumps {
+        ask.blame("a token is its pod's and stays good", &format!("that of {uid} isn't taken"));
     }
 }
+
+/// How long the token is good, as the answer says.
+fn ttl(response: &Response) -> Option<&str> {
+    let found = response.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(TOKEN_TTL));
+    found.map(|(_, seconds)| seconds.as_str())
+}
+
+const TOKEN_TTL: &str = "X-aws-ec2-metadata-token-ttl-seconds";

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::standins::PATIENCE;
-use crate::standins::client::{Ask, Connection, TOKEN_HEADER, token};
+use crate::standins::client::{Ask, Connection, TOKEN_HEADER, TTL_HEADER, token};
 use crate::{CREDENTIALS, PODS, ROLES, address};
 
 /// A load that runs until it is ended.
@@ -102,6 +102,9 @@ fn ask_once(
     }
     connection.send(&ask.to_bytes());
     let answer = connection.read_answer().map_err(|cause| format!("no answer: {cause}"))?;
+    if token.is_some() && answer.header(TTL_HEADER).is_none() {
+        return Err("the token isn't known".to_owned());
+    }
     if answer.status == 200 { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
 }
 

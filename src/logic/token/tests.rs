@@ -85,3 +85,32 @@ fn a_token_of_another_key_is_told_from_one_of_ours_and_from_none() {
     other.rotate(&[9; 32], NOON);
     assert!(!other.lacks_key_of(token.as_bytes()), "the previous key counts");
 }
+
+#[test]
+fn a_token_for_an_address_lives_a_minute_at_most() {
+    for (asked_s, granted_s) in [(1, 1), (60, 60), (61, 60), (LONGEST_TTL_S, 60)] {
+        assert_eq!(Bearer::Address(PEER).grant_ttl_s(asked_s), granted_s);
+        assert_eq!(Bearer::Pod("uid-1").grant_ttl_s(asked_s), asked_s);
+    }
+}
+
+/// The first is as the real service writes its own.
+#[test]
+fn what_has_the_form_of_a_token_and_none_of_our_keys_is_foreign() {
+    let keys = keys();
+    let other = TokenKeys::new(&[8; 32], NOON).issue(Bearer::Address(PEER), 60, NOON);
+    let x = "x".repeat(60);
+    for token in ["kjcXUFMxlL5pelCmeaP+kdIGaA/yVwFQ+0q+nvhEvTw=", &x, &x[..40], &format!("{}==", &x[..54]), &other] {
+        assert!(keys.is_foreign(token.as_bytes()), "{token}");
+    }
+    let own = keys.issue(Bearer::Pod("uid-1"), 60, NOON);
+    let kind = format!("B{}", &own[1..]);
+    let tag = format!("{}AAAA", &own[..56]);
+    let same_bits = own.replace('-', "+").replace('_', "/");
+    for token in ["", "x", &x[..36], &x[..59], &x.replace("xx", "x!"), &format!("{}===", &x[..57])] {
+        assert!(!keys.is_foreign(token.as_bytes()), "{token} is malformed");
+    }
+    for token in [&own, &kind, &tag, &same_bits, &own[..40], &own[..56], &format!("{own}AAAA")] {
+        assert!(!keys.is_foreign(token.as_bytes()), "{token} names our key");
+    }
+}

@@ -14,6 +14,10 @@ pub(crate) fn check(bytes: &[u8]) {
             assert_eq!(keys.check(bytes, peer, uid, NOW), None, "nobody issued {bytes:?}");
         }
     }
+    if keys.is_foreign(bytes) {
+        let is_letter = |b: &u8| b.is_ascii_alphanumeric() || b"+/-_=".contains(b);
+        assert!(bytes.len() >= 40 && bytes.iter().all(is_letter), "{bytes:?} is no token");
+    }
     ttl(bytes);
     record(bytes);
     let text = String::from_utf8_lossy(bytes);
@@ -41,6 +45,7 @@ fn issued(bearer: Bearer<'_>, ttl_s: u32, text: &str) {
         let own = matches!(bearer, Bearer::Pod(own) if uid == Some(own));
         assert!(own || keys.check(token.as_bytes(), peer, uid, NOW).is_none(), "{peer} {uid:?} is not {bearer:?}");
     }
+    assert!(!keys.is_foreign(token.as_bytes()));
     for bit in 0..token.len() * 8 {
         let mut forged = token.clone().into_bytes();
         forged[bit / 8] ^= 1 << (bit % 8);
@@ -54,6 +59,7 @@ fn issued(bearer: Bearer<'_>, ttl_s: u32, text: &str) {
     assert!(left(&keys, token.as_bytes(), NOW).is_some() && !keys.lacks_key_of(token.as_bytes()));
     keys.rotate(&[9; 32], NOW);
     assert!(left(&keys, token.as_bytes(), NOW).is_none() && keys.lacks_key_of(token.as_bytes()));
+    assert!(keys.is_foreign(token.as_bytes()), "a key that is gone is none of ours");
 }
 
 /// 1 to 21600 in digits, blanks around them, and nothing else.

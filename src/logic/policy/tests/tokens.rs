@@ -43,7 +43,7 @@ const PROXIED: &str = "/latest/meta-data/placement/region";
 fn tokens_are_checked_wherever_they_come() {
     let world = listed(vec![annotated("app")], vec![]);
     for target in [LIST, PROXIED, "/latest/meta-data/iam/info", "/", "/latest/meta-data/iam/security-credentials/x"] {
-        for token in [of_pod("b"), of_address("10.0.0.9"), String::new(), "x".repeat(60)] {
+        for token in [of_pod("b"), of_address("10.0.0.9"), String::new(), "x".repeat(39), of_pod("a")[1..].to_owned()] {
             let (word, good) = check(&world, Tokens::Optional, V4, target, Some(token.as_bytes()));
             assert_eq!((word.as_str(), good), ("token_invalid", false), "{target}");
         }
@@ -125,5 +125,22 @@ fn of_several_claimants_the_strictest_counts() {
         let world = listed(pods, namespaces);
         assert_eq!(check(&world, Tokens::Optional, V4, PROXIED, None).0, "token_required");
         assert_eq!(check(&world, Tokens::Optional, V4, LIST, None).0, "token_required");
+    }
+}
+
+/// Such as the SDK for Rust holds for hours: from the real service, or from an agent whose keys are lost.
+#[test]
+fn a_token_under_a_key_that_was_never_ours_counts_as_none_where_none_is_needed() {
+    let open = listed(vec![annotated("app")], vec![namespace("shop", None)]);
+    let strict = listed(vec![Pod { v2_required: true, ..annotated("app") }], vec![]);
+    let lost = TokenKeys::new(&[9; 32], NOON).issue(Bearer::Pod("a"), 60, NOON);
+    for token in ["kjcXUFMxlL5pelCmeaP+kdIGaA/yVwFQ+0q+nvhEvTw=", &lost] {
+        let check = |world, tokens, target| check(world, tokens, V4, target, Some(token.as_bytes()));
+        for target in [LIST, PROXIED] {
+            assert_eq!(check(&open, Tokens::Optional, target), ("ok".to_owned(), false), "{target}");
+            for (world, tokens) in [(&open, Tokens::Required), (&strict, Tokens::Optional)] {
+                assert_eq!(check(world, tokens, target).0, "token_invalid", "{target}");
+            }
+        }
     }
 }
