@@ -200,7 +200,27 @@ impl Pen {
             LogFormat::Text => format!("{text:?}"),
             LogFormat::Json => super::json::text(text),
         };
-        self.push(&quoted[1..quoted.len() - 1]);
+        let escaped = &quoted[1..quoted.len() - 1];
+        match self.format {
+            LogFormat::Text => self.push(escaped),
+            LogFormat::Json => self.push_visible(escaped),
+        }
+    }
+
+    /// JSON leaves many letters as they are that a text line escapes: breaks of lines (U+0085, U+2028, U+2029), those
+    /// that turn the direction of writing, other invisible ones. What reads the log after its JSON was read, and shows
+    /// it, is to see none of them.
+    fn push_visible(&mut self, json: &str) {
+        for letter in json.chars() {
+            let invisible = letter == '\u{7f}' || !letter.is_ascii() && letter.escape_debug().len() > 1;
+            if invisible {
+                for unit in letter.encode_utf16(&mut [0; 2]) {
+                    self.push(&format!("\\u{unit:04x}"));
+                }
+            } else {
+                self.push(letter.encode_utf8(&mut [0; 4]));
+            }
+        }
     }
 }
 

@@ -34,7 +34,7 @@ fn values_are_written_as_each_format_takes_them() {
     for (field, text, json) in [
         (Field::Text("a-b.c_d/e@f^g+h9"), "a-b.c_d/e@f^g+h9", "\"a-b.c_d/e@f^g+h9\""),
         (Field::Text("a b"), "\"a b\"", "\"a b\""),
-        (Field::Text("ü\u{7f}"), "\"ü\\u{7f}\"", "\"ü\u{7f}\""),
+        (Field::Text("ü\u{7f}"), "\"ü\\u{7f}\"", "\"ü\\u007f\""),
         (Field::Address("10.0.0.1".parse().unwrap()), "10.0.0.1", "\"10.0.0.1\""),
         (Field::Address("fd00::1".parse().unwrap()), "\"fd00::1\"", "\"fd00::1\""),
         (Field::Whole(i64::MIN), "-9223372036854775808", "-9223372036854775808"),
@@ -90,4 +90,20 @@ fn json_lines_are_one_object() {
     assert_eq!((&object["msg"], &object["req.path"]), (&"GET /a\\ `é\"".into(), &"/a b\n\"".into()));
     assert_eq!((&object["res.duration"], object.get("empty")), (&0.25.into(), None));
     assert_eq!(object["time"], "2026-11-23T05:42:04Z");
+}
+
+/// A pod's path can hold any letter; a line of JSON is often shown by what has decoded nothing of it.
+#[test]
+fn json_lines_escape_whatever_text_lines_escape() {
+    let shown = |format, letter: char| value(format, Field::Text(&format!("a{letter}a")));
+    for letter in
+        ['\u{7f}', '\u{85}', '\u{2028}', '\u{2029}', '\u{200e}', '\u{202e}', '\u{2066}', '\u{feff}', '\u{e0001}']
+    {
+        assert!(shown(LogFormat::Json, letter).is_ascii(), "{letter:?}");
+    }
+    for letter in ('\0'..=char::MAX).step_by(3).chain('\0'..='\u{3000}') {
+        let [text, json] = [LogFormat::Text, LogFormat::Json].map(|format| shown(format, letter));
+        assert!(text.contains(letter) || !json.contains(letter) || letter.is_ascii_graphic(), "{letter:?} as {json}");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), format!("a{letter}a"));
+    }
 }
