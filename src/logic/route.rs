@@ -212,10 +212,10 @@ fn form(tree: &str) -> Option<Form> {
     }
 }
 
-/// What stands behind the first four segments: a role, which may hold slashes.
+/// What stands behind the first four segments: a role, which may hold slashes. One at its end is the client's habit.
 fn tail(path: &CanonicalPath, segments: &[&str; ROLE_TAIL + 1]) -> String {
     let before: usize = segments[..ROLE_TAIL].iter().map(|segment| "/".len() + segment.len()).sum();
-    path.as_str()[before + "/".len()..].to_owned()
+    path.as_str()[before + "/".len()..].trim_end_matches('/').to_owned()
 }
 
 fn own_page(segments: &[&str], folded: &[&str], rules: &RouteRules) -> Option<Route> {

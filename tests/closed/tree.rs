@@ -109,7 +109,7 @@ fn iam_info_and_the_extended_document_speak_of_the_pods_role() {
     assert_eq!(more["AccountId"], "123456789012");
     assert_eq!((&plain["AccountId"], &plain["SecretAccessKey"]), (&serde_json::Value::Null, &more["SecretAccessKey"]));
     assert!(more["SecretAccessKey"].as_str().unwrap().starts_with(STS_CANARY));
-    for other in ["node-role", "App", "app/", "app/x", "", "other"].iter().filter(|other| !other.is_empty()) {
+    for other in ["node-role", "App", "app/x/", "app/x", "", "other"].iter().filter(|other| !other.is_empty()) {
         for tree in [ROLES, extended] {
             let answer = site.get(&format!("{tree}{other}"));
             assert_eq!((answer.status, answer.text().as_str()), (403, "other_role\n"), "{other}");
@@ -121,6 +121,26 @@ fn iam_info_and_the_extended_document_speak_of_the_pods_role() {
     }
     let canonical = ["iam", "identity-credentials"].map(|tree| format!("/latest/meta-data/{tree}"));
     assert!(!site.lab.metadata.seen().iter().any(|seen| canonical.iter().any(|tree| seen.path().starts_with(tree))));
+}
+
+/// EC2 answers it so, and some clients glue their paths together.
+#[test]
+fn a_role_with_a_closing_slash_is_the_roles_document() {
+    let site = Site::open(&[]);
+    let web = "127.0.0.10";
+    site.lab.kubernetes.add_pod(PodSpec::new("default", "path").ip(web).role("team/web"));
+    let trees = [ROLES.to_owned(), ROLES.replace("-credentials/", "-credentials-extended/")];
+    for (from, role) in [(POD, "app"), (web, "team/web"), (web, "team%2Fweb"), (web, "team%2fweb")] {
+        for path in trees.iter().map(|tree| format!("{tree}{role}")) {
+            for closed in ["/", "%2F"].map(|end| format!("{path}{end}")) {
+                let [open, answer] = [&path, &closed].map(|path| client::get(site.addr(), from, path));
+                let head = Ask::new("HEAD", &closed).send(site.addr(), from);
+                assert_eq!((answer.status, head.status, answer.text()), (200, 200, open.text()), "{closed}");
+            }
+        }
+        let other = client::get(site.addr(), from, &format!("{ROLES}other/"));
+        assert_eq!((other.status, other.text().as_str()), (403, "other_role\n"));
+    }
 }
 
 #[test]

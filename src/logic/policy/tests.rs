@@ -109,7 +109,8 @@ fn only_the_own_role_is_given_and_by_either_name() {
         ("arn:aws:iam::123456789012:role%2Fteam%2Fapp", "Plain arn:aws:iam::123456789012:role/team/app"),
         ("app", "other_role"),
         ("Team/app", "other_role"),
-        ("team/app/", "other_role"),
+        ("team/app/", "Plain arn:aws:iam::123456789012:role/team/app"),
+        ("team/app/x/", "other_role"),
         ("arn:aws:iam::123456789012:role/other", "other_role"),
     ] {
         assert_eq!(check(&world, &rules(), &format!("{LIST}{tail}")), decision, "{tail}");

@@ -26,6 +26,13 @@ fn the_routes_of_kube2iam_for_every_version() {
         );
         assert_eq!(at("/security-credentials-extended/"), Route::RoleList(Form::Extended));
         assert_eq!(at("/security-credentials-extended/app"), Route::RoleDocument(Form::Extended, "app".into()));
+        for role in ["app", "team/app", "team%2Fapp", "arn:aws:iam::1:role%2Fapp"] {
+            let open = at(&format!("/security-credentials/{role}"));
+            for closed in ["/", "%2F", "%2f/", "//", "/."] {
+                assert_eq!(at(&format!("/security-credentials/{role}{closed}")), open, "{role}{closed}");
+            }
+        }
+        assert_eq!(at("/security-credentials-extended/app/"), Route::RoleDocument(Form::Extended, "app".into()));
         assert_eq!(at("/info"), Route::IamInfo);
         assert_eq!(at(""), Route::IamListing);
         assert_eq!(at("/"), Route::IamListing);
