@@ -77,3 +77,12 @@
 //! - Running out of descriptors ended the accepting for good
 //!   (`an_agent_without_descriptors_sends_the_idle_away_and_recovers`).
 //! - One pod could have the agent throttled by STS for all (`what_starts_calls_is_rationed_per_peer_and_what_joins_them_is_not`).
+//!
+//! **What one tenant could do to others**, found by attacking this agent.
+//! - A pod whose annotations were patched 6,000 times filled the cache with calls for it, and while STS was away others'
+//!   sessions went: a pod has one waiting prefetch, and none evicts a session
+//!   (`a_pod_that_is_patched_all_day_costs_nobody_a_session`, `a_prefetch_never_evicts_a_session`).
+//! - A token fetched before its pod was known was good for six hours for whichever pod had the address: it lives a minute
+//!   (`a_token_for_an_unknown_address_lives_a_minute_whatever_was_asked`).
+//! - A path with a line separator or a mark that turns the direction of writing stood bare in a line of JSON: escaped as
+//!   in text (`json_lines_escape_whatever_text_lines_escape`).
