@@ -8,6 +8,7 @@ use log::{info, warn};
 use parking_lot::Mutex;
 
 use super::build::Rooms;
+use crate::logic::advice::Base;
 use crate::logic::events::{EventBook, Refused};
 use crate::logic::kubernetes::KubernetesFailureKind;
 use crate::logic::lint::{Doubt, lint};
@@ -77,6 +78,7 @@ impl Writer<'_> {
         if now.mono < self.silent_until {
             return "held_back";
         }
+        self.book.set_base(self.rooms.registry.read(|_, rules| Base::of(rules.map(|rules| &rules.base))));
         let Some(notice) = self.book.note(refused, now) else { return "counted" };
         let Err(failure) = self.events.write(&notice) else { return "written" };
         let hint = match failure.kind {

@@ -1,5 +1,6 @@
 //! What each reason means and how to mend it: for `explain`, for the Events on pods, for the table of the README.
 
+use super::arn::BaseArn;
 use super::reason::Reason;
 
 /// The names that advice fills in.
@@ -13,8 +14,23 @@ pub struct Names<'a> {
     pub role_key: &'a str,
     /// `--namespace-key`
     pub list_key: &'a str,
+    pub base: Base,
     /// What the namespace's list holds already, where it is known
     pub listed: Option<&'a [String]>,
+}
+
+/// Whether something is put before short names of roles: `--base-role-arn`, or what was discovered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    Set,
+    /// Or not known yet
+    Unset,
+}
+
+impl Base {
+    pub fn of(base: Option<&BaseArn>) -> Self {
+        if base.is_some_and(|base| !base.as_str().is_empty()) { Self::Set } else { Self::Unset }
+    }
 }
 
 impl Names<'static> {
@@ -25,6 +41,7 @@ impl Names<'static> {
         role: "ROLE",
         role_key: "iam.amazonaws.com/role",
         list_key: "iam.amazonaws.com/allowed-roles",
+        base: Base::Unset,
         listed: None,
     };
 }
@@ -73,7 +90,7 @@ pub const fn meaning(reason: Reason) -> &'static str {
 
 /// How to mend it, in one sentence.
 pub fn mend(reason: Reason, names: &Names<'_>) -> String {
-    let Names { namespace, pod, role, role_key, list_key, listed } = names;
+    let Names { namespace, pod, role, role_key, list_key, base, listed } = names;
     match reason {
         Reason::RoleNotAllowed => {
             let list = format!("list `{role}` in the annotation `{list_key}` of namespace `{namespace}`, a JSON array");
@@ -85,6 +102,10 @@ pub fn mend(reason: Reason, names: &Names<'_>) -> String {
         }
         Reason::NoRole => format!(
             "name a role in the annotation `{role_key}` of the pod's template, or start the agent with --default-role"
+        ),
+        Reason::RoleMalformed if *base == Base::Set => format!(
+            "write the annotation `{role_key}` as the role's name, with its path if it has one, as it stands behind the \
+             agent's base; or as arn:PARTITION:iam::ACCOUNT:role/NAME"
         ),
         Reason::RoleMalformed => format!(
             "write the annotation `{role_key}` as arn:PARTITION:iam::ACCOUNT:role/NAME, or as a name and start the \
@@ -179,6 +200,18 @@ mod tests {
         for reason in Reason::ALL {
             let text = mend(*reason, &Names::SAMPLE);
             assert!(!text.is_empty() && !text.contains('\n') && !text.starts_with("see `kube2iam explain`"), "{text}");
+        }
+    }
+
+    #[test]
+    fn where_a_base_is_set_nobody_is_told_to_set_one() {
+        let advice = |base| mend(Reason::RoleMalformed, &Names { base, ..Names::SAMPLE });
+        assert!(advice(Base::Unset).ends_with("or as a name and start the agent with --base-role-arn"));
+        assert!(advice(Base::Set).contains("as it stands behind the agent's base"));
+        assert!(!advice(Base::Set).contains("--base-role-arn"));
+        let given = BaseArn::parse("arn:aws:iam::123456789012:role/").ok();
+        for (base, expected) in [(given, Base::Set), (Some(BaseArn::default()), Base::Unset), (None, Base::Unset)] {
+            assert_eq!(Base::of(base.as_ref()), expected);
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::advice::{Names, meaning, mend};
+use super::advice::{Base, Names, meaning, mend};
 use super::bucket::{Bucket, Rate};
 use super::json;
 use super::kubernetes::AnnotationKeys;
@@ -54,6 +54,7 @@ pub struct EventBook {
     told: HashMap<Key, Told>,
     pace: Bucket,
     keys: AnnotationKeys,
+    base: Base,
     /// `--node`
     node: String,
 }
@@ -108,7 +109,12 @@ impl Notice {
 
 impl EventBook {
     pub fn new(keys: AnnotationKeys, node: String, now: Mono) -> Self {
-        Self { told: HashMap::new(), pace: Bucket::full(PACE, now), keys, node }
+        Self { told: HashMap::new(), pace: Bucket::full(PACE, now), keys, base: Base::Unset, node }
+    }
+
+    /// The base may be discovered after the start.
+    pub fn set_base(&mut self, base: Base) {
+        self.base = base;
     }
 
     /// Takes up a refusal; `Some` if it is to be written down now.
@@ -177,6 +183,7 @@ impl EventBook {
             role,
             role_key: &self.keys.role,
             list_key: &self.keys.allowed_roles,
+            base: self.base,
             listed: None,
         };
         let head = match effect {

@@ -56,6 +56,14 @@ fn an_event_names_pod_reason_and_remedy() {
 }
 
 #[test]
+fn an_event_about_a_malformed_role_speaks_of_the_base_that_is_set() {
+    let mut book = book();
+    book.set_base(Base::Set);
+    let notice = book.note(&refused("a", Reason::RoleMalformed), at(0)).unwrap();
+    assert!(notice.object.contains("behind the agent's base") && !notice.object.contains("--base-role-arn"));
+}
+
+#[test]
 fn repetitions_are_counted_and_told_ten_minutes_later() {
     let mut book = book();
     let refused = refused("a", Reason::NoRole);

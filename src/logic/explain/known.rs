@@ -3,7 +3,7 @@
 use super::story::Scene;
 use super::words::{of_policy, told};
 use super::{Outcome, Subject, Told};
-use crate::logic::advice::{Names, mend};
+use crate::logic::advice::{Base, Names, mend};
 use crate::logic::arn::RoleArn;
 use crate::logic::kubernetes::AnnotationKeys;
 use crate::logic::reason::Reason;
@@ -20,6 +20,7 @@ pub(super) struct Known {
     /// The entries of the namespace's list that were asked
     listed: Vec<String>,
     keys: AnnotationKeys,
+    base: Base,
 }
 
 impl Known {
@@ -30,7 +31,8 @@ impl Known {
             (None, Subject::Address(_)) => ("NAMESPACE".to_owned(), "POD".to_owned()),
         };
         let keys = scene.annotations.clone();
-        Self { namespace, pod: name, role: None, short: String::new(), listed: Vec::new(), keys }
+        let base = Base::of(scene.rules.map(|rules| &rules.base));
+        Self { namespace, pod: name, role: None, short: String::new(), listed: Vec::new(), keys, base }
     }
 
     pub(super) fn hear(&mut self, step: Step<'_>, scene: &Scene<'_>, steps: &mut Vec<Told>) {
@@ -61,7 +63,8 @@ impl Known {
                 let (role_key, list_key) = (&*self.keys.role, &*self.keys.allowed_roles);
                 let role = if self.short.is_empty() { "ROLE" } else { &self.short };
                 let (namespace, pod) = (&*self.namespace, &*self.pod);
-                mend(reason, &Names { namespace, pod, role, role_key, list_key, listed: Some(&self.listed) })
+                let (base, listed) = (self.base, Some(&*self.listed));
+                mend(reason, &Names { namespace, pod, role, role_key, list_key, base, listed })
             }
         }
     }
