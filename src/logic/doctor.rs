@@ -54,6 +54,10 @@ pub fn of_kubernetes(verb: &str, resource: &str, failure: &KubernetesFailure) ->
         KubernetesFailureKind::Unauthorized => {
             format!("{cause}; it doesn't know the agent's token: look at the ServiceAccount or --api-token")
         }
+        _ if cause.contains(TOO_MANY_REQUESTS) => format!(
+            "{cause}; it is busy and serves others first: try again later, and if it stays, look at its API priority and \
+             fairness for the agent's ServiceAccount"
+        ),
         KubernetesFailureKind::Gone | KubernetesFailureKind::Unavailable { .. } => {
             format!("{cause}; look at --api-server or --kubeconfig, the network and the server's certificate")
         }
@@ -128,6 +132,8 @@ pub fn of_versions(tokens: bool, without_token: bool) -> Finding {
     }
 }
 
+/// As [`KubernetesFailure::cause`] names the status, before the server's own words.
+const TOO_MANY_REQUESTS: &str = "`: 429 ";
 /// Half a minute of the five that AWS tolerates is worth a word.
 const TOLERATED_S: i64 = 30;
 
@@ -142,6 +148,11 @@ mod tests {
         assert_eq!(found, Finding::fail("403 Forbidden: no; let the agent's ClusterRole `watch` `pods`"));
         let found = of_kubernetes("list", "pods", &failure(KubernetesFailureKind::Unauthorized));
         assert!(found.text.contains("doesn't know the agent's token"));
+        let kind = KubernetesFailureKind::Unavailable { retry_after_s: Some(1) };
+        let of = |cause: &str| of_kubernetes("list", "pods", &KubernetesFailure { kind, cause: cause.into() }).text;
+        let busy = of("failed to list `pods`: 429 Too Many Requests: slow down");
+        assert!(busy.contains("it is busy") && !busy.contains("certificate"), "{busy}");
+        assert!(of("failed to list `pods`: 500 Internal Server Error: 429 of them").contains("certificate"));
     }
 
     #[test]

@@ -86,6 +86,27 @@ fn what_keeps_credentials_from_pods_is_a_failure_with_a_remedy() {
             "let the agent's ClusterRole `watch` `pods`",
         ),
         (
+            Box::new(move |lab| lab.kubernetes.refuse(On::List(Kind::Namespace), refusal(429), Times::Always)),
+            &[],
+            "list namespaces",
+            "FAIL",
+            "with 429; it is busy and serves others first",
+        ),
+        (
+            Box::new(move |lab| lab.kubernetes.refuse(On::Get(Kind::Node), refusal(403), Times::Always)),
+            &["--node=node-1", "--remove-taint=wait"],
+            "get node",
+            "FAIL",
+            "let the agent's ClusterRole `get` `nodes`",
+        ),
+        (
+            Box::new(move |lab| lab.kubernetes.refuse(On::Patch(Kind::Node), refusal(403), Times::Always)),
+            &["--node=node-1", "--remove-taint=wait"],
+            "patch node",
+            "FAIL",
+            "let the agent's ClusterRole `patch` `nodes`",
+        ),
+        (
             Box::new(|lab| lab.kubernetes.require_token("another")),
             &[],
             "API server",
@@ -97,11 +118,38 @@ fn what_keeps_credentials_from_pods_is_a_failure_with_a_remedy() {
     ];
     for (break_it, flags, check, mark, part) in rows {
         let lab = Lab::start();
+        lab.kubernetes.add_node("node-1", &[("wait", "NoSchedule")]);
         break_it(&lab);
         let outcome = examine(&lab, &[&[BASE], flags].concat());
         assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(1), ""), "{check}: {}", outcome.stdout);
         assert_line(&outcome, check, mark, part);
     }
+}
+
+/// A list that is refused says nothing about the watch.
+#[test]
+fn each_right_is_tried_whatever_came_of_the_others() {
+    let refusal = Refusal::Status { code: 403, retry_after_s: None };
+    let lab = Lab::start();
+    lab.kubernetes.refuse(On::List(Kind::Pod), refusal, Times::Always);
+    let outcome = examine(&lab, &[BASE]);
+    assert_line(&outcome, "list pods", "FAIL", "`list` `pods`");
+    assert_line(&outcome, "watch pods", "ok", "allowed");
+    lab.kubernetes.refuse(On::Watch(Kind::Pod), refusal, Times::Always);
+    assert_line(&examine(&lab, &[BASE]), "watch pods", "FAIL", "let the agent's ClusterRole `watch` `pods`");
+}
+
+#[test]
+fn what_remove_taint_needs_is_tried_and_nothing_is_changed() {
+    let lab = Lab::start();
+    lab.kubernetes.add_node("node-1", &[("wait", "NoSchedule")]);
+    let outcome = examine(&lab, &[BASE, "--node=node-1", "--remove-taint=wait"]);
+    assert_line(&outcome, "get node", "ok", "allowed");
+    assert_line(&outcome, "patch node", "ok", "allowed");
+    assert_eq!(lab.kubernetes.taints("node-1"), ["wait"]);
+    let patch = lab.kubernetes.seen().into_iter().find(|seen| seen.on == Some(On::Patch(Kind::Node)));
+    assert!(patch.is_some_and(|patch| patch.target.ends_with("?dryRun=All")));
+    assert!(!examine(&lab, &[BASE, "--node=node-1"]).stdout.contains("get node"), "nothing needs it");
 }
 
 /// An STS that takes no signature and lives in another time.
@@ -132,10 +180,12 @@ fn events_that_may_not_be_written_keep_no_credentials_from_pods() {
     let lab = Lab::start();
     let outcome = examine(&lab, &[BASE, "--events"]);
     assert_line(&outcome, "write events", "ok", "allowed");
+    assert_line(&outcome, "count up events", "ok", "allowed");
     assert!(lab.kubernetes.events().is_empty(), "it was only a trial");
     lab.kubernetes.refuse(On::Event, Refusal::Status { code: 403, retry_after_s: None }, Times::Always);
     let outcome = examine(&lab, &[BASE, "--events"]);
     assert_line(&outcome, "write events", "warn", "let the agent's ClusterRole `create` `events`");
+    assert_line(&outcome, "count up events", "warn", "let the agent's ClusterRole `patch` `events`");
     assert_eq!(outcome.code, Some(0), "{}", outcome.stdout);
 }
 

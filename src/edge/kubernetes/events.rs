@@ -41,6 +41,15 @@ impl ApiServer {
         if response.status().is_success() { Ok(()) } else { Err(named("write", "events", refusal(response))) }
     }
 
+    /// Tries to change an Event. That there is none is found out only by those who may.
+    pub fn try_change(&self, notice: &Notice) -> Result<(), KubernetesFailure> {
+        let namespace = encoded(&notice.namespace);
+        let url = format!("{}/api/v1/namespaces/{namespace}/events/{}?dryRun=All", self.server, notice.name);
+        let response = self.send(Verb::Patch, &url, &notice.change)?;
+        let may = response.status().is_success() || response.status() == NOT_FOUND;
+        if may { Ok(()) } else { Err(named("patch", "events", refusal(response))) }
+    }
+
     fn send(&self, verb: Verb, url: &str, body: &str) -> Result<Response<Body>, KubernetesFailure> {
         let call = |bearer: Option<&HeaderValue>| {
             let (request, content) = match verb {

@@ -18,10 +18,20 @@ impl Nodes for ApiServer {
     }
 
     fn patch(&self, node: &str, removal: &Removal) -> Result<Patched, KubernetesFailure> {
-        let (url, body) = (self.node_url(node), removal.to_json());
+        self.send_patch(node, &self.node_url(node), &removal.to_json())
+    }
+}
+
+impl ApiServer {
+    /// Tries a change that changes nothing.
+    pub fn try_patch(&self, node: &str) -> Result<(), KubernetesFailure> {
+        self.send_patch(node, &format!("{}?dryRun=All", self.node_url(node)), "[]").map(drop)
+    }
+
+    fn send_patch(&self, node: &str, url: &str, body: &str) -> Result<Patched, KubernetesFailure> {
         let call = |bearer: Option<&HeaderValue>| {
-            let request = self.agent.patch(&url).header("accept", "application/json").content_type(JSON_PATCH);
-            authorized(request, bearer).send(&body)
+            let request = self.agent.patch(url).header("accept", "application/json").content_type(JSON_PATCH);
+            authorized(request, bearer).send(body)
         };
         let outcome = self.call(&call).and_then(|response| match response.status().as_u16() {
             200 => Ok(Patched::Done),
@@ -31,9 +41,7 @@ impl Nodes for ApiServer {
         });
         outcome.map_err(|failure| named("patch", format_args!("nodes/{node}"), failure))
     }
-}
 
-impl ApiServer {
     fn node_url(&self, node: &str) -> String {
         format!("{}/api/v1/nodes/{}", self.server, encoded(node))
     }

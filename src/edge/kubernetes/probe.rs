@@ -1,7 +1,7 @@
 //! Whether the API server lets us do what the agent does, tried in the smallest way.
 
 use super::{ApiServer, Patience, named, page};
-use crate::logic::kubernetes::{KubernetesFailure, Resource, Version};
+use crate::logic::kubernetes::{KubernetesFailure, KubernetesFailureKind, Resource, Version};
 use crate::ports::WatchLines;
 
 use super::lines::Lines;
@@ -23,8 +23,16 @@ impl ApiServer {
             .map_err(|failure| named("list", resource, failure))
     }
 
-    /// Watches for a second.
-    pub fn try_watch(&self, resource: Resource, version: &str) -> Result<(), KubernetesFailure> {
+    /// Watches for a second, from the version of a list; without one from the very first, which is long gone: what may
+    /// not be watched is refused before that is found out.
+    pub fn try_watch(&self, resource: Resource, version: Option<&str>) -> Result<(), KubernetesFailure> {
+        match self.watch_for_a_second(resource, version.unwrap_or(FIRST_VERSION)) {
+            Err(failure) if version.is_none() && failure.kind == KubernetesFailureKind::Gone => Ok(()),
+            watched => watched,
+        }
+    }
+
+    fn watch_for_a_second(&self, resource: Resource, version: &str) -> Result<(), KubernetesFailure> {
         let selector = self.selector(resource);
         let mut query = vec![("watch", "1"), ("resourceVersion", version), ("timeoutSeconds", "1")];
         query.extend(selector.as_deref().map(|selector| ("fieldSelector", selector)));
@@ -41,5 +49,6 @@ impl ApiServer {
     }
 }
 
+const FIRST_VERSION: &str = "1";
 /// What a busy cluster says in a second; a watch that says more is as good as proven.
 const MOST_LINES: usize = 1_000;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::{Patient, Sheet};
 use crate::daemon::build;
 use crate::edge::kubernetes::{ApiServer, Earnest, Limits};
-use crate::logic::doctor::{Finding, of_kubernetes};
+use crate::logic::doctor::{Finding, Mark, of_kubernetes};
 use crate::logic::events::Notice;
 use crate::logic::kubernetes::{KubernetesFailure, KubernetesFailureKind, Resource};
 use crate::operator::Failure;
+use crate::ports::Nodes;
 
 pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Failure> {
     let config = &patient.config.kubernetes;
@@ -36,19 +37,38 @@ pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Fa
                 Err(failure) => of_kubernetes("list", &resource.to_string(), &failure),
             }
         })?;
-        let Some(version) = version else { continue };
-        sheet.check(&format!("watch {resource}"), || match server.try_watch(resource, &version) {
-            Ok(()) => Finding::ok("allowed"),
-            Err(failure) => of_kubernetes("watch", &resource.to_string(), &failure),
+        sheet.check(&format!("watch {resource}"), || {
+            allowed(server.try_watch(resource, version.as_deref()), "watch", &resource.to_string())
         })?;
     }
     if patient.config.operation.events {
-        sheet.check("write events", || match server.write_event(&Notice::trial(), Earnest::Tried) {
-            Ok(()) => Finding::ok("allowed"),
-            Err(failure) => Finding::warn(of_kubernetes("create", "events", &failure).text),
-        })?;
+        let trial = Notice::trial();
+        // An agent that can't write them gives credentials all the same.
+        let tried = |outcome, verb| no_worse_than_a_warning(allowed(outcome, verb, "events"));
+        sheet.check("write events", || tried(server.write_event(&trial, Earnest::Tried), "create"))?;
+        sheet.check("count up events", || tried(server.try_change(&trial), "patch"))?;
     }
-    Ok(())
+    match (&patient.config.operation.remove_taint, &patient.config.kubernetes.node) {
+        (Some(_), Some(node)) => examine_node(&server, node, sheet),
+        _ => Ok(()),
+    }
+}
+
+/// What `--remove-taint` needs: as long as the taint stays, no pod comes to this node.
+fn examine_node(server: &ApiServer, node: &str, sheet: &mut Sheet<'_>) -> Result<(), Failure> {
+    sheet.check("get node", || allowed(server.taints(node), "get", "nodes"))?;
+    sheet.check("patch node", || allowed(server.try_patch(node), "patch", "nodes"))
+}
+
+fn allowed<T>(outcome: Result<T, KubernetesFailure>, verb: &str, resource: &str) -> Finding {
+    match outcome {
+        Ok(_) => Finding::ok("allowed"),
+        Err(failure) => of_kubernetes(verb, resource, &failure),
+    }
+}
+
+fn no_worse_than_a_warning(finding: Finding) -> Finding {
+    Finding { mark: finding.mark.min(Mark::Warn), ..finding }
 }
 
 /// Whatever the server has against us, it has answered.
