@@ -140,6 +140,10 @@ pub(super) struct SessionFlags {
     /// --node {node} is `kube2iam`. Default: {node}-{role}. New.
     #[argh(option, arg_name = "template")]
     pub(super) session_name: Given,
+    /// let a pod's annotation iam.amazonaws.com/session-name name its session, as kiam does: whoever writes pods then
+    /// writes the names that CloudTrail and trust policies see. New.
+    #[argh(switch)]
+    pub(super) session_name_annotation: bool,
     /// tag sessions with namespace, service account, pod and cluster, as EKS Pod Identity does. New.
     #[argh(switch)]
     pub(super) session_tags: bool,

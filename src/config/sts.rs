@@ -7,7 +7,7 @@ use super::flags::SessionFlags;
 use super::given::{Given, unless_empty};
 use super::usage::UsageError;
 use crate::logic::arn::RoleArn;
-use crate::logic::session::NameTemplate;
+use crate::logic::session::{NameAnnotation, NameTemplate};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct StsConfig {
@@ -16,6 +16,7 @@ pub struct StsConfig {
     /// The role that is assumed first and then assumes the pods' roles
     pub assume_first: Option<RoleArn>,
     pub session_name: NameTemplate,
+    pub name_annotation: NameAnnotation,
     pub tags: SessionTags,
     /// Fetch a pod's credentials when it appears. Never set without a node: the whole cluster's would be too many.
     pub prefetch: bool,
@@ -77,6 +78,7 @@ impl StsConfig {
             error_memory: ErrorMemory::read(flags.iam_role_error_ttl.as_ref())?,
             assume_first: assume_first.map(|given| given.read(AN_ARN, |text| RoleArn::parse(text).ok())).transpose()?,
             session_name: flags.session_name.read(A_TEMPLATE, |text| NameTemplate::parse(text).ok())?,
+            name_annotation: if flags.session_name_annotation { NameAnnotation::Read } else { NameAnnotation::Ignored },
             tags: SessionTags::read(flags, warnings)?,
             prefetch: flags.prefetch.is_on() && node.is_some(),
             calls_per_second: flags.sts_qps.read("a number above 0, at most 1000", calls_per_second)?,

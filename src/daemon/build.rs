@@ -278,6 +278,7 @@ pub(crate) fn session_rules(config: &Config) -> SessionRules {
     SessionRules {
         duration_s: config.sts.life.asked_s,
         name: config.sts.session_name.clone(),
+        name_annotation: config.sts.name_annotation,
         node: config.kubernetes.node.clone().unwrap_or_default(),
         tags: match &config.sts.tags {
             SessionTags::None => Tags::None,

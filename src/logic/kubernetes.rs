@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 pub use frame::{Status, frame, one_line, status};
 pub use list::ListSeed;
-pub use object::object;
+pub use object::{SESSION_NAME, object};
 
 /// What is listed and watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

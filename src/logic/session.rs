@@ -49,9 +49,19 @@ pub struct SessionRules {
     /// Seconds to ask for, 900..=43200
     pub duration_s: u32,
     pub name: NameTemplate,
+    pub name_annotation: NameAnnotation,
     /// `--node`, empty when the whole cluster is watched
     pub node: String,
     pub tags: Tags,
+}
+
+/// What becomes of the pods' annotation `iam.amazonaws.com/session-name`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameAnnotation {
+    /// A tenant doesn't write the name that CloudTrail and trust policies see.
+    Ignored,
+    /// It names the session, as with kiam.
+    Read,
 }
 
 /// Whether sessions are tagged with what EKS Pod Identity tags them with.
@@ -78,7 +88,7 @@ impl SessionRules {
     pub fn request(&self, role: &RoleArn, pod: &HeldPod) -> Result<AssumeRole, Reason> {
         let annotations = pod.session.as_deref();
         let Narrowing { policy, policy_arns } = Narrowing::read(annotations)?;
-        let own_name = annotations.and_then(|annotations| annotations.name.as_deref()).filter(|name| !name.is_empty());
+        let own_name = own_name(pod).filter(|_| self.name_annotation == NameAnnotation::Read);
         let tags = self.tags_of(pod);
         let chained = matches!(self.tags, Tags::Pod { reach: TagReach::Chain, .. });
         let transitive_tags = tags.iter().filter(|_| chained).map(|(key, _)| key.clone()).collect();
@@ -95,6 +105,11 @@ impl SessionRules {
             tags,
             transitive_tags,
         })
+    }
+
+    /// Whether the pod names its session and isn't listened to.
+    pub fn ignores_name_of(&self, pod: &HeldPod) -> bool {
+        self.name_annotation == NameAnnotation::Ignored && own_name(pod).is_some()
     }
 
     /// The call for a role that the agent itself assumes before it assumes others.
@@ -139,6 +154,11 @@ impl SessionRules {
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect()
     }
+}
+
+/// The name that a pod's annotation gives its session; an empty one is none.
+fn own_name(pod: &HeldPod) -> Option<&str> {
+    pod.session.as_deref()?.name.as_deref().filter(|name| !name.is_empty())
 }
 
 /// A session name with words to be filled in, such as `{node}-{role}`.
@@ -244,6 +264,7 @@ mod tests {
         let rules = SessionRules {
             duration_s: 3_600,
             name: NameTemplate::parse(template).unwrap(),
+            name_annotation: NameAnnotation::Ignored,
             node: node.into(),
             tags: Tags::None,
         };
@@ -274,6 +295,7 @@ mod tests {
         let rules = SessionRules {
             duration_s: 3_600,
             name: NameTemplate::parse(NameTemplate::DEFAULT).unwrap(),
+            name_annotation: NameAnnotation::Ignored,
             node: String::new(),
             tags: Tags::Pod { cluster: Some("prod".into()), reach: TagReach::Chain },
         };
@@ -291,7 +313,7 @@ mod tests {
             policy: Some("{ \"Version\": \"2012-10-17\" }".into()),
             policy_arns: Some("arn:aws:iam::aws:policy/ReadOnlyAccess".into()),
         };
-        let asking = |session| {
+        let asking = |session, name_annotation| {
             let pod = crate::logic::kubernetes::Pod {
                 session: Some(Box::new(session)),
                 external_id: Some("customer-7".into()),
@@ -300,18 +322,27 @@ mod tests {
             let rules = SessionRules {
                 duration_s: 1_800,
                 name: NameTemplate::parse(NameTemplate::DEFAULT).unwrap(),
+                name_annotation,
                 node: "n1".into(),
                 tags: Tags::None,
             };
             let role = RoleArn::parse("arn:aws:iam::123456789012:role/app").unwrap();
-            rules.request(&role, listed(vec![pod], vec![]).pod("uid-1").unwrap()).unwrap()
+            let world = listed(vec![pod], vec![]);
+            let pod = world.pod("uid-1").unwrap();
+            (rules.request(&role, pod).unwrap(), rules.ignores_name_of(pod))
         };
-        let request = asking(session);
+        let (request, ignored) = asking(session.clone(), NameAnnotation::Read);
+        assert!(!ignored);
         assert_eq!((request.session_name.as_str(), request.duration_s), ("alice@shop--", 1_800));
         assert_eq!(request.external_id.as_deref(), Some("customer-7"));
         assert_eq!(request.policy.as_deref(), Some(r#"{"Version":"2012-10-17"}"#));
         assert_eq!(request.policy_arns, ["arn:aws:iam::aws:policy/ReadOnlyAccess"]);
+        let (request, ignored) = asking(session, NameAnnotation::Ignored);
+        assert_eq!((request.session_name.as_str(), ignored), ("n1-app", true));
         let unnamed = crate::logic::kubernetes::SessionAnnotations { name: Some("".into()), ..Default::default() };
-        assert_eq!(asking(unnamed).session_name, "n1-app");
+        for annotation in [NameAnnotation::Read, NameAnnotation::Ignored] {
+            let (request, ignored) = asking(unnamed.clone(), annotation);
+            assert_eq!((request.session_name.as_str(), ignored), ("n1-app", false));
+        }
     }
 }

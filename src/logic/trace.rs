@@ -47,6 +47,8 @@ pub enum Step<'a> {
     Account(Verdict),
     /// What the pod asks of its session can't be asked of STS.
     SessionMalformed(Reason),
+    /// The pod names its session, and isn't listened to.
+    NameIgnored,
     /// The call that gets the session
     Session(&'a AssumeRole),
 }

@@ -46,7 +46,10 @@ fn names_ids_tags_and_policies_are_signed_as_they_are_sent() {
             .annotation("iam.amazonaws.com/policy", policy)
             .annotation("iam.amazonaws.com/policy-arns", "arn:aws:iam::aws:policy/ReadOnlyAccess"),
     );
-    let agent = agent(&site, &["--session-tags", "--transitive-tags", "--cluster-name=blue/green 1=2+3@4"]);
+    let agent = agent(
+        &site,
+        &["--session-tags", "--session-name-annotation", "--transitive-tags", "--cluster-name=blue/green 1=2+3@4"],
+    );
     let arn = who(&site, &agent, "127.0.0.2");
     assert_eq!(arn, "arn:aws:sts::123456789012:assumed-role/app/alice@shop=1");
     site.assert_log_is_clean(&agent);

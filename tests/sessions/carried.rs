@@ -38,7 +38,7 @@ fn pods_of_a_role_share_a_session_and_what_tells_them_apart_parts_them() {
         assert!(!name.is_empty() && !address.is_empty());
         lab.kubernetes.add_pod(pod_spec);
     }
-    let agent = lab.agent(&[BASE]);
+    let agent = lab.agent(&[BASE, "--session-name-annotation"]);
     let keys: Vec<String> = (1..=7).map(|last| key_id(&agent, &format!("127.0.1.{last}"), "app")).collect();
     assert_eq!(keys[0], keys[1]);
     let distinct: std::collections::HashSet<&String> = keys.iter().collect();
@@ -50,6 +50,20 @@ fn pods_of_a_role_share_a_session_and_what_tells_them_apart_parts_them() {
     assert_eq!(said("Policy")[4], r#"{"a":"b c"}"#);
     assert_eq!(said("PolicyArns.member.2.arn")[5], "arn:aws:iam::aws:policy/B");
     assert!(said("DurationSeconds").iter().all(|seconds| seconds == "3600"));
+}
+
+/// A tenant doesn't write the name that CloudTrail and trust policies see, unless the operator lets it.
+#[test]
+fn a_pod_does_not_name_its_session_unless_it_may() {
+    for (flags, name) in [(&[BASE][..], "kube2iam-app"), (&[BASE, "--session-name-annotation"], "admin")] {
+        let lab = Lab::start();
+        lab.kubernetes.add_pod(pod("a", "127.0.1.1", "app").annotation("iam.amazonaws.com/session-name", "admin"));
+        let agent = lab.agent(flags);
+        key_id(&agent, "127.0.1.1", "app");
+        let names: Vec<String> =
+            calls(&lab, "app").iter().map(|call| call.field("RoleSessionName").to_owned()).collect();
+        assert_eq!(names, [name], "{flags:?}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::logic::log_line::LogFormat;
 use crate::logic::pattern::Format;
 use crate::logic::redirect::interfaces::InterfaceRule;
 use crate::logic::redirect::{OtherPorts, RedirectSpec};
-use crate::logic::session::NameTemplate;
+use crate::logic::session::{NameAnnotation, NameTemplate};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -164,6 +164,10 @@ fn what_sessions_carry_and_cost() {
     assert_eq!(sts.tags, SessionTags::OfPod { transitive: true, cluster: Some("blue".to_owned()) });
     assert_eq!(sts.assume_first.unwrap().as_str(), "arn:aws:iam::1:role/hop");
     assert_eq!((sts.calls_per_second, sts.prefetch), (0.5, true));
+    let names = |args: &[&str]| config(args).sts.name_annotation;
+    assert_eq!(names(&[]), NameAnnotation::Ignored);
+    assert_eq!(names(&["--session-name-annotation"]), NameAnnotation::Read);
+    assert_eq!(names(&["--session-name-annotation=false"]), NameAnnotation::Ignored);
 }
 
 #[test]

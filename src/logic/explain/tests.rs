@@ -1,13 +1,13 @@
 use super::*;
 use crate::logic::credentials::Credentials;
-use crate::logic::kubernetes::{AnnotationKeys, Namespace, Pod};
+use crate::logic::kubernetes::{AnnotationKeys, Namespace, Pod, SessionAnnotations};
 use crate::logic::pattern::Format;
 use crate::logic::policy::tests::rules;
 use crate::logic::policy::{
     AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules, Tokens,
 };
 use crate::logic::secret::Secret;
-use crate::logic::session::Session;
+use crate::logic::session::{NameAnnotation, Session};
 use crate::logic::sts::{Assumed, StsFailure, StsFailureKind};
 use crate::logic::time::{Mono, Now, Wall};
 use crate::logic::token::TokenKeys;
@@ -309,4 +309,17 @@ fn the_json_has_the_promised_keys_in_their_order() {
     let places: Vec<usize> = keys.iter().map(|key| json.find(&format!("\"{key}\":")).unwrap()).collect();
     assert!(places.is_sorted(), "{json}");
     assert!(json.contains(r#""decision":"allowed","reason":null"#), "{json}");
+}
+
+#[test]
+fn a_session_name_that_is_ignored_is_told() {
+    let session = SessionAnnotations { name: Some("admin".into()), ..Default::default() };
+    let pods = vec![Pod { session: Some(Box::new(session)), ..pod("a", "10.0.0.1") }];
+    let mut rules = rules();
+    let ignored = "`iam.amazonaws.com/session-name` is ignored: the agent runs without --session-name-annotation";
+    for (annotation, told) in [(NameAnnotation::Ignored, true), (NameAnnotation::Read, false)] {
+        rules.session.name_annotation = annotation;
+        let text = check(pods.clone(), vec![], &rules, "shop/pod-a");
+        assert_eq!((text.contains(ignored), text.contains("`admin` for 3600 s")), (told, !told), "{text}");
+    }
 }

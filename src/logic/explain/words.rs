@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Outcome, Told};
 use crate::logic::advice::meaning;
-use crate::logic::kubernetes::AnnotationKeys;
+use crate::logic::kubernetes::{AnnotationKeys, SESSION_NAME};
 use crate::logic::sts::AssumeRole;
 use crate::logic::trace::{Step, Verdict};
 use crate::logic::world::{HeldPod, Holder};
@@ -63,6 +63,11 @@ pub(super) fn of_policy(step: Step<'_>, namespace: &str, keys: &AnnotationKeys) 
         Step::Account(Verdict::DoesNot) => {
             ("account", Outcome::Refused, "--allowed-accounts leaves its account out".into())
         }
+        Step::NameIgnored => (
+            "session",
+            Outcome::Note,
+            format!("`{SESSION_NAME}` is ignored: the agent runs without --session-name-annotation"),
+        ),
         Step::Session(request) => ("session", Outcome::Ok, of_session(request)),
     };
     Some(told(step, outcome, detail))

@@ -256,7 +256,7 @@ const LONGEST_OF_SESSION: usize = 32 * 1_024;
 /// On pods and namespaces.
 const V2_ANNOTATION: &str = "iam.amazonaws.com/imds-v2";
 /// On pods; the first is kiam's.
-const SESSION_NAME: &str = "iam.amazonaws.com/session-name";
+pub const SESSION_NAME: &str = "iam.amazonaws.com/session-name";
 const POLICY: &str = "iam.amazonaws.com/policy";
 const POLICY_ARNS: &str = "iam.amazonaws.com/policy-arns";
 /// On namespaces.

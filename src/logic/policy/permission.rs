@@ -50,6 +50,9 @@ pub fn permit_aloud(
         Denial::Refused(reason)
     })?;
     trace(Step::Session(&request));
+    if rules.session.ignores_name_of(pod) {
+        trace(Step::NameIgnored);
+    }
     Ok(Permitted { request, pod: pod.clone(), audited })
 }
 

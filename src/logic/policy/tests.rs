@@ -7,7 +7,7 @@ use crate::logic::http::{Headers, Method, Request};
 use crate::logic::kubernetes::Pod;
 use crate::logic::pattern::Format;
 use crate::logic::route::{Facing, RouteRules, route};
-use crate::logic::session::{NameTemplate, Tags};
+use crate::logic::session::{NameAnnotation, NameTemplate, Tags};
 use crate::logic::token::Bearer;
 use crate::logic::world::tests::{listed, namespace, pod};
 
@@ -23,6 +23,7 @@ pub(crate) fn rules() -> Rules {
         session: SessionRules {
             duration_s: 3_600,
             name: NameTemplate::parse(NameTemplate::DEFAULT).unwrap(),
+            name_annotation: NameAnnotation::Ignored,
             node: "n1".into(),
             tags: Tags::None,
         },

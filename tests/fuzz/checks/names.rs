@@ -3,7 +3,7 @@
 use kube2iam::logic::arn::{BaseArn, RoleArn};
 use kube2iam::logic::kubernetes::{Event, Object, Pod, Resource, SessionAnnotations};
 use kube2iam::logic::pattern::{Format, RoleList, glob};
-use kube2iam::logic::session::{NameTemplate, SessionRules, TagReach, Tags};
+use kube2iam::logic::session::{NameAnnotation, NameTemplate, SessionRules, TagReach, Tags};
 use kube2iam::logic::world::World;
 use regex_lite::Regex;
 
@@ -123,7 +123,13 @@ fn session(annotation: &str) {
         let world = world_of(session, (at == 3).then(|| annotation.to_owned()));
         let tags = Tags::Pod { cluster: None, reach: TagReach::Session };
         let name = NameTemplate::parse(NameTemplate::DEFAULT).expect("a template");
-        let rules = SessionRules { duration_s: 3_600, name, node: annotation.to_owned(), tags };
+        let rules = SessionRules {
+            duration_s: 3_600,
+            name,
+            name_annotation: NameAnnotation::Ignored,
+            node: annotation.to_owned(),
+            tags,
+        };
         let Ok(request) = rules.request(&role, world.pod("uid-1").expect("the pod")) else { continue };
         let known = |text: &str, more: &[u8]| text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b));
         assert!((2..=64).contains(&request.session_name.len()) && known(&request.session_name, b"_+=,.@-"));
