@@ -7,7 +7,6 @@
 //! - Runs again only when a commit was made or checked out, not with every edit.
 #![allow(clippy::print_stdout)] // a build script speaks to cargo in this way
 
-use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -25,34 +24,11 @@ fn shrink() {
         return;
     }
     println!("cargo:rustc-link-arg-bins={PACK_RELOCATIONS}");
-    if takes(FOLD_FUNCTIONS).unwrap_or(false) {
-        println!("cargo:rustc-link-arg-bins={FOLD_FUNCTIONS}");
-    }
-}
-
-/// Whether a program that does nothing can be linked with this, by the compiler, linker and flags of this build.
-fn takes(argument: &str) -> Option<bool> {
-    let place = PathBuf::from(env::var_os("OUT_DIR")?);
-    let (source, program) = (place.join("nothing.rs"), place.join("nothing"));
-    fs::write(&source, "fn main() {}").ok()?;
-    let flags = env::var_os("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default().into_string().ok()?;
-    let target = env::var_os("TARGET")?.into_string().ok()?;
-    println!("cargo:rerun-if-env-changed=CARGO_TARGET_{}_LINKER", target.to_uppercase().replace('-', "_"));
-    let mut compiler = Command::new(env::var_os("RUSTC")?);
-    compiler.arg(source).arg("-o").arg(program).arg("--target").arg(target);
-    compiler.args(flags.split('\x1f').filter(|flag| !flag.is_empty())).arg(format!("-Clink-arg={argument}"));
-    if let Some(linker) = env::var_os("RUSTC_LINKER") {
-        compiler.arg("-C").arg([OsStr::new("linker="), &linker].into_iter().collect::<OsString>());
-    }
-    compiler.output().ok().map(|ended| ended.status.success())
 }
 
 /// A static position-independent file carries 6,000 relocations, all of one kind: packed they take 2 KB instead of 140
 /// (DT_RELR; glibc reads it since 2.36). A linker that doesn't know the word warns and leaves them as they are.
 const PACK_RELOCATIONS: &str = "-Wl,-z,pack-relative-relocs";
-/// Of functions that came out as the same code, one stays (32 KB less). Nothing here compares the addresses of
-/// functions, which Rust doesn't keep apart either. GNU's linker doesn't know the word and fails.
-const FOLD_FUNCTIONS: &str = "-Wl,--icf=all";
 /// Where cargo notes the commit inside a packed crate.
 const PACKAGE_NOTE: &str = ".cargo_vcs_info.json";
 /// What of git changes with every commit and checkout: the branch's name, its log of moves, packed branches.
