@@ -18,6 +18,7 @@ pub mod logs;
 pub mod memory;
 mod names;
 pub mod node_credentials;
+mod nss;
 pub mod process;
 pub mod redirect;
 pub mod signal;

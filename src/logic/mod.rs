@@ -8,7 +8,6 @@ pub mod bucket;
 pub mod cache;
 pub mod credentials;
 pub mod decimal;
-pub mod dns;
 pub mod doctor;
 pub mod endpoints;
 pub mod events;

@@ -45,6 +45,17 @@ fn free_port() -> u16 {
     (FIRST_PORT..FIRST_PORT + 1_000).find(is_free).unwrap()
 }
 
+/// Looks until it is so, or for the last time.
+fn comes_true(is_so: impl Fn() -> bool) -> bool {
+    (0..LOOKS).any(|_| {
+        let so = is_so();
+        if !so {
+            thread::park_timeout(BETWEEN);
+        }
+        so
+    })
+}
+
 #[test]
 fn in_an_empty_root_it_resolves_names_trusts_the_mounted_ca_and_becomes_ready() {
     let Some(file) = release::file() else { return };
@@ -61,18 +72,18 @@ fn in_an_empty_root_it_resolves_names_trusts_the_mounted_ca_and_becomes_ready() 
     command.env("KUBERNETES_SERVICE_HOST", cluster::NAME).env("KUBERNETES_SERVICE_PORT", api.port.to_string());
     // Nobody listens there: the metadata service isn't needed to become ready.
     command.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9");
-    let _agent = Agent(command.stdin(Stdio::null()).spawn().unwrap());
+    command.env("AWS_ENDPOINT_URL_STS", "https://sts.absent.test");
+    command.env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE").env("AWS_SECRET_ACCESS_KEY", "of-no-use");
+    let log = certificates.join("log");
+    let _agent = Agent(command.stdin(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap());
 
-    let ready = (0..LOOKS).any(|_| {
-        let ready = cluster::status_of(port, "/readyz") == 200;
-        if !ready {
-            thread::park_timeout(BETWEEN);
-        }
-        ready
-    });
+    let ready = comes_true(|| cluster::status_of(port, "/readyz") == 200);
     let requests: Vec<(String, String)> = api.requests.try_iter().collect();
     assert!(ready, "not ready; the API server was asked {requests:?}");
     assert!(asked.try_recv().is_ok(), "the name was never resolved");
+    let logged = || fs::read_to_string(&log).unwrap();
+    let is_said = comes_true(|| logged().contains("there is no such host (host `sts.absent.test`"));
+    assert!(is_said, "{}", logged());
     for list in ["/api/v1/pods?", "/api/v1/namespaces?"] {
         assert!(requests.iter().any(|(first, _)| first.starts_with(&format!("GET {list}"))), "{requests:?}");
     }

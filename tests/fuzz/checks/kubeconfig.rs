@@ -12,7 +12,7 @@ pub(crate) fn check(bytes: &[u8]) {
         return; // paths in it are opened, and some of those never end
     }
     for verification in [Verification::Required, Verification::Skipped] {
-        let said = match Connection::kubeconfig_text(bytes, Path::new("/nonexistent"), verification) {
+        let said = match Connection::kubeconfig_text(bytes, Path::new("/nonexistent/config"), verification) {
             Ok(connection) => {
                 usable(&connection);
                 format!("{connection:?}")

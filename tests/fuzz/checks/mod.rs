@@ -9,7 +9,6 @@
 //! | `sts` | an answer of STS |
 //! | `names` | annotations: role ARNs, patterns, what a pod asks of its session |
 //! | `kubeconfig` | the file |
-//! | `dns` | an answer of a name server, `resolv.conf`, `hosts` |
 //! | `token` | session tokens, their headers, records of keys |
 //!
 //! To fuzz one for five minutes, with a nightly toolchain and `cargo install cargo-fuzz`:
@@ -22,7 +21,6 @@
 //! What it finds goes to the first folder, what fails to `tests/fuzz/artifacts`. An input that taught something is made
 //! small (`cargo +nightly fuzz tmin`), gets a name that tells its trick, and stays in `tests/fuzz/corpus`.
 
-pub(crate) mod dns;
 pub(crate) mod head;
 pub(crate) mod kubeconfig;
 pub(crate) mod names;
