@@ -5,20 +5,25 @@
 //! Time is bounded phase by phase, without ureq's totals (global, per call). A name lookup, by [`names`](super::names),
 //! has no longer than connecting may take.
 
+mod failure;
+mod reread;
+mod tcp;
 mod tls;
 mod trust;
+mod verify;
 
 use std::fmt::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::config::{AutoHeaderValue, IpFamily, RedirectAuthHeaders};
 use ureq::http::Uri;
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
-use ureq::{Agent, Proxy, ProxyProtocol};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
+use ureq::{Agent, Proxy, ProxyProtocol, Timeout};
 
-use self::tls::TlsConnector;
-use self::trust::Trust;
-pub use self::trust::{Authorities, ClientCertificate, Roots};
+use self::tcp::KeptAliveConnector;
+use self::tls::{FilesFirst, Tls, TlsConnector};
+pub use self::trust::{Authorities, ClientCertificate, Pem, Roots, TlsOptions};
 use super::names::Names;
 use crate::logic::proxy::{ProxyEnvironment, Scheme};
 
@@ -26,8 +31,7 @@ use crate::logic::proxy::{ProxyEnvironment, Scheme};
 #[derive(Clone, Debug)]
 pub struct AgentOptions {
     pub proxy: ProxyUse,
-    pub roots: Roots,
-    pub client_certificate: Option<ClientCertificate>,
+    pub tls: TlsOptions,
     pub limits: TimeLimits,
     /// How many idle connections are kept. Each holds 24 KiB of buffers.
     pub idle_connections: usize,
@@ -60,8 +64,11 @@ pub struct TimeLimits {
 /// An agent that speaks as `options` say.
 pub fn agent(options: &AgentOptions) -> Result<Agent, Misconfigured> {
     let limits = options.limits;
+    let proxy = proxy(&options.proxy)?;
+    let tls = Arc::new(Tls::new(options.tls.clone(), proxy.as_ref().map(|proxy| proxy.uri().clone())));
     let config = Agent::config_builder()
-        .proxy(proxy(&options.proxy)?)
+        .middleware(FilesFirst(Arc::clone(&tls)))
+        .proxy(proxy)
         .http_status_as_error(false)
         .https_only(false)
         .ip_family(IpFamily::Any)
@@ -92,9 +99,7 @@ pub fn agent(options: &AgentOptions) -> Result<Agent, Misconfigured> {
         .timeout_recv_body(limits.response_body)
         .timeout_per_read(limits.idle_read)
         .build();
-    let trust = Trust { roots: options.roots.clone(), client_certificate: options.client_certificate.clone() };
-    let connector =
-        ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(TlsConnector::new(trust));
+    let connector = ().chain(ConnectProxyConnector::default()).chain(KeptAliveConnector).chain(TlsConnector(tls));
     Ok(Agent::with_parts(config, connector, Names::system()))
 }
 
@@ -115,10 +120,21 @@ pub fn twice_if_disconnected<T>(call: impl Fn() -> Result<T, ureq::Error>) -> Re
 /// What went wrong, on one line and without the request.
 pub fn cause(error: &ureq::Error) -> String {
     match error {
-        ureq::Error::Timeout(phase) => format!("no progress in time ({phase:?})"),
+        ureq::Error::Timeout(phase) => format!("no progress in time while {}", phase_name(*phase)),
         ureq::Error::HostNotFound => "there is no such host".to_owned(),
-        ureq::Error::Io(error) => error.to_string().to_lowercase(),
+        ureq::Error::Io(error) => error.to_string(),
         error => error.to_string().replace(['\r', '\n'], " "),
+    }
+}
+
+fn phase_name(phase: Timeout) -> &'static str {
+    match phase {
+        Timeout::Resolve => "looking up the host's name",
+        Timeout::Connect => "connecting",
+        Timeout::SendRequest | Timeout::SendBody | Timeout::PerWrite => "sending the request",
+        Timeout::RecvResponse => "waiting for the answer",
+        Timeout::RecvBody | Timeout::PerRead => "reading the answer",
+        _ => "waiting for the call as a whole",
     }
 }
 

@@ -1,10 +1,12 @@
-//! Small files that others write and replace: tokens.
+//! Small files that others write and replace: tokens, certificates, kubeconfigs.
 
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::agent::Misconfigured;
 use crate::logic::secret::Secret;
 
 /// The whole text of `path`, or why it can't be had.
@@ -20,5 +22,16 @@ pub(super) fn read_text(path: &str) -> Result<Secret<String>, String> {
     if text.is_empty() { Err(wrong(&"it is empty")) } else { Ok(Secret::new(text.to_owned())) }
 }
 
+/// The bytes of `path`.
+pub(super) fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, Misconfigured> {
+    let wrong = |cause: &dyn std::fmt::Display| Misconfigured(format!("failed to read `{}`: {cause}", path.display()));
+    let mut bytes = Zeroizing::new(Vec::new());
+    let file = File::open(path).map_err(|error| wrong(&error))?;
+    file.take(LONGEST_BUNDLE + 1).read_to_end(&mut bytes).map_err(|error| wrong(&error))?;
+    if bytes.len() as u64 > LONGEST_BUNDLE { Err(wrong(&"it is longer than 4 MiB")) } else { Ok(bytes) }
+}
+
+/// Bundles of authorities are the largest of the files, below 1 MiB.
+const LONGEST_BUNDLE: u64 = 4 * 1024 * 1024;
 /// STS takes web identity tokens of up to 20,000 letters.
 const LONGEST_FILE: usize = 32 * 1024;

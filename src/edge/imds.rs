@@ -20,7 +20,7 @@ use self::answer::relay;
 use self::pass::{Pass, fetch_pass};
 use self::slots::{Slot, Slots};
 pub use self::versions::Versions;
-use super::agent::{AgentOptions, Misconfigured, ProxyUse, Roots, agent, cause, twice_if_disconnected};
+use super::agent::{AgentOptions, Misconfigured, ProxyUse, TlsOptions, agent, cause, twice_if_disconnected};
 use super::exchange::{phases, read_body, within};
 use super::single_flight::{Missed, SingleFlight};
 use crate::logic::http::Response;
@@ -60,8 +60,7 @@ impl MetadataService {
     pub fn new(service: &ServiceUrl, limits: MetadataLimits, clock: Arc<dyn Clock>) -> Result<Self, Misconfigured> {
         let agent = agent(&AgentOptions {
             proxy: ProxyUse::None,
-            roots: Roots::BuiltIn,
-            client_certificate: None,
+            tls: TlsOptions::public("the metadata service"),
             limits: phases(limits.total),
             idle_connections: IDLE_CONNECTIONS,
         })?;

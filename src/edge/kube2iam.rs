@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ureq::Agent;
 
-use super::agent::{AgentOptions, Misconfigured, ProxyUse, Roots, agent, cause};
+use super::agent::{AgentOptions, Misconfigured, ProxyUse, TlsOptions, agent, cause};
 use super::exchange::{phases, read_body};
 use crate::logic::shadow::Store;
 
@@ -19,8 +19,7 @@ impl Kube2iam {
     pub fn at(url: &str) -> Result<Self, Misconfigured> {
         let agent = agent(&AgentOptions {
             proxy: ProxyUse::None,
-            roots: Roots::BuiltIn,
-            client_certificate: None,
+            tls: TlsOptions::public("the other agent"),
             limits: phases(TOTAL),
             idle_connections: 0,
         })?;

@@ -9,7 +9,7 @@ mod wire;
 
 pub use region::RegionSource;
 pub(super) use wire::Question;
-pub use wire::{StsOptions, StsWire, roots};
+pub use wire::{StsOptions, StsWire};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -26,6 +26,7 @@ mod limits;
 mod long_run;
 mod memory;
 mod relay;
+mod renewal;
 mod site;
 #[path = "../standins/mod.rs"]
 mod standins;

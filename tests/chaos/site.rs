@@ -20,8 +20,8 @@ pub struct Site {
     pub api: Relay,
     pub sts: Relay,
     pub metadata: Relay,
-    /// Here to live as long.
-    _guards: [Guard; 2],
+    /// In front of the API server and STS
+    pub guards: [Guard; 2],
     directory: PathBuf,
 }
 
@@ -66,7 +66,7 @@ impl Site {
             sts: Relay::start(sts.address(), dice.fork()),
             metadata: Relay::start(lab.metadata.address(), dice.fork()),
             lab,
-            _guards: [api, sts],
+            guards: [api, sts],
             directory,
         };
         fs::write(site.directory.join("ca.crt"), &authority.pem).unwrap();

@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
 
 use super::standins::wire::spawn;
 
@@ -30,7 +32,17 @@ impl Authority {
         Self { pem: certificate.pem(), issuer: Issuer::new(params, key) }
     }
 
-    fn server(&self) -> Arc<ServerConfig> {
+    /// A chain and its key in PEM form, for a client.
+    pub fn client(&self) -> String {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "node");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.signed_by(&key, &self.issuer).unwrap().pem() + &key.serialize_pem()
+    }
+
+    /// A server with a certificate of this authority, for everybody or for those that `clients` vouch for.
+    fn server(&self, clients: Option<&Self>) -> Arc<ServerConfig> {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, "stand-in");
@@ -38,7 +50,17 @@ impl Authority {
         let chain = vec![params.signed_by(&key, &self.issuer).unwrap().der().clone()];
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(CertificateDer::from_pem_slice(clients.pem.as_bytes()).unwrap()).unwrap();
+                let provider = Arc::new(default_provider());
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
         Arc::new(builder.with_single_cert(chain, key).unwrap())
     }
 
@@ -47,16 +69,18 @@ impl Authority {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a TLS server");
         let address = listener.local_addr().expect("a bound socket has an address");
         let over = Arc::new(AtomicBool::new(false));
-        let (config, ending) = (self.server(), over.clone());
+        let config = Arc::new(Mutex::new(self.server(None)));
+        let (current, ending) = (config.clone(), over.clone());
         spawn("tls", move || {
             for client in listener.incoming().flatten() {
                 if ending.load(Ordering::Relaxed) {
                     break;
                 }
+                let config = current.lock().clone();
                 let _ = serve(client, &config, upstream);
             }
         });
-        Guard { address, over }
+        Guard { address, over, config }
     }
 }
 
@@ -64,9 +88,15 @@ impl Authority {
 pub struct Guard {
     address: SocketAddr,
     over: Arc<AtomicBool>,
+    config: Arc<Mutex<Arc<ServerConfig>>>,
 }
 
 impl Guard {
+    /// From the next connection on it has a certificate of `authority` and lets in those that `clients` vouch for.
+    pub fn renew(&self, authority: &Authority, clients: &Authority) {
+        *self.config.lock() = authority.server(Some(clients));
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }

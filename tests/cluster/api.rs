@@ -24,13 +24,7 @@ impl Api {
             response_body: Some(PATIENCE),
             idle_read: None,
         };
-        let agent = agent(&AgentOptions {
-            proxy: ProxyUse::None,
-            roots: connection.roots,
-            client_certificate: connection.client_certificate,
-            limits,
-            idle_connections: 1,
-        });
+        let agent = agent(&AgentOptions { proxy: ProxyUse::None, tls: connection.tls, limits, idle_connections: 1 });
         let bearer = match connection.auth {
             Auth::Token(token) => Some(format!("Bearer {}", token.expose())),
             Auth::TokenFile(path) => Some(format!("Bearer {}", std::fs::read_to_string(path).unwrap().trim())),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kube2iam::edge::agent::{
-    AgentOptions, Authorities, ClientCertificate, Misconfigured, ProxyUse, Roots, TimeLimits, agent,
+    AgentOptions, Authorities, ClientCertificate, Misconfigured, Pem, ProxyUse, TimeLimits, TlsOptions, agent,
 };
 use kube2iam::logic::proxy::ProxyEnvironment;
 use kube2iam::logic::secret::Secret;
@@ -20,8 +20,7 @@ fn through(proxy: &str, no_proxy: &str, target: &str) -> Result<ureq::Agent, Mis
     };
     agent(&AgentOptions {
         proxy: ProxyUse::FromEnvironment { environment, target: target.to_owned() },
-        roots: Roots::BuiltIn,
-        client_certificate: None,
+        tls: TlsOptions::public("STS"),
         limits: TimeLimits {
             connect: Duration::from_secs(5),
             send: Duration::from_secs(5),
@@ -62,7 +61,8 @@ fn unusable_options_are_named_without_their_secrets() {
         assert!(!refused.contains("hunter2"), "{refused}");
     }
     for pem in ["", "no pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-        assert!(Authorities::from_pem(pem.as_bytes()).is_err(), "{pem}");
-        assert!(ClientCertificate::from_pem(pem.as_bytes(), pem.as_bytes()).is_err(), "{pem}");
+        let pem = Pem::from(pem.as_bytes());
+        assert!(Authorities::new(pem.clone()).is_err());
+        assert!(ClientCertificate::new(pem.clone(), pem).is_err());
     }
 }

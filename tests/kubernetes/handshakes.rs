@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use kube2iam::edge::agent::{AgentOptions, Authorities, ProxyUse, Roots, TimeLimits, agent, cause};
+use kube2iam::edge::agent::{AgentOptions, Authorities, Pem, ProxyUse, Roots, TimeLimits, TlsOptions, agent, cause};
 use kube2iam::logic::proxy::ProxyEnvironment;
 use kube2iam::logic::secret::Secret;
 use rcgen::{ExtendedKeyUsagePurpose, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
@@ -16,7 +16,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
 use crate::server::{Reply, Server, Then};
-use crate::tls::Authority;
+use crate::tls::{Authority, accept};
 
 /// A key such as AWS's servers have. rcgen can't make one with ring; this one was made for these tests.
 const RSA_KEY: &str = include_str!("../fixtures/tls/rsa-2048.key");
@@ -54,8 +54,7 @@ fn options(roots: Roots) -> AgentOptions {
     let limit = Duration::from_secs(10);
     AgentOptions {
         proxy: ProxyUse::None,
-        roots,
-        client_certificate: None,
+        tls: TlsOptions { roots, advice: "check ca.crt".to_owned(), ..TlsOptions::public("the server") },
         limits: TimeLimits {
             connect: limit,
             send: limit,
@@ -68,7 +67,7 @@ fn options(roots: Roots) -> AgentOptions {
 }
 
 fn only(authority: &Authority) -> Roots {
-    Roots::Only(Authorities::from_pem(authority.pem.as_bytes()).unwrap())
+    Roots::Only(Authorities::new(Pem::from(authority.pem.as_bytes())).unwrap())
 }
 
 /// The status of one request, or why there is none.
@@ -126,7 +125,7 @@ fn a_server_that_has_but_one_suite_and_one_curve_is_understood() {
 #[test]
 fn who_is_not_vouched_for_is_refused_in_words() {
     let (authority, other) = (Authority::new(), Authority::new());
-    let both = Roots::BuiltInAnd(Authorities::from_pem(other.pem.as_bytes()).unwrap());
+    let both = Roots::BuiltInAnd(Authorities::new(Pem::from(other.pem.as_bytes())).unwrap());
     let unverified = Roots::Unverified;
     for versions in [&[&TLS12] as Versions, &[&TLS13]] {
         let key = KeyPair::generate().unwrap();
@@ -134,7 +133,10 @@ fn who_is_not_vouched_for_is_refused_in_words() {
         for roots in [Roots::BuiltIn, both.clone(), only(&other)] {
             let (server, _) = play(vec![no_content()], config());
             let refused = ask(&options(roots), &url(&server)).unwrap_err();
-            assert!(refused.starts_with("invalid peer certificate: "), "{refused}");
+            // the other authority has the same name and another key
+            let known = ["is signed by an unknown authority", "is not signed by the authority that it names"];
+            let expected = known.map(|cause| format!("the server's certificate {cause}; check ca.crt"));
+            assert!(expected.contains(&refused), "{refused}");
         }
         let (server, _) = play(vec![no_content()], config());
         assert_eq!(ask(&options(unverified.clone()), &url(&server)), Ok(204));
@@ -148,8 +150,8 @@ fn the_name_in_the_url_is_the_one_that_is_vouched_for() {
     for (vouched, asked, expected) in [
         ("localhost", "localhost", Ok(204)),
         ("127.0.0.1", "127.0.0.1", Ok(204)),
-        ("elsewhere.test", "localhost", Err("not valid for name \"localhost\"")),
-        ("localhost", "127.0.0.1", Err("not valid for name")),
+        ("elsewhere.test", "localhost", Err("is not valid for `localhost`, but for `elsewhere.test`")),
+        ("localhost", "127.0.0.1", Err("is not valid for `127.0.0.1`, but for `localhost`")),
     ] {
         let config = config(&authority, vouched, &key, default_provider(), &[&TLS13]);
         let (server, _) = play(vec![no_content()], config);
@@ -184,7 +186,7 @@ fn a_server_that_says_nothing_costs_no_more_than_the_time_to_connect() {
     let limits = TimeLimits { connect: Duration::from_millis(200), ..options(Roots::BuiltIn).limits };
     let url = format!("https://{}/", listener.local_addr().unwrap());
     let answer = ask(&AgentOptions { limits, ..options(Roots::BuiltIn) }, &url);
-    assert_eq!(answer, Err("no progress in time (Connect)".to_owned()));
+    assert_eq!(answer, Err("no progress in time while connecting".to_owned()));
 }
 
 /// Carries one connection to `server`, whatever its CONNECT says, and gives that request.
@@ -234,4 +236,34 @@ fn a_proxy_carries_what_it_can_not_read() {
     server.finish();
     let head = carried.join().unwrap();
     assert!(head.starts_with("CONNECT api.stand-in.test:443 HTTP/1.1\r\n"), "{head}");
+}
+
+#[test]
+fn the_targets_tls_goes_through_that_of_a_proxy() {
+    const TARGET: &str = "https://api.stand-in.test/";
+    let authority = Authority::new();
+    let config = authority.server_config(None);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let run = move || {
+        let mut wire = accept(&config, listener.accept().unwrap().0).unwrap();
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            wire.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        wire.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").and_then(|()| wire.flush()).unwrap();
+        wire.read_exact(&mut byte).unwrap();
+        byte[0]
+    };
+    let proxy = Builder::new().name("proxy".to_owned()).spawn(run).unwrap();
+    let environment = ProxyEnvironment {
+        https_proxy: Some(Secret::new(format!("https://{address}"))),
+        http_proxy: None,
+        no_proxy: None,
+    };
+    let proxied = ProxyUse::FromEnvironment { environment, target: TARGET.to_owned() };
+    ask(&AgentOptions { proxy: proxied, ..options(only(&authority)) }, TARGET).unwrap_err();
+    let handshake = 22; // RFC 8446, section 5.1
+    assert_eq!(proxy.join().unwrap(), handshake, "the proxy was told what is for the target alone");
 }

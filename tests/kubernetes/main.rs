@@ -3,9 +3,11 @@
 
 mod agent;
 mod auth;
+mod certificates;
 mod handshakes;
 mod list;
 mod reflect;
+mod renewal;
 mod server;
 mod tls;
 mod watch;

@@ -27,7 +27,7 @@ pub(crate) enum Then {
 /// Whatever a connection is wrapped into.
 pub(crate) trait Wire: Read + Write {}
 impl<T: Read + Write> Wire for T {}
-type Wrap = Box<dyn Fn(TcpStream) -> io::Result<Box<dyn Wire>> + Send>;
+pub(crate) type Wrap = Box<dyn Fn(TcpStream) -> io::Result<Box<dyn Wire>> + Send>;
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,

@@ -1,11 +1,12 @@
 //! TLS: who is trusted, who we are, and the kubeconfigs that say so.
 
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kube2iam::edge::agent::{Authorities, Roots};
+use kube2iam::edge::agent::{Authorities, Pem, Roots, TlsOptions};
 use kube2iam::edge::kubernetes::{Connection, Limits, Verification};
 use kube2iam::logic::kubernetes::Resource;
 use kube2iam::logic::secret::Secret;
@@ -16,7 +17,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-use crate::server::{Reply, Server, Then};
+use crate::server::{Reply, Server, Then, Wire};
 use crate::{Directory, HandClock, api_server, names};
 
 /// An authority that vouches for servers and clients alike.
@@ -40,7 +41,7 @@ impl Authority {
     }
 
     /// A certificate for a name or address, and its key.
-    fn vouch(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
+    pub(crate) fn vouch(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         (self.vouch_for(name, usage, &key), key)
     }
@@ -53,8 +54,8 @@ impl Authority {
         params.signed_by(key, &self.issuer).unwrap()
     }
 
-    /// Plays replies over TLS, to nobody without a certificate of `clients`.
-    fn play(&self, replies: Vec<Reply>, clients: Option<&Self>) -> Server {
+    /// How a server speaks that has a certificate of this authority, to nobody without one of `clients`.
+    pub(crate) fn server_config(&self, clients: Option<&Self>) -> Arc<ServerConfig> {
         let (certificate, key) = self.vouch("127.0.0.1", ExtendedKeyUsagePurpose::ServerAuth);
         let provider = Arc::new(default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
@@ -69,18 +70,25 @@ impl Authority {
             }
         };
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let config = Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap());
-        let wrap = move |mut stream| {
-            let mut connection = ServerConnection::new(Arc::clone(&config)).map_err(std::io::Error::other)?;
-            connection.complete_io(&mut stream)?;
-            Ok(Box::new(StreamOwned::new(connection, stream)) as Box<dyn crate::server::Wire>)
-        };
-        Server::play_over(replies, Box::new(wrap))
+        Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap())
+    }
+
+    /// Plays replies over TLS, to nobody without a certificate of `clients`.
+    fn play(&self, replies: Vec<Reply>, clients: Option<&Self>) -> Server {
+        let config = self.server_config(clients);
+        Server::play_over(replies, Box::new(move |stream| accept(&config, stream)))
     }
 }
 
+/// The server's side of a handshake.
+pub(crate) fn accept(config: &Arc<ServerConfig>, mut stream: TcpStream) -> std::io::Result<Box<dyn Wire>> {
+    let mut connection = ServerConnection::new(Arc::clone(config)).map_err(std::io::Error::other)?;
+    connection.complete_io(&mut stream)?;
+    Ok(Box::new(StreamOwned::new(connection, stream)))
+}
+
 /// A kubeconfig with these fields for cluster and user, as YAML.
-fn kubeconfig(server: &Server, cluster: &str, user: &str) -> String {
+pub(crate) fn kubeconfig(server: &Server, cluster: &str, user: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: here\npreferences: {{}}\n\
          contexts: [{{name: here, context: {{cluster: c, user: u, namespace: x}}}}]\n\
@@ -90,7 +98,7 @@ fn kubeconfig(server: &Server, cluster: &str, user: &str) -> String {
 }
 
 /// Lists namespaces once.
-fn list(connection: Connection) -> Result<usize, String> {
+pub(crate) fn list(connection: Connection) -> Result<usize, String> {
     let api = api_server(connection, None, &HandClock::default(), Limits::default());
     let (names, page) = names(&api, Resource::Namespaces, None);
     page.map(|_| names.len()).map_err(|failure| failure.cause)
@@ -144,9 +152,9 @@ fn a_key_of_another_certificate_is_refused_at_once() {
     let server = Server::play(Vec::new());
     directory.file("client.crt", &certificate.pem());
     for (key, cause) in [
-        (other_key.serialize_pem(), "unusable client key: keys may not be consistent"),
-        ("nothing".to_owned(), "unusable client key: "),
-        (certificate.pem(), "unusable client key: "),
+        (other_key.serialize_pem(), "unusable client key: it is not the key of the client certificate"),
+        ("nothing".to_owned(), "client.key`: unusable client key: no private key in PEM form"),
+        (certificate.pem(), "client.key`: unusable client key: no private key in PEM form"),
     ] {
         directory.file("client.key", &key);
         let user = "    client-certificate: client.crt\n    client-key: client.key\n";
@@ -170,12 +178,19 @@ fn only_the_clusters_own_authority_is_trusted() {
         Connection::in_cluster(&host, &port, &directory.file("token", "t"), &directory.file("ca.crt", ca)).unwrap()
     };
     let refused = list(by_url(Verification::Required)).unwrap_err();
-    assert!(refused.contains("certificate"), "{refused}");
-    assert!(list(in_cluster(&other.pem)).is_err());
+    let unknown = "the API server's certificate is signed by an unknown authority; name it in a kubeconfig";
+    assert!(refused.contains(unknown), "{refused}");
+    let refused = list(in_cluster(&other.pem)).unwrap_err();
+    let file = directory.0.join("ca.crt");
+    // one of the same name that has another key
+    let expected = format!("is not signed by the authority that it names; check `{}`", file.display());
+    assert!(refused.ends_with(&expected), "{refused}");
     assert_eq!(list(in_cluster(&authority.pem)), Ok(6));
     assert_eq!(list(by_url(Verification::Skipped)), Ok(6));
-    let both = Roots::BuiltInAnd(Authorities::from_pem(authority.pem.as_bytes()).unwrap());
-    assert_eq!(list(Connection { roots: both, ..by_url(Verification::Required) }), Ok(6));
+    let roots = Roots::BuiltInAnd(Authorities::new(Pem::from(authority.pem.as_bytes())).unwrap());
+    let connection = by_url(Verification::Required);
+    let tls = TlsOptions { roots, ..connection.tls.clone() };
+    assert_eq!(list(Connection { tls, ..connection }), Ok(6));
     assert_eq!(server.requests().len(), 3);
 }
 

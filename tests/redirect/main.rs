@@ -13,6 +13,7 @@ mod pods;
 mod python;
 mod repair;
 mod rules;
+mod silence;
 mod site;
 #[path = "../standins/mod.rs"]
 mod standins;

@@ -1,37 +1,123 @@
-//! TLS for ureq: connections to `https` URLs are wrapped, others stay as they are. What is spoken and who is believed
-//! is said by [`trust`](super::trust).
+//! TLS for ureq: connections to `https` URLs are wrapped, others stay as they are. Who is believed is said by
+//! [`trust`](super::trust).
+//!
+//! Before each request the files of certificates are looked at. A connection that was made with others than are valid
+//! now is not used again.
 
 use std::fmt;
-use std::io::{Error as IoError, Read, Write};
-use std::sync::{Arc, OnceLock};
+use std::io::{Error as IoError, ErrorKind, Read, Write};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use ureq::Error;
-use ureq::http::Uri;
+use ureq::http::{Request, Response, Uri};
+use ureq::middleware::{Middleware, MiddlewareNext};
 use ureq::unversioned::transport::time::Instant;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
+use ureq::{Body, Error, SendBody};
 
-use super::trust::Trust;
+use super::failure;
+use super::trust::{Identity, TlsOptions, Trusted};
+use super::verify::client_config;
+
+/// How one agent speaks TLS, as its files are now.
+pub(super) struct Tls {
+    options: TlsOptions,
+    proxy: Option<Uri>,
+    made: Mutex<Option<Made>>,
+}
+
+/// A configuration, and what it was made of. It holds the sessions that can be resumed.
+struct Made {
+    trusted: Option<Arc<Trusted>>,
+    identity: Option<Arc<Identity>>,
+    config: Arc<ClientConfig>,
+}
+
+impl Tls {
+    pub(super) fn new(options: TlsOptions, proxy: Option<Uri>) -> Self {
+        Self { options, proxy, made: Mutex::new(None) }
+    }
+
+    /// Looks whether the files have changed.
+    fn refresh(&self) {
+        if let Some(authorities) = self.options.roots.authorities() {
+            authorities.0.current();
+        }
+        if let Some(certificate) = &self.options.client_certificate {
+            certificate.0.current();
+        }
+    }
+
+    /// Has the files read again before the next request: something went wrong, and they may be why.
+    fn suspect(&self) {
+        if let Some(authorities) = self.options.roots.authorities() {
+            authorities.0.suspect();
+        }
+        if let Some(certificate) = &self.options.client_certificate {
+            certificate.0.suspect();
+        }
+    }
+
+    /// The configuration for what was last read. Does no IO, since ureq calls for it under the lock of its pool.
+    fn config(&self) -> Arc<ClientConfig> {
+        let trusted = self.options.roots.authorities().map(|authorities| authorities.0.last());
+        let identity = self.options.client_certificate.as_ref().map(|certificate| certificate.0.last());
+        let mut made = self.made.lock();
+        if let Some(made) = &*made
+            && is_same(made.trusted.as_ref(), trusted.as_ref())
+            && is_same(made.identity.as_ref(), identity.as_ref())
+        {
+            return Arc::clone(&made.config);
+        }
+        let config = Arc::new(client_config(&self.options.roots, trusted.clone(), identity.as_deref()));
+        *made = Some(Made { trusted, identity, config: Arc::clone(&config) });
+        config
+    }
+
+    /// Who is spoken to, and what its certificate must be valid for. ureq connects to a proxy by the proxy's own URL.
+    fn peer(&self, details: &ConnectionDetails<'_>) -> Result<(&'static str, ServerName<'static>), Error> {
+        if self.proxy.as_ref() == Some(details.uri) {
+            return Ok(("the proxy", host_name(details.uri)?));
+        }
+        let name = self.options.server_name.clone();
+        Ok((self.options.peer, name.map_or_else(|| host_name(details.uri), Ok)?))
+    }
+
+    /// What went wrong, in words if it is about TLS.
+    fn failure(&self, peer: &str, error: IoError) -> Error {
+        if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+            self.suspect();
+        }
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(tls) => {
+                let words = failure::words(tls, peer, &self.options.advice);
+                Error::Io(IoError::new(ErrorKind::InvalidData, words))
+            }
+            None => error.into(),
+        }
+    }
+}
+
+fn is_same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+    one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
+}
+
+/// Goes before each request of an agent.
+pub(super) struct FilesFirst(pub(super) Arc<Tls>);
+
+impl Middleware for FilesFirst {
+    fn handle(&self, request: Request<SendBody<'_>>, next: MiddlewareNext<'_>) -> Result<Response<Body>, Error> {
+        self.0.refresh();
+        next.handle(request)
+    }
+}
 
 /// The last link of an agent's chain.
-pub(super) struct TlsConnector {
-    trust: Trust,
-    /// Made when the first `https` connection is, and kept: it holds the sessions that can be resumed.
-    config: OnceLock<Arc<ClientConfig>>,
-}
-
-impl TlsConnector {
-    pub(super) fn new(trust: Trust) -> Self {
-        Self { trust, config: OnceLock::new() }
-    }
-
-    fn config(&self) -> Arc<ClientConfig> {
-        Arc::clone(self.config.get_or_init(|| Arc::new(self.trust.client_config())))
-    }
-}
+pub(super) struct TlsConnector(pub(super) Arc<Tls>);
 
 impl fmt::Debug for TlsConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,21 +130,23 @@ impl<In: Transport> Connector<In> for TlsConnector {
 
     fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
         let Some(transport) = chained else { return Ok(None) };
-        if !details.needs_tls() || transport.is_tls() {
+        if !details.needs_tls() {
             return Ok(Some(Either::A(transport)));
         }
-        let mut connection = ClientConnection::new(self.config(), server_name(details.uri)?).map_err(IoError::other)?;
+        let (config, (peer, name)) = (self.0.config(), self.0.peer(details)?);
+        let mut connection = ClientConnection::new(Arc::clone(&config), name).map_err(IoError::other)?;
         let transport: Box<dyn Transport> = Box::new(transport);
         let mut socket = TransportAdapter::new(transport, Arc::clone(&details.current_time));
         socket.set_timeout(what_is_left(details));
-        connection.complete_io(&mut socket)?;
+        connection.complete_io(&mut socket).map_err(|error| self.0.failure(peer, error))?;
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-        Ok(Some(Either::B(TlsTransport { buffers, stream: StreamOwned::new(connection, socket) })))
+        let stream = StreamOwned::new(connection, socket);
+        Ok(Some(Either::B(TlsTransport { buffers, stream, config, peer, tls: Arc::clone(&self.0) })))
     }
 }
 
 /// Whom the certificate must be of: a name, or an address.
-fn server_name(uri: &Uri) -> Result<ServerName<'static>, Error> {
+fn host_name(uri: &Uri) -> Result<ServerName<'static>, Error> {
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     ServerName::try_from(host.to_owned()).map_err(|_| Error::Tls("no certificate can be of the URL's host"))
 }
@@ -78,6 +166,10 @@ fn what_is_left(details: &ConnectionDetails<'_>) -> NextTimeout {
 pub(super) struct TlsTransport {
     buffers: LazyBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
+    /// What it was made with
+    config: Arc<ClientConfig>,
+    peer: &'static str,
+    tls: Arc<Tls>,
 }
 
 impl Transport for TlsTransport {
@@ -87,19 +179,20 @@ impl Transport for TlsTransport {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         self.stream.sock.set_timeout(timeout);
-        self.stream.write_all(&self.buffers.output()[..amount])?;
-        Ok(())
+        self.stream.write_all(&self.buffers.output()[..amount]).map_err(|error| self.tls.failure(self.peer, error))
     }
 
+    /// In TLS 1.3 a server's refusal of our certificate comes only here.
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         self.stream.sock.set_timeout(timeout);
-        let read = self.stream.read(self.buffers.input_append_buf())?;
+        let read =
+            self.stream.read(self.buffers.input_append_buf()).map_err(|error| self.tls.failure(self.peer, error))?;
         self.buffers.input_appended(read);
         Ok(read > 0)
     }
 
     fn is_open(&mut self) -> bool {
-        self.stream.sock.get_mut().is_open()
+        Arc::ptr_eq(&self.config, &self.tls.config()) && self.stream.sock.get_mut().is_open()
     }
 
     fn is_tls(&self) -> bool {
@@ -119,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_certificate_is_asked_of_the_host_alone() {
-        let name = |url: &str| server_name(&url.parse().unwrap());
+        let name = |url: &str| host_name(&url.parse().unwrap());
         for (url, expected) in [
             ("https://sts.eu-west-1.amazonaws.com/", "sts.eu-west-1.amazonaws.com"),
             ("https://user:word@10.96.0.1:6443/x", "10.96.0.1"),

@@ -1,16 +1,12 @@
 //! Where the API server is and how we prove who we are: in the cluster, by flags, or by a kubeconfig. Every value that
 //! can't be used ends in one line that names it.
 
-use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-
-use zeroize::Zeroizing;
 
 use super::kubeconfig;
 use super::token::read_token;
-use crate::edge::agent::{Authorities, ClientCertificate, Misconfigured, Roots, target_of};
+use crate::edge::agent::{Authorities, Misconfigured, Roots, TlsOptions, target_of};
+use crate::edge::files::read_bytes;
 use crate::logic::secret::Secret;
 
 /// A server and what it takes to be let in.
@@ -19,8 +15,7 @@ pub struct Connection {
     /// `https://HOST:PORT`, perhaps with a path, without a slash at its end.
     pub server: String,
     pub auth: Auth,
-    pub roots: Roots,
-    pub client_certificate: Option<ClientCertificate>,
+    pub tls: TlsOptions,
 }
 
 /// What every request carries.
@@ -47,9 +42,10 @@ impl Connection {
     pub fn in_cluster(host: &str, port: &str, token: &Path, ca: &Path) -> Result<Self, Misconfigured> {
         let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
         let server = server(&format!("https://{host}:{port}"))?;
-        read_token(token).map_err(|error| unreadable(token, &error))?;
-        let roots = Roots::Only(authorities(&read(ca)?, ca)?);
-        Ok(Self { server, auth: Auth::TokenFile(token.to_owned()), roots, client_certificate: None })
+        read_token(token).map_err(|error| Misconfigured(format!("failed to read `{}`: {error}", token.display())))?;
+        let roots = Roots::Only(Authorities::new(ca.into())?);
+        let tls = tls_options(roots, format!("check `{}`", ca.display()));
+        Ok(Self { server, auth: Auth::TokenFile(token.to_owned()), tls })
     }
 
     /// By `--api-server` and `--api-token`.
@@ -63,21 +59,21 @@ impl Connection {
             Verification::Skipped => Roots::Unverified,
         };
         let auth = token.map_or(Auth::None, Auth::Token);
-        Ok(Self { server: server(url)?, auth, roots, client_certificate: None })
+        let tls = tls_options(roots, "name it in a kubeconfig (certificate-authority)".to_owned());
+        Ok(Self { server: server(url)?, auth, tls })
     }
 
     /// By `--kubeconfig`: the current context of the file. Paths in it are relative to its directory.
     pub fn kubeconfig(path: &Path, verification: Verification) -> Result<Self, Misconfigured> {
-        let text = read(path)?;
-        let directory = path.parent().unwrap_or(Path::new(""));
-        Self::kubeconfig_text(&text, directory, verification)
+        let text = read_bytes(path)?;
+        Self::kubeconfig_text(&text, path, verification)
             .map_err(|cause| Misconfigured(format!("failed to use kubeconfig `{}`: {cause}", path.display())))
     }
 
-    /// By the text of a kubeconfig in which paths are relative to `directory`.
+    /// By the text of the kubeconfig at `path`.
     #[doc(hidden)]
-    pub fn kubeconfig_text(text: &[u8], directory: &Path, verification: Verification) -> Result<Self, Misconfigured> {
-        kubeconfig::connection(text, directory, verification)
+    pub fn kubeconfig_text(text: &[u8], path: &Path, verification: Verification) -> Result<Self, Misconfigured> {
+        kubeconfig::connection(text, path, verification)
     }
 }
 
@@ -91,25 +87,11 @@ pub(super) fn server(url: &str) -> Result<String, Misconfigured> {
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-/// Reads a small file whole.
-pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Misconfigured> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES).read_to_end(&mut bytes))
-        .map_err(|error| unreadable(path, &error))?;
-    Ok(bytes)
-}
-
-pub(super) fn authorities(pem: &[u8], path: &Path) -> Result<Authorities, Misconfigured> {
-    Authorities::from_pem(pem).map_err(|error| unreadable(path, &error))
-}
-
-fn unreadable(path: &Path, cause: &dyn fmt::Display) -> Misconfigured {
-    Misconfigured(format!("failed to read `{}`: {cause}", path.display()))
+/// Trust in the API server; `advice` is about a certificate of an unknown authority.
+pub(super) fn tls_options(roots: Roots, advice: String) -> TlsOptions {
+    TlsOptions { advice, roots, ..TlsOptions::public("the API server") }
 }
 
 /// Kubelet mounts these into every pod.
 pub const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 pub const SERVICE_ACCOUNT_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
-/// Bundles of authorities are the largest of the files, below 1 MiB.
-const FILE_BYTES: u64 = 4 * 1024 * 1024;

@@ -7,20 +7,18 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::ServerName;
 use serde_json::{Map, Value};
 use yaml_rust2::scanner::Marker;
 use zeroize::Zeroizing;
 
-use super::connection::{Auth, Connection, Verification, authorities, read, server};
-use crate::edge::agent::{ClientCertificate, Misconfigured, Roots};
+use super::connection::{Auth, Connection, Verification, server, tls_options};
+use crate::edge::agent::{Authorities, ClientCertificate, Misconfigured, Pem, Roots, TlsOptions};
 use crate::logic::secret::Secret;
 
-/// Reads the text of a kubeconfig whose relative paths start at `directory`.
-pub(super) fn connection(
-    text: &[u8],
-    directory: &Path,
-    verification: Verification,
-) -> Result<Connection, Misconfigured> {
+/// Reads the text of the kubeconfig at `path`. Paths in it are relative to its directory.
+pub(super) fn connection(text: &[u8], path: &Path, verification: Verification) -> Result<Connection, Misconfigured> {
+    let directory = path.parent().unwrap_or(Path::new(""));
     let mut file = parse(text)?;
     let wanted = required(file.text("current-context")?, "it has no `current-context`")?;
     let mut context = file.named("contexts", "context", &wanted)?;
@@ -35,12 +33,14 @@ pub(super) fn connection(
         }
         None => User::default(),
     };
-    Ok(Connection {
-        roots: cluster.roots(directory, verification)?,
-        server: server(&required(cluster.server, &format!("cluster `{cluster_name}` has no `server`"))?)?,
+    let tls = TlsOptions {
         client_certificate: user.client_certificate(directory)?,
-        auth: user.auth(directory),
-    })
+        server_name: cluster.server_name()?,
+        ..tls_options(cluster.roots(directory, verification)?, cluster.advice(path))
+    };
+    let url = required(cluster.server, &format!("cluster `{cluster_name}` has no `server`"))?;
+    let url = if url.contains("://") { url } else { format!("https://{url}") };
+    Ok(Connection { server: server(&url)?, auth: user.auth(directory), tls })
 }
 
 /// The parser's own messages quote the file, and with it tokens: only the place is told.
@@ -141,9 +141,8 @@ impl Cluster {
     }
 
     fn refuse_unsupported(&self, name: &str) -> Result<(), Misconfigured> {
-        let set = [("tls-server-name", &self.tls_server_name), ("proxy-url", &self.proxy_url)];
-        let mut set = set.into_iter().filter(|(_, value)| value.as_ref().is_some_and(|value| !value.is_empty()));
-        refuse(&format!("cluster `{name}`"), set.next().map(|(field, _)| field))
+        let set = self.proxy_url.as_ref().filter(|url| !url.is_empty()).map(|_| "proxy-url");
+        refuse(&format!("cluster `{name}`"), set)
     }
 
     fn roots(&self, directory: &Path, verification: Verification) -> Result<Roots, Misconfigured> {
@@ -152,9 +151,33 @@ impl Cluster {
         }
         let file = self.certificate_authority.as_deref();
         let data = self.certificate_authority_data.as_deref();
-        let pem = pem(data, file, "certificate-authority", directory)?;
-        let Some(pem) = pem else { return Ok(Roots::BuiltIn) };
-        Ok(Roots::Only(authorities(&pem, Path::new("certificate-authority"))?))
+        match pem(data, file, "certificate-authority", directory)? {
+            None => Ok(Roots::BuiltIn),
+            Some(Pem::Text(text)) => Authorities::new(Pem::Text(text))
+                .map(Roots::Only)
+                .map_err(|cause| Misconfigured(format!("unusable `certificate-authority-data`: {}", cause.0))),
+            Some(file) => Authorities::new(file).map(Roots::Only),
+        }
+    }
+
+    /// What to do about a server's certificate that is signed by an unknown authority.
+    fn advice(&self, path: &Path) -> String {
+        let is_set = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.is_empty());
+        let (verb, field) = match (&self.certificate_authority_data, &self.certificate_authority) {
+            (data, _) if is_set(data) => ("check", "certificate-authority-data"),
+            (_, file) if is_set(file) => ("check", "certificate-authority"),
+            _ => ("set", "certificate-authority"),
+        };
+        format!("{verb} {field} in `{}`", path.display())
+    }
+
+    fn server_name(&self) -> Result<Option<ServerName<'static>>, Misconfigured> {
+        let name = self.tls_server_name.clone().filter(|name| !name.is_empty());
+        let parsed = name.map(|name| {
+            ServerName::try_from(name.clone())
+                .map_err(|_| Misconfigured(format!("`tls-server-name` is neither a name nor an address: `{name}`")))
+        });
+        parsed.transpose()
     }
 }
 
@@ -192,7 +215,7 @@ impl User {
         let key_data = self.client_key_data.as_ref().map(|data| data.as_str());
         let key = pem(key_data, self.client_key.as_deref(), "client-key", directory)?;
         match (chain, key) {
-            (Some(chain), Some(key)) => ClientCertificate::from_pem(&chain, &key).map(Some),
+            (Some(chain), Some(key)) => ClientCertificate::new(chain, key).map(Some),
             (None, None) => Ok(None),
             (Some(_), None) => Err(Misconfigured("`client-certificate` is set without `client-key`".to_owned())),
             (None, Some(_)) => Err(Misconfigured("`client-key` is set without `client-certificate`".to_owned())),
@@ -201,20 +224,15 @@ impl User {
 }
 
 /// PEM from base64 in the file, or from a file of its own; what is in the file wins, as in client-go.
-fn pem(
-    data: Option<&str>,
-    file: Option<&str>,
-    field: &str,
-    directory: &Path,
-) -> Result<Option<Zeroizing<Vec<u8>>>, Misconfigured> {
+fn pem(data: Option<&str>, file: Option<&str>, field: &str, directory: &Path) -> Result<Option<Pem>, Misconfigured> {
     if let Some(data) = data.filter(|data| !data.is_empty()) {
         let data: Zeroizing<String> = Zeroizing::new(data.split_ascii_whitespace().collect());
         let decoded = STANDARD.decode(data.as_bytes());
         return decoded
-            .map(|pem| Some(Zeroizing::new(pem)))
+            .map(|pem| Some(Pem::Text(Zeroizing::new(pem))))
             .map_err(|_| Misconfigured(format!("`{field}-data` is not base64")));
     }
-    file.filter(|file| !file.is_empty()).map(|file| read(&directory.join(file))).transpose()
+    Ok(file.filter(|file| !file.is_empty()).map(|file| Pem::File(directory.join(file))))
 }
 
 fn refuse(of: &str, set: Option<&str>) -> Result<(), Misconfigured> {

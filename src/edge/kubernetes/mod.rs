@@ -25,7 +25,9 @@ use ureq::{Agent, Body, RequestBuilder};
 pub use connection::{Auth, Connection, SERVICE_ACCOUNT_CA, SERVICE_ACCOUNT_TOKEN, Verification};
 pub use events::Earnest;
 
-use super::agent::{self, AgentOptions, Misconfigured, ProxyUse, TimeLimits, cause, twice_if_disconnected};
+use super::agent::{
+    self, AgentOptions, ClientCertificate, Misconfigured, ProxyUse, TimeLimits, cause, twice_if_disconnected,
+};
 use crate::logic::kubernetes::{
     AnnotationKeys, KubernetesFailure, KubernetesFailureKind, Object, Page, Pod, Resource, one_line, status,
 };
@@ -88,6 +90,7 @@ pub struct ApiServer {
     agent: Agent,
     server: String,
     tokens: Tokens,
+    client_certificate: Option<ClientCertificate>,
     node: Option<String>,
     keys: AnnotationKeys,
     clock: Arc<dyn Clock>,
@@ -97,10 +100,10 @@ pub struct ApiServer {
 impl ApiServer {
     pub fn new(options: ApiServerOptions) -> Result<Self, Misconfigured> {
         let ApiServerOptions { connection, proxies, node, keys, clock, limits } = options;
+        let client_certificate = connection.tls.client_certificate.clone();
         let agent = agent::agent(&AgentOptions {
             proxy: ProxyUse::FromEnvironment { environment: proxies, target: connection.server.clone() },
-            roots: connection.roots,
-            client_certificate: connection.client_certificate,
+            tls: connection.tls,
             limits: TimeLimits {
                 connect: limits.connect,
                 send: limits.send,
@@ -111,7 +114,7 @@ impl ApiServer {
             idle_connections: IDLE_CONNECTIONS,
         })?;
         let tokens = Tokens::new(connection.auth);
-        Ok(Self { agent, server: connection.server, tokens, node, keys, clock, limits })
+        Ok(Self { agent, server: connection.server, tokens, client_certificate, node, keys, clock, limits })
     }
 
     fn get(&self, url: &str, patience: Patience) -> Result<Response<Body>, KubernetesFailure> {
@@ -123,11 +126,15 @@ impl ApiServer {
         if response.status() == 200 { Ok(response) } else { Err(refusal(response)) }
     }
 
-    /// Makes an idempotent call; with a fresh token once more if the server doesn't know this one.
+    /// Makes an idempotent call; once more with a fresh token or client certificate if the server doesn't know these.
     fn call(&self, call: Call<'_>) -> Result<Response<Body>, KubernetesFailure> {
         let token = self.tokens.current(self.clock.now().mono)?;
         let response = send(call, token.as_ref())?;
-        if response.status() != 401 || !self.tokens.may_change() {
+        if response.status() != 401 {
+            return Ok(response);
+        }
+        let is_renewed = self.client_certificate.as_ref().is_some_and(ClientCertificate::reread);
+        if !is_renewed && !self.tokens.may_change() {
             return Ok(response);
         }
         // Read to its end, so that its connection serves again.

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
+use log::warn;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
@@ -19,6 +20,8 @@ use crate::logic::time::Mono;
 pub(super) struct Tokens {
     auth: Auth,
     last: Mutex<Option<Known>>,
+    /// Why the file can't be read; warned of once
+    trouble: Mutex<Option<String>>,
 }
 
 #[derive(Clone)]
@@ -29,7 +32,7 @@ struct Known {
 
 impl Tokens {
     pub(super) fn new(auth: Auth) -> Self {
-        Self { auth, last: Mutex::new(None) }
+        Self { auth, last: Mutex::new(None), trouble: Mutex::new(None) }
     }
 
     /// Whether reading again may give another token.
@@ -55,12 +58,17 @@ impl Tokens {
         match read_token(path) {
             Ok(token) => {
                 *self.last.lock() = Some(Known { token: token.clone(), at: now });
+                *self.trouble.lock() = None;
                 Ok(Some(token))
             }
-            Err(error) => match self.last() {
-                Some(last) => Ok(Some(last.token)),
-                None => Err(unavailable(format!("failed to read `{}`: {error}", path.display()))),
-            },
+            Err(error) => {
+                let trouble = format!("failed to read `{}`: {error}", path.display());
+                let Some(last) = self.last() else { return Err(unavailable(trouble)) };
+                if self.trouble.lock().replace(trouble.clone()).as_ref() != Some(&trouble) {
+                    warn!("going on with the last usable token: {trouble}");
+                }
+                Ok(Some(last.token))
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use ureq::Agent;
 use zeroize::Zeroizing;
 
 use super::{Fetched, Source, none};
-use crate::edge::agent::{AgentOptions, Misconfigured, ProxyUse, Roots, agent, cause, twice_if_disconnected};
+use crate::edge::agent::{AgentOptions, Misconfigured, ProxyUse, TlsOptions, agent, cause, twice_if_disconnected};
 use crate::edge::exchange::{phases, read_body, within};
 use crate::edge::files::read_text;
 use crate::logic::aws_environment::{Container, ContainerToken};
@@ -23,8 +23,7 @@ impl ContainerEndpoint {
     pub(super) fn new(container: Container) -> Result<Self, Misconfigured> {
         let agent = agent(&AgentOptions {
             proxy: ProxyUse::None,
-            roots: Roots::BuiltIn,
-            client_certificate: None,
+            tls: TlsOptions::public("the container endpoint"),
             limits: phases(TOTAL),
             idle_connections: 0,
         })?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::edge::agent::Roots;
+use crate::edge::agent::TlsOptions;
 use crate::edge::stand_in::{Act, StandIn, WallAt, answer, nobody};
 use crate::edge::sts::{RegionSource, StsOptions};
 use crate::logic::arn::RoleArn;
@@ -58,7 +58,7 @@ fn node(url: &str) -> Node {
         endpoints: Endpoints { override_sts: Some(ServiceUrl::parse(url).unwrap()), ..Endpoints::default() },
         region: RegionSource::Told("eu-west-1".to_owned()),
         proxy: ProxyEnvironment::default(),
-        roots: Roots::BuiltIn,
+        tls: TlsOptions::public("STS"),
         attempt: Duration::from_secs(20),
     };
     let wire = Arc::new(StsWire::new(options, clock.clone()).unwrap());

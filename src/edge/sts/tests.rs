@@ -3,7 +3,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::edge::agent::Roots;
+use crate::edge::agent::TlsOptions;
 use crate::edge::stand_in::{Act, Seen, StandIn, WallAt, answer, nobody};
 use crate::logic::arn::RoleArn;
 use crate::logic::endpoints::Endpoints;
@@ -55,7 +55,7 @@ fn wire(url: &str, attempt: Duration) -> Arc<StsWire> {
         endpoints: Endpoints { override_sts: Some(ServiceUrl::parse(url).unwrap()), ..Endpoints::default() },
         region: RegionSource::Told("eu-west-1".to_owned()),
         proxy: ProxyEnvironment::default(),
-        roots: Roots::BuiltIn,
+        tls: TlsOptions::public("STS"),
         attempt,
     };
     Arc::new(StsWire::new(options, WallAt::new(NOW)).unwrap())
@@ -293,7 +293,7 @@ fn a_proxy_that_cannot_be_used_is_found_at_the_start() {
         endpoints: Endpoints::default(),
         region: RegionSource::Told("eu-west-1".to_owned()),
         proxy: ProxyEnvironment { https_proxy: Some(Secret::new(proxy.to_owned())), ..ProxyEnvironment::default() },
-        roots: Roots::BuiltIn,
+        tls: TlsOptions::public("STS"),
         attempt: AMPLE,
     };
     assert!(StsWire::new(options("http://proxy.internal:3128"), WallAt::new(NOW)).is_ok());

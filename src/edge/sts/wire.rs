@@ -1,6 +1,5 @@
 //! One question to STS and its reply: endpoint, signature, bytes. Retries are its caller's.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use zeroize::Zeroizing;
 use super::sign::{CONTENT_TYPE, sign};
 use super::{RegionSource, unavailable};
 use crate::edge::agent::{
-    AgentOptions, Authorities, Misconfigured, ProxyUse, Roots, agent, cause, twice_if_disconnected,
+    AgentOptions, Authorities, Misconfigured, Pem, ProxyUse, Roots, TlsOptions, agent, cause, twice_if_disconnected,
 };
 use crate::edge::exchange::{phases, read_body, within};
 use crate::logic::aws_environment::AwsEnvironment;
@@ -29,7 +28,7 @@ pub struct StsOptions {
     pub endpoints: Endpoints,
     pub region: RegionSource,
     pub proxy: ProxyEnvironment,
-    pub roots: Roots,
+    pub tls: TlsOptions,
     /// The longest that one attempt takes
     pub attempt: Duration,
 }
@@ -41,17 +40,21 @@ impl StsOptions {
         region: RegionSource,
         environment: &AwsEnvironment,
     ) -> Result<Self, Misconfigured> {
-        let roots = roots(environment)?;
-        Ok(Self { endpoints, region, proxy: environment.proxy.clone(), roots, attempt: ATTEMPT })
+        let tls = tls_options(environment)?;
+        Ok(Self { endpoints, region, proxy: environment.proxy.clone(), tls, attempt: ATTEMPT })
     }
 }
 
 /// Mozilla's roots, and those of `AWS_CA_BUNDLE` or else `SSL_CERT_FILE`.
-pub fn roots(environment: &AwsEnvironment) -> Result<Roots, Misconfigured> {
-    let Some(file) = &environment.ca_bundle else { return Ok(Roots::BuiltIn) };
-    let wrong = |cause: &dyn std::fmt::Display| Misconfigured(format!("failed to read `{file}`: {cause}"));
-    let pem = fs::read(file).map_err(|error| wrong(&error))?;
-    Authorities::from_pem(&pem).map(Roots::BuiltInAnd).map_err(|error| wrong(&error))
+fn tls_options(environment: &AwsEnvironment) -> Result<TlsOptions, Misconfigured> {
+    let (roots, advice) = match &environment.ca_bundle {
+        None => (Roots::BuiltIn, "if it is not a public one, name its file in AWS_CA_BUNDLE".to_owned()),
+        Some(file) => {
+            let authorities = Authorities::new(Pem::File(file.into()))?;
+            (Roots::BuiltInAnd(authorities), format!("check `{file}`, the file of AWS_CA_BUNDLE or SSL_CERT_FILE"))
+        }
+    };
+    Ok(TlsOptions { advice, roots, ..TlsOptions::public("STS") })
 }
 
 /// The way to STS.
@@ -167,8 +170,7 @@ impl StsWire {
         let target = endpoint.url.clone();
         let made = agent(&AgentOptions {
             proxy: ProxyUse::FromEnvironment { environment: self.options.proxy.clone(), target },
-            roots: self.options.roots.clone(),
-            client_certificate: None,
+            tls: self.options.tls.clone(),
             limits: phases(self.options.attempt),
             idle_connections: IDLE_CONNECTIONS,
         })?;

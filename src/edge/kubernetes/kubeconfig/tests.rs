@@ -22,7 +22,7 @@ users:
 ";
 
 fn read_text(text: &str) -> Result<Connection, String> {
-    let connection = connection(text.as_bytes(), Path::new("/nowhere"), Verification::Required);
+    let connection = connection(text.as_bytes(), Path::new("/nowhere/config"), Verification::Required);
     connection.map_err(|error| error.to_string())
 }
 
@@ -31,7 +31,7 @@ fn the_current_context_is_read() {
     let connection = read_text(GOOD).unwrap();
     assert_eq!(connection.server, "https://10.0.0.1:6443/k8s/clusters/c-1");
     assert!(matches!(&connection.auth, Auth::Token(token) if token.expose() == "hunter2"));
-    assert!(matches!(connection.roots, Roots::BuiltIn) && connection.client_certificate.is_none());
+    assert!(matches!(connection.tls.roots, Roots::BuiltIn) && connection.tls.client_certificate.is_none());
     assert!(!format!("{connection:?}").contains("hunter2"));
 }
 
@@ -66,11 +66,34 @@ fn a_token_file_lies_beside_the_kubeconfig_and_wins() {
 }
 
 #[test]
+fn a_server_without_a_scheme_is_spoken_to_under_tls() {
+    for (written, url) in [
+        ("10.0.0.1:6443", "https://10.0.0.1:6443"),
+        ("api.example.test", "https://api.example.test"),
+        ("api.example.test/k8s/clusters/c-1/", "https://api.example.test/k8s/clusters/c-1"),
+        ("'[fd00::1]:6443'", "https://[fd00::1]:6443"),
+        ("http://127.0.0.1:8001", "http://127.0.0.1:8001"),
+    ] {
+        let text = GOOD.replace("https://10.0.0.1:6443/k8s/clusters/c-1/", written);
+        assert_eq!(read_text(&text).unwrap().server, url);
+    }
+}
+
+#[test]
+fn another_name_may_be_asked_of_the_certificate() {
+    for (written, name) in [("api.internal", Some("api.internal")), ("10.0.0.9", Some("10.0.0.9")), ("''", None)] {
+        let text = GOOD.replace("    server:", &format!("    tls-server-name: {written}\n    server:"));
+        let tls = read_text(&text).unwrap().tls;
+        assert_eq!(tls.server_name.map(|name| name.to_str().into_owned()).as_deref(), name);
+    }
+}
+
+#[test]
 fn verification_is_skipped_on_either_word() {
     let insecure = GOOD.replace("    server:", "    insecure-skip-tls-verify: true\n    server:");
-    assert!(matches!(read_text(&insecure).unwrap().roots, Roots::Unverified));
+    assert!(matches!(read_text(&insecure).unwrap().tls.roots, Roots::Unverified));
     let flag = connection(GOOD.as_bytes(), Path::new(""), Verification::Skipped).unwrap();
-    assert!(matches!(flag.roots, Roots::Unverified));
+    assert!(matches!(flag.tls.roots, Roots::Unverified));
 }
 
 #[test]
@@ -83,10 +106,10 @@ fn what_is_missing_or_unsupported_is_named() {
         ("    cluster: c\n", "    cluster: d\n", "cluster `d` is not in `clusters`"),
         ("    user: u\n", "    user: v\n", "user `v` is not in `users`"),
         ("    server: https://10.0.0.1:6443/k8s/clusters/c-1/", "    {}", "cluster `c` has no `server`"),
-        ("https://10.0.0.1:6443", "10.0.0.1:6443", "unusable URL `10.0.0.1:6443/k8s/clusters/c-1/`"),
+        ("https://10.0.0.1:6443", "10.0.0.1:six", "unusable URL `https://10.0.0.1:six/k8s/clusters/c-1/`"),
         ("https://10.0.0.1", "https://user:secret@10.0.0.1", "unusable URL"),
         ("    server:", "    proxy-url: http://p\n    server:", "cluster `c` sets `proxy-url`, which is not supported"),
-        ("    server:", "    tls-server-name: n\n    server:", "cluster `c` sets `tls-server-name`, which is not supp"),
+        ("    server:", "    tls-server-name: a..b\n    server:", "`tls-server-name` is neither a name nor an address"),
         ("    server:", "    certificate-authority: ca.crt\n    server:", "failed to read `/nowhere/ca.crt`"),
         (
             "    server:",
