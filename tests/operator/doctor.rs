@@ -113,7 +113,7 @@ fn what_keeps_credentials_from_pods_is_a_failure_with_a_remedy() {
             "FAIL",
             "401 Unauthorized: Unauthorized; it doesn't know the agent's token",
         ),
-        (Box::new(|lab| lab.kubernetes.wire().go_down()), &[], "API server", "FAIL", "connection refused"),
+        (Box::new(|lab| lab.kubernetes.wire().go_down()), &[], "API server", "FAIL", "Connection refused"),
         (Box::new(|lab| lab.sts.wire().go_down()), &[], "STS", "FAIL", "failed to reach `http://127.0.0.1:"),
     ];
     for (break_it, flags, check, mark, part) in rows {
