@@ -96,11 +96,6 @@ impl Desk {
         }
     }
 
-    /// The session of a permitted request, if it is held and nothing needs to be done about it.
-    pub fn at_hand(&self, permitted: &Permitted, now: Mono) -> Option<Arc<Session>> {
-        self.cache.lock().sessions.at_hand(permitted.request(), now)
-    }
-
     /// Whether a peer may make somebody work for it once more: a call to STS, a live list.
     pub fn may_start(&self, peer: IpAddr) -> bool {
         self.starters.lock().take(peer, self.time.now().mono)

@@ -56,13 +56,6 @@ impl Keyring {
         }
     }
 
-    /// The same keys, if no look into the store can change them.
-    pub fn at_hand(&self, token: Option<&[u8]>) -> Option<Arc<TokenKeys>> {
-        let keys = self.current();
-        let lacks = self.store.is_some() && token.is_some_and(|token| keys.lacks_key_of(token));
-        (!lacks).then_some(keys)
-    }
-
     pub fn is_rotation_due(&self) -> bool {
         self.current().is_rotation_due(self.clock.now().wall)
     }

@@ -1,5 +1,4 @@
-//! One request, end to end: [`Service::handle`] is the only function that knows every step of it, and
-//! [`Service::handle_at_once`] is the same without those that wait.
+//! One request, end to end: [`Service::handle`] is the only function that knows every step of it.
 //!
 //! The route is found, the world is read once, and what was decided is carried out. Answers from memory never
 //! wait; a pod not yet known waits for the watch to tell of it, credentials not yet held wait for STS, each up to
@@ -77,21 +76,8 @@ impl Service {
         let is_still_right = |permitted: &Permitted| {
             self.is_still_right(self.ask(request, &route, caller.peer), chosen.as_deref(), permitted)
         };
-        let answer = self
-            .answer_at_once(request, &route, caller.peer, &decided, at)
-            .unwrap_or_else(|| self.carry_out(request, &route, caller.peer, &decided, at, &is_still_right));
+        let answer = self.carry_out(request, &route, caller.peer, &decided, at, &is_still_right);
         self.told(request, &route, caller.peer, decided, answer, began)
-    }
-
-    /// Answers one request out of memory; `None`, and nothing has happened, if that takes anything else.
-    pub fn handle_at_once(&self, request: &Request<'_>, caller: &Caller<'_>) -> Option<Response> {
-        let began = self.clock.now();
-        let route = self.route(request, caller);
-        let keys = self.keys.at_hand(request.headers.token)?;
-        let ask = self.ask(request, &route, caller.peer);
-        let decided = self.registry.read(|world, rules| decide(world, rules, &keys, ask, began.wall));
-        let answer = self.answer_at_once(request, &route, caller.peer, &decided, began)?;
-        Some(self.told(request, &route, caller.peer, decided, answer, began))
     }
 
     fn route(&self, request: &Request<'_>, caller: &Caller<'_>) -> Route {
@@ -195,34 +181,7 @@ impl Service {
         }
     }
 
-    /// The answer, if it needs neither anybody else nor much work.
-    fn answer_at_once(
-        &self,
-        request: &Request<'_>,
-        route: &Route,
-        peer: IpAddr,
-        decided: &Decided<'_>,
-        at: Now,
-    ) -> Option<Answer> {
-        Some(match &decided.decision {
-            Decision::Name(role) => self.registry.read(|_, rules| {
-                let name = rules.map_or(role.as_str(), |rules| rules.base.shorten(role));
-                Answer::ok(Response::text(200, name))
-            }),
-            Decision::Assume(permitted, form) => {
-                let session = self.desk.at_hand(permitted, at.mono)?;
-                self.hand_out_again(permitted, &session, *form, at.mono)
-            }
-            Decision::Info(role) => Answer::ok(reply::iam_info(role, at.wall)),
-            Decision::IamListing => Answer::ok(reply::iam_listing()),
-            Decision::IssueToken => self.issue_token(request, route, peer, decided.pod.as_ref(), at),
-            Decision::TokenMethods => Answer::ok(reply::token_methods(request.method)),
-            Decision::Refuse(reason) => Answer::refuse(*reason, route),
-            Decision::Forward(_) | Decision::Listing(..) | Decision::Page(_) | Decision::NotYet(_) => return None,
-        })
-    }
-
-    /// Does what may take waiting.
+    /// Carries out a decision. Whatever isn't in memory takes waiting here.
     fn carry_out(
         &self,
         request: &Request<'_>,
@@ -233,12 +192,19 @@ impl Service {
         is_still_right: &dyn Fn(&Permitted) -> bool,
     ) -> Answer {
         match &decided.decision {
+            Decision::Name(role) => self.registry.read(|_, rules| {
+                let name = rules.map_or(role.as_str(), |rules| rules.base.shorten(role));
+                Answer::ok(Response::text(200, name))
+            }),
             Decision::Assume(permitted, form) => self.assume(permitted, *form, route, peer, at, is_still_right),
+            Decision::Info(role) => Answer::ok(reply::iam_info(role, at.wall)),
+            Decision::IamListing => Answer::ok(reply::iam_listing()),
+            Decision::IssueToken => self.issue_token(request, route, peer, decided.pod.as_ref(), at),
+            Decision::TokenMethods => Answer::ok(reply::token_methods(request.method)),
             Decision::Forward(path) => self.forward(request, route, path, peer),
             Decision::Listing(path, known) => self.list(request, route, path, *known, peer),
             Decision::Page(page) => Answer::ok(self.page(*page)),
-            Decision::NotYet(reason) => Answer::refuse(*reason, route),
-            _ => Answer::refuse(Reason::NotFound, route), // answered at once
+            Decision::Refuse(reason) | Decision::NotYet(reason) => Answer::refuse(*reason, route),
         }
     }
 

@@ -144,11 +144,6 @@ impl Handler for Pods {
             Purpose::OwnPages => self.service.own_page(request, &caller),
         }
     }
-
-    fn handle_at_once(&self, request: &Request<'_>, connection: &Connection<'_>) -> Option<Response> {
-        let caller = Caller { peer: connection.peer, is_redirected: &|| self.is_redirected(connection) };
-        (self.purpose == Purpose::ServePods).then(|| self.service.handle_at_once(request, &caller))?
-    }
 }
 
 /// What `--metrics-port` opens: the operator's pages and nothing else.

@@ -124,14 +124,6 @@ impl<S> Cache<S> {
         }
     }
 
-    /// The session of `key`, as nearly always: it is held and isn't due for renewal.
-    pub fn at_hand(&mut self, key: &AssumeRole, now: Mono) -> Option<Arc<S>> {
-        let entry = self.entries.get_mut(key)?;
-        let held = entry.servable(now).filter(|_| entry.call == Call::Idle && !entry.is_due(now))?;
-        (entry.asked, entry.orphan) = (Interest::Asked, false);
-        Some(held)
-    }
-
     /// Asks for the session of `key`. Who is told to wait counts as a waiter until [`Cache::look`] or [`Cache::leave`].
     pub fn ask(&mut self, key: &AssumeRole, start: Start, now: Mono) -> Answer<S> {
         let Some(entry) = self.entries.get_mut(key) else { return self.ask_anew(key, start, now) };

@@ -143,24 +143,8 @@ fn a_peer_with_too_much_on_the_way_is_busy() {
 }
 
 #[test]
-fn only_what_is_in_memory_is_answered_at_once_and_nothing_else_leaves_a_trace() {
+fn what_waits_for_nothing_leaves_nothing_to_fetch() {
     let service = service(rules(), vec![holder()], vec![namespace("shop", None)]);
-    let ask = |target: &str, peer: &str| {
-        let request = Request { method: Method::Get, target, headers: Headers::default() };
-        let caller = Caller { peer: peer.parse().unwrap(), is_redirected: &|| true };
-        service.handle_at_once(&request, &caller).map(|response| response.status)
-    };
-    let told = || String::from_utf8(service.telemetry.metrics.render().unwrap()).unwrap();
-    let untouched = told();
-    for (target, peer) in [
-        (DOCUMENT, "10.0.0.1"),
-        (DOCUMENT, "10.9.9.9"),
-        ("/latest/meta-data/hostname", "10.0.0.1"),
-        ("/latest/meta-data/", "10.0.0.1"),
-    ] {
-        assert_eq!(ask(target, peer), None, "{target} {peer}");
-    }
-    assert_eq!((told(), service.desk.counts().queued), (untouched, 0));
     assert_eq!(get_while(&service, &|_| {}), 200);
     for (target, status) in [
         (DOCUMENT, 200),
@@ -169,13 +153,14 @@ fn only_what_is_in_memory_is_answered_at_once_and_nothing_else_leaves_a_trace() 
         ("/latest/user-data", 403),
         ("/latest/meta-data/iam/security-credentials/other", 403),
     ] {
-        assert_eq!((ask(target, "10.0.0.1"), get(&service, target)), (Some(status), status), "{target}");
+        assert_eq!(get(&service, target), status, "{target}");
     }
+    assert_eq!(service.desk.counts().queued, 0);
 }
 
-/// A disk takes its time, and on the thread that asks at once others wait.
+/// A disk takes its time: it is read for a key that the agent doesn't have, and for nothing else.
 #[test]
-fn the_store_of_the_keys_is_never_read_at_once() {
+fn the_store_of_the_keys_is_read_for_unknown_keys_alone() {
     #[derive(Default)]
     struct Disk(AtomicUsize);
     impl KeyStore for Disk {
@@ -202,11 +187,9 @@ fn the_store_of_the_keys_is_never_read_at_once() {
         let headers = Headers { token: Some(token.as_bytes()), ..Headers::default() };
         let request = Request { method: Method::Get, target: "/latest/user-data", headers };
         let caller = Caller { peer: PEER, is_redirected: &|| true };
-        let at_once = service.handle_at_once(&request, &caller).map(|response| response.status);
-        let read = disk.0.load(Ordering::Relaxed);
-        (at_once, read, service.handle(&request, &caller).status)
+        let status = service.handle(&request, &caller).status;
+        (status, disk.0.load(Ordering::Relaxed))
     };
-    assert_eq!(ask(&ours), (Some(403), 0, 403));
-    assert_eq!(ask(&foreign), (None, 0, 403));
-    assert_eq!(disk.0.load(Ordering::Relaxed), 1);
+    assert_eq!(ask(&ours), (403, 0));
+    assert_eq!(ask(&foreign), (403, 1));
 }
