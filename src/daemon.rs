@@ -4,6 +4,7 @@
 //! the ports included.
 
 pub(crate) mod build;
+mod connection_events;
 mod discover;
 mod front;
 mod node;

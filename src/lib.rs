@@ -2,11 +2,11 @@
 //!
 //! # From above
 //!
-//! Pods' calls to the EC2 metadata address are redirected to this agent, one on each node. A request comes in at the
-//! door (`edge::http`), gets a worker of its own unless it can be answered from memory on the spot, and is carried
-//! through by [`serve::Service::handle`], the only function that knows every step: its target becomes a route
-//! (`logic::route`), one look at the world decides it (`logic::policy`), credentials come from the desk, other metadata
-//! from the node's own service. Two watches ([`reflect`]) keep the world ([`registry`]) true; a few threads call STS on
+//! Pods' calls to the EC2 metadata address are redirected to this agent, one on each node. Each connection to its HTTP
+//! server (`edge::http`) has a worker thread of its own, and each request is carried through by
+//! [`serve::Service::handle`], the only function that knows every step: its target becomes a route (`logic::route`), one
+//! look at the world decides it (`logic::policy`), credentials come from the desk, other metadata from the node's own
+//! service. Two watches ([`reflect`]) keep the world ([`registry`]) true; a few threads call STS on
 //! the desk's behalf.
 //!
 //! Everything that decides is a value in [`logic`]; everything that waits is in [`edge`]. Between them stand a few small

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use kube2iam::edge::http::{Connection, Drained, Event, Front, Handler, Limits, Observer, Server, bind};
+use kube2iam::edge::http::{Drained, Endpoints, Event, Front, Handler, Limits, Observer, Server, bind};
 use kube2iam::edge::threads;
 use kube2iam::logic::http::{Request, Response};
 use kube2iam::logic::time::{Mono, Now, Wall};
@@ -42,7 +42,7 @@ impl Clock for RealClock {
 struct Fixed;
 
 impl Handler for Fixed {
-    fn handle(&self, _: &Request<'_>, _: &Connection<'_>) -> Response {
+    fn handle(&self, _: &Request<'_>, _: &Endpoints<'_>) -> Response {
         Response::text(200, "my-role")
     }
 }

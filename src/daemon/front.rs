@@ -8,9 +8,10 @@ use log::warn;
 
 use super::StartError;
 use super::build::Rooms;
+use super::connection_events::ConnectionEvents;
 use super::node::NodeAddresses;
 use crate::config::{DoorConfig, Listen, MetricsDoor};
-use crate::edge::http::{Connection, Event, Front, Handler, Limits, Observer, Server, bind, is_bound_to, is_taken};
+use crate::edge::http::{Endpoints, Front, Handler, Limits, Server, bind, is_bound_to, is_taken};
 use crate::edge::process;
 use crate::logic::http::{Method, Request, Response};
 use crate::logic::reason::Reason;
@@ -18,7 +19,6 @@ use crate::logic::redirect::METADATA_PORT;
 use crate::logic::reply;
 use crate::logic::route::{Route, is_metadata_address};
 use crate::serve::{Caller, Service};
-use crate::telemetry::Telemetry;
 
 /// Bound sockets.
 pub(super) struct Doors {
@@ -69,10 +69,11 @@ impl Doors {
         let mut servers = vec![server(self.app, pods, Limits::default(), rooms, node)?];
         if let Some(metrics) = self.metrics {
             let operators = Arc::new(Operators(rooms.service.clone()));
-            let limits = Limits { connections: OPERATOR_CONNECTIONS, porters: 0, ..Limits::default() };
+            let (connections, crowded_from) = (OPERATOR_CONNECTIONS, OPERATOR_CONNECTIONS / 4 * 3);
+            let limits = Limits { connections, crowded_from, ..Limits::default() };
             servers.push(server(metrics, operators, limits, rooms, node)?);
         }
-        rooms.telemetry.metrics.count_connections(servers.iter().map(Server::seats).collect());
+        rooms.telemetry.metrics.count_connections(servers.iter().map(Server::connection_count).collect());
         rooms.telemetry.metrics.count_usage(Box::new(process::usage));
         Ok(servers)
     }
@@ -105,11 +106,11 @@ fn server(
     let front = Front {
         limits,
         handler,
-        observer: Arc::new(Counter::new(rooms.telemetry.clone())),
+        observer: Arc::new(ConnectionEvents::new(rooms.telemetry.clone(), rooms.clock.clone())),
         clock: rooms.clock.clone(),
         own_address: Box::new(move |peer: IpAddr| node.holds(peer)),
     };
-    Server::start(vec![listener], front).map_err(|cause| StartError::new("open the door", &cause))
+    Server::start(vec![listener], front).map_err(|cause| StartError::new("start the HTTP server", &cause))
 }
 
 /// What pods reach.
@@ -130,15 +131,15 @@ enum Purpose {
 
 impl Pods {
     /// Whether a connection was meant for the metadata address.
-    fn is_redirected(&self, connection: &Connection<'_>) -> bool {
+    fn is_redirected(&self, endpoints: &Endpoints<'_>) -> bool {
         let is_metadata = |meant: SocketAddr| is_metadata_address(meant.ip()) || Some(meant) == self.configured;
-        connection.original_destination().is_some_and(is_metadata)
+        endpoints.original_destination().is_some_and(is_metadata)
     }
 }
 
 impl Handler for Pods {
-    fn handle(&self, request: &Request<'_>, connection: &Connection<'_>) -> Response {
-        let caller = Caller { peer: connection.peer, is_redirected: &|| self.is_redirected(connection) };
+    fn handle(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Response {
+        let caller = Caller { peer: endpoints.peer, is_redirected: &|| self.is_redirected(endpoints) };
         match self.purpose {
             Purpose::ServePods => self.service.handle(request, &caller),
             Purpose::OwnPages => self.service.own_page(request, &caller),
@@ -150,44 +151,13 @@ impl Handler for Pods {
 struct Operators(Arc<Service>);
 
 impl Handler for Operators {
-    fn handle(&self, request: &Request<'_>, _: &Connection<'_>) -> Response {
+    fn handle(&self, request: &Request<'_>, _: &Endpoints<'_>) -> Response {
         let route = Route::Refuse(Reason::NotFound);
         match (request.target.split('?').next(), request.method) {
             (Some("/metrics"), Method::Get | Method::Head) => self.0.metrics(),
             (Some("/metrics"), _) => reply::refusal(Reason::MethodNotAllowed, &route),
             _ => reply::refusal(Reason::NotFound, &route),
         }
-    }
-}
-
-/// Counts what happens at a door besides requests.
-struct Counter(Arc<Telemetry>);
-
-impl Counter {
-    /// Shows what should never happen as 0 before it does, so that an alert has something to look at.
-    fn new(telemetry: Arc<Telemetry>) -> Self {
-        for label in ["accepted", "refused", "evicted", "panicked", "cut", "accept_failed"] {
-            telemetry.metrics.door.with_label_values(&[label]);
-        }
-        Self(telemetry)
-    }
-}
-
-impl Observer for Counter {
-    fn saw(&self, event: &Event) {
-        self.0.at_the_door(event_label(event));
-    }
-}
-
-fn event_label(event: &Event) -> &'static str {
-    match event {
-        Event::Accepted { .. } => "accepted",
-        Event::Refused { .. } => "refused",
-        Event::Evicted { .. } => "evicted",
-        Event::BadHead { bad, .. } => bad.label(),
-        Event::Panicked { .. } => "panicked",
-        Event::Cut { .. } => "cut",
-        Event::AcceptFailed { .. } => "accept_failed",
     }
 }
 

@@ -62,11 +62,11 @@ pub struct Request<'a> {
 pub struct Headers<'a> {
     pub host: Option<&'a [u8]>,
     pub accept: Option<&'a [u8]>,
-    /// `X-aws-ec2-metadata-token`
+    /// `X-aws-ec2-metadata-token`; an empty one counts as absent
     pub token: Option<&'a [u8]>,
     /// `X-aws-ec2-metadata-token-ttl-seconds`
     pub token_ttl: Option<&'a [u8]>,
-    /// Whether there was any `X-Forwarded-For`
+    /// Whether there was an `X-Forwarded-For` that isn't empty
     pub forwarded_for: bool,
 }
 

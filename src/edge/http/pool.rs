@@ -1,11 +1,10 @@
-//! Workers, one for each connection that has something to say. The pool grows on demand; who has been idle for
-//! long leaves, but for the last one while anybody is here.
+//! Workers: one for each open connection.
 //!
-//! Each worker has a channel of its own for one errand, and the one that became idle last gets the next: its stack
-//! and buffers are warm, and after a crowd the others' time runs out. No lock is held while an errand is handed over.
+//! A connection goes to the worker that became idle last, to a new one, or, with all of them busy, to the next that
+//! becomes free. A worker idle for [`idle_worker`](super::Limits::idle_worker) exits, except the last one while
+//! connections are open: the system may have no thread to give when the next comes.
 
 use std::collections::VecDeque;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -14,300 +13,252 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 
-use super::conversation::{Desk, Parting, converse};
-use super::door::{Door, Visit};
-use super::lounge::Lounge;
-use super::reception::Reception;
+use super::acceptor::Listeners;
+use super::request_loop::{Buffers, serve};
+use super::shared::{Shared, Shortage, Slot};
 use super::{Event, Refusal};
 use crate::edge::{memory, threads};
 
 pub(super) struct Pool {
-    door: Arc<Door>,
-    /// Gone once nobody is taken in any more
-    reception: Weak<Reception>,
-    lounge: Lounge,
-    staff: Mutex<Staff>,
-    /// The last worker has gone.
-    deserted: Condvar,
+    shared: Arc<Shared>,
+    /// Gone once the server has stopped accepting
+    listeners: Weak<Listeners>,
+    state: Mutex<PoolState>,
+    /// The last worker has exited.
+    empty: Condvar,
 }
 
 #[derive(Default)]
-struct Staff {
-    /// Waiting for an errand, the latest last.
-    idle: Vec<(u64, Sender<Errand>)>,
-    /// Connections whose worker is still busy with one that was evicted for them.
-    queue: VecDeque<Visit>,
+struct PoolState {
+    /// Waiting for a job, the latest last
+    idle: Vec<(u64, Sender<Job>)>,
+    /// Connections whose worker is still busy with one that was evicted for them
+    queue: VecDeque<Slot>,
     workers: usize,
-    porters: usize,
     threads: Vec<JoinHandle<()>>,
     next_worker: u64,
     closing: bool,
 }
 
-enum Errand {
-    Serve(Visit),
-    GoHome,
+enum Job {
+    Serve(Slot),
+    Stop,
 }
 
 impl Pool {
-    pub(super) fn new(door: Arc<Door>, reception: Weak<Reception>, lounge: Lounge) -> Self {
-        Self { door, reception, lounge, staff: Mutex::default(), deserted: Condvar::new() }
+    pub(super) fn new(shared: Arc<Shared>, listeners: Weak<Listeners>) -> Self {
+        Self { shared, listeners, state: Mutex::default(), empty: Condvar::new() }
     }
 
-    /// Starts those who watch over the lounge.
-    pub(super) fn open_lounge(self: &Arc<Self>) -> io::Result<()> {
-        self.lounge.staff(&self.door, self)
-    }
-
-    /// Whether anybody may still come in.
-    pub(super) fn has_reception(&self) -> bool {
-        self.reception.strong_count() > 0
-    }
-
-    pub(super) fn attend_porter(self: &Arc<Self>) -> Attendance {
-        self.staff.lock().porters += 1;
-        Attendance { pool: self.clone(), post: Post::Porter }
-    }
-
-    /// Somebody who counts as a worker and takes nothing on: one who is about to begin or to go.
+    /// Counts as a worker and serves nothing, as one does that is about to begin or to exit.
     #[cfg(test)]
-    pub(super) fn attend_idly(self: &Arc<Self>) -> Attendance {
-        self.staff.lock().workers += 1;
-        Attendance { pool: self.clone(), post: Post::Worker }
+    pub(super) fn count_idle_worker(self: &Arc<Self>) -> WorkerGuard {
+        self.state.lock().workers += 1;
+        WorkerGuard { pool: self.clone() }
     }
 
     pub(super) fn workers(&self) -> usize {
-        self.staff.lock().workers
+        self.state.lock().workers
     }
 
     #[cfg(test)]
     pub(super) fn is_busy(&self) -> bool {
-        let staff = self.staff.lock();
-        staff.idle.len() < staff.workers
+        let state = self.state.lock();
+        state.idle.len() < state.workers
     }
 
     /// Gives a connection to an idle worker, to a new one, or, with all of them busy, to the next that gets free.
     /// `Err`: the system gives no thread.
-    pub(super) fn dispatch(self: &Arc<Self>, visit: Visit) -> Result<(), Visit> {
-        let most = self.door.front.limits.connections;
-        let mut staff = self.staff.lock();
-        if let Some((_, worker)) = staff.idle.pop() {
-            drop(staff);
-            // A worker that isn't listed as idle waits for its errand, so there is room and someone to take it.
-            let _ = worker.send(Errand::Serve(visit));
+    pub(super) fn dispatch(self: &Arc<Self>, slot: Slot) -> Result<(), Slot> {
+        let most = self.shared.front.limits.connections;
+        let mut state = self.state.lock();
+        if let Some((_, worker)) = state.idle.pop() {
+            drop(state);
+            // A worker that isn't listed as idle waits for its job, so there is room in the channel and a receiver.
+            let _ = worker.send(Job::Serve(slot));
             return Ok(());
         }
-        if staff.workers < most {
-            staff.workers += 1;
-            drop(staff);
-            return self.hire(visit, Attendance { pool: self.clone(), post: Post::Worker });
+        if state.workers < most {
+            state.workers += 1;
+            drop(state);
+            return self.spawn(slot, WorkerGuard { pool: self.clone() });
         }
-        if staff.queue.len() >= most {
-            return Err(visit);
+        if state.queue.len() >= most {
+            return Err(slot);
         }
-        staff.queue.push_back(visit);
+        state.queue.push_back(slot);
         Ok(())
     }
 
-    /// Leaves a connection to whoever gets free; only good while there are workers.
-    pub(super) fn enqueue(&self, visit: Visit) -> Result<(), Visit> {
-        let mut staff = self.staff.lock();
-        if staff.workers == 0 || staff.queue.len() >= self.door.front.limits.connections {
-            return Err(visit);
+    /// Leaves a connection to the next worker that gets free; only good while there are workers.
+    pub(super) fn enqueue(&self, slot: Slot) -> Result<(), Slot> {
+        let mut state = self.state.lock();
+        if state.workers == 0 || state.queue.len() >= self.shared.front.limits.connections {
+            return Err(slot);
         }
-        if let Some((_, worker)) = staff.idle.pop() {
-            drop(staff);
-            let _ = worker.send(Errand::Serve(visit));
+        if let Some((_, worker)) = state.idle.pop() {
+            drop(state);
+            let _ = worker.send(Job::Serve(slot));
         } else {
-            staff.queue.push_back(visit);
+            state.queue.push_back(slot);
         }
         Ok(())
     }
 
-    /// Sends home who is idle; the others go when their connection is done.
+    /// Stops idle workers; the others exit when their connection ends.
     pub(super) fn close(&self) {
-        self.lounge.close();
         let idle = {
-            let mut staff = self.staff.lock();
-            staff.closing = true;
-            std::mem::take(&mut staff.idle)
+            let mut state = self.state.lock();
+            state.closing = true;
+            std::mem::take(&mut state.idle)
         };
         for (_, worker) in idle {
-            let _ = worker.send(Errand::GoHome);
+            let _ = worker.send(Job::Stop);
         }
     }
 
-    /// Waits until all workers and porters have gone, for at most `patience`. Tells how many workers haven't.
-    pub(super) fn wait_until_deserted(&self, patience: Duration) -> usize {
-        let mut staff = self.staff.lock();
-        self.deserted.wait_while_for(&mut staff, |staff| staff.present() > 0, patience);
-        staff.workers
+    /// Waits until all workers have exited, for at most `patience`. Returns how many haven't.
+    pub(super) fn wait_until_empty(&self, patience: Duration) -> usize {
+        let mut state = self.state.lock();
+        self.empty.wait_while_for(&mut state, |state| state.workers > 0, patience);
+        state.workers
     }
 
-    /// Whether nobody works or watches any more.
-    pub(super) fn is_deserted(&self) -> bool {
-        self.staff.lock().present() == 0
+    pub(super) fn is_empty(&self) -> bool {
+        self.workers() == 0
     }
 
-    /// Joins the threads of those that have gone.
-    pub(super) fn join_gone(&self) {
-        let threads = std::mem::take(&mut self.staff.lock().threads);
-        let all_gone = self.is_deserted();
+    /// Joins the threads that have ended.
+    pub(super) fn join_ended(&self) {
+        let threads = std::mem::take(&mut self.state.lock().threads);
+        let all_ended = self.is_empty();
         for thread in threads {
-            if all_gone || thread.is_finished() {
+            if all_ended || thread.is_finished() {
                 // A worker's panics are caught; there is nothing to learn from its end.
                 let _ = thread.join();
             }
         }
     }
 
-    fn hire(&self, visit: Visit, attendance: Attendance) -> Result<(), Visit> {
+    fn spawn(&self, slot: Slot, guard: WorkerGuard) -> Result<(), Slot> {
         let (sender, receiver) = bounded(1);
         let worker = self.next_worker();
-        let home = sender.clone();
-        let begin = move || attendance.pool.work(worker, &home, &receiver);
-        let stack = self.door.front.limits.stack;
-        match memory::has_headroom().then(|| threads::spawn("door-worker", stack, begin)) {
+        let own = sender.clone();
+        let work = move || guard.pool.work(worker, &own, &receiver);
+        let stack = self.shared.front.limits.stack;
+        match memory::has_headroom().then(|| threads::spawn("http-worker", stack, work)) {
             Some(Ok(thread)) => {
+                self.shared.set_short_of_threads(Shortage::No);
                 self.register(thread);
-                let _ = sender.send(Errand::Serve(visit));
+                let _ = sender.send(Job::Serve(slot));
                 Ok(())
             }
-            None | Some(Err(_)) => Err(visit),
+            None | Some(Err(_)) => {
+                self.shared.set_short_of_threads(Shortage::Yes);
+                Err(slot)
+            }
         }
     }
 
     fn next_worker(&self) -> u64 {
-        let mut staff = self.staff.lock();
-        staff.next_worker += 1;
-        staff.next_worker
+        let mut state = self.state.lock();
+        state.next_worker += 1;
+        state.next_worker
     }
 
-    pub(super) fn register(&self, thread: JoinHandle<()>) {
-        let mut staff = self.staff.lock();
-        if staff.threads.len() > 2 * staff.workers + SPENT_THREADS {
-            staff.threads.retain(|thread| !thread.is_finished());
+    fn register(&self, thread: JoinHandle<()>) {
+        let mut state = self.state.lock();
+        if state.threads.len() > 2 * state.workers + SPENT_THREADS {
+            state.threads.retain(|thread| !thread.is_finished());
         }
-        staff.threads.push(thread);
+        state.threads.push(thread);
     }
 
-    fn work(&self, worker: u64, home: &Sender<Errand>, errands: &Receiver<Errand>) {
-        let mut desk = Desk::new();
-        let mut next = self.await_errand(worker, errands);
-        while let Some(visit) = next {
-            self.attend(visit, &mut desk);
-            next = self.rest(worker, home, errands);
-        }
-    }
-
-    /// One connection until it ends, or until it waits in the lounge.
-    fn attend(&self, mut visit: Visit, desk: &mut Desk) {
-        let mut may_wait = self.lounge.is_open();
-        loop {
-            let talk = catch_unwind(AssertUnwindSafe(|| converse(&self.door, &mut visit, desk, may_wait)));
-            match talk {
-                Ok(Parting::ForGood) => return,
-                Ok(Parting::ForNow) => match self.lounge.seat(visit) {
-                    Ok(()) => return,
-                    Err(unseated) => visit = unseated,
-                },
-                Err(_) => {
-                    *desk = Desk::new();
-                    return self.door.saw(&Event::Panicked { peer: visit.guest.peer });
-                }
+    fn work(&self, worker: u64, own: &Sender<Job>, jobs: &Receiver<Job>) {
+        let mut buffers = Buffers::new();
+        let mut next = self.await_job(worker, jobs);
+        while let Some(slot) = next {
+            let connection = &slot.connection;
+            if catch_unwind(AssertUnwindSafe(|| serve(&self.shared, connection, &mut buffers))).is_err() {
+                buffers = Buffers::new();
+                self.shared.report(&Event::Panicked { peer: connection.peer });
             }
-            may_wait = false;
+            // Closed before the next is waited for.
+            drop(slot);
+            next = self.next_slot(worker, own, jobs);
         }
     }
 
     /// Between two connections.
-    fn rest(&self, worker: u64, home: &Sender<Errand>, errands: &Receiver<Errand>) -> Option<Visit> {
-        let queued = self.staff.lock().queue.pop_front();
-        if let Some(visit) = queued.or_else(|| self.take_in()) {
-            return Some(visit);
+    fn next_slot(&self, worker: u64, own: &Sender<Job>, jobs: &Receiver<Job>) -> Option<Slot> {
+        let queued = self.state.lock().queue.pop_front();
+        if let Some(slot) = queued.or_else(|| self.accept_waiting()) {
+            return Some(slot);
         }
         {
-            let mut staff = self.staff.lock();
-            if let Some(visit) = staff.queue.pop_front() {
-                return Some(visit);
+            let mut state = self.state.lock();
+            if let Some(slot) = state.queue.pop_front() {
+                return Some(slot);
             }
-            if staff.closing {
+            if state.closing {
                 return None;
             }
-            staff.idle.push((worker, home.clone()));
+            state.idle.push((worker, own.clone()));
         }
-        self.await_errand(worker, errands)
+        self.await_job(worker, jobs)
     }
 
-    /// Somebody who waits to be let in, for a worker that would only wait itself.
-    fn take_in(&self) -> Option<Visit> {
-        let reception = self.reception.upgrade()?;
-        // Whatever an observer does, the worker goes on.
-        catch_unwind(AssertUnwindSafe(|| reception.next())).ok().flatten()
+    fn accept_waiting(&self) -> Option<Slot> {
+        let listeners = self.listeners.upgrade()?;
+        // The worker goes on, whatever panicked.
+        catch_unwind(AssertUnwindSafe(|| listeners.accept_waiting())).ok().flatten()
     }
 
-    fn await_errand(&self, worker: u64, errands: &Receiver<Errand>) -> Option<Visit> {
-        let patience = self.door.front.limits.idle_worker;
+    fn await_job(&self, worker: u64, jobs: &Receiver<Job>) -> Option<Slot> {
+        let patience = self.shared.front.limits.idle_worker;
         loop {
-            match errands.recv_timeout(patience) {
-                Ok(Errand::Serve(visit)) => return Some(visit),
-                Ok(Errand::GoHome) => return None,
-                // Who has been taken off the list has an errand on its way.
-                Err(_) if self.sign_off(worker) => return None,
+            match jobs.recv_timeout(patience) {
+                Ok(Job::Serve(slot)) => return Some(slot),
+                Ok(Job::Stop) => return None,
+                // A worker that has been taken off the list has a job on its way.
+                Err(_) if self.may_exit(worker) => return None,
                 Err(_) => {}
             }
         }
     }
 
-    /// Whether an idle worker may go. The last one stays while anybody is here: those in the lounge hold no worker of
-    /// their own, and the system may have no thread to give when they need one.
-    fn sign_off(&self, worker: u64) -> bool {
-        let is_wanted = self.door.seated() > 0;
-        let mut staff = self.staff.lock();
-        if is_wanted && staff.idle.len() == 1 {
+    /// Whether an idle worker may exit; it is off the list then.
+    fn may_exit(&self, worker: u64) -> bool {
+        let is_in_use = self.shared.open_connections() > 0;
+        let mut state = self.state.lock();
+        if is_in_use && state.idle.len() == 1 {
             return false;
         }
-        let at = staff.idle.iter().position(|(other, _)| *other == worker);
-        at.map(|at| staff.idle.remove(at)).is_some()
+        let at = state.idle.iter().position(|(other, _)| *other == worker);
+        at.map(|at| state.idle.remove(at)).is_some()
     }
 }
 
-impl Staff {
-    fn present(&self) -> usize {
-        self.workers + self.porters
-    }
-}
-
-/// Somebody's presence; ends however their thread ends, or when there is none to be had.
-pub(super) struct Attendance {
+/// Counts a worker for as long as its thread lives, or until its thread failed to start.
+pub(super) struct WorkerGuard {
     pool: Arc<Pool>,
-    post: Post,
 }
 
-#[derive(Clone, Copy)]
-enum Post {
-    Worker,
-    Porter,
-}
-
-impl Drop for Attendance {
+impl Drop for WorkerGuard {
     fn drop(&mut self) {
-        let mut staff = self.pool.staff.lock();
-        match self.post {
-            Post::Worker => staff.workers -= 1,
-            Post::Porter => staff.porters -= 1,
+        let mut state = self.pool.state.lock();
+        state.workers -= 1;
+        // Connections queued for a worker that exits, or whose thread failed to start, must be refused or they hang.
+        let unserved = if state.workers == 0 { std::mem::take(&mut state.queue) } else { VecDeque::new() };
+        if state.workers == 0 {
+            self.pool.empty.notify_all();
         }
-        // Whoever was left to the last worker while it was going, or to one that never came, would wait for ever.
-        let stranded = if staff.workers == 0 { std::mem::take(&mut staff.queue) } else { VecDeque::new() };
-        if staff.present() == 0 {
-            self.pool.deserted.notify_all();
-        }
-        drop(staff);
-        for visit in stranded {
-            self.pool.door.saw(&Event::Refused { peer: visit.guest.peer, why: Refusal::NoThread });
+        drop(state);
+        for slot in unserved {
+            self.pool.shared.report(&Event::Refused { peer: slot.connection.peer, why: Refusal::NoThread });
         }
     }
 }
 
-/// Handles of threads that have ended are let go once there are this many more than needed.
+/// Handles of threads that have ended are dropped once there are this many more than needed.
 const SPENT_THREADS: usize = 64;

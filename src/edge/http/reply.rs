@@ -1,13 +1,13 @@
 //! An answer's head, as bytes. Pure.
 //!
-//! The door alone says how long a body is and what becomes of the connection: a handler's header of such a name is
+//! The server alone says how long a body is and what becomes of the connection: a handler's header of such a name is
 //! left out, and so is one whose value would end the line.
 
 use super::wire::{Afterwards, Version};
 use crate::logic::decimal::push_decimal;
 use crate::logic::http::{Body, Method, Response};
 
-/// How the end of a body is told (RFC 9112, section 6).
+/// How the end of a body is marked (RFC 9112, section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// The status allows no body, and no length either.
@@ -27,13 +27,13 @@ impl Framing {
             (Body::Stream { length: Some(length), .. }, _) => Self::Length(*length),
             (Body::Stream { length: None, .. }, Version::Http11) => Self::Chunked,
             (Body::Stream { length: None, .. }, Version::Http10) => Self::UntilClose,
-            (body, _) => Self::Length(at_hand(body).len() as u64),
+            (body, _) => Self::Length(in_memory(body).len() as u64),
         }
     }
 }
 
 /// The bytes of a body that is in memory; nothing for a stream.
-pub(super) fn at_hand(body: &Body) -> &[u8] {
+pub(super) fn in_memory(body: &Body) -> &[u8] {
     match body {
         Body::Empty | Body::Stream { .. } => &[],
         Body::Static(bytes) => bytes,
@@ -42,7 +42,7 @@ pub(super) fn at_hand(body: &Body) -> &[u8] {
     }
 }
 
-/// Who asked, as far as an answer's form depends on it.
+/// What the form of an answer depends on besides the answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) method: Method,

@@ -1,12 +1,12 @@
-//! The door over real sockets of the loopback interface. Nothing here sleeps: a client's read ends with an answer, the
-//! end of the stream or its own timeout, and what the door did is waited for in the order of its events.
+//! The server over real sockets of the loopback interface. Nothing here sleeps: a client's read ends with an answer,
+//! the end of the stream or its own timeout, and what the server did is waited for in the order of its events.
 
 mod bodies;
 mod crowds;
 mod hostile;
-mod lounge;
 mod requests;
 mod shutdown;
+mod workers;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -40,6 +40,15 @@ fn elapsed_since(start: Mono) -> Duration {
     RealClock.now().mono.since(start)
 }
 
+/// Waits for what the server does on threads of its own.
+fn wait_until(is_so: impl Fn() -> bool) {
+    let deadline = RealClock.now().mono.after(PATIENCE);
+    while !is_so() {
+        assert!(RealClock.now().mono < deadline, "it never came about");
+        std::thread::yield_now();
+    }
+}
+
 struct Events(Sender<Event>);
 
 impl Observer for Events {
@@ -49,13 +58,13 @@ impl Observer for Events {
 }
 
 /// Answers by the target; those at `/wait` are let go one by one through the gate.
-struct Rehearsal {
+struct TestHandler {
     arrived: Sender<()>,
     gate: Receiver<()>,
 }
 
-impl Handler for Rehearsal {
-    fn handle(&self, request: &Request<'_>, connection: &Connection<'_>) -> Response {
+impl Handler for TestHandler {
+    fn handle(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Response {
         match request.target {
             "/panic" => panic!("as asked"),
             "/wait" => {
@@ -64,8 +73,8 @@ impl Handler for Rehearsal {
                 Response::text(200, "waited")
             }
             "/big" => Response::text(200, vec![b'x'; BIG]),
-            "/peer" => Response::text(200, connection.peer.to_string()),
-            "/destination" => Response::text(200, format!("{:?}", connection.original_destination())),
+            "/peer" => Response::text(200, endpoints.peer.to_string()),
+            "/destination" => Response::text(200, format!("{:?}", endpoints.original_destination())),
             "/static" => Response { body: Body::Static(b"static"), ..Response::empty(200) },
             target => match target.strip_prefix("/stream/") {
                 Some(kind) => Response { body: bodies::stream(kind), ..Response::empty(200) },
@@ -73,16 +82,12 @@ impl Handler for Rehearsal {
             },
         }
     }
-
-    fn handle_at_once(&self, request: &Request<'_>, connection: &Connection<'_>) -> Option<Response> {
-        (request.target != "/wait").then(|| self.handle(request, connection))
-    }
 }
 
 /// More than the kernel's buffers of a connection hold.
 const BIG: usize = 8 * 1024 * 1024;
 
-struct House {
+struct TestServer {
     server: Server,
     address: SocketAddr,
     events: Receiver<Event>,
@@ -90,7 +95,7 @@ struct House {
     gate: Sender<()>,
 }
 
-impl House {
+impl TestServer {
     fn open() -> Self {
         Self::with(Limits::default())
     }
@@ -103,7 +108,7 @@ impl House {
         let (saw, events) = unbounded();
         let front = Front {
             limits,
-            handler: Arc::new(Rehearsal { arrived: arrived_in, gate: gate_out }),
+            handler: Arc::new(TestHandler { arrived: arrived_in, gate: gate_out }),
             observer: Arc::new(Events(saw)),
             clock: Arc::new(RealClock),
             own_address: Box::new(|_| false),
@@ -117,7 +122,7 @@ impl House {
         self.client_from(1)
     }
 
-    /// Connects as the peer `127.0.0.number`; all but the first are strangers.
+    /// Connects as the peer `127.0.0.number`; all but the first are not the node.
     fn client_from(&self, number: u8) -> Client {
         self.client_over(Socket::new(Domain::IPV4, Type::STREAM, None).unwrap(), number)
     }
@@ -229,7 +234,7 @@ impl Client {
     fn is_closed(&mut self) -> bool {
         match self.reader.read(&mut [0]) {
             Ok(read) => read == 0,
-            Err(error) => !super::outlet::is_timeout(&error),
+            Err(error) => !super::timed_writer::is_timeout(&error),
         }
     }
 

@@ -16,8 +16,8 @@ pub struct Head<'a> {
     pub request: Request<'a>,
     /// Bytes of the head, empty line included.
     pub bytes: usize,
-    /// Bytes of the body that follows; at most [`Limits::body_bytes`].
-    pub body_bytes: usize,
+    /// The body that follows.
+    pub body: BodyLength,
     pub version: Version,
     pub afterwards: Afterwards,
     /// The client waits for `100 Continue` before it sends its body.
@@ -30,6 +30,14 @@ pub enum Version {
     Http11,
 }
 
+/// How long a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// So many bytes, at most [`Limits::body_bytes`]; 0 where a head speaks of none.
+    Bytes(usize),
+    Chunked,
+}
+
 /// What becomes of the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Afterwards {
@@ -37,15 +45,13 @@ pub enum Afterwards {
     Close,
 }
 
-/// Why the door answers a head itself, and closes.
+/// Why the server answers a request itself, and closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BadHead {
     /// Not HTTP/1.x, or HTTP/1.x that can be read in two ways.
     Malformed,
     /// Not complete in time.
     TimedOut,
-    /// A chunked body, whose length nobody knows beforehand.
-    Chunked,
     /// A longer body than allowed.
     BodyTooLong,
     /// An expectation other than `100-continue`.
@@ -64,7 +70,6 @@ impl BadHead {
         match self {
             Self::Malformed => 400,
             Self::TimedOut => 408,
-            Self::Chunked => 411,
             Self::BodyTooLong => 413,
             Self::Expectation => 417,
             Self::TooLong => 431,
@@ -78,7 +83,6 @@ impl BadHead {
         match self {
             Self::Malformed => "malformed-request",
             Self::TimedOut => "request-timed-out",
-            Self::Chunked => "chunked-body",
             Self::BodyTooLong => "body-too-long",
             Self::Expectation => "unknown-expectation",
             Self::TooLong => "head-too-long",
@@ -115,7 +119,7 @@ pub fn read_head<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Option<Head<'a>
     Ok(Some(Head {
         request: Request { method: Method::parse(method), target, headers: fields.kept },
         bytes: length,
-        body_bytes: fields.body_bytes(version, limits)?,
+        body: fields.body(version, limits)?,
         version,
         afterwards: fields.afterwards(version),
         expects_continue: fields.expects_continue(version)?,
@@ -164,9 +168,9 @@ impl<'a> Fields<'a> {
                 6 if is(name, "expect") => once(&mut fields.expect, value)?,
                 10 if is(name, "connection") => fields.note_connection(value),
                 14 if is(name, "content-length") => once(&mut fields.length, value)?,
-                15 if is(name, "x-forwarded-for") => fields.kept.forwarded_for = true,
+                15 if is(name, "x-forwarded-for") => fields.kept.forwarded_for |= !value.trim_ascii().is_empty(),
                 17 if is(name, "transfer-encoding") => once(&mut fields.coding, value)?,
-                24 if is(name, "x-aws-ec2-metadata-token") => {
+                24 if is(name, "x-aws-ec2-metadata-token") && !value.trim_ascii().is_empty() => {
                     fields.kept.token = Some(if fields.kept.token.is_some() { NO_TOKEN } else { value });
                 }
                 36 if is(name, "x-aws-ec2-metadata-token-ttl-seconds") => first(&mut fields.kept.token_ttl, value),
@@ -184,17 +188,18 @@ impl<'a> Fields<'a> {
     }
 
     /// RFC 9112, section 6.3, with every doubtful case refused.
-    fn body_bytes(&self, version: Version, limits: &Limits) -> Result<usize, BadHead> {
+    fn body(&self, version: Version, limits: &Limits) -> Result<BodyLength, BadHead> {
         match (self.coding, self.length) {
-            (None, None) => Ok(0),
+            (None, None) => Ok(BodyLength::Bytes(0)),
             (Some(_), Some(_)) => Err(BadHead::Malformed),
             (Some(_), None) if version == Version::Http10 => Err(BadHead::Malformed),
-            (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Err(BadHead::Chunked),
+            (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(BodyLength::Chunked),
             (Some(_), None) => Err(BadHead::Coding),
             (None, Some(digits)) => {
                 let length = decimal(digits).ok_or(BadHead::Malformed)?;
                 let allowed = length <= limits.body_bytes;
-                usize::try_from(length).ok().filter(|_| allowed).ok_or(BadHead::BodyTooLong)
+                let length = usize::try_from(length).ok().filter(|_| allowed);
+                length.map(BodyLength::Bytes).ok_or(BadHead::BodyTooLong)
             }
         }
     }
@@ -236,9 +241,8 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 /// The room for headers on a worker's stack, 2 KiB; [`Limits::headers`] can only be lower.
 const MAX_HEADERS: usize = 64;
 
-/// What stands for a token that came twice: no token is empty, so it can't be valid.
-const NO_TOKEN: &[u8] = b"";
+/// Stands for a token that came twice: it isn't in the alphabet of tokens, so it can't be valid.
+const NO_TOKEN: &[u8] = b"?";
 
 #[cfg(test)]
-#[path = "wire_tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! HTTP heads: one reading only, the same however the bytes come, and within the limits. The reader here is the
 //! strictest there can be: what it can't read must have been refused.
 
-use kube2iam::edge::http::{Afterwards, Head, Limits, Version, read_head, worth_another_look};
+use kube2iam::edge::http::{Afterwards, BodyLength, ChunkedBody, Head, Limits, Version, read_head, worth_another_look};
 use kube2iam::logic::http::Method;
 
 /// A stream of bytes, as a client sends it.
@@ -16,6 +16,7 @@ pub(crate) fn check(bytes: &[u8]) {
         for seed in 1..=3 {
             in_pieces(bytes, &answer, &limits, seed);
         }
+        as_chunked_body(bytes, &limits);
     }
 }
 
@@ -33,7 +34,7 @@ impl Answer {
             Err(_) => Self::Bad,
             Ok(None) => Self::More,
             Ok(Some(head)) => {
-                let rest = (head.body_bytes, head.version, head.afterwards, head.expects_continue);
+                let rest = (head.body, head.version, head.afterwards, head.expects_continue);
                 Self::Read(format!("{:?} {rest:?}", head.request), head.bytes)
             }
         }
@@ -71,6 +72,17 @@ fn in_pieces(bytes: &[u8], whole: &Answer, limits: &Limits, seed: usize) {
     }
 }
 
+/// A chunked body ends at the same byte, or is refused in the same way, however it comes, and within the limits.
+fn as_chunked_body(bytes: &[u8], limits: &Limits) {
+    let mut whole = ChunkedBody::new(limits);
+    let taken = whole.take(bytes);
+    let mut body = ChunkedBody::new(limits);
+    let in_pieces = bytes.iter().try_fold(0, |taken, byte| Ok(taken + body.take(&[*byte])?));
+    assert_eq!((&taken, whole.is_over()), (&in_pieces, body.is_over()));
+    let most = limits.body_bytes + limits.head_bytes as u64;
+    assert!(taken.is_err() || taken.is_ok_and(|taken| taken as u64 <= most), "a body without an end");
+}
+
 /// A head that was taken is well-formed to the letter (RFC 9112, sections 2 to 6), and says what was read in it.
 fn strictly(head: &Head<'_>, bytes: &[u8], limits: &Limits) {
     assert!(head.bytes <= limits.head_bytes.min(bytes.len()));
@@ -105,14 +117,17 @@ fn read_in(head: &Head<'_>, fields: &[(String, &str)], limits: &Limits) {
         |name: &str| fields.iter().filter(|(known, _)| known == name).map(|(_, value)| *value).collect::<Vec<_>>();
     let text = |value: Option<&[u8]>| value.map(|value| value.iter().map(|byte| char::from(*byte)).collect::<String>());
     let headers = &head.request.headers;
-    assert!(all("host").len() <= 1 && all("transfer-encoding").is_empty());
+    let coding = all("transfer-encoding");
+    let is_chunked = matches!(coding[..], [one] if one.eq_ignore_ascii_case("chunked"));
+    assert!(all("host").len() <= 1 && (coding.is_empty() || is_chunked && head.version == Version::Http11));
     assert_eq!(text(headers.host).as_deref(), all("host").first().copied());
     assert_eq!(text(headers.accept).as_deref(), all("accept").first().copied());
-    assert_eq!(headers.forwarded_for, !all("x-forwarded-for").is_empty());
-    let token = match all("x-aws-ec2-metadata-token")[..] {
+    let said = |name: &str| all(name).into_iter().filter(|value| !value.is_empty()).collect::<Vec<_>>();
+    assert_eq!(headers.forwarded_for, !said("x-forwarded-for").is_empty());
+    let token = match said("x-aws-ec2-metadata-token")[..] {
         [] => None,
         [one] => Some(one),
-        _ => Some(""),
+        _ => Some("?"),
     };
     assert_eq!(text(headers.token).as_deref(), token);
     let length = match all("content-length")[..] {
@@ -122,7 +137,9 @@ fn read_in(head: &Head<'_>, fields: &[(String, &str)], limits: &Limits) {
         }
         ref other => panic!("{other:?} is no length"),
     };
-    assert!(length == head.body_bytes && length as u64 <= limits.body_bytes);
+    assert!(length as u64 <= limits.body_bytes);
+    assert!(!is_chunked || all("content-length").is_empty(), "two lengths");
+    assert_eq!(head.body, if is_chunked { BodyLength::Chunked } else { BodyLength::Bytes(length) });
     let options = all("connection").join(",").to_ascii_lowercase();
     let asks = |word: &str| options.split(',').any(|option| option.trim_matches([' ', '\t', '\u{c}']) == word);
     let stays = !asks("close") && (head.version == Version::Http11 || asks("keep-alive"));

@@ -56,8 +56,8 @@ fn chunked(client: &mut Client) -> Option<usize> {
 
 #[test]
 fn stream_of_known_length_is_sent_plainly() {
-    let house = House::open();
-    let mut client = house.client();
+    let server = TestServer::open();
+    let mut client = server.client();
     assert_eq!(client.get("/stream/known").body.len(), STREAMED);
     assert_eq!(client.get("/stream/long").body.len(), STREAMED / 2);
     assert_eq!(client.get("/next").body, "GET /next");
@@ -65,8 +65,8 @@ fn stream_of_known_length_is_sent_plainly() {
 
 #[test]
 fn stream_of_unknown_length_is_chunked_and_the_connection_lives() {
-    let house = House::open();
-    let mut client = house.client();
+    let server = TestServer::open();
+    let mut client = server.client();
     for (kind, length) in [("unknown", STREAMED), ("empty", 0)] {
         client.send(format!("GET /stream/{kind} HTTP/1.1\r\n\r\n"));
         let head = client.head_of_reply();
@@ -78,38 +78,38 @@ fn stream_of_unknown_length_is_chunked_and_the_connection_lives() {
 
 #[test]
 fn stream_to_an_old_client_ends_with_the_connection() {
-    let house = House::open();
-    let all = house.exchange("GET /stream/unknown HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let server = TestServer::open();
+    let all = server.exchange("GET /stream/unknown HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     let (head, body) = all.split_once("\r\n\r\n").unwrap();
     assert_eq!((header(head, "Connection"), body.len()), (Some("close"), STREAMED));
 }
 
 #[test]
 fn broken_source_shows_on_the_wire() {
-    let house = House::open();
+    let server = TestServer::open();
     for kind in ["broken", "panics"] {
-        let mut client = house.client();
+        let mut client = server.client();
         client.send(format!("GET /stream/{kind} HTTP/1.1\r\n\r\n"));
         client.head_of_reply();
         assert_eq!(chunked(&mut client), None, "{kind}");
     }
-    let mut client = house.client();
+    let mut client = server.client();
     client.send("GET /stream/short HTTP/1.1\r\n\r\n");
     assert_eq!(header(&client.head_of_reply(), "Content-Length"), Some("40000"));
     assert!(client.reader.read_exact(&mut [0; STREAMED]).is_err());
 
-    let mut client = house.client();
+    let mut client = server.client();
     client.send("GET /stream/broken HTTP/1.0\r\n\r\n");
     assert!(client.reader.read_to_end(&mut Vec::new()).is_err(), "an end in good order would look like the whole");
     for _ in 0..4 {
-        house.await_event(|event| *event == Event::Cut { peer: peer(1), why: Cut::BrokenSource });
+        server.await_event(|event| *event == Event::Cut { peer: peer(1), why: Cut::BrokenSource });
     }
 }
 
 #[test]
 fn request_bodies_are_read_and_forgotten() {
-    let house = House::open();
-    let mut client = house.client();
+    let server = TestServer::open();
+    let mut client = server.client();
     let request = format!("POST /body HTTP/1.1\r\nContent-Length: 8192\r\n\r\n{}", "b".repeat(8_192));
     for piece in [request.len(), 60, 5_000] {
         request.as_bytes().chunks(piece).for_each(|piece| client.send(piece));
@@ -119,9 +119,54 @@ fn request_bodies_are_read_and_forgotten() {
 }
 
 #[test]
+fn chunked_bodies_are_read_and_forgotten_and_the_connection_stays_in_step() {
+    let server = TestServer::open();
+    let mut client = server.client();
+    let head = "PUT /body HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for body in [
+        "0\r\n\r\n".to_owned(),
+        format!("2000\r\n{}\r\n0\r\n\r\n", "b".repeat(8_192)),
+        "5;ext=\"x\"\r\nab\r\nc\r\n0\r\nTrailer: GET /\r\n\r\n".to_owned(),
+        "1\r\nb\r\n".repeat(500) + "0\r\n\r\n",
+    ] {
+        let requests = format!("{head}{body}GET /next HTTP/1.1\r\n\r\n");
+        for piece in [requests.len(), 1_000, 60, 7] {
+            requests.as_bytes().chunks(piece).for_each(|piece| client.send(piece));
+            assert_eq!(client.reply().body, "PUT /body");
+            assert_eq!(client.reply().body, "GET /next");
+        }
+    }
+    client.send("PUT /body HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(client.head_of_reply(), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("3\r\nabc\r\n0\r\n\r\n");
+    assert_eq!(client.reply().body, "PUT /body");
+}
+
+#[test]
+fn chunked_bodies_that_are_malformed_endless_or_too_long_are_refused_and_closed() {
+    let server = TestServer::with(Limits { head_deadline: Duration::from_millis(500), ..Limits::default() });
+    for (body, status) in [
+        ("x\r\n".to_owned(), "400"),
+        ("1\nb\n0\n\n".to_owned(), "400"),
+        ("2001\r\n".to_owned(), "413"),
+        ("ffffffffffffffff\r\n".to_owned(), "400"),
+        (format!("1;{}", "e".repeat(100_000)), "431"),
+        (format!("0\r\n{}", "Trailer: x\r\n".repeat(10_000)), "431"),
+        ("3\r\nab".to_owned(), "408"),
+        ("0\r\n".to_owned(), "408"),
+    ] {
+        let mut client = server.client();
+        client.send(format!("PUT /body HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}"));
+        let reply = client.reply();
+        assert_eq!(&reply.head[9..12], status, "{}", &body[..40.min(body.len())]);
+        assert_eq!(header(&reply.head, "Connection"), Some("close"));
+    }
+}
+
+#[test]
 fn body_that_waits_for_leave_gets_it_once() {
-    let house = House::open();
-    let mut client = house.client();
+    let server = TestServer::open();
+    let mut client = server.client();
     client.send("POST /body HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(client.head_of_reply(), "HTTP/1.1 100 Continue\r\n\r\n");
     client.send("abc");
@@ -133,30 +178,29 @@ fn body_that_waits_for_leave_gets_it_once() {
 
 #[test]
 fn refused_body_is_refused_before_it_is_sent() {
-    let house = House::open();
+    let server = TestServer::open();
     for (head, status, bad) in [
         ("Content-Length: 8193\r\nExpect: 100-continue", "413", BadHead::BodyTooLong),
         ("Content-Length: 1000000000000000", "413", BadHead::BodyTooLong),
         ("Content-Length: 18446744073709551615", "413", BadHead::BodyTooLong),
-        ("Transfer-Encoding: chunked", "411", BadHead::Chunked),
         ("Transfer-Encoding: gzip", "501", BadHead::Coding),
         ("Expect: a-miracle", "417", BadHead::Expectation),
         ("Content-Length: 3\r\nTransfer-Encoding: chunked", "400", BadHead::Malformed),
         ("Content-Length: 3\r\nContent-Length: 4", "400", BadHead::Malformed),
     ] {
-        let all = house.exchange(format!("POST / HTTP/1.1\r\n{head}\r\n\r\n"));
+        let all = server.exchange(format!("POST / HTTP/1.1\r\n{head}\r\n\r\n"));
         assert_eq!(&all[9..12], status, "{all}");
         assert_eq!(header(&all, "Connection"), Some("close"), "{all}");
         assert!(all.ends_with(bad.label()), "{all}");
-        house.await_bad_head(bad);
+        server.await_bad_head(bad);
     }
 }
 
 #[test]
 fn client_that_sends_a_refused_body_still_sees_why() {
-    let house = House::open();
+    let server = TestServer::open();
     for _ in 0..20 {
-        let mut client = house.client();
+        let mut client = server.client();
         client.send("POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n");
         client.send([b'b'; 100_000]);
         assert_eq!(client.reply().status, 413);

@@ -12,9 +12,9 @@ fn is_evicted(number: u8) -> impl Fn(&Event) -> bool {
 
 #[test]
 fn peer_beyond_its_cap_loses_its_oldest_idle_connection() {
-    let house = House::with(narrow());
-    let mut clients: Vec<_> = (0..5).map(|_| house.client_from(2)).collect();
-    house.await_event(is_evicted(2));
+    let server = TestServer::with(narrow());
+    let mut clients: Vec<_> = (0..5).map(|_| server.client_from(2)).collect();
+    server.await_event(is_evicted(2));
     assert!(clients[0].is_closed());
     for client in &mut clients[1..] {
         assert_eq!(client.get("/").status, 200);
@@ -23,31 +23,31 @@ fn peer_beyond_its_cap_loses_its_oldest_idle_connection() {
 
 #[test]
 fn request_in_progress_is_never_evicted() {
-    let house = House::with(narrow());
-    let mut busy: Vec<_> = (0..4).map(|_| house.client_from(2)).collect();
+    let server = TestServer::with(narrow());
+    let mut busy: Vec<_> = (0..4).map(|_| server.client_from(2)).collect();
     for client in &mut busy {
         client.send("GET /wait HTTP/1.1\r\n\r\n");
-        house.arrived.recv_timeout(PATIENCE).unwrap();
+        server.arrived.recv_timeout(PATIENCE).unwrap();
     }
-    let mut refused = house.client_from(2);
+    let mut refused = server.client_from(2);
     assert!(refused.is_closed());
-    house.await_event(|event| *event == Event::Refused { peer: peer(2), why: Refusal::PeerFull });
-    busy.iter().for_each(|_| house.gate.send(()).unwrap());
+    server.await_event(|event| *event == Event::Refused { peer: peer(2), why: Refusal::PeerFull });
+    busy.iter().for_each(|_| server.gate.send(()).unwrap());
     for client in &mut busy {
         assert_eq!(client.reply().body, "waited");
     }
 }
 
 #[test]
-fn full_house_takes_from_the_largest_peer_and_keeps_places_for_the_node() {
-    let house = House::with(narrow());
-    let mut large: Vec<_> = (0..4).map(|_| house.client_from(2)).collect();
-    let mut small: Vec<_> = (0..2).map(|_| house.client_from(3)).collect();
+fn full_server_takes_from_the_largest_peer_and_keeps_places_for_the_node() {
+    let server = TestServer::with(narrow());
+    let mut large: Vec<_> = (0..4).map(|_| server.client_from(2)).collect();
+    let mut small: Vec<_> = (0..2).map(|_| server.client_from(3)).collect();
     // Six places are for strangers: the fourth peer costs the largest one its oldest.
-    assert_eq!(house.client_from(4).get("/").status, 200);
-    house.await_event(is_evicted(2));
+    assert_eq!(server.client_from(4).get("/").status, 200);
+    server.await_event(is_evicted(2));
     assert!(large[0].is_closed());
-    let mut node: Vec<_> = (0..2).map(|_| house.client()).collect();
+    let mut node: Vec<_> = (0..2).map(|_| server.client()).collect();
     for client in large[1..].iter_mut().chain(&mut small).chain(&mut node) {
         assert_eq!(client.get("/").status, 200);
     }
@@ -57,7 +57,7 @@ fn full_house_takes_from_the_largest_peer_and_keeps_places_for_the_node() {
 fn request_that_arrived_before_its_eviction_is_answered() {
     let front = Front {
         limits: Limits::default(),
-        handler: Arc::new(Rehearsal { arrived: unbounded().0, gate: unbounded().1 }),
+        handler: Arc::new(TestHandler { arrived: unbounded().0, gate: unbounded().1 }),
         observer: Arc::new(Events(unbounded().0)),
         clock: Arc::new(RealClock),
         own_address: Box::new(|_| false),
@@ -68,12 +68,11 @@ fn request_that_arrived_before_its_eviction_is_answered() {
     client.send("GET /late HTTP/1.1\r\n\r\nGET /too-late HTTP/1.1\r\n\r\n");
     stream.peek(&mut [0]).unwrap();
     // Between its arrival and its worker's first look at it.
-    let door = Arc::new(door::Door::new(front));
-    let mut visit = door.admit(Guest::new(stream, peer(1), RealClock.now().mono)).unwrap();
-    assert!(door.shed());
-    let parting = conversation::converse(&door, &mut visit, &mut conversation::Desk::new(), true);
-    assert_eq!(parting, conversation::Parting::ForGood);
-    drop(visit);
+    let shared = Arc::new(shared::Shared::new(front));
+    let slot = shared.admit(Connection::new(stream, peer(1), RealClock.now().mono)).unwrap();
+    assert!(shared.shed());
+    request_loop::serve(&shared, &slot.connection, &mut request_loop::Buffers::new());
+    drop(slot);
     let reply = client.reply();
     assert_eq!((reply.body.as_str(), header(&reply.head, "Connection")), ("GET /late", Some("close")));
     assert_eq!(client.rest(), "");
@@ -82,9 +81,9 @@ fn request_that_arrived_before_its_eviction_is_answered() {
 #[test]
 fn crowd_of_one_peer_leaves_as_many_answered_as_it_has_places() {
     for _ in 0..50 {
-        // A house of its own each time: a worker of the last round may not have noticed yet that its client has gone.
-        let house = House::with(Limits { per_peer: 2, ..narrow() });
-        let mut clients: Vec<_> = (0..6).map(|_| house.client_from(2)).collect();
+        // A server of its own each time: a worker of the last round may not have noticed yet that its client has gone.
+        let server = TestServer::with(Limits { per_peer: 2, ..narrow() });
+        let mut clients: Vec<_> = (0..6).map(|_| server.client_from(2)).collect();
         for client in &mut clients {
             client.send("GET / HTTP/1.1\r\n\r\n");
         }
@@ -98,46 +97,46 @@ fn crowd_of_one_peer_leaves_as_many_answered_as_it_has_places() {
 #[test]
 fn idle_workers_leave_and_the_last_to_rest_is_the_first_to_work() {
     let limits = Limits { idle_worker: Duration::from_millis(100), ..Limits::default() };
-    let house = House::with(limits);
-    let mut clients: Vec<_> = (0..8).map(|_| house.client()).collect();
+    let server = TestServer::with(limits);
+    let mut clients: Vec<_> = (0..8).map(|_| server.client()).collect();
     for client in &mut clients {
         client.send("GET /wait HTTP/1.1\r\n\r\n");
-        house.arrived.recv_timeout(PATIENCE).unwrap();
+        server.arrived.recv_timeout(PATIENCE).unwrap();
     }
-    assert_eq!(house.server.workers(), 8);
-    clients.iter().for_each(|_| house.gate.send(()).unwrap());
+    assert_eq!(server.server.workers(), 8);
+    clients.iter().for_each(|_| server.gate.send(()).unwrap());
     for client in &mut clients {
         assert!(client.reply().head.contains("200"));
     }
     drop(clients);
     let deadline = RealClock.now().mono.after(PATIENCE);
     // One client after the other needs one worker, and the others go home meanwhile.
-    while house.server.workers() > 1 && RealClock.now().mono < deadline {
-        while house.server.is_busy() && RealClock.now().mono < deadline {
+    while server.server.workers() > 1 && RealClock.now().mono < deadline {
+        while server.server.is_busy() && RealClock.now().mono < deadline {
             std::thread::yield_now();
         }
-        assert!(house.exchange("GET / HTTP/1.0\r\n\r\n").ends_with("GET /"));
+        assert!(server.exchange("GET / HTTP/1.0\r\n\r\n").ends_with("GET /"));
     }
-    assert_eq!(house.server.workers(), 1);
+    assert_eq!(server.server.workers(), 1);
 }
 
 #[test]
-fn house_without_strangers_places_serves_the_node_alone() {
-    let house = House::with(Limits { reserved_for_node: 8, ..narrow() });
-    assert!(house.client_from(2).is_closed());
-    house.await_event(|event| *event == Event::Refused { peer: peer(2), why: Refusal::AllFull });
-    assert_eq!(house.client().get("/").status, 200);
+fn server_without_strangers_places_serves_the_node_alone() {
+    let server = TestServer::with(Limits { reserved_for_node: 8, ..narrow() });
+    assert!(server.client_from(2).is_closed());
+    server.await_event(|event| *event == Event::Refused { peer: peer(2), why: Refusal::AllFull });
+    assert_eq!(server.client().get("/").status, 200);
 }
 
 #[test]
 fn thread_that_cannot_be_had_costs_one_connection_at_most() {
     // No system gives a stack of this size, so the first connection already finds no worker.
-    let house = House::with(Limits { stack: usize::MAX / 2, ..Limits::default() });
+    let server = TestServer::with(Limits { stack: usize::MAX / 2, ..Limits::default() });
     for _ in 0..3 {
-        assert!(house.client_from(2).is_closed());
+        assert!(server.client_from(2).is_closed());
         // Nobody else's connection is taken for it: that would free no worker, where there is none.
-        let event = house.await_event(|event| !matches!(event, Event::Accepted { .. }));
+        let event = server.await_event(|event| !matches!(event, Event::Accepted { .. }));
         assert_eq!(event, Event::Refused { peer: peer(2), why: Refusal::NoThread });
     }
-    assert_eq!((house.server.connections(), house.server.workers()), (0, 0));
+    assert_eq!((server.server.connections(), server.server.workers()), (0, 0));
 }

@@ -4,31 +4,31 @@ use super::*;
 
 #[test]
 fn answers_carry_length_date_and_the_handlers_headers() {
-    let house = House::open();
-    let reply = house.client().get("/latest/meta-data/");
+    let server = TestServer::open();
+    let reply = server.client().get("/latest/meta-data/");
     assert_eq!(reply.body, "GET /latest/meta-data/");
     assert_eq!(
         reply.head,
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 22\r\n\
          Date: Mon, 23 Nov 2026 05:42:04 GMT\r\nServer: EC2ws\r\n\r\n"
     );
-    assert_eq!(house.events.try_iter().collect::<Vec<_>>(), [Event::Accepted { peer: peer(1) }]);
+    assert_eq!(server.events.try_iter().collect::<Vec<_>>(), [Event::Accepted { peer: peer(1) }]);
 }
 
 #[test]
 fn connection_is_kept_alive_between_requests() {
-    let house = House::open();
-    let mut client = house.client();
+    let server = TestServer::open();
+    let mut client = server.client();
     for number in 0..20 {
         assert_eq!(client.get(&format!("/{number}")).body, format!("GET /{number}"));
     }
-    assert_eq!((house.server.connections(), house.server.workers()), (1, 1));
+    assert_eq!((server.server.connections(), server.server.workers()), (1, 1));
 }
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
-    let house = House::open();
-    let mut client = house.client();
+    let server = TestServer::open();
+    let mut client = server.client();
     let requests: String = (0..500).map(|number| format!("GET /{number} HTTP/1.1\r\nHost: x\r\n\r\n")).collect();
     client.send(requests);
     for number in 0..500 {
@@ -38,8 +38,8 @@ fn pipelined_requests_are_answered_in_order() {
 
 #[test]
 fn heads_in_pieces_are_put_together() {
-    let house = House::open();
-    let mut client = house.client();
+    let server = TestServer::open();
+    let mut client = server.client();
     for _ in 0..3 {
         for piece in "GET /pieces HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n".as_bytes().chunks(7) {
             client.send(piece);
@@ -50,8 +50,8 @@ fn heads_in_pieces_are_put_together() {
 
 #[test]
 fn head_has_the_length_and_no_body() {
-    let house = House::open();
-    let mut client = house.client();
+    let server = TestServer::open();
+    let mut client = server.client();
     for (target, length) in [("/1", Some("7")), ("/static", Some("6")), ("/stream/known", Some("40000"))] {
         client.send(format!("HEAD {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
         let head = client.head_of_reply();
@@ -63,13 +63,13 @@ fn head_has_the_length_and_no_body() {
 
 #[test]
 fn connection_ends_when_the_client_or_its_version_says_so() {
-    let house = House::open();
+    let server = TestServer::open();
     for (request, connection) in [
         ("GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "close"),
         ("GET / HTTP/1.0\r\n\r\n", "close"),
         ("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.0\r\n\r\n", "keep-alive"),
     ] {
-        let all = house.exchange(request);
+        let all = server.exchange(request);
         assert_eq!(header(&all, "Connection"), Some(connection), "{all}");
         assert!(all.ends_with("GET /"), "{all}");
     }
@@ -77,15 +77,15 @@ fn connection_ends_when_the_client_or_its_version_says_so() {
 
 #[test]
 fn requests_behind_the_last_one_are_not_answered() {
-    let house = House::open();
-    let all = house.exchange("GET /1 HTTP/1.1\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\n\r\n");
+    let server = TestServer::open();
+    let all = server.exchange("GET /1 HTTP/1.1\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\n\r\n");
     assert!(all.ends_with("GET /1"), "{all}");
 }
 
 #[test]
 fn half_closed_client_still_gets_its_answer() {
-    let house = House::open();
-    let mut client = house.client();
+    let server = TestServer::open();
+    let mut client = server.client();
     client.send("GET / HTTP/1.1\r\n\r\n");
     client.stream.shutdown(std::net::Shutdown::Write).unwrap();
     assert!(client.rest().ends_with("GET /"));
@@ -93,15 +93,15 @@ fn half_closed_client_still_gets_its_answer() {
 
 #[test]
 fn peers_are_told_apart_and_folded() {
-    let house = House::open();
-    assert_eq!(house.client_from(7).get("/peer").body, "127.0.0.7");
+    let server = TestServer::open();
+    assert_eq!(server.client_from(7).get("/peer").body, "127.0.0.7");
 
     let Ok(listener) = bind(None, 0) else { panic!("neither v6 nor v4 can be bound") };
     let port = listener.local_addr().unwrap().port();
     let (arrived, gate) = (unbounded().0, unbounded().1);
     let front = Front {
         limits: Limits::default(),
-        handler: Arc::new(Rehearsal { arrived, gate }),
+        handler: Arc::new(TestHandler { arrived, gate }),
         observer: Arc::new(Events(unbounded().0)),
         clock: Arc::new(RealClock),
         own_address: Box::new(|_| false),
@@ -113,11 +113,4 @@ fn peers_are_told_apart_and_folded() {
     let destination = client.get("/destination").body;
     assert!(destination == "None" || destination == format!("Some(127.0.0.1:{port})"), "{destination}");
     assert_eq!(server.shut_down(PATIENCE), Drained { unfinished: 0 });
-}
-
-#[test]
-fn rehearsed_connection_has_the_destination_it_was_given() {
-    let metadata = SocketAddr::from(([169, 254, 169, 254], 80));
-    assert_eq!(Connection::rehearsed(peer(1), Some(metadata)).original_destination(), Some(metadata));
-    assert_eq!(Connection::rehearsed(peer(1), None).original_destination(), None);
 }

@@ -7,58 +7,58 @@ use super::*;
 
 #[test]
 fn idle_connections_and_half_heads_are_closed_at_once() {
-    let house = House::with(Limits { newcomer: Duration::ZERO, ..Limits::default() });
-    let (mut silent, mut half, mut idle) = (house.client(), house.client(), house.client());
+    let server = TestServer::with(Limits { newcomer: Duration::ZERO, ..Limits::default() });
+    let (mut silent, mut half, mut idle) = (server.client(), server.client(), server.client());
     assert_eq!(idle.get("/").status, 200);
     half.send("GET / HTTP/1.1\r\n");
     for _ in 0..3 {
-        house.await_event(|event| matches!(event, Event::Accepted { .. }));
+        server.await_event(|event| matches!(event, Event::Accepted { .. }));
     }
     let start = RealClock.now().mono;
-    assert_eq!(house.server.shut_down(PATIENCE), Drained { unfinished: 0 });
+    assert_eq!(server.server.shut_down(PATIENCE), Drained { unfinished: 0 });
     assert!(elapsed_since(start) < Duration::from_secs(1));
     for client in [&mut silent, &mut half, &mut idle] {
         assert_eq!(client.rest(), "");
     }
-    assert!(TcpStream::connect(house.address).is_err());
+    assert!(TcpStream::connect(server.address).is_err());
 }
 
 #[test]
 fn who_came_a_moment_ago_may_still_say_what_it_wants() {
-    let mut house = House::with(Limits { newcomer: PATIENCE, ..Limits::default() });
-    let (mut fresh, mut half) = (house.client(), house.client());
+    let mut server = TestServer::with(Limits { newcomer: PATIENCE, ..Limits::default() });
+    let (mut fresh, mut half) = (server.client(), server.client());
     half.send("GET /half HT");
     for _ in 0..2 {
-        house.await_event(|event| matches!(event, Event::Accepted { .. }));
+        server.await_event(|event| matches!(event, Event::Accepted { .. }));
     }
-    house.server.stop_accepting();
-    assert!(TcpStream::connect(house.address).is_err());
+    server.server.stop_accepting();
+    assert!(TcpStream::connect(server.address).is_err());
     fresh.send("GET /fresh HTTP/1.1\r\n\r\n");
     half.send("TP/1.1\r\n\r\n");
     for client in [&mut fresh, &mut half] {
         assert_eq!((client.reply().head.contains("200"), client.rest().as_str()), (true, ""));
     }
-    assert_eq!(house.server.drain(PATIENCE), Drained { unfinished: 0 });
+    assert_eq!(server.server.drain(PATIENCE), Drained { unfinished: 0 });
 }
 
 #[test]
 fn newcomers_who_stay_silent_are_sent_away_within_the_grace() {
-    let house = House::with(Limits { newcomer: Duration::from_millis(50), ..Limits::default() });
-    let mut silent = house.client();
-    house.await_event(|event| matches!(event, Event::Accepted { .. }));
+    let server = TestServer::with(Limits { newcomer: Duration::from_millis(50), ..Limits::default() });
+    let mut silent = server.client();
+    server.await_event(|event| matches!(event, Event::Accepted { .. }));
     let start = RealClock.now().mono;
-    assert_eq!(house.server.shut_down(PATIENCE), Drained { unfinished: 0 });
+    assert_eq!(server.server.shut_down(PATIENCE), Drained { unfinished: 0 });
     assert!(elapsed_since(start) < Duration::from_secs(2), "long before its head's deadline, and its own");
     assert_eq!(silent.rest(), "");
 }
 
 #[test]
 fn answers_in_progress_are_finished_and_say_goodbye() {
-    let house = House::open();
-    let mut client = house.client();
+    let server = TestServer::open();
+    let mut client = server.client();
     client.send("GET /wait HTTP/1.1\r\n\r\n");
-    house.arrived.recv_timeout(PATIENCE).unwrap();
-    let House { server, gate, .. } = house;
+    server.arrived.recv_timeout(PATIENCE).unwrap();
+    let TestServer { server, gate, .. } = server;
     let (done, drained) = unbounded();
     let closing = crate::edge::threads::spawn("test-closing", 64 * 1024, move || {
         done.send(server.shut_down(PATIENCE)).unwrap();
@@ -74,12 +74,12 @@ fn answers_in_progress_are_finished_and_say_goodbye() {
 
 #[test]
 fn grace_ends() {
-    let house = House::open();
-    let mut slow_reader = house.client();
+    let server = TestServer::open();
+    let mut slow_reader = server.client();
     slow_reader.send("GET /big HTTP/1.1\r\n\r\n");
     slow_reader.head_of_reply();
     let start = RealClock.now().mono;
-    assert_eq!(house.server.shut_down(Duration::from_millis(100)), Drained { unfinished: 1 });
+    assert_eq!(server.server.shut_down(Duration::from_millis(100)), Drained { unfinished: 1 });
     assert!(elapsed_since(start) < Duration::from_secs(2));
     let mut rest = Vec::new();
     let _ = slow_reader.reader.read_to_end(&mut rest);
@@ -87,22 +87,22 @@ fn grace_ends() {
 }
 
 #[test]
-fn handler_that_never_returns_does_not_hold_the_house() {
-    let house = House::open();
-    let mut client = house.client();
+fn handler_that_never_returns_does_not_hold_the_server() {
+    let server = TestServer::open();
+    let mut client = server.client();
     client.send("GET /wait HTTP/1.1\r\n\r\n");
-    house.arrived.recv_timeout(PATIENCE).unwrap();
+    server.arrived.recv_timeout(PATIENCE).unwrap();
     let start = RealClock.now().mono;
-    assert_eq!(house.server.shut_down(Duration::from_millis(50)), Drained { unfinished: 1 });
+    assert_eq!(server.server.shut_down(Duration::from_millis(50)), Drained { unfinished: 1 });
     assert!(elapsed_since(start) < Duration::from_secs(3));
-    house.gate.send(()).unwrap();
+    server.gate.send(()).unwrap();
 }
 
 /// A busy machine may let the moment pass: one answer out of several tries is enough.
 #[test]
 fn answers_that_are_there_in_a_moment_are_not_cut() {
     let answered = |_| {
-        let House { mut server, address, events, arrived, gate } = House::open();
+        let TestServer { mut server, address, events, arrived, gate } = TestServer::open();
         let mut client = Client::over(TcpStream::connect(address).unwrap());
         client.send("GET /wait HTTP/1.1\r\n\r\n");
         arrived.recv_timeout(PATIENCE).unwrap();
@@ -122,12 +122,12 @@ fn answers_that_are_there_in_a_moment_are_not_cut() {
 
 #[test]
 fn who_was_waiting_to_be_accepted_is_still_answered() {
-    let house = House::open();
-    let mut clients: Vec<_> = (0..50).map(|_| house.client()).collect();
+    let server = TestServer::open();
+    let mut clients: Vec<_> = (0..50).map(|_| server.client()).collect();
     for client in &mut clients {
         client.send("GET /late HTTP/1.1\r\n\r\n");
     }
-    assert_eq!(house.server.shut_down(PATIENCE), Drained { unfinished: 0 });
+    assert_eq!(server.server.shut_down(PATIENCE), Drained { unfinished: 0 });
     for client in &mut clients {
         let all = client.rest();
         assert!(all.ends_with("GET /late"), "{all}");
@@ -135,8 +135,8 @@ fn who_was_waiting_to_be_accepted_is_still_answered() {
 }
 
 #[test]
-fn dropped_server_stops_accepting() {
-    let House { server, address, events, .. } = House::open();
+fn dropped_serverstops_accepting() {
+    let TestServer { server, address, events, .. } = TestServer::open();
     drop(server);
     // The observer goes with the last thread that could call it.
     while events.recv_timeout(PATIENCE).is_ok() {}

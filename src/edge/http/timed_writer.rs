@@ -1,7 +1,7 @@
 //! Writing an answer under one deadline, whatever the pace of its reader.
 //!
-//! What the kernel takes at once is all there is to the usual answer: one system call. Waiting for room in its buffers
-//! is waiting for the reader, and all that a connection makes us wait, its answers together, comes out of one
+//! The usual answer fits into the kernel's buffers: one system call. Waiting for room in them is waiting for the
+//! client, and the waits of all answers of a connection together are bounded by one
 //! [`Limits::write_deadline`](super::Limits::write_deadline): a pipeline that is read byte by byte ends as soon as
 //! a single answer would.
 
@@ -13,17 +13,17 @@ use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
 use super::Cut;
-use super::guest::Guest;
+use super::connection::Connection;
 use super::reply::write_chunk_size;
 use crate::logic::time::Mono;
 use crate::ports::Clock;
 
-/// The way out for one answer.
-pub(super) struct Outlet<'a> {
-    guest: &'a Guest,
+/// Writes one answer.
+pub(super) struct TimedWriter<'a> {
+    connection: &'a Connection,
     clock: &'a dyn Clock,
     deadline: Mono,
-    /// What is left of the time that this connection may keep us waiting
+    /// What is left of the time that this connection's answers may wait for its client
     patience: &'a mut Duration,
 }
 
@@ -34,9 +34,14 @@ pub(super) enum Pieces {
     Chunks,
 }
 
-impl<'a> Outlet<'a> {
-    pub(super) fn new(guest: &'a Guest, clock: &'a dyn Clock, deadline: Mono, patience: &'a mut Duration) -> Self {
-        Self { guest, clock, deadline, patience }
+impl<'a> TimedWriter<'a> {
+    pub(super) fn new(
+        connection: &'a Connection,
+        clock: &'a dyn Clock,
+        deadline: Mono,
+        patience: &'a mut Duration,
+    ) -> Self {
+        Self { connection, clock, deadline, patience }
     }
 
     /// Writes all parts, or fails when the deadline has passed.
@@ -45,8 +50,8 @@ impl<'a> Outlet<'a> {
         let mut rest = &mut slices[..];
         let mut missing: usize = parts.iter().map(|part| part.len()).sum();
         while missing > 0 {
-            let written = match offer(self.guest, rest)? {
-                0 => self.insist(rest)?,
+            let written = match offer(self.connection, rest)? {
+                0 => self.wait_and_write(rest)?,
                 written => written,
             };
             missing = missing.saturating_sub(written);
@@ -55,17 +60,17 @@ impl<'a> Outlet<'a> {
         Ok(())
     }
 
-    /// Waits for room. Whoever reads so slowly can be sent away for another one meanwhile.
-    fn insist(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Cut> {
+    /// Waits for room in the kernel's buffers. Meanwhile the connection can be evicted: its client reads too slowly.
+    fn wait_and_write(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Cut> {
         let began = self.clock.now().mono;
         let left = began.until(self.deadline).min(*self.patience);
         if left.is_zero() {
             return Err(Cut::SlowReader);
         }
-        self.guest.stream.set_write_timeout(Some(left)).map_err(|_| Cut::Gone)?;
-        self.guest.begin_stall();
-        let outcome = (&mut &self.guest.stream).write_vectored(slices);
-        self.guest.end_stall();
+        self.connection.stream.set_write_timeout(Some(left)).map_err(|_| Cut::Gone)?;
+        self.connection.begin_stall(began);
+        let outcome = (&mut &self.connection.stream).write_vectored(slices);
+        self.connection.end_stall();
         *self.patience = self.patience.saturating_sub(self.clock.now().mono.since(began));
         match outcome {
             Ok(0) => Err(Cut::Gone),
@@ -95,7 +100,7 @@ impl<'a> Outlet<'a> {
             missing = missing.saturating_sub(read as u64);
             let data = &block[..read];
             match pieces {
-                _ if read == 0 && length.is_some() => return Err(self.give_up_on(head)),
+                _ if read == 0 && length.is_some() => return Err(self.fail_short(head)),
                 Pieces::Chunks => {
                     line.clear();
                     write_chunk_size(&mut line, read);
@@ -112,16 +117,16 @@ impl<'a> Outlet<'a> {
         self.send([head])
     }
 
-    /// The client learns what is known before it learns that the rest is missing.
-    fn give_up_on(&mut self, head: &[u8]) -> Cut {
+    /// Sends the head before the connection is cut, so that the client sees the status.
+    fn fail_short(&mut self, head: &[u8]) -> Cut {
         self.send([head]).err().unwrap_or(Cut::BrokenSource)
     }
 }
 
 /// Writes what the kernel has room for; 0 if it has none.
-pub(super) fn offer(guest: &Guest, slices: &[IoSlice<'_>]) -> Result<usize, Cut> {
+fn offer(connection: &Connection, slices: &[IoSlice<'_>]) -> Result<usize, Cut> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    match sendmsg(&guest.stream, slices, &mut SendAncillaryBuffer::default(), flags) {
+    match sendmsg(&connection.stream, slices, &mut SendAncillaryBuffer::default(), flags) {
         Ok(written) => Ok(written),
         Err(Errno::AGAIN | Errno::INTR) => Ok(0),
         Err(_) => Err(Cut::Gone),

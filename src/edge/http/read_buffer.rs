@@ -3,13 +3,13 @@
 use std::io::{self, Read};
 
 /// A read buffer that starts small, since most heads are, and never grows beyond the limit it is given.
-pub(super) struct Inbox {
+pub(super) struct ReadBuffer {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
 }
 
-impl Inbox {
+impl ReadBuffer {
     pub(super) fn new() -> Self {
         Self { buffer: vec![0; SMALL], start: 0, end: 0 }
     }
@@ -37,16 +37,6 @@ impl Inbox {
             self.buffer.truncate(SMALL);
             self.buffer.shrink_to_fit();
         }
-    }
-
-    /// Begins with bytes that another has read.
-    pub(super) fn take_up(&mut self, bytes: &[u8]) {
-        self.clear();
-        if self.buffer.len() < bytes.len() {
-            self.buffer.resize(bytes.len(), 0);
-        }
-        self.buffer[..bytes.len()].copy_from_slice(bytes);
-        self.end = bytes.len();
     }
 
     /// Reads once and gives the bytes that came; empty at the end of the stream. There must be room:
@@ -78,36 +68,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buffer_grows_to_the_limit_and_no_further() {
-        let mut inbox = Inbox::new();
+    fn readergrows_to_the_limit_and_no_further() {
+        let mut reader = ReadBuffer::new();
         let mut endless = io::repeat(b'x');
         for _ in 0..100 {
-            if inbox.unread().len() < 8_192 {
-                inbox.fill(&mut endless, 8_192).unwrap();
+            if reader.unread().len() < 8_192 {
+                reader.fill(&mut endless, 8_192).unwrap();
             }
         }
-        assert_eq!(inbox.unread().len(), 8_192);
-        inbox.clear();
-        assert_eq!((inbox.unread().len(), inbox.buffer.len()), (0, SMALL));
+        assert_eq!(reader.unread().len(), 8_192);
+        reader.clear();
+        assert_eq!((reader.unread().len(), reader.buffer.len()), (0, SMALL));
     }
 
     #[test]
     fn consumed_bytes_make_room_for_new_ones() {
-        let mut inbox = Inbox::new();
+        let mut reader = ReadBuffer::new();
         let mut source: &[u8] = &[7; 3 * SMALL];
-        inbox.fill(&mut source, SMALL + 1).unwrap();
-        inbox.consume(SMALL - 10);
-        assert_eq!(inbox.fill(&mut source, SMALL + 1).unwrap().len(), SMALL - 10);
-        assert_eq!((inbox.unread().len(), inbox.buffer.len()), (SMALL, SMALL));
+        reader.fill(&mut source, SMALL + 1).unwrap();
+        reader.consume(SMALL - 10);
+        assert_eq!(reader.fill(&mut source, SMALL + 1).unwrap().len(), SMALL - 10);
+        assert_eq!((reader.unread().len(), reader.buffer.len()), (SMALL, SMALL));
     }
 
     #[test]
     fn more_than_everything_can_be_consumed() {
-        let mut inbox = Inbox::new();
-        inbox.fill(&mut &b"abc"[..], 100).unwrap();
-        inbox.consume(1);
-        assert_eq!(inbox.unread(), b"bc");
-        inbox.consume(50);
-        assert!(inbox.is_empty());
+        let mut reader = ReadBuffer::new();
+        reader.fill(&mut &b"abc"[..], 100).unwrap();
+        reader.consume(1);
+        assert_eq!(reader.unread(), b"bc");
+        reader.consume(50);
+        assert!(reader.is_empty());
     }
 }

@@ -1,0 +1,203 @@
+//! The end of a chunked body (RFC 9112, section 7.1). Pure: the same bytes give the same answer, however they are cut.
+//!
+//! No route uses a body, so only its end is looked for. Chunk extensions and trailers are skipped; their bytes are
+//! bounded like those of a head, so that they can't go on for ever.
+
+use super::Limits;
+use super::wire::BadHead;
+
+/// A chunked body that is read and thrown away.
+#[derive(Clone, Debug)]
+pub struct ChunkedBody {
+    next: Next,
+    /// Bytes of data that may still come
+    data_left: u64,
+    /// Bytes of everything else that may still come
+    framing_left: usize,
+}
+
+/// What the next byte is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// A digit of the size of a chunk, or what follows its digits
+    Size {
+        size: u64,
+        digits: u8,
+    },
+    /// Part of an extension of a chunk of this size
+    Extension {
+        size: u64,
+    },
+    /// The line feed behind the size
+    SizeEnd {
+        size: u64,
+    },
+    /// So many bytes of data
+    Data {
+        left: u64,
+    },
+    /// The end of the line behind the data
+    DataCr,
+    DataLf,
+    /// The first byte of a trailer, or of the empty line that ends the body
+    Trailer,
+    TrailerRest,
+    TrailerLf,
+    LastLf,
+    /// Not part of the body
+    Nothing,
+}
+
+impl ChunkedBody {
+    pub fn new(limits: &Limits) -> Self {
+        let next = Next::Size { size: 0, digits: 0 };
+        Self { next, data_left: limits.body_bytes, framing_left: limits.head_bytes }
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.next == Next::Nothing
+    }
+
+    /// Takes the next bytes of the connection; returns how many of them belong to the body. Fewer than there are only
+    /// when it [is over](ChunkedBody::is_over).
+    pub fn take(&mut self, bytes: &[u8]) -> Result<usize, BadHead> {
+        let mut taken = 0;
+        while let Some(&byte) = bytes.get(taken).filter(|_| !self.is_over()) {
+            if let Next::Data { left } = self.next {
+                let skipped = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - taken);
+                let left = left - skipped as u64;
+                self.next = if left == 0 { Next::DataCr } else { Next::Data { left } };
+                taken += skipped;
+            } else {
+                self.framing_left = self.framing_left.checked_sub(1).ok_or(BadHead::TooLong)?;
+                self.next = self.after(byte)?;
+                taken += 1;
+            }
+        }
+        Ok(taken)
+    }
+
+    fn after(&mut self, byte: u8) -> Result<Next, BadHead> {
+        match (self.next, byte) {
+            (Next::Size { size, digits }, _) if byte.is_ascii_hexdigit() && digits < MOST_DIGITS => {
+                Ok(Next::Size { size: size << 4 | hex(byte), digits: digits + 1 })
+            }
+            (Next::Size { size, digits: 1.. } | Next::Extension { size }, b'\r') => Ok(Next::SizeEnd { size }),
+            (Next::Size { size, digits: 1.. }, b';') => Ok(Next::Extension { size }),
+            (Next::Extension { size }, _) if is_text(byte) => Ok(Next::Extension { size }),
+            (Next::SizeEnd { size: 0 }, b'\n') => Ok(Next::Trailer),
+            (Next::SizeEnd { size }, b'\n') => {
+                self.data_left = self.data_left.checked_sub(size).ok_or(BadHead::BodyTooLong)?;
+                Ok(Next::Data { left: size })
+            }
+            (Next::DataCr, b'\r') => Ok(Next::DataLf),
+            (Next::DataLf, b'\n') => Ok(Next::Size { size: 0, digits: 0 }),
+            (Next::Trailer, b'\r') => Ok(Next::LastLf),
+            (Next::TrailerRest, b'\r') => Ok(Next::TrailerLf),
+            (Next::TrailerLf, b'\n') => Ok(Next::Trailer),
+            (Next::LastLf, b'\n') => Ok(Next::Nothing),
+            (Next::Trailer | Next::TrailerRest, _) if is_text(byte) => Ok(Next::TrailerRest),
+            _ => Err(BadHead::Malformed),
+        }
+    }
+}
+
+fn hex(digit: u8) -> u64 {
+    char::from(digit).to_digit(16).map_or(0, u64::from)
+}
+
+/// What may stand in a line: no control characters but the tab, so neither CR nor LF alone.
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+/// More than any size that is allowed has, and few enough that none overflows.
+const MOST_DIGITS: u8 = 15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(bytes: &[u8]) -> Result<Option<usize>, BadHead> {
+        let mut body = ChunkedBody::new(&Limits::default());
+        let taken = body.take(bytes)?;
+        Ok(body.is_over().then_some(taken))
+    }
+
+    const GOOD: [&str; 8] = [
+        "0\r\n\r\n",
+        "000\r\n\r\n",
+        "3\r\nabc\r\n0\r\n\r\n",
+        "A\r\n0123456789\r\n1\r\n\n\r\n0\r\n\r\n",
+        "3;name\r\nabc\r\n0;name=\"a value\";x\r\n\r\n",
+        "0\r\nTrailer: x\r\nContent-Length: 5\r\n\r\n",
+        "000000000000003\r\nabc\r\n0\r\n\r\n",
+        "2\r\n\r\n\r\n0\r\n\r\n",
+    ];
+
+    #[test]
+    fn a_body_ends_where_it_ends_however_it_is_cut() {
+        for good in GOOD {
+            let followed = format!("{good}GET /next HTTP/1.1\r\n\r\n");
+            assert_eq!(take(followed.as_bytes()), Ok(Some(good.len())), "{good:?}");
+            for piece in 1..good.len() {
+                let mut body = ChunkedBody::new(&Limits::default());
+                let mut taken = 0;
+                for piece in followed.as_bytes().chunks(piece) {
+                    taken += body.take(piece).unwrap();
+                }
+                assert_eq!((taken, body.is_over()), (good.len(), true), "{good:?} in pieces of {piece}");
+            }
+            for end in 0..good.len() {
+                assert_eq!(take(&good.as_bytes()[..end]), Ok(None), "{good:?} up to {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_malformed() {
+        for bad in [
+            "\r\n",
+            ";\r\n",
+            "g\r\n",
+            "-1\r\n",
+            "+1\r\n",
+            "0x1\r\n",
+            " 1\r\n",
+            "1 \r\n",
+            "1\n",
+            "1\r\r",
+            "1;\n",
+            "1;a\0",
+            "0000000000000001\r\n",
+            "3\r\nabcd",
+            "3\r\nabc\n",
+            "3\r\nabc\r\r",
+            "0\r\n\n",
+            "0\r\na\n",
+            "0\r\n\r\r",
+            "0\r\na\0",
+        ] {
+            assert_eq!(take(bad.as_bytes()), Err(BadHead::Malformed), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn data_and_everything_around_it_are_bounded() {
+        let limit = Limits::default().body_bytes;
+        let data = |size: usize| format!("{size:x}\r\n{}\r\n", "b".repeat(size));
+        let whole = data(usize::try_from(limit).unwrap()) + "0\r\n\r\n";
+        assert_eq!(take(whole.as_bytes()), Ok(Some(whole.len())));
+        for (bad, endless) in [
+            (BadHead::BodyTooLong, "2001\r\n".to_owned()),
+            (BadHead::BodyTooLong, "fffffffffffffff\r\n".to_owned()),
+            (BadHead::BodyTooLong, data(1_000).repeat(9)),
+            (BadHead::TooLong, format!("1;{}", "e".repeat(10_000))),
+            (BadHead::TooLong, "1;e\r\nb\r\n".repeat(1_500)),
+            (BadHead::TooLong, format!("0\r\n{}", "Trailer: x\r\n".repeat(1_000))),
+            (BadHead::TooLong, format!("0\r\n{}", "t".repeat(10_000))),
+        ] {
+            assert_eq!(take(endless.as_bytes()), Err(bad), "{}", &endless[..40.min(endless.len())]);
+        }
+    }
+}

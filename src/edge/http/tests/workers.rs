@@ -1,0 +1,117 @@
+//! The pool: who serves a connection, and what becomes of those without a worker.
+
+use std::sync::Weak;
+
+use super::pool::Pool;
+use super::shared::{Shared, Slot};
+use super::*;
+
+/// Each waits on a thread of its own, so one that waits holds up no other.
+#[test]
+fn every_open_connection_has_a_worker_and_idle_workers_exit() {
+    let limits = Limits { idle_worker: Duration::from_millis(20), ..Limits::default() };
+    let server = TestServer::with(limits);
+    let mut waiting = server.client();
+    waiting.send("GET /wait HTTP/1.1\r\n\r\n");
+    server.arrived.recv_timeout(PATIENCE).unwrap();
+    let mut idle: Vec<_> = (0..20).map(|_| server.client()).collect();
+    for client in &mut idle {
+        assert_eq!(client.get("/meanwhile").body, "GET /meanwhile");
+    }
+    assert_eq!((server.server.connections(), server.server.workers()), (21, 21));
+    server.gate.send(()).unwrap();
+    assert_eq!(waiting.reply().body, "waited");
+    drop((idle, waiting));
+    wait_until(|| server.server.workers() == 0);
+    assert_eq!(server.client().get("/again").body, "GET /again");
+}
+
+#[test]
+fn what_was_sent_behind_a_big_answer_is_answered_once_it_is_read() {
+    let server = TestServer::open();
+    let mut late = server.client();
+    late.send("GET /big HTTP/1.1\r\n\r\nGET /after HTTP/1.1\r\n\r\n");
+    let big = late.reply();
+    assert_eq!((big.body.len(), big.body.bytes().all(|byte| byte == b'x')), (BIG, true));
+    assert_eq!(late.reply().body, "GET /after");
+}
+
+#[test]
+fn a_request_that_comes_with_the_end_is_answered_as_the_last_one() {
+    let mut server = TestServer::with(Limits { newcomer: PATIENCE, ..Limits::default() });
+    let mut client = server.client();
+    assert_eq!(client.get("/first").body, "GET /first");
+    server.server.stop_accepting();
+    client.send("GET /late HTTP/1.1\r\n\r\n");
+    let reply = client.reply();
+    assert_eq!((reply.body.as_str(), header(&reply.head, "Connection")), ("GET /late", Some("close")));
+    assert_eq!(server.server.drain(PATIENCE), Drained { unfinished: 0 });
+    assert!(server.server.has_no_workers());
+}
+
+/// A client, and its connection at a server that has no workers yet.
+fn admitted() -> (Client, Arc<Shared>, Slot) {
+    let handler = Arc::new(TestHandler { arrived: unbounded().0, gate: unbounded().1 });
+    let observer = Arc::new(Events(unbounded().0));
+    let limits = Limits::default();
+    let front = Front { limits, handler, observer, clock: Arc::new(RealClock), own_address: Box::new(|_| false) };
+    let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+    let client = Client::over(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    let (stream, _) = listener.accept().unwrap();
+    let shared = Arc::new(Shared::new(front));
+    let slot = shared.admit(Connection::new(stream, peer(1), RealClock.now().mono)).unwrap();
+    (client, shared, slot)
+}
+
+/// A worker that starts or exits still counts for a moment.
+#[test]
+fn connections_queued_for_a_worker_that_exits_are_refused() {
+    let (mut client, shared, slot) = admitted();
+    let pool = Arc::new(Pool::new(shared.clone(), Weak::new()));
+    let workers = [(); 2].map(|()| pool.count_idle_worker());
+    assert!(pool.enqueue(slot).is_ok());
+    let [one, last] = workers;
+    drop(one);
+    assert_eq!(shared.open_connections(), 1);
+    drop(last);
+    assert_eq!(shared.open_connections(), 0);
+    assert!(client.is_closed());
+}
+
+/// A panic in an observer, and one in a body that is written, cost one connection at most.
+#[test]
+fn an_observer_that_panics_ends_no_worker() {
+    struct Fragile;
+    impl AsRef<[u8]> for Fragile {
+        fn as_ref(&self) -> &[u8] {
+            panic!("as asked")
+        }
+    }
+    struct Panics;
+    impl Handler for Panics {
+        fn handle(&self, request: &Request<'_>, _: &Endpoints<'_>) -> Response {
+            let fragile = Response { body: Body::Shared(Arc::new(Fragile)), ..Response::empty(200) };
+            if request.target == "/fragile" { fragile } else { Response::text(200, "whole") }
+        }
+    }
+    impl Observer for Panics {
+        fn saw(&self, event: &Event) {
+            assert!(!matches!(event, Event::Panicked { .. }), "as asked");
+        }
+    }
+    let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = Limits { connections: 2, crowded_from: 3, ..Limits::default() };
+    let (handler, observer) = (Arc::new(Panics), Arc::new(Panics));
+    let front = Front { limits, handler, observer, clock: Arc::new(RealClock), own_address: Box::new(|_| false) };
+    let server = Server::start(vec![listener], front).unwrap();
+    for _ in 0..4 {
+        let [mut one, mut other] = [(); 2].map(|()| Client::over(TcpStream::connect(address).unwrap()));
+        assert_eq!(other.get("/").body, "whole");
+        one.send("GET /fragile HTTP/1.1\r\n\r\n");
+        assert!(one.is_closed());
+        assert_eq!(other.get("/").body, "whole");
+        drop((one, other));
+        wait_until(|| server.connections() == 0);
+    }
+}
