@@ -24,6 +24,12 @@ fn a_crowd_from_one_address_hurts_nobody_else() {
     withstand(1);
 }
 
+/// Each has as many connections as one peer may have, and they could fill all slots between them.
+#[test]
+fn four_crowds_at_the_cap_of_a_peer_hurt_nobody_else() {
+    withstand(4);
+}
+
 #[test]
 fn a_crowd_from_thirty_addresses_hurts_nobody_else() {
     withstand(30);
@@ -122,7 +128,9 @@ fn whatever_can_be_read_in_two_ways_is_refused_and_closed() {
         (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "400"),
         (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na", "400"),
         (b"GET / HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "411"),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\n\n", "400"),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\na\r\n0\r\n\r\n", "400"),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n", "413"),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n", "501"),
         (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
         (b"POST / HTTP/1.1\r\nContent-Length: 18446744073709551615\r\n\r\n", "413"),

@@ -14,6 +14,7 @@ mod duplicates;
 mod facing;
 mod hostile;
 mod leaks;
+mod many_clients;
 mod museum;
 mod network;
 mod proxy;
