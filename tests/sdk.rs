@@ -43,7 +43,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use clients::{Client, Kits};
-use moto::Moto;
+use moto::{Moto, Seed};
 use scenes::SCENES;
 use standins::Lab;
 use standins::agent::{Agent, Setup};
@@ -58,7 +58,7 @@ struct Site {
 impl Site {
     fn open() -> Option<Self> {
         let kits = Kits::prepare()?;
-        let moto = Moto::start(&kits.python);
+        let moto = Moto::start(&kits.python, &Seed::roles());
         Some(Self { kits, moto, lab: Arc::new(Lab::start()) })
     }
 

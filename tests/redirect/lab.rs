@@ -105,15 +105,16 @@ impl Lab {
         self.wait_for_links();
     }
 
-    /// The namespaces are called `pod1`, `pod2`, ...; pod n has 10.8n.0.2 and fd8n::2.
+    /// The namespaces are called `pod1`, `pod2`, ...; pod n has 10.N.0.2 and fdN::2, where N is 80 + n.
     fn add_pod(&mut self, number: usize, interface: &str) {
         let pod = format!("pod{number}");
         self.add(&pod);
-        let addresses = |host: u8| [format!("10.8{number}.0.{host}/24"), format!("fd8{number}::{host}/64")];
+        let net = 80 + number;
+        let addresses = |host: u8| [format!("10.{net}.0.{host}/24"), format!("fd{net}::{host}/64")];
         let (node, own) = (addresses(1), addresses(2));
         self.wire(("node", interface, [&node[0], &node[1]]), (&pod, "eth0", [&own[0], &own[1]]));
-        self.ip(&pod, &["route", "add", "default", "via", &format!("10.8{number}.0.1")]);
-        self.ip(&pod, &["route", "add", "default", "via", &format!("fd8{number}::1")]);
+        self.ip(&pod, &["route", "add", "default", "via", &format!("10.{net}.0.1")]);
+        self.ip(&pod, &["route", "add", "default", "via", &format!("fd{net}::1")]);
     }
 
     fn add(&mut self, name: &str) {

@@ -99,11 +99,11 @@ fn confined(capability: Capability) -> Setup {
 }
 
 pub(crate) fn v4(number: usize) -> String {
-    format!("10.8{number}.0.2")
+    format!("10.{}.0.2", 80 + number)
 }
 
 pub(crate) fn v6(number: usize) -> String {
-    format!("fd8{number}::2")
+    format!("fd{}::2", 80 + number)
 }
 
 impl Deref for Site {
