@@ -1,7 +1,7 @@
 //! The composition root: builds every room, starts every thread by name, owns the shutdown.
 //!
-//! Nothing is started before everything that can be wrong with the configuration has been looked at,
-//! the ports included.
+//! Nothing is started before everything that can be wrong with the configuration has been looked at. A port that another
+//! process holds is not: the redirect comes first, then the port is waited for.
 
 pub(crate) mod build;
 mod connection_events;
@@ -14,6 +14,7 @@ pub(crate) mod redirect;
 mod shadow;
 mod succession;
 mod taint;
+mod taken_port;
 mod tell;
 mod tend;
 
@@ -26,8 +27,9 @@ use std::time::Duration;
 
 use log::{error, info, warn};
 
-use crate::config::{BUILD, Config, MetricsDoor};
+use crate::config::{BUILD, Config, MetricsDoor, OnExit};
 use crate::edge::clock::SystemClock;
+use crate::edge::handover::Offer;
 use crate::edge::http::Server;
 use crate::edge::latch::Latch;
 use crate::edge::process::Right;
@@ -38,10 +40,9 @@ use crate::logic::kubernetes::Resource;
 use crate::logic::time::Mono;
 
 pub use build::{Ports, Rooms};
-use front::Doors;
 use node::NodeAddresses;
 use operate::OperatorsDoor;
-use succession::Turn;
+use succession::{Entry, Succession};
 
 /// Why the agent didn't start: one line for the operator.
 #[derive(Debug)]
@@ -83,35 +84,35 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
     let latch = Arc::new(Latch::new(time.clone()));
     // Before anything that waits: as the first process of a container, an agent that doesn't listen isn't ended.
     signal::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
-    // Who serves nobody takes over from nobody.
-    let state_dir = config.operation.state_dir.as_deref().filter(|_| config.operation.shadow.is_none());
-    let state_dir = succession::state_dir(state_dir);
-    let (listeners, predecessor) = succession::inherit(state_dir.as_ref(), &*time);
-    let doors = Doors::bind(&config.door, listeners)?;
+    let mut succession = Succession::new(&config, time.clone());
+    let entry = succession.enter(&config.door)?;
     let node = Arc::new(NodeAddresses::find(config.host));
     config.host = node.host();
-    let ports = Ports::open(&config, environment, time, state_dir.as_ref())?;
+    let ports = Ports::open(&config, environment, time, succession.dir())?;
     let level = queue.level().clone();
     let rooms = Rooms::new(&config, ports, latch.clone(), Box::new(move |line| queue.offer(line)))?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
     config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
+    if let Entry::Taken(listen) = entry {
+        taken_port::examine(&rooms, listen);
+    }
     let redirect = redirect::place(&rooms)?;
     let threads = start_threads(&rooms)?;
     let redirect = redirect.map(|redirect| redirect.keep(&rooms, node.clone())).transpose()?;
     let operators = OperatorsDoor::open(&rooms, &level)?;
-    if succession::await_turn(&rooms, &doors, predecessor) == Turn::Never {
-        end(&rooms, Vec::new(), threads, redirect);
-        return fallen(&rooms);
-    }
-    let offer = succession::offer(&rooms, &doors, state_dir.as_ref());
-    let servers = doors.open(&rooms, &node)?;
-    info!("port" = config.door.app.port; "requests are answered");
-    latch.wait_for_close();
-    drop(operators);
-    if let Some(offer) = offer {
-        offer.withdraw();
+    let mut servers = Vec::new();
+    if let Some(doors) = succession::await_turn(&rooms, &mut succession, entry)? {
+        let offer = succession.offer(&rooms, &doors);
+        servers = doors.open(&rooms, &node)?;
+        info!("port" = config.door.app.port; "requests are answered");
+        latch.wait_for_close();
+        drop(operators);
+        offer.into_iter().for_each(Offer::withdraw);
     }
     end(&rooms, servers, threads, redirect);
+    if config.redirect.is_some_and(|redirect| redirect.on_exit == OnExit::Remove) {
+        succession.clear();
+    }
     fallen(&rooms)
 }
 

@@ -1,10 +1,11 @@
 //! The programs of the node's operator: `kube2iam explain`, `status`, `log-level` ask the running agent over its control
-//! socket; `doctor` looks for itself. Each prints for people, or with `--json` for programs.
+//! socket; `doctor` looks for itself; `state-dir` prepares a directory. Each prints for people, or with `--json` for programs.
 
 mod doctor;
 mod explain;
 mod log_level;
 mod socket;
+mod state_dir;
 mod status;
 mod words;
 
@@ -51,6 +52,7 @@ pub fn run(words: &[String], lookup: Lookup<'_>, output: &mut dyn Write) -> Opti
         "explain" => explain::run(rest, output),
         "status" => status::run(rest, output),
         "log-level" => log_level::run(rest, output),
+        "state-dir" => state_dir::run(rest, output),
         "doctor" => doctor::run(rest, lookup, output),
         _ => return None,
     };

@@ -14,7 +14,7 @@ pub struct SubcommandHelp {
 }
 
 /// All of them, in the order of the help text.
-pub const SUBCOMMANDS: [SubcommandHelp; 5] = [
+pub const SUBCOMMANDS: [SubcommandHelp; 6] = [
     SubcommandHelp {
         word: "explain",
         arguments: "NAMESPACE/POD | ADDRESS",
@@ -30,6 +30,11 @@ pub const SUBCOMMANDS: [SubcommandHelp; 5] = [
         word: "redirect",
         arguments: "add|remove|status",
         meaning: "place, remove or look at the redirect of pods' requests on this node",
+    },
+    SubcommandHelp {
+        word: "state-dir",
+        arguments: "PATH",
+        meaning: "prepare a --state-dir for agents that are not root",
     },
     SubcommandHelp { word: "log-level", arguments: "[LEVEL]", meaning: "tell or change how much the agent logs" },
 ];

@@ -20,8 +20,10 @@ impl Control {
             silence_s: telemetry.metrics.silence(&resource.to_string(), now.mono).map(|silence| silence.as_secs()),
         };
         let leaving = self.service.facts.shutting_down.load(Ordering::Relaxed);
+        let taken_port = self.service.facts.taken_port.read().as_ref().map(ToString::to_string);
+        let may_answer = !leaving && taken_port.is_none();
         let mut status = self.service.registry.read(|world, rules| Status {
-            ready: world.is_ready() && rules.is_some() && !leaving,
+            ready: world.is_ready() && rules.is_some() && may_answer,
             pods: world.pods().count(),
             namespaces: world.namespaces().count(),
             watches: self.resources.iter().map(|resource| watching(*resource, world.is_listed(*resource))).collect(),
@@ -33,6 +35,7 @@ impl Control {
         status.uptime_s = now.mono.since(self.started).as_secs();
         status.node.clone_from(&self.node);
         status.shadow.clone_from(&self.shadow);
+        status.taken_port = taken_port;
         status.node_credentials = self.node_keys();
         status.sessions = self.sessions();
         status.limits = self.limits(&status.sessions);

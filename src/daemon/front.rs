@@ -11,7 +11,9 @@ use super::build::Rooms;
 use super::connection_events::ConnectionEvents;
 use super::node::NodeAddresses;
 use crate::config::{DoorConfig, Listen, MetricsDoor};
-use crate::edge::http::{Endpoints, Front, Handler, Limits, Server, bind, is_bound_to, is_taken};
+use crate::edge::http::{
+    Endpoints, Front, Handler, Limits, Server, bind, bind_shared, is_bound_to, is_in_use, is_taken,
+};
 use crate::edge::process;
 use crate::logic::http::{Method, Request, Response};
 use crate::logic::reason::Reason;
@@ -35,19 +37,37 @@ pub(super) enum Source {
     Bound,
 }
 
+/// With which processes the ports are shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// With none: the next agent gets the listeners from this one.
+    None,
+    /// With all of the same user: the next agent is one of them.
+    SameUser,
+}
+
+/// Why there are no sockets.
+#[derive(Debug)]
+pub(super) enum NoDoors {
+    /// Another process holds one of the ports.
+    Taken(Listen),
+    Failed(StartError),
+}
+
 impl Doors {
-    /// Takes from `offered` what fits the configuration and binds the rest, beside whoever is bound there already.
-    pub(super) fn bind(config: &DoorConfig, mut offered: Vec<TcpListener>) -> Result<Self, StartError> {
+    /// Takes from `offered` what fits the configuration and binds the rest. The app port comes last: while it can't be
+    /// served for want of another, nothing listens there.
+    pub(super) fn bind(config: &DoorConfig, mut offered: Vec<TcpListener>, sharing: Sharing) -> Result<Self, NoDoors> {
         let metrics = match config.metrics {
             MetricsDoor::OnAppPort => None,
             MetricsDoor::Own(listen) => match take(&mut offered, listen) {
                 Some(listener) => Some(listener),
-                None => Some(listening(listen)?),
+                None => Some(listening(listen, sharing)?),
             },
         };
         match take(&mut offered, config.app) {
             Some(app) => Ok(Self { app, metrics, source: Source::HandedOver }),
-            None => Ok(Self { app: listening(config.app)?, metrics, source: Source::Bound }),
+            None => Ok(Self { app: listening(config.app, sharing)?, metrics, source: Source::Bound }),
         }
     }
 
@@ -84,12 +104,19 @@ fn take(offered: &mut Vec<TcpListener>, listen: Listen) -> Option<TcpListener> {
     offered.iter().position(fits).map(|at| offered.swap_remove(at))
 }
 
-fn listening(listen: Listen) -> Result<TcpListener, StartError> {
+fn listening(listen: Listen, sharing: Sharing) -> Result<TcpListener, NoDoors> {
     let Listen { address, port } = listen;
     let shown = address.map_or_else(|| format!("port {port}"), |address| format!("{address} port {port}"));
-    let taken = port != 0 && is_taken(address, port);
-    let listener = bind(address, port).map_err(|cause| StartError::new(&format!("listen on `{shown}`"), &cause))?;
-    if taken {
+    let is_shared = sharing == Sharing::SameUser && port != 0 && is_taken(address, port);
+    let bound = match sharing {
+        Sharing::None => bind(address, port),
+        Sharing::SameUser => bind_shared(address, port),
+    };
+    let listener = bound.map_err(|cause| match is_in_use(&cause) {
+        true => NoDoors::Taken(listen),
+        false => NoDoors::Failed(StartError::new(&format!("listen on `{shown}`"), &cause)),
+    })?;
+    if is_shared {
         warn!("another process listens on {shown}; connections are shared with it");
     }
     Ok(listener)

@@ -1,51 +1,115 @@
 //! From one agent to the next on the same node, without a gap: the successor shares the listeners of its predecessor,
 //! answers as soon as it knows the pods, and offers the listeners in turn.
 
-use std::net::TcpListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use log::{info, warn};
 
+use super::StartError;
 use super::build::Rooms;
-use super::front::{Doors, Source};
-use crate::edge::handover::{Offer, Predecessor, ask};
+use super::front::{Doors, NoDoors, Sharing, Source};
+use super::taken_port;
+use crate::config::{Config, DoorConfig, Listen};
+use crate::edge::handover::{Asked, Offer, Predecessor, ask, is_offered};
+use crate::edge::key_file::KeyFile;
 use crate::edge::state_dir::StateDir;
 use crate::ports::Clock;
 
-/// The state directory, if there is one that can be used.
-pub(super) fn state_dir(path: Option<&Path>) -> Option<StateDir> {
-    let path = path?;
-    let dir = StateDir::open(path);
-    dir.inspect_err(|cause| {
-        warn!(
-            "failed to use state directory `{}`: {cause}; the next upgrade may cost connections and session tokens",
-            path.display()
-        );
-    })
-    .ok()
+/// How this agent comes to its listeners, and how it passes them on.
+pub(super) struct Succession {
+    dir: Option<StateDir>,
+    sharing: Sharing,
+    clock: Arc<dyn Clock>,
+    /// What was logged of the last handover that failed
+    failures: Vec<String>,
 }
 
-/// The listeners of the agent before and the line to it; nothing without one.
-pub(super) fn inherit(dir: Option<&StateDir>, clock: &dyn Clock) -> (Vec<TcpListener>, Option<Predecessor>) {
-    match dir.and_then(|dir| ask(dir, clock)) {
-        Some((listeners, predecessor)) => (listeners, Some(predecessor)),
-        None => (Vec::new(), None),
+/// What trying to get the listeners came to.
+pub(super) enum Entry {
+    Open(Doors, Option<Predecessor>),
+    /// Another process holds this port and doesn't hand it over.
+    Taken(Listen),
+}
+
+impl Succession {
+    /// As the configuration wants it. An agent that serves no pods (`--shadow`) takes over from none.
+    pub(super) fn new(config: &Config, clock: Arc<dyn Clock>) -> Self {
+        let serves_pods = config.operation.shadow.is_none();
+        let dir = config.operation.state_dir.as_deref().filter(|_| serves_pods).and_then(state_dir);
+        if dir.is_none() && serves_pods {
+            warn!(
+                "without a --state-dir that can be used, the port stays open (SO_REUSEPORT) to every process of this \
+                 user on this network, which may take pods' requests for itself; and an update may cost connections \
+                 and session tokens"
+            );
+        }
+        let sharing = if dir.is_some() { Sharing::None } else { Sharing::SameUser };
+        Self { dir, sharing, clock, failures: Vec::new() }
+    }
+
+    pub(super) fn dir(&self) -> Option<&StateDir> {
+        self.dir.as_ref()
+    }
+
+    /// Takes the listeners from the agent before, or opens them.
+    pub(super) fn enter(&mut self, config: &DoorConfig) -> Result<Entry, StartError> {
+        let asked = self.dir.as_ref().map(|dir| ask(dir, &*self.clock));
+        let Asked { handed, failures } = asked.unwrap_or(Asked { handed: None, failures: Vec::new() });
+        failures.iter().filter(|failure| !self.failures.contains(failure)).for_each(|failure| warn!("{failure}"));
+        self.failures = failures;
+        let (listeners, predecessor) = handed.map_or((Vec::new(), None), |(listeners, line)| (listeners, Some(line)));
+        match Doors::bind(config, listeners, self.sharing) {
+            Ok(doors) => Ok(Entry::Open(doors, predecessor)),
+            Err(NoDoors::Taken(listen)) => Ok(Entry::Taken(listen)),
+            Err(NoDoors::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Offers the listeners to the agent after this one. While that one waits for its turn, neither counts as ready.
+    pub(super) fn offer(&self, rooms: &Rooms, doors: &Doors) -> Option<Offer> {
+        let dir = self.dir()?;
+        let facts = rooms.facts.clone();
+        let waiting = move |successors| facts.successor_waits.store(successors > 0, Ordering::Relaxed);
+        let offer = doors.share().and_then(|listeners| Offer::make(dir, listeners, rooms.dice.number(), waiting));
+        let failed = |cause: &std::io::Error| warn!("failed to offer the listener to a later agent: {cause}");
+        offer.inspect_err(failed).ok()
+    }
+
+    /// Leaves nothing behind, unless another agent is here: for the end of an agent that is uninstalled. Where the
+    /// directory is mounted into a container it stays, empty.
+    pub(super) fn clear(&self) {
+        if let Some(dir) = self.dir().filter(|dir| !is_offered(dir)) {
+            KeyFile::remove(dir);
+            let _ = std::fs::remove_dir(dir.path()); // it may be a mount, or hold what isn't ours
+        }
     }
 }
 
-/// What waiting for one's turn came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    Come,
-    /// Asked to end before: the predecessor has the queue still.
-    Never,
+/// The state directory, if it can be used.
+fn state_dir(path: &Path) -> Option<StateDir> {
+    let failed = |cause: &std::io::Error| warn!("failed to use state directory `{}`: {cause}", path.display());
+    StateDir::open(path).inspect_err(failed).ok()
 }
 
-/// Leaves requests to the predecessor until they can be answered as well here: whoever comes by the shared queue is
-/// answered by one that knows the pods. Without a predecessor, or once it has gone, it's our turn at once.
-pub(super) fn await_turn(rooms: &Rooms, doors: &Doors, predecessor: Option<Predecessor>) -> Turn {
+/// The listeners, once requests can be answered here as well as by the agent before: a request that comes by a queue
+/// that both hold is answered by one that knows the pods. Without an agent before, or once it has gone, that is at once;
+/// where another process holds the port, when that ends. `None`: the agent was asked to end before, and leaves everything
+/// to the one that has the listeners.
+pub(super) fn await_turn(
+    rooms: &Rooms,
+    succession: &mut Succession,
+    entry: Entry,
+) -> Result<Option<Doors>, StartError> {
+    let (doors, predecessor) = match entry {
+        Entry::Open(doors, predecessor) => (doors, predecessor),
+        Entry::Taken(listen) => match taken_port::wait(rooms, succession, listen)? {
+            Some(entered) => entered,
+            None => return Ok(None),
+        },
+    };
     let port = rooms.config.door.app.port;
     match (doors.source(), predecessor) {
         (Source::HandedOver, Some(predecessor)) => {
@@ -53,24 +117,14 @@ pub(super) fn await_turn(rooms: &Rooms, doors: &Doors, predecessor: Option<Prede
             let is_ready = || rooms.registry.read(|world, _| world.is_ready());
             while !is_ready() && predecessor.is_there(TURN_POLL) {
                 if rooms.latch.is_closed() {
-                    return Turn::Never;
+                    return Ok(None);
                 }
             }
         }
         (_, Some(_)) => info!("port" = port; "the agent before listens elsewhere; its listener is left to it"),
         (_, None) => {}
     }
-    Turn::Come
-}
-
-/// Offers the listeners to the agent after this one. While that one waits for its turn, neither counts as ready.
-pub(super) fn offer(rooms: &Rooms, doors: &Doors, dir: Option<&StateDir>) -> Option<Offer> {
-    let dir = dir?;
-    let facts = rooms.facts.clone();
-    let waiting = move |successors| facts.successor_waits.store(successors > 0, Ordering::Relaxed);
-    let offer = doors.share().and_then(|listeners| Offer::make(dir, listeners, rooms.dice.number(), waiting));
-    let failed = |cause: &std::io::Error| warn!("failed to offer the listener to a later agent: {cause}");
-    offer.inspect_err(failed).ok()
+    Ok(Some(doors))
 }
 
 /// How soon readiness is noticed.

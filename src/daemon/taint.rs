@@ -1,7 +1,7 @@
 //! `--remove-taint`: pods may come once their credentials can.
 //!
 //! A node that starts with the taint keeps ordinary pods away. It is taken off once: when the redirect stands, where one
-//! is asked for, and both lists are in. What is put on later is somebody else's.
+//! is asked for, no other process holds the port, and both lists are in. What is put on later is somebody else's.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -65,8 +65,9 @@ fn attempt(nodes: &dyn Nodes, node: &str, key: &str) -> Result<Outcome, (&'stati
 
 fn await_readiness(rooms: &Rooms) -> Waited {
     let redirect_stands = || !rooms.facts.redirect_missing.load(Ordering::Relaxed);
+    let has_port = || rooms.facts.taken_port.read().is_none();
     let is_ready = || rooms.registry.read(|world, rules| rules.is_some() && world.is_ready());
-    while !(redirect_stands() && is_ready()) {
+    while !(redirect_stands() && has_port() && is_ready()) {
         if rooms.latch.wait(rooms.clock.now().mono.after(READINESS_POLL)) == Waited::ShutDown {
             return Waited::ShutDown;
         }

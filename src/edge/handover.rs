@@ -1,22 +1,24 @@
 //! Listening sockets on their way from an agent to its successor: over a Unix socket in the state directory, as
 //! descriptors (`SCM_RIGHTS`, unix(7)).
 //!
-//! Closing a listening socket resets what waits in its queue, unless another process has the same socket. So the agent
-//! that answers requests makes an [`Offer`], its successor [`ask`]s at start, and from then on both hold one queue.
-//! The line between them carries nothing more, but its ends tell: to the successor, that it is alone; to the
+//! Closing a listening socket resets the connections in its queue, unless another process has the same socket. So the
+//! agent that answers requests makes an [`Offer`], its successor [`ask`]s at start, and from then on both hold one queue.
+//! The connection between them carries nothing more, but its ends do: to the successor it means that it is alone; to the
 //! predecessor, that the successor answers requests now, or has gone.
 //!
 //! - Each agent offers under a name of its own: none takes the place of another that still lives.
-//! - Nothing that whoever sits behind such a name does, or leaves undone, delays a start by more than [`PATIENCE`].
-//! - What is handed over is looked at by whoever uses it; here it is only received.
+//! - Both sides look at the credentials that the kernel has of the other (`SO_PEERCRED`): only what
+//!   [`StateDir::admits`] is given a listener, or believed.
+//! - Nothing that a process behind such a name does, or leaves undone, delays a start by more than [`PATIENCE`].
+//! - What is handed over is checked by the caller; here it is only received.
 
 use std::collections::VecDeque;
-use std::fs::{Permissions, read_dir, remove_file, rename, set_permissions};
+use std::fs::{read_dir, remove_file, rename};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
@@ -31,6 +33,7 @@ use rustix::net::{
 };
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::peer::credentials;
 use super::state_dir::StateDir;
 use super::threads;
 use crate::logic::time::Mono;
@@ -57,12 +60,13 @@ impl Offer {
         let (draft, path) = (dir.join(&format!("{name}.new")), dir.join(&format!("{name}{SUFFIX}")));
         let door = UnixListener::bind(&draft)?;
         door.set_nonblocking(true)?;
-        set_permissions(&draft, Permissions::from_mode(0o600))?;
+        dir.share(&draft)?;
         // Under its name it listens already: who finds nobody listening there may take it away.
         rename(&draft, &path)?;
         let (wake, woken) = UnixStream::pair()?;
+        let admitting = dir.clone();
         let thread = threads::spawn("handover", threads::STACK_BYTES, move || {
-            hand_out(&door, &woken, &listeners, &waiting);
+            hand_out(&door, &admitting, &woken, &listeners, &waiting);
         })?;
         Ok(Self { wake, thread, path })
     }
@@ -85,23 +89,38 @@ impl Predecessor {
     }
 }
 
-/// Asks the agents that offer their listeners, the latest first, until one hands some over. Names behind which nobody
+/// What asking for listeners came to.
+pub struct Asked {
+    pub handed: Option<(Vec<TcpListener>, Predecessor)>,
+    /// Why agents that offer some didn't hand them over, one line each.
+    pub failures: Vec<String>,
+}
+
+/// Asks the agents that offer their listeners, the latest first, until one hands some over. Names behind which nothing
 /// listens any more are taken away.
-pub fn ask(dir: &StateDir, clock: &dyn Clock) -> Option<(Vec<TcpListener>, Predecessor)> {
+pub fn ask(dir: &StateDir, clock: &dyn Clock) -> Asked {
     let late = clock.now().mono.after(PATIENCE);
+    let mut failures = Vec::new();
     for path in offers(dir) {
-        match ask_at(&path, clock, late) {
-            Ok((listeners, line)) => return Some((listeners, Predecessor(line))),
+        match ask_at(dir, &path, clock, late) {
+            Ok((listeners, line)) => return Asked { handed: Some((listeners, Predecessor(line))), failures },
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
                 info!("took away what an agent left behind: `{}`", path.display());
                 let _ = remove_file(&path); // the next one tries again
             }
             // It went in this very moment.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => warn!("failed to take over from the agent behind `{}`: {error}", path.display()),
+            Err(error) => {
+                failures.push(format!("failed to take over from the agent behind `{}`: {error}", path.display()));
+            }
         }
     }
-    None
+    Asked { handed: None, failures }
+}
+
+/// Whether an agent offers its listeners here.
+pub fn is_offered(dir: &StateDir) -> bool {
+    !offers(dir).is_empty()
 }
 
 /// The sockets of the directory that are named as offers are, the latest first.
@@ -121,7 +140,7 @@ fn offers(dir: &StateDir) -> Vec<PathBuf> {
     found.into_iter().map(|(_, path)| path).collect()
 }
 
-fn ask_at(path: &Path, clock: &dyn Clock, late: Mono) -> io::Result<(Vec<TcpListener>, UnixStream)> {
+fn ask_at(dir: &StateDir, path: &Path, clock: &dyn Clock, late: Mono) -> io::Result<(Vec<TcpListener>, UnixStream)> {
     let left = || {
         let left = clock.now().mono.until(late);
         if left.is_zero() { Err(io::Error::from(ErrorKind::TimedOut)) } else { Ok(left) }
@@ -131,6 +150,7 @@ fn ask_at(path: &Path, clock: &dyn Clock, late: Mono) -> io::Result<(Vec<TcpList
     socket.connect_timeout(&SockAddr::unix(path)?, left()?)?;
     socket.set_read_timeout(Some(left()?))?;
     let line = UnixStream::from(std::os::fd::OwnedFd::from(socket));
+    admitted(&line, dir)?;
     let listeners = receive(&line)?;
     Ok((listeners, line))
 }
@@ -161,7 +181,13 @@ fn receive(line: &UnixStream) -> io::Result<Vec<TcpListener>> {
 }
 
 /// Greets whoever comes, until `woken` ends, and tells how many wait for their turn.
-fn hand_out(door: &UnixListener, woken: &UnixStream, listeners: &[TcpListener], waiting: &dyn Fn(usize)) {
+fn hand_out(
+    door: &UnixListener,
+    dir: &StateDir,
+    woken: &UnixStream,
+    listeners: &[TcpListener],
+    waiting: &dyn Fn(usize),
+) {
     let mut lines = VecDeque::new();
     loop {
         let mut waited = vec![PollFd::new(door, PollFlags::IN), PollFd::new(woken, PollFlags::IN)];
@@ -180,15 +206,15 @@ fn hand_out(door: &UnixListener, woken: &UnixStream, listeners: &[TcpListener], 
         if came {
             // Known before the successor knows: nobody takes it for ready in between.
             waiting(lines.len() + 1);
-            admit(door, listeners, &mut lines);
+            admit(door, dir, listeners, &mut lines);
         }
         waiting(lines.len());
     }
 }
 
-fn admit(door: &UnixListener, listeners: &[TcpListener], lines: &mut VecDeque<UnixStream>) {
+fn admit(door: &UnixListener, dir: &StateDir, listeners: &[TcpListener], lines: &mut VecDeque<UnixStream>) {
     match door.accept() {
-        Ok((line, _)) => match greet(&line, listeners) {
+        Ok((line, _)) => match admitted(&line, dir).and_then(|()| greet(&line, listeners)) {
             Ok(()) => {
                 info!("handed the listener to the next agent");
                 if lines.len() == MOST_LINES {
@@ -201,6 +227,10 @@ fn admit(door: &UnixListener, listeners: &[TcpListener], lines: &mut VecDeque<Un
         Err(error) if error.kind() == ErrorKind::WouldBlock => {}
         Err(_) => thread::park_timeout(PAUSE),
     }
+}
+
+fn admitted(line: &UnixStream, dir: &StateDir) -> io::Result<()> {
+    dir.admits(credentials(line)?)
 }
 
 fn greet(line: &UnixStream, listeners: &[TcpListener]) -> io::Result<()> {

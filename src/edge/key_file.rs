@@ -1,4 +1,4 @@
-//! The keys of the tokens in a file of the state directory, mode 0600.
+//! The keys of the tokens in a file of the state directory, open to all agents that can reach it.
 //!
 //! Readers take no lock: the file is replaced in one step and never changed. Writers take the lock file's, so that of two
 //! agents that rotate at once one finds the other's keys. Nothing is synced to a disk: tokens are of no use to anybody
@@ -21,6 +21,7 @@ use crate::ports::{Clock, KeyStore};
 
 /// The file, its lock, and the name under which the next one is written.
 pub struct KeyFile {
+    dir: StateDir,
     file: PathBuf,
     lock: PathBuf,
     draft: PathBuf,
@@ -29,23 +30,14 @@ pub struct KeyFile {
 
 impl KeyFile {
     pub fn new(dir: &StateDir, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            file: dir.join("token-keys"),
-            lock: dir.join("token-keys.lock"),
-            draft: dir.join("token-keys.new"),
-            clock,
-        }
+        Self { dir: dir.clone(), file: dir.join(FILES[0]), lock: dir.join(FILES[1]), draft: dir.join(FILES[2]), clock }
     }
 
     /// Takes the lock, which ends with the file that is returned.
     fn lock(&self) -> io::Result<File> {
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(PRIVATE)
-            .custom_flags(SAFE)
-            .open(&self.lock)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(PRIVATE).custom_flags(SAFE);
+        let lock = self.dir.open_shared(&self.lock, &mut options)?;
         let late = self.clock.now().mono.after(LOCK_PATIENCE);
         while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             if self.clock.now().mono >= late {
@@ -56,13 +48,21 @@ impl KeyFile {
         Ok(lock)
     }
 
+    /// Deletes what agents wrote here, when the last one goes for good.
+    pub fn remove(dir: &StateDir) {
+        for name in FILES {
+            let _ = remove_file(dir.join(name)); // it may never have been there
+        }
+    }
+
     fn write(&self, keys: &TokenKeys) -> io::Result<()> {
         if let Err(error) = remove_file(&self.draft)
             && error.kind() != ErrorKind::NotFound
         {
             return Err(error);
         }
-        let mut draft = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(&self.draft)?;
+        let mut options = OpenOptions::new();
+        let mut draft = self.dir.open_shared(&self.draft, options.write(true).create_new(true).mode(PRIVATE))?;
         draft.write_all(keys.to_record().expose().as_bytes())?;
         rename(&self.draft, &self.file)
     }
@@ -105,6 +105,9 @@ fn failed(verb: &str, path: &Path, cause: &dyn std::fmt::Display) -> String {
     format!("failed to {verb} `{}`: {cause}", path.display())
 }
 
+/// The keys, the lock, and the next keys while they are written.
+const FILES: [&str; 3] = ["token-keys", "token-keys.lock", "token-keys.new"];
+/// Until it is shared.
 const PRIVATE: u32 = 0o600;
 /// Follow no link, and wait for nobody at a pipe.
 const SAFE: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;

@@ -19,6 +19,8 @@ pub mod memory;
 mod names;
 pub mod node_credentials;
 mod nss;
+mod peer;
+pub mod port_holder;
 pub mod process;
 pub mod redirect;
 pub mod signal;

@@ -1,40 +1,98 @@
 //! The directory through which an agent and its successor meet (`--state-dir`).
 //!
-//! What lies in it gives away this node's pods, so nobody else may look inside: it belongs to the agent's own user and
-//! has mode 0700. Whoever can put a file there is taken for an agent.
+//! A process that can write to it can take over the listener and the token keys, so nobody else may: it belongs to the
+//! agent's own user with mode 0700. Where agents of one node run as different users (root, and after a change of the
+//! manifests a user without rights), it belongs to root and is open to one group as well, that of all the agents. Only
+//! [`StateDir::prepare`] opens it so far; an agent never does.
 
-use std::fs::{DirBuilder, Permissions, set_permissions, symlink_metadata};
+use std::fs::{DirBuilder, Metadata, OpenOptions, Permissions, set_permissions, symlink_metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
-use rustix::process::geteuid;
+use rustix::process::{getegid, geteuid};
 
-/// A directory that is the agent's alone.
+/// A directory that only agents can write to.
 #[derive(Clone, Debug)]
 pub struct StateDir(PathBuf);
+
+/// The user and group of a process at the other end of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub uid: u32,
+    pub gid: u32,
+}
 
 impl StateDir {
     /// Takes the directory at `path` into use; makes it if there is none, shuts it if it is open to others (as the one
     /// that a kubelet makes for a hostPath is).
     pub fn open(path: &Path) -> io::Result<Self> {
-        let found = match symlink_metadata(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                DirBuilder::new().recursive(true).mode(PRIVATE).create(path)?;
-                symlink_metadata(path)?
+        let found = found_or_made(path)?;
+        let (own_uid, own_gid) = (geteuid().as_raw(), getegid().as_raw());
+        let is_shared = shared_with(&found) == Some(own_gid);
+        if found.uid() == own_uid {
+            if !is_shared && permissions(&found) != PRIVATE {
+                set_permissions(path, Permissions::from_mode(PRIVATE))?;
             }
-            found => found?,
-        };
-        if !found.is_dir() {
-            return Err(io::Error::other("it is not a directory"));
-        }
-        if found.uid() != geteuid().as_raw() {
-            return Err(io::Error::other(format!("it belongs to user {}, not to the agent's", found.uid())));
-        }
-        if found.mode() & EVERYTHING != PRIVATE {
-            set_permissions(path, Permissions::from_mode(PRIVATE))?;
+        } else if found.uid() != ROOT || !is_shared {
+            return Err(io::Error::other(format!(
+                "it belongs to user {}, not to the agent's ({own_uid}), and isn't open to group {own_gid} alone; \
+                 prepare it with `kube2iam state-dir PATH`, as root with that group",
+                found.uid()
+            )));
         }
         Ok(Self(path.to_owned()))
+    }
+
+    /// Makes the directory at `path` one that agents of this process's group can use, whatever their user. Needs no
+    /// capability: the owner may give a directory to a group of its own.
+    pub fn prepare(path: &Path) -> io::Result<Self> {
+        let found = found_or_made(path)?;
+        let (own_uid, own_gid) = (geteuid().as_raw(), getegid().as_raw());
+        if own_uid != ROOT {
+            return Err(io::Error::other(format!("this must run as root, it runs as user {own_uid}")));
+        }
+        if own_gid == ROOT {
+            return Err(io::Error::other("this must run with the group of the agents, it runs with group 0"));
+        }
+        if found.uid() != ROOT {
+            return Err(io::Error::other(format!("it belongs to user {}, not to root", found.uid())));
+        }
+        if shared_with(&found) != Some(own_gid) {
+            lchown(path, None, Some(own_gid))?;
+            set_permissions(path, Permissions::from_mode(SHARED))?;
+        }
+        Ok(Self(path.to_owned()))
+    }
+
+    /// Whether the process at the other end of a socket in here may be an agent: it is root or of this agent's user, or
+    /// the directory belongs to it or its group. Asked anew each time, since the directory may have been opened to the
+    /// group meanwhile.
+    pub fn admits(&self, peer: Peer) -> io::Result<()> {
+        let found = symlink_metadata(&self.0)?;
+        if found.mode() & WRITABLE_BY_OTHERS != 0 {
+            return Err(io::Error::other(format!("everybody may write to `{}`", self.0.display())));
+        }
+        let is_user = [ROOT, geteuid().as_raw(), found.uid()].contains(&peer.uid);
+        if is_user || shared_with(&found) == Some(peer.gid) {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("a process of user {} and group {} is no agent", peer.uid, peer.gid)))
+    }
+
+    /// Makes a file or socket in here usable by the agents of the group: whether they can reach it, the directory says.
+    pub fn share(&self, path: &Path) -> io::Result<()> {
+        set_permissions(path, Permissions::from_mode(SHARED_FILE))
+    }
+
+    /// Opens a file in here for writing, as `options` say, and shares it.
+    pub fn open_shared(&self, path: &Path, options: &mut OpenOptions) -> io::Result<std::fs::File> {
+        let file = options.open(path)?;
+        // The umask has had its say at the opening. A file of another agent's is shared already.
+        if file.metadata()?.uid() == geteuid().as_raw() {
+            file.set_permissions(Permissions::from_mode(SHARED_FILE))?;
+        }
+        Ok(file)
     }
 
     pub fn path(&self) -> &Path {
@@ -47,7 +105,35 @@ impl StateDir {
     }
 }
 
+fn found_or_made(path: &Path) -> io::Result<Metadata> {
+    let found = match symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            DirBuilder::new().recursive(true).mode(PRIVATE).create(path)?;
+            symlink_metadata(path)?
+        }
+        found => found?,
+    };
+    if !found.is_dir() {
+        return Err(io::Error::other("it is not a directory"));
+    }
+    Ok(found)
+}
+
+/// The one group that may write to a directory beside its owner.
+fn shared_with(found: &Metadata) -> Option<u32> {
+    (permissions(found) == SHARED && found.gid() != ROOT).then(|| found.gid())
+}
+
+fn permissions(found: &Metadata) -> u32 {
+    found.mode() & EVERYTHING
+}
+
+/// Of users and of groups.
+const ROOT: u32 = 0;
 const PRIVATE: u32 = 0o700;
+const SHARED: u32 = 0o770;
+const SHARED_FILE: u32 = 0o660;
+const WRITABLE_BY_OTHERS: u32 = 0o002;
 /// All bits of a mode but the kind of file.
 const EVERYTHING: u32 = 0o7777;
 
@@ -55,6 +141,9 @@ const EVERYTHING: u32 = 0o7777;
 pub(crate) mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use rustix::process::Gid;
+    use rustix::thread::set_thread_gid;
 
     /// A place for a state directory, away again at the end.
     pub(crate) struct Place(PathBuf);
@@ -103,4 +192,69 @@ pub(crate) mod tests {
             assert!(StateDir::open(&dir.join(name)).is_err(), "{name}");
         }
     }
+
+    /// Runs `work` on a thread of another group; rights belong to threads.
+    fn with_group(group: u32, work: impl FnOnce() + Send) {
+        std::thread::scope(|scope| {
+            let run = || {
+                set_thread_gid(Gid::from_raw(group)).unwrap();
+                work();
+            };
+            scope.spawn(run).join().unwrap();
+        });
+    }
+
+    fn owned_by(path: &Path, uid: u32, gid: u32, mode: u32) {
+        lchown(path, Some(uid), Some(gid)).unwrap();
+        set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn only_preparing_opens_it_to_the_group_and_an_agent_leaves_it_so() {
+        if !geteuid().is_root() {
+            eprintln!("SKIPPED: only root can give a directory to a group");
+            return;
+        }
+        let place = Place::new();
+        place.open();
+        assert!(StateDir::prepare(place.path()).is_err(), "group 0 is no agents' own");
+        with_group(AGENTS, || {
+            assert_eq!(mode(place.open().path()), PRIVATE);
+            StateDir::prepare(place.path()).unwrap();
+            assert_eq!(mode(place.open().path()), SHARED);
+            assert_eq!(symlink_metadata(place.path()).unwrap().gid(), AGENTS);
+        });
+        assert_eq!(mode(place.open().path()), PRIVATE, "it is open to a group that isn't this agent's");
+    }
+
+    #[test]
+    fn only_agents_are_admitted_and_none_where_everybody_writes() {
+        if !geteuid().is_root() {
+            eprintln!("SKIPPED: only root can give a directory to others");
+            return;
+        }
+        let place = Place::new();
+        let dir = place.open();
+        let admits = |uid, gid| dir.admits(Peer { uid, gid }).is_ok();
+        for (uid, gid, directory_mode, wanted) in [
+            (ROOT, ROOT, PRIVATE, true),
+            (AGENTS, AGENTS, PRIVATE, false),
+            (AGENTS, AGENTS, SHARED, true),
+            (AGENTS + 1, AGENTS, SHARED, true),
+            (AGENTS, AGENTS + 1, SHARED, false),
+            (AGENTS, ROOT, SHARED, false),
+            (ROOT, ROOT, 0o777, false),
+            (AGENTS, AGENTS, 0o772, false),
+        ] {
+            owned_by(place.path(), ROOT, AGENTS, directory_mode);
+            assert_eq!(admits(uid, gid), wanted, "{uid}:{gid}, {directory_mode:o}");
+        }
+        owned_by(place.path(), ROOT, ROOT, SHARED);
+        assert!(!admits(AGENTS, ROOT), "group 0 is everybody's");
+        owned_by(place.path(), AGENTS, AGENTS, PRIVATE);
+        assert!(admits(AGENTS, ROOT));
+        assert!(StateDir::open(place.path()).is_err(), "another user's");
+    }
+
+    const AGENTS: u32 = 65_532;
 }

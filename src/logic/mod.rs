@@ -24,6 +24,7 @@ pub mod museum;
 pub mod path;
 pub mod pattern;
 pub mod policy;
+pub mod port;
 pub mod process;
 pub mod proxy;
 pub mod reason;

@@ -55,6 +55,10 @@
 //!   the metadata address, whatever the `Host` says, and only where the operator lets it listen
 //!   (`a_forged_host_gains_nothing_through_the_redirect`, `metrics_move_to_a_port_of_their_own`,
 //!   `pods_can_be_kept_to_one_address`).
+//! - A process of the agent's own user, without a capability, listened on the same port beside it (SO_REUSEPORT) and took
+//!   pods' requests, by a more specific address all of them: with a state directory the port is exclusive, and handed over
+//!   by descriptor (`no_process_of_the_same_user_can_listen_beside_the_agent`,
+//!   `a_socket_that_was_bound_before_never_gets_to_listen`, `a_process_of_another_user_gets_no_listener`).
 //! - The agent was killed because the metadata service was down (#251, #254, #333): `/healthz` speaks of the agent alone
 //!   (`tokens_come_at_once_for_any_source_whatever_else_is_down`).
 //! - A lookup hung for 15 minutes (#28): every wait has its deadline

@@ -14,6 +14,8 @@ pub struct Status {
     pub node: Option<String>,
     /// What `/readyz` says
     pub ready: bool,
+    /// Which process holds the port instead of the agent; `None`: the agent has it
+    pub taken_port: Option<String>,
     /// `--shadow`'s kube2iam, which serves the pods instead
     pub shadow: Option<String>,
     pub pods: usize,
@@ -98,6 +100,9 @@ impl Status {
         };
         line("node", self.node.clone().unwrap_or_else(|| "not told: all pods of the cluster are watched".to_owned()));
         line("ready", if self.ready { "yes".to_owned() } else { "no".to_owned() });
+        if let Some(taken) = &self.taken_port {
+            line("port", taken.clone());
+        }
         if let Some(url) = &self.shadow {
             line("shadow", format!("of {url}: nobody is served"));
         }
@@ -187,12 +192,14 @@ mod tests {
     fn the_text_has_a_line_for_every_fact() {
         let status = Status {
             version: "1.2.3".into(),
+            taken_port: Some("port 8181 is held".into()),
             watches: vec![Watching { resource: "pods".into(), listed: true, silence_s: Some(3) }],
             limits: vec![Limit { name: "connections".into(), used: 3, most: 1_024 }],
             redirect: Some(RedirectReport { whole: true, connections: Some(7), detail: "whole\n7 connections".into() }),
             ..Status::default()
         };
         let text = status.text();
+        assert!(text.contains("\nport               port 8181 is held\n"), "{text}");
         for part in ["pods: listed, last heard of 3 s ago", "connections: 3 of 1024", "redirect           whole\n"] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }

@@ -9,6 +9,7 @@ use super::{Caller, Service};
 use crate::logic::http::{Request, Response};
 use crate::logic::json;
 use crate::logic::kubernetes::Resource;
+use crate::logic::port::TakenPort;
 use crate::logic::reason::Reason;
 use crate::logic::reply;
 use crate::logic::route::{self, Route};
@@ -25,6 +26,8 @@ pub struct Facts {
     pub shutting_down: AtomicBool,
     /// An agent that shares the listener doesn't know the pods yet
     pub successor_waits: AtomicBool,
+    /// Another process holds a port of this agent's
+    pub taken_port: RwLock<Option<TakenPort>>,
     /// There is to be a redirect, and it isn't as wanted
     pub redirect_missing: AtomicBool,
     /// The ARN under which the agent works, once STS has told it

@@ -254,7 +254,7 @@ fn beside_a_running_agent_its_port_is_no_failure() {
     let other = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = format!("--app-port={}", other.local_addr().unwrap().port());
     let outcome = examine(&site.lab, &[BASE, &flag(&socket()), &port]);
-    assert_line(&outcome, "port", "FAIL", "is taken by another program");
+    assert_line(&outcome, "port", "FAIL", "is held by");
 }
 
 #[test]

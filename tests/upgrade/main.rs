@@ -9,13 +9,16 @@
     reason = "a test fails loudly and has a clock of its own"
 )]
 
+mod exclusive;
 mod handover;
 mod load;
 mod shutdown;
 #[path = "../standins/mod.rs"]
 mod standins;
 mod taint;
+mod taken;
 mod tokens;
+mod users;
 
 use std::io::Read;
 use std::net::SocketAddr;

@@ -40,7 +40,7 @@ fn tokens_of_the_old_agent_are_good_with_the_new_one() {
     let mut last = node.agent();
     assert!(is_taken(&node, &early) && is_taken(&node, &late));
     retire(&mut last);
-    assert_eq!((mode(node.state()), mode(&key_file(&node))), (0o700, 0o600));
+    assert_eq!((mode(node.state()), mode(&key_file(&node))), (0o700, 0o660));
     let keys = std::fs::read_to_string(key_file(&node)).unwrap();
     [old, new, last].iter().for_each(|agent| assert_keys_are_not_in(agent, &keys));
 }

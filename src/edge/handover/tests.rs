@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::edge::clock::SystemClock;
@@ -20,7 +21,7 @@ fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
 }
 
 fn asked(dir: &StateDir) -> Option<(Vec<TcpListener>, Predecessor)> {
-    ask(dir, &SystemClock::new())
+    ask(dir, &SystemClock::new()).handed
 }
 
 fn sockets(place: &Place) -> usize {
@@ -90,7 +91,8 @@ fn nobody_delays_a_start_for_long_whatever_they_do() {
     let _queue = UnixStream::connect(dir.join("agent-00000002.sock")).unwrap();
     let _also_silent = UnixListener::bind(dir.join("agent-00000003.sock")).unwrap();
     let clock = SystemClock::new();
-    assert!(ask(&dir, &clock).is_none());
+    let asked = ask(&dir, &clock);
+    assert!(asked.handed.is_none() && asked.failures.len() == 3, "{:?}", asked.failures);
     assert!(clock.now().mono < Mono::default().after(PATIENCE * 10), "the deadline is one for all of them");
     assert_eq!(sockets(&place), 3, "they listen, so they stay");
 }
@@ -143,6 +145,56 @@ fn a_crowd_of_successors_is_served_and_the_first_are_forgotten() {
     let lines: Vec<_> = (0..MOST_LINES + 2).map(|_| asked(&dir).unwrap().1).collect();
     let (first, last) = (&lines[0], &lines[MOST_LINES + 1]);
     assert!(!first.is_there(Duration::from_secs(10)) && last.is_there(Duration::ZERO));
+    offer.withdraw();
+}
+
+#[test]
+fn nothing_is_handed_over_or_taken_where_everybody_may_write() {
+    let place = Place::new();
+    let dir = place.open();
+    let offer = Offer::make(&dir, vec![listener()], 7, |_| {}).unwrap();
+    let set = |mode| std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    set(0o777);
+    let refused = ask(&dir, &SystemClock::new());
+    assert!(refused.handed.is_none() && refused.failures[0].contains("everybody may write"), "{:?}", refused.failures);
+    set(0o700);
+    assert!(asked(&dir).is_some());
+    offer.withdraw();
+}
+
+#[test]
+fn a_process_of_another_user_gets_no_listener() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can be another user");
+        return;
+    }
+    let place = Place::new();
+    let dir = place.open();
+    let offer = Offer::make(&dir, vec![listener()], 7, |_| {}).unwrap();
+    let path = dir.join("agent-00000007.sock");
+    // It got at the socket in spite of the directory, say by a descriptor that was passed to it.
+    let stranger = std::thread::scope(|scope| {
+        let connect = || {
+            let line = UnixStream::connect(&path).unwrap();
+            rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65_532)).unwrap();
+            line
+        };
+        scope.spawn(connect).join().unwrap()
+    });
+    // The kernel keeps who connected: this one was root still.
+    assert!(receive(&stranger).is_ok());
+    let stranger = std::thread::scope(|scope| {
+        let connect = || {
+            // Only the user of the file system goes along with the connection's own.
+            std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+            rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65_532)).unwrap();
+            UnixStream::connect(&path).unwrap()
+        };
+        scope.spawn(connect).join().unwrap()
+    });
+    let refused = receive(&stranger).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::UnexpectedEof);
     offer.withdraw();
 }
 

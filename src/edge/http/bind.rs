@@ -1,4 +1,8 @@
-//! Sockets to listen on, alone or beside others.
+//! Sockets to listen on: exclusive, or shared with other processes of the same user.
+//!
+//! Exclusive means that no other process can listen where pods' requests would reach it instead: without SO_REUSEPORT on
+//! the socket that listens, the kernel refuses each other one on its port, whatever options that has, on all addresses
+//! and on each single one. With it, any process of the same user gets a share, or all of it by a more specific address.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -6,36 +10,45 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-/// Binds and listens. Without an address: every address of the host, v6 and v4 through one socket, or v4 alone where
-/// v6 is off.
+/// Binds and listens, exclusively. Without an address: every address of the host, v6 and v4 through one socket, or v4
+/// alone where v6 is off.
 pub fn bind(address: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
-    listen(socket(address, port, Neighbours::Welcome)?)
+    listen(socket(address, port, Sharing::None)?)
 }
 
-/// Whether somebody else listens there already, who would share the connections with us.
+/// The same, beside other processes of the same user that share the port too.
+pub fn bind_shared(address: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
+    listen(socket(address, port, Sharing::SameUser)?)
+}
+
+/// Whether another socket holds the port already.
 pub fn is_taken(address: Option<IpAddr>, port: u16) -> bool {
-    let errno = socket(address, port, Neighbours::None).err().and_then(|error| error.raw_os_error());
-    errno.map(Errno::from_raw_os_error) == Some(Errno::ADDRINUSE)
+    socket(address, port, Sharing::None).is_err_and(|error| is_in_use(&error))
 }
 
-/// Whether a port is shared with whoever shares it too.
+/// Whether that is why binding or listening failed.
+pub fn is_in_use(error: &io::Error) -> bool {
+    error.raw_os_error().map(Errno::from_raw_os_error) == Some(Errno::ADDRINUSE)
+}
+
+/// With which other processes a port is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Neighbours {
+enum Sharing {
     None,
-    Welcome,
+    SameUser,
 }
 
-fn socket(address: Option<IpAddr>, port: u16, neighbours: Neighbours) -> io::Result<Socket> {
+fn socket(address: Option<IpAddr>, port: u16, sharing: Sharing) -> io::Result<Socket> {
     let Some(address) = address else {
-        return match bound(Ipv6Addr::UNSPECIFIED.into(), port, neighbours) {
-            Err(error) if is_without_v6(&error) => bound(Ipv4Addr::UNSPECIFIED.into(), port, neighbours),
+        return match bound(Ipv6Addr::UNSPECIFIED.into(), port, sharing) {
+            Err(error) if is_without_v6(&error) => bound(Ipv4Addr::UNSPECIFIED.into(), port, sharing),
             socket => socket,
         };
     };
-    bound(address, port, neighbours)
+    bound(address, port, sharing)
 }
 
-/// Whether `listener`, from another process, is what [`bind`] would have made.
+/// Whether `listener`, from another process, is what [`bind`] would have made: one that is shared is not.
 pub fn is_bound_to(listener: &TcpListener, address: Option<IpAddr>, port: u16) -> bool {
     let socket = SockRef::from(listener);
     let is_listening = socket.is_listener().unwrap_or(false) && socket.r#type().is_ok_and(|kind| kind == Type::STREAM);
@@ -44,17 +57,18 @@ pub fn is_bound_to(listener: &TcpListener, address: Option<IpAddr>, port: u16) -
         Some(address) => bound.ip() == address,
         None => bound.ip() == Ipv6Addr::UNSPECIFIED || bound.ip() == Ipv4Addr::UNSPECIFIED && !has_v6(),
     };
-    is_listening && bound.port() == port && fits
+    is_listening && bound.port() == port && fits && !socket.reuse_port().unwrap_or(true)
 }
 
-fn bound(address: IpAddr, port: u16, neighbours: Neighbours) -> io::Result<Socket> {
+fn bound(address: IpAddr, port: u16, sharing: Sharing) -> io::Result<Socket> {
     let address = SocketAddr::new(address, port);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
+    // For connections of the agent before that are not quite over; beside one that listens it permits nothing.
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(neighbours == Neighbours::Welcome)?;
+    socket.set_reuse_port(sharing == Sharing::SameUser)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }

@@ -45,7 +45,7 @@ use std::time::Duration;
 use connection::Connection;
 
 pub use admission::Refusal;
-pub use bind::{bind, is_bound_to, is_taken};
+pub use bind::{bind, bind_shared, is_bound_to, is_in_use, is_taken};
 /// How requests are read; public for fuzzing alone.
 #[doc(hidden)]
 pub use chunked::ChunkedBody;

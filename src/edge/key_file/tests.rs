@@ -32,7 +32,7 @@ fn what_one_agent_writes_the_other_reads() {
     assert_eq!(record(old.read()), Some(keys(2).to_record()));
     old.update(&mut |_| None).unwrap();
     assert_eq!(record(old.read()), Some(keys(2).to_record()));
-    assert_eq!(metadata(&old.file).unwrap().mode() & 0o7777, 0o600);
+    assert_eq!(metadata(&old.file).unwrap().mode() & 0o7777, 0o660);
     assert!(!old.draft.exists());
 }
 

@@ -1,14 +1,16 @@
 //! This node: the port, the redirect, and an agent that may run here.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::time::Duration;
 
 use super::{Patient, Sheet};
 use crate::config::{ControlSocket, Listen};
 use crate::daemon::redirect::report;
+use crate::edge::clock::SystemClock;
+use crate::edge::port_holder::{ask_health, holders};
 use crate::logic::doctor::Finding;
+use crate::logic::port::{Answered, Judgement, Requests, TakenPort};
 use crate::logic::status::RedirectReport;
 use crate::operator::Failure;
 use crate::operator::socket::{Question, ask};
@@ -79,32 +81,21 @@ fn port(listen: Listen, running: bool) -> Finding {
         Err(cause) if cause.kind() == ErrorKind::AddrInUse => {
             let named = address.filter(|address| !address.is_unspecified());
             let local = named.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            if running || is_agent(SocketAddr::new(local, port)) {
+            if running || ask_health(SocketAddr::new(local, port), &SystemClock::new()) == Answered::AsKube2iam {
                 Finding::ok(format!("{port} is held by an agent"))
             } else {
-                Finding::fail(format!("{port} is taken by another program: stop that, or give --app-port"))
+                let taken = TakenPort {
+                    port,
+                    holders: holders(port),
+                    judgement: Judgement::STRANGER,
+                    requests: Requests::NotOurs,
+                };
+                Finding::fail(taken.to_string())
             }
         }
         Err(cause) => Finding::fail(format!("failed to bind port {port}: {cause}")),
     }
 }
-
-/// Whether what listens there answers `/healthz` as agents do.
-fn is_agent(address: SocketAddr) -> bool {
-    let answer = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.take(LONGEST_ANSWER).read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    answer().is_ok_and(|answer| answer.contains("\"instanceId\""))
-}
-
-const PATIENCE: Duration = Duration::from_secs(2);
-const LONGEST_ANSWER: u64 = 4 * 1024;
 
 #[cfg(test)]
 mod tests {

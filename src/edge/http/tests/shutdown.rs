@@ -162,14 +162,18 @@ fn a_listener_is_known_by_address_and_port_and_by_listening() {
     assert!(!is_bound_to(&TcpListener::from(OwnedFd::from(pipe)), None, 0));
 }
 
-/// Sharing a port is how agents relieve each other; who is bound there already can still be told.
+/// Without a state directory agents share the port; another socket on it is noticed all the same.
 #[test]
-fn a_port_that_somebody_listens_on_is_told_and_shared() {
+fn a_port_that_is_taken_is_noticed_and_shared_only_if_both_say_so() {
+    use crate::edge::http::{bind_shared, is_in_use, is_taken};
     let v4 = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let first = bind(v4, 0).unwrap();
+    let first = bind_shared(v4, 0).unwrap();
     let port = first.local_addr().unwrap().port();
-    assert!(crate::edge::http::is_taken(v4, port));
-    let second = bind(v4, port).unwrap();
+    assert!(is_taken(v4, port) && !is_bound_to(&first, v4, port), "a shared one is not what an agent hands over");
+    let second = bind_shared(v4, port).unwrap();
+    assert!(is_in_use(&bind(v4, port).unwrap_err()));
     drop((first, second));
-    assert!(!crate::edge::http::is_taken(v4, port));
+    assert!(!is_taken(v4, port));
+    let _exclusive = bind(v4, port).unwrap();
+    assert!(is_in_use(&bind_shared(v4, port).unwrap_err()));
 }

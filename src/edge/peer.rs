@@ -1,0 +1,48 @@
+//! Who is at the other end of a Unix socket, as the kernel knows it (`SO_PEERCRED`, unix(7)).
+//!
+//! rustix's own reading of it has a process id that can't be 0. But it is 0 where the process is in another PID namespace, as
+//! an agent in another pod is.
+
+#![allow(unsafe_code, reason = "getsockopt(2) has no safe form that takes a process id of 0")]
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+
+use super::state_dir::Peer;
+
+/// The credentials of the process at the other end, from when it connected or began to listen.
+pub(super) fn credentials(connection: &UnixStream) -> io::Result<Peer> {
+    let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let wanted = libc::socklen_t::try_from(size_of::<libc::ucred>()).map_err(io::Error::other)?;
+    let mut length = wanted;
+    // SAFETY: `found` is a `ucred`, of which any bytes make one, and lives through the call; `length` is its size, and
+    // the kernel writes no more than that. The descriptor is open as long as `connection` is borrowed.
+    let result = unsafe {
+        libc::getsockopt(
+            connection.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut found).cast(),
+            &raw mut length,
+        )
+    };
+    match result {
+        0 if length == wanted => Ok(Peer { uid: found.uid, gid: found.gid }),
+        0 => Err(io::Error::other("the kernel gives no credentials")),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{getegid, geteuid};
+
+    #[test]
+    fn a_process_knows_itself() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        let own = Peer { uid: geteuid().as_raw(), gid: getegid().as_raw() };
+        assert_eq!(credentials(&one).unwrap(), own);
+    }
+}
