@@ -26,10 +26,22 @@ pub(crate) const RULES: &[Rule] = &[
         let users = containers(set).map(|container| &container["securityContext"]["runAsUser"]);
         added(set).zip(users).all(|(added, user)| added.is_null() || *user == json!(0))
     }),
-    rule("who adds no capability and opens no host directory isn't root", |set| {
-        let writes_host = pod(set)["volumes"].as_array().unwrap().iter().any(|volume| !volume["hostPath"].is_null());
+    rule("an agent that adds no capability isn't root", |set| {
         let agent = &pod(set)["containers"][0]["securityContext"];
-        writes_host || !agent["capabilities"]["add"].is_null() || agent["runAsNonRoot"] == json!(true)
+        !agent["capabilities"]["add"].is_null() || agent["runAsNonRoot"] == json!(true)
+    }),
+    rule("the agents' group, whatever the user: the next agent may be of another", |set| {
+        all(set, "/securityContext/runAsGroup", &json!(65532))
+    }),
+    rule("a state directory, in a directory that an agent which isn't root can use", |set| {
+        let prepared = containers(set).any(|container| container["args"] == json!(["state-dir", "/state"]));
+        let mounts = |container: &Value| {
+            let volumes = container["volumeMounts"].as_array();
+            volumes.is_some_and(|mounts| mounts.contains(&json!({"name": "state", "mountPath": "/state"})))
+        };
+        let agent = &pod(set)["containers"][0];
+        let is_root = agent["securityContext"]["runAsUser"] == json!(0);
+        argument(set, "--state-dir=/state") && mounts(agent) && (is_root || prepared)
     }),
     rule("the runtime's seccomp profile", |set| {
         all(set, "/securityContext/seccompProfile/type", &json!("RuntimeDefault"))
@@ -51,6 +63,10 @@ pub(crate) const RULES: &[Rule] = &[
     rule("the next one before the last one goes", |set| {
         let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
         set["spec"]["updateStrategy"] == strategy
+    }),
+    rule("no failure while it starts", |set| {
+        let delay = &pod(set)["containers"][0]["startupProbe"]["initialDelaySeconds"];
+        probe(set, "startupProbe", "/healthz") && delay.as_u64() > Some(0)
     }),
     rule("alive by /healthz", |set| probe(set, "livenessProbe", "/healthz")),
     rule("ready by /readyz", |set| probe(set, "readinessProbe", "/readyz")),

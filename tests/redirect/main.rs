@@ -12,6 +12,7 @@ mod pods;
 #[path = "../sdk/python.rs"]
 mod python;
 mod repair;
+mod rollout;
 mod rules;
 mod silence;
 mod site;
