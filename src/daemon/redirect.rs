@@ -13,6 +13,7 @@ use super::build::Rooms;
 use super::node::NodeAddresses;
 use crate::config::{OnExit, RedirectConfig};
 use crate::edge::redirect::{self, Ensured, Event, Outcome, Redirect, RedirectError, Removed};
+use crate::logic::port::Requests;
 use crate::logic::redirect::resolve::Note;
 use crate::logic::redirect::status::Wholeness;
 use crate::logic::redirect::{RequestAction, Wanted};
@@ -38,6 +39,7 @@ enum Past {
 pub(super) fn place(rooms: &Rooms) -> Result<Option<Placed>, StartError> {
     let Some(RedirectConfig { spec, on_exit }) = rooms.config.redirect.clone() else { return Ok(None) };
     let mut redirect = Redirect::open(spec)?;
+    redirect.set_requests(requests(rooms));
     stands(rooms, Stands::No);
     let past = match redirect.ensure() {
         Ok(ensured) => {
@@ -67,7 +69,7 @@ impl Placed {
                 past = tell(rooms, past, &event);
                 node.look_again();
             };
-            let ended = self.redirect.watch(&*rooms.clock, &goes_on, &|| RequestAction::Redirect, &mut report);
+            let ended = self.redirect.watch(&*rooms.clock, &goes_on, &|| requests(rooms), &mut report);
             self.past = past;
             if let Err(error) = ended {
                 warn!("the watch of the redirect ended: {error}");
@@ -77,6 +79,14 @@ impl Placed {
         if self.on_exit == OnExit::Remove {
             remove(&mut self.redirect);
         }
+    }
+}
+
+/// What pods' requests get: while a process that isn't known to be a kube2iam holds the port, nothing.
+fn requests(rooms: &Rooms) -> RequestAction {
+    match rooms.facts.taken_port.read().as_ref().map(|taken| taken.requests) {
+        Some(Requests::Dropped) => RequestAction::Drop,
+        Some(Requests::ToKube2iam | Requests::NotOurs) | None => RequestAction::Redirect,
     }
 }
 

@@ -19,6 +19,7 @@ mod site;
 #[path = "../standins/mod.rs"]
 mod standins;
 mod succession;
+mod taken_port;
 #[path = "../tools/mod.rs"]
 mod tools;
 mod traffic;
