@@ -162,6 +162,8 @@ fn what_is_typed_into_the_playground_is_seen_to_heal() {
     playground.type_line("sts on");
     playground.read_until("was: role cart-7, 503");
     playground.read_until("now: role cart-7, key ASIA");
+    playground.type_line("sts on");
+    playground.read_until("shop/curious  as before: role cart-7, key ASIA");
     playground.type_line(r#"kubectl annotate namespace shop --overwrite 'iam.amazonaws.com/allowed-roles=["web"]'"#);
     playground.read_until("now: 404 role_not_allowed");
     playground.type_line("reboot");

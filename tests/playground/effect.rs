@@ -51,9 +51,9 @@ fn carry_out(cluster: &Cluster, command: &Command) {
         Command::AnnotateNamespace { namespace, key, value } => {
             lab.kubernetes.add_namespace(namespace, &[(key, value)])
         }
-        Command::StopSts => lab.sts.wire().go_down(),
-        Command::StartSts => lab.sts.wire().come_back(),
-        Command::Quit => {}
+        Command::StopSts if lab.sts.wire().is_listening() => lab.sts.wire().go_down(),
+        Command::StartSts if !lab.sts.wire().is_listening() => lab.sts.wire().come_back(),
+        Command::StopSts | Command::StartSts | Command::Quit => {}
     }
 }
 
@@ -73,12 +73,12 @@ fn look(agent: &Agent) -> Vec<Access> {
 fn access(agent: &Agent, pod: &Pod) -> Access {
     let list = client::get(agent.addr(), pod.address, LIST);
     if list.status != 200 {
-        return Access { text: format!("{} {}", list.status, list.text()), mood: Mood::Bad };
+        return Access { text: format!("{} {}", list.status, list.text().trim()), mood: Mood::Bad };
     }
     let role = list.text();
     let answer = client::get(agent.addr(), pod.address, &format!("{LIST}{role}"));
     if answer.status != 200 {
-        return Access { text: format!("role {role}, {} {}", answer.status, answer.text()), mood: Mood::Bad };
+        return Access { text: format!("role {role}, {} {}", answer.status, answer.text().trim()), mood: Mood::Bad };
     }
     let key = answer.json()["AccessKeyId"].as_str().unwrap_or_default().to_owned();
     Access { text: format!("role {role}, key {key}"), mood: Mood::Good }

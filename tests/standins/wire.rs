@@ -57,6 +57,10 @@ impl Wire {
         self.listen(TcpListener::bind(self.address).expect("bind the stand-in's port again"));
     }
 
+    pub fn is_listening(&self) -> bool {
+        self.board.state.lock().listening == Listening::Yes
+    }
+
     /// How many connections there have been.
     pub fn connections(&self) -> usize {
         self.board.state.lock().connections
