@@ -92,6 +92,29 @@ fn who_waits_too_long_is_let_go_and_the_call_goes_on_for_the_others() {
 }
 
 #[test]
+fn who_waited_in_vain_keeps_no_session_from_being_swept() {
+    let (open, gate) = crossbeam_channel::bounded(0);
+    with_workers(Some(gate), |desk, later, _| {
+        std::thread::scope(|scope| {
+            // The call is under way: its session comes, whoever waits.
+            let last = scope.spawn(|| desk.obtain(&permitted("app"), PEER, later(10)));
+            open.send_timeout((), Duration::from_secs(10)).unwrap();
+            assert!(matches!(last.join().unwrap(), Outcome::Fetched(_)));
+            let slow = scope.spawn(|| desk.obtain(&permitted("slow"), PEER, later(10)));
+            while desk.counts().in_flight == 0 {
+                std::thread::yield_now();
+            }
+            assert!(matches!(desk.obtain(&permitted("slow"), PEER, later(0)), Outcome::TimedOut));
+            open.send_timeout((), Duration::from_secs(10)).unwrap();
+            assert!(matches!(slow.join().unwrap(), Outcome::Fetched(_)));
+        });
+        assert_eq!(desk.counts().sessions, 2);
+        desk.sweep(&HashSet::new());
+        assert_eq!(desk.counts().sessions, 0);
+    });
+}
+
+#[test]
 fn a_call_that_panics_strands_nobody() {
     with_workers(None, |desk, later, _| {
         assert!(matches!(desk.obtain(&permitted("panics"), PEER, later(10)), Outcome::Refused(_)));

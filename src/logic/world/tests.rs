@@ -85,6 +85,15 @@ fn late_delete_keeps_new_owner() {
     paint(&mut world, [delete(pod("old", "10.0.0.1")), delete(pod("new", "10.0.0.1"))]);
     assert_eq!(check(&world, "10.0.0.1"), "nobody");
     assert!(world.holders.is_empty());
+    // One that finished gave its address back before it was deleted, or is heard of once more after that.
+    let finished = || Pod { finished: true, ..pod("old", "10.0.0.1") };
+    paint(&mut world, [apply(pod("old", "10.0.0.1")), apply(finished()), apply(pod("new", "10.0.0.1"))]);
+    for event in [apply(finished()), delete(finished()), apply(finished()), delete(pod("old", "10.0.0.1"))] {
+        paint(&mut world, [event]);
+        assert_eq!(check(&world, "10.0.0.1"), "new");
+    }
+    paint(&mut world, [apply(pod("old", "10.0.0.1")), delete(finished())]);
+    assert_eq!(check(&world, "10.0.0.1"), "new");
 }
 
 #[test]
@@ -183,5 +192,23 @@ fn the_api_servers_word_counts_only_where_it_sees_every_claimant() {
             _ => None,
         };
         assert_eq!(found, holder);
+    }
+}
+
+/// Its answer may be older than the World, or about a pod that has never had the address.
+#[test]
+fn the_api_servers_word_counts_only_for_a_claimant() {
+    let address = "10.0.0.1";
+    let finished = Pod { finished: true, ..pod("finished", address) };
+    let host = Pod { host_network: true, ..pod("host", address) };
+    let pods = vec![pod("a", address), pod("b", address), pod("elsewhere", "10.0.0.2"), finished, host];
+    let world = listed(pods, vec![]);
+    let chosen = |uid| match world.holder_among(address.parse().unwrap(), Some(uid)) {
+        Holder::Pod(pod) => Some(pod.uid.to_string()),
+        _ => None,
+    };
+    assert_eq!(chosen("a").as_deref(), Some("a"));
+    for other in ["elsewhere", "finished", "host", "unknown"] {
+        assert_eq!(chosen(other), None, "{other}");
     }
 }

@@ -78,6 +78,31 @@ fn what_nobody_may_use_is_swept_even_out_of_flight() {
     assert!(cache.entries.is_empty());
 }
 
+/// A waiter that is never counted out would keep its session for ever.
+#[test]
+fn who_has_an_answer_or_gave_up_keeps_nothing_from_being_swept() {
+    type End = fn(&mut Cache<u32>);
+    let ends: [End; 3] = [
+        |cache| assert_eq!(look(cache, "a", 1, 1).as_deref(), Some("serve 1")),
+        |cache| cache.leave(&key("a")),
+        |cache| {
+            cache.sweep(&HashSet::new(), at(1));
+            assert_eq!(cache.entries.len(), 1, "somebody is still to be answered");
+            cache.leave(&key("a"));
+        },
+    ];
+    for (index, end) in ends.into_iter().enumerate() {
+        let mut cache = cache();
+        assert_eq!([ask(&mut cache, "a", 0), ask(&mut cache, "a", 0)], ["wait 1", "wait 1"]);
+        assert_eq!(next(&mut cache, 0).as_deref(), Some("a"));
+        cache.leave(&key("a"));
+        cache.finish(&key("a"), Ok((1, HOUR)), at(1), 0);
+        end(&mut cache);
+        cache.sweep(&HashSet::new(), at(2));
+        assert!(cache.entries.is_empty(), "{index}");
+    }
+}
+
 /// Granted: how long STS lets a session of 30 minutes live.
 #[test]
 fn a_given_age_is_when_renewals_come_and_half_of_a_shorter_life() {
