@@ -84,6 +84,18 @@ impl Registry {
         self.changed.ring();
     }
 
+    /// The API server gave no usable answer about a resource.
+    pub fn has_failed(&self, resource: Resource) {
+        self.state.write().world.has_failed(resource);
+    }
+
+    /// The API server tells of a resource.
+    pub fn gets_through(&self, resource: Resource) {
+        if self.read(|world, _| world.is_failing(resource)) {
+            self.state.write().world.gets_through(resource);
+        }
+    }
+
     pub fn seen(&self) -> Seen {
         Seen(self.changed.rung())
     }

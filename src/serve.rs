@@ -58,6 +58,8 @@ pub struct Caller<'a> {
     pub peer: IpAddr,
     /// Whether its connection was meant for the metadata address
     pub is_redirected: &'a dyn Fn() -> bool,
+    /// Whether the address is the node's own: no pod is to be waited for there
+    pub is_node: &'a dyn Fn() -> bool,
 }
 
 /// What a step came to: an answer, and why if it is a refusal.
@@ -72,7 +74,8 @@ impl Service {
     pub fn handle(&self, request: &Request<'_>, caller: &Caller<'_>) -> Response {
         let began = self.clock.now();
         let route = self.route(request, caller);
-        let (decided, chosen, at) = self.decide_in_time(request, &route, caller.peer, began);
+        let deadline = began.mono.after(self.longest_wait(request, &route, caller));
+        let (decided, chosen, at) = self.decide_in_time(request, &route, caller.peer, began, deadline);
         let is_still_right = |permitted: &Permitted| {
             self.is_still_right(self.ask(request, &route, caller.peer), chosen.as_deref(), permitted)
         };
@@ -115,6 +118,15 @@ impl Service {
         reply::with_token_left(response, decided.token_left)
     }
 
+    /// How long a request waits for its pod to become known. A token doesn't need one, but is better bound to it.
+    fn longest_wait(&self, request: &Request<'_>, route: &Route, caller: &Caller<'_>) -> Duration {
+        match route {
+            Route::Token if parse_ttl(request.headers.token_ttl).is_none() || (caller.is_node)() => Duration::ZERO,
+            Route::Token => WAIT_FOR_POD_OF_TOKEN.min(self.wait_for_pod),
+            _ => self.wait_for_pod,
+        }
+    }
+
     /// Decides, and while that comes to "not yet" decides again whenever the world has changed, up to the deadline.
     /// With the decision come the uid of the pod that the API server named, if it had to be asked, and the moment.
     fn decide_in_time<'r>(
@@ -123,8 +135,8 @@ impl Service {
         route: &'r Route,
         peer: IpAddr,
         began: Now,
+        deadline: Mono,
     ) -> (Decided<'r>, Option<String>, Now) {
-        let deadline = began.mono.after(self.wait_for_pod);
         let mut now = began;
         let keys = self.keys.keys_for(request.headers.token);
         let mut ask = self.ask(request, route, peer);
@@ -275,7 +287,12 @@ impl Service {
 
     fn count(&self, request: &Request<'_>, route: &Route, decided: &Decided<'_>) {
         let metrics = &self.telemetry.metrics;
-        if matches!(decided.decision, Decision::Refuse(Reason::UnknownPod)) {
+        let unknown = match decided.decision {
+            Decision::Refuse(Reason::UnknownPod) => true,
+            Decision::Refuse(Reason::WatchBroken) => decided.pod.is_none(),
+            _ => false,
+        };
+        if unknown {
             metrics.pod_not_in_cache.inc();
         }
         let metadata = !matches!(
@@ -306,6 +323,8 @@ impl Answer {
     }
 }
 
+/// The SDK for Go gives a token half a second, and then does without for as long as it lives.
+const WAIT_FOR_POD_OF_TOKEN: Duration = Duration::from_millis(300);
 /// SDKs give up after a second or a few; a call that takes longer goes on for the next one who asks.
 const WAIT_FOR_STS: Duration = Duration::from_secs(5);
 

@@ -196,7 +196,7 @@ pub(super) struct DoorFlags {
     /// address that a --metrics-port of its own is opened on. Unset: every address. New.
     #[argh(option, arg_name = "address")]
     pub(super) metrics_bind_address: Option<Given>,
-    /// how long a request waits for its pod to become known; 0 means 10s. Default: 700ms. Differs: kube2iam's
+    /// how long a request waits for its pod to become known; 0 means 10s. Default: 900ms. Differs: kube2iam's
     /// default is 2s, and it polls; its 0 waits for ever
     #[argh(option, arg_name = "duration")]
     pub(super) backoff_max_elapsed_time: Given,

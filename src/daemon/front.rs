@@ -85,7 +85,7 @@ impl Doors {
         let configured = rooms.config.metadata.proxied.host.parse().ok();
         let configured = configured.map(|address| SocketAddr::new(address, METADATA_PORT));
         let purpose = if rooms.config.operation.shadow.is_none() { Purpose::ServePods } else { Purpose::OwnPages };
-        let pods = Arc::new(Pods { service: rooms.service.clone(), configured, purpose });
+        let pods = Arc::new(Pods { service: rooms.service.clone(), configured, purpose, node: node.clone() });
         let mut servers = vec![server(self.app, pods, Limits::default(), rooms, node)?];
         if let Some(metrics) = self.metrics {
             let operators = Arc::new(Operators(rooms.service.clone()));
@@ -146,6 +146,7 @@ struct Pods {
     /// What `--metadata-addr` names, as pods dial it
     configured: Option<SocketAddr>,
     purpose: Purpose,
+    node: Arc<NodeAddresses>,
 }
 
 /// What the app port is for.
@@ -166,7 +167,11 @@ impl Pods {
 
 impl Handler for Pods {
     fn handle(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Response {
-        let caller = Caller { peer: endpoints.peer, is_redirected: &|| self.is_redirected(endpoints) };
+        let caller = Caller {
+            peer: endpoints.peer,
+            is_redirected: &|| self.is_redirected(endpoints),
+            is_node: &|| self.node.holds(endpoints.peer),
+        };
         match self.purpose {
             Purpose::ServePods => self.service.handle(request, &caller),
             Purpose::OwnPages => self.service.own_page(request, &caller),

@@ -54,6 +54,11 @@ pub(super) fn watch(rooms: &Rooms, resource: Resource) {
 
 fn tell(rooms: &Rooms, resource: Resource, note: Note) {
     let label = label(resource);
+    match &note {
+        Note::BackedOff { .. } => rooms.registry.has_failed(resource),
+        Note::Heard | Note::Listed { .. } | Note::Watching => rooms.registry.gets_through(resource),
+        _ => {}
+    }
     let count = |event: &str| rooms.telemetry.metrics.watch_events.with_label_values(&[label, event]).inc();
     match note {
         Note::Heard => {

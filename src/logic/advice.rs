@@ -80,6 +80,9 @@ pub const fn meaning(reason: Reason) -> &'static str {
         Reason::Internal => "the agent failed in a way that it should not",
         Reason::MetadataUnavailable => "the EC2 metadata service didn't answer",
         Reason::NotReady => "the agent has just started: the first lists of pods and namespaces aren't in yet",
+        Reason::WatchBroken => {
+            "the pod, its namespace or its ServiceAccount isn't known, and the API server tells the agent of none just now"
+        }
         Reason::OwnerChanged => "the address went to another pod while the answer was made",
         Reason::StsThrottled => "STS asks for patience",
         Reason::StsUnavailable => "STS, or the way to it, is broken",
@@ -169,6 +172,9 @@ const fn always(reason: Reason) -> &'static str {
         Reason::Internal => "report it with the agent's log",
         Reason::MetadataUnavailable => "see that the node reaches 169.254.169.254: `kube2iam doctor`",
         Reason::NotReady => "wait; if it stays, see that the agent reaches the API server: `kube2iam doctor`",
+        Reason::WatchBroken => {
+            "wait; if it stays, see that the agent reaches the API server and may watch: `kube2iam doctor`"
+        }
         Reason::OwnerChanged => "nothing: the next request gets its own answer",
         Reason::StsThrottled => "nothing at first; if it stays, lower --sts-qps or ask AWS for a higher limit",
         Reason::StsUnavailable => "see that the node reaches STS, by `kube2iam doctor`, and AWS's health page",

@@ -47,7 +47,7 @@
 //! - Tokens were never checked, and any method gave credentials (`bad_tokens_are_401_everywhere`,
 //!   `only_get_and_head_do_anything`).
 //! - Slow token calls made SDKs slow (aws/aws-sdk-ruby #2177) or drop to version 1 for good: a token comes from memory,
-//!   whatever else is down (`tokens_come_at_once_for_any_source_whatever_else_is_down`).
+//!   whatever else is down (`tokens_come_in_time_for_any_source_whatever_else_is_down`).
 //! - Clients of version 1 on instances that demand version 2 (kiam #359), and the other way round
 //!   (apache/arrow-rs-object-store #231) (`pods_without_tokens_work_where_the_service_demands_them`,
 //!   `a_service_without_tokens_is_asked_without`).
@@ -62,7 +62,7 @@
 //! - A stranger on the agent's port at its start was sent every pod's request: they are dropped until the port is free
 //!   (`while_a_stranger_holds_the_port_pods_reach_neither_it_nor_the_nodes_credentials`).
 //! - The agent was killed because the metadata service was down (#251, #254, #333): `/healthz` speaks of the agent alone
-//!   (`tokens_come_at_once_for_any_source_whatever_else_is_down`).
+//!   (`tokens_come_in_time_for_any_source_whatever_else_is_down`).
 //! - A lookup hung for 15 minutes (#28): every wait has its deadline
 //!   (`an_unknown_address_waits_and_never_gets_the_default`,
 //!   `a_service_that_hangs_costs_two_seconds_at_most_and_nobody_else`).

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arn::{BaseArn, RoleArn};
+use super::kubernetes::Resource;
 use super::path::CanonicalPath;
 use super::pattern::Format;
 use super::reason::Reason;
@@ -152,7 +153,7 @@ pub enum Decision<'a> {
     Info(RoleArn),
     /// Tell what lies below `iam/`.
     IamListing,
-    /// Make a token: for the pod if it is known, else for the address.
+    /// Make a token: for the pod if it is known, else, when there is no patience left, for the address.
     IssueToken,
     /// Say which methods the token path takes.
     TokenMethods,
@@ -228,6 +229,9 @@ pub fn decide_aloud<'r>(
         Route::Refuse(reason) => return plain(Decision::Refuse(*reason)),
         Route::Page(page) => return plain(Decision::Page(*page)),
         _ if ask.forwarded_for => return plain(Decision::Refuse(Reason::ForwardedFor)),
+        Route::Token if matches!(holder, Holder::Nobody) && ask.patience == Patience::Left => {
+            return plain(Decision::NotYet(Reason::UnknownPod));
+        }
         Route::Token => return plain(Decision::IssueToken),
         Route::TokenOptions | Route::TokenMethod => return plain(Decision::TokenMethods),
         _ => {}
@@ -255,7 +259,7 @@ pub fn decide_aloud<'r>(
                 audited = permitted.audited;
                 answer(route, permitted, rules, ask.patience)
             }
-            Err(denial) => denial.after(ask.patience),
+            Err(denial) => denial.after(ask.patience).while_broken(world),
         },
     };
     Decided { token_left, audited, ..plain(decision) }
@@ -301,6 +305,19 @@ impl Denial {
             (Self::NotYet(reason), Patience::Left) => Decision::NotYet(reason),
             (Self::NotYet(reason) | Self::Refused(reason), _) => Decision::Refuse(reason),
         }
+    }
+}
+
+impl Decision<'_> {
+    /// What isn't known may be so all the same while the API server tells nothing of it: a 404 would be final for SDKs.
+    fn while_broken(self, world: &World) -> Self {
+        let resource = match self {
+            Self::Refuse(Reason::UnknownPod | Reason::AmbiguousAddress) => Resource::Pods,
+            Self::Refuse(Reason::UnknownNamespace) => Resource::Namespaces,
+            Self::Refuse(Reason::UnknownServiceAccount) => Resource::ServiceAccounts,
+            _ => return self,
+        };
+        if world.is_failing(resource) { Self::Refuse(Reason::WatchBroken) } else { self }
     }
 }
 

@@ -85,6 +85,8 @@ reasons! {
     MetadataUnavailable = 502 "metadata_unavailable",
     /// The first lists of pods and namespaces aren't in yet.
     NotReady = 503 "not_ready",
+    /// Something isn't known, and the API server doesn't tell of it just now.
+    WatchBroken = 503 "watch_broken",
     /// The address changed hands while the answer was made.
     OwnerChanged = 503 "owner_changed",
     /// STS asks for patience.

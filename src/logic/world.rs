@@ -28,6 +28,8 @@ pub struct World {
     namespaces: FastMap<Box<str>, HeldNamespace>,
     accounts: ServiceAccounts,
     listing: [Listing; 3],
+    /// Of which resources the API server tells nothing just now
+    failing: [bool; 3],
     /// Service accounts name roles: without them nothing is decided.
     needs_accounts: bool,
 }
@@ -85,6 +87,21 @@ impl World {
             Event::Delete(Object::Pod(pod)) => self.remove_pod(&pod.uid),
             Event::Delete(Object::Namespace(namespace)) => self.remove_namespace(&namespace),
         }
+    }
+
+    /// The API server gave no usable answer about a resource.
+    pub fn has_failed(&mut self, resource: Resource) {
+        self.failing[index(resource)] = true;
+    }
+
+    /// The API server tells of a resource.
+    pub fn gets_through(&mut self, resource: Resource) {
+        self.failing[index(resource)] = false;
+    }
+
+    /// Whether news of a resource can't come just now.
+    pub fn is_failing(&self, resource: Resource) -> bool {
+        self.failing[index(resource)]
     }
 
     /// From now on nothing is decided before service accounts are listed too.

@@ -23,6 +23,8 @@ use crate::logic::world::tests::{namespace, pod};
 use crate::ports::{Forwarded, KeyStore, Sts};
 use crate::telemetry::Metrics;
 
+mod late;
+
 const DOCUMENT: &str = "/latest/meta-data/iam/security-credentials/app";
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 
@@ -90,7 +92,7 @@ fn service(rules: Rules, pods: Vec<Pod>, namespaces: Vec<Namespace>) -> Service 
 
 fn get(service: &Service, target: &str) -> u16 {
     let request = Request { method: Method::Get, target, headers: Headers::default() };
-    service.handle(&request, &Caller { peer: PEER, is_redirected: &|| true }).status
+    service.handle(&request, &Caller { peer: PEER, is_redirected: &|| true, is_node: &|| false }).status
 }
 
 /// Asks for credentials; meanwhile `meddle` happens.
@@ -115,11 +117,19 @@ fn holder() -> Pod {
 #[test]
 fn what_changed_during_the_wait_is_not_handed_out() {
     type Meddle = fn(&Registry);
-    let changes: [(Meddle, u16); 6] = [
+    let changes: [(Meddle, u16); 7] = [
         (|_| {}, 200),
         (|world| apply(world, Object::Pod(pod("b", "10.0.0.2"))), 200),
         (|world| apply(world, Object::Pod(pod("b", "10.0.0.1"))), 503),
         (|world| apply(world, Object::Pod(Pod { role: Some("other".into()), ..holder() })), 503),
+        // The very same session, but for another pod that has the address now.
+        (
+            |world| {
+                world.apply(Resource::Pods, Event::Delete(Object::Pod(holder())));
+                apply(world, Object::Pod(pod("b", "10.0.0.1")));
+            },
+            503,
+        ),
         (|world| apply(world, Object::Pod(Pod { external_id: Some("x".into()), ..holder() })), 503),
         (|world| apply(world, Object::Namespace(namespace("shop", Some(r#"["other"]"#)))), 503),
     ];
@@ -186,7 +196,7 @@ fn the_store_of_the_keys_is_read_for_unknown_keys_alone() {
     let ask = |token: &str| {
         let headers = Headers { token: Some(token.as_bytes()), ..Headers::default() };
         let request = Request { method: Method::Get, target: "/latest/user-data", headers };
-        let caller = Caller { peer: PEER, is_redirected: &|| true };
+        let caller = Caller { peer: PEER, is_redirected: &|| true, is_node: &|| false };
         let status = service.handle(&request, &caller).status;
         (status, disk.0.load(Ordering::Relaxed))
     };

@@ -9,7 +9,7 @@ const KUBE2IAM: [(&str, bool, &str); 33] = [
     ("app-port", false, "8181"),
     ("auto-discover-base-arn", true, "false"),
     ("auto-discover-default-role", true, "false"),
-    ("backoff-max-elapsed-time", false, "*700ms"),
+    ("backoff-max-elapsed-time", false, "*900ms"),
     ("backoff-max-interval", false, "1s"),
     ("base-role-arn", false, ""),
     ("cache-resync-period", false, "30m"),

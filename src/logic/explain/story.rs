@@ -77,8 +77,10 @@ pub fn tell(scene: &Scene<'_>, subject: &Subject) -> Story {
         (None, _) if !scene.world.is_ready() => Came::Refused(Reason::NotReady),
         (None, _) => Came::Refused(Reason::UnknownPod),
     };
-    if let (Came::Refused(Reason::UnknownPod | Reason::AmbiguousAddress | Reason::OwnerChanged), Some(pod)) =
-        (&came, &pod)
+    if let (
+        Came::Refused(Reason::UnknownPod | Reason::AmbiguousAddress | Reason::OwnerChanged | Reason::WatchBroken),
+        Some(pod),
+    ) = (&came, &pod)
     {
         rules_for(scene, pod, &mut steps, &mut known);
     }
