@@ -242,7 +242,7 @@ fn a_release_of_kube2iams_chart_upgrades_with_its_own_values() {
     let Some(all) = render(&chart, &[json!({"image": {"repository": "r/kube2iam", "tag": "0.1.0"}})]) else { return };
     let set = all[0].of_kind("DaemonSet").unwrap();
     let chosen_by_the_old_values = [
-        "who adds no capability and opens no host directory isn't root",
+        "an agent that adds no capability isn't root",
         "as important as the node",
         "on every node",
         "the next one before the last one goes",
