@@ -128,7 +128,7 @@ impl Lab {
         });
     }
 
-    fn wire(&self, near: (&str, &str, [&str; 2]), far: (&str, &str, [&str; 2])) {
+    pub(crate) fn wire(&self, near: (&str, &str, [&str; 2]), far: (&str, &str, [&str; 2])) {
         let (near_name, far_name) = (self.full(near.0), self.full(far.0));
         let peer = ["peer", "name", far.1, "netns", &far_name];
         run("ip", &[&["-n", &near_name, "link", "add", near.1, "type", "veth"][..], &peer].concat());
@@ -140,7 +140,7 @@ impl Lab {
     }
 
     /// The kernel reports a new link's carrier with up to a second's delay, and answers no neighbour before.
-    fn wait_for_links(&self) {
+    pub(crate) fn wait_for_links(&self) {
         for name in self.names.iter().filter(|name| *name != "cloud") {
             for nobody in ["10.77.0.1:9", "[fd77::1]:9"] {
                 let up = (0..10).any(|_| self.ask(name, nobody) == Answer::Refused);

@@ -8,6 +8,7 @@ mod corners;
 mod kit;
 mod lab;
 mod life;
+mod packets;
 mod pods;
 #[path = "../sdk/python.rs"]
 mod python;
@@ -23,3 +24,4 @@ mod taken_port;
 #[path = "../tools/mod.rs"]
 mod tools;
 mod traffic;
+mod uplinks;
