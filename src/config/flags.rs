@@ -218,9 +218,9 @@ pub(super) struct RedirectFlags {
     /// v6, without an iptables binary
     #[argh(switch)]
     pub(super) iptables: bool,
-    /// interfaces that pods' requests come in by; `+` at the end stands for any rest, `!` before it excepts.
-    /// Unset: all but loopback and those of the default routes. Differs: kube2iam's default is docker0, and
-    /// it takes one name
+    /// interfaces that pods' requests are redirected on; on others but the uplinks they are dropped; `+` at the
+    /// end stands for any rest, `!` before it excepts. Unset: all but loopback and the uplinks. Differs:
+    /// kube2iam's default is docker0, it takes one name, and leaves the real service open to all others
     #[argh(option, arg_name = "name,…")]
     pub(super) host_interface: Vec<Given>,
     /// this node's address: target of the redirect, shown by /healthz. Unset: the address of the default
@@ -231,7 +231,8 @@ pub(super) struct RedirectFlags {
     /// that has --host-ip. New.
     #[argh(option, arg_name = "address")]
     pub(super) host_ip6: Option<Given>,
-    /// drop what pods send to other ports of the metadata address. Default: true. New.
+    /// on redirected interfaces, drop all but requests to the metadata address: other ports and protocols.
+    /// Default: true. New.
     #[argh(option, arg_name = "bool")]
     pub(super) metadata_drop: Given,
     /// what becomes of the redirect when the agent ends; `remove` opens the node's own role to pods. Default:

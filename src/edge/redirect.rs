@@ -177,7 +177,7 @@ pub fn remove() -> Result<Removed, RedirectError> {
 
 /// Looks at everything and changes nothing.
 pub fn status() -> Result<Status, RedirectError> {
-    let mut nftables = open_nftables()?;
+    let mut nftables = open_nftables().map_err(RedirectError::while_reading)?;
     let table = table(&mut nftables)?;
     let wanted = table.as_ref().and_then(readback::read_back);
     let metadata = wanted.map_or_else(|| Metadata::of([]), |wanted| wanted.metadata);

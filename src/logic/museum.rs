@@ -37,6 +37,11 @@
 //!   (`an_unknown_address_waits_and_never_gets_the_default`).
 //! - Two pods on one address, one of them a ghost (#244): refused, or told apart by one live list
 //!   (`a_shared_address_is_refused_unless_the_flag_asks_to_look`, `one_live_list_serves_all_who_ask`).
+//! - Whatever came in by an interface that the rule doesn't name (kube2iam's rule names one), as ICMP, SCTP or any
+//!   protocol but TCP, or out of a tunnel, reached the node's own service: dropped on every interface but loopback, uplinks
+//!   and those excepted (`no_protocol_reaches_the_metadata_address_by_any_interface`,
+//!   `a_second_interface_of_a_pod_does_not_reach_the_real_service`,
+//!   `a_packet_out_of_an_overlay_networks_tunnel_does_not_reach_the_real_service`).
 //!
 //! **Who may ask, and how.**
 //! - Tokens of version 2 failed because the proxy added `X-Forwarded-For` (#241, PR #270, PR #279): it goes nowhere, and

@@ -87,22 +87,11 @@ fn every_rule_can_be_broken() {
 }
 
 #[test]
-fn each_overlay_names_its_plugins_interfaces() {
+fn no_overlay_names_interfaces_and_leaves_out_those_it_does_not_know() {
     let Some(all) = kustomize::every_one() else { return };
-    let wanted = [
-        ("amazon-vpc-cni", Some("--host-interface=eni+,vlan+")),
-        ("base", None),
-        ("bootstrap", None),
-        ("calico", Some("--host-interface=cali+")),
-        ("cilium", Some("--host-interface=lxc+")),
-        ("flannel", Some("--host-interface=cni0")),
-        ("kubenet", Some("--host-interface=cbr0")),
-        ("non-root", None),
-        ("openshift", Some("--host-interface=tun0+,ovn-k8s-mp0+")),
-    ];
-    let found: Vec<_> =
-        all.iter().filter(|one| !one.name.contains(' ')).map(|one| (&*one.name, interface(one))).collect();
-    assert_eq!(BTreeSet::from_iter(found), BTreeSet::from(wanted));
+    for one in all {
+        assert_eq!(interface(one), None, "in {}", one.name);
+    }
 }
 
 #[test]

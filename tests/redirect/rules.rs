@@ -111,12 +111,14 @@ fn without_net_admin_there_is_one_clear_error() {
         assert_eq!(Redirect::open(spec()).err(), Some(RedirectError::NoNetAdmin));
         [add(OldRules::Name), RedirectCommand::Remove, RedirectCommand::Status].map(|command| run(&command))
     });
-    let expected = Printed {
-        exit_code: 77,
-        output: String::new(),
-        errors: "failed to program `inet kube2iam`: the capability NET_ADMIN is missing\n".to_owned(),
-    };
-    assert_eq!(refused, [expected.clone(), expected.clone(), expected]);
+    let expected = |errors: &str| Printed { exit_code: 77, output: String::new(), errors: errors.to_owned() };
+    let programming = expected("failed to program `inet kube2iam`: the capability NET_ADMIN is missing\n");
+    let [added, removed, status] = refused;
+    assert_eq!((added, removed), (programming.clone(), programming));
+    assert_eq!((status.exit_code, status.output.as_str()), (77, ""));
+    for words in ["failed to read", "NET_ADMIN", "sudo kube2iam redirect status", "kubectl debug node/NODE"] {
+        assert!(status.errors.contains(words), "{status:?}");
+    }
 }
 
 const KUBE2IAMS_RULE: [&str; 13] = [

@@ -210,9 +210,11 @@ fn a_family_without_an_agent_does_not_leak() {
     let _agent = lab.agent();
     lab.ip("node", &["-6", "addr", "flush", "dev", "eth0", "scope", "global"]);
     lab.ip("node", &["-6", "route", "replace", "default", "dev", "eth0"]);
-    ensure(&lab, spec());
-    assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
-    assert_eq!(lab.ask("pod1", METADATA_V6), Answer::Nothing);
+    for other_ports in [OtherPorts::Drop, OtherPorts::Pass] {
+        ensure(&lab, RedirectSpec { other_ports, ..spec() });
+        assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
+        assert_eq!(lab.ask("pod1", METADATA_V6), Answer::Nothing, "{other_ports:?}");
+    }
 }
 
 #[test]

@@ -17,6 +17,8 @@ const EXIT_FAILURE: u8 = 1;
 pub enum RedirectError {
     /// The process may not change the network.
     NoNetAdmin,
+    /// It may not even look: nf_tables shows its rules only to those who may change them.
+    MayNotRead,
     /// The kernel can't do it; the lines that do it with iptables, where they are known.
     NoNftables {
         by_hand: Vec<String>,
@@ -33,7 +35,7 @@ pub enum RedirectError {
 impl RedirectError {
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NoNetAdmin => EXIT_NO_PERMISSION,
+            Self::NoNetAdmin | Self::MayNotRead => EXIT_NO_PERMISSION,
             Self::NoNftables { .. } | Self::NoHostAddress(_) | Self::Kernel { .. } => EXIT_FAILURE,
         }
     }
@@ -64,6 +66,14 @@ impl RedirectError {
         }
     }
 
+    /// The same error of a process that only wants to look.
+    pub(super) fn while_reading(self) -> Self {
+        match self {
+            Self::NoNetAdmin => Self::MayNotRead,
+            other => other,
+        }
+    }
+
     /// Adds the lines to an error that was found before the addresses were known.
     pub(super) fn with_lines(self, wanted: &Wanted) -> Self {
         match self {
@@ -77,6 +87,12 @@ impl fmt::Display for RedirectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoNetAdmin => write!(f, "failed to program `inet {TABLE}`: the capability NET_ADMIN is missing"),
+            Self::MayNotRead => write!(
+                f,
+                "failed to read `inet {TABLE}`: the kernel shows it only with the capability NET_ADMIN; use `sudo kube2iam \
+                 redirect status` on the node, or `kubectl debug node/NODE -it --profile=netadmin --image=IMAGE -- \
+                 kube2iam redirect status`"
+            ),
             Self::NoNftables { by_hand } => {
                 write!(
                     f,
