@@ -62,7 +62,8 @@ fn flags_of_add() -> Vec<Flag> {
         name: ADOPT,
         group: GROUP,
         takes: Takes::Switch,
-        meaning: "delete the rules that the original kube2iam left in iptables, once the table stands".to_owned(),
+        meaning: "delete the rules that the original kube2iam left in iptables-nft, once the table stands; for iptables-legacy \
+                  the line that does it is printed".to_owned(),
         default: Default::Value("false".to_owned()),
         origin: Origin::New,
     };

@@ -114,6 +114,9 @@ fn tell_start(rooms: &Rooms, ensured: &Ensured) {
                 warn!("{rule}: without effect beside ours; `kube2iam redirect add --adopt` deletes it, or: {deletion}");
             }
             unread.iter().for_each(|cause| warn!("{cause}"));
+            if let Some(hint) = redirect::legacy_hint(ensured.wanted.metadata.v4()) {
+                info!("{hint}");
+            }
         }
         Err(error) => warn!("failed to look for old rules of kube2iam: {error}"),
     }

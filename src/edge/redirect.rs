@@ -11,11 +11,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use rustix::io::Errno;
 
 use crate::logic::redirect::compare::{Cause, FoundTable, Step, decide};
-use crate::logic::redirect::leftover::{self, Backend, OldRule};
+use crate::logic::redirect::leftover::{self, OldRule};
 use crate::logic::redirect::resolve::{HostNetwork, Note, Resolved, new_uplinks, resolve};
 use crate::logic::redirect::ruleset::{CHAIN_DROPPED, CHAIN_TO_AGENT, chains};
 use crate::logic::redirect::status::Status;
-use crate::logic::redirect::{Metadata, RedirectSpec, RequestAction, TABLE, Wanted, legacy as legacy_table, readback};
+use crate::logic::redirect::{Metadata, RedirectSpec, RequestAction, TABLE, Wanted, readback};
 
 pub use self::error::RedirectError;
 use self::nftables::{Moment, Nftables};
@@ -27,7 +27,6 @@ pub mod command;
 mod conntrack;
 mod error;
 mod host;
-mod legacy;
 mod message;
 mod nftables;
 mod socket;
@@ -168,6 +167,8 @@ impl Redirect {
 
 /// What a refused guard looks like; rustix has no name for it.
 const ERESTART: Errno = Errno::from_raw_os_error(85);
+/// The tables of the older iptables in the calling thread's network, not the process's.
+const LEGACY_TABLES: &str = "/proc/thread-self/net/ip_tables_names";
 const CHAINS: [&str; 2] = [CHAIN_TO_AGENT, CHAIN_DROPPED];
 
 /// Takes the table away, whoever wrote it.
@@ -181,7 +182,8 @@ pub fn status() -> Result<Status, RedirectError> {
     let table = table(&mut nftables)?;
     let wanted = table.as_ref().and_then(readback::read_back);
     let metadata = wanted.map_or_else(|| Metadata::of([]), |wanted| wanted.metadata);
-    let (old_rules, unread) = old_rules(&mut nftables, metadata.v4());
+    let (old_rules, mut unread) = old_rules(&mut nftables, metadata.v4());
+    unread.extend(legacy_hint(metadata.v4()));
     Ok(Status { table, interfaces: host_network()?.interfaces, old_rules, unread })
 }
 
@@ -195,19 +197,14 @@ pub fn left_over(metadata: &[Ipv4Addr]) -> Result<(Vec<OldRule>, Vec<String>), R
     Ok(old_rules(&mut open_nftables()?, metadata))
 }
 
-/// Deletes those rules. To be called when the table stands, so that there is no moment without either. For each rule:
+/// Deletes those rules of iptables-nft. To be called when the table stands, so that there is no moment without either. For each rule:
 /// `None`, or why it is still there.
 pub fn adopt(metadata: &[Ipv4Addr]) -> Result<Vec<(OldRule, Option<String>)>, RedirectError> {
     let mut nftables = open_nftables()?;
     let (rules, _) = old_rules(&mut nftables, metadata);
-    let some_legacy = rules.iter().any(|rule| rule.backend == Backend::Legacy);
-    let legacy = if some_legacy { legacy::remove_old_rules(metadata).err() } else { None };
-    let mut remove = |rule: &OldRule| match rule.backend {
-        Backend::Legacy => legacy.as_ref().map(ToString::to_string),
-        Backend::Nftables { handle } => {
-            let deleted = nftables.delete_iptables_rule(leftover::TABLE, leftover::CHAIN, handle);
-            deleted.err().map(|refused| refused.cause.to_string())
-        }
+    let mut remove = |rule: &OldRule| {
+        let deleted = nftables.delete_iptables_rule(leftover::TABLE, leftover::CHAIN, rule.handle);
+        deleted.err().map(|refused| refused.cause.to_string())
     };
     Ok(rules
         .into_iter()
@@ -218,19 +215,17 @@ pub fn adopt(metadata: &[Ipv4Addr]) -> Result<Vec<(OldRule, Option<String>)>, Re
         .collect())
 }
 
+/// The line to run where the kernel has a table of the older iptables; that file says so without loading it.
+pub fn legacy_hint(metadata: &[Ipv4Addr]) -> Option<String> {
+    let names = std::fs::read_to_string(LEGACY_TABLES).ok()?;
+    names.lines().any(|name| name == leftover::TABLE).then(|| leftover::legacy_hint(metadata))
+}
+
 fn old_rules(nftables: &mut Nftables, metadata: &[Ipv4Addr]) -> (Vec<OldRule>, Vec<String>) {
-    let (mut rules, mut unread) = (Vec::new(), Vec::new());
     match steady(|| nftables.iptables_rules(leftover::TABLE, leftover::CHAIN)) {
-        Ok(found) => rules.extend(leftover::old_rules(&found, metadata)),
-        Err(cause) => unread.push(format!("failed to read the rules of `iptables-nft`: {cause}")),
+        Ok(found) => (leftover::old_rules(&found, metadata), Vec::new()),
+        Err(cause) => (Vec::new(), vec![format!("failed to read the rules of `iptables-nft`: {cause}")]),
     }
-    match legacy::read().map(|table| table.map(|table| legacy_table::old_rules(&table, metadata))) {
-        Ok(None) => {}
-        Ok(Some(Some(found))) => rules.extend(found.into_iter().map(|found| found.rule)),
-        Ok(Some(None)) => unread.push("failed to read the rules of `iptables-legacy`: unknown layout".to_owned()),
-        Err(cause) => unread.push(format!("failed to read the rules of `iptables-legacy`: {cause}")),
-    }
-    (rules, unread)
 }
 
 fn open_nftables() -> Result<Nftables, RedirectError> {

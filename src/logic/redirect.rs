@@ -17,7 +17,6 @@ pub mod compare;
 pub mod expression;
 pub mod interfaces;
 pub mod leftover;
-pub mod legacy;
 pub mod readback;
 pub mod resolve;
 pub mod ruleset;

@@ -140,7 +140,12 @@ const KUBE2IAMS_RULE: [&str; 13] = [
 const NEIGHBOURS_RULE: [&str; 9] =
     ["PREROUTING", "-p", "tcp", "--dport", "6443", "-j", "DNAT", "--to-destination", "10.77.0.2:9443"];
 
-fn check_adoption(program: &str) {
+#[test]
+fn a_rule_left_over_in_iptables_nft_is_named_and_adopted() {
+    if !ready() {
+        return;
+    }
+    let program = "iptables-nft";
     let lab = Lab::new(&["cali1"]);
     let _agent = lab.agent();
     let iptables = |words: &[&str]| lab.exec("node", program, &[&["-t", "nat"], words].concat());
@@ -167,31 +172,26 @@ fn check_adoption(program: &str) {
 }
 
 #[test]
-fn a_rule_left_over_in_iptables_nft_is_named_and_adopted() {
-    if ready() {
-        check_adoption("iptables-nft");
-    }
-}
-
-#[test]
-fn a_rule_left_over_in_iptables_legacy_is_named_and_adopted() {
-    if ready() {
-        check_adoption("iptables-legacy");
-    }
-}
-
-#[test]
-fn legacy_rules_that_stay_keep_their_counters() {
+fn a_rule_left_over_in_iptables_legacy_goes_by_the_line_that_is_printed() {
     if !ready() {
         return;
     }
     let lab = Lab::new(&["cali1"]);
+    let _agent = lab.agent();
+    let hint = "iptables-legacy has a table `nat` here; this deletes what the original kube2iam may have left in it: ";
+    assert_eq!(lab.node(|| run(&add(OldRules::Name))).errors, "", "there is no such table");
     let legacy = |words: &[&str]| lab.exec("node", "iptables-legacy", &[&["-t", "nat"], words].concat());
     legacy(&["-A", "PREROUTING", "-c", "7", "420", "-p", "tcp", "--dport", "1", "-j", "RETURN"]);
     legacy(&[&["-A"], &KUBE2IAMS_RULE[..]].concat());
-    legacy(&["-A", "PREROUTING", "-c", "9", "540", "-p", "tcp", "--dport", "2", "-j", "RETURN"]);
-    assert_eq!(lab.node(|| run(&add(OldRules::Remove))).exit_code, 0);
+    legacy(&["-A", "PREROUTING", "-c", "9", "540", "-m", "comment", "--comment", "two words", "-j", "RETURN"]);
+    let adopted = lab.node(|| run(&add(OldRules::Remove)));
+    let line = adopted.errors.trim_end().strip_prefix(hint).unwrap_or_else(|| panic!("{adopted:?}"));
+    assert_eq!(adopted.exit_code, 0, "{adopted:?}");
+    assert!(lab.node(|| run(&RedirectCommand::Status)).output.contains(line));
+    assert!(legacy(&["-S"]).contains("169.254.169.254"), "only iptables-legacy changes its table");
+    assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"), "ours comes first");
+    lab.exec("node", "sh", &["-c", line]);
     let rules = legacy(&["-S", "PREROUTING", "-v"]);
-    assert!(rules.contains("--dport 1 -c 7 420 ") && rules.contains("--dport 2 -c 9 540 "), "{rules}");
+    assert!(rules.contains("--dport 1 -c 7 420 ") && rules.contains("\"two words\" -c 9 540 "), "{rules}");
     assert!(!rules.contains("169.254.169.254"), "{rules}");
 }

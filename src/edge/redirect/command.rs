@@ -6,7 +6,7 @@ use crate::logic::redirect::RedirectSpec;
 pub use crate::logic::redirect::command::{OldRules, RedirectCommand};
 use crate::logic::redirect::status::Wholeness;
 
-use super::{Ensured, Redirect, RedirectError, adopt, left_over, remove, status};
+use super::{Ensured, Redirect, RedirectError, adopt, left_over, legacy_hint, remove, status};
 
 /// What to print and how to end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +42,9 @@ fn add(spec: &RedirectSpec, old_rules: OldRules) -> Result<Printed, RedirectErro
     match old_rules {
         OldRules::Name => name_old_rules(ensured.wanted.metadata.v4(), &mut printed)?,
         OldRules::Remove => remove_old_rules(ensured.wanted.metadata.v4(), &mut printed)?,
+    }
+    if let Some(hint) = legacy_hint(ensured.wanted.metadata.v4()) {
+        printed.errors.push_str(&format!("{hint}\n"));
     }
     Ok(printed)
 }

@@ -15,22 +15,13 @@ pub const TABLE: &str = "nat";
 /// A rule that sends the metadata address somewhere else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OldRule {
-    pub backend: Backend,
+    /// The rule's handle in nf_tables.
+    pub handle: u64,
     pub metadata: Ipv4Addr,
     pub port: Option<u16>,
     /// Where it sends its packets, where that could be read.
     pub target: Option<SocketAddrV4>,
     pub interface: Option<(Relation, InterfacePattern)>,
-}
-
-/// Which iptables wrote it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
-    /// iptables-nft; the number is the rule's handle.
-    Nftables {
-        handle: u64,
-    },
-    Legacy,
 }
 
 /// The old rules among those of `ip nat PREROUTING`.
@@ -43,7 +34,7 @@ fn old_rule(rule: &FoundRule, metadata: &[Ipv4Addr]) -> Option<OldRule> {
     let target = rewrites_to(&rule.expressions)?;
     let metadata = metadata.iter().copied().find(|ip| value == ip.octets())?;
     (relation == Relation::Equal).then(|| OldRule {
-        backend: Backend::Nftables { handle: rule.handle },
+        handle: rule.handle,
         metadata,
         port: port(&rule.expressions),
         target,
@@ -75,31 +66,27 @@ fn port(rule: &[Expression]) -> Option<u16> {
 }
 
 /// `struct xt_tcp`: the range of destination ports is its third and fourth number.
-pub(super) fn tcp_match_port(info: &[u8]) -> Option<u16> {
+fn tcp_match_port(info: &[u8]) -> Option<u16> {
     let (first, last) = (native_u16(info, 4)?, native_u16(info, 6)?);
     (first == last).then_some(first)
 }
 
 /// `struct nf_nat_ipv4_multi_range_compat` (revision 0) or `struct nf_nat_range2` (2; 1 begins alike).
-pub(super) fn dnat_target(revision: u32, info: &[u8]) -> Option<SocketAddrV4> {
+fn dnat_target(revision: u32, info: &[u8]) -> Option<SocketAddrV4> {
     let (ip, port) = if revision == 0 { (8, 16) } else { (4, 36) };
     let ip: [u8; 4] = info.get(ip..ip + 4)?.try_into().ok()?;
     let port: [u8; 2] = info.get(port..port + 2)?.try_into().ok()?;
     Some(SocketAddrV4::new(ip.into(), u16::from_be_bytes(port)))
 }
 
-pub(super) fn native_u16(bytes: &[u8], at: usize) -> Option<u16> {
+fn native_u16(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
 impl OldRule {
     /// The line that deletes it.
     pub fn deletion(&self) -> String {
-        let program = match self.backend {
-            Backend::Nftables { .. } => "iptables-nft",
-            Backend::Legacy => "iptables-legacy",
-        };
-        format!("{program} -t {TABLE} -D {CHAIN} {}", self.specification())
+        format!("iptables-nft -t {TABLE} -D {CHAIN} {}", self.specification())
     }
 
     fn specification(&self) -> String {
@@ -116,12 +103,19 @@ impl OldRule {
 
 impl fmt::Display for OldRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let program = match self.backend {
-            Backend::Nftables { .. } => "iptables-nft",
-            Backend::Legacy => "iptables-legacy",
-        };
-        write!(f, "old rule of kube2iam in {program}: -t {TABLE} -A {CHAIN} {}", self.specification())
+        write!(f, "old rule of kube2iam in iptables-nft: -t {TABLE} -A {CHAIN} {}", self.specification())
     }
+}
+
+/// What to say where the kernel holds iptables-legacy's table, which nf_tables neither shows nor changes.
+pub fn legacy_hint(metadata: &[Ipv4Addr]) -> String {
+    let addresses: Vec<String> = metadata.iter().map(|ip| ip.to_string().replace('.', "\\.")).collect();
+    format!(
+        "iptables-legacy has a table `{TABLE}` here; this deletes what the original kube2iam may have left in it: \
+         iptables-legacy -t {TABLE} -S {CHAIN} | sed -nE '/-d ({})\\/32 .*-j DNAT/s/^-A/-D/p' | xargs -rL1 \
+         iptables-legacy -w -t {TABLE}",
+        addresses.join("|")
+    )
 }
 
 /// The iptables lines that do by hand what a kernel without nf_tables can't. Each `-I` goes above the one before.
@@ -196,7 +190,7 @@ mod tests {
     fn kube2iams_rule_is_found_and_named() {
         let found = old_rules(&[rule(METADATA_V4.octets(), dnat())], &[METADATA_V4]);
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].backend, Backend::Nftables { handle: 5 });
+        assert_eq!(found[0].handle, 5);
         assert_eq!(
             found[0].deletion(),
             "iptables-nft -t nat -D PREROUTING -p tcp -d 169.254.169.254 --dport 80 -i docker0 -j DNAT --to-destination 10.0.0.1:8181"

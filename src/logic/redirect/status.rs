@@ -17,7 +17,7 @@ pub struct Status {
     pub interfaces: Vec<Interface>,
     /// What is left of the original kube2iam.
     pub old_rules: Vec<OldRule>,
-    /// Where such rules could not be looked for, and why.
+    /// Where such rules could not be looked for, and what to do.
     pub unread: Vec<String>,
 }
 
@@ -127,7 +127,6 @@ mod tests {
     use super::*;
     use crate::logic::redirect::expression::Expression;
     use crate::logic::redirect::interfaces::InterfacePattern;
-    use crate::logic::redirect::leftover::Backend;
     use crate::logic::redirect::resolve::InterfaceKind;
     use crate::logic::redirect::scope::{Exempt, ExemptReason, Scope};
     use crate::logic::redirect::{METADATA_V4, Metadata};
@@ -208,12 +207,11 @@ mod tests {
 
     #[test]
     fn old_rules_come_with_the_line_that_deletes_them() {
-        let rule =
-            OldRule { backend: Backend::Legacy, metadata: METADATA_V4, port: Some(80), target: None, interface: None };
+        let rule = OldRule { handle: 5, metadata: METADATA_V4, port: Some(80), target: None, interface: None };
         let text = Status { old_rules: vec![rule], ..status(None) }.text();
         assert!(
             text.ends_with(
-                "  delete it: iptables-legacy -t nat -D PREROUTING -p tcp -d 169.254.169.254 --dport 80 -j DNAT\n"
+                "  delete it: iptables-nft -t nat -D PREROUTING -p tcp -d 169.254.169.254 --dport 80 -j DNAT\n"
             ),
             "{text}"
         );
