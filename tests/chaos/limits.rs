@@ -19,7 +19,7 @@ const PODS: usize = 4;
 const CROWD: usize = 300;
 /// Nobody's number.
 const STRANGER: &str = "64123";
-const UTIL_LINUX: &str = "Debian: util-linux";
+pub const UTIL_LINUX: &str = "Debian: util-linux";
 
 /// Sets a limit of a running agent.
 fn limit(agent: &Agent, resource: Resource, current: u64) {
@@ -42,7 +42,7 @@ pub fn descriptors(agent: &Agent) -> Option<u64> {
 }
 
 /// Lets crowds come and go around an agent that is short of something, while pods ask and their sessions end.
-fn besieged(site: Site, mut agent: Agent, shorten: impl Fn(&Agent)) -> Agent {
+pub fn besieged(site: Site, mut agent: Agent, shorten: impl Fn(&Agent)) -> Agent {
     let mut pods = site.add_pods(PODS);
     site.await_all(&agent, &pods);
     shorten(&agent);
@@ -108,14 +108,14 @@ fn too_little_address_space() {
 }
 
 /// The program where every user may run it.
-fn binary_for_all(site: &Site) -> PathBuf {
+pub fn binary_for_all(site: &Site) -> PathBuf {
     let copy = site.directory().join("kube2iam");
     fs::copy(test_binary(), &copy).unwrap();
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
     copy
 }
 
-fn make_readable(site: &Site) {
+pub fn make_readable(site: &Site) {
     for path in [site.directory().clone(), site.directory().join("config"), site.directory().join("ca.crt")] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }

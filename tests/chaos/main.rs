@@ -21,6 +21,7 @@
 mod clients;
 mod deaf;
 mod dice;
+mod few_threads;
 mod killed;
 mod limits;
 mod long_run;
