@@ -85,6 +85,15 @@
 //!   (`pipeline_that_is_never_read_is_cut_at_the_write_deadline`,
 //!   `a_slow_reader_of_a_pipeline_is_gone_within_ten_seconds`,
 //!   `requests_sent_ahead_do_not_hold_their_worker_by_waiting_one_after_the_other`).
+//! - A few peers with as many connections as one may have took all of them, and the 65th client of a pod cut another
+//!   between its token and its credentials: beside a crowd a peer has 32, and one just answered is never cut
+//!   (`four_crowds_at_the_cap_of_a_peer_hurt_nobody_else`, `four_peers_that_take_what_they_can_leave_slots_for_the_others`,
+//!   `a_hundred_and_fifty_clients_of_one_pod_all_get_credentials`).
+//! - Chunked bodies whose lines, extensions or trailers never end, and what follows them read as the next request
+//!   (`data_and_everything_around_it_are_bounded`,
+//!   `chunked_bodies_are_read_and_forgotten_and_the_connection_stays_in_step`).
+//! - A limit on threads (`with_too_few_threads_the_start_fails_with_one_line`,
+//!   `connections_queued_for_a_worker_that_exits_are_refused`, `thirty_two_threads_suffice_to_start_and_to_serve`).
 //! - Running out of descriptors ended the accepting for good
 //!   (`an_agent_without_descriptors_sends_the_idle_away_and_recovers`).
 //! - One pod could have the agent throttled by STS for all (`what_starts_calls_is_rationed_per_peer_and_what_joins_them_is_not`).
