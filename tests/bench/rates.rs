@@ -57,5 +57,5 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 const PODS: usize = 250;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
-const KEPT_OF_NGINX: f64 = 0.7;
+const KEPT_OF_NGINX: f64 = 0.55;
 const SINGLE_OF_NGINX: f64 = 0.9;
