@@ -94,7 +94,6 @@ impl Control {
     fn tell(&self, subject: &Subject, chosen: Option<&str>) -> Story {
         let now = self.service.clock.now();
         let keys = self.service.keys.current();
-        let silence = self.service.telemetry.metrics.silence(&Resource::Pods.to_string(), now.mono);
         self.service.registry.read(|world, rules| {
             let scene = Scene {
                 world,
@@ -103,7 +102,7 @@ impl Control {
                 tokens: self.service.tokens,
                 annotations: &self.annotations,
                 now: now.wall,
-                silence,
+                silence: world.is_listed(Resource::Pods).then(|| world.age(Resource::Pods, now.mono)),
                 node: self.node.as_deref(),
                 chosen,
             };

@@ -17,6 +17,7 @@ mod taint;
 mod taken_port;
 mod tell;
 mod tend;
+mod watches;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -161,9 +162,9 @@ pub type Work = fn(&Rooms);
 /// Everything that works beside the requests, by the name of its thread.
 pub fn work() -> Vec<(&'static str, Work)> {
     let mut work: Vec<(&'static str, Work)> = vec![
-        ("watch-pods", |rooms| tend::watch(rooms, Resource::Pods)),
-        ("watch-spaces", |rooms| tend::watch(rooms, Resource::Namespaces)),
-        ("watch-accounts", tend::watch_accounts),
+        ("watch-pods", |rooms| watches::watch(rooms, Resource::Pods)),
+        ("watch-spaces", |rooms| watches::watch(rooms, Resource::Namespaces)),
+        ("watch-accounts", watches::watch_accounts),
         ("discover", discover::run),
         ("health", tend::watch_health),
         ("steward", tend::keep_house),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::logic::events::Notice;
 use crate::logic::http::Response;
 use crate::logic::imds::ImdsFailure;
-use crate::logic::kubernetes::{KubernetesFailure, Object, Page, Pod, Resource};
+use crate::logic::kubernetes::{Frame, Item, KubernetesFailure, Page, Pod, Resource};
 use crate::logic::path::CanonicalPath;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure};
 use crate::logic::taint::{Patched, Removal, Taint};
@@ -24,6 +24,8 @@ pub trait Clock: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
     Elapsed,
+    /// Ended before its time, since what was waited for may be there
+    Cut,
     ShutDown,
 }
 
@@ -92,7 +94,7 @@ pub trait Kubernetes: Send + Sync {
         &self,
         resource: Resource,
         continuation: Option<&str>,
-        each: &mut dyn FnMut(Object),
+        each: &mut dyn FnMut(Item),
     ) -> Result<Page, KubernetesFailure>;
 
     /// Opens a watch from `version` on.
@@ -107,15 +109,8 @@ pub trait Kubernetes: Send + Sync {
 
 /// An open watch.
 pub trait WatchLines {
-    /// Waits for the next line. `Ok(None)`: the server ended the watch in good order.
-    fn next_line(&mut self) -> Result<Option<WatchLine<'_>>, KubernetesFailure>;
-}
-
-/// A line of a watch.
-pub enum WatchLine<'a> {
-    Whole(&'a [u8]),
-    /// Longer than the limit; the watch can't go on.
-    TooLong,
+    /// Waits for the next line, and reads it. `Ok(None)`: the server ended the watch in good order.
+    fn next_line(&mut self) -> Result<Option<Frame>, KubernetesFailure>;
 }
 
 /// The nodes of the cluster, as far as their taints go.

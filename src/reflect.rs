@@ -1,23 +1,22 @@
-//! One watch, end to end: carries out what [`Watch`] decides, hands its events to the picture and its notes to the log.
-//! Returns when told to by `wait`; a blocked read is ended from outside, by the API server's `shut_down`.
+//! One watch, end to end: carries out what [`Watch`] decides, applies its events to the World and hands its notes to the log.
+//! Returns when `wait` says so; a blocked read is ended from outside, by the API server's `shut_down`.
 
-use crate::logic::kubernetes::{AnnotationKeys, Event, Resource, frame};
+use crate::logic::kubernetes::{Event, Resource};
 use crate::logic::time::Mono;
-use crate::logic::watch::{Input, Note, Step, Watch};
-use crate::ports::{Clock, Kubernetes, Waited, WatchLine, WatchLines};
+use crate::logic::watch::{Cut, Input, Note, Step, Watch};
+use crate::ports::{Clock, Kubernetes, Waited, WatchLines};
 
-/// Keeps the picture of one resource.
+/// Keeps the World of one resource.
 #[derive(Clone, Copy)]
 pub struct Reflector<'a> {
     pub kubernetes: &'a dyn Kubernetes,
     pub resource: Resource,
-    pub keys: &'a AnnotationKeys,
     pub clock: &'a dyn Clock,
-    /// Waits until a moment or until nobody needs the picture any more, whichever comes first.
-    pub wait: &'a dyn Fn(Mono) -> Waited,
+    /// Waits until a moment, until shutdown, or, if the wait may be cut, until another watch gets through again.
+    pub wait: &'a dyn Fn(Mono, Cut) -> Waited,
     /// 64 random bits, for jitter.
     pub dice: &'a dyn Fn() -> u64,
-    /// Changes the picture.
+    /// Changes the World.
     pub apply: &'a dyn Fn(Event),
     /// Logs and counts.
     pub note: &'a dyn Fn(Note),
@@ -33,9 +32,11 @@ impl Reflector<'_> {
             if step != Step::Read {
                 lines = None;
             }
-            let until = if let Step::Rest { until } = step { until } else { now };
-            if (self.wait)(until) == Waited::ShutDown {
-                return;
+            let (until, cut) = if let Step::Rest { until, cut } = step { (until, cut) } else { (now, Cut::Never) };
+            match (self.wait)(until, cut) {
+                Waited::ShutDown => return,
+                Waited::Cut => self.take(&mut watch, Input::OthersGotThrough),
+                Waited::Elapsed => {}
             }
             match step {
                 Step::Rest { .. } => {}
@@ -47,7 +48,7 @@ impl Reflector<'_> {
     }
 
     fn list(&self, watch: &mut Watch, continuation: Option<&str>) {
-        let mut each = |object| self.take(watch, Input::Item(object));
+        let mut each = |item| self.take(watch, Input::Item(item));
         let input = match self.kubernetes.list(self.resource, continuation, &mut each) {
             Ok(page) => Input::Page(page),
             Err(failure) => Input::Refused(failure),
@@ -70,8 +71,7 @@ impl Reflector<'_> {
 
     fn read(&self, watch: &mut Watch, lines: &mut Option<Box<dyn WatchLines>>) {
         let input = match lines.as_mut().map(|lines| lines.next_line()) {
-            Some(Ok(Some(WatchLine::Whole(line)))) => Input::Line(frame(line, self.resource, self.keys)),
-            Some(Ok(Some(WatchLine::TooLong))) => Input::TooLong,
+            Some(Ok(Some(frame))) => Input::Line(frame),
             Some(Ok(None)) | None => Input::Ended(None),
             Some(Err(failure)) => Input::Ended(Some(failure)),
         };

@@ -1,19 +1,20 @@
-//! The world and the rules behind one lock, and a bell that rings when they change.
+//! World and rules behind one lock, and a bell that rings when they change.
 //!
 //! The lock is held for a look or for one event, never while anything waits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use crate::logic::kubernetes::{Event, Object, Resource};
+use crate::logic::kubernetes::{Event, KubernetesFailure, Object, Resource};
 use crate::logic::pattern::{Format, RoleList};
 use crate::logic::policy::{AccountRoles, Rules};
 use crate::logic::time::Mono;
 use crate::logic::world::{Change, World};
 use crate::ports::{Bell, Time};
 
-/// The shared picture of the cluster, and what the operator laid down.
+/// The shared World, and what the operator laid down.
 pub struct Registry {
     state: RwLock<State>,
     changed: Arc<dyn Bell>,
@@ -42,8 +43,8 @@ impl Registry {
         look(&state.world, state.rules.as_deref())
     }
 
-    /// Paints one event, and rings the bell if it may matter to somebody who waits: before the lists are in, only
-    /// their ends do. A namespace's list is read before the lock is taken.
+    /// Applies one event, and wakes waiters if it may matter to them: before the first lists are complete only their
+    /// ends do. A namespace's list is read before the lock is taken.
     pub fn apply(&self, resource: Resource, event: Event) -> Change {
         let rules = self.state.read().rules.clone();
         let list = match &event {
@@ -84,16 +85,28 @@ impl Registry {
         self.changed.ring();
     }
 
-    /// The API server gave no usable answer about a resource.
-    pub fn has_failed(&self, resource: Resource) {
-        self.state.write().world.has_failed(resource);
+    /// A resource is known as it is now.
+    pub fn is_current(&self, resource: Resource, now: Mono) {
+        self.state.write().world.is_current(resource, now);
     }
 
-    /// The API server tells of a resource.
-    pub fn gets_through(&self, resource: Resource) {
-        if self.read(|world, _| world.is_failing(resource)) {
+    /// The API server serves a resource. Whether it failed before.
+    pub fn gets_through(&self, resource: Resource) -> bool {
+        let had_failed = self.read(|world, _| world.failing(resource).is_some());
+        if had_failed {
             self.state.write().world.gets_through(resource);
         }
+        had_failed
+    }
+
+    /// Credentials end when what they rest on is older; `None`: never.
+    pub fn limit_age(&self, longest: Option<Duration>) {
+        self.state.write().world.limit_age(longest);
+    }
+
+    /// The API server gave no usable answer.
+    pub fn has_failed(&self, resource: Resource, failure: &KubernetesFailure, now: Mono) {
+        self.state.write().world.has_failed(resource, failure, now);
     }
 
     pub fn seen(&self) -> Seen {
@@ -123,7 +136,6 @@ mod tests {
     use crate::logic::world::Holder;
     use crate::logic::world::tests::pod;
     use crate::ports::Clock;
-    use std::time::Duration;
 
     #[test]
     fn an_event_wakes_those_who_wait() {

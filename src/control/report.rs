@@ -7,18 +7,13 @@ use crate::config::BUILD;
 use crate::logic::cache::{MOST_CALLS, MOST_ENTRIES};
 use crate::logic::kubernetes::Resource;
 use crate::logic::policy::{Enforcement, Rules};
-use crate::logic::status::{Limit, NodeKeys, Roles, Sessions, Status, Watching};
-use crate::logic::time::Wall;
+use crate::logic::status::{Limit, NodeKeys, Roles, Sessions, Status, Trouble, Watching};
+use crate::logic::time::{Mono, Wall};
+use crate::logic::world::World;
 
 impl Control {
     pub(super) fn status(&self) -> Status {
         let now = self.service.clock.now();
-        let telemetry = &self.service.telemetry;
-        let watching = |resource: Resource, listed: bool| Watching {
-            resource: resource.to_string(),
-            listed,
-            silence_s: telemetry.metrics.silence(&resource.to_string(), now.mono).map(|silence| silence.as_secs()),
-        };
         let leaving = self.service.facts.shutting_down.load(Ordering::Relaxed);
         let taken_port = self.service.facts.taken_port.read().as_ref().map(ToString::to_string);
         let may_answer = !leaving && taken_port.is_none();
@@ -26,7 +21,7 @@ impl Control {
             ready: world.is_ready() && rules.is_some() && may_answer,
             pods: world.pods().count(),
             namespaces: world.namespaces().count(),
-            watches: self.resources.iter().map(|resource| watching(*resource, world.is_listed(*resource))).collect(),
+            watches: self.resources.iter().map(|resource| watching(world, *resource, now.mono)).collect(),
             roles: rules.map(roles),
             ..Status::default()
         });
@@ -73,6 +68,17 @@ impl Control {
             ("sessions and refusals kept", sessions.held + sessions.refused, MOST_ENTRIES),
         ];
         limits.map(|(name, used, most)| Limit { name: name.to_owned(), used, most }).to_vec()
+    }
+}
+
+fn watching(world: &World, resource: Resource, now: Mono) -> Watching {
+    let failing = world.failing(resource);
+    Watching {
+        resource: resource.to_string(),
+        listed: world.is_listed(resource),
+        age_s: world.age(resource, now).as_secs(),
+        failing: failing
+            .map(|failing| Trouble { since_s: now.since(failing.since).as_secs(), cause: failing.cause.clone() }),
     }
 }
 

@@ -1,112 +1,18 @@
-//! The threads that work beside the requests: watches, calls to STS, housekeeping, health.
+//! The threads that work beside the requests: calls to STS, housekeeping, health.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{debug, error, info, warn};
+use log::{debug, error, warn};
 
 use super::build::Rooms;
-use super::prefetch::prefetch;
 use crate::edge::imds::discovery;
 use crate::edge::memory;
-use crate::logic::kubernetes::{KubernetesFailureKind, Resource};
+use crate::logic::kubernetes::Resource;
 use crate::logic::policy::{self, Permitted};
 use crate::logic::sts::AssumeRole;
-use crate::logic::watch::Note;
 use crate::ports::Waited;
-use crate::reflect::Reflector;
-
-/// Keeps the picture of service accounts, if they name roles.
-pub(super) fn watch_accounts(rooms: &Rooms) {
-    if rooms.config.roles.service_account_roles {
-        watch(rooms, Resource::ServiceAccounts);
-    }
-}
-
-/// Keeps the picture of one resource, from the moment that the rules are known.
-pub(super) fn watch(rooms: &Rooms, resource: Resource) {
-    while rooms.registry.read(|_, rules| rules.is_none()) {
-        if rooms.latch.wait(rooms.clock.now().mono.after(RULES_POLL)) == Waited::ShutDown {
-            return;
-        }
-    }
-    let apply = |event| {
-        let change = rooms.registry.apply(resource, event);
-        rooms.telemetry.changed(&change);
-        if rooms.config.operation.shadow.is_none() {
-            prefetch(rooms, &change);
-        }
-    };
-    Reflector {
-        kubernetes: &*rooms.kubernetes,
-        resource,
-        keys: &rooms.config.kubernetes.keys,
-        clock: &*rooms.clock,
-        // Not at the first sign of shutdown: an answer in progress may be waiting for its pod to appear.
-        wait: &|until| rooms.drained.wait(until),
-        dice: &|| rooms.dice.number(),
-        apply: &apply,
-        note: &|note| tell(rooms, resource, note),
-    }
-    .run();
-}
-
-fn tell(rooms: &Rooms, resource: Resource, note: Note) {
-    let label = label(resource);
-    match &note {
-        Note::BackedOff { .. } => rooms.registry.has_failed(resource),
-        Note::Heard | Note::Listed { .. } | Note::Watching => rooms.registry.gets_through(resource),
-        _ => {}
-    }
-    let count = |event: &str| rooms.telemetry.metrics.watch_events.with_label_values(&[label, event]).inc();
-    match note {
-        Note::Heard => {
-            count("heard");
-            rooms.telemetry.metrics.heard(label, rooms.clock.now().mono);
-        }
-        Note::Listed { items, unreadable } => {
-            count("listed");
-            rooms.telemetry.metrics.heard(label, rooms.clock.now().mono);
-            info!("resource" = label, "items" = items, "unreadable" = unreadable; "listed {items} {label}");
-        }
-        Note::Watching => debug!("resource" = label; "watching {label}"),
-        Note::Ended { cause, .. } => {
-            count("ended");
-            debug!("resource" = label; "the watch of {label} ended: {}", cause.as_deref().unwrap_or("in good order"));
-        }
-        Note::BackedOff { failure, rest } => {
-            count("refused");
-            let action = match failure.kind {
-                KubernetesFailureKind::Forbidden => "; the agent may not list or watch them: see its ClusterRole",
-                KubernetesFailureKind::Unauthorized => "; the API server doesn't know the agent's token",
-                _ => "",
-            };
-            let age = rooms.telemetry.metrics.silence(label, rooms.clock.now().mono);
-            let age = age
-                .map_or("there is no picture yet".to_owned(), |age| format!("the picture is {} s old", age.as_secs()));
-            warn!("resource" = label, "retry.ms" = rest.as_millis(); "failed to read {label}: {}{action}; {age}", failure.cause);
-        }
-        Note::Relisting { why, .. } => {
-            count("relisted");
-            info!("resource" = label; "listing {label} anew: {why:?}");
-        }
-        Note::Unreadable { why, nth } => {
-            count("unreadable");
-            if nth == 1 {
-                error!("resource" = label; "skipped a line of the watch of {label} that can't be read, and will any other: {why}");
-            }
-        }
-    }
-}
-
-const fn label(resource: Resource) -> &'static str {
-    match resource {
-        Resource::Pods => "pods",
-        Resource::Namespaces => "namespaces",
-        Resource::ServiceAccounts => "serviceaccounts",
-    }
-}
 
 /// Makes calls to STS until the desk closes.
 pub(super) fn call_sts(rooms: &Rooms) {
@@ -187,8 +93,6 @@ pub(super) fn watch_health(rooms: &Rooms) {
     }
 }
 
-/// How soon the watches notice that the rules are known.
-const RULES_POLL: Duration = Duration::from_millis(20);
 /// By then both lists are in, and what starting up took is free again.
 const FIRST_HOUSEKEEPING: Duration = Duration::from_secs(2);
 /// Well within the minute after which a session without a pod must be gone.

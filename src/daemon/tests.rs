@@ -47,14 +47,17 @@ fn the_steward_knows_what_every_pod_may_have() {
 }
 
 #[test]
-fn metrics_tell_the_age_of_the_picture_and_open_connections() {
+fn metrics_show_the_age_of_the_world_and_open_connections() {
     let (rooms, _) = rooms();
     let metrics = &rooms.telemetry.metrics;
-    let now = rooms.clock.now().mono;
-    assert_eq!(metrics.silence("pods", now), None);
-    metrics.heard("pods", now);
-    assert_eq!(metrics.silence("pods", now.after(Duration::from_secs(7))), Some(Duration::from_secs(7)));
     metrics.count_connections(vec![Box::new(|| 2), Box::new(|| 3)]);
-    metrics.sample(&rooms.desk.counts(), now);
-    assert!(String::from_utf8(metrics.render().unwrap()).unwrap().contains("kube2iam_connections 5\n"));
+    metrics.sample(&rooms.desk.counts(), &[(Resource::Pods, Duration::from_secs(7))]);
+    let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+    for line in [
+        "kube2iam_connections 5\n",
+        "kube2iam_watch_age_seconds{resource=\"pods\"} 7\n",
+        "kube2iam_watch_unreadable_total{resource=\"pods\"} 0\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
 }

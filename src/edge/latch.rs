@@ -1,7 +1,7 @@
 //! The shutdown latch: closed once, and whoever rests on it wakes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::logic::time::Mono;
 use crate::ports::{Bell, Time, Waited};
@@ -9,13 +9,14 @@ use crate::ports::{Bell, Time, Waited};
 /// Open while the agent works; closed for good at shutdown.
 pub struct Latch {
     closed: AtomicBool,
+    nudges: AtomicU64,
     changed: Arc<dyn Bell>,
     time: Arc<dyn Time>,
 }
 
 impl Latch {
     pub fn new(time: Arc<dyn Time>) -> Self {
-        Self { closed: AtomicBool::new(false), changed: time.bell(), time }
+        Self { closed: AtomicBool::new(false), nudges: AtomicU64::new(0), changed: time.bell(), time }
     }
 
     /// Begins the shutdown.
@@ -28,8 +29,24 @@ impl Latch {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// Rests until `moment` or until shutdown.
+    /// Waits until `moment` or until shutdown.
     pub fn wait(&self, moment: Mono) -> Waited {
+        self.wait_unless_nudged(u64::MAX, moment)
+    }
+
+    /// Ends waits that may be cut.
+    pub fn nudge(&self) {
+        self.nudges.fetch_add(1, Ordering::SeqCst);
+        self.changed.ring();
+    }
+
+    /// How often there was a nudge.
+    pub fn nudges(&self) -> u64 {
+        self.nudges.load(Ordering::SeqCst)
+    }
+
+    /// Waits until `moment`, until shutdown, or until there were more nudges than `before`.
+    pub fn wait_unless_nudged(&self, before: u64, moment: Mono) -> Waited {
         loop {
             let rung = self.changed.rung();
             if self.is_closed() {
@@ -37,6 +54,9 @@ impl Latch {
             }
             if self.time.now().mono >= moment {
                 return Waited::Elapsed;
+            }
+            if self.nudges() > before {
+                return Waited::Cut;
             }
             self.changed.wait(rung, moment);
         }

@@ -58,7 +58,7 @@ pub fn of_kubernetes(verb: &str, resource: &str, failure: &KubernetesFailure) ->
             "{cause}; it is busy and serves others first: try again later, and if it stays, look at its API priority and \
              fairness for the agent's ServiceAccount"
         ),
-        KubernetesFailureKind::Gone | KubernetesFailureKind::Unavailable { .. } => {
+        KubernetesFailureKind::Gone | KubernetesFailureKind::Refused | KubernetesFailureKind::Unavailable { .. } => {
             format!("{cause}; look at --api-server or --kubeconfig, the network and the server's certificate")
         }
     })

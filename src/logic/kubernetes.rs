@@ -1,16 +1,19 @@
 //! The few fields of pods, namespaces and service accounts that decide anything, and how the API server's answers are read.
 //!
-//! Reading never panics, whatever the bytes. What is not understood is named, never guessed: [`Frame::Unreadable`].
+//! Everything is read while it comes, in pieces of any size: an object costs what is kept of it, however long it is.
+//! Reading never panics, whatever the bytes. What is not understood is named, never guessed: [`Unreadable`].
 
 mod frame;
 mod list;
 mod object;
+mod record;
+mod scan;
 
 use std::fmt;
 use std::net::IpAddr;
 
-pub use frame::{Status, frame, one_line, status};
-pub use list::ListSeed;
+pub use frame::{LineReader, Lined, Status, frame, one_line, status};
+pub use list::{Item, PageReader};
 pub use object::{SESSION_NAME, object};
 
 /// What is listed and watched.
@@ -108,8 +111,24 @@ pub enum Frame {
     Gone(String),
     /// Another error object; its message.
     Failed(String),
-    /// Not JSON, or not of the expected shape; why.
-    Unreadable(String),
+    /// Not JSON, or not of the expected shape, and its version where that could be read.
+    Unreadable(Unreadable, Option<Version>),
+}
+
+/// Something that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    pub resource: Resource,
+    pub why: String,
+    pub identity: Identity,
+}
+
+/// Whose object something is, as far as that could be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    pub namespace: Option<String>,
+    pub name: Option<String>,
+    pub uid: Option<String>,
 }
 
 /// A `resourceVersion`: opaque, only handed back.
@@ -121,12 +140,11 @@ pub struct Page {
     pub version: Version,
     /// Where the next page begins; `None` on the last.
     pub continuation: Option<String>,
-    /// Items that could not be read, with why for the first of them.
-    pub unreadable: usize,
 }
 
-/// What changes in the picture of one resource: a list arrives item by item between `Init` and `InitDone`, then single changes.
-/// `Init` before `InitDone` starts the list over.
+/// What changes in the World of one resource: a list arrives item by item between `Init` and `InitDone`, then single changes.
+/// `Init` before `InitDone` starts the list over. `Forget` may come at any time: what is known of this object is no
+/// longer true, and what is true could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Init,
@@ -134,6 +152,7 @@ pub enum Event {
     InitDone,
     Apply(Object),
     Delete(Object),
+    Forget(Identity),
 }
 
 /// Why the API server gave no answer that can be used.
@@ -152,8 +171,37 @@ pub enum KubernetesFailureKind {
     Unauthorized,
     /// 403
     Forbidden,
-    /// Anything else: refused, timed out, 429, 5xx, an unreadable answer. Back off; `retry_after_s` if the server said so.
+    /// Another answer that refuses: 404, or a status or a body that isn't an API server's.
+    Refused,
+    /// The server was not reached, or can't serve now: no connection, no handshake, no answer in time, 429, 5xx. Back off;
+    /// `retry_after_s` if the server said so.
     Unavailable { retry_after_s: Option<u32> },
+}
+
+impl KubernetesFailureKind {
+    /// A server that refuses is there, and can have given addresses to other pods meanwhile.
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, Self::Unauthorized | Self::Forbidden | Self::Refused)
+    }
+}
+
+impl Identity {
+    /// Whether it names one object of this resource.
+    pub fn is_known(&self, resource: Resource) -> bool {
+        let placed = resource == Resource::Namespaces || self.namespace.is_some();
+        self.uid.is_some() || self.name.is_some() && placed
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.namespace, &self.name, &self.uid) {
+            (Some(namespace), Some(name), _) => write!(f, "{namespace}/{name}"),
+            (None, Some(name), _) => f.write_str(name),
+            (_, None, Some(uid)) => write!(f, "uid {uid}"),
+            (_, None, None) => f.write_str("an unknown one"),
+        }
+    }
 }
 
 impl fmt::Display for Resource {

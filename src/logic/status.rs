@@ -31,14 +31,23 @@ pub struct Status {
     pub log_level: String,
 }
 
-/// The picture of one resource.
+/// The World of one resource.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Watching {
     pub resource: String,
     /// The first list is in.
     pub listed: bool,
-    /// Since when nothing was heard; `None`: never was
-    pub silence_s: Option<u64>,
+    /// Since the last complete list, line or bookmark; before the first list, since the start
+    pub age_s: u64,
+    /// Why it isn't kept current
+    pub failing: Option<Trouble>,
+}
+
+/// What is wrong, and since when.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Trouble {
+    pub since_s: u64,
+    pub cause: String,
 }
 
 /// What the operator laid down about roles.
@@ -106,7 +115,7 @@ impl Status {
         if let Some(url) = &self.shadow {
             line("shadow", format!("of {url}: nobody is served"));
         }
-        line("picture", format!("{} pods, {} namespaces", self.pods, self.namespaces));
+        line("world", format!("{} pods, {} namespaces", self.pods, self.namespaces));
         for watch in &self.watches {
             line("watch", watch.text());
         }
@@ -127,12 +136,15 @@ impl Status {
 
 impl Watching {
     fn text(&self) -> String {
-        let Self { resource, listed, silence_s } = self;
-        match (listed, silence_s) {
-            (true, Some(silence)) => format!("{resource}: listed, last heard of {} ago", span(*silence)),
-            (true, None) => format!("{resource}: listed"),
-            (false, _) => format!("{resource}: not listed yet"),
+        let Self { resource, listed, age_s, failing } = self;
+        let mut text = match listed {
+            true => format!("{resource}: listed, last heard of {} ago", span(*age_s)),
+            false => format!("{resource}: not listed yet"),
+        };
+        if let Some(Trouble { since_s, cause }) = failing {
+            text.push_str(&format!("; failing for {}: {cause}", span(*since_s)));
         }
+        text
     }
 }
 
@@ -193,14 +205,26 @@ mod tests {
         let status = Status {
             version: "1.2.3".into(),
             taken_port: Some("port 8181 is held".into()),
-            watches: vec![Watching { resource: "pods".into(), listed: true, silence_s: Some(3) }],
+            watches: vec![
+                Watching { resource: "pods".into(), listed: true, age_s: 3, failing: None },
+                Watching {
+                    resource: "namespaces".into(),
+                    failing: Some(Trouble { since_s: 61, cause: "403 Forbidden".into() }),
+                    ..Watching::default()
+                },
+            ],
             limits: vec![Limit { name: "connections".into(), used: 3, most: 1_024 }],
             redirect: Some(RedirectReport { whole: true, connections: Some(7), detail: "whole\n7 connections".into() }),
             ..Status::default()
         };
         let text = status.text();
         assert!(text.contains("\nport               port 8181 is held\n"), "{text}");
-        for part in ["pods: listed, last heard of 3 s ago", "connections: 3 of 1024", "redirect           whole\n"] {
+        for part in [
+            "pods: listed, last heard of 3 s ago",
+            "namespaces: not listed yet; failing for 1 min 1 s: 403",
+            "connections: 3 of 1024",
+            "redirect           whole\n",
+        ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
     }

@@ -1,16 +1,26 @@
-//! One picture of one resource, kept by list and watch: what to do next, and what every answer means for the picture.
+//! The World of one resource, kept by list and watch: what to do next, and what every answer means for the World.
 //! A pure machine; `reflect` carries out its steps.
 //!
 //! - The version only ever comes from what was understood: a finished list, a frame, a bookmark.
 //! - An established watch that ends resumes at its version after at most 200 ms. Only failures in a row back off.
-//! - Whatever can't be trusted is repaired by a list: a version too old (410), a line that couldn't be read (when its
-//!   watch ends, since later versions hide it), an endless line, errors in a row, or long silence.
+//! - What was known of an object that can't be read is forgotten, and the watch goes on; when it ends, a list tells
+//!   whether the object can be read by now.
+//! - Whatever can't be trusted is repaired by a list: a version too old (410), a line that couldn't be read and may be
+//!   of any object, an endless one, errors in a row, or long silence.
+//! - A server that answers again, even by a refusal, is asked again soon: the wait that grew while it was away was for
+//!   its absence.
 //! - A list that starts over says `Init` again, so that what an abandoned one brought is swept like everything else.
 
+mod note;
+mod unreadable;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+pub use note::{Logged, Note, Relist};
+
 use super::backoff::{Backoff, share};
-use super::kubernetes::{Event, Frame, KubernetesFailure, KubernetesFailureKind, Object, Page, Version};
+use super::kubernetes::{Event, Frame, Item, KubernetesFailure, KubernetesFailureKind, Page, Version};
 use super::time::Mono;
 
 /// What to do now.
@@ -23,22 +33,31 @@ pub enum Step {
     /// Read the next line of the open watch.
     Read,
     /// Hold no watch open, and wait.
-    Rest { until: Mono },
+    Rest { until: Mono, cut: Cut },
+}
+
+/// Whether a wait ends when another watch of the same server gets through again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cut {
+    /// It is short, or the server asked for it.
+    #[default]
+    Never,
+    WhenOthersGetThrough,
 }
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// An item of the page that is being read.
-    Item(Object),
+    Item(Item),
     /// The page was read to its end.
     Page(Page),
     /// The page, or the opening of a watch, failed.
     Refused(KubernetesFailure),
     Opened,
     Line(Frame),
-    /// The next line exceeds its limit.
-    TooLong,
+    /// Another watch of the same server got through after a failure.
+    OthersGotThrough,
     /// The open watch ended; `None`: in good order.
     Ended(Option<KubernetesFailure>),
 }
@@ -46,43 +65,9 @@ pub enum Input {
 /// What follows from an input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reaction {
-    /// To be applied to the picture, in this order.
+    /// To be applied to the World, in this order.
     pub events: [Option<Event>; 2],
     pub note: Option<Note>,
-}
-
-/// What is worth a log line or a count.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// The picture is whole.
-    Listed { items: usize, unreadable: usize },
-    /// A watch was established.
-    Watching,
-    /// A frame was understood: the picture is as new as this moment.
-    Heard,
-    /// An established watch ended and is resumed after `rest`.
-    Ended { cause: Option<String>, rest: Duration },
-    /// The server gave no usable answer; the same is tried after `rest`.
-    BackedOff { failure: KubernetesFailure, rest: Duration },
-    /// The picture is listed anew after `rest`.
-    Relisting { why: Relist, rest: Duration },
-    /// A line was skipped, the `nth` since the start: count each, log the first.
-    Unreadable { why: String, nth: u64 },
-}
-
-/// Why a watch can't go on from its version.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Relist {
-    /// 410 in either form; the server's words.
-    Gone(String),
-    /// The server reported errors in a row; its words.
-    Failed(String),
-    /// A line could not be read.
-    Unreadable,
-    /// A line exceeded its limit.
-    TooLong,
-    /// Nothing was heard for [`SILENCE`].
-    Silence,
 }
 
 /// The state of list and watch.
@@ -92,15 +77,28 @@ pub struct Watch {
     /// The last version understood.
     version: Version,
     rest_until: Mono,
+    cut: Cut,
     /// When the last list ended or the last frame was understood.
     heard_at: Mono,
     /// Failures in a row.
     refusals: Backoff,
     /// Watches in a row that had to be repaired.
     faults: Backoff,
+    /// How the server failed last, and how often in a row in that way
+    last_failure: Option<(FailureClass, u32)>,
+    /// What was known of an object was forgotten since the last list, which may know it.
+    has_forgotten: bool,
     /// 410 came and nothing was understood since.
     is_gone: bool,
-    unreadable_lines: u64,
+    /// The objects that could not be read and were logged, as far as there is room for them
+    logged: BTreeSet<String>,
+}
+
+/// Whether the server answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FailureClass {
+    Refused,
+    NotReached,
 }
 
 #[derive(Clone, Debug)]
@@ -126,8 +124,6 @@ struct Open {
     since: Mono,
     /// A frame was understood.
     heard: bool,
-    /// A line was not.
-    faulty: bool,
 }
 
 impl Default for Phase {
@@ -143,7 +139,7 @@ impl Watch {
 
     pub fn next(&self, now: Mono) -> Step {
         if now < self.rest_until {
-            return Step::Rest { until: self.rest_until };
+            return Step::Rest { until: self.rest_until, cut: self.cut };
         }
         match &self.phase {
             Phase::Listing(listing) => Step::List { continuation: listing.continuation.clone() },
@@ -155,20 +151,23 @@ impl Watch {
     /// Takes in what came of the last step. `dice` are 64 random bits. An input that doesn't fit the step is ignored.
     pub fn on(&mut self, input: Input, now: Mono, dice: u64) -> Reaction {
         match (input, &mut self.phase) {
-            (Input::Item(object), Phase::Listing(listing)) => {
+            (Input::Item(Ok(object)), Phase::Listing(listing)) => {
                 listing.items += 1;
                 listing.begin_with(Event::InitApply(object))
             }
+            (Input::Item(Err(object)), Phase::Listing(_)) => self.unreadable_item(object),
             (Input::Page(page), Phase::Listing(_)) => self.page(page, now),
             (Input::Refused(failure), Phase::Listing(_) | Phase::Ready) => self.refused(failure, now, dice),
             (Input::Opened, Phase::Ready) => {
-                self.phase = Phase::Watching(Open { since: now, heard: false, faulty: false });
+                self.phase = Phase::Watching(Open { since: now, heard: false });
                 Reaction::note(Note::Watching)
             }
             (Input::Line(frame), Phase::Watching(_)) => self.line(frame, now, dice),
-            (Input::TooLong, Phase::Watching(_)) => {
-                let rest = self.faults.next(None, dice);
-                self.relist(Relist::TooLong, now, rest)
+            (Input::OthersGotThrough, Phase::Listing(_) | Phase::Ready) => {
+                if self.cut == Cut::WhenOthersGetThrough && now < self.rest_until {
+                    self.rest(now, share(RESUME_WITHIN, dice), Cut::Never);
+                }
+                Reaction::default()
             }
             (Input::Ended(failure), &mut Phase::Watching(open)) => self.ended(open, failure, now, dice),
             _ => Reaction::default(),
@@ -178,13 +177,14 @@ impl Watch {
     fn page(&mut self, page: Page, now: Mono) -> Reaction {
         let Phase::Listing(listing) = &mut self.phase else { return Reaction::default() };
         self.refusals.reset();
-        listing.unreadable += page.unreadable;
+        self.last_failure = None;
         if page.continuation.is_some() {
             listing.continuation = page.continuation;
             return listing.begin();
         }
         let note = Note::Listed { items: listing.items, unreadable: listing.unreadable };
         let reaction = listing.begin_with(Event::InitDone);
+        self.has_forgotten = false;
         self.version = page.version;
         self.heard_at = now;
         self.phase = Phase::Ready;
@@ -197,8 +197,9 @@ impl Watch {
             KubernetesFailureKind::Unavailable { retry_after_s } => {
                 retry_after_s.map(u64::from).map(Duration::from_secs)
             }
-            KubernetesFailureKind::Unauthorized | KubernetesFailureKind::Forbidden => None,
+            _ => None,
         };
+        let nth = self.count_failure(failure.kind);
         let is_first = self.refusals.is_fresh();
         let rest = self.refusals.next(floor, dice);
         if let Phase::Listing(listing) = &mut self.phase {
@@ -209,8 +210,31 @@ impl Watch {
         } else if now.since(self.heard_at) >= SILENCE {
             return self.relist(Relist::Silence, now, rest);
         }
+        self.rest(now, rest, if floor.is_none() { Cut::WhenOthersGetThrough } else { Cut::Never });
+        Reaction::note(Note::BackedOff { failure, rest, nth })
+    }
+
+    /// How often in a row the server failed in this way. What it refuses at first after it was away (its own rights are
+    /// not loaded yet) it may give a moment later.
+    fn count_failure(&mut self, kind: KubernetesFailureKind) -> u32 {
+        let class = if kind.is_refusal() { FailureClass::Refused } else { FailureClass::NotReached };
+        let before = self.last_failure.replace((class, 1));
+        match before {
+            Some((last, times)) if last == class => {
+                self.last_failure = Some((class, times.saturating_add(1)));
+                times.saturating_add(1)
+            }
+            Some(_) if class == FailureClass::Refused => {
+                self.refusals.reset();
+                1
+            }
+            _ => 1,
+        }
+    }
+
+    fn rest(&mut self, now: Mono, rest: Duration, cut: Cut) {
         self.rest_until = now.after(rest);
-        Reaction::note(Note::BackedOff { failure, rest })
+        self.cut = cut;
     }
 
     fn line(&mut self, frame: Frame, now: Mono, dice: u64) -> Reaction {
@@ -220,37 +244,35 @@ impl Watch {
             Frame::Bookmark(version) => (None, version),
             Frame::Gone(message) => return self.gone(message, now, dice),
             Frame::Failed(message) => return self.failed(message, now, dice),
-            Frame::Unreadable(why) => return self.unreadable(why),
+            Frame::Unreadable(object, version) => return self.unreadable_line(object, version, now, dice),
         };
-        if let Phase::Watching(open) = &mut self.phase {
-            open.heard = true;
-        }
-        self.version = version;
-        self.heard_at = now;
-        self.refusals.reset();
-        self.is_gone = false;
+        self.understood(Some(version), now);
         Reaction { events: [event, None], note: Some(Note::Heard) }
     }
 
-    fn unreadable(&mut self, why: String) -> Reaction {
+    fn understood(&mut self, version: Option<Version>, now: Mono) {
         if let Phase::Watching(open) = &mut self.phase {
-            open.faulty = true;
+            open.heard = true;
         }
-        self.unreadable_lines += 1;
-        Reaction::note(Note::Unreadable { why, nth: self.unreadable_lines })
+        self.version = version.unwrap_or_else(|| std::mem::take(&mut self.version));
+        self.heard_at = now;
+        self.refusals.reset();
+        self.last_failure = None;
+        self.is_gone = false;
     }
 
     /// The first error object resumes, as the fault may pass; a second one in a row lists.
     fn failed(&mut self, message: String, now: Mono, dice: u64) -> Reaction {
         let is_first = self.faults.is_fresh();
         let rest = self.faults.next(None, dice);
-        if !is_first || matches!(self.phase, Phase::Watching(open) if open.faulty) {
+        if !is_first || self.has_forgotten {
             return self.relist(Relist::Failed(message), now, rest);
         }
         self.phase = Phase::Ready;
-        self.rest_until = now.after(rest);
+        self.rest(now, rest, Cut::WhenOthersGetThrough);
         let kind = KubernetesFailureKind::Unavailable { retry_after_s: None };
-        Reaction::note(Note::BackedOff { failure: KubernetesFailure { kind, cause: message }, rest })
+        let nth = self.count_failure(kind);
+        Reaction::note(Note::BackedOff { failure: KubernetesFailure { kind, cause: message }, rest, nth })
     }
 
     /// Lists at once, unless the last list already led to a 410.
@@ -261,9 +283,13 @@ impl Watch {
     }
 
     fn ended(&mut self, open: Open, failure: Option<KubernetesFailure>, now: Mono, dice: u64) -> Reaction {
-        if open.faulty {
+        if let Some(failure) = failure.as_ref().filter(|failure| failure.kind.is_refusal()) {
             let rest = self.faults.next(None, dice);
-            return self.relist(Relist::Unreadable, now, rest);
+            return self.relist(Relist::Unreadable(failure.cause.clone()), now, rest);
+        }
+        if self.has_forgotten {
+            let rest = self.faults.next(None, dice);
+            return self.relist(Relist::Forgotten, now, rest);
         }
         if now.since(self.heard_at) >= SILENCE {
             return self.relist(Relist::Silence, now, share(RESUME_WITHIN, dice));
@@ -279,13 +305,13 @@ impl Watch {
             self.faults.reset();
         }
         self.phase = Phase::Ready;
-        self.rest_until = now.after(rest);
+        self.rest(now, rest, Cut::Never);
         Reaction::note(Note::Ended { cause: failure.map(|failure| failure.cause), rest })
     }
 
     fn relist(&mut self, why: Relist, now: Mono, rest: Duration) -> Reaction {
         self.phase = Phase::default();
-        self.rest_until = now.after(rest);
+        self.rest(now, rest, Cut::WhenOthersGetThrough);
         Reaction::note(Note::Relisting { why, rest })
     }
 }

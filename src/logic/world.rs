@@ -1,9 +1,11 @@
-//! The picture of pods, namespaces and service accounts, as the watches paint it.
+//! The World: pods, namespaces and service accounts as far as the watches tell.
 //!
 //! An address belongs to a set of pod uids, never to one pod: a late delete of its old holder can't evict the new
-//! one. A relist is applied in place; what it didn't mention goes only at its end, so nobody sees half a list.
+//! one. A name belongs to one uid: made anew, it replaces the old one even if its end was missed. A relist is applied in
+//! place; what it didn't mention goes only at its end, so no request sees half a list.
 
 mod accounts;
+mod age;
 mod change;
 mod holders;
 mod pods;
@@ -11,10 +13,12 @@ mod pods;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::kubernetes::{Event, Namespace, Object, Pod, Resource};
+use super::kubernetes::{Event, Identity, Namespace, Object, Pod, Resource};
 use super::maps::FastMap;
 use super::pattern::RoleList;
 use accounts::ServiceAccounts;
+use age::Ages;
+pub use age::{Failing, Needed, TooOld};
 pub use change::{Change, Novelty};
 use holders::Holders;
 use pods::Pods;
@@ -28,10 +32,9 @@ pub struct World {
     namespaces: FastMap<Box<str>, HeldNamespace>,
     accounts: ServiceAccounts,
     listing: [Listing; 3],
-    /// Of which resources the API server tells nothing just now
-    failing: [bool; 3],
     /// Service accounts name roles: without them nothing is decided.
     needs_accounts: bool,
+    ages: Ages,
 }
 
 /// A namespace as it is kept.
@@ -62,7 +65,7 @@ struct Listing {
 }
 
 impl World {
-    /// Paints one event. `compile` reads a namespace's list.
+    /// Applies one event. `compile` reads a namespace's list.
     pub fn apply(&mut self, resource: Resource, event: Event, compile: impl Fn(&str) -> RoleList) -> Change {
         match event {
             Event::Init => {
@@ -86,22 +89,8 @@ impl World {
             }
             Event::Delete(Object::Pod(pod)) => self.remove_pod(&pod.uid),
             Event::Delete(Object::Namespace(namespace)) => self.remove_namespace(&namespace),
+            Event::Forget(identity) => self.forget(resource, &identity),
         }
-    }
-
-    /// The API server gave no usable answer about a resource.
-    pub fn has_failed(&mut self, resource: Resource) {
-        self.failing[index(resource)] = true;
-    }
-
-    /// The API server tells of a resource.
-    pub fn gets_through(&mut self, resource: Resource) {
-        self.failing[index(resource)] = false;
-    }
-
-    /// Whether news of a resource can't come just now.
-    pub fn is_failing(&self, resource: Resource) -> bool {
-        self.failing[index(resource)]
     }
 
     /// From now on nothing is decided before service accounts are listed too.
@@ -116,9 +105,13 @@ impl World {
 
     /// What isn't listed yet.
     pub fn missing(&self) -> Option<Resource> {
+        self.watched().find(|resource| !self.is_listed(*resource))
+    }
+
+    /// What is watched.
+    pub fn watched(&self) -> impl Iterator<Item = Resource> + use<> {
         let accounts = self.needs_accounts.then_some(Resource::ServiceAccounts);
-        let needed = [Resource::Pods, Resource::Namespaces].into_iter().chain(accounts);
-        needed.into_iter().find(|resource| !self.is_listed(*resource))
+        [Resource::Pods, Resource::Namespaces].into_iter().chain(accounts)
     }
 
     /// Who holds `address` now: of several live pods the one that isn't being deleted.
@@ -189,8 +182,11 @@ impl World {
 
     fn apply_pod(&mut self, pod: Pod) -> Change {
         let old = self.pods.remove(&pod.uid);
-        let held = self.pods.insert(pod, self.listing[index(Resource::Pods)].generation);
         let mut novelty = Novelty::News;
+        if let Some(namesake) = self.pods.namesake(&pod).map(|namesake| namesake.uid.clone()) {
+            self.remove_pod(&namesake);
+        }
+        let held = self.pods.insert(pod, self.listing[index(Resource::Pods)].generation);
         if let Some(old) = old {
             self.release(&old);
             if held.asks_like(&old) {
@@ -209,6 +205,30 @@ impl World {
         let Some(pod) = self.pods.remove(uid) else { return Change::Nothing };
         self.release(&pod);
         Change::PodGone(pod)
+    }
+
+    /// Forgets the object of this uid, and the one of this name.
+    fn forget(&mut self, resource: Resource, identity: &Identity) -> Change {
+        let (uid, name) = (identity.uid.as_deref(), identity.name.as_deref());
+        match resource {
+            Resource::Pods => {
+                let named = identity.namespace.as_deref().zip(name);
+                let named = named.and_then(|(namespace, name)| self.pods.named(namespace, name));
+                let known = named.or_else(|| self.pods.get(uid?)).map(|pod| pod.uid.clone());
+                known.map_or(Change::Nothing, |uid| self.remove_pod(&uid))
+            }
+            Resource::Namespaces => {
+                let mut held = self.namespaces.iter();
+                let known = held.find(|(known, held)| Some(&***known) == name || Some(&*held.uid) == uid);
+                let Some(name) = known.map(|(known, _)| known.clone()) else { return Change::Nothing };
+                self.namespaces.remove(&name);
+                Change::NamespaceGone(name)
+            }
+            Resource::ServiceAccounts => {
+                self.accounts.forget(identity);
+                Change::Nothing
+            }
+        }
     }
 
     fn release(&mut self, pod: &HeldPod) {

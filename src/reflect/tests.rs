@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::*;
-use crate::logic::kubernetes::{KubernetesFailure, KubernetesFailureKind, Object, Page, Pod};
+use crate::logic::kubernetes::{
+    AnnotationKeys, Frame, Item, KubernetesFailure, KubernetesFailureKind, Object, Page, Pod, frame,
+};
 use crate::logic::time::{Now, Wall};
 
 /// What the stand-in does when it is asked next.
@@ -21,7 +23,6 @@ enum Answer {
 #[derive(Clone, Copy)]
 enum Said {
     Line(&'static str),
-    Endless,
     Break,
     /// So many milliseconds pass.
     Pass(u64),
@@ -52,7 +53,7 @@ impl Stage {
         self.0.answers.lock().pop_front().expect("nothing is asked after shutdown")
     }
 
-    fn wait(&self, until: Mono) -> Waited {
+    fn wait(&self, until: Mono, _: Cut) -> Waited {
         if self.0.answers.lock().is_empty() && until > self.now().mono {
             return Waited::ShutDown;
         }
@@ -72,14 +73,14 @@ impl Kubernetes for Stage {
         &self,
         _: Resource,
         continuation: Option<&str>,
-        each: &mut dyn FnMut(Object),
+        each: &mut dyn FnMut(Item),
     ) -> Result<Page, KubernetesFailure> {
         self.see(&format!("list {}", continuation.unwrap_or("from the start")));
         match self.answer() {
             Answer::Page(items, version, continuation) => {
-                items.iter().for_each(|name| each(namespace(name)));
+                items.iter().for_each(|name| each(Ok(namespace(name))));
                 let continuation = continuation.map(str::to_owned);
-                Ok(Page { version: version.to_owned(), continuation, unreadable: 0 })
+                Ok(Page { version: version.to_owned(), continuation })
             }
             Answer::Refuse(kind) => Err(KubernetesFailure { kind, cause: "refused".to_owned() }),
             Answer::Watch(_) => panic!("a list was asked for, the script has a watch"),
@@ -108,11 +109,10 @@ struct Lines {
 }
 
 impl WatchLines for Lines {
-    fn next_line(&mut self) -> Result<Option<WatchLine<'_>>, KubernetesFailure> {
+    fn next_line(&mut self) -> Result<Option<Frame>, KubernetesFailure> {
         loop {
             return match self.said.next() {
-                Some(Said::Line(line)) => Ok(Some(WatchLine::Whole(line.as_bytes()))),
-                Some(Said::Endless) => Ok(Some(WatchLine::TooLong)),
+                Some(Said::Line(line)) => Ok(Some(frame(line.as_bytes(), Resource::Namespaces, &keys()))),
                 Some(Said::Break) => {
                     let kind = KubernetesFailureKind::Unavailable { retry_after_s: None };
                     Err(KubernetesFailure { kind, cause: "broken".to_owned() })
@@ -154,6 +154,7 @@ fn told(event: &Event) -> String {
         Event::InitDone => "done".to_owned(),
         Event::Apply(object) => format!("apply {}", name(object)),
         Event::Delete(object) => format!("delete {}", name(object)),
+        Event::Forget(identity) => format!("forget {identity}"),
     }
 }
 
@@ -164,9 +165,8 @@ fn play(answers: Vec<Answer>) -> Vec<String> {
     Reflector {
         kubernetes: &stage,
         resource: Resource::Namespaces,
-        keys: &keys(),
         clock: &stage,
-        wait: &|until| stage.wait(until),
+        wait: &|until, cut| stage.wait(until, cut),
         dice: &|| 1 << 63,
         apply: &|event| stage.see(&told(&event)),
         note: &|note| {
@@ -185,6 +185,7 @@ const DELETED: Said =
     Said::Line(r#"{"type":"DELETED","object":{"metadata":{"uid":"u","name":"new","resourceVersion":"7"}}}"#);
 const GONE: Said = Said::Line(r#"{"type":"ERROR","object":{"code":410,"message":"too old"}}"#);
 const ODD: Said = Said::Line("{");
+const UNREADABLE: Said = Said::Line(r#"{"type":"MODIFIED","object":{"metadata":{"uid":7,"name":"odd"}}}"#);
 const UNAVAILABLE: KubernetesFailureKind = KubernetesFailureKind::Unavailable { retry_after_s: None };
 
 #[test]
@@ -246,35 +247,36 @@ fn a_version_too_old_is_listed_anew_with_the_old_watch_closed() {
 }
 
 #[test]
-fn refusals_back_off_and_an_odd_line_costs_only_itself() {
+fn refusals_back_off_and_what_cannot_be_read_is_forgotten_or_listed_anew() {
     let seen = play(vec![
         Answer::Refuse(UNAVAILABLE),
         Answer::Refuse(KubernetesFailureKind::Forbidden),
         Answer::Page(&[], "5", None),
-        Answer::Watch(&[ODD, ADDED]),
+        Answer::Watch(&[UNREADABLE, ADDED, ODD]),
         Answer::Page(&["new"], "8", None),
-        Answer::Watch(&[Said::Endless]),
+        Answer::Watch(&[]),
     ]);
     let expected = [
         "0 list from the start",
         "0 backedoff",
         "1200 list from the start",
         "1200 backedoff",
-        "3600 list from the start",
-        "3600 init",
-        "3600 done",
-        "3600 watch from 5",
-        "3600 unreadable",
-        "3600 apply new",
-        "3600 relisting",
-        "3600 hang up",
-        "4800 list from the start",
-        "4800 init",
-        "4800 listed new",
-        "4800 done",
-        "4800 watch from 8",
-        "4800 relisting",
-        "4800 hang up",
+        "2400 list from the start",
+        "2400 init",
+        "2400 done",
+        "2400 watch from 5",
+        "2400 forget odd",
+        "2400 unreadable",
+        "2400 apply new",
+        "2400 relisting",
+        "2400 hang up",
+        "2500 list from the start",
+        "2500 init",
+        "2500 listed new",
+        "2500 done",
+        "2500 watch from 8",
+        "2500 ended",
+        "2500 hang up",
     ];
     assert_eq!(seen, expected);
 }

@@ -69,7 +69,11 @@ impl Service {
     /// `/metrics`
     pub fn metrics(&self) -> Response {
         let metrics = &self.telemetry.metrics;
-        metrics.sample(&self.desk.counts(), self.clock.now().mono);
+        let now = self.clock.now().mono;
+        let ages: Vec<_> = self
+            .registry
+            .read(|world, _| world.watched().map(|resource| (resource, world.age(resource, now))).collect());
+        metrics.sample(&self.desk.counts(), &ages);
         match metrics.render() {
             Ok(text) => Response { content_type: METRICS.into(), ..Response::text(200, text) },
             Err(cause) => Response::text(500, format!("failed to render metrics: {cause}\n")),

@@ -3,7 +3,6 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
@@ -17,16 +16,14 @@ use super::redirect::RedirectMetrics;
 use super::sessions::SessionMetrics;
 use crate::config::Build;
 use crate::logic::cache::CacheCounts;
+use crate::logic::kubernetes::Resource;
 use crate::logic::process::Usage;
-use crate::logic::time::Mono;
 
 /// Everything that is counted and measured.
 pub struct Metrics {
     registry: Registry,
     request_seconds: HistogramVec,
     known: KnownRequests,
-    /// When the API server was last heard of, by resource
-    heard: Mutex<Vec<(&'static str, Mono)>>,
     pub sessions: SessionMetrics,
     pub duplicate_lookups: IntCounter,
     pub duplicate_lookups_resolved: IntCounter,
@@ -37,7 +34,9 @@ pub struct Metrics {
     pub log_lines_dropped: IntCounter,
     pub door: IntCounterVec,
     pub watch_events: IntCounterVec,
-    pub watch_age_seconds: GaugeVec,
+    /// Objects of the API server that could not be read
+    pub unreadable: IntCounterVec,
+    watch_age_seconds: GaugeVec,
     connections: Gauge,
     seats: OnceLock<Vec<Seats>>,
     pub redirect: RedirectMetrics,
@@ -77,7 +76,6 @@ impl Metrics {
                 &["code", "method", "handler"],
             )?,
             known: KnownRequests::default(),
-            heard: Mutex::default(),
             sessions: SessionMetrics::new(r)?,
             duplicate_lookups: counter(
                 r,
@@ -106,10 +104,16 @@ impl Metrics {
                 "What the watches of the API server brought.",
                 &["resource", "event"],
             )?,
+            unreadable: counters(
+                r,
+                "watch_unreadable_total",
+                "Objects of the API server that could not be read and were forgotten.",
+                &["resource"],
+            )?,
             watch_age_seconds: gauges(
                 r,
                 "watch_age_seconds",
-                "Time since the API server was last heard of.",
+                "Age of what is known: time since the last complete list, line or bookmark.",
                 &["resource"],
             )?,
             connections: gauge(r, "connections", "Connections open now.")?,
@@ -152,15 +156,6 @@ impl Metrics {
         }
     }
 
-    /// The API server was heard of, `resource` by `resource`.
-    pub fn heard(&self, resource: &'static str, now: Mono) {
-        let mut all = self.heard.lock();
-        match all.iter_mut().find(|(known, _)| *known == resource) {
-            Some((_, heard)) => *heard = now,
-            None => all.push((resource, now)),
-        }
-    }
-
     /// Counts open connections by these from now on.
     pub fn count_connections(&self, seats: Vec<Seats>) {
         let _ = self.seats.set(seats); // the doors are opened once
@@ -171,20 +166,16 @@ impl Metrics {
         let _ = self.usage.set(usage); // there is one process
     }
 
-    /// Since when nothing was heard of `resource`; `None`: never was.
-    pub fn silence(&self, resource: &str, now: Mono) -> Option<Duration> {
-        self.heard.lock().iter().find(|(known, _)| *known == resource).map(|(_, heard)| now.since(*heard))
-    }
-
     /// Connections that are open now, at all doors.
     pub fn open_connections(&self) -> usize {
         self.seats.get().into_iter().flatten().map(|seats| seats()).sum()
     }
 
     /// Takes up what is only looked at when metrics are asked for.
-    pub fn sample(&self, counts: &CacheCounts, now: Mono) {
-        for (resource, heard) in self.heard.lock().iter() {
-            self.watch_age_seconds.with_label_values(&[resource]).set(now.since(*heard).as_secs_f64());
+    pub fn sample(&self, counts: &CacheCounts, ages: &[(Resource, Duration)]) {
+        for (resource, age) in ages {
+            self.unreadable.with_label_values(&[&resource.to_string()]);
+            self.watch_age_seconds.with_label_values(&[&resource.to_string()]).set(age.as_secs_f64());
         }
         self.connections.set(f64::from(u32::try_from(self.open_connections()).unwrap_or(u32::MAX)));
         self.sessions.sample(counts);

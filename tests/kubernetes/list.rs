@@ -8,7 +8,7 @@ use kube2iam::logic::kubernetes::{KubernetesFailureKind, Resource};
 use kube2iam::ports::Kubernetes;
 
 use crate::server::{Reply, Server, Then};
-use crate::{HandClock, api_server, names, plain};
+use crate::{HandClock, api_server, fat_pod, names, plain};
 
 #[test]
 fn recorded_pages_arrive_over_one_connection() {
@@ -20,7 +20,7 @@ fn recorded_pages_arrive_over_one_connection() {
     loop {
         let (names, page) = names(&api, Resource::Pods, continuation.as_deref());
         let page = page.unwrap();
-        assert_eq!((page.version.as_str(), page.unreadable), ("237", 0));
+        assert_eq!(page.version.as_str(), "237");
         all.extend(names);
         continuation = page.continuation;
         if continuation.is_none() {
@@ -66,8 +66,8 @@ fn refusals_are_told_apart_by_what_helps() {
         (Reply::status("429 Too Many Requests", "Retry-After: 7\r\n", ""), later(Some(7)), "429 Too Many Requests"),
         (Reply::status("503 Busy", "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n", "<html>"), later(None), "503"),
         (Reply::status("500 Oops", "", "{\"message\":\"a\\nb\"}"), later(None), "500 Internal Server Error: a b"),
-        (Reply::status("302 Found", "Location: /elsewhere\r\n", ""), later(None), "302 Found"),
-        (Reply::status("404 Not Found", "", ""), later(None), "404 Not Found"),
+        (Reply::status("302 Found", "Location: /elsewhere\r\n", ""), KubernetesFailureKind::Refused, "302 Found"),
+        (Reply::status("404 Not Found", "", ""), KubernetesFailureKind::Refused, "404 Not Found"),
     ] {
         let server = Server::play(vec![reply]);
         let failure = names(&plain(&server, Limits::default()), Resource::Pods, None).1.unwrap_err();
@@ -91,23 +91,39 @@ fn broken_answers_are_failures_never_lists() {
         bytes: [&b"HTTP/1.1 200 OK\r\n\r\n{\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[{\"a\":\""[..]].concat(),
         then: Then::Babble,
     };
-    for (what, reply) in [
-        ("half a page, then closed", Reply::raw(half, Then::Close)),
-        ("half a page, then silence", Reply::raw(half, Then::Hold)),
-        ("half a head, then silence", Reply::raw(b"HTTP/1.1 200 OK\r\nContent-", Then::Hold)),
-        ("silence", Reply::raw(b"", Then::Hold)),
-        ("not HTTP", Reply::raw(b"SSH-2.0-OpenSSH_9.9\r\n\r\n", Then::Close)),
-        ("not JSON", Reply::status("200 OK", "", "<html></html>")),
-        ("not a list", Reply::status("200 OK", "", "{}")),
-        ("an item without end", endless_item),
-        ("a page with a tail", Reply::status("200 OK", "", r#"{"metadata":{"resourceVersion":"1"},"items":[]} x"#)),
+    let (away, refused) = (KubernetesFailureKind::Unavailable { retry_after_s: None }, KubernetesFailureKind::Refused);
+    for (what, reply, kind) in [
+        ("half a page, then closed", Reply::raw(half, Then::Close), away),
+        ("half a page, then silence", Reply::raw(half, Then::Hold), away),
+        ("half a head, then silence", Reply::raw(b"HTTP/1.1 200 OK\r\nContent-", Then::Hold), away),
+        ("silence", Reply::raw(b"", Then::Hold), away),
+        ("not HTTP", Reply::raw(b"SSH-2.0-OpenSSH_9.9\r\n\r\n", Then::Close), away),
+        ("not JSON", Reply::status("200 OK", "", "<html></html>"), refused),
+        ("not a list", Reply::status("200 OK", "", "{}"), refused),
+        ("an item without end", endless_item, refused),
+        (
+            "a page with a tail",
+            Reply::status("200 OK", "", r#"{"metadata":{"resourceVersion":"1"},"items":[]} x"#),
+            refused,
+        ),
     ] {
         let server = Server::play(vec![reply]);
         let failure = names(&plain(&server, limits), Resource::Pods, None).1.unwrap_err();
-        let unavailable = KubernetesFailureKind::Unavailable { retry_after_s: None };
-        assert_eq!(failure.kind, unavailable, "{what}");
+        assert_eq!(failure.kind, kind, "{what}: {}", failure.cause);
         assert!(failure.cause.starts_with("failed to list `pods`: "), "{what}: {}", failure.cause);
     }
+}
+
+#[test]
+fn an_item_of_nine_mebibytes_is_read_and_one_of_seventy_is_skipped_and_named() {
+    let items = [fat_pod("a", 9), fat_pod("b", 70), fat_pod("c", 0)].join(",");
+    let page = format!(r#"{{"metadata":{{"resourceVersion":"5"}},"items":[{items}]}}"#);
+    let server = Server::play(vec![Reply::status("200 OK", "", &page)]);
+    let (names, page) = names(&plain(&server, Limits::default()), Resource::Pods, None);
+    assert_eq!(
+        (page.unwrap().version.as_str(), &names[..]),
+        ("5", &["a", "unreadable shop/b", "c"].map(String::from)[..])
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kube2iam::edge::kubernetes::{ApiServer, ApiServerOptions, Connection, Limits, Verification};
-use kube2iam::logic::kubernetes::{AnnotationKeys, KubernetesFailure, Object, Page, Resource};
+use kube2iam::logic::kubernetes::{AnnotationKeys, Item, KubernetesFailure, Object, Page, Resource};
 use kube2iam::logic::proxy::ProxyEnvironment;
 use kube2iam::logic::secret::Secret;
 use kube2iam::logic::time::{Mono, Now, Wall};
@@ -77,15 +77,23 @@ fn names(
     continuation: Option<&str>,
 ) -> (Vec<String>, Result<Page, KubernetesFailure>) {
     let mut names = Vec::new();
-    let mut each = |object| {
-        names.push(match object {
-            Object::Pod(pod) => pod.name,
-            Object::Namespace(namespace) => namespace.name,
-            Object::ServiceAccount(account) => account.name,
+    let mut each = |item: Item| {
+        names.push(match item {
+            Ok(Object::Pod(pod)) => pod.name,
+            Ok(Object::Namespace(namespace)) => namespace.name,
+            Ok(Object::ServiceAccount(account)) => account.name,
+            Err(unreadable) => format!("unreadable {}", unreadable.identity),
         });
     };
     let page = api.list(resource, continuation, &mut each);
     (names, page)
+}
+
+/// A pod with `args` of so many MiB, as the API server writes `<`; its metadata comes last.
+fn fat_pod(name: &str, mib: usize) -> String {
+    let args = r"\u003c".repeat((mib << 20) / 6);
+    let metadata = format!(r#"{{"uid":"{name}","namespace":"shop","name":"{name}","resourceVersion":"8"}}"#);
+    format!(r#"{{"spec":{{"containers":[{{"args":["{args}"]}}]}},"metadata":{metadata}}}"#)
 }
 
 /// An empty directory of this process's own, gone with the value.

@@ -14,7 +14,7 @@ use kube2iam::ports::{Kubernetes, Waited};
 use kube2iam::reflect::Reflector;
 
 use crate::server::{Reply, Server, Then};
-use crate::{HandClock, api_server, keys};
+use crate::{HandClock, api_server};
 
 /// The picture as a pod's uid, name and addresses, swept as the events say.
 #[derive(Default)]
@@ -39,6 +39,7 @@ impl Picture {
             Event::InitDone => self.pods.retain(|uid, _| self.listed.contains(uid)),
             Event::Apply(object) => self.pods.extend([pod(object)]),
             Event::Delete(object) => drop(self.pods.remove(&pod(object).0)),
+            Event::Forget(identity) => panic!("{identity} can't be read"),
         }
     }
 
@@ -69,10 +70,10 @@ fn a_recorded_day_is_followed_until_shutdown() {
         let note = move |note| match note {
             Note::Watching => opened.send(()).unwrap(),
             Note::Relisting { why, .. } => assert!(matches!(why, Relist::Gone(_)), "{why:?}"),
-            Note::Unreadable { why, .. } => panic!("{why}"),
+            Note::Unreadable { object, .. } => panic!("{object:?}"),
             _ => {}
         };
-        let wait = |until| {
+        let wait = |until, _| {
             clock.pass(clock.now().mono.until(until));
             if stopped.load(Ordering::SeqCst) { Waited::ShutDown } else { Waited::Elapsed }
         };
@@ -85,17 +86,8 @@ fn a_recorded_day_is_followed_until_shutdown() {
             picture.apply(event);
         };
         let resource = Resource::Pods;
-        Reflector {
-            kubernetes: api,
-            resource,
-            keys: &keys(),
-            clock: &clock,
-            wait: &wait,
-            dice: &|| 0,
-            apply: &apply,
-            note: &note,
-        }
-        .run();
+        Reflector { kubernetes: api, resource, clock: &clock, wait: &wait, dice: &|| 0, apply: &apply, note: &note }
+            .run();
     });
     let before_relist = pictures.lock().unwrap().pop().unwrap();
     assert!(before_relist.contains(&"heir [10.1.0.40]".to_owned()), "{before_relist:?}");

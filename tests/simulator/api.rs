@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kube2iam::logic::kubernetes::{
-    AnnotationKeys, KubernetesFailure, KubernetesFailureKind, Object, Page, Pod, Resource, object,
+    AnnotationKeys, Item, KubernetesFailure, KubernetesFailureKind, Object, Page, Pod, Resource, object,
 };
 use kube2iam::ports::{Kubernetes, WatchLines};
 use parking_lot::Mutex;
@@ -80,7 +80,7 @@ impl Kubernetes for Api {
         &self,
         resource: Resource,
         continuation: Option<&str>,
-        each: &mut dyn FnMut(Object),
+        each: &mut dyn FnMut(Item),
     ) -> Result<Page, KubernetesFailure> {
         self.call(20_000_000)?;
         let is_gone = continuation.is_some() && self.sim.strikes(self.sim.swarm.gone, 3);
@@ -93,7 +93,7 @@ impl Kubernetes for Api {
             if breaks_at == Some(number) {
                 return Err(unavailable("the list broke off"));
             }
-            each(read(&shown(&self.sim, item), resource));
+            each(Ok(read(&shown(&self.sim, item), resource)));
             self.sim.stage.crossing();
             if self.sim.strikes(self.sim.swarm.lag, 10) {
                 self.sim.stage.pause(2_000_000);
@@ -103,7 +103,7 @@ impl Kubernetes for Api {
         if next.is_none() {
             self.sim.feed(self.agent, resource, |feed| feed.listed = Some(version));
         }
-        Ok(Page { version: version.to_string(), continuation: next, unreadable: 0 })
+        Ok(Page { version: version.to_string(), continuation: next })
     }
 
     fn watch(&self, resource: Resource, version: &str) -> Result<Box<dyn WatchLines>, KubernetesFailure> {
@@ -159,6 +159,7 @@ impl Api {
             let was_listed = feed.listed.take() == Some(from);
             if was_listed {
                 feed.lost = None;
+                feed.remember(step);
                 feed.is_listed_once = true;
             }
             feed.told = from;

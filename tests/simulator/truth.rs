@@ -60,6 +60,9 @@ pub struct Feed {
     /// The version of a list that has been handed over to its end
     pub listed: Option<u64>,
     pub is_listed_once: bool,
+    /// What the agent could not read and had to forget, by uid or a namespace's name, and the step since which a list
+    /// has told it again
+    forgotten: Vec<(String, Option<u64>)>,
 }
 
 impl Feed {
@@ -78,6 +81,22 @@ impl Feed {
         }
     }
 
+    /// The agent can't read what it is told of this.
+    pub fn forget(&mut self, whom: &str) {
+        self.forgotten.push((whom.to_owned(), None));
+    }
+
+    /// A list has told of everything.
+    pub fn remember(&mut self, step: u64) {
+        for (_, until) in &mut self.forgotten {
+            until.get_or_insert(step);
+        }
+    }
+
+    fn may_lack(&self, whom: &str, since_step: u64) -> bool {
+        self.forgotten.iter().any(|(known, until)| known == whom && until.is_none_or(|until| until >= since_step))
+    }
+
     /// The oldest version that the picture may have shown since `step`.
     fn lowest_since(&self, step: u64) -> u64 {
         let first = self.floors.iter().rposition(|(at, _)| *at <= step).unwrap_or(0);
@@ -90,6 +109,8 @@ impl Feed {
 pub struct Window {
     pods: (u64, u64),
     namespaces: (u64, u64),
+    agent: usize,
+    since_step: u64,
 }
 
 impl Window {
@@ -112,7 +133,7 @@ impl Truth {
             let feed = &self.feeds[&(agent, resource)];
             (feed.lowest_since(since_step), feed.ceiling)
         });
-        Window { pods, namespaces }
+        Window { pods, namespaces, agent, since_step }
     }
 
     /// Who may have held `address` in the window, and what each may have had.
@@ -140,6 +161,10 @@ impl Truth {
             }
         }
         let (uid, shown) = holder?;
+        let lacks = |resource, whom: &str| self.feeds[&(window.agent, resource)].may_lack(whom, window.since_step);
+        if lacks(0, uid) || shown.iter().flatten().any(|pod| lacks(1, &pod.namespace)) {
+            return None;
+        }
         let dues = shown.into_iter().flatten().flat_map(|pod| self.dues(swarm, window, uid, pod));
         Some((uid.clone(), dues.collect()))
     }

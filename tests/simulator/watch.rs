@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kube2iam::logic::kubernetes::{KubernetesFailure, Resource};
-use kube2iam::ports::{WatchLine, WatchLines};
+use kube2iam::logic::kubernetes::{Frame, KubernetesFailure, KubernetesFailureKind, Resource, frame};
+use kube2iam::ports::WatchLines;
 use serde_json::{Value, json};
 
-use crate::api::{shown, unavailable};
+use crate::api::{keys, shown, unavailable};
 use crate::cluster::{Event, index};
 use crate::plants::Plant;
 use crate::sim::Sim;
@@ -153,9 +153,13 @@ impl Lines {
             return self.say(error(410, "too old resource version"));
         }
         if self.sim.strikes(swarm.half_lines, 60) {
-            return Ok(Said::TooLong);
+            return Ok(Said::Endless);
         }
         let mut line = self.written(event);
+        if self.sim.strikes(swarm.half_lines, 12) {
+            self.lose(event);
+            return self.say(garbled(event));
+        }
         if self.sim.strikes(swarm.half_lines, 12) {
             self.lose(event);
             line.truncate(line.len() / 2);
@@ -173,8 +177,12 @@ impl Lines {
     /// The reader can't know of this event before it lists anew.
     fn lose(&mut self, event: &Event) {
         let step = self.sim.stage.steps();
+        let metadata = &event.object["metadata"];
+        let key = if index(self.resource) == 0 { "uid" } else { "name" };
+        let whom = metadata[key].as_str().unwrap_or_default().to_owned();
         self.position = event.version;
         self.sim.feed(self.agent, self.resource, |feed| {
+            feed.forget(&whom);
             let floor = feed.floor();
             feed.lost = Some(feed.lost.map_or(floor, |lost| lost.min(floor)));
             feed.set_floor(step, floor);
@@ -240,10 +248,17 @@ impl Lines {
 enum Said {
     /// [`Lines::line`]
     Line,
-    TooLong,
+    Endless,
     End,
     /// Not yet
     Nothing,
+}
+
+/// An object that has a name and nothing else that could be read.
+fn garbled(event: &Event) -> Vec<u8> {
+    let mut event = event.clone();
+    event.object["metadata"]["annotations"] = json!(["<".repeat(1_000)]);
+    event.line()
 }
 
 fn error(code: u16, message: &str) -> Vec<u8> {
@@ -251,12 +266,15 @@ fn error(code: u16, message: &str) -> Vec<u8> {
 }
 
 impl WatchLines for Lines {
-    fn next_line(&mut self) -> Result<Option<WatchLine<'_>>, KubernetesFailure> {
+    fn next_line(&mut self) -> Result<Option<Frame>, KubernetesFailure> {
         self.settle();
         loop {
             match self.next()? {
-                Said::Line => return Ok(Some(WatchLine::Whole(&self.line))),
-                Said::TooLong => return Ok(Some(WatchLine::TooLong)),
+                Said::Line => return Ok(Some(frame(&self.line, self.resource, &keys()))),
+                Said::Endless => {
+                    let kind = KubernetesFailureKind::Refused;
+                    return Err(KubernetesFailure { kind, cause: "a line doesn't end".to_owned() });
+                }
                 Said::End => return Ok(None),
                 Said::Nothing => {}
             }

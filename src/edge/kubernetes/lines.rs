@@ -1,50 +1,40 @@
-//! The lines of a watch, one at a time, none longer than [`LINE_BYTES`].
+//! The lines of a watch, read while they come. Nothing of them is held but what is kept.
 
 use std::io::Read;
 
 use ureq::{Body, BodyReader};
 
 use super::unavailable;
-use crate::logic::kubernetes::{KubernetesFailure, Resource, one_line};
-use crate::ports::{WatchLine, WatchLines};
+use crate::logic::kubernetes::{
+    AnnotationKeys, Frame, KubernetesFailure, KubernetesFailureKind, LineReader, Lined, Resource, one_line,
+};
+use crate::ports::WatchLines;
 
 /// An open watch. Dropping it closes its connection.
 pub(super) struct Lines {
     body: BodyReader<'static>,
     resource: Resource,
-    buffer: Vec<u8>,
-    /// Where the next line begins in `buffer`.
+    reader: LineReader,
+    buffer: Box<[u8]>,
+    /// What of `buffer` has come and isn't read yet
     start: usize,
-    /// Up to here there is no further line end.
-    searched: usize,
+    end: usize,
+    /// A line came that doesn't end.
+    is_endless: bool,
 }
 
 impl Lines {
-    pub(super) fn new(body: Body, resource: Resource) -> Self {
-        Self { body: body.into_reader(), resource, buffer: Vec::new(), start: 0, searched: 0 }
-    }
-
-    /// The end of the line that begins at `start`, if it is in the buffer.
-    fn line_end(&mut self) -> Option<usize> {
-        let found = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
-        let end = found.map(|offset| self.searched + offset);
-        self.searched = end.map_or(self.buffer.len(), |end| end + 1);
-        end
+    pub(super) fn new(body: Body, resource: Resource, keys: &AnnotationKeys) -> Self {
+        let (body, reader) = (body.into_reader(), LineReader::new(resource, keys));
+        let buffer = vec![0; READ_BYTES].into_boxed_slice();
+        Self { body, resource, reader, buffer, start: 0, end: 0, is_endless: false }
     }
 
     /// Reads what has come; nothing: the body has ended.
     fn fill(&mut self) -> Result<usize, KubernetesFailure> {
-        self.buffer.drain(..self.start);
-        self.searched -= self.start;
-        self.start = 0;
-        if self.buffer.is_empty() {
-            self.buffer.shrink_to(KEPT_BYTES);
-        }
-        let held = self.buffer.len();
-        self.buffer.resize(held + READ_BYTES, 0);
-        let read = self.body.read(&mut self.buffer[held..]);
-        self.buffer.truncate(held + read.as_ref().map_or(0, |read| *read));
-        read.map_err(|error| self.broken(&error.to_string()))
+        let read = self.body.read(&mut self.buffer).map_err(|error| self.broken(&error.to_string()))?;
+        (self.start, self.end) = (0, read);
+        Ok(read)
     }
 
     fn broken(&self, cause: &str) -> KubernetesFailure {
@@ -53,25 +43,30 @@ impl Lines {
 }
 
 impl WatchLines for Lines {
-    fn next_line(&mut self) -> Result<Option<WatchLine<'_>>, KubernetesFailure> {
-        let end = loop {
-            match self.line_end() {
-                Some(end) if end == self.start => self.start += 1,
-                Some(end) => break end,
-                None if self.buffer.len() - self.start > LINE_BYTES => return Ok(Some(WatchLine::TooLong)),
-                None if self.fill()? > 0 => {}
-                None if self.buffer.is_empty() => return Ok(None),
-                None => return Err(self.broken("ended within a line")),
+    fn next_line(&mut self) -> Result<Option<Frame>, KubernetesFailure> {
+        loop {
+            if self.is_endless {
+                return Err(KubernetesFailure {
+                    kind: KubernetesFailureKind::Refused,
+                    ..self.broken("a line doesn't end")
+                });
             }
-        };
-        let line = self.start..end;
-        self.start = end + 1;
-        Ok(Some(WatchLine::Whole(&self.buffer[line])))
+            match self.reader.push(&self.buffer[self.start..self.end]) {
+                Lined::Line(frame, length) => {
+                    self.start += length;
+                    return Ok(Some(frame));
+                }
+                Lined::Endless(frame) => {
+                    self.is_endless = true;
+                    return Ok(Some(frame));
+                }
+                Lined::More => self.start = self.end,
+            }
+            if self.fill()? == 0 {
+                return if self.reader.is_between_lines() { Ok(None) } else { Err(self.broken("ended within a line")) };
+            }
+        }
     }
 }
 
-/// etcd keeps objects of 1.5 MiB at most; as JSON with all its escapes one stays below this.
-pub(super) const LINE_BYTES: usize = 4 * 1024 * 1024;
 const READ_BYTES: usize = 16 * 1024;
-/// What an idle watch holds on to after a long line.
-const KEPT_BYTES: usize = 32 * 1024;

@@ -1,8 +1,8 @@
 //! The API server, spoken to with ureq. Three calls are made: list, watch, and a live list of one address; for a node
 //! that starts with a taint two more, see [`node`]; for Events one, see [`events`].
 //!
-//! Every wait has an end: the phases of a call, the silence between two reads, the whole of a body. Nothing is held
-//! but one item of a page or one line of a watch, each with a limit.
+//! Every wait has an end: the phases of a call, the silence between two reads, the whole of a body. Objects are read
+//! while they come, and nothing of them is held but the few fields that are used.
 
 mod connection;
 mod events;
@@ -29,7 +29,7 @@ use super::agent::{
     self, AgentOptions, ClientCertificate, Misconfigured, ProxyUse, TimeLimits, cause, twice_if_disconnected,
 };
 use crate::logic::kubernetes::{
-    AnnotationKeys, KubernetesFailure, KubernetesFailureKind, Object, Page, Pod, Resource, one_line, status,
+    AnnotationKeys, Item, KubernetesFailure, KubernetesFailureKind, Object, Page, Pod, Resource, one_line, status,
 };
 use crate::logic::proxy::ProxyEnvironment;
 use crate::logic::secret::Secret;
@@ -174,7 +174,7 @@ impl Kubernetes for ApiServer {
         &self,
         resource: Resource,
         continuation: Option<&str>,
-        each: &mut dyn FnMut(Object),
+        each: &mut dyn FnMut(Item),
     ) -> Result<Page, KubernetesFailure> {
         let selector = self.selector(resource);
         // No resourceVersion: the newest state, not whatever a cache happens to hold.
@@ -200,23 +200,22 @@ impl Kubernetes for ApiServer {
         let response = self
             .get(&self.url(resource, &query), Patience::Watch)
             .map_err(|failure| named("watch", resource, failure))?;
-        Ok(Box::new(Lines::new(response.into_body(), resource)))
+        Ok(Box::new(Lines::new(response.into_body(), resource, &self.keys)))
     }
 
     fn pods_at(&self, address: IpAddr) -> Result<Vec<Pod>, KubernetesFailure> {
         let selector = format!("status.podIP={address},status.phase!=Succeeded,status.phase!=Failed");
-        let mut pods = Vec::new();
-        let mut each = |object| {
-            if let Object::Pod(pod) = object {
-                pods.push(pod);
-            }
+        let (mut pods, mut is_whole) = (Vec::new(), true);
+        let mut each = |item| match item {
+            Ok(Object::Pod(pod)) => pods.push(pod),
+            _ => is_whole = false,
         };
         let url = self.url(Resource::Pods, &[("limit", LIVE_ITEMS), ("fieldSelector", &selector)]);
         let page = self
             .get(&url, Patience::Live(self.clock.now().mono.after(self.limits.live)))
             .and_then(|response| page::read(response, Resource::Pods, &self.keys, &mut each))
-            .and_then(|page| match page {
-                Page { continuation: None, unreadable: 0, .. } => Ok(()),
+            .and_then(|page| match page.continuation {
+                None if is_whole => Ok(()),
                 _ => Err(unavailable(format!("more than {LIVE_ITEMS} pods, or unreadable ones, at `{address}`"))),
             });
         page.map(|()| pods).map_err(|failure| named("list", Resource::Pods, failure))
@@ -276,9 +275,14 @@ fn refusal(response: Response<Body>) -> KubernetesFailure {
         401 => KubernetesFailureKind::Unauthorized,
         403 => KubernetesFailureKind::Forbidden,
         410 => KubernetesFailureKind::Gone,
-        _ => KubernetesFailureKind::Unavailable { retry_after_s },
+        408 | 429 | 500.. => KubernetesFailureKind::Unavailable { retry_after_s },
+        _ => KubernetesFailureKind::Refused,
     };
     KubernetesFailure { kind, cause: one_line(format!("{code}: {}", status.message).trim_end_matches(": ")) }
+}
+
+fn refused(cause: String) -> KubernetesFailure {
+    KubernetesFailure { kind: KubernetesFailureKind::Refused, cause }
 }
 
 fn unavailable(cause: String) -> KubernetesFailure {

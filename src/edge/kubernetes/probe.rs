@@ -39,7 +39,7 @@ impl ApiServer {
         let response = self
             .get(&self.url(resource, &query), Patience::Watch)
             .map_err(|failure| named("watch", resource, failure))?;
-        let mut lines = Lines::new(response.into_body(), resource);
+        let mut lines = Lines::new(response.into_body(), resource, &self.keys);
         for _ in 0..MOST_LINES {
             if lines.next_line()?.is_none() {
                 break;

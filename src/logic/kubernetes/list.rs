@@ -1,105 +1,70 @@
-//! A page of a list, read from a stream: each item is handed on as soon as it is whole, so that no page is ever held.
+//! A page of a list, read while it comes: each object is handed on as soon as it is whole, so that no page is ever held.
+//! One that can't be read is skipped to its end, and handed on as such.
 
-use std::fmt;
+use super::object::{read, wanted};
+use super::scan::{Field, Progress, Scanner, Scope};
+use super::{AnnotationKeys, Object, Page, Resource, Unreadable, Version};
 
-use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+/// An object of a list and its version, or whose object could not be read.
+pub type Item = Result<Object, Unreadable>;
 
-use super::object::object;
-use super::{AnnotationKeys, Object, Page, Resource};
-
-/// Reads a page and hands each item, or why it can't be read, to `each`.
-/// A page without `items` or without a version is refused: taken for an empty list, it would sweep the whole picture.
-pub struct ListSeed<'a> {
-    pub resource: Resource,
-    pub keys: &'a AnnotationKeys,
-    pub each: &'a mut dyn FnMut(Result<Object, serde_json::Error>),
+/// Reads a page and hands each item to `each`.
+/// A page without `items` or without a version is refused: taken for an empty list, it would sweep the whole World.
+pub struct PageReader<'a> {
+    scanner: Scanner,
+    resource: Resource,
+    each: &'a mut dyn FnMut(Item),
 }
 
-impl<'de> DeserializeSeed<'de> for ListSeed<'_> {
-    type Value = Page;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Page, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ListSeed<'_> {
-    type Value = Page;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list of {}", self.resource)
+impl<'a> PageReader<'a> {
+    pub fn new(resource: Resource, keys: &AnnotationKeys, each: &'a mut dyn FnMut(Item)) -> Self {
+        Self { scanner: Scanner::new(Scope::Page, &wanted(resource, keys)), resource, each }
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Page, A::Error> {
-        let (mut metadata, mut unreadable) = (ListMetadataJson::default(), None);
-        while let Some(key) = map.next_key::<Key>()? {
-            match key {
-                Key::Metadata => metadata = map.next_value()?,
-                Key::Items if unreadable.is_some() => return Err(A::Error::duplicate_field("items")),
-                Key::Items => unreadable = Some(map.next_value_seed(Items(&mut self))?),
-                Key::Other => drop(map.next_value::<IgnoredAny>()?),
+    /// Takes in a piece of the body. The error says why it is no list.
+    pub fn push(&mut self, mut piece: &[u8]) -> Result<(), String> {
+        loop {
+            match self.scanner.push(piece)? {
+                Progress::Item(end) => {
+                    let record = self.scanner.take();
+                    let item = read(&record, self.resource).map(|(object, _): (Object, Version)| object);
+                    (self.each)(item.map_err(|why| record.unreadable(self.resource, &why)));
+                    piece = &piece[end..];
+                }
+                Progress::Whole(end) if end < piece.len() => piece = &piece[end..],
+                Progress::Whole(_) => return Ok(()),
+                Progress::More => return self.give_up_if_endless(),
             }
         }
-        let unreadable = unreadable.ok_or_else(|| A::Error::missing_field("items"))?;
-        if metadata.resource_version.is_empty() {
-            return Err(A::Error::missing_field("metadata.resourceVersion"));
+    }
+
+    /// After the last piece.
+    pub fn finish(mut self) -> Result<Page, String> {
+        if !self.scanner.is_whole() {
+            return Err("it ends too early".to_owned());
         }
-        let continuation = metadata.r#continue.filter(|token| !token.is_empty());
-        Ok(Page { version: metadata.resource_version, continuation, unreadable })
-    }
-}
-
-/// The items; the value is how many of them could not be read.
-struct Items<'s, 'a>(&'s mut ListSeed<'a>);
-
-impl<'de> DeserializeSeed<'de> for Items<'_, '_> {
-    type Value = usize;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Items<'_, '_> {
-    type Value = usize;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("items")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<usize, A::Error> {
-        let mut unreadable = 0;
-        while let Some(json) = items.next_element::<Box<RawValue>>()? {
-            let item = object(json.get(), self.0.resource, self.0.keys).map(|(object, _)| object);
-            unreadable += usize::from(item.is_err());
-            (self.0.each)(item);
+        if !self.scanner.has_items() {
+            return Err("it has no `items`".to_owned());
         }
-        Ok(unreadable)
+        let record = self.scanner.record();
+        let version = record.required(Field::PageVersion)?;
+        let continuation = Some(record.text(Field::Continuation)?).filter(|token| !token.is_empty());
+        Ok(Page { version, continuation })
     }
 
-    /// A Go server writes an empty list as `null` in some places.
-    fn visit_unit<E>(self) -> Result<usize, E> {
-        Ok(0)
+    fn give_up_if_endless(&mut self) -> Result<(), String> {
+        let record = self.scanner.record();
+        if record.bytes <= ENDLESS {
+            return Ok(());
+        }
+        (self.each)(Err(record.unreadable(self.resource, NO_END)));
+        Err(NO_END.to_owned())
     }
 }
 
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "lowercase")]
-enum Key {
-    Metadata,
-    Items,
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ListMetadataJson {
-    resource_version: String,
-    r#continue: Option<String>,
-}
+/// From here on what doesn't end is taken for something that never will.
+pub(super) const ENDLESS: u64 = 4 * super::record::LONGEST_OBJECT;
+pub(super) const NO_END: &str = "an object doesn't end";
 
 #[cfg(test)]
 mod tests;

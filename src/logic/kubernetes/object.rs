@@ -1,85 +1,92 @@
-//! A pod, a namespace or a service account, from its JSON to the few fields that are kept. Everything else is skipped without being built;
-//! of the annotations only the wanted ones are.
+//! A pod, a namespace or a service account, of the few fields that are kept. Of the annotations only the wanted ones are.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::net::IpAddr;
 
-use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::{AnnotationKeys, Namespace, Object, Pod, Resource, ServiceAccount, SessionAnnotations, Version};
+use super::record::{Record, TOO_LONG};
+use super::scan::{Field, Progress, Scanner, Scope};
+use super::{
+    AnnotationKeys, Namespace, Object, Pod, Resource, ServiceAccount, SessionAnnotations, Unreadable, Version,
+};
 
-/// Reads one object and its version. The error says what is wrong with it.
-pub fn object(json: &str, resource: Resource, keys: &AnnotationKeys) -> Result<(Object, Version), serde_json::Error> {
-    match resource {
-        Resource::Pods => pod(json, keys),
-        Resource::Namespaces => namespace(json, keys),
-        Resource::ServiceAccounts => service_account(json, keys),
+/// Reads one object and its version.
+pub fn object(json: &str, resource: Resource, keys: &AnnotationKeys) -> Result<(Object, Version), Unreadable> {
+    let mut scanner = Scanner::new(Scope::Object, &wanted(resource, keys));
+    let pushed = scanner.push(json.as_bytes());
+    let record = scanner.record();
+    match pushed {
+        Ok(Progress::Whole(end)) if json[end..].trim().is_empty() => {
+            read(record, resource).map_err(|why| record.unreadable(resource, &why))
+        }
+        Ok(_) => Err(record.unreadable(resource, "it ends too early or too late")),
+        Err(why) => Err(record.unreadable(resource, &why)),
     }
 }
 
-fn pod(json: &str, keys: &AnnotationKeys) -> Result<(Object, Version), serde_json::Error> {
-    let PodJson { metadata, spec, status } = serde_json::from_str(json)?;
-    let [role, external_id, v2, name, policy, policy_arns] = annotations(
-        metadata.annotations,
-        [&keys.role, &keys.external_id, V2_ANNOTATION, SESSION_NAME, POLICY, POLICY_ARNS],
-    )?;
+/// The annotations that are kept of objects of this kind, in the order in which [`read`] takes them.
+pub(super) fn wanted(resource: Resource, keys: &AnnotationKeys) -> Vec<&str> {
+    match resource {
+        Resource::Pods => vec![&keys.role, &keys.external_id, V2_ANNOTATION, SESSION_NAME, POLICY, POLICY_ARNS],
+        Resource::Namespaces => vec![&keys.allowed_roles, DEFAULT_ROLE, V2_ANNOTATION],
+        Resource::ServiceAccounts => vec![&keys.role, EKS_ROLE],
+    }
+}
+
+/// Makes an object and its version of what was kept. The error says what is wrong with it.
+pub(super) fn read(record: &Record, resource: Resource) -> Result<(Object, Version), String> {
+    record.check()?;
+    let object = match resource {
+        Resource::Pods => Object::Pod(pod(record)?),
+        Resource::Namespaces => Object::Namespace(namespace(record)?),
+        Resource::ServiceAccounts => Object::ServiceAccount(service_account(record)?),
+    };
+    Ok((object, record.required(Field::Version)?))
+}
+
+fn pod(record: &Record) -> Result<Pod, String> {
+    let [role, external_id, v2, name, policy, policy_arns] = record.annotations()?;
     let [name, policy, policy_arns] =
         [name, policy, policy_arns].map(|value| value.map(|value| bounded(value, LONGEST_OF_SESSION).into_boxed_str()));
     let session = SessionAnnotations { name, policy, policy_arns };
-    let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
-    let addresses = status.addresses();
-    let pod = Pod {
-        uid: required(metadata.uid, "metadata.uid")?,
-        namespace: required(metadata.namespace, "metadata.namespace")?,
-        name: required(metadata.name, "metadata.name")?,
-        service_account: spec.service_account_name.unwrap_or_default(),
-        addresses,
-        finished: matches!(&*status.phase, "Succeeded" | "Failed"),
-        host_network: spec.host_network.unwrap_or_default(),
-        deleting: metadata.deletion_timestamp.is_some(),
+    Ok(Pod {
+        uid: record.required(Field::Uid)?,
+        namespace: record.required(Field::Namespace)?,
+        name: record.required(Field::Name)?,
+        service_account: record.text(Field::ServiceAccount)?,
+        addresses: addresses(record)?,
+        finished: matches!(&*record.text(Field::Phase)?, "Succeeded" | "Failed"),
+        host_network: record.read(Field::HostNetwork)?.unwrap_or_default(),
+        deleting: record.read::<IgnoredAny>(Field::Deletion)?.is_some(),
         role: role.map(|role| bounded(role, LONGEST_ROLE)),
         external_id: external_id.map(|id| bounded(id, LONGEST_EXTERNAL_ID)),
         session: (session != SessionAnnotations::default()).then(|| Box::new(session)),
         v2_required: says_required(v2.as_deref()),
-    };
-    Ok((Object::Pod(pod), required(metadata.resource_version, "metadata.resourceVersion")?))
+    })
 }
 
-fn namespace(json: &str, keys: &AnnotationKeys) -> Result<(Object, Version), serde_json::Error> {
-    let BareJson { metadata } = serde_json::from_str(json)?;
-    let [allowed_roles, default_role, v2] =
-        annotations(metadata.annotations, [&keys.allowed_roles, DEFAULT_ROLE, V2_ANNOTATION])?;
-    let namespace = Namespace {
-        uid: required(metadata.uid, "metadata.uid")?,
-        name: required(metadata.name, "metadata.name")?,
+fn namespace(record: &Record) -> Result<Namespace, String> {
+    let [allowed_roles, default_role, v2] = record.annotations()?;
+    Ok(Namespace {
+        uid: record.required(Field::Uid)?,
+        name: record.required(Field::Name)?,
         allowed_roles,
         default_role: default_role.map(|role| bounded(role, LONGEST_ROLE)),
         v2_required: says_required(v2.as_deref()),
-    };
-    Ok((Object::Namespace(namespace), required(metadata.resource_version, "metadata.resourceVersion")?))
+    })
 }
 
-fn service_account(json: &str, keys: &AnnotationKeys) -> Result<(Object, Version), serde_json::Error> {
-    let BareJson { metadata } = serde_json::from_str(json)?;
-    let [role, eks_role] = annotations(metadata.annotations, [&keys.role, EKS_ROLE])?;
-    let account = ServiceAccount {
-        uid: required(metadata.uid, "metadata.uid")?,
-        namespace: required(metadata.namespace, "metadata.namespace")?,
-        name: required(metadata.name, "metadata.name")?,
-        role: [role, eks_role]
-            .into_iter()
-            .flatten()
-            .find(|role| !role.is_empty())
-            .map(|role| bounded(role, LONGEST_ROLE)),
-    };
-    Ok((Object::ServiceAccount(account), required(metadata.resource_version, "metadata.resourceVersion")?))
-}
-
-fn required(value: String, field: &str) -> Result<String, serde_json::Error> {
-    if value.is_empty() { Err(serde_json::Error::custom(format_args!("`{field}` is missing"))) } else { Ok(value) }
+fn service_account(record: &Record) -> Result<ServiceAccount, String> {
+    let [role, eks_role] = record.annotations()?;
+    let role = [role, eks_role].into_iter().flatten().find(|role| !role.is_empty());
+    Ok(ServiceAccount {
+        uid: record.required(Field::Uid)?,
+        namespace: record.required(Field::Namespace)?,
+        name: record.required(Field::Name)?,
+        role: role.map(|role| bounded(role, LONGEST_ROLE)),
+    })
 }
 
 /// What no value of its kind can be as long as is kept as [`TOO_LONG`] instead.
@@ -92,129 +99,19 @@ fn says_required(annotation: Option<&str>) -> bool {
     annotation.is_some_and(|value| value.trim().eq_ignore_ascii_case("required"))
 }
 
-/// An annotation: its name, and its value once it is found.
-type Wanted<'w> = (&'w str, Option<String>);
-
-/// Finds the values of the `wanted` annotations, at most eight.
-fn annotations<const N: usize>(
-    json: Option<&RawValue>,
-    names: [&str; N],
-) -> Result<[Option<String>; N], serde_json::Error> {
-    const { assert!(N <= u8::BITS as usize) };
-    let mut wanted = names.map(|name| (name, None));
-    if let Some(json) = json {
-        Scan(&mut wanted).deserialize(&mut serde_json::Deserializer::from_str(json.get()))?;
-    }
-    Ok(wanted.map(|(_, value)| value))
-}
-
-/// Walks an object of strings and keeps what stands under the wanted keys.
-struct Scan<'s, 'w>(&'s mut [Wanted<'w>]);
-
-impl<'de> DeserializeSeed<'de> for Scan<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Scan<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("annotations")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(matching) = map.next_key_seed(Matching(self.0))? {
-            if matching == 0 {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            let value: String = map.next_value()?;
-            for (place, (_, found)) in self.0.iter_mut().enumerate() {
-                if matching & 1 << place != 0 {
-                    *found = Some(value.clone());
-                }
-            }
+/// Every address of `podIPs` (it repeats `podIP` as its first), else `podIP`.
+fn addresses(record: &Record) -> Result<Vec<IpAddr>, String> {
+    let several: Option<Vec<PodIpJson<'_>>> = record.read(Field::Addresses)?;
+    let mut addresses = Vec::new();
+    for address in several.iter().flatten().filter_map(|entry| address(&entry.ip)) {
+        if !addresses.contains(&address) {
+            addresses.push(address);
         }
-        Ok(())
     }
-}
-
-/// Which of some names a key equals, a bit for each; two may be configured alike.
-struct Matching<'s, 'w>(&'s [Wanted<'w>]);
-
-impl<'de> DeserializeSeed<'de> for Matching<'_, '_> {
-    type Value = u8;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u8, D::Error> {
-        deserializer.deserialize_str(self)
+    if addresses.is_empty() {
+        addresses.extend(address(&record.text(Field::Address)?));
     }
-}
-
-impl Visitor<'_> for Matching<'_, '_> {
-    type Value = u8;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name of an annotation")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<u8, E> {
-        let bits = self.0.iter().enumerate().map(|(place, (name, _))| u8::from(*name == key) << place);
-        Ok(bits.fold(0, |all, bit| all | bit))
-    }
-}
-
-#[derive(Deserialize)]
-struct PodJson<'a> {
-    #[serde(borrow)]
-    metadata: MetadataJson<'a>,
-    #[serde(default)]
-    spec: Option<SpecJson>,
-    #[serde(borrow, default)]
-    status: Option<StatusJson<'a>>,
-}
-
-#[derive(Deserialize)]
-struct BareJson<'a> {
-    #[serde(borrow)]
-    metadata: MetadataJson<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct MetadataJson<'a> {
-    #[serde(default)]
-    uid: String,
-    #[serde(default)]
-    namespace: String,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    resource_version: String,
-    deletion_timestamp: Option<IgnoredAny>,
-    #[serde(borrow)]
-    annotations: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SpecJson {
-    service_account_name: Option<String>,
-    host_network: Option<bool>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct StatusJson<'a> {
-    #[serde(borrow)]
-    phase: Cow<'a, str>,
-    #[serde(borrow, rename = "podIP")]
-    pod_ip: Cow<'a, str>,
-    #[serde(borrow, rename = "podIPs")]
-    pod_ips: Option<Vec<PodIpJson<'a>>>,
+    Ok(addresses)
 }
 
 #[derive(Deserialize)]
@@ -223,30 +120,10 @@ struct PodIpJson<'a> {
     ip: Cow<'a, str>,
 }
 
-impl StatusJson<'_> {
-    /// Every address of `podIPs` (it repeats `podIP` as its first), else `podIP`.
-    fn addresses(&self) -> Vec<IpAddr> {
-        let several = self.pod_ips.iter().flatten().map(|entry| &*entry.ip);
-        let mut addresses = Vec::new();
-        for address in several.filter_map(address) {
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
-        }
-        if addresses.is_empty() {
-            addresses.extend(address(&self.pod_ip));
-        }
-        addresses
-    }
-}
-
 fn address(text: &str) -> Option<IpAddr> {
     text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
-/// Stands for an annotation that nobody could use: no role, external id or policy may have such characters, so that it
-/// is refused like any other wrong value. A session's name is cleaned and cut, whatever it is.
-const TOO_LONG: &str = "<too long>";
 /// A role's ARN has at most so many characters (AWS STS API reference, AssumeRole).
 const LONGEST_ROLE: usize = 2_048;
 /// And an external id so many.
@@ -265,4 +142,4 @@ const DEFAULT_ROLE: &str = "iam.amazonaws.com/default-role";
 const EKS_ROLE: &str = "eks.amazonaws.com/role-arn";
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,7 +1,8 @@
-use proptest::prelude::*;
+mod any;
 
+use super::unreadable::MOST_LOGGED;
 use super::*;
-use crate::logic::kubernetes::Namespace;
+use crate::logic::kubernetes::{Identity, Namespace, Object, Resource, Unreadable};
 
 const HALF: u64 = 1 << 63;
 
@@ -21,7 +22,7 @@ fn object(name: &str) -> Object {
 }
 
 fn page(version: &str, continuation: Option<&str>) -> Input {
-    Input::Page(Page { version: version.to_owned(), continuation: continuation.map(str::to_owned), unreadable: 0 })
+    Input::Page(Page { version: version.to_owned(), continuation: continuation.map(str::to_owned) })
 }
 
 fn refused(kind: KubernetesFailureKind) -> Input {
@@ -34,8 +35,22 @@ fn bookmark(version: &str) -> Input {
     Input::Line(Frame::Bookmark(version.to_owned()))
 }
 
+/// What can't be read, with a name or without one.
+fn odd(name: Option<&str>) -> Unreadable {
+    let identity = Identity { name: name.map(str::to_owned), ..Identity::default() };
+    Unreadable { resource: Resource::Namespaces, why: "not json".to_owned(), identity }
+}
+
 fn unreadable() -> Input {
-    Input::Line(Frame::Unreadable("not json".to_owned()))
+    Input::Line(Frame::Unreadable(odd(None), None))
+}
+
+fn forgotten() -> Input {
+    Input::Line(Frame::Unreadable(odd(Some("a")), None))
+}
+
+fn item(name: &str) -> Input {
+    Input::Item(Ok(object(name)))
 }
 
 fn gone() -> Input {
@@ -50,7 +65,11 @@ fn watch_from(version: &str) -> Step {
     Step::Watch { version: version.to_owned() }
 }
 
-/// A picture listed at version 5, its watch open, at time zero.
+fn forget(name: &str) -> Event {
+    Event::Forget(odd(Some(name)).identity)
+}
+
+/// A World listed at version 5, its watch open, at time zero.
 fn watching() -> Watch {
     let mut watch = Watch::new();
     watch.on(page("5", None), at(0), HALF);
@@ -62,7 +81,7 @@ fn watching() -> Watch {
 fn after(watch: &mut Watch, input: Input, now: Mono) -> (u128, Step) {
     watch.on(input, now, HALF);
     match watch.next(now) {
-        Step::Rest { until } => (now.until(until).as_millis(), watch.next(until)),
+        Step::Rest { until, .. } => (now.until(until).as_millis(), watch.next(until)),
         step => (0, step),
     }
 }
@@ -72,7 +91,7 @@ fn a_paged_list_is_one_init() {
     let mut watch = Watch::new();
     let mut events = Vec::new();
     assert_eq!(watch.next(at(0)), list(None));
-    for input in [Input::Item(object("a")), page("5", Some("more")), Input::Item(object("b")), page("5", None)] {
+    for input in [item("a"), page("5", Some("more")), item("b"), page("5", None)] {
         events.extend(watch.on(input, at(1), HALF).events.into_iter().flatten());
     }
     let expected =
@@ -99,16 +118,16 @@ fn an_empty_first_page_begins_the_list() {
 #[test]
 fn a_first_page_that_breaks_starts_over() {
     let mut watch = Watch::new();
-    watch.on(Input::Item(object("a")), at(0), HALF);
+    watch.on(item("a"), at(0), HALF);
     assert_eq!(after(&mut watch, refused(UNAVAILABLE), at(0)), (1_200, list(None)));
-    let again = watch.on(Input::Item(object("a")), at(1_200), HALF);
+    let again = watch.on(item("a"), at(1_200), HALF);
     assert_eq!(again.events[0], Some(Event::Init));
 }
 
 #[test]
 fn a_later_page_is_asked_for_once_more_then_the_list_starts_over() {
     let mut watch = Watch::new();
-    watch.on(Input::Item(object("a")), at(0), HALF);
+    watch.on(item("a"), at(0), HALF);
     watch.on(page("5", Some("more")), at(0), HALF);
     assert_eq!(after(&mut watch, refused(UNAVAILABLE), at(0)), (1_200, list(Some("more"))));
     assert_eq!(after(&mut watch, refused(UNAVAILABLE), at(9_000)), (2_400, list(None)));
@@ -130,7 +149,8 @@ fn frames_become_changes_and_move_the_version() {
         (Frame::Modified(object("a"), "7".to_owned()), Some(Event::Apply(object("a"))), "7"),
         (Frame::Deleted(object("a"), "8".to_owned()), Some(Event::Delete(object("a"))), "8"),
         (Frame::Bookmark("9".to_owned()), None, "9"),
-        (Frame::Unreadable(String::new()), None, "9"),
+        (Frame::Unreadable(odd(Some("a")), None), Some(forget("a")), "9"),
+        (Frame::Unreadable(odd(Some("a")), Some("10".to_owned())), Some(forget("a")), "10"),
     ] {
         assert_eq!(watch.on(Input::Line(frame), at(1), HALF).events, [event, None]);
         assert_eq!(watch.version, version);
@@ -140,6 +160,7 @@ fn frames_become_changes_and_move_the_version() {
 
 #[test]
 fn what_ends_a_watch_decides_what_follows() {
+    let no_end = || KubernetesFailure { kind: KubernetesFailureKind::Refused, cause: "no end".to_owned() };
     let broken = || Input::Ended(Some(KubernetesFailure { kind: UNAVAILABLE, cause: "reset".to_owned() }));
     for (what, inputs, expected) in [
         ("clean end", vec![bookmark("6"), Input::Ended(None)], (100, watch_from("6"))),
@@ -147,9 +168,9 @@ fn what_ends_a_watch_decides_what_follows() {
         ("no word", vec![Input::Ended(None)], (100, watch_from("5"))),
         ("too old", vec![bookmark("6"), gone()], (100, list(None))),
         ("error object", vec![Input::Line(Frame::Failed("etcd".to_owned()))], (1_200, watch_from("5"))),
-        ("unreadable, then error", vec![unreadable(), Input::Line(Frame::Failed(String::new()))], (1_200, list(None))),
-        ("unreadable", vec![unreadable(), bookmark("6"), Input::Ended(None)], (1_200, list(None))),
-        ("endless line", vec![bookmark("6"), Input::TooLong], (1_200, list(None))),
+        ("an unreadable object", vec![forgotten(), bookmark("6"), Input::Ended(None)], (1_200, list(None))),
+        ("a line of any object", vec![bookmark("6"), unreadable()], (100, list(None))),
+        ("an endless line", vec![bookmark("6"), Input::Ended(Some(no_end()))], (1_200, list(None))),
     ] {
         let mut watch = watching();
         let last = inputs.into_iter().map(|input| after(&mut watch, input, at(2_000))).last().unwrap();
@@ -163,8 +184,10 @@ fn refusals_in_a_row_back_off_and_any_frame_resets_them() {
     watch.on(Input::Ended(None), at(2_000), HALF);
     for (kind, rest) in [
         (UNAVAILABLE, 1_200),
-        (KubernetesFailureKind::Unauthorized, 2_400),
-        (KubernetesFailureKind::Forbidden, 4_800),
+        (UNAVAILABLE, 2_400),
+        (UNAVAILABLE, 4_800),
+        (KubernetesFailureKind::Unauthorized, 1_200),
+        (KubernetesFailureKind::Forbidden, 2_400),
         (KubernetesFailureKind::Unavailable { retry_after_s: Some(20) }, 20_400),
     ] {
         assert_eq!(after(&mut watch, refused(kind), at(3_000)), (rest, watch_from("5")));
@@ -215,58 +238,69 @@ fn long_silence_lists_anew() {
 }
 
 #[test]
-fn every_unreadable_line_is_counted() {
+fn an_item_that_cannot_be_read_is_forgotten_and_counted() {
+    let mut watch = Watch::new();
+    let mut events = Vec::new();
+    for input in [Input::Item(Err(odd(Some("a")))), item("b"), Input::Item(Err(odd(None)))] {
+        let reaction = watch.on(input, at(0), HALF);
+        events.extend(reaction.events.into_iter().flatten());
+    }
+    let last = watch.on(page("5", None), at(0), HALF);
+    events.extend(last.events.into_iter().flatten());
+    assert_eq!(events, [Event::Init, forget("a"), Event::InitApply(object("b")), Event::InitDone].to_vec());
+    assert_eq!(last.note, Some(Note::Listed { items: 1, unreadable: 2 }));
+}
+
+#[test]
+fn an_object_that_cannot_be_read_is_logged_once_and_counted_each_time() {
     let mut watch = watching();
-    for nth in 1..=3 {
-        let note = watch.on(unreadable(), at(0), HALF).note;
-        assert_eq!(note, Some(Note::Unreadable { why: "not json".to_owned(), nth }));
+    let mut logged =
+        |name: &str| match watch.on(Input::Line(Frame::Unreadable(odd(Some(name)), None)), at(0), HALF).note {
+            Some(Note::Unreadable { logged, .. }) => logged,
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(["a", "a", "b"].map(&mut logged), [Logged::No, Logged::Before, Logged::No]);
+    let crowd = (0..1_000).filter(|n| logged(&n.to_string()) == Logged::No).count();
+    assert!(crowd < MOST_LOGGED, "{crowd}");
+}
+
+#[test]
+fn lines_of_any_object_in_a_row_back_off() {
+    let mut watch = watching();
+    for rest in [100, 2_400, 4_800] {
+        assert_eq!(after(&mut watch, unreadable(), at(0)), (rest, list(None)));
+        watch.on(page("6", None), at(9_000), HALF);
+        watch.on(Input::Opened, at(9_000), HALF);
     }
 }
 
-fn any_input() -> impl Strategy<Value = Input> {
-    let version = || (1_u32..9).prop_map(|version| version.to_string());
-    let kind = prop_oneof![
-        Just(KubernetesFailureKind::Gone),
-        Just(KubernetesFailureKind::Forbidden),
-        proptest::option::of(any::<u32>())
-            .prop_map(|retry_after_s| KubernetesFailureKind::Unavailable { retry_after_s }),
-    ];
-    prop_oneof![
-        Just(Input::Item(object("a"))),
-        (version(), proptest::option::of(Just("more".to_owned())))
-            .prop_map(|(version, continuation)| { Input::Page(Page { version, continuation, unreadable: 0 }) }),
-        kind.prop_map(refused),
-        Just(Input::Opened),
-        version().prop_map(|version| Input::Line(Frame::Modified(object("a"), version))),
-        version().prop_map(|version| Input::Line(Frame::Deleted(object("a"), version))),
-        version().prop_map(|version| Input::Line(Frame::Bookmark(version))),
-        Just(gone()),
-        Just(unreadable()),
-        Just(Input::Line(Frame::Failed(String::new()))),
-        Just(Input::TooLong),
-        Just(Input::Ended(None)),
-    ]
+#[test]
+fn what_gets_through_wakes_the_others_unless_the_server_asked_them_to_wait() {
+    for (kind, rest) in [
+        (UNAVAILABLE, 100),
+        (KubernetesFailureKind::Forbidden, 100),
+        (KubernetesFailureKind::Unavailable { retry_after_s: Some(20) }, 20_400),
+    ] {
+        let mut watch = watching();
+        watch.on(Input::Ended(None), at(2_000), HALF);
+        watch.on(refused(kind), at(3_000), HALF);
+        assert_eq!(after(&mut watch, Input::OthersGotThrough, at(3_000)), (rest, watch_from("5")));
+    }
+    let mut resuming = watching();
+    assert_eq!(after(&mut resuming, Input::OthersGotThrough, at(2_000)), (0, Step::Read));
 }
 
-proptest! {
-    /// Whatever comes in whatever order: list items only within a list, changes only outside of one, and no rest so
-    /// long that the picture would be left alone.
-    #[test]
-    fn nobody_ever_sees_half_a_list(inputs in proptest::collection::vec((any_input(), any::<u64>(), 0_u64..400_000), 0..60)) {
-        let (mut watch, mut now, mut in_list) = (Watch::new(), Mono::default(), false);
-        for (input, dice, passed) in inputs {
-            now = now.after(Duration::from_millis(passed));
-            for event in watch.on(input, now, dice).events.into_iter().flatten() {
-                match event {
-                    Event::Init => in_list = true,
-                    Event::InitApply(_) => prop_assert!(in_list),
-                    Event::InitDone => prop_assert!(std::mem::take(&mut in_list)),
-                    Event::Apply(_) | Event::Delete(_) => prop_assert!(!in_list),
-                }
-            }
-            if let Step::Rest { until } = watch.next(now) {
-                prop_assert!(now.until(until) <= Duration::from_secs(121));
-            }
-        }
+#[test]
+fn the_first_refusals_after_an_outage_are_tried_again_soon() {
+    let mut watch = watching();
+    watch.on(Input::Ended(None), at(2_000), HALF);
+    let nth = |watch: &mut Watch, kind| match watch.on(refused(kind), at(3_000), HALF).note {
+        Some(Note::BackedOff { rest, nth, .. }) => (rest.as_millis(), nth),
+        other => panic!("{other:?}"),
+    };
+    for expected in 1..=6 {
+        assert_eq!(nth(&mut watch, UNAVAILABLE).1, expected);
     }
+    let forbidden = [(); 4].map(|()| nth(&mut watch, KubernetesFailureKind::Forbidden));
+    assert_eq!(forbidden, [(1_200, 1), (2_400, 2), (4_800, 3), (9_600, 4)]);
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Novelty;
-use crate::logic::kubernetes::ServiceAccount;
+use crate::logic::kubernetes::{Identity, ServiceAccount};
 
 /// By namespace and name.
 #[derive(Debug, Default)]
@@ -36,6 +36,18 @@ impl ServiceAccounts {
         if of_namespace.is_empty() {
             self.0.remove(account.namespace.as_str());
         }
+    }
+
+    /// Forgets the account of this name, or of this uid where the name isn't known.
+    pub(super) fn forget(&mut self, identity: &Identity) {
+        let is_meant = |namespace: &str, name: &str, held: &Held| {
+            let named = (identity.namespace.as_deref(), identity.name.as_deref()) == (Some(namespace), Some(name));
+            named || identity.uid.as_deref() == Some(&*held.uid)
+        };
+        self.0.iter_mut().for_each(|(namespace, of_namespace)| {
+            of_namespace.retain(|name, held| !is_meant(namespace, name, held));
+        });
+        self.0.retain(|_, of_namespace| !of_namespace.is_empty());
     }
 
     /// Drops what the list of this generation didn't mention.
@@ -71,6 +83,18 @@ mod tests {
         accounts.sweep(2);
         assert_eq!((accounts.role("shop", "app"), accounts.role("shop", "bare")), (None, Some(None)));
         accounts.remove(&account("3", "bare", None));
+        assert!(accounts.0.is_empty());
+    }
+    #[test]
+    fn an_account_that_cannot_be_read_is_forgotten_by_name_or_uid() {
+        let mut accounts = ServiceAccounts::default();
+        for uid in ["1", "2"] {
+            accounts.apply(account(uid, uid, Some("a")), 1);
+        }
+        let namespace = Some("shop".to_owned());
+        accounts.forget(&Identity { namespace, name: Some("1".to_owned()), uid: None });
+        assert_eq!((accounts.role("shop", "1"), accounts.role("shop", "2")), (None, Some(Some("a"))));
+        accounts.forget(&Identity { uid: Some("2".to_owned()), ..Identity::default() });
         assert!(accounts.0.is_empty());
     }
 }

@@ -86,6 +86,7 @@ impl Deref for Addresses {
 #[derive(Debug, Default)]
 pub(super) struct Pods {
     by_uid: FastSet<ByUid>,
+    by_name: FastSet<ByName>,
     /// Of namespaces and ServiceAccounts
     names: FastSet<Arc<str>>,
 }
@@ -99,7 +100,16 @@ impl Pods {
         self.by_uid.iter().map(|ByUid(pod)| pod)
     }
 
-    /// Takes a pod whose uid isn't held.
+    pub(super) fn named(&self, namespace: &str, name: &str) -> Option<&Arc<HeldPod>> {
+        self.by_name.get(&(namespace, name) as &dyn Named).map(|ByName(pod)| pod)
+    }
+
+    /// The pod that bears the same name and is another.
+    pub(super) fn namesake(&self, pod: &Pod) -> Option<&Arc<HeldPod>> {
+        self.named(&pod.namespace, &pod.name).filter(|held| *held.uid != *pod.uid)
+    }
+
+    /// Takes a pod of which neither uid nor name is held.
     pub(super) fn insert(&mut self, pod: Pod, generation: u32) -> Arc<HeldPod> {
         let held = Arc::new(HeldPod {
             uid: pod.uid.into(),
@@ -116,12 +126,14 @@ impl Pods {
             v2_required: pod.v2_required,
             generation,
         });
+        self.by_name.insert(ByName(held.clone()));
         self.by_uid.insert(ByUid(held.clone()));
         held
     }
 
     pub(super) fn remove(&mut self, uid: &str) -> Option<Arc<HeldPod>> {
         let ByUid(pod) = self.by_uid.take(uid)?;
+        self.by_name.remove(&(&*pod.namespace, &*pod.name) as &dyn Named);
         let own = if Arc::ptr_eq(&pod.namespace, &pod.service_account) { 2 } else { 1 };
         self.forget(&pod.namespace, own);
         self.forget(&pod.service_account, own);
@@ -169,6 +181,61 @@ impl PartialEq for ByUid {
 }
 
 impl Eq for ByUid {}
+
+/// A pod in a set, known by its namespace and its own name.
+#[derive(Debug)]
+struct ByName(Arc<HeldPod>);
+
+/// What [`ByName`] is found by: its own names, or any two.
+trait Named {
+    fn names(&self) -> (&str, &str);
+}
+
+impl Named for ByName {
+    fn names(&self) -> (&str, &str) {
+        (&self.0.namespace, &self.0.name)
+    }
+}
+
+impl Named for (&str, &str) {
+    fn names(&self) -> (&str, &str) {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn Named + 'a> for ByName {
+    fn borrow(&self) -> &(dyn Named + 'a) {
+        self
+    }
+}
+
+impl Hash for dyn Named + '_ {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.names().hash(state);
+    }
+}
+
+impl PartialEq for dyn Named + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.names() == other.names()
+    }
+}
+
+impl Eq for dyn Named + '_ {}
+
+impl Hash for ByName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.names().hash(state);
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.names() == other.names()
+    }
+}
+
+impl Eq for ByName {}
 
 #[cfg(test)]
 mod tests {

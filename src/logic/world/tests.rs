@@ -212,3 +212,52 @@ fn the_api_servers_word_counts_only_for_a_claimant() {
         assert_eq!(chosen(other), None, "{other}");
     }
 }
+
+#[test]
+fn a_name_made_anew_replaces_the_old_uid_though_its_end_was_missed() {
+    let named = |uid: &str, address: &str| Pod { name: "web".into(), ..pod(uid, address) };
+    let mut world = listed(vec![named("old", "10.0.0.1")], vec![]);
+    paint(&mut world, [Event::Apply(Object::Pod(named("new", "10.0.0.2")))]);
+    let (old, new) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+    assert!(matches!(world.holder(old), Holder::Nobody) && world.pod("old").is_none());
+    assert!(matches!(world.holder(new), Holder::Pod(pod) if *pod.uid == *"new"));
+    paint(&mut world, [Event::Delete(Object::Pod(named("old", "10.0.0.2")))]);
+    assert!(world.pod("new").is_some(), "a late delete keeps the new owner");
+    let other = Pod { namespace: "bank".into(), ..named("other", "10.0.0.3") };
+    paint(&mut world, [Event::Apply(Object::Pod(other))]);
+    assert_eq!(world.pods().count(), 2, "a name is a namespace's own");
+}
+
+#[test]
+fn what_cannot_be_read_is_forgotten_by_its_uid_or_its_name() {
+    let identity = |namespace: Option<&str>, name: Option<&str>, uid: Option<&str>| {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Event::Forget(Identity { namespace: text(namespace), name: text(name), uid: text(uid) })
+    };
+    let apply = |world: &mut World, resource, event| drop(world.apply(resource, event, |_| RoleList::default()));
+    for (event, is_gone) in [
+        (identity(Some("shop"), Some("pod-a"), None), true),
+        (identity(None, None, Some("a")), true),
+        (identity(Some("shop"), Some("pod-a"), Some("another")), true),
+        (identity(Some("bank"), Some("pod-a"), None), false),
+        (identity(None, Some("pod-a"), None), false),
+    ] {
+        let mut world = listed(vec![pod("a", "10.0.0.1")], vec![]);
+        apply(&mut world, Resource::Pods, event.clone());
+        assert_eq!(world.pod("a").is_none(), is_gone, "{event:?}");
+        assert_eq!(matches!(world.holder("10.0.0.1".parse().unwrap()), Holder::Nobody), is_gone, "{event:?}");
+    }
+    let mut world = listed(vec![], vec![namespace("shop", None), namespace("bank", None)]);
+    apply(&mut world, Resource::Namespaces, identity(None, Some("shop"), None));
+    apply(&mut world, Resource::Namespaces, identity(None, None, Some("uid-of-bank")));
+    assert_eq!(world.namespaces().count(), 0);
+}
+
+/// An item of a list that can't be read isn't seen, and so doesn't outlive the list.
+#[test]
+fn what_a_list_cannot_tell_is_not_known_any_more() {
+    let mut world = listed(vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.2")], vec![]);
+    let again = Event::InitApply(Object::Pod(pod("b", "10.0.0.2")));
+    paint(&mut world, [Event::Init, again, Event::InitDone]);
+    assert!(world.pod("a").is_none() && world.pod("b").is_some());
+}

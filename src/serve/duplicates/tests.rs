@@ -4,7 +4,7 @@ use crate::edge::clock::SystemClock;
 use crate::edge::threads;
 use crate::logic::bucket::Rate;
 use crate::logic::cache::{CacheRules, RenewAt};
-use crate::logic::kubernetes::{KubernetesFailure, KubernetesFailureKind, Object, Page, Resource};
+use crate::logic::kubernetes::{Item, KubernetesFailure, KubernetesFailureKind, Page, Resource};
 use crate::logic::log_line::Taken;
 use crate::logic::world::tests::pod;
 use crate::ports::{Clock, WatchLines};
@@ -27,7 +27,7 @@ impl Kubernetes for Api {
         if fails { Err(failure()) } else { Ok(vec![pod("a", "10.0.0.1")]) }
     }
 
-    fn list(&self, _: Resource, _: Option<&str>, _: &mut dyn FnMut(Object)) -> Result<Page, KubernetesFailure> {
+    fn list(&self, _: Resource, _: Option<&str>, _: &mut dyn FnMut(Item)) -> Result<Page, KubernetesFailure> {
         Err(failure())
     }
 

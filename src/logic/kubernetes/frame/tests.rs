@@ -35,7 +35,10 @@ fn told(frame: &Frame) -> String {
         Frame::Bookmark(version) => format!("= @{version}"),
         Frame::Gone(message) => format!("gone: {message}"),
         Frame::Failed(message) => format!("failed: {message}"),
-        Frame::Unreadable(_) => "unreadable".to_owned(),
+        Frame::Unreadable(object, _) if object.identity.is_known(object.resource) => {
+            format!("unreadable {}", object.identity)
+        }
+        Frame::Unreadable(..) => "unreadable".to_owned(),
     }
 }
 
@@ -97,11 +100,19 @@ fn errors_are_told_apart_and_odd_lines_are_named() {
         (r#"{"type":"ERROR","object":{"reason":"Gone"}}"#, "gone: "),
         (r#"{"type":"ERROR","object":{"code":500,"message":"etcd\nsays no"}}"#, "failed: etcd says no"),
         (r#"{"type":"ERROR","object":{"code":"410"}}"#, "unreadable"),
-        (r#"{"type":"ERROR"}"#, "unreadable"),
+        (r#"{"type":"ERROR"}"#, "failed: "),
         (r#"{"type":"BOOKMARK","object":{"metadata":{}}}"#, "unreadable"),
         (r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":""}}}"#, "unreadable"),
         (r#"{"type":"RENAMED","object":{}}"#, "unreadable"),
-        (r#"{"type":"ADDED","object":{"metadata":{"name":"shop","uid":"u","resourceVersion":"1"}}}"#, "unreadable"),
+        (
+            r#"{"type":"ADDED","object":{"metadata":{"name":"shop","uid":"u","resourceVersion":"1"}}}"#,
+            "unreadable shop",
+        ),
+        (r#"{"object":{"metadata":{"namespace":"n","name":"p"}}}"#, "unreadable n/p"),
+        (r#"{"object":{"metadata":{"namespace":"n","name":"p"}},"type":"ADDED"#, "unreadable n/p"),
+        (r#"{"object":{"metadata":{"namespace":"n","name":"p"}} "type":"ADDED"}"#, "unreadable n/p"),
+        (r#"{"type":"ADDED","object":null}"#, "unreadable"),
+        (r#"{"type":"ADDED","object":7}"#, "unreadable"),
         ("{}", "unreadable"),
         ("null", "unreadable"),
         ("\u{0}", "unreadable"),
@@ -114,7 +125,8 @@ fn errors_are_told_apart_and_odd_lines_are_named() {
 #[test]
 fn causes_stay_on_one_short_line() {
     let line = format!(r#"{{"type":"{}","object":{{}}}}"#, "\\n".repeat(5_000));
-    let Frame::Unreadable(cause) = frame(line.as_bytes(), Resource::Pods, &keys()) else { panic!("read") };
+    let Frame::Unreadable(object, _) = frame(line.as_bytes(), Resource::Pods, &keys()) else { panic!("read") };
+    let cause = object.why;
     assert!(cause.len() <= CAUSE_CHARACTERS && !cause.contains('\n'), "{cause}");
 }
 
@@ -123,7 +135,7 @@ fn no_prefix_of_a_line_is_taken_for_a_line() {
     for line in lines(EVENTS).chain(lines(GONE)).step_by(4) {
         for end in 0..line.len() {
             let read = frame(&line.as_bytes()[..end], Resource::Pods, &keys());
-            assert!(matches!(read, Frame::Unreadable(_)), "{end} bytes of {line}");
+            assert!(matches!(read, Frame::Unreadable(..)), "{end} bytes of {line}");
         }
     }
 }
@@ -132,7 +144,58 @@ fn no_prefix_of_a_line_is_taken_for_a_line() {
 fn deep_nesting_ends_as_unreadable_or_skipped() {
     let deep = "[".repeat(200_000);
     let line = format!(r#"{{"type":"ADDED","object":{{"x":{deep}"#);
-    assert!(matches!(frame(line.as_bytes(), Resource::Pods, &keys()), Frame::Unreadable(_)));
+    assert!(matches!(frame(line.as_bytes(), Resource::Pods, &keys()), Frame::Unreadable(..)));
+}
+
+/// Every frame of a flow that comes in pieces of so many bytes.
+fn read_in(flow: &[u8], bytes: usize) -> Vec<String> {
+    let mut reader = LineReader::new(Resource::Pods, &keys());
+    let mut read = Vec::new();
+    for mut piece in flow.chunks(bytes) {
+        while let Lined::Line(frame, end) = reader.push(piece) {
+            read.push(told(&frame));
+            piece = &piece[end..];
+        }
+    }
+    assert!(reader.is_between_lines());
+    read
+}
+
+#[test]
+fn pieces_of_any_size_are_the_same_lines() {
+    let flow = format!(
+        "\n\n{}\nnonsense\n\r\n{}\n",
+        lines(EVENTS).collect::<Vec<_>>().join("\n"),
+        lines(GONE).next().unwrap()
+    );
+    let whole = read_in(flow.as_bytes(), flow.len());
+    assert_eq!((whole.len(), whole[14].as_str()), (16, "unreadable"));
+    for bytes in 1..300 {
+        assert_eq!(read_in(flow.as_bytes(), bytes), whole, "{bytes}");
+    }
+}
+
+#[test]
+fn a_long_line_is_read_and_a_longer_one_than_there_are_is_skipped_and_named() {
+    let line = |kind: &str, name: &str, bytes: usize| {
+        let args = r"\u003c".repeat(bytes / 6);
+        let metadata = format!(r#"{{"uid":"{name}","namespace":"n","name":"{name}","resourceVersion":"7"}}"#);
+        format!(r#"{{"object":{{"spec":{{"x":["{args}"]}},"metadata":{metadata}}},"type":"{kind}"}}{}"#, '\n')
+    };
+    let flow = [line("ADDED", "a", 9 << 20), line("DELETED", "b", 70 << 20), line("MODIFIED", "c", 1)].concat();
+    let expected = ["+ a None [] deleting=false @7", "unreadable n/b", "~ c None [] deleting=false @7"];
+    assert_eq!(read_in(flow.as_bytes(), 16 * 1024), expected);
+}
+
+#[test]
+fn a_line_without_end_is_named_and_ends_the_watch() {
+    let mut reader = LineReader::new(Resource::Pods, &keys());
+    let beginning = br#"{"type":"ADDED","object":{"metadata":{"namespace":"n","name":"p"},"spec":""#;
+    assert!(matches!(reader.push(beginning), Lined::More));
+    let piece = vec![b'x'; 1 << 20];
+    let endless = (0..300).map(|_| reader.push(&piece)).find(|lined| !matches!(lined, Lined::More));
+    let Some(Lined::Endless(frame)) = endless else { panic!("{endless:?}") };
+    assert_eq!(told(&frame), "unreadable n/p");
 }
 
 proptest! {

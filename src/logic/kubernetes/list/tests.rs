@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::logic::kubernetes::object;
 
 const PAGES: [&str; 3] = [
     include_str!("../../../../tests/fixtures/kubernetes/list-pods-page-1.http"),
@@ -17,25 +18,31 @@ fn body(recording: &str) -> &str {
 }
 
 /// Reads a page from a stream; the names of its items, `?` for an unreadable one.
-fn read(json: &[u8], resource: Resource) -> (Result<Page, serde_json::Error>, Vec<String>) {
+fn read(json: &[u8], resource: Resource) -> (Result<Page, String>, Vec<String>) {
+    read_in(json, resource, json.len().max(1))
+}
+
+/// The same in pieces of so many bytes.
+fn read_in(json: &[u8], resource: Resource, bytes: usize) -> (Result<Page, String>, Vec<String>) {
     let keys = AnnotationKeys {
         role: "iam.amazonaws.com/role".to_owned(),
         external_id: "iam.amazonaws.com/external-id".to_owned(),
         allowed_roles: "iam.amazonaws.com/allowed-roles".to_owned(),
     };
     let mut names = Vec::new();
-    let mut each = |item: Result<Object, serde_json::Error>| {
+    let mut each = |item: Item| {
         names.push(match item {
             Ok(Object::Pod(pod)) => pod.name,
             Ok(Object::Namespace(namespace)) => namespace.name,
             Ok(Object::ServiceAccount(account)) => {
                 format!("{}/{} {}", account.namespace, account.name, account.role.unwrap_or_default())
             }
-            Err(_) => "?".to_owned(),
+            Err(unreadable) => format!("? {}", unreadable.identity),
         });
     };
-    let seed = ListSeed { resource, keys: &keys, each: &mut each };
-    let page = seed.deserialize(&mut serde_json::Deserializer::from_reader(json));
+    let mut reader = PageReader::new(resource, &keys, &mut each);
+    let pushed = json.chunks(bytes).try_for_each(|piece| reader.push(piece));
+    let page = pushed.and_then(|()| reader.finish());
     (page, names)
 }
 
@@ -45,7 +52,7 @@ fn recorded_pages_are_read_item_by_item() {
     for (number, recording) in PAGES.iter().enumerate() {
         let (page, names) = read(body(recording).as_bytes(), Resource::Pods);
         let page = page.unwrap();
-        assert_eq!((page.version.as_str(), page.unreadable), ("237", 0));
+        assert_eq!(page.version.as_str(), "237");
         assert_eq!(page.continuation.is_some(), number < 2);
         all.extend(names);
     }
@@ -69,16 +76,87 @@ fn no_prefix_of_a_page_is_taken_for_a_page() {
 }
 
 #[test]
-fn an_unreadable_item_costs_nobody_else_anything() {
+fn an_unreadable_item_costs_no_other_one() {
     let good = |name| format!(r#"{{"metadata":{{"uid":"u","name":"{name}","resourceVersion":"1"}}}}"#);
     let json = format!(
-        r#"{{"items":[{},{{"metadata":7}},null,{}],"metadata":{{"resourceVersion":"5"}}}}"#,
+        r#"{{"items":[{},{{"metadata":7}},null,{{"metadata":{{"name":"x","uid":7}}}},{}],"metadata":{{"resourceVersion":"5"}}}}"#,
         good("a"),
         good("b")
     );
     let (page, names) = read(json.as_bytes(), Resource::Namespaces);
-    assert_eq!(page.unwrap(), Page { version: "5".to_owned(), continuation: None, unreadable: 2 });
-    assert_eq!(names, ["a", "?", "?", "b"]);
+    assert_eq!(page.unwrap(), Page { version: "5".to_owned(), continuation: None });
+    assert_eq!(names, ["a", "? an unknown one", "? an unknown one", "? x", "b"]);
+}
+
+#[test]
+fn pieces_of_any_size_are_the_same_page() {
+    let json = body(PAGES[0]).trim_end().as_bytes();
+    let whole = read(json, Resource::Pods);
+    for bytes in 1..200 {
+        assert_eq!(read_in(json, Resource::Pods, bytes), whole, "{bytes}");
+    }
+}
+
+/// A pod with `args` of so many bytes, all escaped, its metadata before or after them.
+fn fat(name: &str, bytes: usize, is_last: bool) -> Vec<u8> {
+    let metadata = format!(r#""metadata":{{"uid":"{name}","namespace":"n","name":"{name}","resourceVersion":"1"}}"#);
+    let args = format!(r#""spec":{{"containers":[{{"args":["{}"]}}]}}"#, r"\u003c".repeat(bytes / 6));
+    let parts = if is_last { [args, metadata] } else { [metadata, args] };
+    format!("{{{}}}", parts.join(",")).into_bytes()
+}
+
+fn page_of(items: &[Vec<u8>]) -> Vec<u8> {
+    let items = items.join(&b","[..]);
+    [&br#"{"metadata":{"resourceVersion":"5"},"items":["#[..], &items, b"]}"].concat()
+}
+
+#[test]
+fn a_long_item_is_read_and_a_longer_one_than_there_are_is_skipped_and_named() {
+    const MIB: usize = 1 << 20;
+    for is_last in [false, true] {
+        let page = page_of(&[fat("a", 9 * MIB, is_last), fat("b", 70 * MIB, is_last), fat("c", 10, is_last)]);
+        let (page, names) = read_in(&page, Resource::Pods, 16 * 1024);
+        assert_eq!(page.unwrap().version, "5");
+        assert_eq!(names, ["a", "? n/b", "c"]);
+    }
+}
+
+#[test]
+fn an_item_without_end_is_named_and_ends_the_list() {
+    let keys = crate::logic::kubernetes::object::tests::keys();
+    let mut names = Vec::new();
+    let mut each = |item: Item| names.push(item.unwrap_err().identity.to_string());
+    let mut reader = PageReader::new(Resource::Pods, &keys, &mut each);
+    let beginning = br#"{"items":[{"metadata":{"namespace":"n","name":"p"},"spec":""#;
+    let (mut piece, mut pushed) = (beginning.to_vec(), 0);
+    let why = loop {
+        match reader.push(&piece) {
+            Ok(()) => piece = vec![b'x'; 1 << 20],
+            Err(why) => break why,
+        }
+        pushed += 1;
+        assert!(pushed < 300, "nothing ends it");
+    };
+    assert_eq!((why.as_str(), &names[..]), (NO_END, &["n/p".to_owned()][..]));
+}
+
+#[test]
+fn what_is_kept_of_an_item_is_bounded() {
+    let long = "x".repeat(5_000);
+    for (item, name) in [
+        (format!(r#"{{"metadata":{{"uid":"u","namespace":"n","name":"{long}","resourceVersion":"1"}}}}"#), "? uid u"),
+        (format!(r#"{{"metadata":{{"uid":"{long}","namespace":"n","name":"p","resourceVersion":"1"}}}}"#), "? n/p"),
+    ] {
+        let (page, names) = read_in(&page_of(&[item.into_bytes()]), Resource::Pods, 100);
+        assert!(page.is_ok());
+        assert_eq!(names, [name]);
+    }
+    let annotation = format!(r#""iam.amazonaws.com/role":"{}""#, "x".repeat(2 << 20));
+    let json = format!(
+        r#"{{"metadata":{{"uid":"u","namespace":"n","name":"p","resourceVersion":"1","annotations":{{{annotation}}}}}}}"#
+    );
+    let (read, _) = object(&json, Resource::Pods, &crate::logic::kubernetes::object::tests::keys()).unwrap();
+    assert!(matches!(read, Object::Pod(pod) if pod.role.as_deref() == Some("<too long>")));
 }
 
 #[test]
@@ -97,7 +175,7 @@ fn only_a_real_list_is_an_empty_list() {
     ] {
         let (page, names) = read(json.as_bytes(), Resource::Pods);
         assert_eq!(page.is_ok_and(|page| page.continuation.is_none()), readable, "{json}");
-        assert!(names.is_empty());
+        assert!(names.is_empty(), "{json}");
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
+use crate::logic::kubernetes::Identity;
 
-fn keys() -> AnnotationKeys {
+pub(in crate::logic::kubernetes) fn keys() -> AnnotationKeys {
     AnnotationKeys {
         role: "iam.amazonaws.com/role".to_owned(),
         external_id: "iam.amazonaws.com/external-id".to_owned(),
@@ -12,7 +13,7 @@ fn read_pod(json: &str) -> Result<Pod, String> {
     match object(json, Resource::Pods, &keys()) {
         Ok((Object::Pod(pod), _)) => Ok(pod),
         Ok((other, _)) => Err(format!("{other:?}")),
-        Err(error) => Err(error.to_string()),
+        Err(unreadable) => Err(unreadable.why),
     }
 }
 
@@ -133,19 +134,24 @@ fn a_service_account_names_its_role_in_either_annotation() {
 #[test]
 fn an_object_without_identity_is_refused() {
     for (json, cause) in [
-        ("{}", "missing field `metadata`"),
+        ("{}", "`metadata.uid` is missing"),
         (r#"{"metadata":{}}"#, "`metadata.uid` is missing"),
         (r#"{"metadata":{"uid":"u"}}"#, "`metadata.namespace` is missing"),
         (r#"{"metadata":{"uid":"u","namespace":"n"}}"#, "`metadata.name` is missing"),
         (r#"{"metadata":{"uid":"u","namespace":"n","name":"p"}}"#, "`metadata.resourceVersion` is missing"),
         (r#"{"metadata":{"uid":5}}"#, "invalid type"),
         (r#"{"metadata":{"uid":"u","annotations":{"iam.amazonaws.com/role":5}}}"#, "invalid type"),
-        (r#"{"metadata":{"uid":"u","annotations":[]}}"#, "invalid type"),
-        ("[]", "missing field"),
-        ("", "EOF"),
+        (r#"{"metadata":{"uid":"u","annotations":[]}}"#, "`metadata.annotations` is no object"),
+        (r#"{"metadata":7}"#, "`metadata` is no object"),
+        (r#"{"metadata":{"uid":"u"},"spec":"x"}"#, "`spec` is no object"),
+        (r#"{"metadata":{"uid":"u""#, "too early"),
+        (r#"{"metadata":{"uid":"u"}} {}"#, "too late"),
+        (r#"{"metadata" {"#, "unexpected `{`"),
+        ("[]", "it is no object"),
+        ("", "too early"),
     ] {
         let error = read_pod(json).unwrap_err();
-        assert!(error.contains(cause) || error.contains("invalid length"), "{json}: {error}");
+        assert!(error.contains(cause), "{json}: {error}");
     }
 }
 
@@ -176,4 +182,33 @@ fn annotations_that_nobody_could_use_are_not_held() {
         assert_eq!(held, if longest { value } else { TOO_LONG.to_owned() }, "{key} {length}");
     }
     assert!(crate::logic::arn::BaseArn::parse("arn:aws:iam::123456789012:role/").unwrap().role(TOO_LONG).is_err());
+}
+
+#[test]
+fn what_cannot_be_read_is_named_as_far_as_it_can() {
+    let known = |namespace: Option<&str>, name: Option<&str>, uid: Option<&str>| Identity {
+        namespace: namespace.map(str::to_owned),
+        name: name.map(str::to_owned),
+        uid: uid.map(str::to_owned),
+    };
+    for (json, identity, is_known) in [
+        (
+            r#"{"spec":7,"metadata":{"uid":"u","namespace":"n","name":"p"}}"#,
+            known(Some("n"), Some("p"), Some("u")),
+            true,
+        ),
+        (r#"{"metadata":{"namespace":"n","name":"p","uid":5}}"#, known(Some("n"), Some("p"), None), true),
+        (r#"{"metadata":{"name":"p"}}"#, known(None, Some("p"), None), false),
+        (r#"{"metadata":{"uid":"u"}}"#, known(None, None, Some("u")), true),
+        ("7", known(None, None, None), false),
+    ] {
+        let unreadable = object(json, Resource::Pods, &keys()).unwrap_err();
+        assert_eq!(
+            (unreadable.identity.is_known(Resource::Pods), &unreadable.identity),
+            (is_known, &identity),
+            "{json}"
+        );
+    }
+    let namespace = object(r#"{"metadata":{"name":"p"}}"#, Resource::Namespaces, &keys()).unwrap_err();
+    assert!(namespace.identity.is_known(Resource::Namespaces));
 }
