@@ -102,6 +102,7 @@ impl Control {
                 tokens: self.service.tokens,
                 annotations: &self.annotations,
                 now: now.wall,
+                at: now.mono,
                 silence: world.is_listed(Resource::Pods).then(|| world.age(Resource::Pods, now.mono)),
                 node: self.node.as_deref(),
                 chosen,

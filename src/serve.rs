@@ -146,7 +146,7 @@ impl Service {
             if now.mono >= deadline {
                 ask.patience = Patience::Exhausted;
             }
-            let ask = Ask { chosen: chosen.as_deref(), ..ask };
+            let ask = Ask { chosen: chosen.as_deref(), at: now.mono, ..ask };
             let decided = self.registry.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
             let Decision::NotYet(reason) = decided.decision else { return (decided, chosen, now) };
             if let (Reason::AmbiguousAddress, None, Some(duplicates)) = (reason, &chosen, &self.duplicates) {
@@ -175,21 +175,23 @@ impl Service {
             forwarded_for: request.headers.forwarded_for,
             tokens: self.tokens,
             patience: Patience::Left,
+            at: self.clock.now().mono,
             chosen: None,
         }
     }
 
     /// The second look, after a wait: whether the same question would still be answered with the same role of the
     /// same pod. An address that has become ambiguous meanwhile, a changed role or a changed rule all say no.
-    fn is_still_right(&self, ask: Ask<'_, '_>, chosen: Option<&str>, permitted: &Permitted) -> bool {
+    fn is_still_right(&self, ask: Ask<'_, '_>, chosen: Option<&str>, permitted: &Permitted) -> Result<(), Reason> {
         let keys = self.keys.keys_for(ask.token);
         let now = self.clock.now().wall;
         let again = self.registry.read(|world, rules| decide(world, rules, &keys, Ask { chosen, ..ask }, now));
+        let is_same =
+            |again: &Permitted| again.pod().uid == permitted.pod().uid && again.request() == permitted.request();
         match again.decision {
-            Decision::Assume(again, _) => {
-                again.pod().uid == permitted.pod().uid && again.request() == permitted.request()
-            }
-            _ => false,
+            Decision::Assume(again, _) if is_same(&again) => Ok(()),
+            Decision::Refuse(Reason::WorldStale) => Err(Reason::WorldStale),
+            _ => Err(Reason::OwnerChanged),
         }
     }
 
@@ -201,7 +203,7 @@ impl Service {
         peer: IpAddr,
         decided: &Decided<'_>,
         at: Now,
-        is_still_right: &dyn Fn(&Permitted) -> bool,
+        is_still_right: &dyn Fn(&Permitted) -> Result<(), Reason>,
     ) -> Answer {
         match &decided.decision {
             Decision::Name(role) => self.registry.read(|_, rules| {
@@ -227,7 +229,7 @@ impl Service {
         route: &Route,
         peer: IpAddr,
         at: Now,
-        is_still_right: &dyn Fn(&Permitted) -> bool,
+        is_still_right: &dyn Fn(&Permitted) -> Result<(), Reason>,
     ) -> Answer {
         let deadline = at.mono.after(WAIT_FOR_STS);
         let session = match self.desk.obtain(permitted, peer, deadline) {
@@ -241,8 +243,8 @@ impl Service {
             Outcome::TimedOut => return Answer::refuse(Reason::StsTimeout, route),
             Outcome::Busy => return Answer::refuse(Reason::Busy, route),
         };
-        if !is_still_right(permitted) {
-            return Answer::refuse(Reason::OwnerChanged, route);
+        if let Err(reason) = is_still_right(permitted) {
+            return Answer::refuse(reason, route);
         }
         self.hand_out(&session, form, self.clock.now().mono)
     }
@@ -279,7 +281,7 @@ impl Service {
     fn page(&self, page: Page) -> Response {
         match page {
             Page::Health => self.facts.health(),
-            Page::Ready => self.facts.readiness(&self.registry),
+            Page::Ready => self.facts.readiness(&self.registry, self.clock.now().mono),
             Page::Metrics => self.metrics(),
             Page::Store => pages::store(&self.registry),
         }

@@ -69,6 +69,10 @@ pub(super) struct KubernetesFlags {
     /// accepted, no effect. Default: 30m. Differs: nothing here polls
     #[argh(option, arg_name = "duration")]
     pub(super) cache_resync_period: Given,
+    /// give no credentials once what is known of the cluster is older, while the API server answers and refuses; 0 for
+    /// never. Default: 5m. New.
+    #[argh(option, arg_name = "duration")]
+    pub(super) max_world_age: Given,
 }
 
 /// Roles and who may have them

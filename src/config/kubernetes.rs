@@ -1,9 +1,10 @@
 //! How the API server is reached and what is watched there.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Lookup;
-use super::duration::ignored_duration;
+use super::duration::{duration, ignored_duration};
 use super::flags::{KubernetesFlags, RoleFlags, SessionFlags};
 use super::given::{Given, unless_empty};
 use super::usage::UsageError;
@@ -19,6 +20,8 @@ pub struct KubernetesConfig {
     /// Only this node's pods are watched; `None`: all of the cluster
     pub node: Option<String>,
     pub keys: AnnotationKeys,
+    /// What is older, while the API server refuses, gives no credentials; `None`: no age is too old.
+    pub longest_age: Option<Duration>,
 }
 
 /// Where the API server is and who we are to it.
@@ -52,7 +55,8 @@ impl KubernetesConfig {
         if flags.insecure && in_cluster {
             warnings.push("--insecure has no effect without --kubeconfig or --api-server".to_owned());
         }
-        Ok(Self { access, insecure: flags.insecure && !in_cluster, node, keys })
+        let longest_age = Some(duration(&flags.max_world_age)?).filter(|longest| !longest.is_zero());
+        Ok(Self { access, insecure: flags.insecure && !in_cluster, node, keys, longest_age })
     }
 }
 

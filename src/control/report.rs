@@ -6,7 +6,7 @@ use super::Control;
 use crate::config::BUILD;
 use crate::logic::cache::{MOST_CALLS, MOST_ENTRIES};
 use crate::logic::kubernetes::Resource;
-use crate::logic::policy::{Enforcement, Rules};
+use crate::logic::policy::{Enforcement, Rules, needs_namespaces};
 use crate::logic::status::{Limit, NodeKeys, Roles, Sessions, Status, Trouble, Watching};
 use crate::logic::time::{Mono, Wall};
 use crate::logic::world::World;
@@ -18,7 +18,7 @@ impl Control {
         let taken_port = self.service.facts.taken_port.read().as_ref().map(ToString::to_string);
         let may_answer = !leaving && taken_port.is_none();
         let mut status = self.service.registry.read(|world, rules| Status {
-            ready: world.is_ready() && rules.is_some() && may_answer,
+            ready: may_answer && rules.is_some_and(|rules| is_ready(world, rules, now.mono)),
             pods: world.pods().count(),
             namespaces: world.namespaces().count(),
             watches: self.resources.iter().map(|resource| watching(world, *resource, now.mono)).collect(),
@@ -69,6 +69,10 @@ impl Control {
         ];
         limits.map(|(name, used, most)| Limit { name: name.to_owned(), used, most }).to_vec()
     }
+}
+
+fn is_ready(world: &World, rules: &Rules, now: Mono) -> bool {
+    world.is_ready() && world.is_unready(|| needs_namespaces(world, rules), now).is_none()
 }
 
 fn watching(world: &World, resource: Resource, now: Mono) -> Watching {

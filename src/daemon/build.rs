@@ -116,6 +116,7 @@ impl Rooms {
         let telemetry = Telemetry::new(metrics, request_lines);
         let telemetry = Arc::new(telemetry.telling(refusals.as_ref().map(Refusals::sink)));
         let registry = Arc::new(Registry::new(time.clone()));
+        registry.limit_age(config.kubernetes.longest_age);
         let drained = Latch::new(time.clone());
         let desk = Arc::new(Desk::new(cache_rules(config), time.clone()));
         let keys = Arc::new(token_keys(key_store, &*dice, time.clone())?);

@@ -83,6 +83,9 @@ pub const fn meaning(reason: Reason) -> &'static str {
         Reason::WatchBroken => {
             "the pod, its namespace or its ServiceAccount isn't known, and the API server tells the agent of none just now"
         }
+        Reason::WorldStale => {
+            "the API server has refused the agent for so long that addresses may have gone to other pods"
+        }
         Reason::OwnerChanged => "the address went to another pod while the answer was made",
         Reason::StsThrottled => "STS asks for patience",
         Reason::StsUnavailable => "STS, or the way to it, is broken",
@@ -174,6 +177,9 @@ const fn always(reason: Reason) -> &'static str {
         Reason::NotReady => "wait; if it stays, see that the agent reaches the API server: `kube2iam doctor`",
         Reason::WatchBroken => {
             "wait; if it stays, see that the agent reaches the API server and may watch: `kube2iam doctor`"
+        }
+        Reason::WorldStale => {
+            "see why it refuses: `kube2iam status` and `kube2iam doctor`; --max-world-age says how long is too long"
         }
         Reason::OwnerChanged => "nothing: the next request gets its own answer",
         Reason::StsThrottled => "nothing at first; if it stays, lower --sts-qps or ask AWS for a higher limit",

@@ -20,10 +20,10 @@ use super::reason::Reason;
 use super::route::{Form, Page, Route};
 use super::session::SessionRules;
 use super::sts::AssumeRole;
-use super::time::Wall;
+use super::time::{Mono, Wall};
 use super::token::TokenKeys;
 use super::trace::{Step, unheard};
-use super::world::{HeldPod, Holder, World};
+use super::world::{HeldPod, Holder, Needed, World};
 pub use ahead::ahead;
 pub use bearer::is_token_required;
 use bearer::{Demand, token_demand, token_left};
@@ -111,6 +111,8 @@ pub struct Ask<'r, 'a> {
     /// What holds for all; known before the rules are
     pub tokens: Tokens,
     pub patience: Patience,
+    /// When, for the age of what is known
+    pub at: Mono,
     /// Of several claimants of the address, the one that the API server names
     pub chosen: Option<&'a str>,
 }
@@ -249,12 +251,12 @@ pub fn decide_aloud<'r>(
     let mut audited = None;
     let decision = match ask.route {
         Route::Forward(path) => Decision::Forward(path),
-        Route::Listing(path) => match assign(world, rules, &holder, trace) {
+        Route::Listing(path) => match assign(world, rules, &holder, ask.at, trace) {
             Ok(_) => Decision::Listing(path, RoleKnown::Yes),
             Err(Denial::NotYet(reason)) if ask.patience == Patience::Left => Decision::NotYet(reason),
             Err(_) => Decision::Listing(path, RoleKnown::No),
         },
-        route => match assign(world, rules, &holder, trace) {
+        route => match assign(world, rules, &holder, ask.at, trace) {
             Ok(permitted) => {
                 audited = permitted.audited;
                 answer(route, permitted, rules, ask.patience)
@@ -286,17 +288,28 @@ fn assign(
     world: &World,
     rules: Option<&Rules>,
     holder: &Holder<'_>,
+    at: Mono,
     trace: &mut impl FnMut(Step<'_>),
 ) -> Result<Permitted, Denial> {
     let Some(rules) = rules.filter(|_| world.is_ready()) else {
         trace(Step::NotReady);
         return Err(Denial::NotYet(Reason::NotReady));
     };
+    if let Some(old) = world.is_stale(|| needs_namespaces(world, rules), at) {
+        trace(Step::TooOld(old));
+        return Err(Denial::Refused(Reason::WorldStale));
+    }
     match holder {
         Holder::Nobody => Err(Denial::NotYet(Reason::UnknownPod)),
         Holder::Several(_) => Err(Denial::NotYet(Reason::AmbiguousAddress)),
         Holder::Pod(pod) => permit_aloud(world, rules, pod, trace),
     }
+}
+
+/// Whether credentials rest on namespaces: where their lists bind roles, or one of them gives its pods a role.
+pub fn needs_namespaces(world: &World, rules: &Rules) -> Needed {
+    let gives = || world.namespaces().any(|(_, namespace)| namespace.default_role.is_some());
+    if rules.restrictions.is_some() || gives() { Needed::Yes } else { Needed::No }
 }
 
 impl Denial {

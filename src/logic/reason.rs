@@ -87,6 +87,8 @@ reasons! {
     NotReady = 503 "not_ready",
     /// Something isn't known, and the API server doesn't tell of it just now.
     WatchBroken = 503 "watch_broken",
+    /// The API server refuses for so long that addresses may have gone to other pods.
+    WorldStale = 503 "world_stale",
     /// The address changed hands while the answer was made.
     OwnerChanged = 503 "owner_changed",
     /// STS asks for patience.

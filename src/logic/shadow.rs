@@ -16,7 +16,7 @@ use super::pattern::{Format, RoleList};
 use super::policy::{Ask, Decision, Patience, Rules, Tokens, decide};
 use super::reason::Reason;
 use super::route::{Form, Route};
-use super::time::Wall;
+use super::time::{Mono, Wall};
 use super::token::{Bearer, TokenKeys};
 use super::world::{Holder, World};
 
@@ -117,6 +117,8 @@ fn our_answer(world: &World, rules: &Rules, keys: &TokenKeys, peer: IpAddr, now:
         forwarded_for: false,
         tokens: Tokens::Optional,
         patience: Patience::Exhausted,
+        // It is what is known that is compared, not whether credentials rest on it.
+        at: Mono::default(),
         chosen: None,
     };
     match decide(world, Some(rules), keys, ask, now).decision {

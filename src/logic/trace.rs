@@ -4,7 +4,7 @@
 use super::arn::RoleArn;
 use super::reason::Reason;
 use super::sts::AssumeRole;
-use super::world::Holder;
+use super::world::{Holder, TooOld};
 
 /// A rule that was applied, and how it came out.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,8 @@ pub enum Step<'a> {
     Holder(&'a Holder<'a>),
     /// The rules or the first lists aren't there yet.
     NotReady,
+    /// What is known is too old while the API server refuses.
+    TooOld(TooOld),
     /// What the pod's own annotation says; `None`: it has none.
     Annotation(Option<&'a str>),
     /// What the pod's ServiceAccount, by this name, says; `None`: nothing.

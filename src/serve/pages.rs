@@ -9,10 +9,12 @@ use super::{Caller, Service};
 use crate::logic::http::{Request, Response};
 use crate::logic::json;
 use crate::logic::kubernetes::Resource;
+use crate::logic::policy::needs_namespaces;
 use crate::logic::port::TakenPort;
 use crate::logic::reason::Reason;
 use crate::logic::reply;
 use crate::logic::route::{self, Route};
+use crate::logic::time::Mono;
 use crate::logic::world::Holder;
 use crate::registry::Registry;
 
@@ -39,9 +41,12 @@ impl Facts {
         reply::health(&self.host_ip, &self.instance_id.read())
     }
 
-    pub(super) fn readiness(&self, registry: &Registry) -> Response {
+    pub(super) fn readiness(&self, registry: &Registry, now: Mono) -> Response {
         let missing = registry.read(|world, rules| match rules {
             None => Some("roles are not discovered yet"),
+            Some(rules) if world.is_unready(|| needs_namespaces(world, rules), now).is_some() => {
+                Some("the API server refuses the agent: see `kube2iam status`")
+            }
             Some(_) => world.missing().map(|resource| match resource {
                 Resource::Pods => "pods are not listed yet",
                 Resource::Namespaces => "namespaces are not listed yet",

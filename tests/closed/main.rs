@@ -25,3 +25,4 @@ mod spellings;
 mod standins;
 mod tokens;
 mod tree;
+mod world_age;

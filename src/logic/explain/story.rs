@@ -15,7 +15,7 @@ use crate::logic::reason::Reason;
 use crate::logic::route::{Form, Route};
 use crate::logic::session::Session;
 use crate::logic::sts::{StsFailure, StsFailureKind};
-use crate::logic::time::Wall;
+use crate::logic::time::{Mono, Wall};
 use crate::logic::token::{Bearer, TokenKeys};
 use crate::logic::trace::Step;
 use crate::logic::world::{HeldPod, Holder, World};
@@ -30,6 +30,8 @@ pub struct Scene<'a> {
     pub tokens: Tokens,
     pub annotations: &'a AnnotationKeys,
     pub now: Wall,
+    /// The same moment, for the age of what is known
+    pub at: Mono,
     /// Since when nothing was heard of pods; `None`: never was
     pub silence: Option<Duration>,
     /// `--node`
@@ -120,6 +122,7 @@ fn by_address(
         forwarded_for: false,
         tokens: scene.tokens,
         patience: Patience::Exhausted,
+        at: scene.at,
         chosen: scene.chosen,
     };
     let mut trace = |step: Step<'_>| known.hear(step, scene, steps);

@@ -31,6 +31,7 @@ fn story(world: &World, rules: &Rules, subject: &str) -> Story {
         tokens: Tokens::Optional,
         annotations: &annotations,
         now: NOON,
+        at: Mono::default(),
         silence: Some(Duration::from_secs(2)),
         node: Some("node-1"),
         chosen: None,

@@ -7,7 +7,7 @@ use crate::logic::advice::meaning;
 use crate::logic::kubernetes::{AnnotationKeys, SESSION_NAME};
 use crate::logic::sts::AssumeRole;
 use crate::logic::trace::{Step, Verdict};
-use crate::logic::world::{HeldPod, Holder};
+use crate::logic::world::{HeldPod, Holder, TooOld};
 
 /// A step, made of its parts.
 pub(super) fn told(step: &str, outcome: Outcome, detail: impl Into<String>) -> Told {
@@ -19,7 +19,12 @@ pub(super) fn of_policy(step: Step<'_>, namespace: &str, keys: &AnnotationKeys) 
     let (role_key, list_key) = (&keys.role, &keys.allowed_roles);
     let (step, outcome, detail) = match step {
         Step::Holder(holder) => return of_holder(holder),
-        Step::NotReady => ("picture", Outcome::Refused, "the first lists of pods and namespaces aren't in yet".into()),
+        Step::NotReady => ("world", Outcome::Refused, "the first lists of pods and namespaces aren't in yet".into()),
+        Step::TooOld(TooOld { resource, age }) => (
+            "world",
+            Outcome::Refused,
+            format!("the API server refuses, and what is known of {resource} is {} s old", age.as_secs()),
+        ),
         Step::Annotation(None) => ("annotation", Outcome::Note, format!("the pod has no annotation `{role_key}`")),
         Step::Annotation(Some("")) => ("annotation", Outcome::Refused, format!("`{role_key}` is there, but empty")),
         Step::Annotation(Some(name)) => ("annotation", Outcome::Ok, format!("`{role_key}: {}`", shown(name))),

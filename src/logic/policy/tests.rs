@@ -67,6 +67,7 @@ fn ask<'r>(route: &'r Route) -> Ask<'r, 'static> {
         forwarded_for: false,
         tokens: Tokens::Optional,
         patience: Patience::Left,
+        at: Mono::default(),
         chosen: None,
     }
 }

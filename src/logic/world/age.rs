@@ -84,22 +84,23 @@ impl World {
     }
 
     /// What is too old for the agent to be ready.
-    pub fn is_unready(&self, namespaces: Needed, now: Mono) -> Option<TooOld> {
+    pub fn is_unready(&self, namespaces: impl FnOnce() -> Needed, now: Mono) -> Option<TooOld> {
         let limit = self.ages.longest.map_or(READY_WITHIN, |longest| longest.min(READY_WITHIN));
         self.too_old(namespaces, limit, now)
     }
 
     /// What is too old for credentials to be given.
-    pub fn is_stale(&self, namespaces: Needed, now: Mono) -> Option<TooOld> {
+    pub fn is_stale(&self, namespaces: impl FnOnce() -> Needed, now: Mono) -> Option<TooOld> {
         self.too_old(namespaces, self.ages.longest?, now)
     }
 
-    fn too_old(&self, namespaces: Needed, limit: Duration, now: Mono) -> Option<TooOld> {
-        let accounts = if self.needs_accounts { Needed::Yes } else { Needed::No };
-        let needed =
-            [(Resource::Pods, Needed::Yes), (Resource::Namespaces, namespaces), (Resource::ServiceAccounts, accounts)];
-        let mut needed = needed.into_iter().filter(|(_, needed)| *needed == Needed::Yes);
-        let (resource, _) = needed.find(|(resource, _)| self.is_refused_for(*resource, limit, now))?;
+    fn too_old(&self, namespaces: impl FnOnce() -> Needed, limit: Duration, now: Mono) -> Option<TooOld> {
+        let mut refused = self.watched().filter(|resource| self.is_refused_for(*resource, limit, now));
+        let first = refused.next()?;
+        let resource = match first {
+            Resource::Namespaces if namespaces() == Needed::No => refused.next()?,
+            first => first,
+        };
         Some(TooOld { resource, age: self.age(resource, now) })
     }
 
@@ -183,7 +184,7 @@ mod tests {
             ("refused, then current", [refused(5, 305), vec![('c', 310)]].concat(), 311, false, false),
         ] {
             let world = world(&story);
-            let found = [world.is_unready(Needed::No, at(second)), world.is_stale(Needed::No, at(second))];
+            let found = [world.is_unready(|| Needed::No, at(second)), world.is_stale(|| Needed::No, at(second))];
             assert_eq!(found.map(|found| found.is_some()), [unready, stale], "{what}");
         }
     }
@@ -197,15 +198,15 @@ mod tests {
             world.has_failed(Resource::ServiceAccounts, &failure, at(second));
         }
         world.limit_age(Some(Duration::from_secs(2)));
-        assert_eq!(world.is_stale(Needed::No, at(125)), None);
+        assert_eq!(world.is_stale(|| Needed::No, at(125)), None);
         let namespaces = TooOld { resource: Resource::Namespaces, age: Duration::from_secs(125) };
-        assert_eq!(world.is_stale(Needed::Yes, at(125)), Some(namespaces));
-        assert_eq!(world.is_unready(Needed::Yes, at(125)), Some(namespaces));
+        assert_eq!(world.is_stale(|| Needed::Yes, at(125)), Some(namespaces));
+        assert_eq!(world.is_unready(|| Needed::Yes, at(125)), Some(namespaces));
         world.require_accounts();
-        assert_eq!(world.is_stale(Needed::No, at(125)).map(|old| old.resource), Some(Resource::ServiceAccounts));
+        assert_eq!(world.is_stale(|| Needed::No, at(125)).map(|old| old.resource), Some(Resource::ServiceAccounts));
         world.limit_age(None);
-        assert_eq!(world.is_stale(Needed::Yes, at(125)), None);
-        assert!(world.is_unready(Needed::Yes, at(125)).is_some(), "an agent that knows nothing new isn't ready");
+        assert_eq!(world.is_stale(|| Needed::Yes, at(125)), None);
+        assert!(world.is_unready(|| Needed::Yes, at(125)).is_some(), "an agent that knows nothing new isn't ready");
         assert_eq!(world.failing(Resource::Namespaces).map(|failing| failing.since), Some(at(5)));
     }
 }

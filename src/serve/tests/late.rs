@@ -287,14 +287,20 @@ fn an_unknown_namespace_is_waited_for_like_an_unknown_pod() {
     }
 }
 
+fn failure() -> KubernetesFailure {
+    let kind = KubernetesFailureKind::Unavailable { retry_after_s: None };
+    KubernetesFailure { kind, cause: "it is down".to_owned() }
+}
+
 /// A 404 would be final for SDKs, and the pod may be there.
 #[test]
 fn while_the_watch_is_broken_what_is_unknown_waits_and_is_then_told_to_try_again() {
     let node = Node::ready();
     let registry = &node.service.registry;
-    registry.has_failed(Resource::Namespaces);
+    let fails = |resource| registry.has_failed(resource, &failure(), Mono::default());
+    fails(Resource::Namespaces);
     assert_eq!(node.list(None).text, "unknown_pod\n", "the pods' watch is well");
-    registry.has_failed(Resource::Pods);
+    fails(Resource::Pods);
     let got = node.list(None);
     assert_eq!((got.status, got.text.as_str(), got.took_ms), (503, "watch_broken\n", 900));
     assert_eq!(got.retry_after.as_deref(), Some("1"));
@@ -304,7 +310,7 @@ fn while_the_watch_is_broken_what_is_unknown_waits_and_is_then_told_to_try_again
     assert_eq!(node.list(None).status, 404);
     // What is known is given, whatever the watch does.
     apply(registry, Object::Pod(holder()));
-    registry.has_failed(Resource::Pods);
+    fails(Resource::Pods);
     assert_eq!(node.list(None).status, 200);
     apply(registry, Object::Pod(Pod { namespace: "late".into(), ..holder() }));
     assert_eq!(node.list(None).text, "watch_broken\n", "so is the namespaces' watch");
