@@ -12,6 +12,7 @@ mod operate;
 mod prefetch;
 pub(crate) mod redirect;
 mod shadow;
+mod silence;
 mod succession;
 mod taint;
 mod taken_port;
@@ -165,6 +166,7 @@ pub fn work() -> Vec<(&'static str, Work)> {
         ("watch-pods", |rooms| watches::watch(rooms, Resource::Pods)),
         ("watch-spaces", |rooms| watches::watch(rooms, Resource::Namespaces)),
         ("watch-accounts", watches::watch_accounts),
+        ("silence", silence::watch_for_silence),
         ("discover", discover::run),
         ("health", tend::watch_health),
         ("steward", tend::keep_house),

@@ -140,3 +140,52 @@ fn shutting_down_ends_a_blocked_watch() {
 fn fat_line(name: &str, mib: usize) -> String {
     format!(r#"{{"type":"ADDED","object":{}}}"#, fat_pod(name, mib))
 }
+
+/// Answers so many connections, each on a thread of its own: a watch with one bookmark and then silence, anything else
+/// at once. Others are refused.
+fn swallowing_server(connections: usize) -> std::net::SocketAddr {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = |mut stream: std::net::TcpStream| {
+        let mut head = [0; 4096];
+        let read = stream.read(&mut head).unwrap_or_default();
+        let is_watch = String::from_utf8_lossy(&head[..read]).contains("watch=1");
+        let reply = if is_watch { Reply::watch(BOOKMARK, Then::Hold) } else { Reply::status("200 OK", "", "{}") };
+        drop(stream.write_all(&reply.bytes));
+        drop(stream.read(&mut head));
+    };
+    let serve = move || {
+        for stream in listener.incoming().take(connections).flatten() {
+            std::thread::Builder::new().spawn(move || answer(stream)).unwrap();
+        }
+    };
+    std::thread::Builder::new().name("stand-in".to_owned()).spawn(serve).unwrap();
+    address
+}
+
+#[test]
+fn connections_that_are_silent_are_opened_anew_once_a_new_one_is_answered() {
+    let url = format!("http://{}", swallowing_server(3));
+    let connection = Connection::api_server(&url, None, Verification::Required).unwrap();
+    let api = api_server(connection, None, &HandClock::default(), Limits::default());
+    let mut lines = api.watch(Resource::Pods, "1").unwrap();
+    assert!(matches!(lines.next_line(), Ok(Some(Frame::Bookmark(_)))));
+    std::thread::scope(|scope| {
+        scope.spawn(|| api.reopen().unwrap());
+        assert_eq!(read(&mut *lines).1, "broken");
+    });
+    let mut again = api.watch(Resource::Pods, "9").unwrap();
+    assert!(matches!(again.next_line(), Ok(Some(Frame::Bookmark(_)))));
+}
+
+#[test]
+fn connections_that_are_silent_stay_while_a_new_one_is_not_answered() {
+    let url = format!("http://{}", swallowing_server(1));
+    let connection = Connection::api_server(&url, None, Verification::Required).unwrap();
+    let limits = Limits { watch_idle: Duration::from_millis(500), ..Limits::default() };
+    let api = api_server(connection, None, &HandClock::default(), limits);
+    let mut lines = api.watch(Resource::Pods, "1").unwrap();
+    assert!(api.reopen().unwrap_err().cause.starts_with("failed to get `version`: "));
+    assert!(matches!(lines.next_line(), Ok(Some(Frame::Bookmark(_)))));
+}

@@ -53,8 +53,8 @@ impl ApiServer {
     fn send(&self, verb: Verb, url: &str, body: &str) -> Result<Response<Body>, KubernetesFailure> {
         let call = |bearer: Option<&HeaderValue>| {
             let (request, content) = match verb {
-                Verb::Create => (self.agent.post(url), "application/json"),
-                Verb::Patch => (self.agent.patch(url), "application/merge-patch+json"),
+                Verb::Create => (self.connections.agent().post(url), "application/json"),
+                Verb::Patch => (self.connections.agent().patch(url), "application/merge-patch+json"),
             };
             let request = self.bounded(request.header("accept", "application/json"), Patience::List);
             authorized(request.content_type(content), bearer).send(body)

@@ -5,6 +5,7 @@
 //! while they come, and nothing of them is held but the few fields that are used.
 
 mod connection;
+mod connections;
 mod events;
 mod kubeconfig;
 mod lines;
@@ -35,6 +36,7 @@ use crate::logic::proxy::ProxyEnvironment;
 use crate::logic::secret::Secret;
 use crate::logic::time::Mono;
 use crate::ports::{Clock, Kubernetes, WatchLines};
+use connections::Connections;
 use lines::Lines;
 use token::Tokens;
 
@@ -87,7 +89,7 @@ impl Default for Limits {
 
 /// The API server of the cluster.
 pub struct ApiServer {
-    agent: Agent,
+    connections: Connections,
     server: String,
     tokens: Tokens,
     client_certificate: Option<ClientCertificate>,
@@ -101,7 +103,7 @@ impl ApiServer {
     pub fn new(options: ApiServerOptions) -> Result<Self, Misconfigured> {
         let ApiServerOptions { connection, proxies, node, keys, clock, limits } = options;
         let client_certificate = connection.tls.client_certificate.clone();
-        let agent = agent::agent(&AgentOptions {
+        let connections = Connections::new(AgentOptions {
             proxy: ProxyUse::FromEnvironment { environment: proxies, target: connection.server.clone() },
             tls: connection.tls,
             limits: TimeLimits {
@@ -114,12 +116,12 @@ impl ApiServer {
             idle_connections: IDLE_CONNECTIONS,
         })?;
         let tokens = Tokens::new(connection.auth);
-        Ok(Self { agent, server: connection.server, tokens, client_certificate, node, keys, clock, limits })
+        Ok(Self { connections, server: connection.server, tokens, client_certificate, node, keys, clock, limits })
     }
 
     fn get(&self, url: &str, patience: Patience) -> Result<Response<Body>, KubernetesFailure> {
         let call = |bearer: Option<&HeaderValue>| {
-            let request = self.agent.get(url).header("accept", "application/json");
+            let request = self.connections.agent().get(url).header("accept", "application/json");
             self.bounded(authorized(request, bearer), patience).call()
         };
         let response = self.call(&call)?;
@@ -221,8 +223,21 @@ impl Kubernetes for ApiServer {
         page.map(|()| pods).map_err(|failure| named("list", Resource::Pods, failure))
     }
 
+    fn reopen(&self) -> Result<(), KubernetesFailure> {
+        let token = self.tokens.current(self.clock.now().mono)?;
+        let bearer = token.as_ref().map(bearer).transpose()?;
+        let question = format!("{}/version", self.server);
+        let ask = |fresh: &Agent| {
+            let request = fresh.get(&question).header("accept", "application/json");
+            let answer = authorized(request, bearer.as_ref()).config().timeout_global(Some(QUESTION)).build().call();
+            // Any answer shows that new connections work.
+            answer.map(|answer| drop(refusal(answer))).map_err(|error| unavailable(cause(&error)))
+        };
+        self.connections.renew(ask).map_err(|failure| named("get", "version", failure))
+    }
+
     fn shut_down(&self) {
-        self.agent.clone().shutdown();
+        self.connections.shut_down();
     }
 }
 
@@ -300,6 +315,8 @@ const LIVE_ITEMS: &str = "50";
 /// About five minutes, the lower end of client-go's five to ten.
 const WATCH_SECONDS: u64 = 290;
 const WATCH_SECONDS_SPREAD: u64 = 61;
+/// What is asked when every connection is silent is answered from memory.
+const QUESTION: Duration = Duration::from_secs(5);
 /// Two watches hold theirs; one for lists, one for live lists.
 const IDLE_CONNECTIONS: usize = 2;
 /// No time left: zero would mean no limit.

@@ -30,7 +30,8 @@ impl ApiServer {
 
     fn send_patch(&self, node: &str, url: &str, body: &str) -> Result<Patched, KubernetesFailure> {
         let call = |bearer: Option<&HeaderValue>| {
-            let request = self.agent.patch(url).header("accept", "application/json").content_type(JSON_PATCH);
+            let request =
+                self.connections.agent().patch(url).header("accept", "application/json").content_type(JSON_PATCH);
             authorized(request, bearer).send(body)
         };
         let outcome = self.call(&call).and_then(|response| match response.status().as_u16() {

@@ -79,6 +79,16 @@ impl World {
         self.failing(resource).is_some()
     }
 
+    /// When the last line or bookmark of any watch came, or the last list was completed; `None` while one of them
+    /// fails, or before all were listed.
+    pub fn heard_at(&self) -> Option<Mono> {
+        let heard: Option<Vec<Mono>> = self
+            .watched()
+            .map(|resource| self.ages.of[index(resource)].current_at.filter(|_| self.failing(resource).is_none()))
+            .collect();
+        heard?.into_iter().max()
+    }
+
     pub fn failing(&self, resource: Resource) -> Option<&Failing> {
         self.ages.of[index(resource)].failing.as_ref()
     }
