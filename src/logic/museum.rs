@@ -43,6 +43,12 @@
 //!   `a_second_interface_of_a_pod_does_not_reach_the_real_service`,
 //!   `a_packet_out_of_an_overlay_networks_tunnel_does_not_reach_the_real_service`).
 //!
+//! - A pod too long to read failed every list, and who came to the address of a pod that was gone had its role: objects
+//!   are read as they flow, what can't be read is forgotten, and a server that refuses ends credentials
+//!   (`a_fat_pod_does_not_freeze_what_is_known_of_other_pods`,
+//!   `an_object_too_long_is_skipped_and_forgotten_in_list_and_watch`,
+//!   `credentials_end_while_the_api_server_refuses_and_come_back_with_it`).
+//!
 //! **Who may ask, and how.**
 //! - Tokens of version 2 failed because the proxy added `X-Forwarded-For` (#241, PR #270, PR #279): it goes nowhere, and
 //!   who brings it is refused (`no_spelling_of_a_secrets_path_gets_it_or_is_seen_upstream`,

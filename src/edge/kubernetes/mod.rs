@@ -27,7 +27,7 @@ pub use connection::{Auth, Connection, SERVICE_ACCOUNT_CA, SERVICE_ACCOUNT_TOKEN
 pub use events::Earnest;
 
 use super::agent::{
-    self, AgentOptions, ClientCertificate, Misconfigured, ProxyUse, TimeLimits, cause, twice_if_disconnected,
+    AgentOptions, ClientCertificate, Misconfigured, ProxyUse, TimeLimits, cause, twice_if_disconnected,
 };
 use crate::logic::kubernetes::{
     AnnotationKeys, Item, KubernetesFailure, KubernetesFailureKind, Object, Page, Pod, Resource, one_line, status,
