@@ -103,6 +103,11 @@ pub trait Kubernetes: Send + Sync {
     /// All pods of the cluster that hold `address` now, asked of the API server.
     fn pods_at(&self, address: IpAddr) -> Result<Vec<Pod>, KubernetesFailure>;
 
+    /// Where it is, for log lines.
+    fn server(&self) -> &str {
+        ""
+    }
+
     /// Asks something cheap over a new connection. If that is answered, ends every call over an older one, a blocked
     /// watch included: its connection may be dead without a sign.
     fn reopen(&self) -> Result<(), KubernetesFailure> {

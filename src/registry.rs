@@ -86,15 +86,15 @@ impl Registry {
     }
 
     /// A resource is known as it is now.
-    pub fn is_current(&self, resource: Resource, now: Mono) {
-        self.state.write().world.is_current(resource, now);
+    pub fn confirm(&self, resource: Resource, now: Mono) {
+        self.state.write().world.confirm(resource, now);
     }
 
     /// The API server serves a resource. Whether it failed before.
-    pub fn gets_through(&self, resource: Resource) -> bool {
+    pub fn clear_failure(&self, resource: Resource) -> bool {
         let had_failed = self.read(|world, _| world.failing(resource).is_some());
         if had_failed {
-            self.state.write().world.gets_through(resource);
+            self.state.write().world.clear_failure(resource);
         }
         had_failed
     }
@@ -105,8 +105,8 @@ impl Registry {
     }
 
     /// The API server gave no usable answer.
-    pub fn has_failed(&self, resource: Resource, failure: &KubernetesFailure, now: Mono) {
-        self.state.write().world.has_failed(resource, failure, now);
+    pub fn record_failure(&self, resource: Resource, failure: &KubernetesFailure, now: Mono) {
+        self.state.write().world.record_failure(resource, failure, now);
     }
 
     pub fn seen(&self) -> Seen {

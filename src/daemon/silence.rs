@@ -28,17 +28,21 @@ pub(super) fn watch_for_silence(rooms: &Rooms) {
 }
 
 fn ask(rooms: &Rooms, silent: Duration) {
-    let silent_s = silent.as_secs();
+    let (silent_s, server) = (silent.as_secs(), rooms.kubernetes.server());
     match rooms.kubernetes.reopen() {
-        Ok(()) => info!("no watch has brought anything for {silent_s} s and a new connection works: opening all anew"),
+        Ok(()) => info!(
+            "server" = server;
+            "no watch of `{server}` has brought anything for {silent_s} s and a new connection works: opening all anew"
+        ),
         Err(failure) => {
             warn!(
-                "no watch has brought anything for {silent_s} s and a new connection doesn't work: {}",
+                "server" = server;
+                "no watch of `{server}` has brought anything for {silent_s} s, and a new connection doesn't work: {}",
                 failure.cause
             );
             let now = rooms.clock.now().mono;
             let watched: Vec<Resource> = rooms.registry.read(|world, _| world.watched().collect());
-            watched.into_iter().for_each(|resource| rooms.registry.has_failed(resource, &failure, now));
+            watched.into_iter().for_each(|resource| rooms.registry.record_failure(resource, &failure, now));
         }
     }
 }

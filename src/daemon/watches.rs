@@ -74,15 +74,15 @@ impl Watcher<'_> {
         match note {
             Note::Heard => {
                 self.count("heard");
-                self.is_current();
+                self.confirm();
             }
             Note::Listed { items, unreadable } => {
                 self.count("listed");
-                self.is_current();
+                self.confirm();
                 info!("resource" = label, "items" = items, "unreadable" = unreadable; "listed {items} {label}");
             }
             Note::Watching => {
-                self.gets_through();
+                self.clear_failure();
                 debug!("resource" = label; "watching {label}");
             }
             Note::Ended { cause, .. } => {
@@ -105,14 +105,14 @@ impl Watcher<'_> {
     }
 
     /// The World of this resource is as new as this moment.
-    fn is_current(&self) {
-        self.gets_through();
-        self.rooms.registry.is_current(self.resource, self.rooms.clock.now().mono);
+    fn confirm(&self) {
+        self.clear_failure();
+        self.rooms.registry.confirm(self.resource, self.rooms.clock.now().mono);
     }
 
     /// Where one watch gets through after a failure, the others may too.
-    fn gets_through(&self) {
-        if self.rooms.registry.gets_through(self.resource) {
+    fn clear_failure(&self) {
+        if self.rooms.registry.clear_failure(self.resource) {
             self.rooms.drained.nudge();
         }
     }
@@ -120,9 +120,9 @@ impl Watcher<'_> {
     fn backed_off(&self, failure: &KubernetesFailure, rest: Duration, nth: u32) {
         self.count("refused");
         let age = self.failed(failure);
-        let label = label(self.resource);
+        let (label, server) = (label(self.resource), self.rooms.kubernetes.server());
         if failure.kind.is_refusal() && nth < REFUSALS_OF_A_START {
-            debug!("resource" = label, "retry.ms" = rest.as_millis(); "{}", failure.cause);
+            debug!("resource" = label, "server" = server, "retry.ms" = rest.as_millis(); "{}", failure.cause);
             return;
         }
         let action = match failure.kind {
@@ -130,17 +130,20 @@ impl Watcher<'_> {
             KubernetesFailureKind::Unauthorized => "; the API server doesn't know the agent's token",
             _ => "",
         };
-        warn!("resource" = label, "retry.ms" = rest.as_millis(); "failed to read {label}: {}{action}; {age}", failure.cause);
+        warn!(
+            "resource" = label, "server" = server, "retry.ms" = rest.as_millis();
+            "{} (API server `{server}`){action}; {age}", failure.cause
+        );
     }
 
     fn relisting(&self, why: &Relist) {
         self.count("relisted");
-        let label = label(self.resource);
+        let (label, server) = (label(self.resource), self.rooms.kubernetes.server());
         if let Relist::Unreadable(_) = why {
             self.rooms.telemetry.metrics.unreadable.with_label_values(&[label]).inc();
-            warn!("resource" = label; "listing {label} anew: {why}");
+            warn!("resource" = label, "server" = server; "listing {label} of `{server}` anew: {why}");
         } else {
-            info!("resource" = label; "listing {label} anew: {why}");
+            info!("resource" = label, "server" = server; "listing {label} of `{server}` anew: {why}");
         }
         // No older version can be watched: until the list is in the World is as old as its last line.
         let kind = KubernetesFailureKind::Unavailable { retry_after_s: None };
@@ -150,7 +153,7 @@ impl Watcher<'_> {
     /// Records why nothing new is known, and says how old what is known is.
     fn failed(&self, failure: &KubernetesFailure) -> String {
         let now = self.rooms.clock.now().mono;
-        self.rooms.registry.has_failed(self.resource, failure, now);
+        self.rooms.registry.record_failure(self.resource, failure, now);
         self.rooms.registry.read(|world, _| match world.is_listed(self.resource) {
             true => format!("what is known of them is {} s old", world.age(self.resource, now).as_secs()),
             false => format!("no {} loaded yet", label(self.resource)),

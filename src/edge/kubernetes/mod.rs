@@ -223,6 +223,10 @@ impl Kubernetes for ApiServer {
         page.map(|()| pods).map_err(|failure| named("list", Resource::Pods, failure))
     }
 
+    fn server(&self) -> &str {
+        &self.server
+    }
+
     fn reopen(&self) -> Result<(), KubernetesFailure> {
         let token = self.tokens.current(self.clock.now().mono)?;
         let bearer = token.as_ref().map(bearer).transpose()?;

@@ -7,11 +7,6 @@ use crate::ports::WatchLines;
 use super::lines::Lines;
 
 impl ApiServer {
-    /// Where it is.
-    pub fn server(&self) -> &str {
-        &self.server
-    }
-
     /// Lists one item, and gives the list's version.
     pub fn try_list(&self, resource: Resource) -> Result<Version, KubernetesFailure> {
         let selector = self.selector(resource);

@@ -47,17 +47,17 @@ impl World {
     }
 
     /// A list was completed, or a line or a bookmark came.
-    pub fn is_current(&mut self, resource: Resource, now: Mono) {
+    pub fn confirm(&mut self, resource: Resource, now: Mono) {
         self.ages.of[index(resource)] = Known { current_at: Some(now), failing: None };
     }
 
     /// The API server serves it: what comes is to be waited for.
-    pub fn gets_through(&mut self, resource: Resource) {
+    pub fn clear_failure(&mut self, resource: Resource) {
         self.ages.of[index(resource)].failing = None;
     }
 
     /// The API server gave no usable answer.
-    pub fn has_failed(&mut self, resource: Resource, failure: &KubernetesFailure, now: Mono) {
+    pub fn record_failure(&mut self, resource: Resource, failure: &KubernetesFailure, now: Mono) {
         let known = &mut self.ages.of[index(resource)];
         let before = known.failing.take();
         let mut refused = before.as_ref().and_then(|failing| failing.refused);
@@ -153,13 +153,13 @@ mod tests {
     fn world(story: &[(char, u64)]) -> World {
         let mut world = World::default();
         world.limit_age(Some(Duration::from_secs(300)));
-        world.is_current(PODS, at(0));
+        world.confirm(PODS, at(0));
         for (what, second) in story {
             let kind = if *what == 'r' { Forbidden } else { Unavailable { retry_after_s: None } };
             let failure = KubernetesFailure { kind, cause: String::new() };
             match what {
-                'c' => world.is_current(PODS, at(*second)),
-                _ => world.has_failed(PODS, &failure, at(*second)),
+                'c' => world.confirm(PODS, at(*second)),
+                _ => world.record_failure(PODS, &failure, at(*second)),
             }
         }
         world
@@ -204,8 +204,8 @@ mod tests {
         let mut world = world(&[]);
         for second in [5, 65, 125] {
             let failure = KubernetesFailure { kind: Forbidden, cause: "no".to_owned() };
-            world.has_failed(Resource::Namespaces, &failure, at(second));
-            world.has_failed(Resource::ServiceAccounts, &failure, at(second));
+            world.record_failure(Resource::Namespaces, &failure, at(second));
+            world.record_failure(Resource::ServiceAccounts, &failure, at(second));
         }
         world.limit_age(Some(Duration::from_secs(2)));
         assert_eq!(world.is_stale(|| Needed::No, at(125)), None);

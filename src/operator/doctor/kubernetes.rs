@@ -9,7 +9,7 @@ use crate::logic::doctor::{Finding, Mark, of_kubernetes};
 use crate::logic::events::Notice;
 use crate::logic::kubernetes::{KubernetesFailure, KubernetesFailureKind, Resource};
 use crate::operator::Failure;
-use crate::ports::Nodes;
+use crate::ports::{Kubernetes, Nodes};
 
 pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Failure> {
     let config = &patient.config.kubernetes;

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use parking_lot::Mutex;
 
 use super::*;
+use crate::logic::kubernetes::{KubernetesFailure, KubernetesFailureKind};
 use crate::logic::time::Wall;
 use crate::ports::{Bell, Time};
 
@@ -297,7 +298,7 @@ fn failure() -> KubernetesFailure {
 fn while_the_watch_is_broken_what_is_unknown_waits_and_is_then_told_to_try_again() {
     let node = Node::ready();
     let registry = &node.service.registry;
-    let fails = |resource| registry.has_failed(resource, &failure(), Mono::default());
+    let fails = |resource| registry.record_failure(resource, &failure(), Mono::default());
     fails(Resource::Namespaces);
     assert_eq!(node.list(None).text, "unknown_pod\n", "the pods' watch is well");
     fails(Resource::Pods);
@@ -306,7 +307,7 @@ fn while_the_watch_is_broken_what_is_unknown_waits_and_is_then_told_to_try_again
     assert_eq!(got.retry_after.as_deref(), Some("1"));
     let token = node.put("60", Whose::Pods);
     assert_eq!((token.status, token.took_ms), (200, 300));
-    registry.gets_through(Resource::Pods);
+    registry.clear_failure(Resource::Pods);
     assert_eq!(node.list(None).status, 404);
     // What is known is given, whatever the watch does.
     apply(registry, Object::Pod(holder()));
@@ -314,6 +315,6 @@ fn while_the_watch_is_broken_what_is_unknown_waits_and_is_then_told_to_try_again
     assert_eq!(node.list(None).status, 200);
     apply(registry, Object::Pod(Pod { namespace: "late".into(), ..holder() }));
     assert_eq!(node.list(None).text, "watch_broken\n", "so is the namespaces' watch");
-    registry.gets_through(Resource::Namespaces);
+    registry.clear_failure(Resource::Namespaces);
     assert_eq!(node.list(None).text, "unknown_namespace\n");
 }
