@@ -80,6 +80,7 @@ fn every_end_of_a_watch_is_told_apart() {
         ("silent", Reply::watch(BOOKMARK, Then::Hold), "9", "broken"),
         ("silent from the start", Reply::watch("", Then::Hold), "", "broken"),
         ("endless line", Reply::watch(BOOKMARK, Then::Babble), "9 unreadable an unknown one", "endless"),
+        ("no lines at all", Reply::status("200 OK", "", "<html>"), "unreadable an unknown one", "ended"),
         ("empty lines", Reply::watch(&format!("\n\n{BOOKMARK}\n"), Then::Close), "9", "broken"),
     ] {
         let server = Server::play(vec![reply]);

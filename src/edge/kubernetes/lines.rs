@@ -63,6 +63,9 @@ impl WatchLines for Lines {
                 Lined::More => self.start = self.end,
             }
             if self.fill()? == 0 {
+                if let Some(frame) = self.reader.end() {
+                    return Ok(Some(frame));
+                }
                 return if self.reader.is_between_lines() { Ok(None) } else { Err(self.broken("ended within a line")) };
             }
         }

@@ -58,6 +58,11 @@ impl LineReader {
         self.scanner.is_fresh() && self.fault.is_none()
     }
 
+    /// After the last piece: what came of a line, if that could have become none.
+    pub fn end(&mut self) -> Option<Frame> {
+        self.fault.is_some().then(|| self.end_line())
+    }
+
     fn take(&mut self, mut bytes: &[u8]) {
         use super::scan::Progress;
         while self.fault.is_none() {
