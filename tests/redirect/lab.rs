@@ -80,9 +80,8 @@ impl Lab {
             lab.add(name);
         }
         lab.wire(("node", "eth0", ["10.77.0.2/24", "fd77::2/64"]), ("cloud", "up", ["10.77.0.1/24", "fd77::1/64"]));
-        for address in ["169.254.169.254/32", "fd00:ec2::254/128"] {
-            lab.ip("cloud", &["addr", "add", address, "dev", "lo"]);
-        }
+        lab.ip("cloud", &["addr", "add", "169.254.169.254/32", "dev", "lo"]);
+        lab.ip("cloud", &["addr", "add", "fd00:ec2::254/128", "dev", "lo", "nodad"]);
         lab.ip("node", &["route", "add", "default", "via", "10.77.0.1"]);
         lab.ip("node", &["route", "add", "default", "via", "fd77::1"]);
         lab.ip("cloud", &["route", "add", "10.0.0.0/8", "via", "10.77.0.2"]);
