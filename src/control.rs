@@ -39,6 +39,10 @@ pub struct Control {
     pub redirect: Box<dyn Fn() -> Option<RedirectReport> + Send + Sync>,
 }
 
+fn is_refused_for(story: &Story, reason: Reason) -> bool {
+    story.explanation.reason.as_deref() == Some(reason.word())
+}
+
 impl Control {
     /// Answers one question. A panic costs its answer and nothing else.
     pub fn answer(&self, question: &Question) -> Answer {
@@ -77,17 +81,34 @@ impl Control {
         told(question, &explanation, &|| explanation.text(text))
     }
 
-    /// What a request would come to, a live look at an address that several pods claim included.
+    /// What a request would come to, with all that it would wait for: the evaluation of its namespace's list, a live look
+    /// at an address that several pods claim.
     fn story(&self, subject: &Subject) -> Story {
-        let story = self.tell(subject, None);
-        let ambiguous = story.explanation.reason.as_deref() == Some(Reason::AmbiguousAddress.word());
-        let (true, Some(peer), Some(duplicates)) = (ambiguous, story.peer, &self.service.duplicates) else {
+        let deadline = self.service.clock.now().mono.after(self.service.wait_for_pod);
+        let story = self.evaluated(subject, None, deadline);
+        let (true, Some(peer), Some(duplicates)) =
+            (is_refused_for(&story, Reason::AmbiguousAddress), story.peer, &self.service.duplicates)
+        else {
             return story;
         };
-        let deadline = self.service.clock.now().mono.after(self.service.wait_for_pod);
         match duplicates.resolve(peer, deadline) {
-            Found::Holder(chosen) => self.tell(subject, Some(&chosen)),
+            Found::Holder(chosen) => self.evaluated(subject, Some(&chosen), deadline),
             Found::Nobody | Found::Busy => story,
+        }
+    }
+
+    fn evaluated(&self, subject: &Subject, chosen: Option<&str>, deadline: Mono) -> Story {
+        loop {
+            let seen = self.service.registry.seen();
+            let story = self.tell(subject, chosen);
+            let Some(pod) = story.pod.as_ref().filter(|_| is_refused_for(&story, Reason::PolicyPending)) else {
+                return story;
+            };
+            if self.service.clock.now().mono >= deadline {
+                return story;
+            }
+            self.service.registry.ask_for(pod);
+            self.service.registry.wait(seen, deadline);
         }
     }
 

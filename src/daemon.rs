@@ -6,6 +6,7 @@
 pub(crate) mod build;
 mod connection_events;
 mod discover;
+mod evaluate;
 mod front;
 mod node;
 mod operate;
@@ -167,6 +168,7 @@ pub fn work() -> Vec<(&'static str, Work)> {
         ("watch-spaces", |rooms| watches::watch(rooms, Resource::Namespaces)),
         ("watch-accounts", watches::watch_accounts),
         ("silence", silence::watch_for_silence),
+        ("evaluate", evaluate::evaluate_lists),
         ("discover", discover::run),
         ("health", tend::watch_health),
         ("steward", tend::keep_house),
@@ -192,6 +194,7 @@ fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, re
     }
     // Only now: answers in progress may have waited for a pod to appear, or for its credentials.
     rooms.drained.close();
+    rooms.registry.close();
     rooms.kubernetes.shut_down();
     rooms.desk.close();
     // It may have the redirect to remove.

@@ -3,21 +3,27 @@
 //! The lock is held for a look or for one event, never while anything waits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
-use crate::logic::kubernetes::{Event, KubernetesFailure, Object, Resource};
-use crate::logic::pattern::{Format, RoleList};
-use crate::logic::policy::{AccountRoles, Rules};
+use crate::logic::arn::BaseArn;
+use crate::logic::kubernetes::{Event, KubernetesFailure, Resource};
+use crate::logic::pattern::Format;
+use crate::logic::policy::{AccountRoles, Evaluation, EvaluationQueue, Next, Progress, Rules, question, questions};
 use crate::logic::time::Mono;
-use crate::logic::world::{Change, World};
+use crate::logic::world::{Change, HeldPod, ParsedEvent, Reading, World};
 use crate::ports::{Bell, Time};
 
 /// The shared World, and what the operator laid down.
 pub struct Registry {
     state: RwLock<State>,
     changed: Arc<dyn Bell>,
+    /// What lists are still to be asked
+    evaluations: Mutex<EvaluationQueue>,
+    asked: Arc<dyn Bell>,
+    closed: AtomicBool,
     time: Arc<dyn Time>,
 }
 
@@ -28,13 +34,33 @@ struct State {
     rules: Option<Arc<Rules>>,
 }
 
+/// What a turn of the evaluation of lists came to.
+#[derive(Debug)]
+pub enum Evaluated {
+    /// A list was evaluated to its end; what that changed
+    List(Change),
+    /// The turn ended first.
+    Part,
+    /// Nothing is to be done before this moment.
+    Rest(Mono),
+    Nothing,
+    Closed,
+}
+
 /// How many changes there had been; taken before a look, it tells whether the look is out of date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen(u64);
 
 impl Registry {
     pub fn new(time: Arc<dyn Time>) -> Self {
-        Self { state: RwLock::default(), changed: time.bell(), time }
+        Self {
+            state: RwLock::default(),
+            changed: time.bell(),
+            evaluations: Mutex::default(),
+            asked: time.bell(),
+            closed: AtomicBool::new(false),
+            time,
+        }
     }
 
     /// One look at world and rules together.
@@ -43,26 +69,95 @@ impl Registry {
         look(&state.world, state.rules.as_deref())
     }
 
-    /// Applies one event, and wakes waiters if it may matter to them: before the first lists are complete only their
-    /// ends do. A namespace's list is read before the lock is taken.
+    /// Applies one event, and wakes those who wait if it may matter to them: before the first lists are complete, only
+    /// their ends do. Annotations are parsed before the lock is taken.
     pub fn apply(&self, resource: Resource, event: Event) -> Change {
-        let rules = self.state.read().rules.clone();
-        let list = match &event {
-            Event::InitApply(Object::Namespace(namespace)) | Event::Apply(Object::Namespace(namespace)) => {
-                namespace.allowed_roles.as_deref().map(|list| compile(list, rules.as_deref()))
-            }
-            _ => None,
-        };
         let (begins, ends) = (event == Event::Init, event == Event::InitDone);
+        let rules = self.state.read().rules.clone();
+        let parsed = ParsedEvent::new(event, rules.as_deref().map_or(NO_READING, Rules::reading));
         let (change, is_ready) = {
             let mut state = self.state.write();
-            let change = state.world.apply(resource, event, |_| list.clone().unwrap_or_default());
-            (change, state.world.is_ready())
+            (state.world.apply(resource, parsed), state.world.is_ready())
         };
+        self.ask_lists(&change);
         if ends || is_ready && !begins {
             self.changed.ring();
         }
         change
+    }
+
+    /// Has found out what a change leaves open.
+    fn ask_lists(&self, change: &Change) {
+        let questions = self.read(|world, rules| rules.map(|rules| questions(world, rules, change)));
+        let questions = questions.unwrap_or_default();
+        if questions.is_empty() {
+            return;
+        }
+        {
+            let mut evaluations = self.evaluations.lock();
+            questions.into_iter().for_each(|question| evaluations.ask(question));
+        }
+        self.asked.ring();
+    }
+
+    /// Has found out what a decision about `pod` lacks: it may have been forgotten.
+    pub fn ask_for(&self, pod: &HeldPod) {
+        if let Some(question) = self.read(|world, rules| question(world, rules?, pod)) {
+            self.evaluations.lock().ask(question);
+            self.asked.ring();
+        }
+    }
+
+    /// One turn of the evaluation of lists; no lock is held while a list is asked.
+    pub fn evaluate(&self) -> Evaluated {
+        if self.closed.load(Ordering::Relaxed) {
+            return Evaluated::Closed;
+        }
+        let Some(rules) = self.state.read().rules.clone() else { return Evaluated::Nothing };
+        let began = self.time.now().mono;
+        let next = self.evaluations.lock().next(began, &rules.base);
+        match next {
+            Next::Evaluate(evaluation) => self.take_turn(*evaluation, &rules.base, began),
+            Next::Rest(until) => Evaluated::Rest(until),
+            Next::Nothing => Evaluated::Nothing,
+        }
+    }
+
+    fn take_turn(&self, mut evaluation: Evaluation, base: &BaseArn, began: Mono) -> Evaluated {
+        let (progress, now) = loop {
+            let progress = evaluation.step(base);
+            let now = self.time.now().mono;
+            if progress == Progress::Done || now.since(began) >= TURN {
+                break (progress, now);
+            }
+        };
+        let spent = now.since(began);
+        if progress == Progress::More {
+            self.evaluations.lock().put_back(evaluation, spent, now);
+            return Evaluated::Part;
+        }
+        let results = evaluation.into_results();
+        let (namespace, serial) = (results.namespace.clone(), results.serial);
+        let change = self.state.write().world.record(results);
+        self.evaluations.lock().finish(&namespace, serial, spent, now);
+        self.changed.ring();
+        Evaluated::List(change)
+    }
+
+    /// How many questions there had been; see [`Registry::wait_for_questions`].
+    pub fn asked(&self) -> u64 {
+        self.asked.rung()
+    }
+
+    /// Waits until a list is to be asked something that wasn't when `asked` was taken, or until `deadline`.
+    pub fn wait_for_questions(&self, asked: u64, deadline: Mono) {
+        self.asked.wait(asked, deadline);
+    }
+
+    /// Ends the evaluation of lists.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.asked.ring();
     }
 
     /// Puts the rules in force. Lists of namespaces are read by them from then on.
@@ -121,18 +216,17 @@ impl Registry {
     }
 }
 
-/// Without rules there are no restrictions to read a list for yet; watches begin after the rules are set.
-fn compile(list: &str, rules: Option<&Rules>) -> RoleList {
-    rules.map_or_else(RoleList::default, |rules| {
-        RoleList::parse(list, rules.restrictions.unwrap_or(Format::Glob), &rules.base)
-    })
-}
+/// Watches begin after the rules are set.
+const NO_READING: Reading<'static> = Reading { base: &BaseArn::NONE, format: Format::Glob };
+/// How long one namespace's list is evaluated before the next one's turn, a single match apart.
+const TURN: Duration = Duration::from_millis(2);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::edge::clock::SystemClock;
     use crate::edge::threads;
+    use crate::logic::kubernetes::Object;
     use crate::logic::world::Holder;
     use crate::logic::world::tests::pod;
     use crate::ports::Clock;

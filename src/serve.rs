@@ -162,6 +162,9 @@ impl Service {
                     Found::Nobody => {}
                 }
             }
+            if let (Reason::PolicyPending, Some(pod)) = (reason, &decided.pod) {
+                self.registry.ask_for(pod);
+            }
             self.registry.wait(seen, deadline);
             now = self.clock.now();
         }

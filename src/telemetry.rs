@@ -22,13 +22,13 @@ use std::time::Duration;
 use log::{Level, debug, info, warn};
 use parking_lot::Mutex;
 
+use crate::logic::arn::NamedRole;
 use crate::logic::arn::RoleArn;
 use crate::logic::cache::CallReport;
 use crate::logic::events::{Effect, Refused, is_for_owner};
 use crate::logic::http::Method;
 use crate::logic::kubernetes::Resource;
 use crate::logic::log_line::{Field, Line, Message, Taken};
-use crate::logic::pattern::PatternFault;
 use crate::logic::reason::Reason;
 use crate::logic::sts::{AssumeRole, StsFailure};
 use crate::logic::time::Wall;
@@ -146,10 +146,8 @@ impl Telemetry {
             Change::Nothing => {}
             Change::PodApplied(pod, _) => pod_line("pod seen", pod),
             Change::PodGone(pod) => pod_line("pod gone", pod),
-            Change::NamespaceApplied { name, faults, .. } => {
-                faults.iter().for_each(|fault| namespace_fault(name, fault));
-                debug!("ns.name" = &**name; "namespace seen");
-            }
+            Change::NamespaceApplied { name, .. } => debug!("ns.name" = &**name; "namespace seen"),
+            Change::ListEvaluated(name) => debug!("ns.name" = &**name; "list of roles evaluated"),
             Change::NamespaceGone(name) => debug!("ns.name" = &**name; "namespace gone"),
             Change::ServiceAccountApplied { namespace, name, .. } => {
                 debug!("ns.name" = &**namespace, "account.name" = &**name; "service account seen");
@@ -214,13 +212,9 @@ fn pod_line(message: &str, pod: &HeldPod) {
     let address = pod.addresses.first().map(IpAddr::to_string).unwrap_or_default();
     debug!(
         "pod.name" = &*pod.name, "pod.namespace" = &*pod.namespace, "pod.status.ip" = address.as_str(),
-        "pod.iam.role" = pod.role.as_deref().unwrap_or_default();
+        "pod.iam.role" = pod.role().map(NamedRole::written).unwrap_or_default().as_ref();
         "{message}"
     );
-}
-
-fn namespace_fault(name: &str, fault: &PatternFault) {
-    warn!("ns.name" = name; "the roles that namespace `{name}` allows: {fault}");
 }
 
 /// Characters of a target in a line: those that mean something are shorter, and a head may have 8 KiB.

@@ -7,7 +7,7 @@ use log::{info, warn};
 
 use super::build::Rooms;
 use crate::edge::kube2iam::Kube2iam;
-use crate::logic::shadow::{Comparison, Difference, DifferenceKind, Known, compare};
+use crate::logic::shadow::{Comparison, Difference, DifferenceKind, Known, compare, their_answers};
 use crate::ports::Waited;
 
 /// Compares until shutdown.
@@ -56,7 +56,9 @@ fn round(rooms: &Rooms, kube2iam: &Kube2iam) -> Option<Result<Comparison, String
         Err(cause) => return Some(Err(cause)),
     };
     let (keys, now) = (rooms.keys.current(), rooms.clock.now().wall);
-    rooms.registry.read(|world, rules| rules.map(|rules| Ok(compare(world, rules, &keys, &store, now))))
+    let rules = rooms.registry.read(|_, rules| rules.cloned())?;
+    let theirs = their_answers(&store, &rules);
+    rooms.registry.read(|world, rules| rules.map(|rules| Ok(compare(world, rules, &keys, &theirs, now))))
 }
 
 fn take_up(rooms: &Rooms, url: &str, known: &mut Known, comparison: Comparison) -> String {

@@ -91,11 +91,8 @@ impl Writer<'_> {
     }
 }
 
-/// Says what is doubtful about the lists, once for each doubt until it is gone; nothing while they restrict nothing.
+/// Logs what is doubtful about lists and annotations, once for each doubt until it is gone.
 pub(super) fn doubt(rooms: &Rooms) {
-    if rooms.config.roles.restrictions.is_none() {
-        return;
-    }
     let mut known = BTreeSet::new();
     let (mut seen, mut looked) = (None, false);
     loop {

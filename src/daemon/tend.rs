@@ -10,7 +10,7 @@ use super::build::Rooms;
 use crate::edge::imds::discovery;
 use crate::edge::memory;
 use crate::logic::kubernetes::Resource;
-use crate::logic::policy::{self, Permitted};
+use crate::logic::policy;
 use crate::logic::sts::AssumeRole;
 use crate::ports::Waited;
 
@@ -45,8 +45,7 @@ pub(super) fn entitled(rooms: &Rooms) -> Option<HashSet<AssumeRole>> {
     let mut entitled = HashSet::new();
     for pods in pods.chunks(PODS_AT_ONCE) {
         rooms.registry.read(|world, rules| {
-            let permitted = pods.iter().filter_map(|pod| policy::permit(world, rules?, pod).ok());
-            entitled.extend(permitted.map(Permitted::into_request));
+            entitled.extend(pods.iter().filter_map(|pod| policy::entitled(world, rules?, pod)));
         });
     }
     Some(entitled)

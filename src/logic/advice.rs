@@ -2,6 +2,7 @@
 
 use super::arn::BaseArn;
 use super::reason::Reason;
+use super::shell::command_line;
 
 /// The names that advice fills in.
 #[derive(Clone, Copy, Debug)]
@@ -67,9 +68,13 @@ pub const fn meaning(reason: Reason) -> &'static str {
         Reason::UnknownPod => "no pod is known at the address that asked",
         Reason::AmbiguousAddress => "several running pods claim the address that asked",
         Reason::NoRole => "the pod names no role and there is no default role",
-        Reason::RoleMalformed => "what the pod names is not a role",
+        Reason::RoleMalformed => {
+            "what the pod names is not a role: a name of at most 64 characters, behind a path of at most 512 without empty, `.` or `..` segments"
+        }
         Reason::ExternalIdMalformed => "the pod's external id is none that STS takes",
-        Reason::PolicyMalformed => "the policy that should narrow the pod's session is no JSON object, or too long",
+        Reason::PolicyMalformed => {
+            "the policy that should narrow the pod's session is no JSON object, or longer than 2048 characters, `policy-arns` counted in"
+        }
         Reason::PolicyArnsMalformed => "the list of policies that should narrow the pod's session is none, or too long",
         Reason::UnknownServiceAccount => "the pod's ServiceAccount isn't known, so neither is the role it may name",
         Reason::UnknownNamespace => "the pod's namespace isn't known, so neither is what it allows",
@@ -86,6 +91,7 @@ pub const fn meaning(reason: Reason) -> &'static str {
         Reason::WorldStale => {
             "the API server has refused the agent for so long that addresses may have gone to other pods"
         }
+        Reason::PolicyPending => "what the namespace's list says of the role isn't found out yet",
         Reason::OwnerChanged => "the address went to another pod while the answer was made",
         Reason::StsThrottled => "STS asks for patience",
         Reason::StsUnavailable => "STS, or the way to it, is broken",
@@ -100,10 +106,7 @@ pub fn mend(reason: Reason, names: &Names<'_>) -> String {
     match reason {
         Reason::RoleNotAllowed => {
             let list = format!("list `{role}` in the annotation `{list_key}` of namespace `{namespace}`, a JSON array");
-            let command = listed.map(|listed| {
-                let whole = list_with(listed, role);
-                format!(": `kubectl annotate namespace {namespace} --overwrite '{list_key}={whole}'`")
-            });
+            let command = listed.and_then(|listed| annotate(namespace, list_key, &list_with(listed, role)));
             list + &command.unwrap_or_default()
         }
         Reason::NoRole => format!(
@@ -119,7 +122,8 @@ pub fn mend(reason: Reason, names: &Names<'_>) -> String {
         ),
         Reason::StsRefused => format!(
             "let the trust policy of `{role}` name the agent's own role as principal, and let the agent's own role \
-             sts:AssumeRole on it; `kube2iam doctor --role={role}` tells which is missing"
+             sts:AssumeRole on it; `{}` tells which is missing",
+            command_line(["kube2iam", "doctor", &format!("--role={role}")])
         ),
         Reason::TagsRefused => format!(
             "let both the trust policy of `{role}` and the agent's own role allow sts:TagSession, or start the agent \
@@ -127,7 +131,8 @@ pub fn mend(reason: Reason, names: &Names<'_>) -> String {
         ),
         Reason::UnknownPod => format!(
             "wait until the pod runs and has an address, and ask the agent of the pod's own node: \
-             `kubectl get pod -n {namespace} {pod} -o wide`"
+             `{}`",
+            command_line(["kubectl", "get", "pod", "-n", namespace, pod, "-o", "wide"])
         ),
         Reason::UnknownNamespace => format!(
             "wait a second; if it stays, look whether namespace `{namespace}` exists and the agent may list namespaces"
@@ -139,10 +144,24 @@ pub fn mend(reason: Reason, names: &Names<'_>) -> String {
     }
 }
 
-/// The JSON array of what is listed and one more.
+/// The command that writes a list; `None` for one that is too long to be printed.
+fn annotate(namespace: &str, list_key: &str, list: &str) -> Option<String> {
+    let annotation = format!("{list_key}={list}");
+    let command = command_line(["kubectl", "annotate", "namespace", namespace, "--overwrite", &annotation]);
+    (command.len() <= LONGEST_COMMAND).then(|| format!(": `{command}`"))
+}
+
+/// The JSON array of what is listed and one more, in ASCII: on a terminal other characters may not be what they seem.
 fn list_with(listed: &[String], role: &str) -> String {
     let all: Vec<&str> = listed.iter().map(String::as_str).chain([role]).collect();
-    super::json::text(&all)
+    let mut ascii = String::new();
+    for c in super::json::text(&all).chars() {
+        match c {
+            ' '..='~' => ascii.push(c),
+            _ => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| ascii.push_str(&format!("\\u{unit:04x}"))),
+        }
+    }
+    ascii
 }
 
 /// What to do where no name matters.
@@ -151,8 +170,12 @@ const fn always(reason: Reason) -> &'static str {
         Reason::ExternalIdMalformed => {
             "write `iam.amazonaws.com/external-id` as 2 to 1224 letters, digits and _+=,.@:/-"
         }
-        Reason::PolicyMalformed => "write `iam.amazonaws.com/policy` as a JSON object of at most 2048 characters",
-        Reason::PolicyArnsMalformed => "list at most 10 policy ARNs in `iam.amazonaws.com/policy-arns`",
+        Reason::PolicyMalformed => {
+            "write `iam.amazonaws.com/policy` as a JSON object; with `iam.amazonaws.com/policy-arns` at most 2048 characters"
+        }
+        Reason::PolicyArnsMalformed => {
+            "list at most 10 policy ARNs in `iam.amazonaws.com/policy-arns`, 2048 characters in all"
+        }
         Reason::UnknownServiceAccount => {
             "wait a second; if it stays, look whether the account exists and the agent may list serviceaccounts"
         }
@@ -181,6 +204,9 @@ const fn always(reason: Reason) -> &'static str {
         Reason::WorldStale => {
             "see why it refuses: `kube2iam status` and `kube2iam doctor`; --max-world-age says how long is too long"
         }
+        Reason::PolicyPending => {
+            "wait a second; if it stays, make the expressions in the namespace's list simpler or fewer"
+        }
         Reason::OwnerChanged => "nothing: the next request gets its own answer",
         Reason::StsThrottled => "nothing at first; if it stays, lower --sts-qps or ask AWS for a higher limit",
         Reason::StsUnavailable => "see that the node reaches STS, by `kube2iam doctor`, and AWS's health page",
@@ -198,6 +224,9 @@ const fn always(reason: Reason) -> &'static str {
         | Reason::RoleNotAllowed => "see `kube2iam explain`",
     }
 }
+
+/// Bytes; a longer list is edited, not pasted.
+const LONGEST_COMMAND: usize = 4_096;
 
 #[cfg(test)]
 mod tests {

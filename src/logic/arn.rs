@@ -1,8 +1,12 @@
 //! Role ARNs: `arn:PARTITION:iam::ACCOUNT:role/PATH/NAME`.
 
+mod named;
+
 use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::sync::Arc;
+
+pub use named::NamedRole;
 
 /// A well-formed role ARN. Written as it was given: kube2iam compares ARNs letter by letter.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,13 +16,14 @@ impl RoleArn {
     /// Takes `text` if it has the shape of a role ARN; only `arn` may stand in any case.
     pub fn parse(text: &str) -> Result<Self, ArnError> {
         let shape = || ArnError { found: text.chars().take(SHOWN).collect() };
-        if text.len() > LONGEST || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        if text.len() > LONGEST_ARN || !text.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(shape());
         }
         let [arn, partition, "iam", "", account, resource] = fields(text) else { return Err(shape()) };
         let numbered = !account.is_empty() && account.bytes().all(|b| b.is_ascii_digit());
-        let named = resource.strip_prefix("role/").is_some_and(is_path);
-        let fits = arn.eq_ignore_ascii_case("arn") && is_partition(partition) && numbered && named;
+        let named = resource.strip_prefix("role/").is_some_and(|text| is_path_and_name(text, 0));
+        let short = partition.len() <= LONGEST_FIELD && account.len() <= LONGEST_FIELD;
+        let fits = arn.eq_ignore_ascii_case("arn") && is_partition(partition) && numbered && short && named;
         if fits { Ok(Self(text.into())) } else { Err(shape()) }
     }
 
@@ -67,22 +72,32 @@ impl fmt::Display for RoleArn {
 
 /// What `--base-role-arn` stands for: it goes before every role that is not an ARN itself. Empty when none is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BaseArn(String);
+pub struct BaseArn {
+    text: String,
+    /// Characters of the role's path in it
+    path: usize,
+}
 
 impl BaseArn {
+    /// No base
+    pub const NONE: Self = Self { text: String::new(), path: 0 };
+
     /// Takes `text` if it is a role ARN less its name; a missing last slash is added, as kube2iam does.
     pub fn parse(text: &str) -> Result<Self, ArnError> {
         let with_slash = if text.ends_with('/') { text.to_owned() } else { format!("{text}/") };
         let probe = format!("{with_slash}name");
         let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_/.:".contains(&b));
         match RoleArn::parse(&probe) {
-            Ok(_) if plain && text.starts_with("arn:") => Ok(Self(with_slash)),
+            Ok(_) if plain && text.starts_with("arn:") => {
+                let path = fields(&with_slash)[5].len() - "role/".len();
+                Ok(Self { text: with_slash, path })
+            }
             _ => Err(ArnError { found: text.chars().take(SHOWN).collect() }),
         }
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// The full form of a role or of a pattern: an ARN stays as it is, anything else gets the base before it.
@@ -90,34 +105,45 @@ impl BaseArn {
         if is_arn(role) {
             return role.into();
         }
-        let mut full = String::with_capacity(self.0.len() + role.len());
-        full.push_str(&self.0);
+        let mut full = String::with_capacity(self.text.len() + role.len());
+        full.push_str(&self.text);
         full.push_str(role);
         full.into()
     }
 
     /// Whether `name` names this role.
     pub fn names(&self, name: &str, role: &RoleArn) -> bool {
-        if is_arn(name) { name == role.as_str() } else { role.as_str().strip_prefix(&*self.0) == Some(name) }
+        if is_arn(name) {
+            return name == role.as_str();
+        }
+        role.as_str().strip_prefix(&*self.text) == Some(self.relative(name))
+    }
+
+    /// A path and a name with a slash before them, as Terraform's attributes glued together give, mean the same without:
+    /// the base ends in one. Without a base there is nothing that they could follow.
+    pub fn relative<'a>(&self, name: &'a str) -> &'a str {
+        if self.text.is_empty() { name } else { name.strip_prefix('/').unwrap_or(name) }
     }
 
     /// The role that an annotation or a request names.
     pub fn role(&self, name: &str) -> Result<RoleArn, ArnError> {
-        match self.complete(name) {
-            // The base has been read; with every request it isn't read again.
-            Cow::Owned(full) if !self.0.is_empty() && full.len() <= LONGEST && is_path(name) => {
-                Ok(RoleArn(full.into()))
-            }
-            full => RoleArn::parse(&full),
+        let tail = self.relative(name);
+        if self.text.is_empty() || is_arn(name) {
+            return RoleArn::parse(name);
         }
+        // The base has been read; with every request it isn't read again.
+        if is_path_and_name(tail, self.path) {
+            return Ok(RoleArn([&*self.text, tail].concat().into()));
+        }
+        Err(ArnError { found: format!("{}{tail}", self.text).chars().take(SHOWN).collect() })
     }
 
     /// The short form that pods are told: what follows the base, or the whole ARN. It leads back to the role: what
     /// follows the base and looks like an ARN itself isn't told alone.
     pub fn shorten<'a>(&self, role: &'a RoleArn) -> &'a str {
         let full = role.as_str();
-        let short = full.strip_prefix(self.0.as_str()).filter(|short| !short.is_empty() && !is_arn(short));
-        if self.0.is_empty() { full } else { short.unwrap_or(full) }
+        let short = full.strip_prefix(self.text.as_str()).filter(|short| !short.is_empty() && !is_arn(short));
+        if self.text.is_empty() { full } else { short.unwrap_or(full) }
     }
 }
 
@@ -157,10 +183,18 @@ fn last_segment(path: &str) -> &str {
     path.bytes().rposition(|byte| byte == b'/').map_or(path, |slash| &path[slash + 1..])
 }
 
-/// What stands behind `role/`: the role's path, if it has one, and its name.
-fn is_path(text: &str) -> bool {
+/// What stands behind `role/`: the role's path, if it has one, and its name. `before` characters of the path come before
+/// `text`. A path of IAM's has no segment that is empty; `.` and `..` are refused because other programs resolve them, `%`
+/// and `\` because no request's path may have them in any spelling: such a role could be named and never be asked for.
+fn is_path_and_name(text: &str, before: usize) -> bool {
     let name = last_segment(text);
-    !name.is_empty() && name.bytes().all(is_name) && text.bytes().all(|b| b.is_ascii_graphic())
+    let path = before + text.len() - name.len() + "/".len();
+    let is_segment = |segment: &str| !matches!(segment, "" | "." | "..");
+    path <= LONGEST_PATH
+        && name.len() <= LONGEST_NAME
+        && name.bytes().all(is_name)
+        && text.split('/').all(is_segment)
+        && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'%' | b'\\'))
 }
 
 fn is_partition(text: &str) -> bool {
@@ -172,109 +206,16 @@ fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)
 }
 
-/// STS takes role ARNs of 20 to 2048 characters.
-const LONGEST: usize = 2_048;
+/// Of a role's path, both of its outer slashes counted, and of its name (IAM API reference, CreateRole).
+const LONGEST_PATH: usize = 512;
+const LONGEST_NAME: usize = 64;
+/// Of a partition and of an account: each real one has less than half of it.
+const LONGEST_FIELD: usize = 32;
+/// What the bounds of the parts come to.
+const LONGEST_ARN: usize =
+    "arn:".len() + LONGEST_FIELD + ":iam::".len() + LONGEST_FIELD + ":role".len() + LONGEST_PATH + LONGEST_NAME;
 /// How much of a wrong text an error repeats.
 const SHOWN: usize = 80;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn role_arns_are_told_from_other_texts() {
-        for (text, fits) in [
-            ("arn:aws:iam::123456789012:role/app", true),
-            ("ARN:aws:iam::123456789012:role/app", true),
-            ("arn:aws-us-gov:iam::123456789012:role/team/app+x=1,2.3@-_", true),
-            ("arn:aws:iam::123456789012:role/", false),
-            ("arn:aws:iam::123456789012:role/app/", false),
-            ("arn:aws:iam::123456789012:user/app", false),
-            ("arn:aws:sts::123456789012:assumed-role/app/x", false),
-            ("arn:aws:iam:eu-west-1:123456789012:role/app", false),
-            ("arn:aws:iam:::role/app", false),
-            ("arn::iam::123456789012:role/app", false),
-            ("arn:aws:iam::12345678901x:role/app", false),
-            ("arn:aws:iam::123456789012:role/a b", false),
-            ("arn:aws:iam::123456789012:role/app\n", false),
-            ("arn:aws:iam::123456789012:role/äpp", false),
-            ("app", false),
-            ("", false),
-        ] {
-            assert_eq!(RoleArn::parse(text).is_ok(), fits, "{text}");
-        }
-    }
-
-    #[test]
-    fn parts_of_a_role_arn() {
-        let role = RoleArn::parse("arn:aws-cn:iam::123456789012:role/team/app").unwrap();
-        assert_eq!((role.partition(), role.account(), role.name()), ("aws-cn", "123456789012", "app"));
-    }
-
-    #[test]
-    fn the_base_goes_before_names_and_comes_off_again() {
-        let base = BaseArn::parse("arn:aws:iam::123456789012:role").unwrap();
-        assert_eq!(base.as_str(), "arn:aws:iam::123456789012:role/");
-        for (name, arn, short) in [
-            ("app", "arn:aws:iam::123456789012:role/app", "app"),
-            ("team/app", "arn:aws:iam::123456789012:role/team/app", "team/app"),
-            (
-                "arn:aws:iam::210987654321:role/b",
-                "arn:aws:iam::210987654321:role/b",
-                "arn:aws:iam::210987654321:role/b",
-            ),
-            ("arn:aws:iam::123456789012:role/app", "arn:aws:iam::123456789012:role/app", "app"),
-        ] {
-            let role = base.role(name).unwrap();
-            assert_eq!((role.as_str(), base.shorten(&role)), (arn, short));
-        }
-    }
-
-    #[test]
-    fn the_short_form_of_a_role_leads_back_to_it() {
-        let base = BaseArn::parse("arn:aws:iam::123456789012:role/").unwrap();
-        for name in ["app", "arn/app", "arn:x/app", "ARN:aws:iam::1:role/app"] {
-            let role = RoleArn::parse(&format!("{}{name}", base.as_str())).unwrap();
-            assert_eq!(base.role(base.shorten(&role)), Ok(role));
-        }
-    }
-
-    #[test]
-    fn a_role_below_the_base_is_what_reading_the_whole_would_give() {
-        let pieces = ["", "a", "/", ":", "Z_+=,.@-9", " ", "é", "(", "arn:"];
-        for base in ["arn:aws:iam::123456789012:role/", "arn:aws:iam::123456789012:role/team/", ""] {
-            let base = if base.is_empty() { BaseArn::default() } else { BaseArn::parse(base).unwrap() };
-            for number in 0..pieces.len().pow(4) {
-                let digits = (0..4).map(|place| number / pieces.len().pow(place) % pieces.len());
-                let name: String = digits.map(|digit| pieces[digit]).collect();
-                assert_eq!(base.role(&name), RoleArn::parse(&base.complete(&name)), "{name}");
-            }
-            for length in LONGEST - 60..=LONGEST {
-                let name = "x".repeat(length);
-                assert_eq!(base.role(&name), RoleArn::parse(&base.complete(&name)), "{length}");
-            }
-        }
-    }
-
-    #[test]
-    fn wrong_bases_are_refused() {
-        for text in [
-            "",
-            "app",
-            "arn:aws:iam::x:role/",
-            "arn:aws:iam::123456789012:user/",
-            "ARN:aws:iam::123456789012:role/",
-            "arn:aws:iam::123456789012:role/a b",
-        ] {
-            assert!(BaseArn::parse(text).is_err(), "{text}");
-        }
-        assert!(BaseArn::parse("arn:aws:iam::123456789012:role/team.a/b_c").is_ok());
-    }
-
-    #[test]
-    fn without_a_base_only_arns_are_roles() {
-        assert!(BaseArn::default().role("app").is_err());
-        let role = BaseArn::default().role("arn:aws:iam::123456789012:role/app").unwrap();
-        assert_eq!(BaseArn::default().shorten(&role), role.as_str());
-    }
-}
+mod tests;

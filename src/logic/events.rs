@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::advice::{Base, Names, meaning, mend};
+use super::arn::NamedRole;
 use super::bucket::{Bucket, Rate};
 use super::json;
 use super::kubernetes::AnnotationKeys;
@@ -176,7 +177,8 @@ impl EventBook {
     }
 
     fn message(&self, pod: &HeldPod, reason: Reason, effect: Effect) -> String {
-        let role = pod.role.as_deref().filter(|role| !role.is_empty()).unwrap_or("the default role");
+        let named = pod.role().map(NamedRole::written).filter(|role| !role.is_empty());
+        let role = named.as_deref().unwrap_or("the default role");
         let names = Names {
             namespace: &pod.namespace,
             pod: &pod.name,

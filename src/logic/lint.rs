@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::arn::{BaseArn, RoleArn};
-use super::pattern::{Format, RoleList};
+use super::advice::meaning;
+use super::arn::NamedRole;
+use super::pattern::shown;
 use super::policy::{Denial, Rules, permit};
 use super::reason::Reason;
-use super::trace::Verdict;
 use super::world::{HeldPod, World};
 
 /// A doubt about a namespace, in one line.
@@ -18,54 +18,41 @@ pub struct Doubt {
     pub text: String,
 }
 
-/// Looks at every list and at the roles that pods name. Nothing while namespaces restrict nothing.
+/// Looks at every list, and at what pods' annotations ask for. What a list says was found out when it changed.
 pub fn lint(world: &World, rules: &Rules) -> BTreeSet<Doubt> {
-    let Some(format) = rules.restrictions else { return BTreeSet::new() };
-    let mut doubts = BTreeSet::new();
+    let mut doubts = malformed(world);
+    if rules.restrictions.is_none() {
+        return doubts;
+    }
     for (name, namespace) in world.namespaces() {
-        let Some(list) = &namespace.allowed_roles else { continue };
-        let texts = of_list(list, format, &rules.base);
-        doubts.extend(texts.into_iter().map(|text| Doubt { namespace: name.to_owned(), text }));
+        let Some(held) = &namespace.allowed_roles else { continue };
+        let whole = held.list().fault().map(ToString::to_string);
+        let entries = held.doubts().unwrap_or_default().iter().map(ToString::to_string);
+        let texts = whole.into_iter().chain(entries);
+        doubts.extend(texts.map(|text| Doubt { namespace: name.to_owned(), text }));
     }
     doubts.extend(unlisted(world, rules));
     doubts
 }
 
-fn of_list(list: &RoleList, format: Format, base: &BaseArn) -> Vec<String> {
-    let mut texts: Vec<String> = list.faults.iter().map(ToString::to_string).collect();
-    let at_home = judged(list, &mut HOME_PROBES.iter().filter_map(|probe| at_home(base, probe)));
-    let abroad = judged(list, &mut ABROAD.iter().filter_map(|probe| RoleArn::parse(probe).ok()));
-    for ((written, own), foreign) in list.written().zip(at_home).zip(abroad) {
-        let shown = written.escape_debug();
-        if foreign {
-            texts.push(format!("`{shown}` allows every role of every account"));
-        } else if own {
-            texts.push(format!("`{shown}` allows every role below the base"));
-        } else if format == Format::RegexpUnanchored && !written.ends_with('$') {
-            texts.push(format!("`{shown}` has no `$` at its end: it also allows whatever goes on after it"));
-        } else if format == Format::RegexpUnanchored && base.as_str().is_empty() && !written.starts_with('^') {
-            // with a base, the base stands before it
-            texts.push(format!("`{shown}` has no `^` at its start: it also allows whatever comes before it"));
+/// Annotations that can't be meant so, or are beyond their bounds. One pod stands for all of its namespace.
+fn malformed(world: &World) -> BTreeSet<Doubt> {
+    let mut one_of_each: BTreeMap<(&Arc<str>, Reason), &Arc<HeldPod>> = BTreeMap::new();
+    for pod in world.pods() {
+        let role = matches!(pod.role(), Some(NamedRole::Malformed(_))).then_some(Reason::RoleMalformed);
+        let session = pod.session().and_then(|session| session.as_ref().err().copied());
+        for reason in role.into_iter().chain(session) {
+            let one = one_of_each.entry((&pod.namespace, reason)).or_insert(pod);
+            if (&pod.name, &pod.uid) < (&one.name, &one.uid) {
+                *one = pod;
+            }
         }
     }
-    texts
-}
-
-/// For each entry whether it allows all of `roles`.
-fn judged(list: &RoleList, roles: &mut dyn Iterator<Item = RoleArn>) -> Vec<bool> {
-    let mut all = vec![true; list.written().count()];
-    for role in roles {
-        for (entry, (_, verdict)) in all.iter_mut().zip(list.judge(&role)) {
-            *entry &= verdict == Verdict::Allows;
-        }
-    }
-    all
-}
-
-/// A role that nobody would list by name.
-fn at_home(base: &BaseArn, probe: &str) -> Option<RoleArn> {
-    let known = if base.as_str().is_empty() { BaseArn::parse(SOME_BASE).ok()? } else { base.clone() };
-    known.role(probe).ok()
+    let doubt = |((namespace, reason), pod): ((&Arc<str>, Reason), &Arc<HeldPod>)| {
+        let text = format!("pod `{}` gets nothing ({}): {}", pod.name, reason.word(), meaning(reason));
+        Doubt { namespace: namespace.to_string(), text }
+    };
+    one_of_each.into_iter().map(doubt).collect()
 }
 
 /// The roles that pods name and their namespace doesn't allow. One pod stands for all of its like: always the same one
@@ -73,7 +60,9 @@ fn at_home(base: &BaseArn, probe: &str) -> Option<RoleArn> {
 fn unlisted(world: &World, rules: &Rules) -> Vec<Doubt> {
     let mut one_of_each = BTreeMap::new();
     for pod in world.pods().filter(|pod| pod.counts()) {
-        let one = one_of_each.entry((&pod.namespace, &pod.service_account, &pod.role)).or_insert(pod);
+        let one = one_of_each
+            .entry((&pod.namespace, &pod.service_account, pod.role().map(NamedRole::written)))
+            .or_insert(pod);
         if (&pod.name, &pod.uid) < (&one.name, &one.uid) {
             *one = pod;
         }
@@ -84,69 +73,47 @@ fn unlisted(world: &World, rules: &Rules) -> Vec<Doubt> {
     });
     let doubt = |pod: &Arc<HeldPod>| Doubt {
         namespace: pod.namespace.to_string(),
-        text: match pod.role.as_deref() {
-            Some(role) => format!("no entry allows `{}`, which pod `{}` names", role.escape_debug(), pod.name),
+        text: match pod.role() {
+            Some(role) => format!("no entry allows `{}`, which pod `{}` names", shown(&role.written()), pod.name),
             None => format!("no entry allows the role that pod `{}` gets without naming one", pod.name),
         },
     };
-    refused.map(doubt).collect()
+    let mut doubts: Vec<Doubt> = Vec::new();
+    let mut counts: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
+    for pod in refused {
+        let count = counts.entry(&pod.namespace).or_default();
+        *count += 1;
+        if *count <= MOST_UNLISTED {
+            doubts.push(doubt(pod));
+        }
+    }
+    let more = counts.into_iter().filter(|(_, count)| *count > MOST_UNLISTED).map(|(namespace, count)| Doubt {
+        namespace: namespace.to_string(),
+        text: format!("no entry allows {} more roles that its pods name", count - MOST_UNLISTED),
+    });
+    doubts.extend(more);
+    doubts
 }
 
-/// Names of no likeness; what allows them all allows everything.
-const HOME_PROBES: [&str; 3] = ["kube2iam-probe-7f3a", "q9/Zx_1", "00000000"];
-/// Roles of accounts and partitions that have nothing in common.
-const ABROAD: [&str; 2] =
-    ["arn:aws:iam::000000000000:role/kube2iam-probe-7f3a", "arn:aws-cn:iam::999999999999:role/q9/Zx_1"];
-/// For patterns without a base: any account will do.
-const SOME_BASE: &str = "arn:aws:iam::123456789012:role/";
+/// Doubts of one kind about one namespace: its pods can name as many roles as they like.
+const MOST_UNLISTED: usize = 8;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::logic::kubernetes::{Event, Object, Pod, Resource};
+    use crate::logic::pattern::Format;
     use crate::logic::policy::Enforcement;
     use crate::logic::policy::tests::rules;
-    use crate::logic::world::tests::{listed, namespace, pod};
+    use crate::logic::world::tests::{apply_event, listed, namespace, pod};
 
     /// The doubts about namespace `shop` with this list, in which pods name `app`.
     fn check(format: Format, list: &str, enforcement: Enforcement) -> Vec<String> {
         let rules = Rules { restrictions: Some(format), enforcement, ..rules() };
         let mut world = listed(vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.2")], vec![]);
         let event = Event::Apply(Object::Namespace(namespace("shop", Some(list))));
-        world.apply(Resource::Namespaces, event, |list| RoleList::parse(list, format, &rules.base));
+        apply_event(&mut world, Resource::Namespaces, event, format);
         lint(&world, &rules).into_iter().map(|doubt| doubt.text).collect()
-    }
-
-    #[test]
-    fn entries_that_allow_more_than_they_seem_to_are_named() {
-        for (format, list, doubts) in [
-            (Format::Glob, r#"["app", "team/*"]"#, vec![]),
-            (Format::Glob, r#"["*"]"#, vec!["`*` allows every role below the base"]),
-            (Format::Glob, r#"["arn:*"]"#, vec!["`arn:*` allows every role of every account"]),
-            (Format::Regexp, r#"["app"]"#, vec![]),
-            (Format::Regexp, r#"[".*"]"#, vec!["`.*` allows every role below the base"]),
-            (Format::Regexp, r#"["arn:.*"]"#, vec!["`arn:.*` allows every role of every account"]),
-            (Format::RegexpUnanchored, r#"["app$"]"#, vec![]),
-            (
-                Format::RegexpUnanchored,
-                r#"["app"]"#,
-                vec!["`app` has no `$` at its end: it also allows whatever goes on after it"],
-            ),
-            (Format::RegexpUnanchored, r#"[""]"#, vec!["`` allows every role below the base"]),
-        ] {
-            assert_eq!(check(format, list, Enforcement::Enforce), doubts, "{format:?} {list}");
-        }
-    }
-
-    #[test]
-    fn without_a_base_both_ends_need_an_anchor() {
-        let texts = |list| {
-            let format = Format::RegexpUnanchored;
-            let base = BaseArn::default();
-            of_list(&RoleList::parse(list, format, &base), format, &base)
-        };
-        assert_eq!(texts(r#"["^arn:aws:iam::1:role/app$"]"#), Vec::<String>::new());
-        assert_eq!(texts(r#"["app$"]"#), ["`app$` has no `^` at its start: it also allows whatever comes before it"]);
     }
 
     #[test]
@@ -159,6 +126,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn of_many_roles_without_an_entry_a_few_are_named() {
+        let pods = (10..30)
+            .map(|uid| Pod { role: Some(format!("app-{uid}")), ..pod(&uid.to_string(), &format!("10.0.0.{uid}")) });
+        let world = listed(pods.collect(), vec![namespace("shop", Some(r#"["x"]"#))]);
+        let rules = Rules { restrictions: Some(Format::Glob), ..rules() };
+        let doubts: Vec<String> = lint(&world, &rules).into_iter().map(|doubt| doubt.text).collect();
+        assert_eq!(doubts.len(), 9);
+        assert!(doubts.contains(&"no entry allows 12 more roles that its pods name".to_owned()), "{doubts:?}");
+    }
+
     /// Whatever the order in which the picture holds them.
     #[test]
     fn the_same_pod_always_stands_for_its_like() {
@@ -166,7 +144,7 @@ mod tests {
         let pods: Vec<Pod> = (10..60).map(|uid| pod(&uid.to_string(), &format!("10.0.0.{uid}"))).collect();
         let events = |world: &mut World| {
             let event = Event::Apply(Object::Namespace(namespace("shop", Some("[]"))));
-            world.apply(Resource::Namespaces, event, |list| RoleList::parse(list, Format::Glob, &rules.base));
+            apply_event(world, Resource::Namespaces, event, Format::Glob);
         };
         for _ in 0..4 {
             let mut world = listed(pods.clone(), vec![]);
@@ -181,5 +159,17 @@ mod tests {
         let world =
             listed(vec![Pod { role: Some("x".into()), ..pod("a", "10.0.0.1") }], vec![namespace("shop", Some("x"))]);
         assert!(lint(&world, &rules()).is_empty());
+    }
+
+    /// Whether namespaces restrict roles or not, beyond their bounds annotations give nothing.
+    #[test]
+    fn annotations_beyond_their_bounds_are_named_once_for_each_namespace() {
+        let long = |uid: &str, address: &str| Pod { role: Some("x".repeat(65)), ..pod(uid, address) };
+        let wide = Pod { external_id: Some("x".repeat(1_225)), ..pod("c", "10.0.0.3") };
+        let world = listed(vec![long("b", "10.0.0.2"), long("a", "10.0.0.1"), wide], vec![]);
+        let doubts: Vec<String> = lint(&world, &rules()).into_iter().map(|doubt| doubt.text).collect();
+        assert!(doubts[0].starts_with("pod `pod-a` gets nothing (role_malformed): "), "{doubts:?}");
+        assert!(doubts[1].starts_with("pod `pod-c` gets nothing (external_id_malformed): "), "{doubts:?}");
+        assert_eq!(doubts.len(), 2);
     }
 }

@@ -36,6 +36,7 @@ pub mod secret;
 pub mod service_url;
 pub mod session;
 pub mod shadow;
+pub mod shell;
 pub mod silence;
 pub mod status;
 pub mod sts;

@@ -6,12 +6,13 @@
 use std::fmt;
 
 /// A path that begins with `/`, whose segments hold only plain characters and are neither empty nor dots,
-/// but for a last empty one where the client wrote a closing slash. It needs no encoding and survives any decoding.
+/// but for a last empty one where the client wrote a closing slash. It needs no encoding and survives any decoding;
+/// one that doesn't says so ([`CanonicalPath::odd_from`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalPath {
     text: String,
     query: Option<String>,
-    encoded_slash: Option<usize>,
+    odd_from: Option<usize>,
 }
 
 impl CanonicalPath {
@@ -19,18 +20,18 @@ impl CanonicalPath {
     pub fn parse(target: &str, is_own_authority: impl Fn(&str) -> bool) -> Result<Self, PathError> {
         let origin = origin_form(target, is_own_authority)?;
         if is_canonical(origin) {
-            return Ok(Self { text: origin.to_owned(), query: None, encoded_slash: None });
+            return Ok(Self { text: origin.to_owned(), query: None, odd_from: None });
         }
         let origin = origin.split('#').next().unwrap_or_default();
         let (raw, query) = match origin.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (origin, None),
         };
-        let (text, encoded_slash) = if is_canonical(raw) { (raw.to_owned(), None) } else { resolve(raw)? };
+        let (text, odd_from) = if is_canonical(raw) { (raw.to_owned(), None) } else { resolve(raw)? };
         let query = query
             .filter(|query| !query.is_empty() && query.bytes().all(|b| is_plain(b) || b == b'&'))
             .map(str::to_owned);
-        Ok(Self { text, query, encoded_slash })
+        Ok(Self { text, query, odd_from })
     }
 
     /// The path, without its query.
@@ -65,10 +66,10 @@ impl CanonicalPath {
         self.text.ends_with('/')
     }
 
-    /// Before how many segments at least a slash came as `%2F`. Such a path is never forwarded, and its text
-    /// may hold dot segments behind that place.
-    pub fn encoded_slash(&self) -> Option<usize> {
-        self.encoded_slash
+    /// Before how many segments at least a slash came as `%2F`, or a character outside the alphabet, as role paths may
+    /// have it. Such a path is never forwarded, and its text may hold dot segments behind that place.
+    pub fn odd_from(&self) -> Option<usize> {
+        self.odd_from
     }
 }
 
@@ -79,7 +80,7 @@ pub enum PathError {
     Form,
     /// A `%` that two hexadecimal digits don't follow
     Encoding,
-    /// A character outside the alphabet, raw or encoded
+    /// A character outside the alphabet, raw or encoded, where no role stands; or one that no role has either
     Character,
 }
 
@@ -122,14 +123,17 @@ fn begins_dull(rest: &[u8]) -> bool {
     matches!(rest, [b'/', ..] | [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..])
 }
 
-/// Decodes a path once and takes its empty and dot segments out. Tells before how many segments a slash came encoded.
+/// Decodes a path once and takes its empty and dot segments out. With it comes [`CanonicalPath::odd_from`].
 fn resolve(raw: &str) -> Result<(String, Option<usize>), PathError> {
     let mut segments: Vec<String> = Vec::new();
-    let mut encoded_slash = None;
+    let mut odd_from = None;
     for raw_segment in raw.split('/') {
         let decoded = decode(raw_segment)?;
-        if decoded.contains('/') {
-            encoded_slash = Some(encoded_slash.map_or(segments.len(), |at: usize| at.min(segments.len())));
+        if !decoded.bytes().all(is_plain) {
+            if segments.len() < ROLE_TAIL && !decoded.bytes().all(|byte| is_plain(byte) || byte == b'/') {
+                return Err(PathError::Character);
+            }
+            odd_from = Some(odd_from.map_or(segments.len(), |at: usize| at.min(segments.len())));
         }
         match decoded.as_str() {
             "" | "." => {}
@@ -147,19 +151,15 @@ fn resolve(raw: &str) -> Result<(String, Option<usize>), PathError> {
     if closed || segments.is_empty() {
         text.push('/');
     }
-    Ok((text, encoded_slash))
+    Ok((text, odd_from))
 }
 
 fn decode(raw: &str) -> Result<String, PathError> {
     let mut decoded = String::with_capacity(raw.len());
     let mut bytes = raw.bytes();
     while let Some(byte) = bytes.next() {
-        let (byte, encoded) = match byte {
-            b'%' => (hex(bytes.next())? << 4 | hex(bytes.next())?, true),
-            byte => (byte, false),
-        };
-        let allowed = is_plain(byte) || encoded && byte == b'/';
-        if !allowed {
+        let byte = if byte == b'%' { hex(bytes.next())? << 4 | hex(bytes.next())? } else { byte };
+        if !byte.is_ascii_graphic() || matches!(byte, b'%' | b'\\') {
             return Err(PathError::Character);
         }
         decoded.push(char::from(byte));
@@ -171,6 +171,9 @@ fn hex(digit: Option<u8>) -> Result<u8, PathError> {
     let value = digit.map(char::from).and_then(|digit| digit.to_digit(16)).ok_or(PathError::Encoding)?;
     u8::try_from(value).map_err(|_| PathError::Encoding)
 }
+
+/// How many segments stand before a role, as in `/latest/meta-data/iam/security-credentials/ROLE`.
+pub const ROLE_TAIL: usize = 4;
 
 /// The alphabet of metadata paths and role names: letters, digits and the marks that occur in them
 /// (`+=,.@-_` in role names, `:` in ARNs and MAC addresses). `%`, `;`, `\`, blanks and controls are not in it.
@@ -300,10 +303,24 @@ mod tests {
     }
 
     #[test]
-    fn an_encoded_slash_is_remembered() {
+    fn where_a_path_is_odd_is_remembered() {
         let own = |_: &str| false;
-        assert_eq!(CanonicalPath::parse("/x/a%2Fb", own).unwrap().encoded_slash(), Some(1));
-        assert_eq!(CanonicalPath::parse("/x/a/b", own).unwrap().encoded_slash(), None);
-        assert_eq!(CanonicalPath::parse("/x/a%2Fb/../../%2Fc", own).unwrap().encoded_slash(), Some(0));
+        assert_eq!(CanonicalPath::parse("/x/a%2Fb", own).unwrap().odd_from(), Some(1));
+        assert_eq!(CanonicalPath::parse("/x/a/b", own).unwrap().odd_from(), None);
+        assert_eq!(CanonicalPath::parse("/x/a%2Fb/../../%2Fc", own).unwrap().odd_from(), Some(0));
+        assert_eq!(CanonicalPath::parse("/x/a/b/c/d/$(e)'%3B%22", own).unwrap().odd_from(), Some(5));
+    }
+
+    /// IAM takes any printable character in a role's path.
+    #[test]
+    fn characters_of_roles_are_taken_where_a_role_stands_and_nowhere_else() {
+        for odd in ["'", "$", "(", "%28", ";", "%3b", "%3F", "%23", "%22", "*", "&", "`"] {
+            assert!(check(&format!("/1/2/3/4/{odd}")).is_ok(), "{odd}");
+            assert_eq!(check(&format!("/1/2/3/{odd}/5")), Err(PathError::Character), "{odd}");
+            assert_eq!(check(&format!("/1/2/3/4/../{odd}")), Err(PathError::Character), "{odd}");
+        }
+        for refused in ["%25", "%5C", "\\", "%20", " ", "%00", "%7f", "%C3%A9"] {
+            assert_eq!(check(&format!("/1/2/3/4/{refused}")), Err(PathError::Character), "{refused}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod ahead;
 mod bearer;
+mod evaluation;
 mod own;
 mod permission;
 mod role;
@@ -23,12 +24,13 @@ use super::sts::AssumeRole;
 use super::time::{Mono, Wall};
 use super::token::TokenKeys;
 use super::trace::{Step, unheard};
-use super::world::{HeldPod, Holder, Needed, World};
+use super::world::{HeldPod, Holder, Needed, Reading, World};
 pub use ahead::ahead;
 pub use bearer::is_token_required;
 use bearer::{Demand, token_demand, token_left};
+pub use evaluation::{About, Evaluation, EvaluationQueue, Next, Progress, Question, question, questions};
 pub use own::{OwnRole, OwnRoles};
-pub use permission::{permit, permit_aloud};
+pub use permission::{entitled, permit, permit_aloud};
 pub use role::AccountRoles;
 
 /// What the operator laid down about roles.
@@ -92,6 +94,17 @@ impl Rules {
         self.default_role
             .as_ref()
             .is_some_and(|default| default.origin == DefaultOrigin::Discovered && default.role == *role)
+    }
+
+    /// Whether namespaces' lists don't bind `role`.
+    fn exempts(&self, role: &RoleArn) -> bool {
+        let default = self.default_role.as_ref().filter(|default| default.role == *role);
+        default.is_some_and(|default| default.obeys == DefaultObeys::Nothing)
+    }
+
+    /// How annotations are read.
+    pub fn reading(&self) -> Reading<'_> {
+        Reading { base: &self.base, format: self.restrictions.unwrap_or(Format::Glob) }
     }
 
     /// Whether `role` could yet turn out to be the agent's own. Telling its name is harmless, giving it is not.

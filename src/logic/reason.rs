@@ -89,6 +89,8 @@ reasons! {
     WatchBroken = 503 "watch_broken",
     /// The API server refuses for so long that addresses may have gone to other pods.
     WorldStale = 503 "world_stale",
+    /// What the namespace's list says of the role isn't found out yet.
+    PolicyPending = 503 "policy_pending",
     /// The address changed hands while the answer was made.
     OwnerChanged = 503 "owner_changed",
     /// STS asks for patience.

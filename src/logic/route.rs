@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use regex_lite::Regex;
 
 use super::http::{Method, Request};
-use super::path::CanonicalPath;
+use super::path::{CanonicalPath, ROLE_TAIL};
 use super::reason::Reason;
 
 /// How a request reached the agent.
@@ -136,10 +136,12 @@ fn token(method: Method) -> Route {
 /// The entries of a listing that may be shown, in order; `iam/` among them exactly if `pod_has_role`.
 pub fn filter_listing(path: &CanonicalPath, listing: &str, pod_has_role: bool, rules: &RouteRules) -> String {
     let below = |entry: &str| format!("{}/{entry}", path.as_str().trim_end_matches('/'));
-    let shown = |entry: &str| match CanonicalPath::parse(&below(entry), |_| false).map(|path| classify(path, rules)) {
-        Ok(Route::Forward(_) | Route::Listing(_) | Route::Token) => true,
-        Ok(_) => false,
-        Err(_) => entry.split_once('=').is_some_and(|(index, _)| index.bytes().all(|b| b.is_ascii_digit())),
+    let plain =
+        |entry: &str| CanonicalPath::parse(&below(entry), |_| false).ok().filter(|path| path.odd_from().is_none());
+    let shown = |entry: &str| match plain(entry).map(|path| classify(path, rules)) {
+        Some(Route::Forward(_) | Route::Listing(_) | Route::Token) => true,
+        Some(_) => false,
+        None => entry.split_once('=').is_some_and(|(index, _)| index.bytes().all(|b| b.is_ascii_digit())),
     };
     let mut entries: Vec<&str> = listing.lines().filter(|entry| shown(entry)).collect();
     if pod_has_role && path.segments().map(fold).skip(1).eq(["meta-data"]) {
@@ -157,7 +159,7 @@ fn classify(path: CanonicalPath, rules: &RouteRules) -> Route {
     let segments: Vec<&str> = path.segments().collect();
     let folded: Vec<Cow<'_, str>> = segments.iter().map(|segment| fold(segment)).collect();
     let folded: Vec<&str> = folded.iter().map(|segment| &**segment).collect();
-    match path.encoded_slash() {
+    match path.odd_from() {
         None | Some(ROLE_TAIL..) if names_credentials(&folded) => return Route::Refuse(Reason::NotFound),
         None => {}
         Some(_) => return Route::Refuse(Reason::BadPath),
@@ -185,7 +187,7 @@ fn classify(path: CanonicalPath, rules: &RouteRules) -> Route {
 
 /// What is answered of the credential tree: these paths in exactly this spelling.
 fn credentials(path: &CanonicalPath) -> Option<Route> {
-    if path.encoded_slash().is_some_and(|at| at < ROLE_TAIL) {
+    if path.odd_from().is_some_and(|at| at < ROLE_TAIL) {
         return None;
     }
     let mut segments = [""; ROLE_TAIL + 1];
@@ -326,8 +328,6 @@ pub fn is_metadata_address(address: IpAddr) -> bool {
 /// Where the metadata service answers, the same on every instance (EC2 user guide, instance metadata).
 pub const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-/// Before how many segments a role begins, in which a slash may come encoded.
-const ROLE_TAIL: usize = 4;
 /// What nearly every client says.
 const METADATA_HOST: &str = "169.254.169.254";
 const METADATA_NAMES: [&str; 2] = ["instance-data", "instance-data.ec2.internal"];

@@ -11,7 +11,7 @@ use super::reason::Reason;
 use super::sts::{AssumeRole, Assumed};
 use super::time::{Mono, Now, Wall};
 use super::world::HeldPod;
-use annotations::{Narrowing, external_id};
+pub use annotations::SessionOptions;
 
 /// A session as it is served: rendered once, served many times.
 pub struct Session {
@@ -86,19 +86,18 @@ impl SessionRules {
     /// The call for `role` on behalf of `pod`. Pods for which it comes out the same share a session.
     /// An annotation that can't be meant so refuses it.
     pub fn request(&self, role: &RoleArn, pod: &HeldPod) -> Result<AssumeRole, Reason> {
-        let annotations = pod.session.as_deref();
-        let Narrowing { policy, policy_arns } = Narrowing::read(annotations)?;
-        let own_name = own_name(pod).filter(|_| self.name_annotation == NameAnnotation::Read);
+        let SessionOptions { external_id, name, policy, policy_arns } = match pod.session() {
+            Some(options) => options.clone()?,
+            None => SessionOptions::default(),
+        };
+        let name = name.filter(|_| self.name_annotation == NameAnnotation::Read);
         let tags = self.tags_of(pod);
         let chained = matches!(self.tags, Tags::Pod { reach: TagReach::Chain, .. });
         let transitive_tags = tags.iter().filter(|_| chained).map(|(key, _)| key.clone()).collect();
         Ok(AssumeRole {
             role: role.clone(),
-            session_name: match own_name {
-                Some(name) => clean(name.to_owned()),
-                None => self.name.fill(|word| self.word(word, role, pod)),
-            },
-            external_id: external_id(pod.external_id.as_deref())?,
+            session_name: name.map_or_else(|| self.name.fill(|word| self.word(word, role, pod)), String::from),
+            external_id: external_id.map(String::from),
             duration_s: self.duration_s,
             policy,
             policy_arns,
@@ -117,7 +116,7 @@ impl SessionRules {
         let node = if self.node.is_empty() { NO_NODE } else { &self.node };
         AssumeRole {
             role: role.clone(),
-            session_name: clean(format!("{node}-{}", role.name())),
+            session_name: clean(&format!("{node}-{}", role.name())),
             external_id: None,
             duration_s: HOP_S,
             policy: None,
@@ -158,7 +157,7 @@ impl SessionRules {
 
 /// The name that a pod's annotation gives its session; an empty one is none.
 fn own_name(pod: &HeldPod) -> Option<&str> {
-    pod.session.as_deref()?.name.as_deref().filter(|name| !name.is_empty())
+    pod.session()?.as_ref().ok()?.name.as_deref()
 }
 
 /// A session name with words to be filled in, such as `{node}-{role}`.
@@ -208,19 +207,15 @@ impl NameTemplate {
                 Piece::Word(word) => value(*word),
             });
         }
-        clean(name)
+        clean(&name)
     }
 }
 
-fn clean(text: String) -> String {
+fn clean(text: &str) -> String {
     let known =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'=' | b',' | b'.' | b'@' | b'-');
-    let mut name = if text.bytes().all(known) {
-        text
-    } else {
-        text.chars().map(|c| if u8::try_from(c).is_ok_and(known) { c } else { '-' }).collect()
-    };
-    name.truncate(LONGEST_NAME);
+    let clean = |c: char| if u8::try_from(c).is_ok_and(known) { c } else { '-' };
+    let mut name: String = text.chars().take(LONGEST_NAME).map(clean).collect();
     while name.len() < SHORTEST_NAME {
         name.push('-');
     }
@@ -335,7 +330,7 @@ mod tests {
         assert!(!ignored);
         assert_eq!((request.session_name.as_str(), request.duration_s), ("alice@shop--", 1_800));
         assert_eq!(request.external_id.as_deref(), Some("customer-7"));
-        assert_eq!(request.policy.as_deref(), Some(r#"{"Version":"2012-10-17"}"#));
+        assert_eq!(request.policy.map(|policy| policy.text()).as_deref(), Some(r#"{"Version":"2012-10-17"}"#));
         assert_eq!(request.policy_arns, ["arn:aws:iam::aws:policy/ReadOnlyAccess"]);
         let (request, ignored) = asking(session, NameAnnotation::Ignored);
         assert_eq!((request.session_name.as_str(), ignored), ("n1-app", true));

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use super::json;
-use super::pattern::{Format, RoleList};
+use super::pattern::{Format, Matcher};
 use super::policy::{Ask, Decision, Patience, Rules, Tokens, decide};
 use super::reason::Reason;
 use super::route::{Form, Route};
@@ -83,16 +83,25 @@ impl Store {
     }
 }
 
+/// What kube2iam answers at each address that it knows: a role, or why none.
+pub type TheirAnswers = HashMap<IpAddr, Result<String, &'static str>>;
+
+/// Works out kube2iam's answers. That takes as long as tenants' lists do: not while the World is locked.
+pub fn their_answers(store: &Store, rules: &Rules) -> TheirAnswers {
+    let answer = |text: &String| Some((text.parse::<IpAddr>().ok()?.to_canonical(), answer_of(store, rules, text)));
+    store.roles.keys().filter_map(answer).collect()
+}
+
 /// Compares every address that either of the two knows.
-pub fn compare(world: &World, rules: &Rules, keys: &TokenKeys, store: &Store, now: Wall) -> Comparison {
-    let theirs = store.roles.keys().filter_map(|text| text.parse().ok()).map(|address: IpAddr| address.to_canonical());
+pub fn compare(world: &World, rules: &Rules, keys: &TokenKeys, theirs: &TheirAnswers, now: Wall) -> Comparison {
     let ours = world.pods().filter(|pod| pod.counts()).flat_map(|pod| pod.addresses.iter().copied());
     let mut addresses = BTreeSet::new();
-    addresses.extend(theirs.chain(ours));
+    addresses.extend(theirs.keys().copied().chain(ours));
     let mut comparison = Comparison::default();
     for address in addresses {
         let ours = our_answer(world, rules, keys, address, now);
-        match difference(ours, answer_of(store, rules, address), rules) {
+        let theirs = theirs.get(&address).cloned().unwrap_or(Err("it knows no pod there"));
+        match difference(ours, theirs, rules) {
             None => comparison.alike += 1,
             Some((kind, text)) => {
                 let pod = match world.holder(address) {
@@ -128,10 +137,9 @@ fn our_answer(world: &World, rules: &Rules, keys: &TokenKeys, peer: IpAddr, now:
     }
 }
 
-/// The role that kube2iam gives at `address` by what it holds, or why none.
-fn answer_of(store: &Store, rules: &Rules, address: IpAddr) -> Result<String, &'static str> {
-    let text = address.to_string();
-    let annotation = store.roles.get(&text).ok_or("it knows no pod there")?;
+/// The role that kube2iam gives at `address` by what it holds, or why none. Its lists have no bounds.
+fn answer_of(store: &Store, rules: &Rules, address: &str) -> Result<String, &'static str> {
+    let annotation = store.roles.get(address).ok_or("it knows no pod there")?;
     let default = rules.default_role.as_ref().map(|default| default.role.as_str());
     let role = match (annotation.as_str(), default) {
         ("", None) => return Err("the pod has no role"),
@@ -140,11 +148,13 @@ fn answer_of(store: &Store, rules: &Rules, address: IpAddr) -> Result<String, &'
     };
     let Some(format) = rules.restrictions.filter(|_| default != Some(role.as_str())) else { return Ok(role) };
     let format = if format == Format::Glob { Format::Glob } else { Format::RegexpUnanchored };
-    let namespace = store.namespaces.get(&text).map(String::as_str).unwrap_or_default();
+    let namespace = store.namespaces.get(address).map(String::as_str).unwrap_or_default();
     let patterns = store.lists.get(namespace).and_then(Option::as_ref).map(Vec::as_slice).unwrap_or_default();
-    let list = RoleList::parse(&json::text(patterns), format, &rules.base);
-    let allowed = super::arn::RoleArn::parse(&role).is_ok_and(|role| list.allowing(&role).is_some());
-    if allowed { Ok(role) } else { Err("the namespace doesn't allow the role") }
+    let allows = |pattern: &String| {
+        let matcher = Matcher::compile(pattern, format, &rules.base);
+        matcher.is_ok_and(|matcher| matcher.matches(&role, &rules.base))
+    };
+    if patterns.iter().any(allows) { Ok(role) } else { Err("the namespace doesn't allow the role") }
 }
 
 fn difference(

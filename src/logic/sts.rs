@@ -8,11 +8,13 @@ use super::credentials::Credentials;
 
 mod answer;
 mod form;
+mod policy;
 mod skew;
 mod verdict;
 
 pub use answer::{Answer, read_caller_identity, read_credentials};
 pub use form::{caller_identity_body, form_body, web_identity_body};
+pub use policy::SessionPolicy;
 pub use skew::{http_date, skew_ms};
 pub use verdict::{Remedy, remedy};
 
@@ -26,7 +28,7 @@ pub struct AssumeRole {
     /// Seconds, 900..=43200
     pub duration_s: u32,
     /// Inline session policy, JSON
-    pub policy: Option<String>,
+    pub policy: Option<SessionPolicy>,
     pub policy_arns: Vec<String>,
     /// Session tags, key and value
     pub tags: Vec<(String, String)>,

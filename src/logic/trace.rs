@@ -2,6 +2,7 @@
 //! every step is a call of nothing.
 
 use super::arn::RoleArn;
+use super::pattern::{FirstMatch, RoleList};
 use super::reason::Reason;
 use super::sts::AssumeRole;
 use super::world::{Holder, TooOld};
@@ -37,10 +38,10 @@ pub enum Step<'a> {
     NamespaceUnknown,
     /// The pod's namespace has no list.
     NoList,
-    /// An entry of the namespace's list, as it is written there
-    Pattern(&'a str, Verdict),
-    /// No entry of the list allows the role.
-    Unlisted,
+    /// What the namespace's list says of the role isn't found out yet.
+    Unevaluated,
+    /// The namespace's list, and its first entry that allows the role
+    Evaluated(&'a RoleList, FirstMatch),
     /// The list was refused and lets pass, in audit mode.
     LetPass,
     /// The role is the one under which the agent works.

@@ -8,19 +8,24 @@ mod accounts;
 mod age;
 mod change;
 mod holders;
+mod lists;
+mod parsed;
 mod pods;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::arn::NamedRole;
 use super::kubernetes::{Event, Identity, Namespace, Object, Pod, Resource};
 use super::maps::FastMap;
-use super::pattern::RoleList;
 use accounts::ServiceAccounts;
 use age::Ages;
 pub use age::{Failing, Needed, TooOld};
 pub use change::{Change, Novelty};
 use holders::Holders;
+pub use lists::{HeldList, ListResults};
+use parsed::{Annotations, NamespaceAnnotations};
+pub use parsed::{ParsedEvent, PodAnnotations, Reading};
 use pods::Pods;
 pub use pods::{Addresses, HeldPod};
 
@@ -31,6 +36,8 @@ pub struct World {
     holders: FastMap<IpAddr, Holders>,
     namespaces: FastMap<Box<str>, HeldNamespace>,
     accounts: ServiceAccounts,
+    /// How many lists of namespaces there have been
+    lists: u64,
     listing: [Listing; 3],
     /// Service accounts name roles: without them nothing is decided.
     needs_accounts: bool,
@@ -41,8 +48,8 @@ pub struct World {
 #[derive(Debug)]
 pub struct HeldNamespace {
     /// `None`: it has no list.
-    pub allowed_roles: Option<RoleList>,
-    pub default_role: Option<Box<str>>,
+    pub allowed_roles: Option<HeldList>,
+    pub default_role: Option<NamedRole>,
     pub v2_required: bool,
     uid: Box<str>,
     generation: u32,
@@ -65,22 +72,24 @@ struct Listing {
 }
 
 impl World {
-    /// Applies one event. `compile` reads a namespace's list.
-    pub fn apply(&mut self, resource: Resource, event: Event, compile: impl Fn(&str) -> RoleList) -> Change {
+    /// Applies one event.
+    pub fn apply(&mut self, resource: Resource, parsed: ParsedEvent) -> Change {
+        let ParsedEvent { event, annotations } = parsed;
         match event {
             Event::Init => {
                 self.listing[index(resource)].generation += 1;
                 Change::Nothing
             }
             Event::InitDone => self.finish_list(resource),
-            Event::InitApply(Object::Pod(pod)) | Event::Apply(Object::Pod(pod)) => self.apply_pod(pod),
+            Event::InitApply(Object::Pod(pod)) | Event::Apply(Object::Pod(pod)) => self.apply_pod(pod, annotations),
             Event::InitApply(Object::Namespace(namespace)) | Event::Apply(Object::Namespace(namespace)) => {
-                self.apply_namespace(namespace, compile)
+                self.apply_namespace(namespace, annotations)
             }
             Event::InitApply(Object::ServiceAccount(account)) | Event::Apply(Object::ServiceAccount(account)) => {
                 let (namespace, name) = (account.namespace.as_str().into(), account.name.as_str().into());
                 let generation = self.listing[index(Resource::ServiceAccounts)].generation;
-                let novelty = self.accounts.apply(account, generation);
+                let role = if let Annotations::Account(role) = annotations { Some(role) } else { None };
+                let novelty = self.accounts.apply(account, role, generation);
                 Change::ServiceAccountApplied { namespace, name, novelty }
             }
             Event::Delete(Object::ServiceAccount(account)) => {
@@ -91,6 +100,18 @@ impl World {
             Event::Delete(Object::Namespace(namespace)) => self.remove_namespace(&namespace),
             Event::Forget(identity) => self.forget(resource, &identity),
         }
+    }
+
+    /// Takes up what the evaluation of a namespace's list found out; nothing if the list has changed meanwhile.
+    pub fn record(&mut self, results: ListResults) -> Change {
+        let Some(namespace) = self.namespaces.get_mut(&*results.namespace) else { return Change::Nothing };
+        let Some(list) = namespace.allowed_roles.as_mut().filter(|list| list.serial() == results.serial) else {
+            return Change::Nothing;
+        };
+        let name = results.namespace.clone();
+        let pods = &self.pods;
+        list.record(results, || pods.all().filter(|pod| pod.namespace == name).count());
+        Change::ListEvaluated(name)
     }
 
     /// From now on nothing is decided before service accounts are listed too.
@@ -168,7 +189,7 @@ impl World {
     }
 
     /// The role that a service account names, if it names one; `None`: no such account is known.
-    pub fn account_role(&self, namespace: &str, name: &str) -> Option<Option<&str>> {
+    pub fn account_role(&self, namespace: &str, name: &str) -> Option<Option<&NamedRole>> {
         self.accounts.role(namespace, name)
     }
 
@@ -180,13 +201,14 @@ impl World {
         self.namespaces.iter().map(|(name, namespace)| (&**name, namespace))
     }
 
-    fn apply_pod(&mut self, pod: Pod) -> Change {
+    fn apply_pod(&mut self, pod: Pod, annotations: Annotations) -> Change {
+        let annotations = if let Annotations::Pod(annotations) = annotations { Some(annotations) } else { None };
         let old = self.pods.remove(&pod.uid);
         let mut novelty = Novelty::News;
         if let Some(namesake) = self.pods.namesake(&pod).map(|namesake| namesake.uid.clone()) {
             self.remove_pod(&namesake);
         }
-        let held = self.pods.insert(pod, self.listing[index(Resource::Pods)].generation);
+        let held = self.pods.insert(pod, annotations, self.listing[index(Resource::Pods)].generation);
         if let Some(old) = old {
             self.release(&old);
             if held.asks_like(&old) {
@@ -237,22 +259,31 @@ impl World {
         }
     }
 
-    fn apply_namespace(&mut self, namespace: Namespace, compile: impl Fn(&str) -> RoleList) -> Change {
+    fn apply_namespace(&mut self, namespace: Namespace, annotations: Annotations) -> Change {
+        let annotations =
+            if let Annotations::Namespace(annotations) = annotations { annotations } else { <_>::default() };
+        let NamespaceAnnotations { allowed_roles, default_role } = annotations;
+        let name: Box<str> = namespace.name.into();
+        let old = self.namespaces.remove(&name);
+        let is_new = old.is_none();
+        let (old_role, old_list) = old.map_or((None, None), |old| (old.default_role, old.allowed_roles));
+        let kept = old_list.as_ref().map(|list| &**list.list()) == allowed_roles.as_ref();
+        let novelty = if !is_new && kept && old_role == default_role { Novelty::Known } else { Novelty::News };
+        let allowed_roles = if kept {
+            old_list
+        } else {
+            self.lists += 1;
+            allowed_roles.map(|list| HeldList::new(list, self.lists))
+        };
         let held = HeldNamespace {
-            allowed_roles: namespace.allowed_roles.as_deref().map(compile),
-            default_role: namespace.default_role.filter(|role| !role.is_empty()).map(Into::into),
+            allowed_roles,
+            default_role,
             v2_required: namespace.v2_required,
             uid: namespace.uid.into(),
             generation: self.listing[index(Resource::Namespaces)].generation,
         };
-        let name: Box<str> = namespace.name.into();
-        let faults = held.allowed_roles.as_ref().map_or_else(Vec::new, |list| list.faults.clone());
-        let novelty = match self.namespaces.get(&name) {
-            Some(old) if held.grants_like(old) => Novelty::Known,
-            _ => Novelty::News,
-        };
         self.namespaces.insert(name.clone(), held);
-        Change::NamespaceApplied { name, faults, novelty }
+        Change::NamespaceApplied { name, novelty }
     }
 
     /// A namespace of the same name may have been made anew meanwhile: only the one meant goes.
@@ -281,16 +312,6 @@ impl World {
             Resource::ServiceAccounts => self.accounts.sweep(generation),
         }
         Change::Listed(resource, novelty)
-    }
-}
-
-impl HeldNamespace {
-    /// Whether it gives the same roles to its pods as before.
-    fn grants_like(&self, old: &Self) -> bool {
-        let list = |namespace: &Self| {
-            namespace.allowed_roles.as_ref().map(|list| list.written().map(str::to_owned).collect::<Vec<_>>())
-        };
-        self.default_role == old.default_role && list(self) == list(old)
     }
 }
 

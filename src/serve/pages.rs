@@ -6,6 +6,7 @@ use parking_lot::RwLock;
 use serde_json::{Map, Value, json};
 
 use super::{Caller, Service};
+use crate::logic::arn::NamedRole;
 use crate::logic::http::{Request, Response};
 use crate::logic::json;
 use crate::logic::kubernetes::Resource;
@@ -93,13 +94,13 @@ pub(super) fn store(registry: &Registry) -> Response {
         for pod in world.pods() {
             for address in pod.addresses.iter() {
                 if matches!(world.holder(*address), Holder::Pod(holder) if holder.uid == pod.uid) {
-                    roles.insert(address.to_string(), pod.role.as_deref().unwrap_or_default().into());
+                    roles.insert(address.to_string(), pod.role().map(NamedRole::written).unwrap_or_default().into());
                     namespaces.insert(address.to_string(), (*pod.namespace).into());
                 }
             }
         }
         for (name, namespace) in world.namespaces() {
-            let list = namespace.allowed_roles.iter().flat_map(|list| list.written());
+            let list = namespace.allowed_roles.iter().flat_map(|held| held.list().written());
             lists.insert(name.to_owned(), list.map(Value::from).collect());
         }
         let store = json!({ "rolesByIP": roles, "namespaceByIP": namespaces, "rolesByNamespace": lists });

@@ -21,6 +21,7 @@ use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
 use crate::logic::token::TokenKeys;
 use crate::logic::world::tests::{namespace, pod};
 use crate::ports::{Forwarded, KeyStore, Sts};
+use crate::registry::Evaluated;
 use crate::telemetry::Metrics;
 
 mod late;
@@ -72,6 +73,7 @@ fn service(rules: Rules, pods: Vec<Pod>, namespaces: Vec<Namespace>) -> Service 
         objects.into_iter().for_each(|object| drop(registry.apply(resource, Event::InitApply(object))));
         registry.apply(resource, Event::InitDone);
     }
+    while !matches!(registry.evaluate(), Evaluated::Nothing) {}
     let budget = Rate { burst: 20.0, refill: 10.0 };
     let desk = Desk::new(CacheRules { budget, renew: RenewAt::Half, error_ttl: None }, clock.clone());
     Service {

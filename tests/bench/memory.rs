@@ -6,6 +6,7 @@ use crate::proc;
 use crate::report::{Report, Target};
 use crate::standins::Lab;
 use crate::standins::agent::{Agent, Until};
+use crate::standins::hostile;
 use crate::standins::kubernetes::{Kind, PodSpec};
 use crate::subject::{address, setup};
 
@@ -27,6 +28,16 @@ pub fn run(report: &mut Report) {
     }
     report.number("a watched pod without a role adds", growth(Roles::None), "bytes", Target::AtMost(400.0));
     report.number("a watched pod with a role adds", growth(Roles::Each), "bytes", Target::AtMost(1_024.0));
+    report.number("resident, 5,000 hostile pods and 200 hostile lists", hostile_crowd(), "MiB", Target::AtMost(40.0));
+}
+
+/// Resident memory with the worst that tenants can write.
+fn hostile_crowd() -> f64 {
+    let lab = Lab::start();
+    hostile::crowd(&lab.kubernetes);
+    let mut agent = setup(&lab).flags(&["--namespace-restrictions"]).until(Until::Started).start();
+    agent.wait_ready_within(Duration::from_secs(120));
+    mib(at_rest(&agent))
 }
 
 /// Bytes of resident memory that each further pod costs.

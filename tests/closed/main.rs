@@ -23,6 +23,7 @@ mod site;
 mod spellings;
 #[path = "../standins/mod.rs"]
 mod standins;
+mod tenants;
 mod tokens;
 mod tree;
 mod world_age;

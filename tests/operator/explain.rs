@@ -64,8 +64,11 @@ fn the_text_names_what_decided_and_how_to_mend_it() {
             "shop/plain",
             &["refused (no_role)", "the pod has no annotation `iam.amazonaws.com/role`", "fix: name a role"],
         ),
-        ("shop/host", &["refused (unknown_pod)", ROLE, "hostNetwork", "fix: take `hostNetwork: true` off"]),
-        ("shop/done", &["refused (unknown_pod)", ROLE, "phase", "Succeeded"]),
+        (
+            "shop/host",
+            &["refused (unknown_pod)", "iam.amazonaws.com/role", "hostNetwork", "fix: take `hostNetwork: true` off"],
+        ),
+        ("shop/done", &["refused (unknown_pod)", "iam.amazonaws.com/role", "phase", "Succeeded"]),
         ("shop/twin-a", &["refused (ambiguous_address)", ROLE, "2 running pods claim the address", "fix: wait until"]),
         ("127.0.0.11", &["refused (ambiguous_address)", "`shop/twin-a`, `shop/twin-b`"]),
         (
@@ -133,4 +136,47 @@ fn before_the_lists_are_in_nobody_is_called_unknown() {
     assert!(outcome.stdout.contains("refused (not_ready)"), "{outcome:?}");
     assert!(outcome.stdout.contains("pods aren't listed yet"), "{outcome:?}");
     drop(agent);
+}
+
+/// A tenant writes the role, whoever mends the pod runs what is printed.
+#[test]
+fn a_printed_command_gives_kubectl_what_is_meant_and_runs_nothing_else() {
+    let lab = Lab::start();
+    let listed = r#"["it's", "$(touch owned)", "`touch owned`\u202e"]"#;
+    lab.kubernetes.add_namespace("closed", &[("iam.amazonaws.com/allowed-roles", listed)]);
+    let roles =
+        ["a'$(touch${IFS}owned)'/b", "a`touch${IFS}owned`/b", "a\"$(touch${IFS}owned)\"/b", "a';touch${IFS}owned;'/b"];
+    for (index, role) in roles.iter().enumerate() {
+        let pod = PodSpec::new("closed", &format!("pod-{index}")).ip(&format!("127.0.2.{}", index + 1)).role(role);
+        lab.kubernetes.add_pod(pod);
+    }
+    let site = Site::open(lab, &["--namespace-restrictions"]);
+    for (index, role) in roles.iter().enumerate() {
+        let fix = site.explained(&format!("closed/pod-{index}"), |_| true)["fix"].as_str().unwrap().to_owned();
+        let (_, command) = fix.split_once(": `").unwrap();
+        let given = run_with_a_kubectl_that_writes_its_words_down(command.strip_suffix('`').unwrap());
+        let (words, annotation) = given.split_at(given.len() - 1);
+        assert_eq!(words, ["annotate", "namespace", "closed", "--overwrite"], "{command}");
+        let list: Vec<String> =
+            serde_json::from_str(annotation[0].strip_prefix("iam.amazonaws.com/allowed-roles=").unwrap()).unwrap();
+        assert_eq!(list, ["it's", "$(touch owned)", "`touch owned`\u{202e}", role], "{command}");
+    }
+}
+
+/// The words that a shell gives to kubectl; nothing else may have happened.
+fn run_with_a_kubectl_that_writes_its_words_down(command: &str) -> Vec<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = super::socket().parent().unwrap().with_extension("shell");
+    std::fs::create_dir_all(&dir).unwrap();
+    let kubectl = dir.join("kubectl");
+    std::fs::write(&kubectl, "#!/bin/sh\nprintf '%s\\n' \"$@\" > words\n").unwrap();
+    std::fs::set_permissions(&kubectl, PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", dir.display());
+    let mut shell = std::process::Command::new("/bin/sh");
+    let status = shell.args(["-c", command]).current_dir(&dir).env("PATH", path).status().unwrap();
+    let words = std::fs::read_to_string(dir.join("words")).unwrap();
+    let made: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert!(status.success() && made.len() == 2, "{command}: {made:?}");
+    words.lines().map(str::to_owned).collect()
 }

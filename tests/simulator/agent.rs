@@ -8,7 +8,7 @@ use std::time::Duration;
 use kube2iam::config::{Command, Config, parse};
 use kube2iam::daemon::{Ports, Rooms, work};
 use kube2iam::edge::latch::Latch;
-use kube2iam::logic::policy::{self, OwnRoles, Permitted};
+use kube2iam::logic::policy::{self, OwnRoles};
 use kube2iam::ports::{KeyStore, Waited};
 
 use crate::api::Api;
@@ -74,13 +74,14 @@ impl Agent {
         self.closed.store(true, Ordering::SeqCst);
         sim.stage.note(&format!("agent {} ends", self.number));
         self.rooms.facts.shutting_down.store(true, Ordering::SeqCst);
-        let steps: [&dyn Fn(); 4] = [
+        let steps: [&dyn Fn(); 5] = [
             &|| self.rooms.latch.close(),
             &|| self.rooms.drained.close(),
             &|| self.rooms.kubernetes.shut_down(),
             &|| self.rooms.desk.close(),
+            &|| self.rooms.registry.close(),
         ];
-        let mut order = [0, 1, 2, 3];
+        let mut order = [0, 1, 2, 3, 4];
         sim.shuffle(&mut order);
         order.into_iter().for_each(|step| steps[step]());
     }
@@ -123,7 +124,7 @@ fn keep_house(rooms: &Rooms) {
         let entitled: Option<HashSet<_>> = rooms.registry.read(|world, rules| {
             let rules = rules.filter(|_| world.is_ready())?;
             let pods = world.pods().filter(|pod| pod.counts());
-            Some(pods.filter_map(|pod| policy::permit(world, rules, pod).ok()).map(Permitted::into_request).collect())
+            Some(pods.filter_map(|pod| policy::entitled(world, rules, pod)).collect())
         });
         if let Some(entitled) = entitled {
             rooms.desk.sweep(&entitled);

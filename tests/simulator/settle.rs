@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use kube2iam::logic::arn::NamedRole;
 use kube2iam::logic::time::Mono;
 use kube2iam::logic::world::World;
 
 use crate::agent::Agent;
+use crate::cluster::Pod;
 use crate::pods::{ask_document, likely_role};
 use crate::sim::Sim;
 use crate::truth::{Due, due};
@@ -40,15 +42,20 @@ pub fn settle(sim: &Arc<Sim>) {
 
 /// Pods and namespaces as the agent sees them.
 fn painted(world: &World) -> BTreeSet<String> {
-    let pods = world.pods().map(|pod| format!("{} {:?} {:?} {}", pod.uid, pod.role, pod.addresses, pod.deleting));
-    let namespaces = world.namespaces().map(|(name, namespace)| format!("{name} {:?}", namespace.default_role));
+    let written = |role: Option<&NamedRole>| role.map(|role| role.written().into_owned());
+    let pods =
+        world.pods().map(|pod| format!("{} {:?} {:?} {}", pod.uid, written(pod.role()), pod.addresses, pod.deleting));
+    let namespaces =
+        world.namespaces().map(|(name, namespace)| format!("{name} {:?}", written(namespace.default_role.as_ref())));
     pods.chain(namespaces).collect()
 }
 
 fn real(sim: &Sim) -> BTreeSet<String> {
     let truth = sim.truth.lock();
     let pods = truth.cluster.living();
-    let pods = pods.map(|(uid, pod)| format!("{uid} {:?} {:?} {}", pod.role, pod.addresses, pod.deleting));
+    // Of a pod that can't ask nothing is kept that it could ask for.
+    let role = |pod: &Pod| pod.role.clone().filter(|_| !pod.finished && !pod.host_network);
+    let pods = pods.map(|(uid, pod)| format!("{uid} {:?} {:?} {}", role(pod), pod.addresses, pod.deleting));
     let namespaces = truth.cluster.living_namespaces();
     let namespaces = namespaces.map(|(name, namespace)| format!("{name} {:?}", namespace.default_role));
     pods.chain(namespaces).collect()

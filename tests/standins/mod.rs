@@ -16,6 +16,7 @@
 pub mod agent;
 pub mod client;
 pub mod exchange;
+pub mod hostile;
 pub mod kubernetes;
 pub mod metadata;
 pub mod process;

@@ -1,7 +1,7 @@
 //! What is learned while an explanation is made, for the advice at its end.
 
 use super::story::Scene;
-use super::words::{of_policy, told};
+use super::words::{of_list, of_policy, told, unlisted};
 use super::{Outcome, Subject, Told};
 use crate::logic::advice::{Base, Names, mend};
 use crate::logic::arn::RoleArn;
@@ -41,8 +41,16 @@ impl Known {
                 self.role = Some(role.clone());
                 self.short = scene.rules.map_or(role.as_str(), |rules| rules.base.shorten(role)).to_owned();
             }
-            Step::Pattern(written, _) => self.listed.push(written.to_owned()),
-            Step::Unlisted => steps.extend(faults(scene.world, &self.namespace)),
+            Step::Evaluated(list, first_match) => {
+                if first_match.is_none() {
+                    self.listed = list.written().map(str::to_owned).collect();
+                }
+                steps.extend(of_list(list, first_match, &self.namespace, &self.keys.allowed_roles));
+                if first_match.is_none() {
+                    steps.extend(faults(scene.world, &self.namespace));
+                    steps.push(unlisted(&self.namespace, &self.keys.allowed_roles));
+                }
+            }
             _ => {}
         }
         steps.extend(of_policy(step, &self.namespace, scene.annotations));
@@ -72,7 +80,10 @@ impl Known {
 
 /// What is wrong with the list that allows nothing.
 fn faults(world: &World, namespace: &str) -> Vec<Told> {
-    let list = world.namespace(namespace).and_then(|namespace| namespace.allowed_roles.as_ref());
-    let faults = list.into_iter().flat_map(|list| &list.faults);
-    faults.map(|fault| told("namespace", Outcome::Note, fault.to_string())).collect()
+    let Some(held) = world.namespace(namespace).and_then(|namespace| namespace.allowed_roles.as_ref()) else {
+        return Vec::new();
+    };
+    let whole = held.list().fault().map(ToString::to_string);
+    let entries = held.doubts().unwrap_or_default().iter().map(ToString::to_string);
+    whole.into_iter().chain(entries).map(|fault| told("namespace", Outcome::Note, fault)).collect()
 }

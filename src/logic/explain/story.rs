@@ -46,6 +46,7 @@ pub struct Story {
     pub permitted: Option<Permitted>,
     /// The address that a request would come from
     pub peer: Option<IpAddr>,
+    pub pod: Option<Arc<HeldPod>>,
     known: Known,
 }
 
@@ -67,7 +68,7 @@ pub fn tell(scene: &Scene<'_>, subject: &Subject) -> Story {
         Subject::Address(address) => (holder(scene, *address), Some(*address)),
     };
     match &pod {
-        Some(pod) => steps.extend(of_pod(pod, &age(scene))),
+        Some(pod) => steps.extend(of_pod(pod, &age(scene), scene.annotations)),
         None => steps.extend(not_found(scene, subject)),
     }
     let mut known = Known::of(pod.as_deref(), subject, scene);
@@ -79,14 +80,14 @@ pub fn tell(scene: &Scene<'_>, subject: &Subject) -> Story {
         (None, _) if !scene.world.is_ready() => Came::Refused(Reason::NotReady),
         (None, _) => Came::Refused(Reason::UnknownPod),
     };
-    if let (
-        Came::Refused(Reason::UnknownPod | Reason::AmbiguousAddress | Reason::OwnerChanged | Reason::WatchBroken),
-        Some(pod),
-    ) = (&came, &pod)
-    {
+    let without_rules = matches!(
+        came,
+        Came::Refused(Reason::UnknownPod | Reason::AmbiguousAddress | Reason::OwnerChanged | Reason::WatchBroken)
+    );
+    if let (true, Some(pod)) = (without_rules, pod.as_ref().filter(|pod| pod.counts())) {
         rules_for(scene, pod, &mut steps, &mut known);
     }
-    Story { peer, ..finish(came, pod.as_deref(), steps, known) }
+    Story { peer, pod: pod.clone(), ..finish(came, pod.as_deref(), steps, known) }
 }
 
 /// Whether the address leads to another pod, by now or by choice; says so.
@@ -169,7 +170,7 @@ fn finish(came: Came, pod: Option<&HeldPod>, steps: Vec<Told>, known: Known) -> 
         credentials: None,
         fix,
     };
-    Story { explanation, permitted, peer: None, known }
+    Story { explanation, permitted, peer: None, pod: None, known }
 }
 
 impl Story {

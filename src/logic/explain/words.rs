@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::{Outcome, Told};
 use crate::logic::advice::meaning;
 use crate::logic::kubernetes::{AnnotationKeys, SESSION_NAME};
+use crate::logic::pattern::{FirstMatch, RoleList, shown};
 use crate::logic::sts::AssumeRole;
 use crate::logic::trace::{Step, Verdict};
 use crate::logic::world::{HeldPod, Holder, TooOld};
@@ -53,15 +54,12 @@ pub(super) fn of_policy(step: Step<'_>, namespace: &str, keys: &AnnotationKeys) 
             Outcome::Refused,
             format!("namespace `{namespace}` has no annotation `{list_key}`: it allows no role"),
         ),
-        Step::Pattern(written, Verdict::Allows) => {
-            ("namespace", Outcome::Ok, format!("`{}` in `{list_key}` of `{namespace}` allows it", shown(written)))
-        }
-        Step::Pattern(written, Verdict::DoesNot) => {
-            ("namespace", Outcome::Note, format!("`{}` in `{list_key}` of `{namespace}` doesn't match", shown(written)))
-        }
-        Step::Unlisted => {
-            ("namespace", Outcome::Refused, format!("no entry of `{list_key}` of namespace `{namespace}` allows it"))
-        }
+        Step::Unevaluated => (
+            "namespace",
+            Outcome::Refused,
+            format!("what `{list_key}` of namespace `{namespace}` says of it isn't found out yet"),
+        ),
+        Step::Evaluated(..) => return None,
         Step::LetPass => ("policy", Outcome::Note, "--policy-mode=audit lets it pass".into()),
         Step::OwnRole => ("own role", Outcome::Refused, "it is the role under which the agent itself works".into()),
         Step::Account(Verdict::Allows) => ("account", Outcome::Ok, "--allowed-accounts has its account".into()),
@@ -76,6 +74,27 @@ pub(super) fn of_policy(step: Step<'_>, namespace: &str, keys: &AnnotationKeys) 
         Step::Session(request) => ("session", Outcome::Ok, of_session(request)),
     };
     Some(told(step, outcome, detail))
+}
+
+/// The entries of a list: the first that allows the role, or some that don't.
+pub(super) fn of_list(list: &RoleList, first_match: FirstMatch, namespace: &str, list_key: &str) -> Vec<Told> {
+    let asked = first_match.map_or(list.len(), usize::from);
+    let line = |outcome, index: usize, what: &str| {
+        let entry = shown(list.entry(index));
+        told("namespace", outcome, format!("`{entry}` in `{list_key}` of `{namespace}` {what}"))
+    };
+    let mut lines: Vec<Told> =
+        (0..asked.min(MOST_ENTRIES_SHOWN)).map(|index| line(Outcome::Note, index, "doesn't match")).collect();
+    if asked > MOST_ENTRIES_SHOWN {
+        let more = asked - MOST_ENTRIES_SHOWN;
+        lines.push(told("namespace", Outcome::Note, format!("{more} more entries of `{list_key}` don't match")));
+    }
+    lines.extend(first_match.map(|first| line(Outcome::Ok, first.into(), "allows it")));
+    lines
+}
+
+pub(super) fn unlisted(namespace: &str, list_key: &str) -> Told {
+    told("namespace", Outcome::Refused, format!("no entry of `{list_key}` of namespace `{namespace}` allows it"))
 }
 
 fn of_holder(holder: &Holder<'_>) -> Option<Told> {
@@ -104,7 +123,7 @@ fn of_session(request: &AssumeRole) -> String {
 }
 
 /// What is told of a pod before any rule is asked.
-pub(super) fn of_pod(pod: &HeldPod, age: &str) -> Vec<Told> {
+pub(super) fn of_pod(pod: &HeldPod, age: &str, keys: &AnnotationKeys) -> Vec<Told> {
     let account = if pod.service_account.is_empty() { "default" } else { &pod.service_account };
     let found = format!("`{}/{}`, uid {}, service account `{account}`; {age}", pod.namespace, pod.name, pod.uid);
     let phase = match (pod.finished, pod.deleting) {
@@ -126,18 +145,17 @@ pub(super) fn of_pod(pod: &HeldPod, age: &str) -> Vec<Told> {
     } else {
         told("address", Outcome::Ok, addresses(&pod.addresses))
     };
-    vec![told("pod", Outcome::Ok, found), phase, network, address]
+    let mut steps = vec![told("pod", Outcome::Ok, found), phase, network, address];
+    if !pod.counts() {
+        let detail = format!("`{}` and the like aren't kept of it: nothing could ask for what they say", keys.role);
+        steps.push(told("annotation", Outcome::Note, detail));
+    }
+    steps
 }
 
 fn addresses(all: &[IpAddr]) -> String {
     all.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// A text of somebody else's on one line, cut where it gets long.
-fn shown(text: &str) -> String {
-    let cut: String = text.chars().take(LONGEST_SHOWN).flat_map(char::escape_debug).collect();
-    if text.chars().nth(LONGEST_SHOWN).is_some() { format!("{cut}…") } else { cut }
-}
-
-/// Enough for a role's ARN of the usual length.
-const LONGEST_SHOWN: usize = 160;
+/// Entries that don't match, of a list that may have many.
+const MOST_ENTRIES_SHOWN: usize = 20;

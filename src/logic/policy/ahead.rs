@@ -9,7 +9,12 @@ use crate::logic::world::{Change, HeldPod, Novelty, World};
 
 /// What pods may be about to ask for.
 pub fn ahead(world: &World, rules: &Rules, change: &Change) -> Vec<Permitted> {
-    // While lists are coming in, nobody can be judged; the last of them brings everybody.
+    concerned(world, change).into_iter().filter_map(|pod| soon(world, rules, pod)).collect()
+}
+
+/// The pods whose role or permission may have changed with the World.
+pub(super) fn concerned<'w>(world: &'w World, change: &'w Change) -> Vec<&'w Arc<HeldPod>> {
+    // While lists are coming in, nothing can be decided; the last of them brings everything.
     if !world.is_ready() {
         return Vec::new();
     }
@@ -17,11 +22,12 @@ pub fn ahead(world: &World, rules: &Rules, change: &Change) -> Vec<Permitted> {
         // In an order that doesn't hang on the hash: a run that is played again must go the same way.
         let mut by_uid: BTreeMap<&str, &Arc<HeldPod>> = BTreeMap::new();
         by_uid.extend(world.pods().filter(|pod| concerns(pod)).map(|pod| (&*pod.uid, pod)));
-        by_uid.into_values().filter_map(|pod| soon(world, rules, pod)).collect()
+        by_uid.into_values().collect()
     };
     match change {
-        Change::PodApplied(pod, Novelty::News) => soon(world, rules, pod).into_iter().collect(),
+        Change::PodApplied(pod, Novelty::News) => vec![pod],
         Change::NamespaceApplied { name, novelty: Novelty::News, .. } => among_all(&|pod| *pod.namespace == **name),
+        Change::ListEvaluated(name) => among_all(&|pod| pod.namespace == *name),
         Change::ServiceAccountApplied { namespace, name, novelty: Novelty::News } => {
             among_all(&|pod| *pod.namespace == **namespace && *pod.service_account == **name)
         }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::role::role_of;
-use super::{DefaultObeys, Denial, Enforcement, Permitted, Rules};
+use super::{Denial, Enforcement, Permitted, Rules};
 use crate::logic::arn::RoleArn;
 use crate::logic::reason::Reason;
+use crate::logic::sts::AssumeRole;
 use crate::logic::trace::{Step, Verdict, unheard};
 use crate::logic::world::{HeldPod, World};
 
@@ -23,14 +24,12 @@ pub fn permit_aloud(
 ) -> Result<Permitted, Denial> {
     let role = role_of(world, rules, pod, trace)?;
     trace(Step::Role(&role));
-    let default = rules.default_role.as_ref().filter(|default| default.role == role);
-    let exempt = default.is_some_and(|default| default.obeys == DefaultObeys::Nothing);
     let audited = match rules.restrictions {
         None => {
             trace(Step::Unrestricted);
             None
         }
-        Some(_) if exempt => {
+        Some(_) if rules.exempts(&role) => {
             trace(Step::Exempt);
             None
         }
@@ -54,6 +53,19 @@ pub fn permit_aloud(
         trace(Step::NameIgnored);
     }
     Ok(Permitted { request, pod: pod.clone(), audited })
+}
+
+/// What a pod could ask STS for, as far as it is known: while a list is being evaluated, the sessions that it may allow
+/// aren't thrown away.
+pub fn entitled(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Option<AssumeRole> {
+    match permit(world, rules, pod) {
+        Ok(permitted) => Some(permitted.request),
+        Err(Denial::NotYet(Reason::PolicyPending)) => {
+            let role = role_of(world, rules, pod, &mut unheard).ok()?;
+            rules.session.request(&role, pod).ok()
+        }
+        Err(_) => None,
+    }
 }
 
 /// What the judgement of a namespace's list comes to: in audit mode a pass with the reason why it would be none.
@@ -82,16 +94,14 @@ fn namespace_allows(
         trace(Step::NamespaceUnknown);
         return Err(Denial::NotYet(Reason::UnknownNamespace));
     };
-    let Some(list) = &namespace.allowed_roles else {
+    let Some(held) = &namespace.allowed_roles else {
         trace(Step::NoList);
         return Err(Denial::Refused(Reason::RoleNotAllowed));
     };
-    for (written, verdict) in list.judge(role) {
-        trace(Step::Pattern(written, verdict));
-        if verdict == Verdict::Allows {
-            return Ok(());
-        }
-    }
-    trace(Step::Unlisted);
-    Err(Denial::Refused(Reason::RoleNotAllowed))
+    let Some(first_match) = held.first_match(role) else {
+        trace(Step::Unevaluated);
+        return Err(Denial::NotYet(Reason::PolicyPending));
+    };
+    trace(Step::Evaluated(held.list(), first_match));
+    first_match.map(|_| ()).ok_or(Denial::Refused(Reason::RoleNotAllowed))
 }

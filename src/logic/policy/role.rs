@@ -2,7 +2,7 @@
 //! operator's. An account that isn't known yet is waited for.
 
 use super::{Denial, Rules};
-use crate::logic::arn::RoleArn;
+use crate::logic::arn::{NamedRole, RoleArn};
 use crate::logic::reason::Reason;
 use crate::logic::trace::Step;
 use crate::logic::world::{HeldPod, World};
@@ -20,27 +20,30 @@ pub(super) fn role_of(
     pod: &HeldPod,
     trace: &mut impl FnMut(Step<'_>),
 ) -> Result<RoleArn, Denial> {
-    trace(Step::Annotation(pod.role.as_deref()));
-    if let Some(name) = pod.role.as_deref() {
+    let named = pod.role();
+    trace(Step::Annotation(named.map(NamedRole::written).as_deref()));
+    match named {
         // An empty annotation is a pod's way to have none.
-        return if name.is_empty() { Err(Denial::Refused(Reason::NoRole)) } else { full(rules, name, trace) };
+        Some(NamedRole::Empty) => return Err(Denial::Refused(Reason::NoRole)),
+        Some(named) => return role_or_denial(named, trace),
+        None => {}
     }
-    if let Some(name) = account_role(world, rules, pod, trace)? {
-        return full(rules, name, trace);
+    if let Some(named) = account_role(world, rules, pod, trace)? {
+        return role_or_denial(named, trace);
     }
     let namespace = world.namespace(&pod.namespace);
-    if let Some(name) = namespace.and_then(|namespace| namespace.default_role.as_deref()) {
-        trace(Step::NamespaceRole(name));
-        return full(rules, name, trace);
+    if let Some(named) = namespace.and_then(|namespace| namespace.default_role.as_ref()) {
+        trace(Step::NamespaceRole(&named.written()));
+        return role_or_denial(named, trace);
     }
     let default = rules.default_role.as_ref().map(|default| &default.role);
     trace(Step::Default(default));
     default.cloned().ok_or(Denial::Refused(Reason::NoRole))
 }
 
-fn full(rules: &Rules, name: &str, trace: &mut impl FnMut(Step<'_>)) -> Result<RoleArn, Denial> {
-    rules.base.role(name).map_err(|_| {
-        trace(Step::Malformed(name));
+fn role_or_denial(named: &NamedRole, trace: &mut impl FnMut(Step<'_>)) -> Result<RoleArn, Denial> {
+    named.role().cloned().ok_or_else(|| {
+        trace(Step::Malformed(&named.written()));
         Denial::Refused(Reason::RoleMalformed)
     })
 }
@@ -50,7 +53,7 @@ fn account_role<'w>(
     rules: &Rules,
     pod: &HeldPod,
     trace: &mut impl FnMut(Step<'_>),
-) -> Result<Option<&'w str>, Denial> {
+) -> Result<Option<&'w NamedRole>, Denial> {
     if rules.account_roles == AccountRoles::Ignored || pod.service_account.is_empty() {
         return Ok(None);
     }
@@ -58,6 +61,6 @@ fn account_role<'w>(
         trace(Step::AccountUnknown(&pod.service_account));
         return Err(Denial::NotYet(Reason::UnknownServiceAccount));
     };
-    trace(Step::AccountRole(&pod.service_account, named));
+    trace(Step::AccountRole(&pod.service_account, named.map(NamedRole::written).as_deref()));
     Ok(named)
 }

@@ -1,7 +1,8 @@
+mod agreement;
+mod further_up;
 mod tokens;
 
 use super::*;
-mod further_up;
 
 use crate::logic::http::{Headers, Method, Request};
 use crate::logic::kubernetes::Pod;
@@ -9,7 +10,7 @@ use crate::logic::pattern::Format;
 use crate::logic::route::{Facing, RouteRules, route};
 use crate::logic::session::{NameAnnotation, NameTemplate, Tags};
 use crate::logic::token::Bearer;
-use crate::logic::world::tests::{listed, namespace, pod};
+use crate::logic::world::tests::{listed, listed_below, namespace, pod};
 
 const NOON: Wall = Wall::from_unix_seconds(1_800_000_000);
 
@@ -98,7 +99,8 @@ fn roles_come_from_the_annotation_or_the_default() {
         (annotated("not a role"), rules(), "role_malformed"),
         (annotated("app"), Rules { base: BaseArn::default(), ..rules() }, "role_malformed"),
     ] {
-        assert_eq!(check(&listed(vec![pod], vec![namespace("shop", None)]), &rules, LIST), role);
+        let world = listed_below(&rules.base, vec![pod], vec![namespace("shop", None)]);
+        assert_eq!(check(&world, &rules, LIST), role);
     }
 }
 

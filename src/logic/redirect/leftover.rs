@@ -7,6 +7,7 @@ use super::compare::FoundRule;
 use super::expression::{self, Expression, LOAD_DESTINATION_PORT, LOAD_DESTINATION_V4, Relation};
 use super::interfaces::InterfacePattern;
 use super::{METADATA_PORT, OtherPorts, Wanted, readback};
+use crate::logic::shell;
 
 /// The chain kube2iam appends its rule to, in iptables' table `nat`.
 pub const CHAIN: &str = "PREROUTING";
@@ -93,8 +94,8 @@ impl OldRule {
         let port = self.port.map_or_else(String::new, |port| format!(" --dport {port}"));
         let interface = match &self.interface {
             None => String::new(),
-            Some((Relation::Equal, pattern)) => format!(" -i {pattern}"),
-            Some((Relation::Different, pattern)) => format!(" ! -i {pattern}"),
+            Some((Relation::Equal, pattern)) => format!(" -i {}", word(pattern)),
+            Some((Relation::Different, pattern)) => format!(" ! -i {}", word(pattern)),
         };
         let target = self.target.map_or_else(String::new, |target| format!(" --to-destination {target}"));
         format!("-p tcp -d {}{port}{interface} -j DNAT{target}", self.metadata)
@@ -118,6 +119,11 @@ pub fn legacy_hint(metadata: &[Ipv4Addr]) -> String {
     )
 }
 
+/// An interface's name may have characters that mean something to a shell.
+fn word(pattern: &InterfacePattern) -> String {
+    shell::quote(&pattern.to_string()).into_owned()
+}
+
 /// The iptables lines that do by hand what a kernel without nf_tables can't. Each `-I` goes above the one before.
 pub fn by_hand(wanted: &Wanted) -> Vec<String> {
     let mut lines = Vec::new();
@@ -130,17 +136,17 @@ pub fn by_hand(wanted: &Wanted) -> Vec<String> {
         let (exempt, redirected) = (&wanted.scope.exempt, &wanted.scope.redirected);
         if let Some(agent) = wanted.agent_for(metadata) {
             let to_agent = format!(" -j DNAT --to-destination {agent}");
-            lines.extend(exempt.iter().map(|exempt| redirect(format!(" -i {} -j RETURN", exempt.pattern))));
+            lines.extend(exempt.iter().map(|exempt| redirect(format!(" -i {} -j RETURN", word(&exempt.pattern)))));
             lines.extend(redirected.is_empty().then(|| redirect(to_agent.clone())));
-            lines.extend(redirected.iter().map(|pattern| redirect(format!(" -i {pattern}{to_agent}"))));
+            lines.extend(redirected.iter().map(|pattern| redirect(format!(" -i {}{to_agent}", word(pattern)))));
         }
         lines.push(forward(" -j DROP".to_owned()));
         if wanted.other_ports == OtherPorts::Pass {
             let other_ports = format!(" -p tcp ! --dport {METADATA_PORT} -j RETURN");
             lines.extend(redirected.is_empty().then(|| forward(other_ports.clone())));
-            lines.extend(redirected.iter().map(|pattern| forward(format!(" -i {pattern}{other_ports}"))));
+            lines.extend(redirected.iter().map(|pattern| forward(format!(" -i {}{other_ports}", word(pattern)))));
         }
-        lines.extend(exempt.iter().map(|exempt| forward(format!(" -i {} -j RETURN", exempt.pattern))));
+        lines.extend(exempt.iter().map(|exempt| forward(format!(" -i {} -j RETURN", word(&exempt.pattern)))));
     }
     lines
 }

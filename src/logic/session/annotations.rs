@@ -1,46 +1,59 @@
-//! What a pod's annotations ask of its session, judged before STS is: a value that STS would refuse, or that was meant
-//! to narrow the session and can't, refuses the pod by name of what is wrong.
+//! What a pod's annotations ask of its session, parsed when the pod changes and kept in that form: a value that STS would
+//! refuse, or that was meant to narrow the session and can't, refuses the pod by name of what is wrong.
 
 use crate::logic::kubernetes::SessionAnnotations;
 use crate::logic::reason::Reason;
+use crate::logic::sts::SessionPolicy;
 
-/// What narrows a session.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Narrowing {
-    pub(super) policy: Option<String>,
+/// What a pod asks of its session, ready for the call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionOptions {
+    pub(super) external_id: Option<Box<str>>,
+    /// As STS takes it
+    pub(super) name: Option<Box<str>>,
+    pub(super) policy: Option<SessionPolicy>,
     pub(super) policy_arns: Vec<String>,
 }
 
-impl Narrowing {
-    pub(super) fn read(annotations: Option<&SessionAnnotations>) -> Result<Self, Reason> {
-        let Some(annotations) = annotations else { return Ok(Self::default()) };
-        Ok(Self {
-            policy: annotations.policy.as_deref().map(policy).transpose()?,
-            policy_arns: annotations.policy_arns.as_deref().map_or(Ok(Vec::new()), policy_arns)?,
-        })
+impl SessionOptions {
+    pub fn parse(external_id: Option<&str>, annotations: Option<&SessionAnnotations>) -> Result<Self, Reason> {
+        let text = |value: fn(&SessionAnnotations) -> Option<&str>| annotations.and_then(value);
+        let name = text(|annotations| annotations.name.as_deref()).filter(|name| !name.is_empty());
+        let options = Self {
+            policy: text(|annotations| annotations.policy.as_deref()).map(policy).transpose()?,
+            policy_arns: text(|annotations| annotations.policy_arns.as_deref()).map_or(Ok(Vec::new()), policy_arns)?,
+            external_id: self::external_id(external_id)?,
+            name: name.map(|name| super::clean(name).into()),
+        };
+        let arns: usize = options.policy_arns.iter().map(String::len).sum();
+        let inline = options.policy.as_ref().map_or(0, SessionPolicy::characters);
+        if inline + arns > LONGEST_POLICIES {
+            return Err(if inline == 0 { Reason::PolicyArnsMalformed } else { Reason::PolicyMalformed });
+        }
+        Ok(options)
     }
 }
 
 /// An external id; an empty annotation is none, as with kube2iam.
-pub(super) fn external_id(annotation: Option<&str>) -> Result<Option<String>, Reason> {
+fn external_id(annotation: Option<&str>) -> Result<Option<Box<str>>, Reason> {
     let Some(text) = annotation.filter(|text| !text.is_empty()) else { return Ok(None) };
     let known = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b);
     if EXTERNAL_ID_LETTERS.contains(&text.len()) && text.bytes().all(known) {
-        Ok(Some(text.to_owned()))
+        Ok(Some(text.into()))
     } else {
         Err(Reason::ExternalIdMalformed)
     }
 }
 
 /// An inline policy: a JSON object without the blanks between its parts, which count against the size.
-fn policy(text: &str) -> Result<String, Reason> {
+fn policy(text: &str) -> Result<SessionPolicy, Reason> {
     let is_json = || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     if text.len() > LONGEST_ANNOTATION || !text.trim_start().starts_with('{') || !is_json() {
         return Err(Reason::PolicyMalformed);
     }
-    let policy = without_blanks(text);
-    let known = policy.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{ff}'));
-    if known && policy.chars().count() <= LONGEST_POLICY { Ok(policy) } else { Err(Reason::PolicyMalformed) }
+    SessionPolicy::new(&without_blanks(text))
+        .filter(|policy| policy.characters() <= LONGEST_POLICIES)
+        .ok_or(Reason::PolicyMalformed)
 }
 
 /// JSON without the blanks outside of its strings.
@@ -83,12 +96,12 @@ fn is_policy_arn(text: &str) -> bool {
 
 /// `ExternalId` (STS API reference, AssumeRole).
 const EXTERNAL_ID_LETTERS: std::ops::RangeInclusive<usize> = 2..=1_224;
-/// `Policy`: at most so many characters, of U+0020 to U+00FF, tab, line feed and carriage return (same page).
-const LONGEST_POLICY: usize = 2_048;
+/// `Policy` and `PolicyArns` together: at most so many characters (same page).
+const LONGEST_POLICIES: usize = 2_048;
 /// `PolicyArns`: up to ten; an ARN has at most 2048 characters (same page).
 const MOST_POLICY_ARNS: usize = 10;
 const LONGEST_ARN: usize = 2_048;
-/// Eight times the longest policy is room enough for blanks; more isn't worth reading at each request.
+/// Eight times the longest policy is room enough for blanks.
 const LONGEST_ANNOTATION: usize = 16 * 1_024;
 
 #[cfg(test)]
@@ -110,7 +123,7 @@ mod tests {
             (Some(&longest), Ok(Some(&*longest))),
             (Some(&format!("{longest}x")), Err(Reason::ExternalIdMalformed)),
         ] {
-            assert_eq!(external_id(annotation), read.map(|read| read.map(str::to_owned)), "{annotation:?}");
+            assert_eq!(external_id(annotation), read.map(|read| read.map(Box::from)), "{annotation:?}");
         }
     }
 
@@ -133,7 +146,7 @@ mod tests {
             ("{\"a\":1".to_owned(), None),
             ("{} {}".to_owned(), None),
         ] {
-            assert_eq!(policy(&annotation).ok(), read, "{annotation}");
+            assert_eq!(policy(&annotation).ok().map(|policy| policy.text()), read, "{annotation}");
         }
     }
 
@@ -165,15 +178,27 @@ mod tests {
     #[test]
     fn what_should_narrow_and_cannot_refuses() {
         let with = |policy: Option<&str>, arns: Option<&str>| {
-            Narrowing::read(Some(&SessionAnnotations {
-                name: None,
-                policy: policy.map(Into::into),
-                policy_arns: arns.map(Into::into),
-            }))
+            let (policy, policy_arns) = (policy.map(Into::into), arns.map(Into::into));
+            SessionOptions::parse(None, Some(&SessionAnnotations { name: None, policy, policy_arns }))
         };
         assert_eq!(with(Some(""), None), Err(Reason::PolicyMalformed));
         assert_eq!(with(Some("{}"), Some("")), Err(Reason::PolicyArnsMalformed));
-        assert_eq!(with(None, None), Ok(Narrowing::default()));
-        assert_eq!(Narrowing::read(None), Ok(Narrowing::default()));
+        assert_eq!(with(None, None), Ok(SessionOptions::default()));
+        assert_eq!(SessionOptions::parse(None, None), Ok(SessionOptions::default()));
+    }
+
+    #[test]
+    fn policy_and_policy_arns_share_their_bound() {
+        let arn = |length: usize| format!("arn:aws:iam::aws:policy/{}", "x".repeat(length - 24));
+        let with = |policy: Option<usize>, arns: &[usize]| {
+            let policy = policy.map(|length| format!("{{\"a\":\"{}\"}}", "x".repeat(length - 8)).into());
+            let arns = arns.iter().map(|length| arn(*length)).collect::<Vec<_>>().join(",");
+            let policy_arns = (!arns.is_empty()).then(|| arns.into());
+            SessionOptions::parse(None, Some(&SessionAnnotations { name: None, policy, policy_arns })).err()
+        };
+        assert_eq!(with(Some(1_048), &[500, 500]), None);
+        assert_eq!(with(Some(1_049), &[500, 500]), Some(Reason::PolicyMalformed));
+        assert_eq!(with(None, &[1_024, 1_024]), None);
+        assert_eq!(with(None, &[1_024, 1_025]), Some(Reason::PolicyArnsMalformed));
     }
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::logic::kubernetes::{Event, Object, Pod, Resource};
 use crate::logic::policy::tests::rules;
 use crate::logic::policy::{DefaultObeys, DefaultOrigin, DefaultRole};
-use crate::logic::world::tests::{listed, namespace, pod};
+use crate::logic::world::tests::{apply_event, listed, namespace, pod};
 
 const NOON: Wall = Wall::from_unix_seconds(1_800_000_000);
 
@@ -11,9 +11,9 @@ fn check(ours: Option<Pod>, store: &str, rules: &Rules, list: &str) -> Vec<Strin
     let mut world = listed(ours.into_iter().collect(), vec![]);
     let event = Event::Apply(Object::Namespace(namespace("shop", Some(list))));
     let format = rules.restrictions.unwrap_or(Format::Glob);
-    world.apply(Resource::Namespaces, event, |list| RoleList::parse(list, format, &rules.base));
-    let store = Store::read(store.as_bytes()).unwrap();
-    let comparison = compare(&world, rules, &TokenKeys::new(&[1; 32], NOON), &store, NOON);
+    apply_event(&mut world, Resource::Namespaces, event, format);
+    let theirs = their_answers(&Store::read(store.as_bytes()).unwrap(), rules);
+    let comparison = compare(&world, rules, &TokenKeys::new(&[1; 32], NOON), &theirs, NOON);
     comparison
         .differences
         .iter()

@@ -13,7 +13,7 @@ pub fn form_body(request: &AssumeRole) -> String {
         form.pair("ExternalId", external_id);
     }
     if let Some(policy) = &request.policy {
-        form.pair("Policy", policy);
+        form.pair("Policy", &policy.text());
     }
     for (number, arn) in (1..).zip(&request.policy_arns) {
         form.pair(&format!("PolicyArns.member.{number}.arn"), arn);
@@ -117,7 +117,7 @@ mod tests {
     fn every_field_that_narrows_or_names_a_session_is_sent() {
         let request = AssumeRole {
             external_id: Some("a b&c=d".to_owned()),
-            policy: Some("{\"Action\":\"s3:*~\"}".to_owned()),
+            policy: crate::logic::sts::SessionPolicy::new("{\"Action\":\"s3:*~\"}"),
             policy_arns: vec!["arn:aws:iam::aws:policy/ReadOnlyAccess".to_owned(), "arn:x".to_owned()],
             tags: vec![
                 ("kubernetes-namespace".to_owned(), "default".to_owned()),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Novelty;
+use crate::logic::arn::NamedRole;
 use crate::logic::kubernetes::{Identity, ServiceAccount};
 
 /// By namespace and name.
@@ -11,20 +12,20 @@ pub(super) struct ServiceAccounts(HashMap<Box<str>, HashMap<Box<str>, Held>>);
 
 #[derive(Debug)]
 struct Held {
-    role: Option<Box<str>>,
+    role: Option<NamedRole>,
     uid: Box<str>,
     generation: u32,
 }
 
 impl ServiceAccounts {
-    pub(super) fn apply(&mut self, account: ServiceAccount, generation: u32) -> Novelty {
-        let held = Held { role: account.role.map(Into::into), uid: account.uid.into(), generation };
+    pub(super) fn apply(&mut self, account: ServiceAccount, role: Option<NamedRole>, generation: u32) -> Novelty {
         let of_namespace = self.0.entry(account.namespace.into()).or_default();
-        let role = held.role.clone();
-        match of_namespace.insert(account.name.into(), held) {
+        let novelty = match of_namespace.get(account.name.as_str()) {
             Some(before) if before.role == role => Novelty::Known,
             _ => Novelty::News,
-        }
+        };
+        of_namespace.insert(account.name.into(), Held { role, uid: account.uid.into(), generation });
+        novelty
     }
 
     /// An account of the same name may have been made anew meanwhile: only the one meant goes.
@@ -56,44 +57,54 @@ impl ServiceAccounts {
         self.0.retain(|_, of_namespace| !of_namespace.is_empty());
     }
 
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = &NamedRole> {
+        self.0.values().flat_map(HashMap::values).filter_map(|held| held.role.as_ref())
+    }
+
     /// `None`: no such account is known.
-    pub(super) fn role(&self, namespace: &str, name: &str) -> Option<Option<&str>> {
-        self.0.get(namespace)?.get(name).map(|held| held.role.as_deref())
+    pub(super) fn role(&self, namespace: &str, name: &str) -> Option<Option<&NamedRole>> {
+        self.0.get(namespace)?.get(name).map(|held| held.role.as_ref())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logic::arn::BaseArn;
 
-    fn account(uid: &str, name: &str, role: Option<&str>) -> ServiceAccount {
+    fn account(uid: &str, name: &str) -> ServiceAccount {
         let (uid, name) = (uid.to_owned(), name.to_owned());
-        ServiceAccount { uid, name, namespace: "shop".to_owned(), role: role.map(str::to_owned) }
+        ServiceAccount { uid, name, namespace: "shop".to_owned(), role: None }
+    }
+
+    fn named(role: &str) -> Option<NamedRole> {
+        Some(NamedRole::parse(role, &BaseArn::default()))
     }
 
     #[test]
     fn late_delete_keeps_the_successor_and_a_list_sweeps_what_it_does_not_mention() {
         let mut accounts = ServiceAccounts::default();
-        assert_eq!(accounts.apply(account("1", "app", Some("a")), 1), Novelty::News);
-        assert_eq!(accounts.apply(account("1", "app", Some("a")), 1), Novelty::Known);
-        assert_eq!(accounts.apply(account("2", "app", Some("b")), 1), Novelty::News);
-        accounts.remove(&account("1", "app", None));
-        assert_eq!(accounts.role("shop", "app"), Some(Some("b")));
-        assert_eq!(accounts.apply(account("3", "bare", None), 2), Novelty::News);
+        assert_eq!(accounts.apply(account("1", "app"), named("a"), 1), Novelty::News);
+        assert_eq!(accounts.apply(account("1", "app"), named("a"), 1), Novelty::Known);
+        assert_eq!(accounts.apply(account("2", "app"), named("b"), 1), Novelty::News);
+        accounts.remove(&account("1", "app"));
+        assert_eq!(accounts.role("shop", "app"), Some(named("b").as_ref()));
+        assert_eq!(accounts.apply(account("3", "bare"), None, 2), Novelty::News);
         accounts.sweep(2);
         assert_eq!((accounts.role("shop", "app"), accounts.role("shop", "bare")), (None, Some(None)));
-        accounts.remove(&account("3", "bare", None));
+        accounts.remove(&account("3", "bare"));
         assert!(accounts.0.is_empty());
     }
     #[test]
     fn an_account_that_cannot_be_read_is_forgotten_by_name_or_uid() {
         let mut accounts = ServiceAccounts::default();
         for uid in ["1", "2"] {
-            accounts.apply(account(uid, uid, Some("a")), 1);
+            accounts.apply(account(uid, uid), named("a"), 1);
         }
         let namespace = Some("shop".to_owned());
         accounts.forget(&Identity { namespace, name: Some("1".to_owned()), uid: None });
-        assert_eq!((accounts.role("shop", "1"), accounts.role("shop", "2")), (None, Some(Some("a"))));
+        assert_eq!((accounts.role("shop", "1"), accounts.role("shop", "2")), (None, Some(named("a").as_ref())));
         accounts.forget(&Identity { uid: Some("2".to_owned()), ..Identity::default() });
         assert!(accounts.0.is_empty());
     }

@@ -1,10 +1,9 @@
-//! What the picture's painter tells of each event.
+//! What each event changed.
 
 use std::sync::Arc;
 
 use super::HeldPod;
 use crate::logic::kubernetes::Resource;
-use crate::logic::pattern::PatternFault;
 
 /// What an event did, for the log and for whoever acts on it.
 #[derive(Clone, Debug)]
@@ -14,10 +13,11 @@ pub enum Change {
     PodGone(Arc<HeldPod>),
     NamespaceApplied {
         name: Box<str>,
-        faults: Vec<PatternFault>,
         novelty: Novelty,
     },
     NamespaceGone(Box<str>),
+    /// It was found out what the list of this namespace says of the roles that pods there have.
+    ListEvaluated(Arc<str>),
     ServiceAccountApplied {
         namespace: Box<str>,
         name: Box<str>,

@@ -7,8 +7,12 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::logic::kubernetes::{Pod, SessionAnnotations};
+use super::PodAnnotations;
+use crate::logic::arn::NamedRole;
+use crate::logic::kubernetes::Pod;
 use crate::logic::maps::FastSet;
+use crate::logic::reason::Reason;
+use crate::logic::session::SessionOptions;
 
 /// A pod as it is kept: what a decision needs of it.
 #[derive(Debug)]
@@ -19,9 +23,8 @@ pub struct HeldPod {
     pub name: Box<str>,
     /// Shared by all pods with one of this name
     pub service_account: Arc<str>,
-    pub role: Option<Box<str>>,
-    pub external_id: Option<Box<str>>,
-    pub session: Option<Box<SessionAnnotations>>,
+    /// `None`: it has none that are read, or holds no address from which it could ask for what they say.
+    pub annotations: Option<Box<PodAnnotations>>,
     pub addresses: Addresses,
     pub finished: bool,
     pub host_network: bool,
@@ -39,8 +42,18 @@ impl HeldPod {
     /// Whether it asks for the same session as before, and could do so before.
     pub(super) fn asks_like(&self, old: &Self) -> bool {
         let could = |pod: &Self| pod.counts() && !pod.addresses.is_empty();
-        let asks = |pod: &Self| (pod.role.clone(), pod.external_id.clone(), pod.service_account.clone());
-        could(self) == could(old) && asks(self) == asks(old) && self.session == old.session
+        let same_account = self.service_account == old.service_account;
+        could(self) == could(old) && same_account && self.annotations == old.annotations
+    }
+
+    /// The role that its own annotation names; `None`: it has none.
+    pub fn role(&self) -> Option<&NamedRole> {
+        self.annotations.as_ref()?.role.as_ref()
+    }
+
+    /// What it asks of its session, or why that can't be; `None`: nothing.
+    pub fn session(&self) -> Option<&Result<SessionOptions, Reason>> {
+        self.annotations.as_ref()?.session.as_deref()
     }
 
     /// Whether the pod holds its addresses: a finished one has given them back,
@@ -110,15 +123,18 @@ impl Pods {
     }
 
     /// Takes a pod of which neither uid nor name is held.
-    pub(super) fn insert(&mut self, pod: Pod, generation: u32) -> Arc<HeldPod> {
+    pub(super) fn insert(
+        &mut self,
+        pod: Pod,
+        annotations: Option<Box<PodAnnotations>>,
+        generation: u32,
+    ) -> Arc<HeldPod> {
         let held = Arc::new(HeldPod {
             uid: pod.uid.into(),
             namespace: self.share(pod.namespace),
             name: pod.name.into(),
             service_account: self.share(pod.service_account),
-            role: pod.role.map(Into::into),
-            external_id: pod.external_id.map(Into::into),
-            session: pod.session,
+            annotations,
             addresses: pod.addresses.into(),
             finished: pod.finished,
             host_network: pod.host_network,
@@ -246,7 +262,7 @@ mod tests {
     fn pods_share_their_names_and_the_last_takes_them_along() {
         let mut pods = Pods::default();
         for uid in ["a", "b"] {
-            pods.insert(pod(uid, "10.0.0.1"), 0);
+            pods.insert(pod(uid, "10.0.0.1"), None, 0);
         }
         let [a, b] = ["a", "b"].map(|uid| pods.get(uid).unwrap().clone());
         assert!(Arc::ptr_eq(&a.namespace, &b.namespace) && !pods.names.is_empty());

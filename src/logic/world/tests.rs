@@ -1,5 +1,5 @@
 use super::*;
-use crate::logic::arn::BaseArn;
+use crate::logic::arn::{BaseArn, RoleArn};
 use crate::logic::pattern::Format;
 
 /// A running pod `shop/NAME` with one address.
@@ -30,9 +30,8 @@ pub(crate) fn namespace(name: &str, allowed_roles: Option<&str>) -> Namespace {
     }
 }
 
-/// Paints events of either resource.
+/// Applies events of either resource, and lets every list be evaluated.
 pub(crate) fn paint(world: &mut World, events: impl IntoIterator<Item = Event>) {
-    let base = BaseArn::parse("arn:aws:iam::123456789012:role/").unwrap();
     for event in events {
         let resource = match &event {
             Event::InitApply(Object::Namespace(_))
@@ -40,12 +39,48 @@ pub(crate) fn paint(world: &mut World, events: impl IntoIterator<Item = Event>) 
             | Event::Delete(Object::Namespace(_)) => Resource::Namespaces,
             _ => Resource::Pods,
         };
-        world.apply(resource, event, |list| RoleList::parse(list, Format::Glob, &base));
+        apply_event(world, resource, event, Format::Glob);
     }
 }
 
+/// Applies one event, and lets every list be evaluated for every role that is named anywhere.
+pub(crate) fn apply_event(world: &mut World, resource: Resource, event: Event, format: Format) -> Change {
+    apply_below(world, resource, event, Reading { base: &base(), format })
+}
+
+fn base() -> BaseArn {
+    BaseArn::parse("arn:aws:iam::123456789012:role/").unwrap()
+}
+
+fn apply_below(world: &mut World, resource: Resource, event: Event, reading: Reading<'_>) -> Change {
+    let change = world.apply(resource, ParsedEvent::new(event, reading));
+    evaluate(world, reading.base);
+    change
+}
+
+/// What the threads of the agent find out.
+fn evaluate(world: &mut World, base: &BaseArn) {
+    let named = world.pods().filter_map(|pod| pod.role());
+    let named =
+        named.chain(world.accounts.all()).chain(world.namespaces().filter_map(|(_, held)| held.default_role.as_ref()));
+    let mut roles: Vec<RoleArn> = named.filter_map(NamedRole::role).cloned().collect();
+    roles.extend(base.role("fallback"));
+    let lists = world.namespaces().filter_map(|(name, held)| {
+        let list = held.allowed_roles.as_ref()?;
+        let matches = roles.iter().map(|role| (role.clone(), list.list().first_match(role, base))).collect();
+        Some(ListResults { namespace: name.into(), serial: list.serial(), matches, doubts: None })
+    });
+    lists.collect::<Vec<_>>().into_iter().for_each(|results| drop(world.record(results)));
+}
+
 /// A world in which both lists are in; of namespaces `shop` alone if none is given.
-pub(crate) fn listed(pods: Vec<Pod>, mut namespaces: Vec<Namespace>) -> World {
+pub(crate) fn listed(pods: Vec<Pod>, namespaces: Vec<Namespace>) -> World {
+    listed_below(&base(), pods, namespaces)
+}
+
+/// The same with another base.
+pub(crate) fn listed_below(base: &BaseArn, pods: Vec<Pod>, mut namespaces: Vec<Namespace>) -> World {
+    let reading = Reading { base, format: Format::Glob };
     if namespaces.is_empty() {
         namespaces.push(namespace("shop", None));
     }
@@ -54,9 +89,10 @@ pub(crate) fn listed(pods: Vec<Pod>, mut namespaces: Vec<Namespace>) -> World {
         (Resource::Pods, pods.into_iter().map(Object::Pod).collect::<Vec<_>>()),
         (Resource::Namespaces, namespaces.into_iter().map(Object::Namespace).collect()),
     ] {
-        world.apply(resource, Event::Init, |_| RoleList::default());
-        paint(&mut world, objects.into_iter().map(Event::InitApply));
-        world.apply(resource, Event::InitDone, |_| RoleList::default());
+        let events = objects.into_iter().map(Event::InitApply);
+        for event in std::iter::once(Event::Init).chain(events).chain([Event::InitDone]) {
+            apply_below(&mut world, resource, event, reading);
+        }
     }
     world
 }
@@ -159,12 +195,12 @@ fn an_interrupted_relist_loses_nothing() {
 #[test]
 fn ready_means_both_lists_are_in() {
     let mut world = World::default();
-    world.apply(Resource::Pods, Event::Init, |_| RoleList::default());
-    world.apply(Resource::Pods, Event::InitDone, |_| RoleList::default());
+    apply_event(&mut world, Resource::Pods, Event::Init, Format::Glob);
+    apply_event(&mut world, Resource::Pods, Event::InitDone, Format::Glob);
     assert!(!world.is_ready());
-    world.apply(Resource::Namespaces, Event::Init, |_| RoleList::default());
+    apply_event(&mut world, Resource::Namespaces, Event::Init, Format::Glob);
     assert!(!world.is_ready());
-    world.apply(Resource::Namespaces, Event::InitDone, |_| RoleList::default());
+    apply_event(&mut world, Resource::Namespaces, Event::InitDone, Format::Glob);
     assert!(world.is_ready());
 }
 
@@ -234,7 +270,7 @@ fn what_cannot_be_read_is_forgotten_by_its_uid_or_its_name() {
         let text = |text: Option<&str>| text.map(str::to_owned);
         Event::Forget(Identity { namespace: text(namespace), name: text(name), uid: text(uid) })
     };
-    let apply = |world: &mut World, resource, event| drop(world.apply(resource, event, |_| RoleList::default()));
+    let apply = |world: &mut World, resource, event| drop(apply_event(world, resource, event, Format::Glob));
     for (event, is_gone) in [
         (identity(Some("shop"), Some("pod-a"), None), true),
         (identity(None, None, Some("a")), true),
@@ -260,4 +296,13 @@ fn what_a_list_cannot_tell_is_not_known_any_more() {
     let again = Event::InitApply(Object::Pod(pod("b", "10.0.0.2")));
     paint(&mut world, [Event::Init, again, Event::InitDone]);
     assert!(world.pod("a").is_none() && world.pod("b").is_some());
+}
+
+#[test]
+fn pods_that_cannot_ask_are_kept_without_their_annotations() {
+    let finished = Pod { finished: true, ..pod("f", "10.0.0.1") };
+    let host = Pod { host_network: true, ..pod("h", "10.0.0.2") };
+    let world = listed(vec![pod("a", "10.0.0.3"), finished, host], vec![]);
+    let kept = |uid: &str| world.pod(uid).unwrap().annotations.is_some();
+    assert_eq!((kept("a"), kept("f"), kept("h")), (true, false, false));
 }

@@ -4,7 +4,7 @@ use kube2iam::logic::arn::{BaseArn, RoleArn};
 use kube2iam::logic::kubernetes::{Event, Object, Pod, Resource, SessionAnnotations};
 use kube2iam::logic::pattern::{Format, RoleList, glob};
 use kube2iam::logic::session::{NameAnnotation, NameTemplate, SessionRules, TagReach, Tags};
-use kube2iam::logic::world::World;
+use kube2iam::logic::world::{ParsedEvent, Reading, World};
 use regex_lite::Regex;
 
 /// The first line is a role, the second a pattern, a list of them or a base; all in turn are whatever else an
@@ -71,10 +71,10 @@ fn based(name: &str, annotation: &str, base: &BaseArn) {
     let short = base.shorten(&role);
     assert_eq!(base.role(short).as_ref(), Ok(&role), "{short:?} is told, and leads elsewhere");
     for format in [Format::Glob, Format::Regexp, Format::RegexpUnanchored] {
-        let list = RoleList::parse(annotation, format, base);
-        list.faults.iter().for_each(|fault| one_line(&fault.to_string()));
-        if let Some(entry) = list.allowing(&role) {
-            assert!(list.written().any(|written| written == entry));
+        let list = RoleList::parse(annotation, format);
+        list.fault().into_iter().for_each(|fault| one_line(&fault.to_string()));
+        if let Some(first) = list.first_match(&role, base) {
+            let entry = list.entry(first.into());
             assert!(allows(entry, format, base, &role), "{format:?} {entry:?} may not allow {role}");
         }
     }
@@ -85,7 +85,8 @@ fn based(name: &str, annotation: &str, base: &BaseArn) {
 fn allows(entry: &str, format: Format, base: &BaseArn, role: &RoleArn) -> bool {
     let complete = |base: &str, entry: &str| {
         let is_arn = entry.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("arn:"));
-        if is_arn { entry.to_owned() } else { format!("{base}{entry}") }
+        let tail = if base.is_empty() { entry } else { entry.strip_prefix('/').unwrap_or(entry) };
+        if is_arn { entry.to_owned() } else { format!("{base}{tail}") }
     };
     let matches = |expression: &str| Regex::new(expression).is_ok_and(|regex| regex.is_match(role.as_str()));
     let escaped = regex_lite::escape(base.as_str());
@@ -105,11 +106,11 @@ fn itself_alone(role: &RoleArn, base: &BaseArn) {
     let escaped = serde_json::to_string(&[regex_lite::escape(role.as_str())]).expect("strings are JSON");
     let others = [format!("{role}x"), format!("{role}/x"), format!("{role}\u{2d}{role}")];
     for (format, annotation) in [(Format::Glob, plain), (Format::Regexp, escaped)] {
-        let list = RoleList::parse(&annotation, format, base);
-        let too_long = annotation.len() > 2_048 || format == Format::Glob && role.as_str().contains('*');
-        assert!(too_long || list.allowing(role).is_some(), "{annotation} doesn't allow {role}");
+        let list = RoleList::parse(&annotation, format);
+        let too_long = annotation.len() > 512 || format == Format::Glob && role.as_str().contains('*');
+        assert!(too_long || list.first_match(role, base).is_some(), "{annotation} doesn't allow {role}");
         for other in others.iter().filter_map(|other| RoleArn::parse(other).ok()) {
-            assert!(too_long || list.allowing(&other).is_none(), "{annotation} allows {other}");
+            assert!(too_long || list.first_match(&other, base).is_none(), "{annotation} allows {other}");
         }
     }
 }
@@ -137,7 +138,8 @@ fn session(annotation: &str) {
             assert!(id == annotation && (2..=1_224).contains(&id.len()) && known(id, b"_+=,.@:/-"));
         }
         if let Some(policy) = &request.policy {
-            let same = [annotation, policy].map(|json| serde_json::from_str::<serde_json::Value>(json).ok());
+            let policy = policy.text();
+            let same = [annotation, &policy].map(|json| serde_json::from_str::<serde_json::Value>(json).ok());
             assert!(policy.chars().count() <= 2_048 && policy.starts_with('{') && same[0] == same[1], "{policy}");
         }
         let arns = &request.policy_arns;
@@ -166,8 +168,9 @@ fn world_of(session: SessionAnnotations, external_id: Option<String>) -> World {
         v2_required: false,
     };
     let mut world = World::default();
+    let reading = Reading { base: &BaseArn::parse(BASE).expect("a base"), format: Format::Glob };
     for event in [Event::Init, Event::InitApply(Object::Pod(pod)), Event::InitDone] {
-        world.apply(Resource::Pods, event, |_| RoleList::default());
+        world.apply(Resource::Pods, ParsedEvent::new(event, reading));
     }
     world
 }

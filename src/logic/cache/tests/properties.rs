@@ -5,7 +5,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
-use crate::logic::sts::form_body;
+use crate::logic::sts::{SessionPolicy, form_body};
 
 /// Few values, so that equal ones are common, and such as could run together if fields were merely joined.
 fn text() -> impl Strategy<Value = String> {
@@ -23,7 +23,7 @@ fn request() -> impl Strategy<Value = AssumeRole> {
             session_name,
             external_id,
             duration_s,
-            policy,
+            policy: policy.and_then(|policy| SessionPolicy::new(&policy)),
             policy_arns,
             tags,
             transitive_tags,
@@ -39,7 +39,10 @@ fn changed(request: &AssumeRole, field: usize) -> AssumeRole {
         1 => other.session_name.push('x'),
         2 => other.external_id = Some(format!("{}x", other.external_id.unwrap_or_default())),
         3 => other.duration_s += 1,
-        4 => other.policy = Some(format!("{}x", other.policy.unwrap_or_default())),
+        4 => {
+            other.policy =
+                SessionPolicy::new(&format!("{}x", other.policy.map(|policy| policy.text()).unwrap_or_default()))
+        }
         5 => other.policy_arns.push("x".into()),
         6 => other.tags.push(("x".into(), String::new())),
         _ => other.transitive_tags.push("x".into()),

@@ -1,13 +1,12 @@
 use super::*;
 use crate::logic::kubernetes::{Event, Namespace, Object, Pod, Resource, ServiceAccount};
-use crate::logic::pattern::{Format, RoleList};
+use crate::logic::pattern::Format;
 use crate::logic::policy::AccountRoles;
 use crate::logic::policy::tests::rules;
-use crate::logic::world::tests::{listed, namespace, pod};
+use crate::logic::world::tests::{apply_event, listed, namespace, pod};
 
 fn apply(world: &mut World, resource: Resource, event: Event) -> Change {
-    let base = rules().base;
-    world.apply(resource, event, |list| RoleList::parse(list, Format::Glob, &base))
+    apply_event(world, resource, event, Format::Glob)
 }
 
 /// The roles worth fetching after `object` was seen.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::logic::kubernetes::{Event, Namespace, Object, Resource, ServiceAccount, SessionAnnotations};
-use crate::logic::pattern::RoleList;
+use crate::logic::world::tests::apply_event;
 
 fn account(role: Option<&str>) -> ServiceAccount {
     let (uid, namespace, name) = ("uid-of-app".into(), "shop".into(), "app".into());
@@ -19,7 +19,7 @@ fn scene(pod: Pod, namespaces: Vec<Namespace>, accounts: Vec<ServiceAccount>) ->
     world.require_accounts();
     let accounts = accounts.into_iter().map(|account| Event::InitApply(Object::ServiceAccount(account)));
     for event in std::iter::once(Event::Init).chain(accounts).chain([Event::InitDone]) {
-        world.apply(Resource::ServiceAccounts, event, |_| RoleList::default());
+        apply_event(&mut world, Resource::ServiceAccounts, event, Format::Glob);
     }
     world
 }

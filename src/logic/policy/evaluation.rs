@@ -1,0 +1,167 @@
+//! What namespaces' lists say of roles, found out away from everything that waits.
+//!
+//! A tenant decides how long a list takes to evaluate. So it is done when a list or a role changes, by a thread of its
+//! own, a small step at a time, the namespaces by turns; a decision only looks the result up.
+
+mod inspection;
+mod queue;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Rules;
+use super::ahead::concerned;
+use super::role::role_of;
+use crate::logic::arn::{BaseArn, RoleArn};
+use crate::logic::pattern::{FirstMatch, Format, Matcher, RoleList, glob_below};
+use crate::logic::trace::unheard;
+use crate::logic::world::{Change, HeldList, HeldPod, ListResults, World};
+use inspection::Inspection;
+pub use queue::{EvaluationQueue, Next};
+
+/// What isn't known of a namespace's list and will be needed.
+#[derive(Clone, Debug)]
+pub struct Question {
+    pub namespace: Arc<str>,
+    pub list: Arc<RoleList>,
+    /// [`HeldList::serial`]
+    pub serial: u64,
+    pub about: About,
+}
+
+/// What a question is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum About {
+    /// Whether an entry allows this role
+    Role(RoleArn),
+    /// What is doubtful about the entries themselves
+    Entries,
+}
+
+/// What a change leaves to be found out.
+pub fn questions(world: &World, rules: &Rules, change: &Change) -> Vec<Question> {
+    if rules.restrictions.is_none() || !world.is_ready() {
+        return Vec::new();
+    }
+    let entries: Vec<Question> = match change {
+        Change::NamespaceApplied { name, .. } => world
+            .namespace(name)
+            .and_then(|held| about_entries(name, held.allowed_roles.as_ref()?))
+            .into_iter()
+            .collect(),
+        Change::Listed(..) => {
+            // In an order that doesn't hang on the hash, as in `concerned`.
+            let lists: BTreeMap<&str, Question> = world
+                .namespaces()
+                .filter_map(|(name, held)| Some((name, about_entries(name, held.allowed_roles.as_ref()?)?)))
+                .collect();
+            lists.into_values().collect()
+        }
+        _ => Vec::new(),
+    };
+    let roles = concerned(world, change).into_iter().filter_map(|pod| question(world, rules, pod));
+    entries.into_iter().chain(roles).collect()
+}
+
+/// What must be found out before it is decided whether `pod` may have its role.
+pub fn question(world: &World, rules: &Rules, pod: &HeldPod) -> Option<Question> {
+    rules.restrictions.filter(|_| pod.counts())?;
+    let role = role_of(world, rules, pod, &mut unheard).ok().filter(|role| !rules.exempts(role))?;
+    let held = world.namespace(&pod.namespace)?.allowed_roles.as_ref()?;
+    held.first_match(&role).is_none().then(|| ask(pod.namespace.clone(), held, About::Role(role)))
+}
+
+fn about_entries(namespace: &str, held: &HeldList) -> Option<Question> {
+    let open = held.doubts().is_none() && !held.list().is_empty();
+    open.then(|| ask(namespace.into(), held, About::Entries))
+}
+
+fn ask(namespace: Arc<str>, held: &HeldList, about: About) -> Question {
+    Question { namespace, list: held.list().clone(), serial: held.serial(), about }
+}
+
+/// A list under evaluation: every entry is compiled once, asked about every role, and dropped.
+#[derive(Debug)]
+pub struct Evaluation {
+    namespace: Arc<str>,
+    list: Arc<RoleList>,
+    serial: u64,
+    roles: Vec<(RoleArn, FirstMatch)>,
+    inspection: Option<Inspection>,
+    entry: usize,
+    /// The entry's expression, and how many roles and probes it has been asked about
+    expression: Option<(Matcher, usize)>,
+}
+
+/// Whether an evaluation has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    More,
+    Done,
+}
+
+impl Evaluation {
+    /// One step: a match of an expression, or all matches of a glob, which take less.
+    pub fn step(&mut self, base: &BaseArn) -> Progress {
+        if self.entry >= self.list.len() {
+            return Progress::Done;
+        }
+        if self.list.format == Format::Glob {
+            let list = self.list.clone();
+            let glob = list.entry(self.entry);
+            (0..self.subjects()).for_each(|subject| self.ask(subject, &|role| glob_below(glob, role, base)));
+            self.finish_entry(base);
+            return Progress::More;
+        }
+        match self.expression.take() {
+            None => match Matcher::compile(self.list.entry(self.entry), self.list.format, base) {
+                Ok(matcher) => self.expression = Some((matcher, 0)),
+                Err(fault) => {
+                    if let Some(inspection) = &mut self.inspection {
+                        inspection.fault(&fault);
+                    }
+                    self.entry += 1;
+                }
+            },
+            Some((_, subject)) if subject >= self.subjects() => self.finish_entry(base),
+            Some((matcher, subject)) => {
+                self.ask(subject, &|role| matcher.matches(role, base));
+                self.expression = Some((matcher, subject + 1));
+            }
+        }
+        Progress::More
+    }
+
+    fn subjects(&self) -> usize {
+        self.roles.len() + self.inspection.as_ref().map_or(0, Inspection::probes)
+    }
+
+    /// Asks the entry about one role or probe.
+    fn ask(&mut self, subject: usize, matches: &dyn Fn(&str) -> bool) {
+        match self.roles.get_mut(subject) {
+            Some((role, first_match)) => {
+                if first_match.is_none() && matches(role.as_str()) {
+                    *first_match = u16::try_from(self.entry).ok();
+                }
+            }
+            None => {
+                let probe = subject - self.roles.len();
+                self.inspection.iter_mut().for_each(|inspection| inspection.ask(probe, matches));
+            }
+        }
+    }
+
+    fn finish_entry(&mut self, base: &BaseArn) {
+        let written = self.list.entry(self.entry);
+        self.inspection.iter_mut().for_each(|inspection| inspection.finish_entry(written, self.list.format, base));
+        self.entry += 1;
+    }
+
+    pub fn into_results(self) -> ListResults {
+        let doubts = self.inspection.map(Inspection::into_doubts);
+        ListResults { namespace: self.namespace, serial: self.serial, matches: self.roles, doubts }
+    }
+}
+
+#[cfg(test)]
+mod tests;

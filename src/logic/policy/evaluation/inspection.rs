@@ -1,0 +1,99 @@
+//! What is doubtful about the entries of a list by themselves: those that can't be read, and those that allow more than
+//! they seem to.
+
+use crate::logic::arn::{BaseArn, RoleArn};
+use crate::logic::pattern::{Format, PatternFault, shown};
+
+/// A look at every entry of a list.
+#[derive(Debug)]
+pub(super) struct Inspection {
+    probes: Vec<(RoleArn, Reach)>,
+    /// How far the entry under inspection reaches, as far as it has been asked
+    allows_all_below_base: bool,
+    allows_all: bool,
+    doubts: Vec<Box<str>>,
+    /// Doubts beyond those
+    more: usize,
+}
+
+/// Which roles a probe stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Those below the base
+    BelowBase,
+    /// Those of any account
+    Anywhere,
+}
+
+impl Inspection {
+    pub(super) fn new(base: &BaseArn) -> Self {
+        let below = HOME_PROBES.iter().filter_map(|probe| Some((at_home(base, probe)?, Reach::BelowBase)));
+        let anywhere = ABROAD.iter().filter_map(|probe| Some((RoleArn::parse(probe).ok()?, Reach::Anywhere)));
+        let probes = below.chain(anywhere).collect();
+        Self { probes, allows_all_below_base: true, allows_all: true, doubts: Vec::new(), more: 0 }
+    }
+
+    pub(super) fn probes(&self) -> usize {
+        self.probes.len()
+    }
+
+    pub(super) fn ask(&mut self, probe: usize, matches: &dyn Fn(&str) -> bool) {
+        let Some((role, reach)) = self.probes.get(probe) else { return };
+        let still = match reach {
+            Reach::BelowBase => &mut self.allows_all_below_base,
+            Reach::Anywhere => &mut self.allows_all,
+        };
+        *still = *still && matches(role.as_str());
+    }
+
+    pub(super) fn finish_entry(&mut self, written: &str, format: Format, base: &BaseArn) {
+        let unanchored = format == Format::RegexpUnanchored;
+        let shown = shown(written);
+        if self.allows_all {
+            self.doubt(&format!("`{shown}` allows every role of every account"));
+        } else if self.allows_all_below_base {
+            self.doubt(&format!("`{shown}` allows every role below the base"));
+        } else if unanchored && !written.ends_with('$') {
+            self.doubt(&format!("`{shown}` has no `$` at its end: it also allows whatever goes on after it"));
+        } else if unanchored && base.as_str().is_empty() && !written.starts_with('^') {
+            // with a base, the base stands before it
+            self.doubt(&format!("`{shown}` has no `^` at its start: it also allows whatever comes before it"));
+        }
+        (self.allows_all_below_base, self.allows_all) = (true, true);
+    }
+
+    pub(super) fn fault(&mut self, fault: &PatternFault) {
+        self.doubt(&fault.to_string());
+    }
+
+    fn doubt(&mut self, text: &str) {
+        if self.doubts.len() < MOST_DOUBTS {
+            self.doubts.push(text.into());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(super) fn into_doubts(mut self) -> Vec<Box<str>> {
+        if self.more > 0 {
+            self.doubts.push(format!("{} more of its entries are doubtful", self.more).into());
+        }
+        self.doubts
+    }
+}
+
+/// A role that nobody would list by name.
+fn at_home(base: &BaseArn, probe: &str) -> Option<RoleArn> {
+    let known = if base.as_str().is_empty() { BaseArn::parse(SOME_BASE).ok()? } else { base.clone() };
+    known.role(probe).ok()
+}
+
+/// Names of no likeness; what allows them all allows everything.
+const HOME_PROBES: [&str; 3] = ["kube2iam-probe-7f3a", "q9/Zx_1", "00000000"];
+/// Roles of accounts and partitions that have nothing in common.
+const ABROAD: [&str; 2] =
+    ["arn:aws:iam::000000000000:role/kube2iam-probe-7f3a", "arn:aws-cn:iam::999999999999:role/q9/Zx_1"];
+/// For patterns without a base: any account will do.
+const SOME_BASE: &str = "arn:aws:iam::123456789012:role/";
+/// Kept for each list.
+const MOST_DOUBTS: usize = 8;
