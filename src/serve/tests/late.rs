@@ -122,7 +122,11 @@ impl Node {
     /// Lets something happen to the World after so many milliseconds from the start.
     fn at(&self, at_ms: u64, happen: impl FnOnce(&Registry) + Send + 'static) {
         let registry = self.service.registry.clone();
-        self.time.script.lock().push_back((at_ms, Box::new(move || happen(&registry))));
+        let happen = move || {
+            happen(&registry);
+            evaluate(&registry);
+        };
+        self.time.script.lock().push_back((at_ms, Box::new(happen)));
     }
 
     /// The pod's address is posted after so many milliseconds.
@@ -154,6 +158,16 @@ impl Node {
         let status = response.status;
         Got { status, text: response.body.into_text().unwrap(), ttl, retry_after, took_ms }
     }
+}
+
+fn apply(registry: &Registry, object: Object) {
+    super::apply(registry, object);
+    evaluate(registry);
+}
+
+/// Finds out what lists say, as a thread of the agent does at once.
+fn evaluate(registry: &Registry) {
+    while !matches!(registry.evaluate(), Evaluated::Nothing | Evaluated::Rest(_)) {}
 }
 
 /// Whose address asks.
