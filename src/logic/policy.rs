@@ -96,12 +96,6 @@ impl Rules {
             .is_some_and(|default| default.origin == DefaultOrigin::Discovered && default.role == *role)
     }
 
-    /// Whether namespaces' lists don't bind `role`.
-    fn exempts(&self, role: &RoleArn) -> bool {
-        let default = self.default_role.as_ref().filter(|default| default.role == *role);
-        default.is_some_and(|default| default.obeys == DefaultObeys::Nothing)
-    }
-
     /// How annotations are read.
     pub fn reading(&self) -> Reading<'_> {
         Reading { base: &self.base, format: self.restrictions.unwrap_or(Format::Glob) }

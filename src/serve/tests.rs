@@ -73,7 +73,7 @@ fn service(rules: Rules, pods: Vec<Pod>, namespaces: Vec<Namespace>) -> Service 
         objects.into_iter().for_each(|object| drop(registry.apply(resource, Event::InitApply(object))));
         registry.apply(resource, Event::InitDone);
     }
-    while !matches!(registry.evaluate(), Evaluated::Nothing) {}
+    evaluate(&registry);
     let budget = Rate { burst: 20.0, refill: 10.0 };
     let desk = Desk::new(CacheRules { budget, renew: RenewAt::Half, error_ttl: None }, clock.clone());
     Service {
@@ -110,6 +110,12 @@ fn get_while(service: &Service, meddle: &(dyn Fn(&Registry) + Sync)) -> u16 {
 fn apply(registry: &Registry, object: Object) {
     let resource = if matches!(object, Object::Pod(_)) { Resource::Pods } else { Resource::Namespaces };
     registry.apply(resource, Event::Apply(object));
+    evaluate(registry);
+}
+
+/// What a thread of the agent does: finds out what lists say.
+fn evaluate(registry: &Registry) {
+    while !matches!(registry.evaluate(), Evaluated::Nothing) {}
 }
 
 fn holder() -> Pod {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::role::role_of;
-use super::{Denial, Enforcement, Permitted, Rules};
+use super::{DefaultObeys, Denial, Enforcement, Permitted, Rules};
 use crate::logic::arn::RoleArn;
 use crate::logic::reason::Reason;
 use crate::logic::sts::AssumeRole;
@@ -53,6 +53,14 @@ pub fn permit_aloud(
         trace(Step::NameIgnored);
     }
     Ok(Permitted { request, pod: pod.clone(), audited })
+}
+
+impl Rules {
+    /// Whether namespaces' lists don't bind `role`.
+    pub(super) fn exempts(&self, role: &RoleArn) -> bool {
+        let default = self.default_role.as_ref().filter(|default| default.role == *role);
+        default.is_some_and(|default| default.obeys == DefaultObeys::Nothing)
+    }
 }
 
 /// What a pod could ask STS for, as far as it is known: while a list is being evaluated, the sessions that it may allow
