@@ -13,6 +13,7 @@ pub mod endpoints;
 pub mod events;
 pub mod explain;
 pub mod http;
+pub mod identity;
 pub mod imds;
 pub mod json;
 pub mod kept;

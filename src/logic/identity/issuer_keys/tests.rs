@@ -1,0 +1,63 @@
+use serde_json::json;
+
+use super::super::signing::EcKey;
+use super::*;
+
+const RECORDED: &str = include_str!("../../../../tests/fixtures/kubernetes/jwks.http");
+
+#[test]
+fn a_recorded_set_is_read() {
+    let keys = IssuerKeys::read(RECORDED.rsplit_once("\r\n\r\n").or(RECORDED.rsplit_once("\n\n")).unwrap().1).unwrap();
+    assert_eq!(keys.ids().collect::<Vec<_>>(), ["ApovO_JVZVJkchhfDMwGahCdNipAlpkFuyhctlinpo4"]);
+}
+
+#[test]
+fn a_key_that_cannot_be_read_hides_no_other() {
+    let good = EcKey::new("good").json();
+    let set = json!({ "keys": [
+        7, {}, "key", { "kty": "oct", "kid": "a", "k": "AAAA" }, { "kty": "RSA", "kid": "b", "n": "!", "e": "AQAB" },
+        { "kty": "RSA", "kid": "c", "n": "", "e": "AQAB" }, { "kty": "EC", "kid": "d", "crv": "P-256", "x": "AA", "y": "AA" },
+        { "kty": "EC", "kid": "e", "crv": "P-521" }, { "kty": "OKP", "kid": "f", "crv": "Ed25519", "x": "AA" },
+        { "kty": "RSA", "kid": "g", "alg": "RSA-OAEP", "n": "AQAB", "e": "AQAB" }, good,
+    ]});
+    let keys = IssuerKeys::read(&set.to_string()).unwrap();
+    assert_eq!(keys.ids().collect::<Vec<_>>(), ["good"]);
+}
+
+#[test]
+fn a_key_for_encryption_checks_no_signature() {
+    let mut key = EcKey::new("k1").json();
+    key["use"] = json!("enc");
+    assert!(IssuerKeys::read(&json!({ "keys": [key] }).to_string()).is_err());
+}
+
+#[test]
+fn a_set_without_a_usable_key_is_an_error_and_no_empty_set() {
+    for text in ["", "{}", "[]", "{\"keys\":[]}", "{\"keys\":{}}", "<html>", "{\"keys\":[{\"kty\":\"oct\"}]}"] {
+        assert!(IssuerKeys::read(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn leading_zeros_of_a_modulus_are_not_part_of_the_number() {
+    let plain = json!({ "keys": [{ "kty": "RSA", "kid": "k", "n": "_w", "e": "AQAB" }] });
+    let led = json!({ "keys": [{ "kty": "RSA", "kid": "k", "n": "AAD_", "e": "AAEAAQ" }] });
+    assert_eq!(IssuerKeys::read(&plain.to_string()), IssuerKeys::read(&led.to_string()));
+}
+
+#[test]
+fn keys_beyond_the_limit_are_left_out() {
+    let keys: Vec<_> = (0..MOST_KEYS + 5).map(|n| EcKey::new(&format!("k{n}")).json()).collect();
+    let set = IssuerKeys::read(&json!({ "keys": keys }).to_string()).unwrap();
+    assert_eq!(set.ids().count(), MOST_KEYS);
+}
+
+#[test]
+fn two_keys_of_one_id_are_both_tried() {
+    let (first, second) = (EcKey::new("k"), EcKey::new("k"));
+    let set = IssuerKeys::read(&json!({ "keys": [first.json(), second.json()] }).to_string()).unwrap();
+    let (message, signature) = (b"message", second.signature(b"message"));
+    assert_eq!(set.check("k", Algorithm::Es256, message, &signature), Signature::Good);
+    assert_eq!(set.check("k", Algorithm::Es256, b"other", &signature), Signature::Wrong);
+    assert_eq!(set.check("l", Algorithm::Es256, message, &signature), Signature::KeyUnknown);
+}

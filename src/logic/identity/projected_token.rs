@@ -1,0 +1,194 @@
+//! A projected ServiceAccount token: a JSON Web Token (RFC 7519) that the cluster signed, and that names the pod it was
+//! projected into. It is checked here, without a call to the API server.
+//!
+//! The order of the checks is the order in which less is believed: the form, the algorithm, the signature, and only then
+//! what the token claims. Nothing of a token stands in an error.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::base64_url;
+use super::issuer_keys::{Algorithm, IssuerKeys, Signature};
+use crate::logic::time::Wall;
+
+/// What a token proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvenPod {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    pub service_account: String,
+    /// The node that the pod was bound to; the API server writes it from Kubernetes 1.32 on.
+    pub node: Option<String>,
+    /// The token proves nothing from this moment on.
+    pub expires: Wall,
+}
+
+/// Why a token proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenFault {
+    /// No JSON Web Token, or one of an algorithm that isn't taken.
+    Malformed,
+    /// Signed with a key that isn't in the set: a newer set may have it.
+    KeyUnknown,
+    WrongSignature,
+    /// Of another issuer, or for another audience.
+    WrongAudience,
+    /// Its time is over, or hasn't begun.
+    Expired,
+    /// It is for a ServiceAccount and names no pod.
+    Unbound,
+}
+
+/// What is asked of a token.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenRules<'a> {
+    pub keys: &'a IssuerKeys,
+    pub issuer: &'a str,
+    /// One of these must be among the token's.
+    pub audiences: &'a [String],
+}
+
+/// Reads the value of an `Authorization` header and checks the token in it. SDKs send it bare; `Bearer` before it is
+/// tolerated.
+pub fn check(header: &[u8], rules: TokenRules<'_>, now: Wall) -> Result<ProvenPod, TokenFault> {
+    let token = std::str::from_utf8(header).map_err(|_| TokenFault::Malformed)?.trim();
+    let token = token.strip_prefix("Bearer ").map_or(token, str::trim_start);
+    let parts = Parts::split(token).ok_or(TokenFault::Malformed)?;
+    match rules.keys.check(&parts.header.kid, parts.algorithm, parts.signed, &parts.signature) {
+        Signature::Good => {}
+        Signature::Wrong => return Err(TokenFault::WrongSignature),
+        Signature::KeyUnknown => return Err(TokenFault::KeyUnknown),
+    }
+    parts.claims.judge(rules, now)
+}
+
+/// A token taken apart, with nothing of it believed yet.
+struct Parts<'a> {
+    header: HeaderJson,
+    algorithm: Algorithm,
+    claims: ClaimsJson,
+    /// Header and claims as they were signed
+    signed: &'a [u8],
+    signature: Vec<u8>,
+}
+
+impl<'a> Parts<'a> {
+    fn split(token: &'a str) -> Option<Self> {
+        if token.len() > LONGEST_TOKEN {
+            return None;
+        }
+        let (signed, signature) = token.rsplit_once('.')?;
+        let (header, claims) = signed.split_once('.')?;
+        let header: HeaderJson = serde_json::from_slice(&base64_url(header)?).ok()?;
+        // RFC 7515, section 4.1.11: extensions that must be understood, and none of them is.
+        if header.crit.is_some() {
+            return None;
+        }
+        let algorithm = Algorithm::named(&header.alg)?;
+        let claims = serde_json::from_slice(&base64_url(claims)?).ok()?;
+        Some(Self { header, algorithm, claims, signed: signed.as_bytes(), signature: base64_url(signature)? })
+    }
+}
+
+impl ClaimsJson {
+    fn judge(self, rules: TokenRules<'_>, now: Wall) -> Result<ProvenPod, TokenFault> {
+        let wanted = |audience: &String| rules.audiences.contains(audience);
+        if self.iss.as_deref() != Some(rules.issuer) || !self.aud.all().iter().any(wanted) {
+            return Err(TokenFault::WrongAudience);
+        }
+        let expires = Wall::from_unix_seconds(self.exp.ok_or(TokenFault::Malformed)?);
+        let begins = self.nbf.map(Wall::from_unix_seconds);
+        if now >= expires.after(LEEWAY) || begins.is_some_and(|begins| now.after(LEEWAY) < begins) {
+            return Err(TokenFault::Expired);
+        }
+        let bound = self.kubernetes.ok_or(TokenFault::Unbound)?;
+        let pod = bound.pod.filter(|pod| !pod.uid.is_empty()).ok_or(TokenFault::Unbound)?;
+        let account = bound.serviceaccount.ok_or(TokenFault::Unbound)?;
+        Ok(ProvenPod {
+            namespace: bound.namespace,
+            name: pod.name,
+            uid: pod.uid,
+            service_account: account.name,
+            node: bound.node.map(|node| node.name),
+            expires,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct HeaderJson {
+    alg: String,
+    #[serde(default)]
+    kid: String,
+    crit: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct ClaimsJson {
+    iss: Option<String>,
+    #[serde(default)]
+    aud: AudienceJson,
+    /// Whole seconds, as Kubernetes writes them.
+    #[serde(default, deserialize_with = "seconds")]
+    exp: Option<i64>,
+    #[serde(default, deserialize_with = "seconds")]
+    nbf: Option<i64>,
+    #[serde(rename = "kubernetes.io")]
+    kubernetes: Option<BoundJson>,
+}
+
+/// RFC 7519, section 4.1.3: one audience stands by itself.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum AudienceJson {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl AudienceJson {
+    fn all(&self) -> &[String] {
+        match self {
+            Self::One(audience) => std::slice::from_ref(audience),
+            Self::Several(audiences) => audiences,
+        }
+    }
+}
+
+impl Default for AudienceJson {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
+#[derive(Deserialize)]
+struct BoundJson {
+    namespace: String,
+    pod: Option<NamedJson>,
+    serviceaccount: Option<NamedJson>,
+    node: Option<NamedJson>,
+}
+
+#[derive(Deserialize)]
+struct NamedJson {
+    name: String,
+    #[serde(default)]
+    uid: String,
+}
+
+/// Seconds since the Unix epoch that a date can be made of.
+fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let seconds = i64::deserialize(deserializer)?;
+    if (0..=LATEST_S).contains(&seconds) { Ok(Some(seconds)) } else { Err(serde::de::Error::custom("no date")) }
+}
+
+/// How far clocks of nodes may be apart.
+const LEEWAY: Duration = Duration::from_secs(30);
+/// Real ones have 1,000 to 2,000 characters. A request head, which it comes in, is bounded too.
+const LONGEST_TOKEN: usize = 8 * 1_024;
+/// The end of the year 9999.
+const LATEST_S: i64 = 253_402_300_799;
+
+#[cfg(test)]
+mod tests;
