@@ -2,8 +2,6 @@
 
 pub mod issuer_keys;
 pub mod projected_token;
-#[cfg(test)]
-mod signing;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,3 +10,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 fn base64_url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
+
+#[cfg(test)]
+mod tests;

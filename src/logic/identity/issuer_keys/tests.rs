@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::super::signing::EcKey;
+use super::super::tests::signing::EcKey;
 use super::*;
 
 const RECORDED: &str = include_str!("../../../../tests/fixtures/kubernetes/jwks.http");

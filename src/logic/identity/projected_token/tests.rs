@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::super::issuer_keys::IssuerKeys;
-use super::super::signing::{EcKey, encoded, rsa_key_set, unsigned};
+use super::super::tests::signing::{EcKey, encoded, rsa_key_set, unsigned};
 use super::*;
 
 const RECORDED: &str = include_str!("../../../../tests/fixtures/kubernetes/projected-token.txt");

@@ -6,7 +6,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
-use super::issuer_keys::IssuerKeys;
+use crate::logic::identity::issuer_keys::IssuerKeys;
 
 /// An ES256 key.
 pub(crate) struct EcKey {

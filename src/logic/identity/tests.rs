@@ -1,0 +1,3 @@
+//! An issuer for the tests of this room.
+
+pub(crate) mod signing;
