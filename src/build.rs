@@ -12,7 +12,7 @@ use std::process::Command;
 use std::{env, fs};
 
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods)] // only its calendar is used here
-#[path = "logic/time.rs"]
+#[path = "logic/base/time.rs"]
 mod time;
 
 /// What the linker is to do to a static file beside linking it.

@@ -45,7 +45,7 @@ pub use usage::UsageError;
 pub use values::Authority;
 pub use version::{BUILD, Build};
 
-use crate::logic::kubernetes::Resource;
+use crate::logic::cluster::kubernetes::Resource;
 use flags::Typed;
 use pflag::Asked;
 

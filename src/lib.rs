@@ -3,45 +3,43 @@
 //! # From above
 //!
 //! Pods' calls to the EC2 metadata address are redirected to this agent, one on each node. Each connection to its HTTP
-//! server (`edge::http`) has a worker thread of its own, and each request is carried through by
-//! [`serve::Service::handle`], the only function that knows every step: its target becomes a route (`logic::route`), one
-//! look at the world decides it (`logic::policy`), credentials come from the desk, other metadata from the node's own
-//! service. Two watches ([`reflect`]) keep the world ([`registry`]) true; a few threads call STS on
-//! the desk's behalf.
+//! server ([`server`]) has a worker thread of its own, and each request is carried through by
+//! [`api::metadata::Service::handle`], the only function that knows every step: its target becomes a route
+//! (`logic::request`), one look at the World decides it (`logic::policy`), credentials come from the session cache, other
+//! metadata from the node's own service. Watches ([`agent`], `tasks`) keep the World true; a few threads call STS for the
+//! session cache.
 //!
-//! Everything that decides is a value in [`logic`]; everything that waits is in [`edge`]. Between them stand a few small
-//! rooms, each to be read on a screen or two. No arrow points up:
+//! Everything that decides is a value in [`logic`]; everything that waits is in [`server`], [`clients`], [`redirect`] and
+//! [`os`]. Between them stand a few small rooms, each to be read on a screen or two. No arrow points up:
 //!
 //! ```text
-//! main -> command -> operator -> daemon -> control, edge, serve, reflect -> desk, keyring, registry, telemetry, ports -> logic
+//! main -> cli -> agent -> api, server, clients, redirect -> state, telemetry, os -> ports -> logic
 //! ```
 //!
 //! # The rooms, in reading order
 //!
 //! | room | what |
 //! |---|---|
-//! | [`logic`] | paths, routes, roles, policy, the world, the life of sessions, tokens, what AWS and Kubernetes say. No IO, locks, clocks or dice |
+//! | [`logic`] | paths, routes, roles, policy, the World, the life of sessions, tokens, what AWS and Kubernetes say. No IO, locks, clocks or randomness |
 //! | [`config`] | the command line, as typed and as meant |
-//! | [`ports`] | the doors to the outside: Kubernetes, STS, metadata, time |
-//! | [`registry`] | world and rules behind one lock, and a bell that rings when they change |
-//! | [`desk`] | sessions behind one lock, who waits for them and who fetches them |
-//! | [`keyring`] | the keys of session tokens behind one lock, shared with the agents before and after |
+//! | [`ports`] | the traits between the rooms and the outside: Kubernetes, STS, metadata, time |
+//! | [`state`] | the World, the sessions and the token keys, each behind one lock |
 //! | [`telemetry`] | log lines and metrics |
-//! | [`reflect`] | one watch, end to end |
-//! | [`serve`] | one request, end to end |
-//! | [`edge`] | sockets, files, signals, the network: what stands behind the doors |
-//! | [`control`] | one question of the node's operator over the control socket, end to end |
-//! | [`daemon`] | builds the rooms, starts the threads, ends them |
-//! | [`operator`] | `explain`, `status`, `log-level` and `doctor`: programs beside the agent |
-//! | [`command`] | what the first word of the command line asks for |
+//! | [`api`] | one request of a pod, and one question of the node's operator, each from end to end |
+//! | [`server`] | the HTTP server: listener, admission, connections, workers |
+//! | [`clients`] | the API server, STS, the metadata service, the node's own credentials |
+//! | [`redirect`] | the nftables table, written, compared and repaired by netlink |
+//! | [`os`] | clocks, threads, signals, files, the log writer, the control socket, the handover |
+//! | [`agent`] | builds the rooms, starts the threads, ends them |
+//! | [`cli`] | the command line's first word, and `explain`, `status`, `log-level` and `doctor` beside the agent |
 //!
 //! # What never happens, and what keeps it so
 //!
 //! 1. A path is forwarded that wasn't judged: only a `CanonicalPath` can be, and it survives any further decoding
 //!    (`nothing_forwarded_leads_to_a_secret`).
 //! 2. Two different calls share a session: the call itself is the key (`any_differing_field_is_another_session`).
-//! 3. Credentials are given without a check: the desk takes only a `Permitted`, and only policy can make one.
-//! 4. A decision mixes two moments: `decide` gets one picture of the world and the rules.
+//! 3. Credentials are given without a check: the session cache takes only a `Permitted`, and only policy can make one.
+//! 4. A decision mixes two moments: `decide` gets one reading of the World and the rules.
 //! 5. A pod gets what was meant for another at its address: an address belongs to a set of uids
 //!    (`late_delete_keeps_new_owner`), and an answer that took waiting is given only if a second look decides the same
 //!    (`what_changed_during_the_wait_is_not_handed_out`).
@@ -51,21 +49,19 @@
 //!    `a_call_that_panics_strands_nobody`).
 //! 9. A secret is printed: it lives in `Secret` or in rendered bytes that are wiped, and neither can be formatted. The
 //!    golden requests search their logs for every secret of the case.
-//! 10. The clock is asked in passing: `now` is an argument, and only `edge::clock` knows the time.
+//! 10. The clock is asked in passing: `now` is an argument, and only `os::clock` knows the time.
 //!
-//! `tests/house.rs` holds the table of rooms and arrows, and the bans.
+//! `tests/house/main.rs` holds the table of rooms and arrows, and the bans.
 
-pub mod command;
+pub mod agent;
+pub mod api;
+pub mod cli;
+pub mod clients;
 pub mod config;
-pub mod control;
-pub mod daemon;
-pub mod desk;
-pub mod edge;
-pub mod keyring;
 pub mod logic;
-pub mod operator;
+pub mod os;
 pub mod ports;
-pub mod reflect;
-pub mod registry;
-pub mod serve;
+pub mod redirect;
+pub mod server;
+pub mod state;
 pub mod telemetry;

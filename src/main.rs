@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use kube2iam::command;
+use kube2iam::cli::command;
 use kube2iam::config::UsageError;
 
 fn main() -> ExitCode {

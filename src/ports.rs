@@ -5,15 +5,15 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::logic::events::Notice;
-use crate::logic::http::Response;
-use crate::logic::imds::ImdsFailure;
-use crate::logic::kubernetes::{Frame, Item, KubernetesFailure, Page, Pod, Resource};
-use crate::logic::path::CanonicalPath;
+use crate::logic::base::time::{Mono, Now};
+use crate::logic::cluster::kubernetes::{Frame, Item, KubernetesFailure, Page, Pod, Resource};
+use crate::logic::cluster::taint::{Patched, Removal, Taint};
+use crate::logic::identity::metadata_token::TokenKeys;
+use crate::logic::operator::events::Notice;
+use crate::logic::request::message::Response;
+use crate::logic::request::path::CanonicalPath;
+use crate::logic::request::upstream::ImdsFailure;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure};
-use crate::logic::taint::{Patched, Removal, Taint};
-use crate::logic::time::{Mono, Now};
-use crate::logic::token::TokenKeys;
 
 /// The system's clocks.
 pub trait Clock: Send + Sync {

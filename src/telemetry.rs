@@ -22,17 +22,17 @@ use std::time::Duration;
 use log::{Level, debug, info, warn};
 use parking_lot::Mutex;
 
-use crate::logic::arn::NamedRole;
-use crate::logic::arn::RoleArn;
-use crate::logic::cache::CallReport;
-use crate::logic::events::{Effect, Refused, is_for_owner};
-use crate::logic::http::Method;
-use crate::logic::kubernetes::Resource;
-use crate::logic::log_line::{Field, Line, Message, Taken};
-use crate::logic::reason::Reason;
+use crate::logic::base::time::Wall;
+use crate::logic::cluster::kubernetes::Resource;
+use crate::logic::cluster::world::{Change, HeldPod};
+use crate::logic::operator::events::{Effect, Refused, is_for_owner};
+use crate::logic::operator::log_line::{Field, Line, Message, Taken};
+use crate::logic::policy::arn::NamedRole;
+use crate::logic::policy::arn::RoleArn;
+use crate::logic::policy::reason::Reason;
+use crate::logic::request::message::Method;
+use crate::logic::sessions::cache::CallReport;
 use crate::logic::sts::{AssumeRole, StsFailure};
-use crate::logic::time::Wall;
-use crate::logic::world::{Change, HeldPod};
 
 /// Where requests and changes are told.
 pub struct Telemetry {

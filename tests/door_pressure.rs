@@ -12,11 +12,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use kube2iam::edge::http::{Drained, Endpoints, Event, Front, Handler, Limits, Observer, Server, bind};
-use kube2iam::edge::threads;
-use kube2iam::logic::http::{Request, Response};
-use kube2iam::logic::time::{Mono, Now, Wall};
+use kube2iam::logic::base::time::{Mono, Now, Wall};
+use kube2iam::logic::request::message::{Request, Response};
+use kube2iam::os::threads;
 use kube2iam::ports::Clock;
+use kube2iam::server::{Drained, Endpoints, Event, Front, Handler, Limits, Observer, Server, bind};
 use parking_lot::{Mutex, MutexGuard};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, SockRef, Socket, Type};

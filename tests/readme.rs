@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kube2iam::config::{find_flag_table, flag_table};
-use kube2iam::logic::advice::{Names, meaning, mend};
-use kube2iam::logic::reason::Reason;
+use kube2iam::logic::operator::advice::{Names, meaning, mend};
+use kube2iam::logic::policy::reason::Reason;
 
 fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")

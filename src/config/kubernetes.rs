@@ -9,8 +9,8 @@ use super::flags::{KubernetesFlags, RoleFlags, SessionFlags};
 use super::given::{Given, unless_empty};
 use super::usage::UsageError;
 use super::values::{http_url, is_host, is_key, port_number};
-use crate::logic::kubernetes::AnnotationKeys;
-use crate::logic::secret::Secret;
+use crate::logic::base::secret::Secret;
+use crate::logic::cluster::kubernetes::AnnotationKeys;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KubernetesConfig {

@@ -6,7 +6,7 @@ use super::duration::ignored_duration;
 use super::flags::LogFlags;
 use super::usage::UsageError;
 use super::values::{listed, one_of};
-use crate::logic::log_line::LogFormat;
+use crate::logic::operator::log_line::LogFormat;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogConfig {

@@ -4,8 +4,8 @@ use super::flags::RoleFlags;
 use super::given::{entries, unless_empty};
 use super::usage::UsageError;
 use super::values::one_of;
-use crate::logic::arn::{BaseArn, is_arn};
-use crate::logic::pattern::Format;
+use crate::logic::policy::arn::{BaseArn, is_arn};
+use crate::logic::policy::pattern::Format;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolesConfig {

@@ -6,8 +6,8 @@ use super::duration::duration;
 use super::flags::SessionFlags;
 use super::given::{Given, unless_empty};
 use super::usage::UsageError;
-use crate::logic::arn::RoleArn;
-use crate::logic::session::{NameAnnotation, NameTemplate};
+use crate::logic::policy::arn::RoleArn;
+use crate::logic::sessions::session::{NameAnnotation, NameTemplate};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct StsConfig {

@@ -13,18 +13,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::arn::{BaseArn, RoleArn};
-use super::kubernetes::Resource;
-use super::path::CanonicalPath;
-use super::pattern::Format;
-use super::reason::Reason;
-use super::route::{Form, Page, Route};
-use super::session::SessionRules;
 use super::sts::AssumeRole;
-use super::time::{Mono, Wall};
-use super::token::TokenKeys;
-use super::trace::{Step, unheard};
-use super::world::{HeldPod, Holder, Needed, Reading, World};
+use crate::logic::base::time::{Mono, Wall};
+use crate::logic::cluster::kubernetes::Resource;
+use crate::logic::cluster::world::{HeldPod, Holder, Needed, Reading, World};
+use crate::logic::identity::metadata_token::TokenKeys;
+use crate::logic::policy::arn::{BaseArn, RoleArn};
+use crate::logic::policy::pattern::Format;
+use crate::logic::policy::reason::Reason;
+use crate::logic::policy::trace::{Step, unheard};
+use crate::logic::request::path::CanonicalPath;
+use crate::logic::request::route::{Form, Page, Route};
+use crate::logic::sessions::session::SessionRules;
 pub use ahead::ahead;
 pub use bearer::is_token_required;
 use bearer::{Demand, token_demand, token_left};
@@ -341,5 +341,9 @@ impl Decision<'_> {
     }
 }
 
+pub mod arn;
+pub mod pattern;
+pub mod reason;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod trace;

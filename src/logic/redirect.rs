@@ -23,7 +23,7 @@ pub mod ruleset;
 pub mod scope;
 pub mod status;
 
-pub use super::route::{METADATA_V4, METADATA_V6};
+pub use crate::logic::request::route::{METADATA_V4, METADATA_V6};
 
 /// The name of our table; its family is `inet`, which holds IPv4 and IPv6 rules in one atomic unit.
 pub const TABLE: &str = "kube2iam";

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::arn::RoleArn;
-use super::credentials::Credentials;
+use crate::logic::policy::arn::RoleArn;
+use crate::logic::sessions::credentials::Credentials;
 
 mod answer;
+pub mod endpoints;
+pub mod environment;
 mod form;
 mod policy;
 mod skew;

@@ -15,9 +15,9 @@ use super::process::ProcessMetrics;
 use super::redirect::RedirectMetrics;
 use super::sessions::SessionMetrics;
 use crate::config::Build;
-use crate::logic::cache::CacheCounts;
-use crate::logic::kubernetes::Resource;
-use crate::logic::process::Usage;
+use crate::logic::cluster::kubernetes::Resource;
+use crate::logic::operator::process::Usage;
+use crate::logic::sessions::cache::CacheCounts;
 
 /// Everything that is counted and measured.
 pub struct Metrics {
@@ -253,9 +253,9 @@ mod tests {
     fn the_old_names_labels_and_buckets_are_kept() {
         let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
         metrics.request_seconds.with_label_values(&["200", "GET", "roleHandler"]).observe(0.003);
-        let request = crate::logic::cache::tests::key("app");
-        let (purpose, span) = (crate::logic::cache::Purpose::Request, std::time::Duration::from_millis(100));
-        metrics.sessions.called(&crate::logic::cache::CallReport {
+        let request = crate::logic::sessions::cache::tests::key("app");
+        let (purpose, span) = (crate::logic::sessions::cache::Purpose::Request, std::time::Duration::from_millis(100));
+        metrics.sessions.called(&crate::logic::sessions::cache::CallReport {
             request: &request,
             purpose,
             queued: span,

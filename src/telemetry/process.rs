@@ -4,7 +4,7 @@
 use prometheus::core::Collector;
 use prometheus::{Counter, Gauge, Registry};
 
-use crate::logic::process::Usage;
+use crate::logic::operator::process::Usage;
 
 /// Gauges of the process.
 pub(super) struct ProcessMetrics {

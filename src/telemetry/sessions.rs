@@ -8,8 +8,8 @@ use prometheus::core::{Collector, Metric, MetricVec, MetricVecBuilder};
 use prometheus::{Gauge, GaugeVec, HistogramVec, IntCounterVec, Registry};
 
 use super::metrics::{counters, gauge, gauges, histograms};
-use crate::logic::arn::RoleArn;
-use crate::logic::cache::{CacheCounts, CallReport};
+use crate::logic::policy::arn::RoleArn;
+use crate::logic::sessions::cache::{CacheCounts, CallReport};
 use crate::logic::sts::StsFailureKind;
 
 /// Counters of sessions.
@@ -125,8 +125,8 @@ const UNKNOWN: &str = "UnknownError";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::cache::Purpose;
-    use crate::logic::cache::tests::key;
+    use crate::logic::sessions::cache::Purpose;
+    use crate::logic::sessions::cache::tests::key;
     use crate::logic::sts::StsFailure;
     use prometheus::{Encoder, TextEncoder};
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-const MUSEUM: &str = include_str!("../../src/logic/museum.rs");
+const MUSEUM: &str = include_str!("../../src/logic/known_vulnerabilities.rs");
 
 #[test]
 fn every_exhibit_names_tests_that_exist() {

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use kube2iam::edge::agent::{AgentOptions, ProxyUse, TimeLimits, agent};
-use kube2iam::edge::kubernetes::{Auth, Connection, Verification};
+use kube2iam::clients::http::{AgentOptions, ProxyUse, TimeLimits, agent};
+use kube2iam::clients::kubernetes::{Auth, Connection, Verification};
 use serde_json::{Value, json};
 use ureq::Agent;
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use kube2iam::edge::agent::{
+use kube2iam::clients::http::{
     AgentOptions, Authorities, ClientCertificate, Misconfigured, Pem, ProxyUse, TimeLimits, TlsOptions, agent,
 };
-use kube2iam::logic::proxy::ProxyEnvironment;
-use kube2iam::logic::secret::Secret;
+use kube2iam::logic::base::proxy::ProxyEnvironment;
+use kube2iam::logic::base::secret::Secret;
 
 use crate::server::{Reply, Server};
 

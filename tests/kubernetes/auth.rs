@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use kube2iam::edge::kubernetes::{ApiServer, Auth, Connection, Limits, Verification};
-use kube2iam::logic::kubernetes::{KubernetesFailureKind, Resource};
+use kube2iam::clients::kubernetes::{ApiServer, Auth, Connection, Limits, Verification};
+use kube2iam::logic::cluster::kubernetes::{KubernetesFailureKind, Resource};
 
 use crate::server::{Reply, Server};
 use crate::{Directory, HandClock, api_server, names};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kube2iam::edge::agent::{Authorities, Pem, Roots, TlsOptions};
-use kube2iam::edge::kubernetes::{Connection, Verification};
+use kube2iam::clients::http::{Authorities, Pem, Roots, TlsOptions};
+use kube2iam::clients::kubernetes::{Connection, Verification};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring::default_provider;

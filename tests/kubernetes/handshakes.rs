@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use kube2iam::edge::agent::{AgentOptions, Authorities, Pem, ProxyUse, Roots, TimeLimits, TlsOptions, agent, cause};
-use kube2iam::logic::proxy::ProxyEnvironment;
-use kube2iam::logic::secret::Secret;
+use kube2iam::clients::http::{AgentOptions, Authorities, Pem, ProxyUse, Roots, TimeLimits, TlsOptions, agent, cause};
+use kube2iam::logic::base::proxy::ProxyEnvironment;
+use kube2iam::logic::base::secret::Secret;
 use rcgen::{ExtendedKeyUsagePurpose, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{cipher_suite, default_provider, kx_group};

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use kube2iam::edge::kubernetes::{Connection, Limits, Verification};
-use kube2iam::logic::kubernetes::{KubernetesFailureKind, Resource};
+use kube2iam::clients::kubernetes::{Connection, Limits, Verification};
+use kube2iam::logic::cluster::kubernetes::{KubernetesFailureKind, Resource};
 use kube2iam::ports::Kubernetes;
 
 use crate::server::{Reply, Server, Then};

@@ -17,11 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kube2iam::edge::kubernetes::{ApiServer, ApiServerOptions, Connection, Limits, Verification};
-use kube2iam::logic::kubernetes::{AnnotationKeys, Item, KubernetesFailure, Object, Page, Resource};
-use kube2iam::logic::proxy::ProxyEnvironment;
-use kube2iam::logic::secret::Secret;
-use kube2iam::logic::time::{Mono, Now, Wall};
+use kube2iam::clients::kubernetes::{ApiServer, ApiServerOptions, Connection, Limits, Verification};
+use kube2iam::logic::base::proxy::ProxyEnvironment;
+use kube2iam::logic::base::secret::Secret;
+use kube2iam::logic::base::time::{Mono, Now, Wall};
+use kube2iam::logic::cluster::kubernetes::{AnnotationKeys, Item, KubernetesFailure, Object, Page, Resource};
 use kube2iam::ports::{Clock, Kubernetes};
 
 use server::Server;

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use kube2iam::edge::kubernetes::{Connection, Limits, Verification};
-use kube2iam::logic::kubernetes::{Event, Object, Resource};
-use kube2iam::logic::watch::{Note, Relist};
+use kube2iam::agent::tasks::watch::Reflector;
+use kube2iam::clients::kubernetes::{Connection, Limits, Verification};
+use kube2iam::logic::cluster::kubernetes::{Event, Object, Resource};
+use kube2iam::logic::cluster::watch::{Note, Relist};
 use kube2iam::ports::Clock;
 use kube2iam::ports::{Kubernetes, Waited};
-use kube2iam::reflect::Reflector;
 
 use crate::server::{Reply, Server, Then};
 use crate::{HandClock, api_server};

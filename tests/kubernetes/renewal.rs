@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 
-use kube2iam::edge::kubernetes::{Connection, Limits, Verification};
-use kube2iam::logic::kubernetes::Resource;
+use kube2iam::clients::kubernetes::{Connection, Limits, Verification};
+use kube2iam::logic::cluster::kubernetes::Resource;
 use rcgen::ExtendedKeyUsagePurpose;
 use rustls::ServerConfig;
 
@@ -50,13 +50,13 @@ fn swap(directory: &Path, name: &str, pem: &str) {
 const USER: &str = "    client-certificate: kubelet-client-current.pem\n    client-key: kubelet-client-current.pem\n";
 
 /// By a kubeconfig with the authority's file and the kubelet's certificate.
-fn api(server: &Server, directory: &Directory) -> kube2iam::edge::kubernetes::ApiServer {
+fn api(server: &Server, directory: &Directory) -> kube2iam::clients::kubernetes::ApiServer {
     let text = kubeconfig(server, "    certificate-authority: ca.crt\n", USER);
     let connection = Connection::kubeconfig(&directory.file("config", &text), Verification::Required).unwrap();
     api_server(connection, None, &HandClock::default(), Limits::default())
 }
 
-fn list(api: &kube2iam::edge::kubernetes::ApiServer) -> Result<usize, String> {
+fn list(api: &kube2iam::clients::kubernetes::ApiServer) -> Result<usize, String> {
     let (names, page) = names(api, Resource::Namespaces, None);
     page.map(|_| names.len()).map_err(|failure| failure.cause)
 }

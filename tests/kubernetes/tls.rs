@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kube2iam::edge::agent::{Authorities, Pem, Roots, TlsOptions};
-use kube2iam::edge::kubernetes::{Connection, Limits, Verification};
-use kube2iam::logic::kubernetes::Resource;
-use kube2iam::logic::secret::Secret;
+use kube2iam::clients::http::{Authorities, Pem, Roots, TlsOptions};
+use kube2iam::clients::kubernetes::{Connection, Limits, Verification};
+use kube2iam::logic::base::secret::Secret;
+use kube2iam::logic::cluster::kubernetes::Resource;
 use kube2iam::ports::Kubernetes;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::crypto::ring::default_provider;

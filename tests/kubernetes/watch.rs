@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use kube2iam::edge::kubernetes::{Connection, Limits, Verification};
-use kube2iam::logic::kubernetes::{Frame, KubernetesFailureKind, Resource};
+use kube2iam::clients::kubernetes::{Connection, Limits, Verification};
+use kube2iam::logic::cluster::kubernetes::{Frame, KubernetesFailureKind, Resource};
 use kube2iam::ports::{Kubernetes, WatchLines};
 
 use crate::server::{Reply, Server, Then};

@@ -12,5 +12,5 @@ pub const WORD: &str = "kube2iam";
 pub fn run(words: Vec<String>) -> ExitCode {
     let _ = set_parent_process_death_signal(Some(Signal::TERM));
     let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
-    kube2iam::command::run(words, &lookup)
+    kube2iam::cli::command::run(words, &lookup)
 }

@@ -3,10 +3,10 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use kube2iam::edge::redirect::{Outcome, Redirect};
 use kube2iam::logic::redirect::RedirectSpec;
 use kube2iam::logic::redirect::interfaces::InterfaceRule;
 use kube2iam::logic::redirect::resolve::Note;
+use kube2iam::redirect::{Outcome, Redirect};
 
 use crate::lab::{Answer, Lab, METADATA_OTHER_PORT, METADATA_V4, METADATA_V6, ask_on, ready, text};
 use crate::traffic::{ensure, spec};

@@ -130,7 +130,7 @@ fn a_second_interface_of_a_pod_does_not_reach_the_real_service() {
         assert_eq!(lab.ask("pod2", address), Answer::Nothing, "{address}");
     }
     assert_eq!(lab.ask("pod1", "169.254.169.254:80"), text("agent for 10.81.0.2"));
-    let status = lab.node(kube2iam::edge::redirect::status).unwrap().text();
+    let status = lab.node(kube2iam::redirect::status).unwrap().text();
     assert!(
         status.contains("\n    redirected: eni1\n    dropped: veth1a2b3c\n    loopback: lo\n    uplink: eth0\n"),
         "{status}"

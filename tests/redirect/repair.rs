@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use kube2iam::edge::redirect::{Ensured, Event, Outcome, Redirect, Removed};
+use kube2iam::logic::base::time::{Mono, Now, Wall};
 use kube2iam::logic::redirect::{RedirectSpec, RequestAction};
-use kube2iam::logic::time::{Mono, Now, Wall};
 use kube2iam::ports::Clock;
+use kube2iam::redirect::{Ensured, Event, Outcome, Redirect, Removed};
 
 use crate::lab::{AGENT_PORT, Lab, METADATA_V4, ready, text};
 
@@ -204,7 +204,7 @@ fn a_ruleset_that_others_keep_writing_is_written_all_the_same() {
             });
         }
         for round in 0..50 {
-            let removed = lab.node(kube2iam::edge::redirect::remove).unwrap();
+            let removed = lab.node(kube2iam::redirect::remove).unwrap();
             assert_eq!(removed, if round == 0 { Removed::NothingThere } else { Removed::Deleted });
             let ensured = lab.node(|| Redirect::open(spec()).unwrap().ensure()).unwrap();
             assert_eq!(ensured.outcome, Outcome::Placed, "round {round}");

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use kube2iam::edge::redirect::command::{OldRules, Printed, RedirectCommand, run};
-use kube2iam::edge::redirect::{Outcome, Redirect, RedirectError};
 use kube2iam::logic::redirect::interfaces::InterfaceRule;
 use kube2iam::logic::redirect::{Metadata, RedirectSpec, ruleset};
+use kube2iam::redirect::command::{OldRules, Printed, RedirectCommand, run};
+use kube2iam::redirect::{Outcome, Redirect, RedirectError};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::lab::{AGENT_PORT, Lab, METADATA_V4, ready, text};

@@ -5,10 +5,10 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kube2iam::edge::clock::SystemClock;
-use kube2iam::edge::kubernetes::{ApiServer, ApiServerOptions, Connection, Limits, Verification};
-use kube2iam::logic::kubernetes::{AnnotationKeys, Resource};
-use kube2iam::logic::proxy::ProxyEnvironment;
+use kube2iam::clients::kubernetes::{ApiServer, ApiServerOptions, Connection, Limits, Verification};
+use kube2iam::logic::base::proxy::ProxyEnvironment;
+use kube2iam::logic::cluster::kubernetes::{AnnotationKeys, Resource};
+use kube2iam::os::clock::SystemClock;
 use kube2iam::ports::Kubernetes;
 
 use crate::lab::{Lab, ready};

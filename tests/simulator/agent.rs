@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use kube2iam::agent::{Ports, Rooms, work};
 use kube2iam::config::{Command, Config, parse};
-use kube2iam::daemon::{Ports, Rooms, work};
-use kube2iam::edge::latch::Latch;
 use kube2iam::logic::policy::{self, OwnRoles};
+use kube2iam::os::latch::Latch;
 use kube2iam::ports::{KeyStore, Waited};
 
 use crate::api::Api;

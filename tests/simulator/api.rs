@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kube2iam::logic::kubernetes::{
+use kube2iam::logic::cluster::kubernetes::{
     AnnotationKeys, Item, KubernetesFailure, KubernetesFailureKind, Object, Page, Pod, Resource, object,
 };
 use kube2iam::ports::{Kubernetes, WatchLines};

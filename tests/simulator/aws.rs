@@ -4,16 +4,16 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube2iam::edge::node_credentials::NodeCredentials;
-use kube2iam::logic::cache::MOST_CALLS;
-use kube2iam::logic::credentials::Credentials;
-use kube2iam::logic::http::Response;
-use kube2iam::logic::imds::ImdsFailure;
-use kube2iam::logic::path::CanonicalPath;
+use kube2iam::clients::node_credentials::NodeCredentials;
+use kube2iam::logic::base::secret::Secret;
+use kube2iam::logic::base::time::Wall;
 use kube2iam::logic::policy::OwnRole;
-use kube2iam::logic::secret::Secret;
+use kube2iam::logic::request::message::Response;
+use kube2iam::logic::request::path::CanonicalPath;
+use kube2iam::logic::request::upstream::ImdsFailure;
+use kube2iam::logic::sessions::cache::MOST_CALLS;
+use kube2iam::logic::sessions::credentials::Credentials;
 use kube2iam::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
-use kube2iam::logic::time::Wall;
 use kube2iam::ports::{Forwarded, Imds, Sts};
 
 use crate::plants::Plant;

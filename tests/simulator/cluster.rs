@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use kube2iam::logic::kubernetes::Resource;
+use kube2iam::logic::cluster::kubernetes::Resource;
 use serde_json::{Value, json};
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use kube2iam::logic::http::{Headers, Method, Request, Response};
-use kube2iam::serve::Caller;
+use kube2iam::api::metadata::Caller;
+use kube2iam::logic::request::message::{Headers, Method, Request, Response};
 use serde_json::Value;
 
 use crate::agent::Agent;

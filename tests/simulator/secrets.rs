@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Once;
 
-use kube2iam::logic::log_line::{Line, LogFormat, Taken};
+use kube2iam::logic::operator::log_line::{Line, LogFormat, Taken};
 use log::kv::{Error, Key, Value, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record};
 

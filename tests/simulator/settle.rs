@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use kube2iam::logic::arn::NamedRole;
-use kube2iam::logic::time::Mono;
-use kube2iam::logic::world::World;
+use kube2iam::logic::base::time::Mono;
+use kube2iam::logic::cluster::world::World;
+use kube2iam::logic::policy::arn::NamedRole;
 
 use crate::agent::Agent;
 use crate::cluster::Pod;

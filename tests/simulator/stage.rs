@@ -12,7 +12,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use kube2iam::edge::threads;
+use kube2iam::os::threads;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::dice::Dice;

@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use kube2iam::logic::time::{Mono, Now, Wall};
-use kube2iam::logic::token::TokenKeys;
+use kube2iam::logic::base::time::{Mono, Now, Wall};
+use kube2iam::logic::identity::metadata_token::TokenKeys;
 use kube2iam::ports::{Bell, Clock, Dice, KeyStore, Time};
 use parking_lot::Mutex;
 

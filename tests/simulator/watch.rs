@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kube2iam::logic::kubernetes::{Frame, KubernetesFailure, KubernetesFailureKind, Resource, frame};
+use kube2iam::logic::cluster::kubernetes::{Frame, KubernetesFailure, KubernetesFailureKind, Resource, frame};
 use kube2iam::ports::WatchLines;
 use serde_json::{Value, json};
 

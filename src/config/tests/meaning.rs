@@ -10,11 +10,11 @@ use crate::config::{
     Access, Authority, BaseSource, ControlSocket, DefaultRole, ErrorMemory, ImdsV2, Listen, MetricsDoor, OnExit,
     PolicyMode, Renew, SessionLife, SessionTags, SharedAddress,
 };
-use crate::logic::log_line::LogFormat;
-use crate::logic::pattern::Format;
+use crate::logic::operator::log_line::LogFormat;
+use crate::logic::policy::pattern::Format;
 use crate::logic::redirect::interfaces::InterfaceRule;
 use crate::logic::redirect::{OtherPorts, RedirectSpec};
-use crate::logic::session::{NameAnnotation, NameTemplate};
+use crate::logic::sessions::session::{NameAnnotation, NameTemplate};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -52,8 +52,10 @@ fn without_flags_everything_has_a_meaning() {
 fn the_way_to_the_api_server() {
     let file = Access::Kubeconfig(PathBuf::from("/k"));
     let in_pod = Access::InCluster { host: "10.96.0.1".to_owned(), port: 443 };
-    let server =
-        |url: &str| Access::ApiServer { url: url.to_owned(), token: crate::logic::secret::Secret::new("t".to_owned()) };
+    let server = |url: &str| Access::ApiServer {
+        url: url.to_owned(),
+        token: crate::logic::base::secret::Secret::new("t".to_owned()),
+    };
     for (args, access, insecure, warnings) in [
         (["--kubeconfig=/k"].as_slice(), file.clone(), false, 0),
         (&["--kubeconfig=/k", "--insecure"], file.clone(), true, 0),
@@ -86,7 +88,7 @@ fn the_token_is_never_shown() {
 
 #[test]
 fn base_and_default_role() {
-    let base = |text: &str| BaseSource::Given(crate::logic::arn::BaseArn::parse(text).unwrap());
+    let base = |text: &str| BaseSource::Given(crate::logic::policy::arn::BaseArn::parse(text).unwrap());
     let given = |role: &str| DefaultRole::Given(role.to_owned());
     let arn = "arn:aws:iam::1:role/x";
     let base_arg = "--base-role-arn=arn:aws:iam::1:role";

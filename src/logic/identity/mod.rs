@@ -11,5 +11,6 @@ fn base64_url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
+pub mod metadata_token;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::base64_url;
 use super::issuer_keys::{Algorithm, IssuerKeys, Signature};
-use crate::logic::time::Wall;
+use crate::logic::base::time::Wall;
 
 /// What a token proves.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Permitted, Rules, permit};
-use crate::logic::world::{Change, HeldPod, Novelty, World};
+use crate::logic::cluster::world::{Change, HeldPod, Novelty, World};
 
 /// What pods may be about to ask for.
 pub fn ahead(world: &World, rules: &Rules, change: &Change) -> Vec<Permitted> {

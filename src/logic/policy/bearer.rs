@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Tokens;
-use crate::logic::world::{HeldPod, Holder, World};
+use crate::logic::cluster::world::{HeldPod, Holder, World};
 
 /// How long the token is still good for who asks. A pod may have got it at another of its addresses before it was
 /// known; while several claim the address it may be any one's of them.

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use super::Rules;
 use super::ahead::concerned;
 use super::role::role_of;
-use crate::logic::arn::{BaseArn, RoleArn};
-use crate::logic::pattern::{FirstMatch, Format, Matcher, RoleList, glob_below};
-use crate::logic::trace::unheard;
-use crate::logic::world::{Change, HeldList, HeldPod, ListResults, World};
+use crate::logic::cluster::world::{Change, HeldList, HeldPod, ListResults, World};
+use crate::logic::policy::arn::{BaseArn, RoleArn};
+use crate::logic::policy::pattern::{FirstMatch, Format, Matcher, RoleList, glob_below};
+use crate::logic::policy::trace::unheard;
 use inspection::Inspection;
 pub use queue::{EvaluationQueue, Next};
 

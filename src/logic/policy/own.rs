@@ -1,6 +1,6 @@
 //! The roles under which the agent itself works: what they may, no pod should.
 
-use crate::logic::arn::RoleArn;
+use crate::logic::policy::arn::RoleArn;
 
 /// An account and the name of a role in it: all that an assumed role's ARN tells of the role.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::role::role_of;
 use super::{DefaultObeys, Denial, Enforcement, Permitted, Rules};
-use crate::logic::arn::RoleArn;
-use crate::logic::reason::Reason;
+use crate::logic::cluster::world::{HeldPod, World};
+use crate::logic::policy::arn::RoleArn;
+use crate::logic::policy::reason::Reason;
+use crate::logic::policy::trace::{Step, Verdict, unheard};
 use crate::logic::sts::AssumeRole;
-use crate::logic::trace::{Step, Verdict, unheard};
-use crate::logic::world::{HeldPod, World};
 
 /// Whether a pod may have the role that it names or that is meant for it, and the call that gets it.
 pub fn permit(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Result<Permitted, Denial> {

@@ -2,10 +2,10 @@
 //! operator's. An account that isn't known yet is waited for.
 
 use super::{Denial, Rules};
-use crate::logic::arn::{NamedRole, RoleArn};
-use crate::logic::reason::Reason;
-use crate::logic::trace::Step;
-use crate::logic::world::{HeldPod, World};
+use crate::logic::cluster::world::{HeldPod, World};
+use crate::logic::policy::arn::{NamedRole, RoleArn};
+use crate::logic::policy::reason::Reason;
+use crate::logic::policy::trace::Step;
 
 /// Whether pods that name no role get their ServiceAccount's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,13 +4,13 @@ mod tokens;
 
 use super::*;
 
-use crate::logic::http::{Headers, Method, Request};
-use crate::logic::kubernetes::Pod;
-use crate::logic::pattern::Format;
-use crate::logic::route::{Facing, RouteRules, route};
-use crate::logic::session::{NameAnnotation, NameTemplate, Tags};
-use crate::logic::token::Bearer;
-use crate::logic::world::tests::{listed, listed_below, namespace, pod};
+use crate::logic::cluster::kubernetes::Pod;
+use crate::logic::cluster::world::tests::{listed, listed_below, namespace, pod};
+use crate::logic::identity::metadata_token::Bearer;
+use crate::logic::policy::pattern::Format;
+use crate::logic::request::message::{Headers, Method, Request};
+use crate::logic::request::route::{Facing, RouteRules, route};
+use crate::logic::sessions::session::{NameAnnotation, NameTemplate, Tags};
 
 const NOON: Wall = Wall::from_unix_seconds(1_800_000_000);
 

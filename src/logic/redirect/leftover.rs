@@ -7,7 +7,7 @@ use super::compare::FoundRule;
 use super::expression::{self, Expression, LOAD_DESTINATION_PORT, LOAD_DESTINATION_V4, Relation};
 use super::interfaces::InterfacePattern;
 use super::{METADATA_PORT, OtherPorts, Wanted, readback};
-use crate::logic::shell;
+use crate::logic::operator::shell;
 
 /// The chain kube2iam appends its rule to, in iptables' table `nat`.
 pub const CHAIN: &str = "PREROUTING";

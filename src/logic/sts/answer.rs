@@ -7,9 +7,9 @@ use roxmltree::{Document, Node, ParsingOptions};
 
 use super::verdict::kind_of;
 use super::{StsFailure, StsFailureKind};
-use crate::logic::credentials::Credentials;
-use crate::logic::secret::Secret;
-use crate::logic::time::Wall;
+use crate::logic::base::secret::Secret;
+use crate::logic::base::time::Wall;
+use crate::logic::sessions::credentials::Credentials;
 
 /// An answer as it came.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! What is asked: the form bodies of STS's query protocol (STS API reference, version 2011-06-15).
 
 use super::AssumeRole;
-use crate::logic::secret::Secret;
+use crate::logic::base::secret::Secret;
 
 /// The body of an AssumeRole call.
 pub fn form_body(request: &AssumeRole) -> String {
@@ -88,7 +88,7 @@ const FIXED_PART: usize = 160;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::arn::RoleArn;
+    use crate::logic::policy::arn::RoleArn;
 
     fn plain() -> AssumeRole {
         AssumeRole {

@@ -1,6 +1,6 @@
 //! How far the clock is from AWS's, told by the `Date` of an answer.
 
-use crate::logic::time::Wall;
+use crate::logic::base::time::Wall;
 
 /// Milliseconds to add to a clock that shows `now` so that it agrees with `date`, an HTTP date (RFC 9110, section
 /// 5.6.7). Zero when they agree well enough; `None` when `date` is none.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use kube2iam::edge::kubernetes::{Auth, Connection, Verification};
+use kube2iam::clients::kubernetes::{Auth, Connection, Verification};
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// The text of a kubeconfig.

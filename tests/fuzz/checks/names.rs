@@ -1,10 +1,10 @@
 //! Names from annotations: role ARNs, lists of patterns, what a pod asks of its session. A simple reader beside each.
 
-use kube2iam::logic::arn::{BaseArn, RoleArn};
-use kube2iam::logic::kubernetes::{Event, Object, Pod, Resource, SessionAnnotations};
-use kube2iam::logic::pattern::{Format, RoleList, glob};
-use kube2iam::logic::session::{NameAnnotation, NameTemplate, SessionRules, TagReach, Tags};
-use kube2iam::logic::world::{ParsedEvent, Reading, World};
+use kube2iam::logic::cluster::kubernetes::{Event, Object, Pod, Resource, SessionAnnotations};
+use kube2iam::logic::cluster::world::{ParsedEvent, Reading, World};
+use kube2iam::logic::policy::arn::{BaseArn, RoleArn};
+use kube2iam::logic::policy::pattern::{Format, RoleList, glob};
+use kube2iam::logic::sessions::session::{NameAnnotation, NameTemplate, SessionRules, TagReach, Tags};
 use regex_lite::Regex;
 
 /// The first line is a role, the second a pattern, a list of them or a base; all in turn are whatever else an

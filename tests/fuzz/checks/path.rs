@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use kube2iam::logic::http::{Headers, Method, Request};
-use kube2iam::logic::path::CanonicalPath;
-use kube2iam::logic::route::{Facing, Route, RouteRules, filter_listing, route};
+use kube2iam::logic::request::message::{Headers, Method, Request};
+use kube2iam::logic::request::path::CanonicalPath;
+use kube2iam::logic::request::route::{Facing, Route, RouteRules, filter_listing, route};
 
 /// The first line is a target, or the rest of one; the others are what the metadata service lists there.
 pub(crate) fn check(bytes: &[u8]) {

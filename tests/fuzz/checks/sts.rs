@@ -1,7 +1,7 @@
 //! What STS says: credentials only if all of them are there, and no secret in any word about an answer.
 
+use kube2iam::logic::base::time::Wall;
 use kube2iam::logic::sts::{Answer, read_caller_identity, read_credentials};
-use kube2iam::logic::time::Wall;
 
 /// The body of an answer.
 pub(crate) fn check(bytes: &[u8]) {

@@ -1,6 +1,6 @@
 //! Lines of a watch, and lists: nothing panics, what is understood is what stands there, what isn't is named in one line.
 
-use kube2iam::logic::kubernetes::{
+use kube2iam::logic::cluster::kubernetes::{
     AnnotationKeys, Frame, Item, Object, Page, PageReader, Pod, Resource, Unreadable, frame, status,
 };
 use serde_json::Value;

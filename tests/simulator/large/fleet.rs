@@ -5,11 +5,11 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube2iam::logic::arn::RoleArn;
-use kube2iam::logic::bucket::{Bucket, Rate};
-use kube2iam::logic::cache::{Answer, Cache, CacheRules, Next, RenewAt, Start};
+use kube2iam::logic::base::time::Mono;
+use kube2iam::logic::policy::arn::RoleArn;
+use kube2iam::logic::sessions::budget::{Bucket, Rate};
+use kube2iam::logic::sessions::cache::{Answer, Cache, CacheRules, Next, RenewAt, Start};
 use kube2iam::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
-use kube2iam::logic::time::Mono;
 
 use super::{NODES, PODS_PER_NODE, QUOTA, index};
 use crate::dice::Dice;

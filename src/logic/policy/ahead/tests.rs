@@ -1,9 +1,9 @@
 use super::*;
-use crate::logic::kubernetes::{Event, Namespace, Object, Pod, Resource, ServiceAccount};
-use crate::logic::pattern::Format;
+use crate::logic::cluster::kubernetes::{Event, Namespace, Object, Pod, Resource, ServiceAccount};
+use crate::logic::cluster::world::tests::{apply_event, listed, namespace, pod};
 use crate::logic::policy::AccountRoles;
+use crate::logic::policy::pattern::Format;
 use crate::logic::policy::tests::rules;
-use crate::logic::world::tests::{apply_event, listed, namespace, pod};
 
 fn apply(world: &mut World, resource: Resource, event: Event) -> Change {
     apply_event(world, resource, event, Format::Glob)
@@ -30,7 +30,7 @@ fn names(permitted: Vec<Permitted>) -> Vec<String> {
 fn a_pod_is_fetched_for_once_when_it_can_ask_and_again_when_it_asks_for_something_else() {
     let mut world = listed(vec![], vec![namespace("shop", None)]);
     let fresh = pod("a", "10.0.0.1");
-    let session = Some(Box::new(crate::logic::kubernetes::SessionAnnotations {
+    let session = Some(Box::new(crate::logic::cluster::kubernetes::SessionAnnotations {
         policy: Some("{}".into()),
         ..Default::default()
     }));

@@ -1,8 +1,8 @@
 //! What is doubtful about the entries of a list by themselves: those that can't be read, and those that allow more than
 //! they seem to.
 
-use crate::logic::arn::{BaseArn, RoleArn};
-use crate::logic::pattern::{Format, PatternFault, shown};
+use crate::logic::policy::arn::{BaseArn, RoleArn};
+use crate::logic::policy::pattern::{Format, PatternFault, shown};
 
 /// A look at every entry of a list.
 #[derive(Debug)]

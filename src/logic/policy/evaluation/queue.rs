@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{About, Evaluation, Inspection, Question};
-use crate::logic::arn::{BaseArn, RoleArn};
-use crate::logic::pattern::RoleList;
-use crate::logic::time::Mono;
+use crate::logic::base::time::Mono;
+use crate::logic::policy::arn::{BaseArn, RoleArn};
+use crate::logic::policy::pattern::RoleList;
 
 /// Questions that wait, by namespace.
 #[derive(Debug, Default)]

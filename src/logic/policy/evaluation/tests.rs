@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::logic::pattern::MOST_EXPRESSIONS;
+use crate::logic::base::time::Mono;
+use crate::logic::policy::pattern::MOST_EXPRESSIONS;
 use crate::logic::policy::tests::rules;
-use crate::logic::time::Mono;
 
 fn role(name: &str) -> RoleArn {
     rules().base.role(name).unwrap()

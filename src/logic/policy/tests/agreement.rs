@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::logic::explain::{Judgement, Scene, Subject, tell};
-use crate::logic::kubernetes::AnnotationKeys;
+use crate::logic::cluster::kubernetes::AnnotationKeys;
+use crate::logic::operator::explain::{Judgement, Scene, Subject, tell};
 
 /// Roles, parts of roles, and what may stand between them by mistake.
 fn odd_text() -> impl Strategy<Value = String> {
@@ -75,7 +75,7 @@ fn explained(world: &World, rules: &Rules) -> (Judgement, Option<String>, Option
         tokens: Tokens::Optional,
         annotations: &annotations,
         now: NOON,
-        at: crate::logic::time::Mono::default(),
+        at: crate::logic::base::time::Mono::default(),
         silence: None,
         node: None,
         chosen: None,

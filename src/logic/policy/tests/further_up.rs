@@ -1,8 +1,8 @@
 //! Roles that a pod doesn't name itself, and annotations that can't be meant so.
 
 use super::*;
-use crate::logic::kubernetes::{Event, Namespace, Object, Resource, ServiceAccount, SessionAnnotations};
-use crate::logic::world::tests::apply_event;
+use crate::logic::cluster::kubernetes::{Event, Namespace, Object, Resource, ServiceAccount, SessionAnnotations};
+use crate::logic::cluster::world::tests::apply_event;
 
 fn account(role: Option<&str>) -> ServiceAccount {
     let (uid, namespace, name) = ("uid-of-app".into(), "shop".into(), "app".into());

@@ -1,7 +1,7 @@
 //! Session tokens: whose they are, where they are demanded.
 
 use super::*;
-use crate::logic::kubernetes::Namespace;
+use crate::logic::cluster::kubernetes::Namespace;
 
 const V4: &str = "10.0.0.1";
 const V6: &str = "fd00::1";

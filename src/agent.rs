@@ -1,0 +1,222 @@
+//! The composition root: builds every room, starts every thread by name, owns the shutdown.
+//!
+//! Nothing is started before everything that can be wrong with the configuration has been looked at. A port that another
+//! process holds is not: the redirect comes first, then the port is waited for.
+
+mod connection_events;
+mod front;
+mod node;
+mod operate;
+mod prefetch;
+pub(crate) mod redirect;
+mod shadow;
+mod succession;
+mod taken_port;
+mod tell;
+mod tend;
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use log::{error, info, warn};
+
+use crate::config::{BUILD, Config, MetricsDoor, OnExit};
+use crate::logic::base::time::Mono;
+use crate::logic::cluster::kubernetes::Resource;
+use crate::logic::sts::environment::AwsEnvironment;
+use crate::os::clock::SystemClock;
+use crate::os::handover::Offer;
+use crate::os::latch::Latch;
+use crate::os::process::Right;
+use crate::os::{log_writer, memory, process, signals, threads};
+use crate::redirect::RedirectError;
+use crate::server::Server;
+
+use node::NodeAddresses;
+use operate::OperatorsDoor;
+use succession::{Entry, Succession};
+use tasks::{discover, evaluate, silence, taint, watches};
+pub use wiring::{Ports, Rooms};
+
+/// Why the agent didn't start: one line for the operator.
+#[derive(Debug)]
+pub struct StartError {
+    text: String,
+    exit_code: u8,
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl StartError {
+    fn new(what: &str, cause: &dyn std::fmt::Display) -> Self {
+        Self { text: format!("failed to {what}: {cause}"), exit_code: 1 }
+    }
+
+    /// What the process ends with.
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+}
+
+impl From<RedirectError> for StartError {
+    fn from(error: RedirectError) -> Self {
+        Self { text: error.to_string(), exit_code: error.exit_code() }
+    }
+}
+
+/// Runs the agent until it is asked to end.
+pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
+    memory::bound();
+    let unsettled = process::settle(&rights(&config));
+    let time = Arc::new(SystemClock::new());
+    let log = log_writer::start(config.log.level, config.log.format, time.clone(), Box::new(io::stderr()));
+    let (queue, _log_thread) = log.map_err(|cause| StartError::new("start the log", &cause))?;
+    let latch = Arc::new(Latch::new(time.clone()));
+    // Before anything that waits: as the first process of a container, an agent that doesn't listen isn't ended.
+    signals::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
+    let mut succession = Succession::new(&config, time.clone());
+    let entry = succession.enter(&config.door)?;
+    let node = Arc::new(NodeAddresses::find(config.host));
+    config.host = node.host();
+    let ports = Ports::open(&config, environment, time, succession.dir())?;
+    let level = queue.level().clone();
+    let rooms = Rooms::new(&config, ports, latch.clone(), Box::new(move |line| queue.offer(line)))?;
+    info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
+    config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
+    if let Entry::Taken(listen) = entry {
+        taken_port::examine(&rooms, listen);
+    }
+    let redirect = redirect::place(&rooms)?;
+    let threads = start_threads(&rooms)?;
+    let redirect = redirect.map(|redirect| redirect.keep(&rooms, node.clone())).transpose()?;
+    let operators = OperatorsDoor::open(&rooms, &level)?;
+    let mut servers = Vec::new();
+    if let Some(doors) = succession::await_turn(&rooms, &mut succession, entry)? {
+        let offer = succession.offer(&rooms, &doors);
+        servers = doors.open(&rooms, &node)?;
+        info!("port" = config.door.app.port; "requests are answered");
+        latch.wait_for_close();
+        drop(operators);
+        offer.into_iter().for_each(Offer::withdraw);
+    }
+    end(&rooms, servers, threads, redirect);
+    if config.redirect.is_some_and(|redirect| redirect.on_exit == OnExit::Remove) {
+        succession.clear();
+    }
+    fallen(&rooms)
+}
+
+/// What the agent will still do with rights: the redirect, and opening a port that not everybody may open.
+fn rights(config: &Config) -> Vec<Right> {
+    let metrics = match config.door.metrics {
+        MetricsDoor::OnAppPort => None,
+        MetricsDoor::Own(listen) => Some(listen.port),
+    };
+    let low_port = [Some(config.door.app.port), metrics].into_iter().flatten().any(|port| port < FIRST_FREE_PORT);
+    let wanted = [(config.redirect.is_some(), Right::Network), (low_port, Right::LowPort)];
+    wanted.into_iter().filter_map(|(wanted, right)| wanted.then_some(right)).collect()
+}
+
+/// Starts whatever works beside the requests.
+fn start_threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, StartError> {
+    work().into_iter().map(|(name, work)| start(rooms, name, work)).collect()
+}
+
+/// Starts a thread that the agent can't do without: if it panics the agent ends, to be started anew.
+fn start(
+    rooms: &Arc<Rooms>,
+    name: &'static str,
+    work: impl FnOnce(&Rooms) + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
+    let rooms = rooms.clone();
+    let guarded = move || {
+        if catch_unwind(AssertUnwindSafe(|| work(&rooms))).is_err() {
+            error!("thread" = name; "the thread `{name}` panicked; the agent ends");
+            rooms.fallen.get_or_init(|| name);
+            rooms.latch.close();
+        }
+    };
+    let thread = threads::spawn(name, threads::STACK_BYTES, guarded);
+    thread.map_err(|cause| StartError::new(&format!("start `{name}`"), &cause))
+}
+
+/// What the process ends with after a thread has panicked: a failure, so that its keeper starts it anew.
+fn fallen(rooms: &Rooms) -> Result<(), StartError> {
+    rooms.fallen.get().map_or(Ok(()), |name| Err(StartError::new(&format!("keep `{name}` running"), &"it panicked")))
+}
+
+/// What a thread does until shutdown.
+pub type Work = fn(&Rooms);
+
+/// Everything that works beside the requests, by the name of its thread.
+pub fn work() -> Vec<(&'static str, Work)> {
+    let mut work: Vec<(&'static str, Work)> = vec![
+        ("watch-pods", |rooms| watches::watch(rooms, Resource::Pods)),
+        ("watch-spaces", |rooms| watches::watch(rooms, Resource::Namespaces)),
+        ("watch-accounts", watches::watch_accounts),
+        ("silence", silence::watch_for_silence),
+        ("evaluate", evaluate::evaluate_lists),
+        ("discover", discover::run),
+        ("health", tend::watch_health),
+        ("steward", tend::keep_house),
+        ("taint", taint::take_off),
+        ("events", tell::write_events),
+        ("lint", tell::doubt),
+        ("shadow", shadow::compare_all),
+    ];
+    work.extend(
+        (0..crate::logic::sessions::cache::MOST_CALLS).map(|_| -> (&'static str, Work) { ("sts", tend::call_sts) }),
+    );
+    work
+}
+
+/// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the README give.
+fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, redirect: Option<JoinHandle<()>>) {
+    rooms.facts.shutting_down.store(true, Ordering::Relaxed);
+    servers.iter_mut().for_each(Server::stop_accepting);
+    let until = rooms.clock.now().mono.after(DRAIN);
+    for server in &servers {
+        let drained = server.drain(rooms.clock.now().mono.until(until));
+        if drained.unfinished > 0 {
+            warn!("connections" = drained.unfinished; "cut connections that did not drain in time");
+        }
+    }
+    // Only now: answers in progress may have waited for a pod to appear, or for its credentials.
+    rooms.drained.close();
+    rooms.registry.close();
+    rooms.kubernetes.shut_down();
+    rooms.desk.close();
+    // It may have the redirect to remove.
+    redirect.iter().for_each(|thread| join_by(rooms, thread, until));
+    servers.into_iter().for_each(Server::cut_off);
+    let late = rooms.clock.now().mono.after(LAST_JOIN);
+    threads.iter().for_each(|thread| join_by(rooms, thread, late));
+    info!("kube2iam ends");
+}
+
+/// A thread that still waits for the network then ends with the process.
+fn join_by(rooms: &Rooms, thread: &JoinHandle<()>, late: Mono) {
+    while !thread.is_finished() && rooms.clock.now().mono < late {
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Ports below it need a capability.
+const FIRST_FREE_PORT: u16 = 1_024;
+/// How long answers in progress may take after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(4);
+/// How long the agent's own threads get after that.
+const LAST_JOIN: Duration = Duration::from_millis(300);
+
+pub mod tasks;
+#[cfg(test)]
+mod tests;
+pub(crate) mod wiring;

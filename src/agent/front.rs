@@ -1,0 +1,195 @@
+//! The doors: sockets bound before anything else starts, opened when everything stands.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use log::warn;
+
+use super::StartError;
+use super::connection_events::ConnectionEvents;
+use super::node::NodeAddresses;
+use crate::agent::wiring::Rooms;
+use crate::api::metadata::{Caller, Service};
+use crate::config::{DoorConfig, Listen, MetricsDoor};
+use crate::logic::policy::reason::Reason;
+use crate::logic::redirect::METADATA_PORT;
+use crate::logic::request::message::{Method, Request, Response};
+use crate::logic::request::reply;
+use crate::logic::request::route::{Route, is_metadata_address};
+use crate::os::process;
+use crate::server::{Endpoints, Front, Handler, Limits, Server, bind, bind_shared, is_bound_to, is_in_use, is_taken};
+
+/// Bound sockets.
+pub(super) struct Doors {
+    app: TcpListener,
+    metrics: Option<TcpListener>,
+    source: Source,
+}
+
+/// Where the app port's socket comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The agent before has it too.
+    HandedOver,
+    Bound,
+}
+
+/// With which processes the ports are shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// With none: the next agent gets the listeners from this one.
+    None,
+    /// With all of the same user: the next agent is one of them.
+    SameUser,
+}
+
+/// Why there are no sockets.
+#[derive(Debug)]
+pub(super) enum NoDoors {
+    /// Another process holds one of the ports.
+    Taken(Listen),
+    Failed(StartError),
+}
+
+impl Doors {
+    /// Takes from `offered` what fits the configuration and binds the rest. The app port comes last: while it can't be
+    /// served for want of another, nothing listens there.
+    pub(super) fn bind(config: &DoorConfig, mut offered: Vec<TcpListener>, sharing: Sharing) -> Result<Self, NoDoors> {
+        let metrics = match config.metrics {
+            MetricsDoor::OnAppPort => None,
+            MetricsDoor::Own(listen) => match take(&mut offered, listen) {
+                Some(listener) => Some(listener),
+                None => Some(listening(listen, sharing)?),
+            },
+        };
+        match take(&mut offered, config.app) {
+            Some(app) => Ok(Self { app, metrics, source: Source::HandedOver }),
+            None => Ok(Self { app: listening(config.app, sharing)?, metrics, source: Source::Bound }),
+        }
+    }
+
+    pub(super) fn source(&self) -> Source {
+        self.source
+    }
+
+    /// The same sockets once more, for the agent after this one.
+    pub(super) fn share(&self) -> io::Result<Vec<TcpListener>> {
+        [Some(&self.app), self.metrics.as_ref()].into_iter().flatten().map(TcpListener::try_clone).collect()
+    }
+
+    /// Begins to answer.
+    pub(super) fn open(self, rooms: &Arc<Rooms>, node: &Arc<NodeAddresses>) -> Result<Vec<Server>, StartError> {
+        let configured = rooms.config.metadata.proxied.host.parse().ok();
+        let configured = configured.map(|address| SocketAddr::new(address, METADATA_PORT));
+        let purpose = if rooms.config.operation.shadow.is_none() { Purpose::ServePods } else { Purpose::OwnPages };
+        let pods = Arc::new(Pods { service: rooms.service.clone(), configured, purpose, node: node.clone() });
+        let mut servers = vec![server(self.app, pods, Limits::default(), rooms, node)?];
+        if let Some(metrics) = self.metrics {
+            let operators = Arc::new(Operators(rooms.service.clone()));
+            let (connections, crowded_from) = (OPERATOR_CONNECTIONS, OPERATOR_CONNECTIONS / 4 * 3);
+            let limits = Limits { connections, crowded_from, ..Limits::default() };
+            servers.push(server(metrics, operators, limits, rooms, node)?);
+        }
+        rooms.telemetry.metrics.count_connections(servers.iter().map(Server::connection_count).collect());
+        rooms.telemetry.metrics.count_usage(Box::new(process::usage));
+        Ok(servers)
+    }
+}
+
+fn take(offered: &mut Vec<TcpListener>, listen: Listen) -> Option<TcpListener> {
+    let fits = |listener: &TcpListener| is_bound_to(listener, listen.address, listen.port);
+    offered.iter().position(fits).map(|at| offered.swap_remove(at))
+}
+
+fn listening(listen: Listen, sharing: Sharing) -> Result<TcpListener, NoDoors> {
+    let Listen { address, port } = listen;
+    let shown = address.map_or_else(|| format!("port {port}"), |address| format!("{address} port {port}"));
+    let is_shared = sharing == Sharing::SameUser && port != 0 && is_taken(address, port);
+    let bound = match sharing {
+        Sharing::None => bind(address, port),
+        Sharing::SameUser => bind_shared(address, port),
+    };
+    let listener = bound.map_err(|cause| match is_in_use(&cause) {
+        true => NoDoors::Taken(listen),
+        false => NoDoors::Failed(StartError::new(&format!("listen on `{shown}`"), &cause)),
+    })?;
+    if is_shared {
+        warn!("another process listens on {shown}; connections are shared with it");
+    }
+    Ok(listener)
+}
+
+fn server(
+    listener: TcpListener,
+    handler: Arc<dyn Handler>,
+    limits: Limits,
+    rooms: &Rooms,
+    node: &Arc<NodeAddresses>,
+) -> Result<Server, StartError> {
+    let node = node.clone();
+    let front = Front {
+        limits,
+        handler,
+        observer: Arc::new(ConnectionEvents::new(rooms.telemetry.clone(), rooms.clock.clone())),
+        clock: rooms.clock.clone(),
+        own_address: Box::new(move |peer: IpAddr| node.holds(peer)),
+    };
+    Server::start(vec![listener], front).map_err(|cause| StartError::new("start the HTTP server", &cause))
+}
+
+/// What pods reach.
+struct Pods {
+    service: Arc<Service>,
+    /// What `--metadata-addr` names, as pods dial it
+    configured: Option<SocketAddr>,
+    purpose: Purpose,
+    node: Arc<NodeAddresses>,
+}
+
+/// What the app port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    ServePods,
+    /// Beside a kube2iam that serves the pods, there are only the agent's own pages.
+    OwnPages,
+}
+
+impl Pods {
+    /// Whether a connection was meant for the metadata address.
+    fn is_redirected(&self, endpoints: &Endpoints<'_>) -> bool {
+        let is_metadata = |meant: SocketAddr| is_metadata_address(meant.ip()) || Some(meant) == self.configured;
+        endpoints.original_destination().is_some_and(is_metadata)
+    }
+}
+
+impl Handler for Pods {
+    fn handle(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Response {
+        let caller = Caller {
+            peer: endpoints.peer,
+            is_redirected: &|| self.is_redirected(endpoints),
+            is_node: &|| self.node.holds(endpoints.peer),
+        };
+        match self.purpose {
+            Purpose::ServePods => self.service.handle(request, &caller),
+            Purpose::OwnPages => self.service.own_page(request, &caller),
+        }
+    }
+}
+
+/// What `--metrics-port` opens: the operator's pages and nothing else.
+struct Operators(Arc<Service>);
+
+impl Handler for Operators {
+    fn handle(&self, request: &Request<'_>, _: &Endpoints<'_>) -> Response {
+        let route = Route::Refuse(Reason::NotFound);
+        match (request.target.split('?').next(), request.method) {
+            (Some("/metrics"), Method::Get | Method::Head) => self.0.metrics(),
+            (Some("/metrics"), _) => reply::refusal(Reason::MethodNotAllowed, &route),
+            _ => reply::refusal(Reason::NotFound, &route),
+        }
+    }
+}
+
+/// Prometheus and a few curious people.
+const OPERATOR_CONNECTIONS: usize = 64;

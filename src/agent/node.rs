@@ -1,0 +1,61 @@
+//! The node's own addresses: probes that come from them find a place at the door in any crowd.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use log::debug;
+use parking_lot::RwLock;
+
+use crate::logic::redirect::resolve::HostNetwork;
+use crate::redirect;
+
+/// What the node is known by.
+#[derive(Debug, Default)]
+pub(super) struct NodeAddresses {
+    host: Option<IpAddr>,
+    found: RwLock<BTreeSet<IpAddr>>,
+}
+
+impl NodeAddresses {
+    pub(super) fn find(given: Option<IpAddr>) -> Self {
+        let mut node = Self { host: given, found: RwLock::default() };
+        let network = node.look_again();
+        node.host = given.or_else(|| network.default_ip());
+        node
+    }
+
+    /// The one given, else the default route's.
+    pub(super) fn host(&self) -> Option<IpAddr> {
+        self.host
+    }
+
+    pub(super) fn look_again(&self) -> HostNetwork {
+        let network = redirect::host_network().unwrap_or_else(|cause| {
+            debug!("{cause}");
+            HostNetwork::default()
+        });
+        let mut found = BTreeSet::new();
+        found.extend(network.addresses.iter().map(|address| address.ip));
+        *self.found.write() = found;
+        network
+    }
+
+    pub(super) fn holds(&self, address: IpAddr) -> bool {
+        self.host == Some(address) || self.found.read().contains(&address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_node_has_the_address_given_and_all_that_are_found() {
+        let given = "240.0.0.1".parse().unwrap();
+        let node = NodeAddresses::find(Some(given));
+        assert_eq!(node.host(), Some(given));
+        for (address, own) in [("240.0.0.1", true), ("127.0.0.1", true), ("0.0.0.0", false)] {
+            assert_eq!(node.holds(address.parse().unwrap()), own, "{address}");
+        }
+    }
+}

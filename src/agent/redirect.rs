@@ -1,0 +1,200 @@
+//! The redirect beside the agent's other work: placed before the agent is ready, watched on a thread of its own, left
+//! standing at the end unless told otherwise.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use log::{info, warn};
+
+use super::StartError;
+use super::node::NodeAddresses;
+use crate::agent::wiring::Rooms;
+use crate::config::{OnExit, RedirectConfig};
+use crate::logic::operator::port_holder::Requests;
+use crate::logic::operator::status::RedirectReport;
+use crate::logic::redirect::resolve::Note;
+use crate::logic::redirect::status::Wholeness;
+use crate::logic::redirect::{RequestAction, Wanted};
+use crate::redirect::{self, Ensured, Event, Outcome, Redirect, RedirectError, Removed};
+use crate::telemetry::Stands;
+
+/// A redirect that was looked after once.
+pub(super) struct Placed {
+    redirect: Redirect,
+    on_exit: OnExit,
+    past: Past,
+}
+
+/// Whether this agent has seen its table stand: what is missing after that was taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Past {
+    NeverStood,
+    Stood,
+}
+
+/// Places the redirect, if there is to be one. What the agent will never be able to do ends the start; what may pass,
+/// such as a node without a default route, is tried again by the watch.
+pub(super) fn place(rooms: &Rooms) -> Result<Option<Placed>, StartError> {
+    let Some(RedirectConfig { spec, on_exit }) = rooms.config.redirect.clone() else { return Ok(None) };
+    let mut redirect = Redirect::open(spec)?;
+    redirect.set_requests(requests(rooms));
+    stands(rooms, Stands::No);
+    let past = match redirect.ensure() {
+        Ok(ensured) => {
+            tell_start(rooms, &ensured);
+            Past::Stood
+        }
+        Err(error @ (RedirectError::NoNetAdmin | RedirectError::NoNftables { .. })) => return Err(error.into()),
+        Err(error) => {
+            warn!("{error}");
+            Past::NeverStood
+        }
+    };
+    Ok(Some(Placed { redirect, on_exit, past }))
+}
+
+impl Placed {
+    /// Keeps it true until shutdown, on a thread.
+    pub(super) fn keep(self, rooms: &Arc<Rooms>, node: Arc<NodeAddresses>) -> Result<JoinHandle<()>, StartError> {
+        super::start(rooms, "redirect", move |rooms| self.watch(rooms, &node))
+    }
+
+    fn watch(mut self, rooms: &Rooms, node: &NodeAddresses) {
+        let goes_on = || !rooms.latch.is_closed();
+        while goes_on() {
+            let mut past = self.past;
+            let mut report = |event: Event| {
+                past = tell(rooms, past, &event);
+                node.look_again();
+            };
+            let ended = self.redirect.watch(&*rooms.clock, &goes_on, &|| requests(rooms), &mut report);
+            self.past = past;
+            if let Err(error) = ended {
+                warn!("the watch of the redirect ended: {error}");
+                rooms.latch.wait(rooms.clock.now().mono.after(WATCH_AGAIN));
+            }
+        }
+        if self.on_exit == OnExit::Remove {
+            remove(&mut self.redirect);
+        }
+    }
+}
+
+/// What pods' requests get: while a process that isn't known to be a kube2iam holds the port, nothing.
+fn requests(rooms: &Rooms) -> RequestAction {
+    match rooms.facts.taken_port.read().as_ref().map(|taken| taken.requests) {
+        Some(Requests::Dropped) => RequestAction::Drop,
+        Some(Requests::ToKube2iam | Requests::NotOurs) | None => RequestAction::Redirect,
+    }
+}
+
+/// What the kernel holds now, for whoever asks.
+pub(crate) fn report() -> RedirectReport {
+    match redirect::status() {
+        Ok(status) => RedirectReport {
+            whole: matches!(status.wholeness(), Wholeness::Whole(_)),
+            connections: Some(status.connections()),
+            detail: status.text(),
+        },
+        Err(error) => RedirectReport { whole: false, connections: None, detail: error.to_string() },
+    }
+}
+
+fn tell_start(rooms: &Rooms, ensured: &Ensured) {
+    stands(rooms, outcome_stands(&ensured.outcome));
+    info!("{ensured}; {}", description(&ensured.wanted));
+    tell_notes(rooms, ensured);
+    tell_cut(ensured);
+    match redirect::left_over(ensured.wanted.metadata.v4()) {
+        Ok((rules, unread)) => {
+            for rule in rules {
+                let deletion = rule.deletion();
+                warn!("{rule}: without effect beside ours; `kube2iam redirect add --adopt` deletes it, or: {deletion}");
+            }
+            unread.iter().for_each(|cause| warn!("{cause}"));
+            if let Some(hint) = redirect::legacy_hint(ensured.wanted.metadata.v4()) {
+                info!("{hint}");
+            }
+        }
+        Err(error) => warn!("failed to look for old rules of kube2iam: {error}"),
+    }
+}
+
+/// Tells of what the watch found, counts it, and gives what is past from then on.
+fn tell(rooms: &Rooms, past: Past, event: &Event) -> Past {
+    let ensured = match event {
+        Event::Failed(error) => {
+            stands(rooms, Stands::No);
+            warn!("{error}");
+            return past;
+        }
+        Event::Ensured(ensured) if past == Past::NeverStood => {
+            tell_start(rooms, ensured);
+            return Past::Stood;
+        }
+        Event::Ensured(ensured) => ensured,
+    };
+    stands(rooms, outcome_stands(&ensured.outcome));
+    if event.is_warning() {
+        warn!("{ensured}")
+    } else {
+        info!("{ensured}")
+    }
+    if event.is_repair() {
+        rooms.telemetry.metrics.redirect.repairs.inc();
+    }
+    if ensured.outcome == Outcome::Updated {
+        info!("{}", description(&ensured.wanted));
+        tell_notes(rooms, ensured);
+    }
+    tell_cut(ensured);
+    past
+}
+
+fn tell_notes(rooms: &Rooms, ensured: &Ensured) {
+    for note in &ensured.notes {
+        if matches!(note, Note::NewUplink(_)) {
+            rooms.telemetry.metrics.redirect.new_uplinks.inc();
+        }
+        if note.is_warning() { warn!("{note}") } else { info!("{note}") }
+    }
+}
+
+fn tell_cut(ensured: &Ensured) {
+    match &ensured.cut {
+        Ok(0) => {}
+        Ok(cut) => info!("cut {cut} older connections to the metadata service"),
+        Err(cause) => warn!("failed to cut `older connections`, whose packets are dropped anyway: {cause}"),
+    }
+}
+
+fn description(wanted: &Wanted) -> String {
+    let ways: Vec<String> =
+        wanted.redirected().into_iter().map(|(metadata, agent)| format!("{metadata} to {agent}")).collect();
+    if ways.is_empty() {
+        return format!("pods' requests are dropped, interfaces: {}", wanted.scope);
+    }
+    format!("pods' requests go from {}, interfaces: {}", ways.join(", from "), wanted.scope)
+}
+
+fn outcome_stands(outcome: &Outcome) -> Stands {
+    if *outcome == Outcome::Yielded { Stands::No } else { Stands::Yes }
+}
+
+fn stands(rooms: &Rooms, stands: Stands) {
+    rooms.facts.redirect_missing.store(stands == Stands::No, Ordering::Relaxed);
+    rooms.telemetry.metrics.redirect.set(stands);
+}
+
+fn remove(redirect: &mut Redirect) {
+    match redirect.remove() {
+        Ok(removed @ Removed::Deleted) => warn!("{removed}, as --redirect-on-exit=remove asks"),
+        Ok(removed) => info!("{removed}"),
+        Err(error) => warn!("{error}"),
+    }
+}
+
+/// How long after nobody could listen to the kernel any more.
+const WATCH_AGAIN: Duration = Duration::from_secs(5);

@@ -1,0 +1,112 @@
+//! A port that another process holds at the start: a kube2iam that isn't gone yet, an agent before that doesn't hand its
+//! listener over, or a stranger.
+//!
+//! The agent doesn't end for it. It writes the redirect as at any start, and waits. While the process answers as a kube2iam
+//! does, pods' requests go to it; while it doesn't, they are dropped: neither the node's credentials nor a stranger's answers
+//! reach a pod.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::{info, warn};
+
+use super::StartError;
+use super::front::Doors;
+use super::succession::{Entry, Succession};
+use crate::agent::wiring::Rooms;
+use crate::config::Listen;
+use crate::logic::base::time::Mono;
+use crate::logic::operator::port_holder::{Answered, Holder, Judgement, Requests, TakenPort};
+use crate::logic::redirect::resolve::resolve;
+use crate::os::handover::Predecessor;
+use crate::os::port_holder::{ask_health, holders};
+use crate::ports::Waited;
+use crate::redirect;
+use crate::server::is_taken;
+
+/// Looks at the process that holds the port, before the redirect is written.
+pub(super) fn examine(rooms: &Rooms, listen: Listen) {
+    let judgement = Judgement::STRANGER.after(&answers(rooms));
+    publish(rooms, listen, judgement, holders(listen.port));
+}
+
+/// Waits until the listeners can be had, from the agent before or because the port is free. `None`: the agent was asked to
+/// end before.
+pub(super) fn wait(
+    rooms: &Rooms,
+    succession: &mut Succession,
+    mut listen: Listen,
+) -> Result<Option<(Doors, Option<Predecessor>)>, StartError> {
+    let now = || rooms.clock.now().mono;
+    let mut judgement = rooms.facts.taken_port.read().as_ref().map_or(Judgement::STRANGER, |taken| taken.judgement);
+    let (mut examination_due, mut naming_due, mut report): (Mono, Mono, Report) = (now(), now(), Report::default());
+    let mut named = Vec::new();
+    loop {
+        if now() >= naming_due {
+            named = holders(listen.port);
+            naming_due = now().after(NAME_EVERY);
+        }
+        if now() >= examination_due || !is_taken(listen.address, listen.port) {
+            match succession.enter(&rooms.config.door)? {
+                Entry::Open(doors, predecessor) => {
+                    *rooms.facts.taken_port.write() = None;
+                    info!("port" = listen.port; "the port is this agent's now");
+                    return Ok(Some((doors, predecessor)));
+                }
+                Entry::Taken(other) => listen = other,
+            }
+            judgement = judgement.after(&answers(rooms));
+            report.log(&publish(rooms, listen, judgement, named.clone()), now());
+            examination_due = now().after(EXAMINE_EVERY);
+        }
+        if rooms.latch.wait(now().after(RETRY_EVERY)) == Waited::ShutDown {
+            return Ok(None);
+        }
+    }
+}
+
+/// What was logged last, and until when the same isn't logged again.
+#[derive(Default)]
+struct Report {
+    logged: String,
+    silent_until: Mono,
+}
+
+impl Report {
+    fn log(&mut self, taken: &TakenPort, now: Mono) {
+        let text = taken.to_string();
+        if text != self.logged || now >= self.silent_until {
+            warn!("port" = taken.port; "{text}");
+            (self.logged, self.silent_until) = (text, now.after(REPEAT_EVERY));
+        }
+    }
+}
+
+fn publish(rooms: &Rooms, listen: Listen, judgement: Judgement, holders: Vec<Holder>) -> TakenPort {
+    let requests = match (rooms.config.redirect.is_some(), judgement.is_kube2iam()) {
+        (true, true) => Requests::ToKube2iam,
+        (true, false) => Requests::Dropped,
+        (false, _) => Requests::NotOurs,
+    };
+    let taken = TakenPort { port: listen.port, holders, judgement, requests };
+    *rooms.facts.taken_port.write() = Some(taken.clone());
+    taken
+}
+
+/// What is answered where pods' requests are, or would be, redirected to.
+fn answers(rooms: &Rooms) -> Vec<Answered> {
+    let Some(config) = &rooms.config.redirect else { return Vec::new() };
+    let resolved = redirect::host_network().ok().and_then(|host| resolve(&config.spec, &host).ok());
+    let Some(wanted) = resolved.map(|resolved| resolved.wanted) else { return Vec::new() };
+    let agents = [wanted.agent_v4.map(SocketAddr::V4), wanted.agent_v6.map(SocketAddr::V6)];
+    agents.into_iter().flatten().map(|agent| ask_health(agent, &*rooms.clock)).collect()
+}
+
+/// How soon it is noticed that the port is free.
+const RETRY_EVERY: Duration = Duration::from_millis(50);
+/// How often the agent before is asked anew, and the process for its health.
+const EXAMINE_EVERY: Duration = Duration::from_secs(1);
+/// Looking a process up reads all descriptors of the node.
+const NAME_EVERY: Duration = Duration::from_secs(10);
+/// How often the same warning is given.
+const REPEAT_EVERY: Duration = Duration::from_secs(60);

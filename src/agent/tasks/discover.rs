@@ -1,0 +1,142 @@
+//! What has to be found out before roles can be told: base ARN and default role, of the metadata service.
+//! And, of STS, under which role the agent itself works.
+
+use std::time::Duration;
+
+use log::{Level, info, log, warn};
+
+use crate::agent::wiring::{Rooms, session_rules};
+use crate::clients::imds::discovery;
+use crate::clients::node_credentials::NodeCredentials;
+use crate::config::{BaseSource, DefaultRole as DefaultSource, PolicyMode};
+use crate::logic::base::backoff::Backoff;
+use crate::logic::policy::arn::BaseArn;
+use crate::logic::policy::{
+    AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules,
+};
+use crate::logic::sts::StsFailureKind;
+use crate::ports::{Sts, Waited};
+
+/// Finds everything out, however long it takes; the watches begin once the rules are set.
+pub(crate) fn run(rooms: &Rooms) {
+    info!("the node's credentials come from {}", rooms.node_credentials.describe());
+    let Some(rules) = until_done(rooms, "discover roles", || rules(rooms)) else { return };
+    if let Some(default) = &rules.default_role {
+        info!("params.iam.role" = default.role.as_str(); "pods that name no role get the default role");
+    }
+    rooms.registry.set_rules(rules);
+    let identity = || {
+        let own = own_role(&*rooms.sts, &*rooms.node_credentials, |caller| {
+            *rooms.facts.caller.write() = Some(caller.to_owned());
+        });
+        if own.is_err() {
+            // STS may never tell, and then pods are to have their credentials all the same.
+            let known = source_role(&*rooms.node_credentials).into_iter().chain(hop(rooms)).collect();
+            rooms.registry.amend_rules(|rules| rules.own_roles = OwnRoles::Found(known));
+        }
+        own
+    };
+    if let Some(own) = until_done(rooms, "learn the agent's own role", identity) {
+        let found = own.into_iter().chain(hop(rooms)).collect();
+        rooms.registry.amend_rules(|rules| rules.own_roles = OwnRoles::Found(found));
+    }
+}
+
+/// The role of the node: STS tells under which the calls are made. If it won't, the source of the credentials may know;
+/// if that doesn't either, there is none to be told from others.
+fn own_role(
+    sts: &dyn Sts,
+    credentials: &dyn NodeCredentials,
+    learned: impl Fn(&str),
+) -> Result<Option<OwnRole>, String> {
+    match sts.first_caller_identity() {
+        Ok(caller) => {
+            info!("caller" = caller.as_str(); "calls to STS are made as `{caller}`");
+            learned(&caller);
+            Ok(OwnRole::of_caller(&caller))
+        }
+        Err(failure) if failure.kind == StsFailureKind::Refused => {
+            let own = source_role(credentials);
+            match &own {
+                Some(role) => info!("the node's own role is `{}`; STS doesn't tell: {failure}", role.name),
+                None => warn!("pods are not kept from the node's own role, which nobody tells: {failure}"),
+            }
+            Ok(own)
+        }
+        Err(failure) => Err(failure.to_string()),
+    }
+}
+
+/// The role that the source of the node's credentials names by itself, as web identity does.
+fn source_role(credentials: &dyn NodeCredentials) -> Option<OwnRole> {
+    let first = credentials.first();
+    first.as_deref().unwrap_or(credentials).role()
+}
+
+/// The role on the way, if there is one.
+fn hop(rooms: &Rooms) -> Option<OwnRole> {
+    rooms.config.sts.assume_first.as_ref().map(OwnRole::from)
+}
+
+/// Tries until it goes well, with pauses; `None` at shutdown. A cause is a warning when it is new.
+fn until_done<T>(rooms: &Rooms, what: &str, attempt: impl Fn() -> Result<T, String>) -> Option<T> {
+    let (mut backoff, mut said) = (Backoff::default(), None);
+    loop {
+        let cause = match attempt() {
+            Ok(found) => return Some(found),
+            Err(cause) => cause,
+        };
+        let rest = backoff.next(None, rooms.dice.number()).min(LONGEST_REST);
+        // Short rests would fill the log with one line.
+        let level = if said.as_ref() == Some(&cause) { Level::Debug } else { Level::Warn };
+        log!(level, "retry.ms" = rest.as_millis(); "failed to {what}: {cause}");
+        said = Some(cause);
+        if rooms.latch.wait(rooms.clock.now().mono.after(rest)) == Waited::ShutDown {
+            return None;
+        }
+    }
+}
+
+fn rules(rooms: &Rooms) -> Result<Rules, String> {
+    let config = &rooms.config;
+    let base = match &config.roles.base {
+        BaseSource::None => BaseArn::default(),
+        BaseSource::Given(base) => base.clone(),
+        BaseSource::Discover => discovery::base_arn(&*rooms.imds).map_err(|failure| failure.cause)?,
+    };
+    let obeys = if config.roles.default_role_restricted { DefaultObeys::Namespaces } else { DefaultObeys::Nothing };
+    let default = |name: &str, origin| match base.role(name) {
+        Ok(role) => Some(DefaultRole { role, origin, obeys }),
+        Err(cause) => {
+            warn!("the default role: {cause}; pods that name no role get none");
+            None
+        }
+    };
+    let default_role = match &config.roles.default_role {
+        DefaultSource::None => None,
+        DefaultSource::Given(name) => default(name, DefaultOrigin::Given),
+        DefaultSource::Discover => {
+            let name = discovery::role_name(&*rooms.imds).map_err(|failure| failure.cause)?;
+            default(&name, DefaultOrigin::Discovered)
+        }
+    };
+    Ok(Rules {
+        base,
+        default_role,
+        account_roles: if config.roles.service_account_roles { AccountRoles::Read } else { AccountRoles::Ignored },
+        restrictions: config.roles.restrictions,
+        enforcement: match config.roles.mode {
+            PolicyMode::Enforce => Enforcement::Enforce,
+            PolicyMode::Audit => Enforcement::Audit,
+        },
+        session: session_rules(config),
+        own_roles: OwnRoles::Sought(hop(rooms).into_iter().collect()),
+        allowed_accounts: config.roles.allowed_accounts.clone(),
+    })
+}
+
+/// The node may be minutes from having its role, and pods wait for what is found out here.
+const LONGEST_REST: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+use super::*;
+use crate::logic::sessions::credentials::Credentials;
+use crate::logic::sts::{AssumeRole, Assumed, StsFailure};
+use std::sync::Arc;
+
+/// Says who calls, or why it doesn't.
+struct Told(Result<&'static str, StsFailureKind>);
+
+impl Sts for Told {
+    fn assume_role(&self, _: &AssumeRole) -> Result<Assumed, StsFailure> {
+        Err(failure(StsFailureKind::Unavailable))
+    }
+
+    fn caller_identity(&self) -> Result<String, StsFailure> {
+        self.0.map(str::to_owned).map_err(failure)
+    }
+}
+
+fn failure(kind: StsFailureKind) -> StsFailure {
+    StsFailure { kind, code: "Code".into(), message: String::new(), request_id: None }
+}
+
+/// A source that knows its role, or doesn't.
+struct Source(Option<&'static str>);
+
+impl NodeCredentials for Source {
+    fn current(&self, _: Duration) -> Result<Arc<Credentials>, StsFailure> {
+        Err(failure(StsFailureKind::NoNodeCredentials))
+    }
+
+    fn reload(&self, _: &Credentials) {}
+
+    fn describe(&self) -> String {
+        "a test".into()
+    }
+
+    fn role(&self) -> Option<OwnRole> {
+        self.0.map(own)
+    }
+}
+
+fn own(name: &str) -> OwnRole {
+    OwnRole { account: "123456789012".into(), name: name.into() }
+}
+
+#[test]
+fn the_own_role_is_what_sts_says_else_what_the_source_knows() {
+    let told = Ok("arn:aws:sts::123456789012:assumed-role/told/i-1");
+    let refused = Err(StsFailureKind::Refused);
+    for (sts, source, found) in [
+        (told, Some("known"), Ok(Some(own("told")))),
+        (Ok("arn:aws:iam::123456789012:user/u"), None, Ok(None)),
+        (refused, Some("known"), Ok(Some(own("known")))),
+        (refused, None, Ok(None)),
+        (Err(StsFailureKind::Unavailable), Some("known"), Err(())),
+        (Err(StsFailureKind::NoNodeCredentials), None, Err(())),
+    ] {
+        assert_eq!(own_role(&Told(sts), &Source(source), |_| {}).map_err(drop), found, "{sts:?}");
+    }
+}

@@ -1,0 +1,140 @@
+//! `--remove-taint`: pods may come once their credentials can.
+//!
+//! A node that starts with the taint keeps ordinary pods away. It is taken off once: when the redirect stands, where one
+//! is asked for, no other process holds the port, and both lists are in. What is put on later is somebody else's.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use log::{error, info, warn};
+
+use crate::agent::wiring::Rooms;
+use crate::logic::base::backoff::Backoff;
+use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind};
+use crate::logic::cluster::taint::{Patched, removal};
+use crate::ports::{Nodes, Waited};
+
+/// Takes the taint off, however often it takes.
+pub(crate) fn take_off(rooms: &Rooms) {
+    let config = &rooms.config;
+    let (Some(key), Some(node)) = (&config.operation.remove_taint, &config.kubernetes.node) else { return };
+    let Some(nodes) = rooms.nodes.as_ref().filter(|_| config.operation.shadow.is_none()) else { return };
+    if await_readiness(rooms) == Waited::ShutDown {
+        return;
+    }
+    let mut backoff = Backoff::default();
+    loop {
+        let rest = match attempt(&**nodes, node, key) {
+            Ok(Outcome::Removed) => return info!("node" = node.as_str(), "taint" = key.as_str(); "took the taint off"),
+            Ok(Outcome::Absent) => {
+                return info!("node" = node.as_str(), "taint" = key.as_str(); "there is no taint to take off");
+            }
+            Ok(Outcome::Outdated) => backoff.next(None, rooms.dice.number()),
+            Err((verb, failure)) => {
+                let rest = backoff.next(floor(&failure), rooms.dice.number());
+                tell(verb, &failure, node, key, rest);
+                rest
+            }
+        };
+        if rooms.latch.wait(rooms.clock.now().mono.after(rest)) == Waited::ShutDown {
+            return;
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Removed,
+    Absent,
+    /// Others changed the taints meanwhile, time and again.
+    Outdated,
+}
+
+/// Reads the taints and takes ours off; reads them anew if somebody else has changed them in between, as controllers do
+/// when a node starts. A failure comes with the verb that failed.
+fn attempt(nodes: &dyn Nodes, node: &str, key: &str) -> Result<Outcome, (&'static str, KubernetesFailure)> {
+    for _ in 0..READINGS {
+        let taints = nodes.taints(node).map_err(|failure| ("get", failure))?;
+        let Some(removal) = removal(&taints, key) else { return Ok(Outcome::Absent) };
+        if nodes.patch(node, &removal).map_err(|failure| ("patch", failure))? == Patched::Done {
+            return Ok(Outcome::Removed);
+        }
+    }
+    Ok(Outcome::Outdated)
+}
+
+fn await_readiness(rooms: &Rooms) -> Waited {
+    let redirect_stands = || !rooms.facts.redirect_missing.load(Ordering::Relaxed);
+    let has_port = || rooms.facts.taken_port.read().is_none();
+    let is_ready = || rooms.registry.read(|world, rules| rules.is_some() && world.is_ready());
+    while !(redirect_stands() && has_port() && is_ready()) {
+        if rooms.latch.wait(rooms.clock.now().mono.after(READINESS_POLL)) == Waited::ShutDown {
+            return Waited::ShutDown;
+        }
+    }
+    Waited::Elapsed
+}
+
+fn tell(verb: &str, failure: &KubernetesFailure, node: &str, key: &str, rest: Duration) {
+    let cause = &failure.cause;
+    if failure.kind == KubernetesFailureKind::Forbidden {
+        error!(
+            "node" = node, "taint" = key, "retry.ms" = rest.as_millis();
+            "{cause}; the taint stays: the agent's ClusterRole lacks the verb `{verb}` on `nodes`"
+        );
+    } else {
+        warn!("node" = node, "taint" = key, "retry.ms" = rest.as_millis(); "{cause}; the taint stays for now");
+    }
+}
+
+fn floor(failure: &KubernetesFailure) -> Option<Duration> {
+    match failure.kind {
+        KubernetesFailureKind::Unavailable { retry_after_s } => retry_after_s.map(|s| Duration::from_secs(s.into())),
+        _ => None,
+    }
+}
+
+/// Readings without a pause between.
+const READINGS: usize = 3;
+/// How soon readiness is noticed. A node takes seconds to start its first pod.
+const READINESS_POLL: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::cluster::taint::{Removal, Taint, taints};
+    use parking_lot::Mutex;
+
+    /// A node whose taint is patched as the script says.
+    struct Script {
+        patches: Mutex<Vec<Patched>>,
+        node: &'static [u8],
+    }
+
+    impl Nodes for Script {
+        fn taints(&self, _: &str) -> Result<Vec<Taint>, KubernetesFailure> {
+            Ok(taints(self.node).unwrap())
+        }
+
+        fn patch(&self, _: &str, _: &Removal) -> Result<Patched, KubernetesFailure> {
+            let kind = KubernetesFailureKind::Forbidden;
+            self.patches.lock().pop().ok_or(KubernetesFailure { kind, cause: "no more patches".to_owned() })
+        }
+    }
+
+    fn attempted(key: &str, mut patches: Vec<Patched>) -> Option<Outcome> {
+        patches.reverse();
+        let node = br#"{"spec":{"taints":[{"key":"wait","effect":"NoSchedule"}]}}"#;
+        attempt(&Script { patches: Mutex::new(patches), node }, "node-1", key).ok()
+    }
+
+    #[test]
+    fn taints_that_changed_are_read_anew_within_reason() {
+        use Patched::{Done, Outdated};
+        assert_eq!(attempted("wait", vec![Done]), Some(Outcome::Removed));
+        assert_eq!(attempted("wait", vec![Outdated, Outdated, Done]), Some(Outcome::Removed));
+        assert_eq!(attempted("wait", vec![Outdated; 4]), Some(Outcome::Outdated));
+        assert_eq!(attempted("wait", vec![Outdated]), None);
+        assert_eq!(attempted("else", vec![]), Some(Outcome::Absent));
+    }
+}

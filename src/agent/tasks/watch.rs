@@ -1,0 +1,90 @@
+//! One watch, end to end: carries out what [`Watch`] decides, applies its events to the World and hands its notes to the log.
+//! Returns when `wait` says so; a blocked read is ended from outside, by the API server's `shut_down`.
+
+use crate::logic::base::time::Mono;
+use crate::logic::cluster::kubernetes::{Event, Resource};
+use crate::logic::cluster::watch::{Cut, Input, Note, Step, Watch};
+use crate::ports::{Clock, Kubernetes, Waited, WatchLines};
+
+/// Keeps the World of one resource.
+#[derive(Clone, Copy)]
+pub struct Reflector<'a> {
+    pub kubernetes: &'a dyn Kubernetes,
+    pub resource: Resource,
+    pub clock: &'a dyn Clock,
+    /// Waits until a moment, until shutdown, or, if the wait may be cut, until another watch gets through again.
+    pub wait: &'a dyn Fn(Mono, Cut) -> Waited,
+    /// 64 random bits, for jitter.
+    pub dice: &'a dyn Fn() -> u64,
+    /// Changes the World.
+    pub apply: &'a dyn Fn(Event),
+    /// Logs and counts.
+    pub note: &'a dyn Fn(Note),
+}
+
+impl Reflector<'_> {
+    /// Lists and watches until shutdown.
+    pub fn run(&self) {
+        let (mut watch, mut lines) = (Watch::new(), None);
+        loop {
+            let now = self.clock.now().mono;
+            let step = watch.next(now);
+            if step != Step::Read {
+                lines = None;
+            }
+            let (until, cut) = if let Step::Rest { until, cut } = step { (until, cut) } else { (now, Cut::Never) };
+            match (self.wait)(until, cut) {
+                Waited::ShutDown => return,
+                Waited::Cut => self.take(&mut watch, Input::OthersGotThrough),
+                Waited::Elapsed => {}
+            }
+            match step {
+                Step::Rest { .. } => {}
+                Step::List { continuation } => self.list(&mut watch, continuation.as_deref()),
+                Step::Watch { version } => lines = self.open(&mut watch, &version),
+                Step::Read => self.read(&mut watch, &mut lines),
+            }
+        }
+    }
+
+    fn list(&self, watch: &mut Watch, continuation: Option<&str>) {
+        let mut each = |item| self.take(watch, Input::Item(item));
+        let input = match self.kubernetes.list(self.resource, continuation, &mut each) {
+            Ok(page) => Input::Page(page),
+            Err(failure) => Input::Refused(failure),
+        };
+        self.take(watch, input);
+    }
+
+    fn open(&self, watch: &mut Watch, version: &str) -> Option<Box<dyn WatchLines>> {
+        match self.kubernetes.watch(self.resource, version) {
+            Ok(lines) => {
+                self.take(watch, Input::Opened);
+                Some(lines)
+            }
+            Err(failure) => {
+                self.take(watch, Input::Refused(failure));
+                None
+            }
+        }
+    }
+
+    fn read(&self, watch: &mut Watch, lines: &mut Option<Box<dyn WatchLines>>) {
+        let input = match lines.as_mut().map(|lines| lines.next_line()) {
+            Some(Ok(Some(frame))) => Input::Line(frame),
+            Some(Ok(None)) | None => Input::Ended(None),
+            Some(Err(failure)) => Input::Ended(Some(failure)),
+        };
+        self.take(watch, input);
+    }
+
+    /// Lets the machine react and hands on what follows.
+    fn take(&self, watch: &mut Watch, input: Input) {
+        let reaction = watch.on(input, self.clock.now().mono, (self.dice)());
+        reaction.events.into_iter().flatten().for_each(self.apply);
+        reaction.note.into_iter().for_each(self.note);
+    }
+}
+
+#[cfg(test)]
+mod tests;

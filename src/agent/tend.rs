@@ -1,0 +1,102 @@
+//! The threads that work beside the requests: calls to STS, housekeeping, health.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{debug, error, warn};
+
+use crate::agent::wiring::Rooms;
+use crate::clients::imds::discovery;
+use crate::logic::cluster::kubernetes::Resource;
+use crate::logic::policy;
+use crate::logic::sts::AssumeRole;
+use crate::os::memory;
+use crate::ports::Waited;
+
+/// Makes calls to STS until the desk closes.
+pub(super) fn call_sts(rooms: &Rooms) {
+    rooms.desk.work(&*rooms.sts, &|| rooms.dice.number(), &|report| rooms.telemetry.called(report));
+}
+
+/// Drops sessions that no pod may use any more, and rotates the keys of the tokens.
+pub(super) fn keep_house(rooms: &Rooms) {
+    let mut pause = FIRST_HOUSEKEEPING;
+    while rooms.latch.wait(rooms.clock.now().mono.after(pause)) == Waited::Elapsed {
+        pause = HOUSEKEEPING;
+        if let Some(entitled) = entitled(rooms) {
+            rooms.desk.sweep(&entitled);
+            rooms.telemetry.retain_roles(&entitled.iter().map(|request| request.role.clone()).collect());
+        }
+        forget_namespaces(rooms);
+        if rooms.keys.is_rotation_due() {
+            rotate_keys(rooms);
+        }
+        memory::give_back();
+    }
+}
+
+/// What pods here may ask of STS, once everything is known. The picture is locked for a few pods at a time.
+pub(super) fn entitled(rooms: &Rooms) -> Option<HashSet<AssumeRole>> {
+    let pods: Vec<_> = rooms.registry.read(|world, rules| {
+        let known = rules.is_some() && world.is_ready();
+        known.then(|| world.pods().filter(|pod| pod.counts()).cloned().collect())
+    })?;
+    let mut entitled = HashSet::new();
+    for pods in pods.chunks(PODS_AT_ONCE) {
+        rooms.registry.read(|world, rules| {
+            entitled.extend(pods.iter().filter_map(|pod| policy::entitled(world, rules?, pod)));
+        });
+    }
+    Some(entitled)
+}
+
+/// Metrics of namespaces that are gone would pile up where namespaces come and go.
+fn forget_namespaces(rooms: &Rooms) {
+    let known = rooms.registry.read(|world, _| {
+        let listed = world.is_listed(Resource::Namespaces);
+        listed.then(|| world.namespaces().map(|(name, _)| Arc::from(name)).collect::<HashSet<Arc<str>>>())
+    });
+    if let Some(known) = known {
+        rooms.telemetry.metrics.retain_namespaces(|name| known.contains(name));
+    }
+}
+
+fn rotate_keys(rooms: &Rooms) {
+    match rooms.dice.secret() {
+        Ok(secret) => {
+            if let Some(cause) = rooms.keys.rotate(&secret) {
+                warn!("session tokens may have to be asked for anew after an upgrade: {cause}");
+            }
+        }
+        Err(cause) => error!("failed to draw a new token key: {cause}"),
+    }
+}
+
+/// Looks after the metadata service as kube2iam does: `instanceId` of `/healthz` and the gauge.
+pub(super) fn watch_health(rooms: &Rooms) {
+    loop {
+        match discovery::instance_id(&*rooms.imds) {
+            Ok(id) => {
+                *rooms.facts.instance_id.write() = id;
+                rooms.telemetry.metrics.healthcheck_status.set(1.0);
+            }
+            Err(failure) => {
+                debug!("failed to read the instance id: {}", failure.cause);
+                rooms.telemetry.metrics.healthcheck_status.set(0.0);
+            }
+        }
+        if rooms.latch.wait(rooms.clock.now().mono.after(HEALTH_CHECK)) == Waited::ShutDown {
+            return;
+        }
+    }
+}
+
+/// By then both lists are in, and what starting up took is free again.
+const FIRST_HOUSEKEEPING: Duration = Duration::from_secs(2);
+/// Well within the minute after which a session without a pod must be gone.
+const HOUSEKEEPING: Duration = Duration::from_secs(20);
+/// Pods judged under one lock: well below a millisecond.
+const PODS_AT_ONCE: usize = 256;
+/// kube2iam's interval.
+const HEALTH_CHECK: Duration = Duration::from_secs(30);

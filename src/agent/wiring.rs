@@ -1,0 +1,299 @@
+//! Builds the edges out of the configuration, and the rooms out of any edges.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+
+use log::warn;
+
+use super::StartError;
+use super::tell::Refusals;
+use crate::api::metadata::{Duplicates, Facts, Forwards, Service};
+use crate::clients::imds::{MetadataLimits, MetadataService};
+use crate::clients::kubernetes::{
+    ApiServer, ApiServerOptions, Connection, Limits, SERVICE_ACCOUNT_CA, SERVICE_ACCOUNT_TOKEN, Verification,
+};
+use crate::clients::node_credentials::{self, NodeCredentials};
+use crate::clients::sts::{RegionSource, StsClient, StsOptions, StsWire};
+use crate::config::{Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, Renew, SessionTags, SharedAddress};
+use crate::logic::base::url::ServiceUrl;
+use crate::logic::policy::Tokens;
+use crate::logic::request::route::RouteRules;
+use crate::logic::sessions::budget::Rate;
+use crate::logic::sessions::cache::{CacheRules, RenewAt};
+use crate::logic::sessions::session::{SessionRules, TagReach, Tags};
+use crate::logic::sts::environment::AwsEnvironment;
+use crate::os::key_file::KeyFile;
+use crate::os::latch::Latch;
+use crate::os::random::SystemDice;
+use crate::os::state_dir::StateDir;
+use crate::ports::{Clock, Dice, Events, Imds, KeyStore, Kubernetes, Nodes, Sts, Time};
+use crate::state::sessions::Desk;
+use crate::state::token_keys::Keyring;
+use crate::state::world::Registry;
+use crate::telemetry::{Metrics, RequestLines, Telemetry};
+
+/// Everything that threads share.
+pub struct Rooms {
+    pub config: Config,
+    pub clock: Arc<dyn Clock>,
+    pub dice: Arc<dyn Dice>,
+    pub latch: Arc<Latch>,
+    /// Closed once the last answers are out: until then they may need news from the API server
+    pub drained: Latch,
+    pub registry: Arc<Registry>,
+    pub desk: Arc<Desk>,
+    pub telemetry: Arc<Telemetry>,
+    pub facts: Arc<Facts>,
+    pub keys: Arc<Keyring>,
+    pub service: Arc<Service>,
+    pub kubernetes: Arc<dyn Kubernetes>,
+    pub nodes: Option<Arc<dyn Nodes>>,
+    pub events: Option<Arc<dyn Events>>,
+    /// The metadata service as the agent itself asks it
+    pub imds: Arc<dyn Imds>,
+    pub sts: Arc<dyn Sts>,
+    pub node_credentials: Arc<dyn NodeCredentials>,
+    /// What is to become Events
+    pub(super) refusals: Option<Refusals>,
+    /// The first thread that panicked, if any did
+    pub fallen: OnceLock<&'static str>,
+}
+
+/// What the rooms reach the world through.
+pub struct Ports {
+    pub time: Arc<dyn Time>,
+    pub dice: Arc<dyn Dice>,
+    pub kubernetes: Arc<dyn Kubernetes>,
+    /// `None`: no taint is taken off
+    pub nodes: Option<Arc<dyn Nodes>>,
+    /// `None`: no Events are written
+    pub events: Option<Arc<dyn Events>>,
+    /// `None`: the keys of the tokens are this agent's alone
+    pub key_store: Option<Arc<dyn KeyStore>>,
+    /// The metadata service as pods reach it
+    pub proxied: Arc<dyn Imds>,
+    /// The metadata service as the agent itself asks it
+    pub imds: Arc<dyn Imds>,
+    pub sts: Arc<dyn Sts>,
+    pub node_credentials: Arc<dyn NodeCredentials>,
+}
+
+impl Ports {
+    /// The edges, as the configuration asks for them.
+    pub(super) fn open(
+        config: &Config,
+        environment: &AwsEnvironment,
+        time: Arc<dyn Time>,
+        state_dir: Option<&StateDir>,
+    ) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = time.clone();
+        let proxied: Arc<dyn Imds> = metadata_service(&config.metadata.proxied.to_string(), &clock)?;
+        // Always its own: pods share places among the calls in flight, the agent's own reads must not wait for them.
+        let imds: Arc<dyn Imds> = metadata_service(&config.metadata.own.to_string(), &clock)?;
+        let wire = sts_wire(environment, &imds, &clock)?;
+        let (sts, node_credentials) = sts(config, &imds, &wire, environment, &clock)?;
+        let kubernetes = Arc::new(api_server(&config.kubernetes, environment, &clock, Limits::default())?);
+        let nodes: Option<Arc<dyn Nodes>> = Some(kubernetes.clone());
+        let events: Option<Arc<dyn Events>> = Some(kubernetes.clone());
+        let key_store = state_dir.map(|dir| Arc::new(KeyFile::new(dir, clock)) as Arc<dyn KeyStore>);
+        let dice = Arc::new(SystemDice);
+        Ok(Self { time, dice, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials })
+    }
+}
+
+impl Rooms {
+    /// Puts the rooms together. Whatever stands behind the ports, these are the rooms of the binary.
+    pub fn new(
+        config: &Config,
+        ports: Ports,
+        latch: Arc<Latch>,
+        request_lines: RequestLines,
+    ) -> Result<Arc<Self>, StartError> {
+        let Ports { time, dice, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials } = ports;
+        let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
+        let refusals = config.operation.events.then(|| Refusals::new(&*time));
+        let telemetry = Telemetry::new(metrics, request_lines);
+        let telemetry = Arc::new(telemetry.telling(refusals.as_ref().map(Refusals::sink)));
+        let registry = Arc::new(Registry::new(time.clone()));
+        registry.limit_age(config.kubernetes.longest_age);
+        let drained = Latch::new(time.clone());
+        let desk = Arc::new(Desk::new(cache_rules(config), time.clone()));
+        let keys = Arc::new(token_keys(key_store, &*dice, time.clone())?);
+        let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
+        // Until it has been seen in place.
+        let redirect_missing = AtomicBool::new(config.redirect.is_some());
+        let facts = Arc::new(Facts { host_ip, redirect_missing, ..Facts::default() });
+        let duplicates = (config.door.shared_address == SharedAddress::AskApiServer)
+            .then(|| Duplicates::new(kubernetes.clone(), desk.clone(), time.clone(), telemetry.clone()));
+        let clock: Arc<dyn Clock> = time;
+        let service = Arc::new(Service {
+            registry: registry.clone(),
+            desk: desk.clone(),
+            imds: proxied,
+            forwards: Forwards::default(),
+            clock: clock.clone(),
+            keys: keys.clone(),
+            telemetry: telemetry.clone(),
+            facts: facts.clone(),
+            duplicates,
+            routes: route_rules(config),
+            tokens: tokens(config),
+            wait_for_pod: config.door.wait_for_pod,
+        });
+        let config = config.clone();
+        Ok(Arc::new(Self {
+            config,
+            clock,
+            dice,
+            latch,
+            drained,
+            registry,
+            desk,
+            telemetry,
+            facts,
+            keys,
+            service,
+            kubernetes,
+            nodes,
+            events,
+            imds,
+            sts,
+            node_credentials,
+            refusals,
+            fallen: OnceLock::new(),
+        }))
+    }
+}
+
+/// The keys of the agent before, or new ones: what lies in the state directory is never a reason not to start.
+fn token_keys(store: Option<Arc<dyn KeyStore>>, dice: &dyn Dice, clock: Arc<dyn Clock>) -> Result<Keyring, StartError> {
+    let secret = dice.secret().map_err(|cause| StartError::new("draw a token key", &cause))?;
+    let (keys, trouble) = Keyring::open(store, &secret, clock);
+    if let Some(cause) = trouble {
+        warn!("session tokens may have to be asked for anew after an upgrade: {cause}");
+    }
+    Ok(keys)
+}
+
+/// The metadata service at `authority`.
+pub(crate) fn metadata_service(authority: &str, clock: &Arc<dyn Clock>) -> Result<Arc<MetadataService>, StartError> {
+    let failed = |cause: &dyn std::fmt::Display| StartError::new(&format!("use metadata service `{authority}`"), cause);
+    let url = ServiceUrl::parse(&format!("http://{authority}")).map_err(|cause| failed(&cause))?;
+    let service = MetadataService::new(&url, MetadataLimits::default(), clock.clone());
+    service.map(Arc::new).map_err(|cause| failed(&cause))
+}
+
+/// The way to STS.
+pub(crate) fn sts_wire(
+    environment: &AwsEnvironment,
+    imds: &Arc<dyn Imds>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<StsWire>, StartError> {
+    let endpoints = environment.endpoints().map_err(|cause| no_sts(&cause))?;
+    let region = RegionSource::new(environment.region.clone(), imds.clone(), clock.clone());
+    let options = StsOptions::new(endpoints, region, environment).map_err(|cause| no_sts(&cause))?;
+    StsWire::new(options, clock.clone()).map(Arc::new).map_err(|cause| no_sts(&cause))
+}
+
+fn no_sts(cause: &dyn std::fmt::Display) -> StartError {
+    StartError::new("set up the calls to STS", cause)
+}
+
+type StsAndCredentials = (Arc<dyn Sts>, Arc<dyn NodeCredentials>);
+
+/// STS, and what it is asked with.
+pub(crate) fn sts(
+    config: &Config,
+    imds: &Arc<dyn Imds>,
+    wire: &Arc<StsWire>,
+    environment: &AwsEnvironment,
+    clock: &Arc<dyn Clock>,
+) -> Result<StsAndCredentials, StartError> {
+    let source = environment.node_source().map_err(|cause| no_sts(&cause))?;
+    let session = session_rules(config);
+    let hop = config.sts.assume_first.as_ref().map(|role| session.hop(role));
+    let doors = node_credentials::Doors { imds: imds.clone(), wire: wire.clone(), clock: clock.clone() };
+    let credentials = node_credentials::node_credentials(source, hop, &doors).map_err(|cause| no_sts(&cause))?;
+    Ok((Arc::new(StsClient::new(wire.clone(), credentials.clone())), credentials))
+}
+
+/// The API server.
+pub(crate) fn api_server(
+    config: &KubernetesConfig,
+    environment: &AwsEnvironment,
+    clock: &Arc<dyn Clock>,
+    limits: Limits,
+) -> Result<ApiServer, StartError> {
+    let verification = if config.insecure { Verification::Skipped } else { Verification::Required };
+    let connection = match &config.access {
+        Access::Kubeconfig(path) => Connection::kubeconfig(path, verification),
+        Access::ApiServer { url, token } => Connection::api_server(url, Some(token.clone()), verification),
+        Access::InCluster { host, port } => Connection::in_cluster(
+            host,
+            &port.to_string(),
+            Path::new(SERVICE_ACCOUNT_TOKEN),
+            Path::new(SERVICE_ACCOUNT_CA),
+        ),
+    };
+    let action = match &config.access {
+        Access::Kubeconfig(path) => format!("use `--kubeconfig={}`", path.display()),
+        _ => "set up the API server".to_owned(),
+    };
+    let failed = |cause: &dyn std::fmt::Display| StartError::new(&action, cause);
+    let options = ApiServerOptions {
+        connection: connection.map_err(|cause| failed(&cause))?,
+        proxies: environment.proxy.clone(),
+        node: config.node.clone(),
+        keys: config.keys.clone(),
+        clock: clock.clone(),
+        limits,
+    };
+    ApiServer::new(options).map_err(|cause| failed(&cause))
+}
+
+fn cache_rules(config: &Config) -> CacheRules {
+    let error_ttl = match config.sts.error_memory {
+        ErrorMemory::ByKind => None,
+        ErrorMemory::For(span) => Some(span),
+        ErrorMemory::Off => Some(std::time::Duration::ZERO),
+    };
+    let refill = config.sts.calls_per_second;
+    let renew = match config.sts.life.renew {
+        Renew::AtHalf => RenewAt::Half,
+        Renew::After(age) => RenewAt::Age(age),
+    };
+    CacheRules { budget: Rate { burst: (refill * 2.0).max(1.0), refill }, renew, error_ttl }
+}
+
+fn route_rules(config: &Config) -> RouteRules {
+    RouteRules {
+        metrics: config.door.metrics == crate::config::MetricsDoor::OnAppPort,
+        debug: config.door.debug_store,
+        allowed: config.metadata.allowed.clone(),
+        denied: config.metadata.denied.clone(),
+    }
+}
+
+pub(crate) fn session_rules(config: &Config) -> SessionRules {
+    SessionRules {
+        duration_s: config.sts.life.asked_s,
+        name: config.sts.session_name.clone(),
+        name_annotation: config.sts.name_annotation,
+        node: config.kubernetes.node.clone().unwrap_or_default(),
+        tags: match &config.sts.tags {
+            SessionTags::None => Tags::None,
+            SessionTags::OfPod { transitive, cluster } => Tags::Pod {
+                cluster: cluster.clone(),
+                reach: if *transitive { TagReach::Chain } else { TagReach::Session },
+            },
+        },
+    }
+}
+
+fn tokens(config: &Config) -> Tokens {
+    match config.metadata.v2 {
+        ImdsV2::Optional => Tokens::Optional,
+        ImdsV2::Required => Tokens::Required,
+    }
+}

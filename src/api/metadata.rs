@@ -1,0 +1,337 @@
+//! One request, end to end: [`Service::handle`] is the only function that knows every step of it.
+//!
+//! The route is found, the world is read once, and what was decided is carried out. Answers from memory never
+//! wait; a pod not yet known waits for the watch to tell of it, credentials not yet held wait for STS, each up to
+//! a deadline. An answer that took waiting goes out only if the same decision would be made again.
+
+mod duplicates;
+mod forwards;
+mod pages;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::logic::base::time::{Mono, Now};
+use crate::logic::cluster::world::HeldPod;
+use crate::logic::identity::metadata_token::{Bearer, parse_ttl};
+use crate::logic::policy::reason::Reason;
+use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, Tokens, decide};
+use crate::logic::request::message::{Request, Response};
+use crate::logic::request::reply;
+use crate::logic::request::route::{self, Form, Page, Route, RouteRules};
+use crate::logic::sessions::session::Session;
+use crate::logic::sts::StsFailure;
+use crate::ports::{Clock, Imds};
+use crate::state::sessions::{Desk, Outcome};
+use crate::state::token_keys::Keyring;
+use crate::state::world::Registry;
+use crate::telemetry::{Answered, LogLine, Telemetry};
+
+pub use duplicates::{Duplicates, Found};
+pub use forwards::Forwards;
+pub use pages::Facts;
+
+/// Everything that a request may need.
+pub struct Service {
+    pub registry: Arc<Registry>,
+    pub desk: Arc<Desk>,
+    pub imds: Arc<dyn Imds>,
+    /// What peers have on the way to it
+    pub forwards: Forwards,
+    pub clock: Arc<dyn Clock>,
+    pub keys: Arc<Keyring>,
+    pub telemetry: Arc<Telemetry>,
+    pub facts: Arc<Facts>,
+    /// `None`: an address that several pods claim is refused.
+    pub duplicates: Option<Duplicates>,
+    pub routes: RouteRules,
+    /// Whether every request must bear a session token
+    pub tokens: Tokens,
+    /// How long a request waits for its pod to become known
+    pub wait_for_pod: Duration,
+}
+
+/// Who asks.
+pub struct Caller<'a> {
+    /// Its address, v4 where it can be
+    pub peer: IpAddr,
+    /// Whether its connection was meant for the metadata address
+    pub is_redirected: &'a dyn Fn() -> bool,
+    /// Whether the address is the node's own: no pod is to be waited for there
+    pub is_node: &'a dyn Fn() -> bool,
+}
+
+/// What a step came to: an answer, and why if it is a refusal.
+struct Answer {
+    response: Response,
+    reason: Option<Reason>,
+    cause: Option<String>,
+}
+
+impl Service {
+    /// Answers one request.
+    pub fn handle(&self, request: &Request<'_>, caller: &Caller<'_>) -> Response {
+        let began = self.clock.now();
+        let route = self.route(request, caller);
+        let deadline = began.mono.after(self.longest_wait(request, &route, caller));
+        let (decided, chosen, at) = self.decide_in_time(request, &route, caller.peer, began, deadline);
+        let is_still_right = |permitted: &Permitted| {
+            self.is_still_right(self.ask(request, &route, caller.peer), chosen.as_deref(), permitted)
+        };
+        let answer = self.carry_out(request, &route, caller.peer, &decided, at, &is_still_right);
+        self.told(request, &route, caller.peer, decided, answer, began)
+    }
+
+    fn route(&self, request: &Request<'_>, caller: &Caller<'_>) -> Route {
+        route::route(request, route::facing(request, caller.is_redirected), &self.routes)
+    }
+
+    /// Counts and logs an answer.
+    fn told(
+        &self,
+        request: &Request<'_>,
+        route: &Route,
+        peer: IpAddr,
+        decided: Decided<'_>,
+        answer: Answer,
+        began: Now,
+    ) -> Response {
+        self.count(request, route, &decided);
+        let Answer { response, reason, cause } = answer;
+        let end = self.clock.now();
+        self.telemetry.answered(&Answered {
+            method: request.method,
+            target: request.target,
+            peer,
+            status: response.status,
+            at: end.wall,
+            took: end.mono.since(began.mono),
+            handler: route.handler(),
+            reason,
+            cause: cause.as_deref(),
+            pod: decided.pod.as_ref(),
+            role: reason.and(decided.role()),
+            audited: decided.audited.filter(|_| reason.is_none()),
+            log: if matches!(route, Route::Page(_)) { LogLine::Left } else { LogLine::Written },
+        });
+        reply::with_token_left(response, decided.token_left)
+    }
+
+    /// How long a request waits for its pod to become known. A token doesn't need one, but is better bound to it.
+    fn longest_wait(&self, request: &Request<'_>, route: &Route, caller: &Caller<'_>) -> Duration {
+        match route {
+            Route::Token if parse_ttl(request.headers.token_ttl).is_none() || (caller.is_node)() => Duration::ZERO,
+            Route::Token => WAIT_FOR_POD_OF_TOKEN.min(self.wait_for_pod),
+            _ => self.wait_for_pod,
+        }
+    }
+
+    /// Decides, and while that comes to "not yet" decides again whenever the world has changed, up to the deadline.
+    /// With the decision come the uid of the pod that the API server named, if it had to be asked, and the moment.
+    fn decide_in_time<'r>(
+        &self,
+        request: &Request<'_>,
+        route: &'r Route,
+        peer: IpAddr,
+        began: Now,
+        deadline: Mono,
+    ) -> (Decided<'r>, Option<String>, Now) {
+        let mut now = began;
+        let keys = self.keys.keys_for(request.headers.token);
+        let mut ask = self.ask(request, route, peer);
+        let mut chosen = None;
+        loop {
+            let seen = self.registry.seen();
+            if now.mono >= deadline {
+                ask.patience = Patience::Exhausted;
+            }
+            let ask = Ask { chosen: chosen.as_deref(), at: now.mono, ..ask };
+            let decided = self.registry.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
+            let Decision::NotYet(reason) = decided.decision else { return (decided, chosen, now) };
+            if let (Reason::AmbiguousAddress, None, Some(duplicates)) = (reason, &chosen, &self.duplicates) {
+                match duplicates.resolve(peer, deadline) {
+                    Found::Holder(uid) => {
+                        chosen = Some(uid);
+                        now = self.clock.now();
+                        continue;
+                    }
+                    Found::Busy => {
+                        return (Decided { decision: Decision::Refuse(Reason::Busy), ..decided }, None, now);
+                    }
+                    Found::Nobody => {}
+                }
+            }
+            if let (Reason::PolicyPending, Some(pod)) = (reason, &decided.pod) {
+                self.registry.ask_for(pod);
+            }
+            self.registry.wait(seen, deadline);
+            now = self.clock.now();
+        }
+    }
+
+    fn ask<'r, 'a>(&self, request: &Request<'a>, route: &'r Route, peer: IpAddr) -> Ask<'r, 'a> {
+        Ask {
+            peer,
+            route,
+            token: request.headers.token,
+            forwarded_for: request.headers.forwarded_for,
+            tokens: self.tokens,
+            patience: Patience::Left,
+            at: self.clock.now().mono,
+            chosen: None,
+        }
+    }
+
+    /// The second look, after a wait: whether the same question would still be answered with the same role of the
+    /// same pod. An address that has become ambiguous meanwhile, a changed role or a changed rule all say no.
+    fn is_still_right(&self, ask: Ask<'_, '_>, chosen: Option<&str>, permitted: &Permitted) -> Result<(), Reason> {
+        let keys = self.keys.keys_for(ask.token);
+        let now = self.clock.now().wall;
+        let again = self.registry.read(|world, rules| decide(world, rules, &keys, Ask { chosen, ..ask }, now));
+        let is_same =
+            |again: &Permitted| again.pod().uid == permitted.pod().uid && again.request() == permitted.request();
+        match again.decision {
+            Decision::Assume(again, _) if is_same(&again) => Ok(()),
+            Decision::Refuse(Reason::WorldStale) => Err(Reason::WorldStale),
+            _ => Err(Reason::OwnerChanged),
+        }
+    }
+
+    /// Carries out a decision. Whatever isn't in memory takes waiting here.
+    fn carry_out(
+        &self,
+        request: &Request<'_>,
+        route: &Route,
+        peer: IpAddr,
+        decided: &Decided<'_>,
+        at: Now,
+        is_still_right: &dyn Fn(&Permitted) -> Result<(), Reason>,
+    ) -> Answer {
+        match &decided.decision {
+            Decision::Name(role) => self.registry.read(|_, rules| {
+                let name = rules.map_or(role.as_str(), |rules| rules.base.shorten(role));
+                Answer::ok(Response::text(200, name))
+            }),
+            Decision::Assume(permitted, form) => self.assume(permitted, *form, route, peer, at, is_still_right),
+            Decision::Info(role) => Answer::ok(reply::iam_info(role, at.wall)),
+            Decision::IamListing => Answer::ok(reply::iam_listing()),
+            Decision::IssueToken => self.issue_token(request, route, peer, decided.pod.as_ref(), at),
+            Decision::TokenMethods => Answer::ok(reply::token_methods(request.method)),
+            Decision::Forward(path) => self.forward(request, route, path, peer),
+            Decision::Listing(path, known) => self.list(request, route, path, *known, peer),
+            Decision::Page(page) => Answer::ok(self.page(*page)),
+            Decision::Refuse(reason) | Decision::NotYet(reason) => Answer::refuse(*reason, route),
+        }
+    }
+
+    fn assume(
+        &self,
+        permitted: &Permitted,
+        form: Form,
+        route: &Route,
+        peer: IpAddr,
+        at: Now,
+        is_still_right: &dyn Fn(&Permitted) -> Result<(), Reason>,
+    ) -> Answer {
+        let deadline = at.mono.after(WAIT_FOR_STS);
+        let session = match self.desk.obtain(permitted, peer, deadline) {
+            Outcome::Ready(session) => return self.hand_out_again(permitted, &session, form, at.mono),
+            Outcome::Fetched(session) => session,
+            Outcome::Refused(failure) => return Answer::refused_by_sts(&failure, route),
+            Outcome::Remembered(failure) => {
+                self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
+                return Answer::refused_by_sts(&failure, route);
+            }
+            Outcome::TimedOut => return Answer::refuse(Reason::StsTimeout, route),
+            Outcome::Busy => return Answer::refuse(Reason::Busy, route),
+        };
+        if let Err(reason) = is_still_right(permitted) {
+            return Answer::refuse(reason, route);
+        }
+        self.hand_out(&session, form, self.clock.now().mono)
+    }
+
+    fn hand_out_again(&self, permitted: &Permitted, session: &Arc<Session>, form: Form, now: Mono) -> Answer {
+        self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
+        self.hand_out(session, form, now)
+    }
+
+    fn hand_out(&self, session: &Arc<Session>, form: Form, now: Mono) -> Answer {
+        self.telemetry.metrics.sessions.handed_out(now.until(session.ends));
+        Answer::ok(match form {
+            Form::Plain => reply::document(session.document.clone()),
+            Form::Extended => reply::document(session.extended.clone()),
+        })
+    }
+
+    fn issue_token(
+        &self,
+        request: &Request<'_>,
+        route: &Route,
+        peer: IpAddr,
+        pod: Option<&Arc<HeldPod>>,
+        now: Now,
+    ) -> Answer {
+        let Some(asked_s) = parse_ttl(request.headers.token_ttl) else {
+            return Answer::refuse(Reason::BadTokenTtl, route);
+        };
+        let bearer = pod.map_or(Bearer::Address(peer), |pod| Bearer::Pod(&pod.uid));
+        let ttl_s = bearer.grant_ttl_s(asked_s);
+        Answer::ok(reply::token(self.keys.current().issue(bearer, ttl_s, now.wall), ttl_s))
+    }
+
+    fn page(&self, page: Page) -> Response {
+        match page {
+            Page::Health => self.facts.health(),
+            Page::Ready => self.facts.readiness(&self.registry, self.clock.now().mono),
+            Page::Metrics => self.metrics(),
+            Page::Store => pages::store(&self.registry),
+        }
+    }
+
+    fn count(&self, request: &Request<'_>, route: &Route, decided: &Decided<'_>) {
+        let metrics = &self.telemetry.metrics;
+        let unknown = match decided.decision {
+            Decision::Refuse(Reason::UnknownPod) => true,
+            Decision::Refuse(Reason::WatchBroken) => decided.pod.is_none(),
+            _ => false,
+        };
+        if unknown {
+            metrics.pod_not_in_cache.inc();
+        }
+        let metadata = !matches!(
+            route,
+            Route::Page(_) | Route::Refuse(_) | Route::Token | Route::TokenOptions | Route::TokenMethod
+        );
+        if let (true, None, Some(pod)) = (metadata, request.headers.token, &decided.pod) {
+            metrics.tokenless_requests.with_label_values(&[&*pod.namespace]).inc();
+        }
+    }
+}
+
+impl Answer {
+    fn ok(response: Response) -> Self {
+        Self { response, reason: None, cause: None }
+    }
+
+    fn refuse(reason: Reason, route: &Route) -> Self {
+        Self { response: reply::refusal(reason, route), reason: Some(reason), cause: None }
+    }
+
+    fn refused_by_sts(failure: &StsFailure, route: &Route) -> Self {
+        Self::refuse_because(Reason::of_sts(failure), route, failure.to_string())
+    }
+
+    fn refuse_because(reason: Reason, route: &Route, cause: String) -> Self {
+        Self { cause: Some(cause), ..Self::refuse(reason, route) }
+    }
+}
+
+/// The SDK for Go gives a token half a second, and then does without for as long as it lives.
+const WAIT_FOR_POD_OF_TOKEN: Duration = Duration::from_millis(300);
+/// SDKs give up after a second or a few; a call that takes longer goes on for the next one who asks.
+const WAIT_FOR_STS: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

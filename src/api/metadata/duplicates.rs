@@ -1,0 +1,145 @@
+//! Addresses that several pods claim: one live list of the API server tells who holds them now.
+//!
+//! The list only chooses among pods that the picture knows. It is never painted into the picture:
+//! a watch event may have overtaken it.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::warn;
+use parking_lot::Mutex;
+
+use crate::logic::base::time::Mono;
+use crate::logic::cluster::kubernetes::Pod;
+use crate::ports::{Bell, Kubernetes, Time};
+use crate::state::sessions::Desk;
+use crate::telemetry::Telemetry;
+
+/// The live lookup of `--resolve-duplicate-cache-ips`. One list per address at a time, and only so many per peer.
+pub struct Duplicates {
+    kubernetes: Arc<dyn Kubernetes>,
+    /// Which counts what each peer starts
+    desk: Arc<Desk>,
+    time: Arc<dyn Time>,
+    telemetry: Arc<Telemetry>,
+    lookups: Mutex<HashMap<IpAddr, Lookup>>,
+    done: Arc<dyn Bell>,
+}
+
+/// How far the lookup of an address is.
+#[derive(Clone)]
+enum Lookup {
+    UnderWay,
+    /// The uid of the one holder, if there is one; good until then
+    Done(Option<String>, Mono),
+}
+
+/// What a lookup came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The uid of the pod that holds the address by the API server's word
+    Holder(String),
+    /// It knows no single holder, or can't be asked.
+    Nobody,
+    /// Too much was asked lately, by this peer or by all.
+    Busy,
+}
+
+impl Duplicates {
+    pub fn new(
+        kubernetes: Arc<dyn Kubernetes>,
+        desk: Arc<Desk>,
+        time: Arc<dyn Time>,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        Self { kubernetes, desk, done: time.bell(), time, telemetry, lookups: Mutex::default() }
+    }
+
+    /// Asks the API server who holds `address`, or waits until `deadline` for who asks already.
+    pub fn resolve(&self, address: IpAddr, deadline: Mono) -> Found {
+        loop {
+            let rung = self.done.rung();
+            let now = self.time.now().mono;
+            let mut lookups = self.lookups.lock();
+            lookups.retain(|_, lookup| !matches!(lookup, Lookup::Done(_, until) if now >= *until));
+            let under_way = lookups.values().filter(|lookup| matches!(lookup, Lookup::UnderWay)).count();
+            match lookups.get(&address) {
+                Some(Lookup::Done(holder, _)) => return holder.clone().map_or(Found::Nobody, Found::Holder),
+                Some(Lookup::UnderWay) if now >= deadline => return Found::Nobody,
+                None if under_way < MOST_LISTS => {
+                    lookups.insert(address, Lookup::UnderWay);
+                    break;
+                }
+                None if now >= deadline => return Found::Busy,
+                Some(Lookup::UnderWay) | None => {}
+            }
+            drop(lookups);
+            self.done.wait(rung, deadline);
+        }
+        let mut lookup = UnderWay { duplicates: self, address, outcome: None };
+        if !self.desk.may_start(address) {
+            return Found::Busy;
+        }
+        let holder = self.ask(address);
+        lookup.outcome = Some(holder.clone());
+        holder.map_or(Found::Nobody, Found::Holder)
+    }
+
+    fn ask(&self, address: IpAddr) -> Option<String> {
+        self.telemetry.metrics.duplicate_lookups.inc();
+        match self.kubernetes.pods_at(address) {
+            Ok(pods) => {
+                let holder = one_holder(pods);
+                if holder.is_some() {
+                    self.telemetry.metrics.duplicate_lookups_resolved.inc();
+                }
+                holder
+            }
+            Err(failure) => {
+                warn!("failed to list the pods at `{address}`: {}", failure.cause);
+                None
+            }
+        }
+    }
+}
+
+/// Finished and hostNetwork pods hold nothing; of the rest the one that isn't being deleted.
+fn one_holder(pods: Vec<Pod>) -> Option<String> {
+    let live: Vec<Pod> = pods.into_iter().filter(|pod| !pod.finished && !pod.host_network).collect();
+    let mut staying = live.iter().filter(|pod| !pod.deleting);
+    match (staying.next(), staying.next(), live.as_slice()) {
+        (Some(pod), None, _) | (None, None, [pod]) => Some(pod.uid.clone()),
+        _ => None,
+    }
+}
+
+/// Hands in the outcome and wakes the others, however the lookup ended.
+struct UnderWay<'a> {
+    duplicates: &'a Duplicates,
+    address: IpAddr,
+    /// `None`: it wasn't even asked
+    outcome: Option<Option<String>>,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let until = self.duplicates.time.now().mono.after(REMEMBERED);
+        let mut lookups = self.duplicates.lookups.lock();
+        match self.outcome.take() {
+            Some(holder) => lookups.insert(self.address, Lookup::Done(holder, until)),
+            None => lookups.remove(&self.address),
+        };
+        drop(lookups);
+        self.duplicates.done.ring();
+    }
+}
+
+/// Live lists at a time.
+const MOST_LISTS: usize = 4;
+/// The answer serves those who waited for it and those right behind them.
+const REMEMBERED: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+use super::*;
+use crate::config::Build;
+use crate::logic::cluster::kubernetes::{Item, KubernetesFailure, KubernetesFailureKind, Page, Resource};
+use crate::logic::cluster::world::tests::pod;
+use crate::logic::operator::log_line::Taken;
+use crate::logic::sessions::budget::Rate;
+use crate::logic::sessions::cache::{CacheRules, RenewAt};
+use crate::os::clock::SystemClock;
+use crate::os::threads;
+use crate::ports::{Clock, WatchLines};
+use crate::telemetry::Metrics;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Knows one pod, whatever the address, once it is let; and fails for `10.0.0.13`.
+struct Api {
+    asked: Sender<IpAddr>,
+    gate: Receiver<()>,
+}
+
+impl Kubernetes for Api {
+    fn pods_at(&self, address: IpAddr) -> Result<Vec<Pod>, KubernetesFailure> {
+        self.asked.send(address).unwrap();
+        self.gate.recv_timeout(PATIENCE).unwrap();
+        let fails = address == peer(13);
+        if fails { Err(failure()) } else { Ok(vec![pod("a", "10.0.0.1")]) }
+    }
+
+    fn list(&self, _: Resource, _: Option<&str>, _: &mut dyn FnMut(Item)) -> Result<Page, KubernetesFailure> {
+        Err(failure())
+    }
+
+    fn watch(&self, _: Resource, _: &str) -> Result<Box<dyn WatchLines>, KubernetesFailure> {
+        Err(failure())
+    }
+
+    fn shut_down(&self) {}
+}
+
+fn failure() -> KubernetesFailure {
+    KubernetesFailure {
+        kind: KubernetesFailureKind::Unavailable { retry_after_s: None },
+        cause: "it is down".to_owned(),
+    }
+}
+
+fn peer(number: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, number])
+}
+
+struct House {
+    duplicates: Arc<Duplicates>,
+    desk: Arc<Desk>,
+    asked: Receiver<IpAddr>,
+    gate: Sender<()>,
+    clock: Arc<SystemClock>,
+}
+
+impl House {
+    fn open() -> Self {
+        let (asked_in, asked) = unbounded();
+        let (gate, gate_out) = unbounded();
+        let clock = Arc::new(SystemClock::new());
+        let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
+        let desk = Arc::new(Desk::new(rules, clock.clone()));
+        let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
+        let telemetry = Arc::new(Telemetry::new(metrics, Box::new(|_| Taken::Yes)));
+        let api = Arc::new(Api { asked: asked_in, gate: gate_out });
+        let duplicates = Arc::new(Duplicates::new(api, desk.clone(), clock.clone(), telemetry));
+        Self { duplicates, desk, asked, gate, clock }
+    }
+
+    fn resolve(&self, number: u8, patience: Duration) -> Found {
+        self.duplicates.resolve(peer(number), self.clock.now().mono.after(patience))
+    }
+
+    /// Resolves on a thread of its own.
+    fn begin(&self, number: u8) -> Receiver<Found> {
+        let (found, result) = unbounded();
+        let duplicates = self.duplicates.clone();
+        let deadline = self.clock.now().mono.after(PATIENCE);
+        let resolve = move || found.send(duplicates.resolve(peer(number), deadline)).unwrap();
+        threads::spawn("test-resolve", threads::STACK_BYTES, resolve).unwrap();
+        result
+    }
+}
+
+fn holder() -> Found {
+    Found::Holder("a".to_owned())
+}
+
+#[test]
+fn one_lookup_serves_all_who_wait_and_those_right_behind() {
+    let house = House::open();
+    let waiting: Vec<_> = (0..8).map(|_| house.begin(1)).collect();
+    assert_eq!(house.asked.recv_timeout(PATIENCE), Ok(peer(1)));
+    (0..8).for_each(|_| house.gate.send(()).unwrap());
+    for result in waiting {
+        assert_eq!(result.recv_timeout(PATIENCE), Ok(holder()));
+    }
+    // Who comes a second late, on a machine that crawls, asks anew.
+    assert!(house.asked.len() <= 2, "it was asked {} times more", house.asked.len());
+}
+
+#[test]
+fn a_failure_is_nobody_and_strands_nobody() {
+    let house = House::open();
+    let waiting = [house.begin(13), house.begin(13)];
+    house.gate.send(()).unwrap();
+    for result in waiting {
+        assert_eq!(result.recv_timeout(PATIENCE), Ok(Found::Nobody));
+    }
+}
+
+#[test]
+fn patience_ends_while_another_still_asks_and_so_do_places() {
+    let house = House::open();
+    let waiting: Vec<_> = (1..=4).map(|number| house.begin(number)).collect();
+    for _ in 0..4 {
+        house.asked.recv_timeout(PATIENCE).unwrap();
+    }
+    assert_eq!(house.resolve(1, Duration::from_millis(20)), Found::Nobody);
+    assert_eq!(house.resolve(5, Duration::from_millis(20)), Found::Busy);
+    (0..4).for_each(|_| house.gate.send(()).unwrap());
+    for result in waiting {
+        assert_eq!(result.recv_timeout(PATIENCE), Ok(holder()));
+    }
+    house.gate.send(()).unwrap();
+    assert_eq!(house.resolve(5, PATIENCE), holder());
+}
+
+#[test]
+fn a_peer_that_started_too_much_is_told_so_and_others_are_not() {
+    let house = House::open();
+    while house.desk.may_start(peer(1)) {}
+    assert_eq!(house.resolve(1, PATIENCE), Found::Busy);
+    house.gate.send(()).unwrap();
+    assert_eq!(house.resolve(2, PATIENCE), holder());
+}
+
+#[test]
+fn one_live_pod_that_stays_holds_the_address() {
+    let deleting = |uid| Pod { deleting: true, ..pod(uid, "10.0.0.1") };
+    let finished = |uid| Pod { finished: true, ..pod(uid, "10.0.0.1") };
+    let host = |uid| Pod { host_network: true, ..pod(uid, "10.0.0.1") };
+    let running = |uid| pod(uid, "10.0.0.1");
+    for (pods, holder) in [
+        (vec![], None),
+        (vec![running("a")], Some("a")),
+        (vec![running("a"), deleting("b"), finished("c"), host("d")], Some("a")),
+        (vec![deleting("b"), finished("c")], Some("b")),
+        (vec![running("a"), running("b")], None),
+        (vec![deleting("a"), deleting("b")], None),
+    ] {
+        assert_eq!(one_holder(pods).as_deref(), holder);
+    }
+}

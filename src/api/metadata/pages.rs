@@ -1,0 +1,112 @@
+//! The agent's own pages: health, readiness, metrics, the store.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+use serde_json::{Map, Value, json};
+
+use super::{Caller, Service};
+use crate::logic::base::json;
+use crate::logic::base::time::Mono;
+use crate::logic::cluster::kubernetes::Resource;
+use crate::logic::cluster::world::Holder;
+use crate::logic::operator::port_holder::TakenPort;
+use crate::logic::policy::arn::NamedRole;
+use crate::logic::policy::needs_namespaces;
+use crate::logic::policy::reason::Reason;
+use crate::logic::request::message::{Request, Response};
+use crate::logic::request::reply;
+use crate::logic::request::route::{self, Route};
+use crate::state::world::Registry;
+
+/// What is known of the node and of the agent itself.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// The node's address, for `/healthz`
+    pub host_ip: String,
+    /// Empty until the metadata service has told it
+    pub instance_id: RwLock<String>,
+    pub shutting_down: AtomicBool,
+    /// An agent that shares the listener doesn't know the pods yet
+    pub successor_waits: AtomicBool,
+    /// Another process holds a port of this agent's
+    pub taken_port: RwLock<Option<TakenPort>>,
+    /// There is to be a redirect, and it isn't as wanted
+    pub redirect_missing: AtomicBool,
+    /// The ARN under which the agent works, once STS has told it
+    pub caller: RwLock<Option<String>>,
+}
+
+impl Facts {
+    pub(super) fn health(&self) -> Response {
+        reply::health(&self.host_ip, &self.instance_id.read())
+    }
+
+    pub(super) fn readiness(&self, registry: &Registry, now: Mono) -> Response {
+        let missing = registry.read(|world, rules| match rules {
+            None => Some("roles are not discovered yet"),
+            Some(rules) if world.is_unready(|| needs_namespaces(world, rules), now).is_some() => {
+                Some("the API server refuses the agent: see `kube2iam status`")
+            }
+            Some(_) => world.missing().map(|resource| match resource {
+                Resource::Pods => "pods are not listed yet",
+                Resource::Namespaces => "namespaces are not listed yet",
+                Resource::ServiceAccounts => "service accounts are not listed yet",
+            }),
+        });
+        let leaving = self.shutting_down.load(Ordering::Relaxed).then_some("shutting down");
+        let open = self.redirect_missing.load(Ordering::Relaxed).then_some("the redirect does not stand");
+        // Both are asked at one address. Said to be ready now, the successor would be left alone too early.
+        let successor = self.successor_waits.load(Ordering::Relaxed).then_some("the next agent is not ready yet");
+        reply::readiness(leaving.or(open).or(missing).or(successor).map_or(Ok(()), Err))
+    }
+}
+
+impl Service {
+    /// Answers with one of the agent's own pages, or not at all.
+    pub fn own_page(&self, request: &Request<'_>, caller: &Caller<'_>) -> Response {
+        let facing = route::facing(request, caller.is_redirected);
+        match route::route(request, facing, &self.routes) {
+            Route::Page(page) => self.page(page),
+            _ => reply::refusal(Reason::NotFound, &Route::Refuse(Reason::NotFound)),
+        }
+    }
+
+    /// `/metrics`
+    pub fn metrics(&self) -> Response {
+        let metrics = &self.telemetry.metrics;
+        let now = self.clock.now().mono;
+        let ages: Vec<_> = self
+            .registry
+            .read(|world, _| world.watched().map(|resource| (resource, world.age(resource, now))).collect());
+        metrics.sample(&self.desk.counts(), &ages);
+        match metrics.render() {
+            Ok(text) => Response { content_type: METRICS.into(), ..Response::text(200, text) },
+            Err(cause) => Response::text(500, format!("failed to render metrics: {cause}\n")),
+        }
+    }
+}
+
+/// `/debug/store`, with kube2iam's keys.
+pub(super) fn store(registry: &Registry) -> Response {
+    registry.read(|world, _| {
+        let (mut roles, mut namespaces, mut lists) = (Map::new(), Map::new(), Map::new());
+        for pod in world.pods() {
+            for address in pod.addresses.iter() {
+                if matches!(world.holder(*address), Holder::Pod(holder) if holder.uid == pod.uid) {
+                    roles.insert(address.to_string(), pod.role().map(NamedRole::written).unwrap_or_default().into());
+                    namespaces.insert(address.to_string(), (*pod.namespace).into());
+                }
+            }
+        }
+        for (name, namespace) in world.namespaces() {
+            let list = namespace.allowed_roles.iter().flat_map(|held| held.list().written());
+            lists.insert(name.to_owned(), list.map(Value::from).collect());
+        }
+        let store = json!({ "rolesByIP": roles, "namespaceByIP": namespaces, "rolesByNamespace": lists });
+        Response::text(200, json::text(&store) + "\n")
+    })
+}
+
+/// Prometheus's text format, version 0.0.4.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -1,0 +1,213 @@
+//! A service of fakes, and what must hold between two looks at the world.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::config::BUILD;
+use crate::logic::base::secret::Secret;
+use crate::logic::cluster::kubernetes::{Event, Namespace, Object, Pod, Resource};
+use crate::logic::cluster::world::tests::{namespace, pod};
+use crate::logic::identity::metadata_token::TokenKeys;
+use crate::logic::operator::log_line::Taken;
+use crate::logic::policy::Rules;
+use crate::logic::policy::pattern::Format;
+use crate::logic::policy::tests::rules;
+use crate::logic::request::message::{Headers, Method};
+use crate::logic::request::path::CanonicalPath;
+use crate::logic::request::upstream::ImdsFailure;
+use crate::logic::sessions::budget::Rate;
+use crate::logic::sessions::cache::{CacheRules, RenewAt};
+use crate::logic::sessions::credentials::Credentials;
+use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
+use crate::os::clock::SystemClock;
+use crate::ports::{Forwarded, KeyStore, Sts};
+use crate::state::world::Evaluated;
+use crate::telemetry::Metrics;
+
+mod late;
+
+const DOCUMENT: &str = "/latest/meta-data/iam/security-credentials/app";
+const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+
+struct NoImds;
+
+impl Imds for NoImds {
+    fn forward(&self, _: Forwarded, _: &CanonicalPath, _: Option<&[u8]>) -> Result<Response, ImdsFailure> {
+        Ok(Response::text(200, "forwarded"))
+    }
+
+    fn read(&self, _: &str) -> Result<String, ImdsFailure> {
+        Err(ImdsFailure { status: None, cause: "nobody there".to_owned() })
+    }
+}
+
+/// Changes the world while it is asked.
+struct MeddlingSts<'a>(&'a (dyn Fn() + Sync));
+
+impl Sts for MeddlingSts<'_> {
+    fn assume_role(&self, _: &AssumeRole) -> Result<Assumed, StsFailure> {
+        (self.0)();
+        let credentials = Credentials {
+            access_key_id: "KEY".to_owned(),
+            secret_access_key: Secret::new("secret".to_owned()),
+            session_token: None,
+            expiration: None,
+        };
+        Ok(Assumed { credentials, life: Duration::from_secs(3_600) })
+    }
+
+    fn caller_identity(&self) -> Result<String, StsFailure> {
+        let kind = StsFailureKind::Unavailable;
+        Err(StsFailure { kind, code: String::new(), message: String::new(), request_id: None })
+    }
+}
+
+fn service(rules: Rules, pods: Vec<Pod>, namespaces: Vec<Namespace>) -> Service {
+    let clock = Arc::new(SystemClock::new());
+    let registry = Arc::new(Registry::new(clock.clone()));
+    registry.set_rules(rules);
+    let pods: Vec<_> = pods.into_iter().map(Object::Pod).collect();
+    let namespaces: Vec<_> = namespaces.into_iter().map(Object::Namespace).collect();
+    for (resource, objects) in [(Resource::Pods, pods), (Resource::Namespaces, namespaces)] {
+        registry.apply(resource, Event::Init);
+        objects.into_iter().for_each(|object| drop(registry.apply(resource, Event::InitApply(object))));
+        registry.apply(resource, Event::InitDone);
+    }
+    evaluate(&registry);
+    let budget = Rate { burst: 20.0, refill: 10.0 };
+    let desk = Desk::new(CacheRules { budget, renew: RenewAt::Half, error_ttl: None }, clock.clone());
+    Service {
+        registry,
+        desk: Arc::new(desk),
+        imds: Arc::new(NoImds),
+        forwards: Forwards::default(),
+        clock: clock.clone(),
+        keys: Arc::new(Keyring::open(None, &[1; 32], clock).0),
+        telemetry: Arc::new(Telemetry::new(Metrics::new(&BUILD).unwrap(), Box::new(|_| Taken::Yes))),
+        facts: Arc::default(),
+        duplicates: None,
+        routes: RouteRules::default(),
+        tokens: Tokens::Optional,
+        wait_for_pod: Duration::ZERO,
+    }
+}
+
+fn get(service: &Service, target: &str) -> u16 {
+    let request = Request { method: Method::Get, target, headers: Headers::default() };
+    service.handle(&request, &Caller { peer: PEER, is_redirected: &|| true, is_node: &|| false }).status
+}
+
+/// Asks for credentials; meanwhile `meddle` happens.
+fn get_while(service: &Service, meddle: &(dyn Fn(&Registry) + Sync)) -> u16 {
+    std::thread::scope(|scope| {
+        scope.spawn(|| service.desk.work(&MeddlingSts(&|| meddle(&service.registry)), &|| 0, &|_| {}));
+        let status = get(service, DOCUMENT);
+        service.desk.close();
+        status
+    })
+}
+
+fn apply(registry: &Registry, object: Object) {
+    let resource = if matches!(object, Object::Pod(_)) { Resource::Pods } else { Resource::Namespaces };
+    registry.apply(resource, Event::Apply(object));
+    evaluate(registry);
+}
+
+/// What a thread of the agent does: finds out what lists say.
+fn evaluate(registry: &Registry) {
+    while !matches!(registry.evaluate(), Evaluated::Nothing) {}
+}
+
+fn holder() -> Pod {
+    pod("a", "10.0.0.1")
+}
+
+#[test]
+fn what_changed_during_the_wait_is_not_handed_out() {
+    type Meddle = fn(&Registry);
+    let changes: [(Meddle, u16); 7] = [
+        (|_| {}, 200),
+        (|world| apply(world, Object::Pod(pod("b", "10.0.0.2"))), 200),
+        (|world| apply(world, Object::Pod(pod("b", "10.0.0.1"))), 503),
+        (|world| apply(world, Object::Pod(Pod { role: Some("other".into()), ..holder() })), 503),
+        // The very same session, but for another pod that has the address now.
+        (
+            |world| {
+                world.apply(Resource::Pods, Event::Delete(Object::Pod(holder())));
+                apply(world, Object::Pod(pod("b", "10.0.0.1")));
+            },
+            503,
+        ),
+        (|world| apply(world, Object::Pod(Pod { external_id: Some("x".into()), ..holder() })), 503),
+        (|world| apply(world, Object::Namespace(namespace("shop", Some(r#"["other"]"#)))), 503),
+    ];
+    for (index, (meddle, status)) in changes.into_iter().enumerate() {
+        let restricted = Rules { restrictions: Some(Format::Glob), ..rules() };
+        let service = service(restricted, vec![holder()], vec![namespace("shop", Some(r#"["app"]"#))]);
+        assert_eq!(get_while(&service, &meddle), status, "{index}");
+    }
+}
+
+#[test]
+fn a_peer_with_too_much_on_the_way_is_busy() {
+    let service = service(rules(), vec![holder()], vec![namespace("shop", None)]);
+    let held: Vec<_> = std::iter::from_fn(|| service.forwards.begin(PEER)).collect();
+    for (target, status) in
+        [("/latest/meta-data/hostname", 503), ("/latest/meta-data/", 503), ("/latest/api/token", 405)]
+    {
+        assert_eq!(get(&service, target), status, "{target}");
+    }
+    drop(held);
+}
+
+#[test]
+fn what_waits_for_nothing_leaves_nothing_to_fetch() {
+    let service = service(rules(), vec![holder()], vec![namespace("shop", None)]);
+    assert_eq!(get_while(&service, &|_| {}), 200);
+    for (target, status) in [
+        (DOCUMENT, 200),
+        ("/latest/meta-data/iam/security-credentials/", 200),
+        ("/latest/meta-data/iam/info", 200),
+        ("/latest/user-data", 403),
+        ("/latest/meta-data/iam/security-credentials/other", 403),
+    ] {
+        assert_eq!(get(&service, target), status, "{target}");
+    }
+    assert_eq!(service.desk.counts().queued, 0);
+}
+
+/// A disk takes its time: it is read for a key that the agent doesn't have, and for nothing else.
+#[test]
+fn the_store_of_the_keys_is_read_for_unknown_keys_alone() {
+    #[derive(Default)]
+    struct Disk(AtomicUsize);
+    impl KeyStore for Disk {
+        fn read(&self) -> Result<Option<TokenKeys>, String> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(None)
+        }
+
+        fn update(
+            &self,
+            change: &mut dyn FnMut(Result<Option<TokenKeys>, String>) -> Option<TokenKeys>,
+        ) -> Result<(), String> {
+            change(Ok(None));
+            Ok(())
+        }
+    }
+    let disk = Arc::new(Disk::default());
+    let clock = Arc::new(SystemClock::new());
+    let keys = Arc::new(Keyring::open(Some(disk.clone()), &[1; 32], clock.clone()).0);
+    let service = Service { keys, ..service(rules(), vec![holder()], vec![namespace("shop", None)]) };
+    let ours = service.keys.current().issue(Bearer::Address(PEER), 60, clock.now().wall);
+    let foreign = TokenKeys::new(&[2; 32], clock.now().wall).issue(Bearer::Address(PEER), 60, clock.now().wall);
+    let ask = |token: &str| {
+        let headers = Headers { token: Some(token.as_bytes()), ..Headers::default() };
+        let request = Request { method: Method::Get, target: "/latest/user-data", headers };
+        let caller = Caller { peer: PEER, is_redirected: &|| true, is_node: &|| false };
+        let status = service.handle(&request, &caller).status;
+        (status, disk.0.load(Ordering::Relaxed))
+    };
+    assert_eq!(ask(&ours), (403, 0));
+    assert_eq!(ask(&foreign), (403, 1));
+}

@@ -1,0 +1,334 @@
+//! Pods whose address comes late, in virtual time: the clock goes on only while a request waits, and stops at each event
+//! of the watches, so that the bounds are exact.
+
+use std::collections::VecDeque;
+use std::sync::atomic::AtomicU64;
+
+use parking_lot::Mutex;
+
+use super::*;
+use crate::logic::base::time::Wall;
+use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind};
+use crate::ports::{Bell, Time};
+
+/// Events by when they come, in milliseconds.
+type Script = VecDeque<(u64, Box<dyn FnOnce() + Send>)>;
+
+#[derive(Default)]
+struct VirtualTime {
+    now_ms: AtomicU64,
+    script: Mutex<Script>,
+}
+
+struct VirtualBell {
+    time: Arc<VirtualTime>,
+    rung: AtomicU64,
+}
+
+impl VirtualTime {
+    fn now_ms(&self) -> u64 {
+        self.now_ms.load(Ordering::SeqCst)
+    }
+
+    /// Goes on to the next event, or to `until_ms` if none comes before.
+    fn pass(&self, until_ms: u64) {
+        let next = {
+            let mut script = self.script.lock();
+            let comes = script.front().is_some_and(|(at_ms, _)| *at_ms <= until_ms);
+            comes.then(|| script.pop_front()).flatten()
+        };
+        self.now_ms.fetch_max(next.as_ref().map_or(until_ms, |(at_ms, _)| *at_ms), Ordering::SeqCst);
+        if let Some((_, happen)) = next {
+            happen();
+        }
+    }
+}
+
+impl Clock for Arc<VirtualTime> {
+    fn now(&self) -> Now {
+        let now_ms = self.now_ms();
+        let wall = Wall::from_unix_seconds(1_800_000_000).after(Duration::from_millis(now_ms));
+        Now { mono: Mono::from_millis(now_ms), wall }
+    }
+}
+
+impl Time for Arc<VirtualTime> {
+    fn bell(&self) -> Arc<dyn Bell> {
+        Arc::new(VirtualBell { time: self.clone(), rung: AtomicU64::new(0) })
+    }
+}
+
+impl Bell for VirtualBell {
+    fn rung(&self) -> u64 {
+        self.rung.load(Ordering::SeqCst)
+    }
+
+    fn ring(&self) {
+        self.rung.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn wait(&self, before: u64, deadline: Mono) {
+        if self.rung() <= before {
+            self.time.pass(deadline.micros() / 1_000);
+        }
+    }
+}
+
+struct Node {
+    service: Service,
+    time: Arc<VirtualTime>,
+}
+
+/// What a request got, and how long it took.
+#[derive(Debug, PartialEq, Eq)]
+struct Got {
+    status: u16,
+    text: String,
+    /// The TTL of a token
+    ttl: Option<String>,
+    retry_after: Option<String>,
+    took_ms: u64,
+}
+
+impl Node {
+    /// An agent whose first lists aren't in.
+    fn starting() -> Self {
+        let time = Arc::new(VirtualTime::default());
+        let clock = Arc::new(time.clone());
+        let registry = Arc::new(Registry::new(clock.clone()));
+        registry.set_rules(Rules { restrictions: Some(Format::Glob), ..rules() });
+        let budget = Rate { burst: 20.0, refill: 10.0 };
+        let desk = Desk::new(CacheRules { budget, renew: RenewAt::Half, error_ttl: None }, clock.clone());
+        let service = Service {
+            registry,
+            desk: Arc::new(desk),
+            clock: clock.clone(),
+            keys: Arc::new(Keyring::open(None, &[1; 32], clock).0),
+            wait_for_pod: Duration::from_millis(900),
+            ..service(rules(), vec![], vec![])
+        };
+        Self { service, time }
+    }
+
+    /// An agent that knows the namespace and no pod.
+    fn ready() -> Self {
+        let node = Self::starting();
+        node.service.registry.apply(Resource::Pods, Event::InitDone);
+        apply(&node.service.registry, Object::Namespace(namespace("shop", Some(r#"["app"]"#))));
+        node.service.registry.apply(Resource::Namespaces, Event::InitDone);
+        node
+    }
+
+    /// Lets something happen to the World after so many milliseconds from the start.
+    fn at(&self, at_ms: u64, happen: impl FnOnce(&Registry) + Send + 'static) {
+        let registry = self.service.registry.clone();
+        let happen = move || {
+            happen(&registry);
+            evaluate(&registry);
+        };
+        self.time.script.lock().push_back((at_ms, Box::new(happen)));
+    }
+
+    /// The pod's address is posted after so many milliseconds.
+    fn posts_at(&self, at_ms: u64) {
+        self.at(at_ms, |registry| apply(registry, Object::Pod(holder())));
+    }
+
+    fn put(&self, ttl: &str, whose: Whose) -> Got {
+        let headers = Headers { token_ttl: Some(ttl.as_bytes()), ..Headers::default() };
+        self.ask(&Request { method: Method::Put, target: "/latest/api/token", headers }, whose)
+    }
+
+    fn list(&self, token: Option<&str>) -> Got {
+        let headers = Headers { token: token.map(str::as_bytes), ..Headers::default() };
+        let target = "/latest/meta-data/iam/security-credentials/";
+        self.ask(&Request { method: Method::Get, target, headers }, Whose::Pods)
+    }
+
+    fn ask(&self, request: &Request<'_>, whose: Whose) -> Got {
+        let began_ms = self.time.now_ms();
+        let is_node = || whose == Whose::Nodes;
+        let response = self.service.handle(request, &Caller { peer: PEER, is_redirected: &|| true, is_node: &is_node });
+        let header = |name: &str| {
+            let found = response.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+            found.map(|(_, value)| value.clone())
+        };
+        let (ttl, retry_after) = (header("X-aws-ec2-metadata-token-ttl-seconds"), header("Retry-After"));
+        let took_ms = self.time.now_ms() - began_ms;
+        let status = response.status;
+        Got { status, text: response.body.into_text().unwrap(), ttl, retry_after, took_ms }
+    }
+}
+
+fn apply(registry: &Registry, object: Object) {
+    super::apply(registry, object);
+    evaluate(registry);
+}
+
+/// Finds out what lists say, as a thread of the agent does at once.
+fn evaluate(registry: &Registry) {
+    while !matches!(registry.evaluate(), Evaluated::Nothing | Evaluated::Rest(_)) {}
+}
+
+/// Whose address asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Pods,
+    Nodes,
+}
+
+/// How an SDK asks: what it gives a token and each other request, how often it tries these, and whether it goes on
+/// without a token.
+struct Sdk {
+    name: &'static str,
+    token_ms: u64,
+    request_ms: u64,
+    tries: u32,
+}
+
+/// Time-outs and tries as in the SDKs' sources.
+const SDKS: [Sdk; 5] = [
+    Sdk { name: "Go", token_ms: 500, request_ms: 500, tries: 3 },
+    Sdk { name: "botocore", token_ms: 1_000, request_ms: 1_000, tries: 1 },
+    Sdk { name: "JavaScript", token_ms: 1_000, request_ms: 1_000, tries: 1 },
+    Sdk { name: "Rust", token_ms: 1_000, request_ms: 1_000, tries: 1 },
+    Sdk { name: "PHP", token_ms: 1_000, request_ms: 1_000, tries: 3 },
+];
+
+impl Sdk {
+    /// One round, up to the name of the role: the last request that can wait for the pod.
+    fn round(&self, node: &Node) -> Result<Got, Got> {
+        let token = node.put("21600", Whose::Pods);
+        assert_eq!(token.status, 200, "{}", self.name);
+        assert!(token.took_ms < self.token_ms, "{} turns to version 1", self.name);
+        let mut last = None;
+        for _ in 0..self.tries {
+            let got = node.list(Some(&token.text));
+            let in_time = got.took_ms < self.request_ms;
+            match got.status {
+                200 if in_time => return Ok(got),
+                404 if in_time => return Err(got),
+                _ => last = Some(got),
+            }
+        }
+        Err(last.unwrap())
+    }
+}
+
+#[test]
+fn a_pod_whose_address_comes_late_has_its_role_wherever_the_two_waits_suffice() {
+    for sdk in &SDKS {
+        for late_ms in (0..=1_200).step_by(20) {
+            let node = Node::ready();
+            node.posts_at(late_ms);
+            let got = sdk.round(&node).unwrap_or_else(|got| panic!("{} at {late_ms} ms: {got:?}", sdk.name));
+            assert_eq!(got.text, "app", "{} at {late_ms} ms", sdk.name);
+            assert!(node.time.now_ms() <= late_ms.max(300), "what waits is woken by the event");
+        }
+    }
+}
+
+#[test]
+fn the_two_waits_end_when_they_should() {
+    let node = Node::ready();
+    let token = node.put("21600", Whose::Pods);
+    assert_eq!((token.status, token.took_ms, token.ttl.as_deref()), (200, 300, Some("60")));
+    let list = node.list(Some(&token.text));
+    assert_eq!((list.status, list.text.as_str(), list.took_ms), (404, "unknown_pod\n", 900));
+}
+
+/// From the start it is the pod's, at all of its addresses, for as long as was asked.
+#[test]
+fn a_token_request_that_waited_for_its_pod_is_bound_to_it() {
+    for (late_ms, ttl) in [(0, "21600"), (299, "21600"), (300, "21600"), (301, "60")] {
+        let node = Node::ready();
+        node.posts_at(late_ms);
+        let token = node.put("21600", Whose::Pods);
+        assert_eq!((token.took_ms, token.ttl.as_deref()), (late_ms.min(300), Some(ttl)), "{late_ms}");
+        let keys = node.service.keys.current();
+        let elsewhere = "10.9.9.9".parse().unwrap();
+        let is_pods = keys.check(token.text.as_bytes(), elsewhere, Some("a"), node.time.now().wall).is_some();
+        assert_eq!(is_pods, late_ms <= 300, "{late_ms}");
+    }
+}
+
+#[test]
+fn what_needs_no_pod_waits_for_none() {
+    let node = Node::ready();
+    let own = node.put("21600", Whose::Nodes);
+    assert_eq!((own.status, own.took_ms, own.ttl.as_deref()), (200, 0, Some("60")));
+    let bad = node.put("0", Whose::Pods);
+    assert_eq!((bad.status, bad.took_ms), (400, 0));
+    apply(&node.service.registry, Object::Pod(holder()));
+    assert_eq!(node.put("60", Whose::Pods).took_ms, 0);
+    assert_eq!(node.list(None).took_ms, 0);
+    let patient = Node::ready();
+    let impatient =
+        Node { service: Service { wait_for_pod: Duration::from_millis(100), ..patient.service }, ..patient };
+    assert_eq!((impatient.put("60", Whose::Pods).took_ms, impatient.list(None).took_ms), (100, 100));
+}
+
+#[test]
+fn until_the_first_lists_are_in_requests_wait_and_are_then_told_to_try_again() {
+    let node = Node::starting();
+    let token = node.put("21600", Whose::Pods);
+    assert_eq!((token.status, token.took_ms, token.ttl.as_deref()), (200, 300, Some("60")));
+    let list = node.list(Some(&token.text));
+    assert_eq!((list.status, list.text.as_str(), list.took_ms), (503, "not_ready\n", 900));
+    assert_eq!(list.retry_after.as_deref(), Some("1"));
+    let node = Node::starting();
+    node.posts_at(100);
+    node.at(200, |registry| drop(registry.apply(Resource::Pods, Event::InitDone)));
+    node.at(600, |registry| apply(registry, Object::Namespace(namespace("shop", Some(r#"["app"]"#)))));
+    node.at(700, |registry| drop(registry.apply(Resource::Namespaces, Event::InitDone)));
+    assert_eq!((node.list(None).status, node.time.now_ms()), (200, 700));
+}
+
+#[test]
+fn an_unknown_namespace_is_waited_for_like_an_unknown_pod() {
+    for (late_ms, status) in [(800, 200), (900, 200), (901, 404)] {
+        let node = Node::ready();
+        apply(&node.service.registry, Object::Pod(Pod { namespace: "late".into(), ..holder() }));
+        node.at(late_ms, |registry| apply(registry, Object::Namespace(namespace("late", Some(r#"["app"]"#)))));
+        let got = node.ask(
+            &Request {
+                method: Method::Get,
+                target: "/latest/meta-data/iam/security-credentials/",
+                headers: Headers::default(),
+            },
+            Whose::Pods,
+        );
+        assert_eq!((got.status, got.took_ms), (status, late_ms.min(900)), "{late_ms}");
+    }
+}
+
+fn failure() -> KubernetesFailure {
+    let kind = KubernetesFailureKind::Unavailable { retry_after_s: None };
+    KubernetesFailure { kind, cause: "it is down".to_owned() }
+}
+
+/// A 404 would be final for SDKs, and the pod may be there.
+#[test]
+fn while_the_watch_is_broken_what_is_unknown_waits_and_is_then_told_to_try_again() {
+    let node = Node::ready();
+    let registry = &node.service.registry;
+    let fails = |resource| registry.record_failure(resource, &failure(), Mono::default());
+    fails(Resource::Namespaces);
+    assert_eq!(node.list(None).text, "unknown_pod\n", "the pods' watch is well");
+    fails(Resource::Pods);
+    let got = node.list(None);
+    assert_eq!((got.status, got.text.as_str(), got.took_ms), (503, "watch_broken\n", 900));
+    assert_eq!(got.retry_after.as_deref(), Some("1"));
+    let token = node.put("60", Whose::Pods);
+    assert_eq!((token.status, token.took_ms), (200, 300));
+    registry.clear_failure(Resource::Pods);
+    assert_eq!(node.list(None).status, 404);
+    // What is known is given, whatever the watch does.
+    apply(registry, Object::Pod(holder()));
+    fails(Resource::Pods);
+    assert_eq!(node.list(None).status, 200);
+    apply(registry, Object::Pod(Pod { namespace: "late".into(), ..holder() }));
+    assert_eq!(node.list(None).text, "watch_broken\n", "so is the namespaces' watch");
+    registry.clear_failure(Resource::Namespaces);
+    assert_eq!(node.list(None).text, "unknown_namespace\n");
+}

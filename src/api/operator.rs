@@ -1,0 +1,165 @@
+//! One question of the node's operator over the control socket, end to end. Everything here is looked at and told;
+//! the only thing that can be changed is how much is logged.
+
+mod report;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::api::metadata::{Found, Service};
+use crate::clients::node_credentials::NodeCredentials;
+use crate::config::{log_level, log_levels};
+use crate::logic::base::json;
+use crate::logic::base::time::Mono;
+use crate::logic::cluster::kubernetes::{AnnotationKeys, Resource};
+use crate::logic::operator::explain::{self, Scene, Story, Subject};
+use crate::logic::operator::status::RedirectReport;
+use crate::logic::policy::reason::Reason;
+use crate::os::control_socket::{Answer, Question, Verb};
+use crate::os::log_writer::LogLevel;
+
+/// Everything that a question may be about.
+pub struct Control {
+    pub service: Arc<Service>,
+    pub node_credentials: Arc<dyn NodeCredentials>,
+    pub annotations: AnnotationKeys,
+    /// What is watched
+    pub resources: Vec<Resource>,
+    /// `--node`
+    pub node: Option<String>,
+    /// `--shadow`
+    pub shadow: Option<String>,
+    pub log: LogLevel,
+    pub started: Mono,
+    pub most_connections: usize,
+    /// `None`: the agent leaves the node's packets alone
+    pub redirect: Box<dyn Fn() -> Option<RedirectReport> + Send + Sync>,
+}
+
+fn is_refused_for(story: &Story, reason: Reason) -> bool {
+    story.explanation.reason.as_deref() == Some(reason.word())
+}
+
+impl Control {
+    /// Answers one question. A panic costs its answer and nothing else.
+    pub fn answer(&self, question: &Question) -> Answer {
+        catch_unwind(AssertUnwindSafe(|| self.route(question)))
+            .unwrap_or_else(|_| refused(500, "the agent failed in a way that it should not: see its log"))
+    }
+
+    fn route(&self, question: &Question) -> Answer {
+        match (question.verb, question.path.as_str()) {
+            (Verb::Get, "/status") => {
+                let status = self.status();
+                told(question, &status, &|| status.text())
+            }
+            (Verb::Get, "/explain") => self.explain(question),
+            (Verb::Get, "/log-level") => good(&self.level()),
+            (Verb::Post, "/log-level") => self.set_level(question.parameter("level").unwrap_or_default()),
+            (_, "/status" | "/explain" | "/log-level") => refused(405, "that is no way to ask for this"),
+            _ => refused(404, "there is no such page: /status, /explain?subject=NAMESPACE/POD, /log-level"),
+        }
+    }
+
+    fn explain(&self, question: &Question) -> Answer {
+        let text = question.parameter("subject").unwrap_or_default();
+        let Some(subject) = Subject::parse(text) else {
+            return refused(400, "`subject` must be NAMESPACE/POD or an address");
+        };
+        let story = self.story(&subject);
+        let explanation = match &story.permitted {
+            None => story.explanation,
+            Some(permitted) => {
+                let (standing, failure) = self.service.desk.standing(permitted.request());
+                let failure = failure.as_ref().map(|(failure, at)| (failure, *at));
+                story.with_credentials(standing.session.as_deref(), standing.under_way, failure)
+            }
+        };
+        told(question, &explanation, &|| explanation.text(text))
+    }
+
+    /// What a request would come to, with all that it would wait for: the evaluation of its namespace's list, a live look
+    /// at an address that several pods claim.
+    fn story(&self, subject: &Subject) -> Story {
+        let deadline = self.service.clock.now().mono.after(self.service.wait_for_pod);
+        let story = self.evaluated(subject, None, deadline);
+        let (true, Some(peer), Some(duplicates)) =
+            (is_refused_for(&story, Reason::AmbiguousAddress), story.peer, &self.service.duplicates)
+        else {
+            return story;
+        };
+        match duplicates.resolve(peer, deadline) {
+            Found::Holder(chosen) => self.evaluated(subject, Some(&chosen), deadline),
+            Found::Nobody | Found::Busy => story,
+        }
+    }
+
+    fn evaluated(&self, subject: &Subject, chosen: Option<&str>, deadline: Mono) -> Story {
+        loop {
+            let seen = self.service.registry.seen();
+            let story = self.tell(subject, chosen);
+            let Some(pod) = story.pod.as_ref().filter(|_| is_refused_for(&story, Reason::PolicyPending)) else {
+                return story;
+            };
+            if self.service.clock.now().mono >= deadline {
+                return story;
+            }
+            self.service.registry.ask_for(pod);
+            self.service.registry.wait(seen, deadline);
+        }
+    }
+
+    fn tell(&self, subject: &Subject, chosen: Option<&str>) -> Story {
+        let now = self.service.clock.now();
+        let keys = self.service.keys.current();
+        self.service.registry.read(|world, rules| {
+            let scene = Scene {
+                world,
+                rules,
+                keys: &keys,
+                tokens: self.service.tokens,
+                annotations: &self.annotations,
+                now: now.wall,
+                at: now.mono,
+                silence: world.is_listed(Resource::Pods).then(|| world.age(Resource::Pods, now.mono)),
+                node: self.node.as_deref(),
+                chosen,
+            };
+            explain::tell(&scene, subject)
+        })
+    }
+
+    fn level(&self) -> Value {
+        json!({ "level": self.log.get().as_str().to_ascii_lowercase() })
+    }
+
+    fn set_level(&self, word: &str) -> Answer {
+        let Some(level) = log_level(word) else {
+            return refused(400, &format!("allowed is {}", log_levels()));
+        };
+        let was = self.log.get();
+        self.log.set(level);
+        // an error would be heard at every level, but it is none
+        log::warn!("the log level is `{level}` now, after `{was}`");
+        good(&self.level())
+    }
+}
+
+/// The whole answer, or with `form=text` the same in words.
+fn told(question: &Question, whole: &impl Serialize, text: &dyn Fn() -> String) -> Answer {
+    match question.parameter("form") {
+        Some("text") => good(&json!({ "text": text() })),
+        _ => good(whole),
+    }
+}
+
+fn good(value: &impl Serialize) -> Answer {
+    Answer { status: 200, json: json::text(value) }
+}
+
+fn refused(status: u16, error: &str) -> Answer {
+    Answer { status, json: json::text(&json!({ "error": error })) }
+}

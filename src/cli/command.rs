@@ -1,0 +1,64 @@
+//! What the first word of the command line asks for: a command of the node's operator or, without one, the agent.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::agent;
+use crate::cli::operator;
+use crate::config::{self, Command, Lookup, RedirectAsked, UsageError};
+use crate::logic::sts::environment::AwsEnvironment;
+use crate::redirect::command as redirect_command;
+
+/// Does what the words ask for, to its end.
+pub fn run(words: Vec<String>, lookup: Lookup<'_>) -> ExitCode {
+    if let Some(ended) = operator::run(&words, lookup, &mut std::io::stdout()) {
+        return ended.error.map_or_else(|| ExitCode::from(ended.code), |error| fail(ended.code, &error));
+    }
+    if let Some(error) = config::misnamed(&words) {
+        return fail(UsageError::EXIT_CODE, &error.to_string());
+    }
+    let mut words = words.into_iter().peekable();
+    match words.peek().map(String::as_str) {
+        Some("redirect") => redirect(words.skip(1)),
+        _ => agent(words, lookup),
+    }
+}
+
+fn agent(words: impl Iterator<Item = String>, lookup: Lookup<'_>) -> ExitCode {
+    match config::parse(words, lookup) {
+        Ok(Command::Help(text) | Command::Version(text)) => say(&text),
+        Ok(Command::Run(config)) => match agent::run(*config, &AwsEnvironment::from_lookup(lookup)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(error.exit_code(), &error.to_string()),
+        },
+        Err(error) => fail(UsageError::EXIT_CODE, &error.to_string()),
+    }
+}
+
+fn redirect(words: impl Iterator<Item = String>) -> ExitCode {
+    match config::parse_redirect(words) {
+        Ok(RedirectAsked::Help(text)) => say(&text),
+        Ok(RedirectAsked::Do(command)) => {
+            let printed = redirect_command::run(&command);
+            let _ = std::io::stderr().write_all(printed.errors.as_bytes()); // nobody is left to tell
+            match std::io::stdout().write_all(printed.output.as_bytes()) {
+                Ok(()) => ExitCode::from(printed.exit_code),
+                Err(_) => ExitCode::FAILURE,
+            }
+        }
+        Err(error) => fail(UsageError::EXIT_CODE, &error.to_string()),
+    }
+}
+
+fn say(text: &str) -> ExitCode {
+    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Ends with one line for the operator.
+pub fn fail(code: u8, message: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "kube2iam: {message}"); // nobody is left to tell
+    ExitCode::from(code)
+}

@@ -1,0 +1,196 @@
+//! `kube2iam doctor [--role=NAME] [flags]`: tries whatever the agent with these flags depends on, one line a check.
+//! It needs no agent and disturbs none.
+
+mod aws;
+mod kubernetes;
+mod node;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use super::{Failure, Outcome, Verdict};
+use crate::config::{self, Command, Config, Lookup};
+use crate::logic::operator::doctor::{Finding, Mark};
+use crate::logic::sts::environment::AwsEnvironment;
+use crate::os::clock::SystemClock;
+use crate::ports::Clock;
+
+/// What all checks need.
+struct Patient {
+    config: Config,
+    environment: AwsEnvironment,
+    clock: Arc<dyn Clock>,
+    asked: Asked,
+}
+
+/// The doctor's own flags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Asked {
+    /// Roles to be assumed for a try
+    roles: Vec<String>,
+    /// Sent along with them
+    external_id: Option<String>,
+}
+
+pub(super) fn run(words: &[String], lookup: Lookup<'_>, output: &mut dyn Write) -> Outcome {
+    let (asked, rest) = Asked::read(words)?;
+    let config = match config::parse(rest.into_iter(), lookup) {
+        Ok(Command::Run(config)) => *config,
+        Ok(Command::Help(_)) => return Err(Failure::Help(HELP.to_owned())),
+        Ok(Command::Version(line)) => return Err(Failure::Help(line)),
+        Err(error) => return Err(Failure::Usage(error.to_string())),
+    };
+    let environment = AwsEnvironment::from_lookup(lookup);
+    let patient = Patient { config, environment, clock: Arc::new(SystemClock::new()), asked };
+    let mut sheet = Sheet { output, worst: Mark::Ok };
+    sheet.check("flags", || flags(&patient.config))?;
+    kubernetes::examine(&patient, &mut sheet)?;
+    aws::examine(&patient, &mut sheet)?;
+    node::examine(&patient, &mut sheet)?;
+    Ok(if sheet.worst == Mark::Fail { Verdict::Bad } else { Verdict::Good })
+}
+
+fn flags(config: &Config) -> Finding {
+    match config.warnings.as_slice() {
+        [] => Finding::ok("they fit together"),
+        warnings => Finding::warn(warnings.join("; ")),
+    }
+}
+
+impl Asked {
+    /// Takes the doctor's own flags out of the agent's.
+    fn read(words: &[String]) -> Result<(Self, Vec<String>), Failure> {
+        let (mut asked, mut rest) = (Self::default(), Vec::new());
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let (flag, written) = match word.split_once('=') {
+                Some((flag, value)) => (flag, Some(value.to_owned())),
+                None => (word.as_str(), None),
+            };
+            if flag == "--socket" {
+                // as its sisters call the agent's flag; its value follows in either form
+                rest.push(word.replacen("--socket", "--control-socket", 1));
+                continue;
+            }
+            if !matches!(flag, "--role" | "--external-id") {
+                rest.push(word.clone());
+                continue;
+            }
+            let value = written.or_else(|| words.next().cloned()).filter(|value| !value.is_empty());
+            let value =
+                value.ok_or_else(|| Failure::Usage(format!("failed to read `{flag}`: a value must follow it")))?;
+            match flag {
+                "--role" => asked.roles.push(value),
+                _ => asked.external_id = Some(value),
+            }
+        }
+        Ok((asked, rest))
+    }
+}
+
+/// Where findings are written down. The name of a check stands there while it works.
+struct Sheet<'a> {
+    output: &'a mut dyn Write,
+    worst: Mark,
+}
+
+impl Sheet<'_> {
+    /// Makes one check.
+    fn check(&mut self, name: &str, work: impl FnOnce() -> Finding) -> Result<(), Failure> {
+        self.write(format_args!("{name:<NAME_WIDTH$} "))?;
+        self.enter(work())
+    }
+
+    fn enter(&mut self, Finding { mark, text }: Finding) -> Result<(), Failure> {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        self.worst = self.worst.max(mark);
+        self.write(format_args!("{:<4}  {text}\n", mark.word()))
+    }
+
+    fn write(&mut self, text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
+        let written = self.output.write_fmt(text).and_then(|()| self.output.flush());
+        written.map_err(|cause| Failure::Unanswered(format!("failed to write a finding: {cause}")))
+    }
+}
+
+const NAME_WIDTH: usize = 20;
+const HELP: &str = "\
+Usage: kube2iam doctor [--role=NAME]... [--external-id=ID] [the agent's flags]
+
+Checks everything that the agent with these flags depends on, one line a check: ok, warn or FAIL with what to do.
+FAIL is only what keeps credentials from pods; then the exit code is 1.
+
+  --role=NAME
+        a role to assume for a try, as an annotation would name it; repeat it for several
+  --external-id=ID
+        external id to send along
+  --socket=PATH
+        the control socket of an agent that may run here; the same as --control-socket
+
+`kube2iam --help` tells the agent's flags.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &[&str]) -> Result<(Asked, Vec<String>), Failure> {
+        Asked::read(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn own_flags_are_taken_out_of_the_agents() {
+        let (asked, rest) = read(&["--node=n", "--role=a", "--role", "b", "--external-id=x=y", "--debug"]).unwrap();
+        assert_eq!(asked, Asked { roles: vec!["a".into(), "b".into()], external_id: Some("x=y".into()) });
+        assert_eq!(rest, ["--node=n", "--debug"]);
+        assert!(matches!(read(&["--role"]), Err(Failure::Usage(_))) && read(&["--role="]).is_err());
+        let (_, rest) = read(&["--socket=/s", "--socket", "/t"]).unwrap();
+        assert_eq!(rest, ["--control-socket=/s", "--control-socket", "/t"]);
+    }
+
+    /// What a terminal shows.
+    #[derive(Clone, Default)]
+    struct Screen {
+        shown: Arc<parking_lot::Mutex<String>>,
+        pending: Vec<u8>,
+    }
+
+    impl Write for Screen {
+        fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
+            self.pending.extend_from_slice(part);
+            Ok(part.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            self.shown.lock().push_str(&String::from_utf8_lossy(&self.pending));
+            self.pending.clear();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_check_is_to_be_seen_while_it_works() {
+        let mut screen = Screen::default();
+        let shown = screen.shown.clone();
+        let mut sheet = Sheet { output: &mut screen, worst: Mark::Ok };
+        for name in ["one", "two"] {
+            let at_work = || {
+                assert!(shown.lock().ends_with(&format!("{name:<NAME_WIDTH$} ")), "{:?}", shown.lock());
+                Finding::ok("done")
+            };
+            sheet.check(name, at_work).unwrap();
+            assert!(shown.lock().ends_with("done\n"));
+        }
+    }
+
+    #[test]
+    fn a_check_is_one_line_and_the_worst_is_remembered() {
+        let mut output = Vec::new();
+        let mut sheet = Sheet { output: &mut output, worst: Mark::Ok };
+        sheet.check("one", || Finding::fail("a\n  b")).unwrap();
+        sheet.check("two", || Finding::ok("c")).unwrap();
+        assert_eq!(sheet.worst, Mark::Fail);
+        let text = String::from_utf8(output).unwrap();
+        assert_eq!(text, "one                  FAIL  a b\ntwo                  ok    c\n");
+    }
+}

@@ -1,0 +1,180 @@
+//! The metadata service, STS, the node's own credentials, and roles to be tried.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Patient, Sheet};
+use crate::agent::wiring::{self, session_rules};
+use crate::cli::operator::Failure;
+use crate::clients::imds::{MetadataService, discovery};
+use crate::clients::node_credentials::NodeCredentials;
+use crate::clients::sts::StsWire;
+use crate::config::{BaseSource, DefaultRole, SessionTags};
+use crate::logic::base::time::Wall;
+use crate::logic::operator::doctor::{Finding, of_clock, of_denied_role, of_versions};
+use crate::logic::policy::arn::{BaseArn, RoleArn};
+use crate::logic::sts::AssumeRole;
+use crate::logic::sts::environment::NodeSource;
+use crate::ports::{Imds, Sts};
+
+pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Failure> {
+    let authority = patient.config.metadata.own.to_string();
+    let service = match wiring::metadata_service(&authority, &patient.clock) {
+        Ok(service) => service,
+        Err(error) => return sheet.check("metadata service", || Finding::fail(error.to_string())),
+    };
+    sheet.check("metadata service", || metadata(patient, &service))?;
+    let imds: Arc<dyn Imds> = service;
+    sheet.check("region", || region(patient, &*imds))?;
+    let mut base = None;
+    if needs_base(patient) {
+        sheet.check("roles", || roles(patient, &*imds, &mut base))?;
+    }
+    let wire = match wiring::sts_wire(&patient.environment, &imds, &patient.clock) {
+        Ok(wire) => wire,
+        Err(error) => return sheet.check("STS", || Finding::fail(error.to_string())),
+    };
+    let mut theirs = None;
+    sheet.check("STS", || reach(&wire, &mut theirs))?;
+    if let Some(theirs) = theirs {
+        sheet.check("clock", || of_clock(patient.clock.now().wall, theirs))?;
+    }
+    match wiring::sts(&patient.config, &imds, &wire, &patient.environment, &patient.clock) {
+        Ok((sts, credentials)) => sessions(patient, sheet, &*sts, &*credentials, base.as_ref()),
+        Err(error) => sheet.check("node credentials", || Finding::fail(error.to_string())),
+    }
+}
+
+/// The node's own credentials, and what they are good for.
+fn sessions(
+    patient: &Patient,
+    sheet: &mut Sheet<'_>,
+    sts: &dyn Sts,
+    credentials: &dyn NodeCredentials,
+    base: Option<&BaseArn>,
+) -> Result<(), Failure> {
+    let mut held = false;
+    sheet.check("node credentials", || match credentials.current(PATIENCE) {
+        Ok(_) => {
+            held = true;
+            let until = credentials.expiration().map(|end| format!(", valid until {}", end.rfc3339()));
+            Finding::ok(format!("of {}{}", credentials.describe(), until.unwrap_or_default()))
+        }
+        Err(failure) => Finding::fail(format!("none from {}: {failure}", credentials.describe())),
+    })?;
+    if !held {
+        return Ok(());
+    }
+    let mut caller = None;
+    sheet.check("whose they are", || match sts.caller_identity() {
+        Ok(arn) => {
+            caller = Some(arn.clone());
+            Finding::ok(format!("{arn} (GetCallerIdentity)"))
+        }
+        Err(failure) => Finding::fail(format!("{failure}; no role can be assumed with them")),
+    })?;
+    for role in &patient.asked.roles {
+        sheet.check(&format!("role {role}"), || try_role(patient, sts, role, base, caller.as_deref()))?;
+    }
+    Ok(())
+}
+
+fn metadata(patient: &Patient, service: &MetadataService) -> Finding {
+    match service.versions() {
+        Ok(versions) => of_versions(versions.tokens, versions.without_token),
+        Err(failure) if needs_metadata(patient) => Finding::fail(format!(
+            "{failure}; the agent needs it: look at --metadata-addr, at a firewall, and whether the instance's \
+             metadata is switched on"
+        )),
+        Err(failure) => Finding::warn(format!("{failure}; pods get 502 for metadata other than credentials")),
+    }
+}
+
+/// Whether anything that the agent can't do without comes from the metadata service.
+fn needs_metadata(patient: &Patient) -> bool {
+    let source = patient.environment.node_source();
+    patient.environment.region.is_none()
+        || matches!(source, Ok(NodeSource::InstanceRole))
+        || patient.config.roles.base == BaseSource::Discover
+        || patient.config.roles.default_role == DefaultRole::Discover
+}
+
+fn region(patient: &Patient, imds: &dyn Imds) -> Finding {
+    match &patient.environment.region {
+        Some(region) => Finding::ok(format!("{region}, by AWS_REGION or AWS_DEFAULT_REGION")),
+        None => match discovery::region(imds) {
+            Ok(region) => Finding::ok(format!("{region}, by the metadata service")),
+            Err(failure) => Finding::fail(format!("{failure}; set AWS_REGION")),
+        },
+    }
+}
+
+fn needs_base(patient: &Patient) -> bool {
+    let roles = &patient.config.roles;
+    !patient.asked.roles.is_empty() || roles.base == BaseSource::Discover || roles.default_role == DefaultRole::Discover
+}
+
+/// What goes before names, and the default role if that is the node's.
+fn roles(patient: &Patient, imds: &dyn Imds, found: &mut Option<BaseArn>) -> Finding {
+    let base = match &patient.config.roles.base {
+        BaseSource::None => BaseArn::default(),
+        BaseSource::Given(base) => base.clone(),
+        BaseSource::Discover => match discovery::base_arn(imds) {
+            Ok(base) => base,
+            Err(failure) => return Finding::fail(format!("{failure}; give --base-role-arn instead")),
+        },
+    };
+    let shown = if base.as_str().is_empty() { "no base".to_owned() } else { format!("base {}", base.as_str()) };
+    *found = Some(base);
+    if patient.config.roles.default_role != DefaultRole::Discover {
+        return Finding::ok(shown);
+    }
+    match discovery::role_name(imds) {
+        Ok(name) => Finding::ok(format!("{shown}, default role {name}")),
+        Err(failure) => Finding::fail(format!("{failure}; give --default-role instead")),
+    }
+}
+
+/// Any answer will do: nobody has signed the question.
+fn reach(wire: &StsWire, theirs: &mut Option<Wall>) -> Finding {
+    let place = match wire.endpoint(None) {
+        Ok(endpoint) => endpoint.url,
+        Err(failure) => return Finding::fail(format!("{failure}; set AWS_REGION")),
+    };
+    match wire.date() {
+        Ok(date) => {
+            *theirs = date;
+            Finding::ok(format!("answers at {place}"))
+        }
+        Err(failure) => Finding::fail(format!("{failure}; look at HTTPS_PROXY, the VPC endpoint and the route")),
+    }
+}
+
+fn try_role(patient: &Patient, sts: &dyn Sts, name: &str, base: Option<&BaseArn>, caller: Option<&str>) -> Finding {
+    let role = match base.unwrap_or(&BaseArn::default()).role(name) {
+        Ok(role) => role,
+        Err(cause) => return Finding::fail(format!("{cause}; or give --base-role-arn")),
+    };
+    let request = trial(patient, &role);
+    match sts.assume_role(&request) {
+        Ok(_) => Finding::ok(format!("{role} can be assumed, as session `{}`", request.session_name)),
+        Err(failure) => of_denied_role(role.as_str(), caller, &failure),
+    }
+}
+
+/// As pods' calls are, with a tag if theirs have any; as short as STS allows.
+fn trial(patient: &Patient, role: &RoleArn) -> AssumeRole {
+    let tagged = !matches!(patient.config.sts.tags, SessionTags::None);
+    let tags = if tagged { vec![("kubernetes-pod-name".to_owned(), "doctor".to_owned())] } else { Vec::new() };
+    AssumeRole {
+        external_id: patient.asked.external_id.clone(),
+        duration_s: SHORTEST_S,
+        tags,
+        ..session_rules(&patient.config).hop(role)
+    }
+}
+
+/// For the node's own credentials.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// STS's minimum.
+const SHORTEST_S: u32 = 900;

@@ -1,0 +1,96 @@
+//! The API server: whether it answers, and lets us list and watch.
+
+use std::time::Duration;
+
+use super::{Patient, Sheet};
+use crate::agent::wiring;
+use crate::cli::operator::Failure;
+use crate::clients::kubernetes::{ApiServer, Earnest, Limits};
+use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind, Resource};
+use crate::logic::operator::doctor::{Finding, Mark, of_kubernetes};
+use crate::logic::operator::events::Notice;
+use crate::ports::{Kubernetes, Nodes};
+
+pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Failure> {
+    let config = &patient.config.kubernetes;
+    let server = match wiring::api_server(config, &patient.environment, &patient.clock, LIMITS) {
+        Ok(server) => server,
+        Err(error) => return sheet.check("API server", || Finding::fail(error.to_string())),
+    };
+    let mut first = None;
+    sheet.check("API server", || {
+        let tried = server.try_list(Resource::Pods);
+        let finding = reached(&server, &tried);
+        first = Some(tried);
+        finding
+    })?;
+    let Some(first) = first.filter(is_answer) else { return Ok(()) };
+    let mut tried = Some(first);
+    for resource in patient.config.watched() {
+        let mut version = None;
+        sheet.check(&format!("list {resource}"), || {
+            match tried.take().unwrap_or_else(|| server.try_list(resource)) {
+                Ok(listed) => {
+                    version = Some(listed);
+                    Finding::ok("allowed")
+                }
+                Err(failure) => of_kubernetes("list", &resource.to_string(), &failure),
+            }
+        })?;
+        sheet.check(&format!("watch {resource}"), || {
+            allowed(server.try_watch(resource, version.as_deref()), "watch", &resource.to_string())
+        })?;
+    }
+    if patient.config.operation.events {
+        let trial = Notice::trial();
+        // An agent that can't write them gives credentials all the same.
+        let tried = |outcome, verb| no_worse_than_a_warning(allowed(outcome, verb, "events"));
+        sheet.check("write events", || tried(server.write_event(&trial, Earnest::Tried), "create"))?;
+        sheet.check("count up events", || tried(server.try_change(&trial), "patch"))?;
+    }
+    match (&patient.config.operation.remove_taint, &patient.config.kubernetes.node) {
+        (Some(_), Some(node)) => examine_node(&server, node, sheet),
+        _ => Ok(()),
+    }
+}
+
+/// What `--remove-taint` needs: as long as the taint stays, no pod comes to this node.
+fn examine_node(server: &ApiServer, node: &str, sheet: &mut Sheet<'_>) -> Result<(), Failure> {
+    sheet.check("get node", || allowed(server.taints(node), "get", "nodes"))?;
+    sheet.check("patch node", || allowed(server.try_patch(node), "patch", "nodes"))
+}
+
+fn allowed<T>(outcome: Result<T, KubernetesFailure>, verb: &str, resource: &str) -> Finding {
+    match outcome {
+        Ok(_) => Finding::ok("allowed"),
+        Err(failure) => of_kubernetes(verb, resource, &failure),
+    }
+}
+
+fn no_worse_than_a_warning(finding: Finding) -> Finding {
+    Finding { mark: finding.mark.min(Mark::Warn), ..finding }
+}
+
+/// Whatever the server has against us, it has answered.
+fn is_answer(tried: &Result<String, KubernetesFailure>) -> bool {
+    !matches!(tried, Err(KubernetesFailure { kind: KubernetesFailureKind::Unavailable { .. }, .. }))
+}
+
+fn reached(server: &ApiServer, tried: &Result<String, KubernetesFailure>) -> Finding {
+    match tried {
+        Err(failure) if failure.kind != KubernetesFailureKind::Forbidden => of_kubernetes("list", "pods", failure),
+        _ => Finding::ok(format!("answers at {}", server.server())),
+    }
+}
+
+/// Somebody waits in front of a terminal.
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(3),
+    send: Duration::from_secs(3),
+    response_head: Duration::from_secs(5),
+    list_body: Duration::from_secs(10),
+    list_idle: Duration::from_secs(5),
+    watch_idle: Duration::from_secs(5),
+    watch_body: Duration::from_secs(10),
+    live: Duration::from_secs(1),
+};

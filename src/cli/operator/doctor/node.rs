@@ -1,0 +1,129 @@
+//! This node: the port, the redirect, and an agent that may run here.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::Path;
+
+use super::{Patient, Sheet};
+use crate::agent::redirect::report;
+use crate::cli::operator::Failure;
+use crate::cli::operator::socket::{Question, ask};
+use crate::config::{ControlSocket, Listen};
+use crate::logic::operator::doctor::Finding;
+use crate::logic::operator::port_holder::{Answered, Judgement, Requests, TakenPort};
+use crate::logic::operator::status::RedirectReport;
+use crate::os::clock::SystemClock;
+use crate::os::port_holder::{ask_health, holders};
+
+pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Failure> {
+    let config = &patient.config;
+    let mut running = false;
+    sheet.check("agent", || {
+        let (finding, found) = agent(&config.operation.control_socket);
+        running = found;
+        finding
+    })?;
+    sheet.check("port", || port(config.door.app, running))?;
+    sheet.check("redirect", || redirect(&report(), config.redirect.is_some()))
+}
+
+fn redirect(report: &RedirectReport, wanted: bool) -> Finding {
+    let detail = report.detail.trim_end();
+    match (report.whole, wanted) {
+        (true, _) => {
+            let seen = report.connections.map(|count| match count {
+                0 => ", no connection has come through it yet".to_owned(),
+                count => format!(", {count} connections came through it"),
+            });
+            Finding::ok(format!("in place and whole{}", seen.unwrap_or_default()))
+        }
+        (false, true) => {
+            Finding::fail(format!("{detail}; the agent places it when it starts, and so does `kube2iam redirect add`"))
+        }
+        (false, false) => {
+            Finding::warn(format!("{detail}; without --iptables something else must send pods' requests to the agent"))
+        }
+    }
+}
+
+/// Whether an agent answers on the control socket, and in words.
+fn agent(socket: &ControlSocket) -> (Finding, bool) {
+    let path: &Path = match socket {
+        ControlSocket::Off => return (Finding::ok("no control socket to ask at"), false),
+        ControlSocket::Preset(path) | ControlSocket::Asked(path) => path,
+    };
+    let question = Question { method: "GET", path: "/status", parameters: &[] };
+    let Ok(status) = ask(path, &question) else {
+        return (Finding::ok(format!("none answers at `{}`", path.display())), false);
+    };
+    let finding = match (status["ready"].as_bool(), status["version"].as_str(), status["pods"].as_u64()) {
+        (Some(true), Some(version), Some(pods)) => Finding::ok(format!("version {version} runs and knows {pods} pods")),
+        (Some(false), ..) => Finding::warn("one runs, but isn't ready yet: see its log"),
+        _ => Finding::warn(format!("another version answers at `{}`", path.display())),
+    };
+    (finding, true)
+}
+
+/// Without SO_REUSEPORT, so that an agent's own listener counts as a taken port.
+fn port(listen: Listen, running: bool) -> Finding {
+    let Listen { address, port } = listen;
+    let everywhere = [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+    let bound = match address {
+        Some(address) => TcpListener::bind((address, port)),
+        // where IPv6 is off, the agent listens on IPv4 alone
+        None => match TcpListener::bind((everywhere[0], port)) {
+            Err(cause) if cause.kind() != ErrorKind::AddrInUse => TcpListener::bind((everywhere[1], port)),
+            bound => bound,
+        },
+    };
+    match bound {
+        Ok(_) => Finding::ok(format!("{port} is free")),
+        Err(cause) if cause.kind() == ErrorKind::AddrInUse => {
+            let named = address.filter(|address| !address.is_unspecified());
+            let local = named.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            if running || ask_health(SocketAddr::new(local, port), &SystemClock::new()) == Answered::AsKube2iam {
+                Finding::ok(format!("{port} is held by an agent"))
+            } else {
+                let taken = TakenPort {
+                    port,
+                    holders: holders(port),
+                    judgement: Judgement::STRANGER,
+                    requests: Requests::NotOurs,
+                };
+                Finding::fail(taken.to_string())
+            }
+        }
+        Err(cause) => Finding::fail(format!("failed to bind port {port}: {cause}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::operator::doctor::Mark;
+
+    #[test]
+    fn a_missing_redirect_fails_only_where_it_is_asked_for() {
+        let report = |whole| RedirectReport { whole, connections: Some(3), detail: "missing\n".into() };
+        for (report, wanted, mark) in [
+            (report(true), true, Mark::Ok),
+            (report(true), false, Mark::Ok),
+            (report(false), true, Mark::Fail),
+            (report(false), false, Mark::Warn),
+        ] {
+            let found = redirect(&report, wanted);
+            assert!(found.mark == mark && !found.text.contains('\n'), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_another_program_holds_is_a_failure() {
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port_number = held.local_addr().unwrap().port();
+        let listen = Listen { address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), port: port_number };
+        assert_eq!(port(listen, true).mark, Mark::Ok);
+        // nobody accepts: the question after an agent ends at its deadline or with the listener
+        drop(held);
+        assert_eq!(port(listen, false).mark, Mark::Ok);
+    }
+}

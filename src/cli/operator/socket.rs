@@ -1,0 +1,146 @@
+//! A question to the running agent. Everything about it is bounded: time, head, body.
+
+use std::io::{ErrorKind, Read, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use form_urlencoded::byte_serialize;
+use serde_json::Value;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::Failure;
+use crate::logic::base::json;
+use crate::logic::base::time::Mono;
+use crate::os::clock::SystemClock;
+use crate::ports::Clock;
+
+/// A question: a method, a path, and its parameters.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'a> {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    pub(super) parameters: &'a [(&'static str, &'a str)],
+}
+
+/// Asks the agent that listens at `path` and gives its JSON.
+pub(super) fn ask(path: &Path, question: &Question<'_>) -> Result<Value, Failure> {
+    let answer = exchange(path, &question.bytes()).map_err(|cause| unreached(path, &cause))?;
+    let (status, body) = parse(&answer).map_err(|cause| unreached(path, &cause))?;
+    let json: Value = json::read(body).map_err(|cause| unreached(path, &cause))?;
+    match (status, json.get("error").and_then(Value::as_str)) {
+        (200, _) => Ok(json),
+        (400, Some(error)) => Err(Failure::Usage(format!("failed to ask the agent: {error}"))),
+        (_, error) => Err(Failure::Unanswered(format!("the agent says: {}", error.unwrap_or("nothing")))),
+    }
+}
+
+/// The form of an answer: for programs, or for people; then the agent finds the words itself.
+pub(super) const fn form(json: bool) -> (&'static str, &'static str) {
+    ("form", if json { "json" } else { "text" })
+}
+
+/// What is to be printed of an answer of that form.
+pub(super) fn shown(answer: &Value, as_json: bool) -> Result<String, Failure> {
+    if as_json {
+        return Ok(json::text(answer));
+    }
+    let text = answer.get("text").and_then(Value::as_str).map(str::to_owned);
+    text.ok_or_else(|| Failure::Unanswered("failed to read the agent's answer: it has no `text`".to_owned()))
+}
+
+impl Question<'_> {
+    /// HTTP/1.0: the answer ends with the connection, and is never in chunks.
+    fn bytes(&self) -> Vec<u8> {
+        let mut line = format!("{} {}", self.method, self.path);
+        for (nth, (name, value)) in self.parameters.iter().enumerate() {
+            line.extend([if nth == 0 { "?" } else { "&" }, name, "="]);
+            line.extend(byte_serialize(value.as_bytes()));
+        }
+        line.push_str(" HTTP/1.0\r\n\r\n");
+        line.into_bytes()
+    }
+}
+
+fn exchange(path: &Path, question: &[u8]) -> std::io::Result<Vec<u8>> {
+    let clock = SystemClock::new();
+    let deadline = clock.now().mono.after(PATIENCE);
+    let mut socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // connect(2) on a Unix socket waits for a place in the backlog, as long as a write may wait
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    socket.write_all(question)?;
+    let mut answer = Vec::new();
+    let mut part = [0; 8 * 1024];
+    loop {
+        socket.set_read_timeout(Some(left(&clock, deadline)?))?;
+        match socket.read(&mut part) {
+            Ok(0) => return Ok(answer),
+            Ok(count) => answer.extend_from_slice(&part[..count]),
+            Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
+            Err(cause) if cause.kind() == ErrorKind::WouldBlock => return Err(late()),
+            Err(cause) => return Err(cause),
+        }
+        if answer.len() > LONGEST_ANSWER {
+            return Err(std::io::Error::other("its answer is too long"));
+        }
+    }
+}
+
+fn left(clock: &SystemClock, deadline: Mono) -> std::io::Result<Duration> {
+    let left = clock.now().mono.until(deadline);
+    if left.is_zero() { Err(late()) } else { Ok(left) }
+}
+
+fn late() -> std::io::Error {
+    std::io::Error::new(ErrorKind::TimedOut, "no answer in time")
+}
+
+fn parse(answer: &[u8]) -> Result<(u16, &[u8]), String> {
+    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut head = httparse::Response::new(&mut headers);
+    match head.parse(answer) {
+        Ok(httparse::Status::Complete(end)) => Ok((head.code.unwrap_or(0), &answer[end..])),
+        Ok(httparse::Status::Partial) => Err("its answer broke off".to_owned()),
+        Err(cause) => Err(format!("its answer is not HTTP: {cause}")),
+    }
+}
+
+fn unreached(path: &Path, cause: &dyn std::fmt::Display) -> Failure {
+    let path = path.display();
+    let cause = cause.to_string().to_lowercase();
+    Failure::Unanswered(format!(
+        "failed to ask the agent at `{path}`: {cause}; does one run here with --control-socket={path}?"
+    ))
+}
+
+/// Longer than the agent takes for anything that it is asked here.
+const PATIENCE: Duration = Duration::from_secs(15);
+const LONGEST_ANSWER: usize = 1024 * 1024;
+const MOST_HEADERS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_one_line_whatever_it_carries() {
+        let question =
+            Question { method: "GET", path: "/explain", parameters: &[("subject", "a/b c\r\n&x"), form(true)] };
+        let bytes = String::from_utf8(question.bytes()).unwrap();
+        assert_eq!(bytes, "GET /explain?subject=a%2Fb+c%0D%0A%26x&form=json HTTP/1.0\r\n\r\n");
+    }
+
+    #[test]
+    fn answers_that_are_none_are_named() {
+        assert_eq!(parse(b"HTTP/1.0 404 x\r\nA: b\r\n\r\n{}"), Ok((404, b"{}".as_slice())));
+        assert!(parse(b"HTTP/1.0 200 x\r\nA").unwrap_err().contains("broke off"));
+        assert!(parse(b"\x00\x01").unwrap_err().contains("not HTTP"));
+    }
+
+    #[test]
+    fn an_agent_that_is_not_there_is_named_with_its_path() {
+        let question = Question { method: "GET", path: "/status", parameters: &[] };
+        let Err(Failure::Unanswered(error)) = ask(Path::new("/nowhere/control.sock"), &question) else { panic!() };
+        assert!(error.starts_with("failed to ask the agent at `/nowhere/control.sock`: no such file"), "{error}");
+    }
+}

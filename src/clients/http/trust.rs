@@ -1,0 +1,228 @@
+//! Who is believed and who we say we are. Everything that is a file is read again when it changes
+//! ([`Reread`]).
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memchr::memmem;
+use ring::digest::{SHA256, digest};
+use rustls::RootCertStore;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use rustls::sign::CertifiedKey;
+use zeroize::Zeroizing;
+
+use super::Misconfigured;
+use super::reread::Reread;
+use crate::os::files::read_bytes;
+
+/// Both sides of the trust between us and one server.
+#[derive(Clone, Debug)]
+pub struct TlsOptions {
+    /// Begins sentences: "the API server", "STS".
+    pub peer: &'static str,
+    /// What to do about a certificate that no authority vouches for: "check certificate-authority in FILE".
+    pub advice: String,
+    pub roots: Roots,
+    pub client_certificate: Option<ClientCertificate>,
+    /// What the server's certificate must be valid for, if not for the host of the URL.
+    pub server_name: Option<ServerName<'static>>,
+}
+
+impl TlsOptions {
+    /// For a server that is vouched for by one of Mozilla's roots, if it speaks TLS at all.
+    pub fn public(peer: &'static str) -> Self {
+        let advice = "only public authorities are known here".to_owned();
+        Self { peer, advice, roots: Roots::BuiltIn, client_certificate: None, server_name: None }
+    }
+}
+
+/// Whom a TLS server must be vouched for by.
+#[derive(Clone, Debug)]
+pub enum Roots {
+    /// Mozilla's roots, compiled in: a scratch image has no bundle.
+    BuiltIn,
+    /// Mozilla's and these.
+    BuiltInAnd(Authorities),
+    /// None but these.
+    Only(Authorities),
+    /// Nobody: `--insecure`.
+    Unverified,
+}
+
+impl Roots {
+    pub(super) fn authorities(&self) -> Option<&Authorities> {
+        match self {
+            Self::BuiltInAnd(authorities) | Self::Only(authorities) => Some(authorities),
+            Self::BuiltIn | Self::Unverified => None,
+        }
+    }
+}
+
+/// Certificates or a key in PEM form.
+#[derive(Clone)]
+pub enum Pem {
+    Text(Zeroizing<Vec<u8>>),
+    File(PathBuf),
+}
+
+impl Pem {
+    /// Reads it, and makes something of it; what goes wrong names the file.
+    fn read<T>(&self, make: impl FnOnce(&[u8]) -> Result<T, Misconfigured>) -> Result<T, Misconfigured> {
+        match self {
+            Self::Text(text) => make(text),
+            Self::File(path) => make(&read_bytes(path).map_err(Misconfigured)?)
+                .map_err(|error| Misconfigured(format!("failed to read `{}`: {}", path.display(), error.0))),
+        }
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Text(_) => None,
+            Self::File(path) => Some(path.clone()),
+        }
+    }
+}
+
+impl From<&Path> for Pem {
+    fn from(path: &Path) -> Self {
+        Self::File(path.to_owned())
+    }
+}
+
+impl From<&[u8]> for Pem {
+    fn from(text: &[u8]) -> Self {
+        Self::Text(Zeroizing::new(text.to_vec()))
+    }
+}
+
+/// Certificates of authorities, at least one of them usable.
+#[derive(Clone)]
+pub struct Authorities(pub(super) Arc<Reread<Trusted>>);
+
+impl Authorities {
+    /// Reads a PEM bundle. Certificates that can't serve as a root are left out, as bundles of distributions have some.
+    pub fn new(pem: Pem) -> Result<Self, Misconfigured> {
+        let paths = pem.path().into_iter().collect();
+        Reread::new(paths, move || pem.read(Trusted::from_pem)).map(|trusted| Self(Arc::new(trusted)))
+    }
+}
+
+impl fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} certificates", self.0.last().store.len())
+    }
+}
+
+/// A bundle of authorities as it was read.
+pub(super) struct Trusted {
+    pub(super) store: RootCertStore,
+    /// SHA-256 of each certificate of the bundle, as it stands there
+    fingerprints: Vec<[u8; 32]>,
+}
+
+impl Trusted {
+    fn from_pem(pem: &[u8]) -> Result<Self, Misconfigured> {
+        let certificates = certificates(pem)?;
+        let fingerprints = certificates.iter().map(fingerprint).collect();
+        let mut store = RootCertStore::empty();
+        let (usable, _) = store.add_parsable_certificates(certificates);
+        if usable == 0 {
+            return Err(Misconfigured("no usable certificate in PEM form".to_owned()));
+        }
+        Ok(Self { store, fingerprints })
+    }
+
+    /// Whether it is one of the bundle, byte for byte.
+    pub(super) fn contains(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.fingerprints.contains(&fingerprint(certificate))
+    }
+}
+
+impl fmt::Debug for Trusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} certificates", self.fingerprints.len())
+    }
+}
+
+impl PartialEq for Trusted {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprints == other.fingerprints
+    }
+}
+
+fn fingerprint(certificate: &CertificateDer<'_>) -> [u8; 32] {
+    digest(&SHA256, certificate).as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// Who we are to a server that asks for a certificate.
+#[derive(Clone)]
+pub struct ClientCertificate(pub(super) Arc<Reread<Identity>>);
+
+impl ClientCertificate {
+    /// Reads a chain and its key (PKCS#1, PKCS#8 or SEC1), both in PEM form. Refuses a key that isn't the chain's. The
+    /// certificate is sent as it is: whether it is any good, its version included, is the server's to judge.
+    pub fn new(chain: Pem, key: Pem) -> Result<Self, Misconfigured> {
+        let paths = chain.path().into_iter().chain(key.path()).collect();
+        let make = move || {
+            let chain = chain.read(certificates)?;
+            let signer = key.read(|pem| {
+                let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| unusable_key("no private key in PEM form"))?;
+                let loaded = default_provider().key_provider.load_private_key(key);
+                loaded.map_err(|_| unusable_key("its kind or encoding is not supported"))
+            })?;
+            Identity::of(CertifiedKey::new(chain, signer))
+        };
+        Reread::new(paths, make).map(|identity| Self(Arc::new(identity)))
+    }
+
+    /// Reads the files now; whether they hold another certificate than before.
+    pub fn reread(&self) -> bool {
+        let before = self.0.last();
+        self.0.suspect();
+        !Arc::ptr_eq(&before, &self.0.current())
+    }
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} certificates and a key", self.0.last().0.cert.len())
+    }
+}
+
+/// A chain and its key as they were read.
+pub(super) struct Identity(pub(super) Arc<CertifiedKey>);
+
+impl Identity {
+    /// A certificate holds its public key as it stands; looked for as bytes, since versions that no server's
+    /// certificate may have are not parsed.
+    fn of(certified: CertifiedKey) -> Result<Self, Misconfigured> {
+        let Some(certificate) = certified.cert.first() else {
+            return Err(Misconfigured("no client certificate in PEM form".to_owned()));
+        };
+        match certified.key.public_key() {
+            Some(public) if memmem::find(certificate, &public).is_none() => {
+                Err(unusable_key("it is not the key of the client certificate"))
+            }
+            _ => Ok(Self(Arc::new(certified))),
+        }
+    }
+}
+
+/// A key belongs to one certificate.
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.cert == other.0.cert
+    }
+}
+
+fn unusable_key(cause: &str) -> Misconfigured {
+    Misconfigured(format!("unusable client key: {cause}"))
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Misconfigured> {
+    CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| Misconfigured("a certificate in it is not in PEM form, or not whole".to_owned()))
+}

@@ -1,0 +1,61 @@
+//! A bound on how many calls are in flight. A place is taken for as long as its answer is read.
+
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::logic::base::time::Mono;
+use crate::ports::Clock;
+
+pub(super) struct Slots {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// A place, given back when dropped.
+pub(super) struct Slot(Arc<Slots>);
+
+impl Slots {
+    pub(super) fn new(places: usize) -> Arc<Self> {
+        Arc::new(Self { free: Mutex::new(places), freed: Condvar::new() })
+    }
+
+    /// Takes a place, waiting for one until `deadline`.
+    pub(super) fn take(self: &Arc<Self>, deadline: Mono, clock: &dyn Clock) -> Option<Slot> {
+        let mut free = self.free.lock();
+        while *free == 0 {
+            let left = clock.now().mono.until(deadline);
+            if left.is_zero() {
+                return None;
+            }
+            self.freed.wait_for(&mut free, left);
+        }
+        *free -= 1;
+        Some(Slot(Arc::clone(self)))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        *self.0.free.lock() += 1;
+        self.0.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::clock::SystemClock;
+    use std::time::Duration;
+
+    #[test]
+    fn a_place_is_waited_for_and_given_back() {
+        let clock = SystemClock::new();
+        let slots = Slots::new(1);
+        let soon = clock.now().mono.after(Duration::from_millis(20));
+        let held = slots.take(soon, &clock).unwrap();
+        assert!(slots.take(soon, &clock).is_none());
+        drop(held);
+        assert!(slots.take(clock.now().mono, &clock).is_some());
+    }
+}

@@ -1,0 +1,48 @@
+//! The connections to the API server, all of which can be cut at once and opened anew.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+use ureq::Agent;
+
+use crate::clients::http::{AgentOptions, Misconfigured, agent};
+use crate::logic::cluster::kubernetes::KubernetesFailure;
+
+/// An agent, until it is replaced by one without any connection.
+pub(super) struct Connections {
+    options: AgentOptions,
+    agent: RwLock<Agent>,
+    is_shut: AtomicBool,
+}
+
+impl Connections {
+    pub(super) fn new(options: AgentOptions) -> Result<Self, Misconfigured> {
+        let agent = RwLock::new(agent(&options)?);
+        Ok(Self { options, agent, is_shut: AtomicBool::new(false) })
+    }
+
+    pub(super) fn agent(&self) -> Agent {
+        self.agent.read().clone()
+    }
+
+    /// If `ask` is answered over a new connection, cuts all others, and those who wait on them with them.
+    pub(super) fn renew(
+        &self,
+        ask: impl FnOnce(&Agent) -> Result<(), KubernetesFailure>,
+    ) -> Result<(), KubernetesFailure> {
+        let fresh = agent(&self.options).map_err(|cause| super::unavailable(cause.to_string()))?;
+        ask(&fresh)?;
+        let old = std::mem::replace(&mut *self.agent.write(), fresh);
+        old.shutdown();
+        if self.is_shut.load(Ordering::SeqCst) {
+            self.agent().shutdown();
+        }
+        Ok(())
+    }
+
+    /// Ends every call under way, and refuses new ones.
+    pub(super) fn shut_down(&self) {
+        self.is_shut.store(true, Ordering::SeqCst);
+        self.agent().shutdown();
+    }
+}

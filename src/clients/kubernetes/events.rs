@@ -1,0 +1,73 @@
+//! Events on refused pods: created, or counted up by a merge patch. Takes the verbs `create` and `patch` of `events`.
+
+use ureq::Body;
+use ureq::http::{HeaderValue, Response};
+
+use super::{ApiServer, Patience, authorized, encoded, named, refusal};
+use crate::logic::cluster::kubernetes::KubernetesFailure;
+use crate::logic::operator::events::Notice;
+use crate::ports::Events;
+
+/// Whether something is done, or only tried as if.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earnest {
+    Done,
+    /// `dryRun=All`: judged like the real thing, without a trace
+    Tried,
+}
+
+impl Events for ApiServer {
+    fn write(&self, notice: &Notice) -> Result<(), KubernetesFailure> {
+        self.write_event(notice, Earnest::Done)
+    }
+}
+
+impl ApiServer {
+    /// Writes an Event, or tries to.
+    pub fn write_event(&self, notice: &Notice, earnest: Earnest) -> Result<(), KubernetesFailure> {
+        let events = format!("{}/api/v1/namespaces/{}/events", self.server, encoded(&notice.namespace));
+        let dry_run = match earnest {
+            Earnest::Done => "",
+            Earnest::Tried => "?dryRun=All",
+        };
+        let create = || self.send(Verb::Create, &format!("{events}{dry_run}"), &notice.object);
+        let change = || self.send(Verb::Patch, &format!("{events}/{}{dry_run}", notice.name), &notice.change);
+        // an Event of an earlier agent may be there, and one of ours may have ended by now
+        let (first, second, otherwise): (_, &dyn Fn() -> _, _) = match notice.count {
+            0 | 1 => (create()?, &change, CONFLICT),
+            _ => (change()?, &create, NOT_FOUND),
+        };
+        let response = if first.status() == otherwise { second()? } else { first };
+        if response.status().is_success() { Ok(()) } else { Err(named("write", "events", refusal(response))) }
+    }
+
+    /// Tries to change an Event. That there is none is found out only by those who may.
+    pub fn try_change(&self, notice: &Notice) -> Result<(), KubernetesFailure> {
+        let namespace = encoded(&notice.namespace);
+        let url = format!("{}/api/v1/namespaces/{namespace}/events/{}?dryRun=All", self.server, notice.name);
+        let response = self.send(Verb::Patch, &url, &notice.change)?;
+        let may = response.status().is_success() || response.status() == NOT_FOUND;
+        if may { Ok(()) } else { Err(named("patch", "events", refusal(response))) }
+    }
+
+    fn send(&self, verb: Verb, url: &str, body: &str) -> Result<Response<Body>, KubernetesFailure> {
+        let call = |bearer: Option<&HeaderValue>| {
+            let (request, content) = match verb {
+                Verb::Create => (self.connections.agent().post(url), "application/json"),
+                Verb::Patch => (self.connections.agent().patch(url), "application/merge-patch+json"),
+            };
+            let request = self.bounded(request.header("accept", "application/json"), Patience::List);
+            authorized(request.content_type(content), bearer).send(body)
+        };
+        self.call(&call).map_err(|failure| named("write", "events", failure))
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Verb {
+    Create,
+    Patch,
+}
+
+const CONFLICT: u16 = 409;
+const NOT_FOUND: u16 = 404;

@@ -1,0 +1,49 @@
+//! Whether the API server lets us do what the agent does, tried in the smallest way.
+
+use super::{ApiServer, Patience, named, page};
+use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind, Resource, Version};
+use crate::ports::WatchLines;
+
+use super::lines::Lines;
+
+impl ApiServer {
+    /// Lists one item, and gives the list's version.
+    pub fn try_list(&self, resource: Resource) -> Result<Version, KubernetesFailure> {
+        let selector = self.selector(resource);
+        let mut query = vec![("limit", "1")];
+        query.extend(selector.as_deref().map(|selector| ("fieldSelector", selector)));
+        self.get(&self.url(resource, &query), Patience::List)
+            .and_then(|response| page::read(response, resource, &self.keys, &mut |_| {}))
+            .map(|page| page.version)
+            .map_err(|failure| named("list", resource, failure))
+    }
+
+    /// Watches for a second, from the version of a list; without one from the very first, which is long gone: what may
+    /// not be watched is refused before that is found out.
+    pub fn try_watch(&self, resource: Resource, version: Option<&str>) -> Result<(), KubernetesFailure> {
+        match self.watch_for_a_second(resource, version.unwrap_or(FIRST_VERSION)) {
+            Err(failure) if version.is_none() && failure.kind == KubernetesFailureKind::Gone => Ok(()),
+            watched => watched,
+        }
+    }
+
+    fn watch_for_a_second(&self, resource: Resource, version: &str) -> Result<(), KubernetesFailure> {
+        let selector = self.selector(resource);
+        let mut query = vec![("watch", "1"), ("resourceVersion", version), ("timeoutSeconds", "1")];
+        query.extend(selector.as_deref().map(|selector| ("fieldSelector", selector)));
+        let response = self
+            .get(&self.url(resource, &query), Patience::Watch)
+            .map_err(|failure| named("watch", resource, failure))?;
+        let mut lines = Lines::new(response.into_body(), resource, &self.keys);
+        for _ in 0..MOST_LINES {
+            if lines.next_line()?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+const FIRST_VERSION: &str = "1";
+/// What a busy cluster says in a second; a watch that says more is as good as proven.
+const MOST_LINES: usize = 1_000;

@@ -1,0 +1,94 @@
+//! The bearer token. Kubelet replaces a service account's token in its file well before it expires, so the file is read
+//! again at most once a minute, and at once when the server doesn't know the token any more.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use log::warn;
+use parking_lot::Mutex;
+use zeroize::Zeroizing;
+
+use super::connection::Auth;
+use super::unavailable;
+use crate::logic::base::secret::Secret;
+use crate::logic::base::time::Mono;
+use crate::logic::cluster::kubernetes::KubernetesFailure;
+
+/// Where tokens come from, and the last one read.
+pub(super) struct Tokens {
+    auth: Auth,
+    last: Mutex<Option<Known>>,
+    /// Why the file can't be read; warned of once
+    trouble: Mutex<Option<String>>,
+}
+
+#[derive(Clone)]
+struct Known {
+    token: Secret<String>,
+    at: Mono,
+}
+
+impl Tokens {
+    pub(super) fn new(auth: Auth) -> Self {
+        Self { auth, last: Mutex::new(None), trouble: Mutex::new(None) }
+    }
+
+    /// Whether reading again may give another token.
+    pub(super) fn may_change(&self) -> bool {
+        matches!(self.auth, Auth::TokenFile(_))
+    }
+
+    /// The token to send now; `None` if there is none.
+    pub(super) fn current(&self, now: Mono) -> Result<Option<Secret<String>>, KubernetesFailure> {
+        match &self.auth {
+            Auth::None => Ok(None),
+            Auth::Token(token) => Ok(Some(token.clone())),
+            Auth::TokenFile(_) => match self.last() {
+                Some(last) if now.since(last.at) < REREAD_AFTER => Ok(Some(last.token)),
+                _ => self.reread(now),
+            },
+        }
+    }
+
+    /// Reads the file now. The last token serves on while the file can't be read.
+    pub(super) fn reread(&self, now: Mono) -> Result<Option<Secret<String>>, KubernetesFailure> {
+        let Auth::TokenFile(path) = &self.auth else { return self.current(now) };
+        match read_token(path) {
+            Ok(token) => {
+                *self.last.lock() = Some(Known { token: token.clone(), at: now });
+                *self.trouble.lock() = None;
+                Ok(Some(token))
+            }
+            Err(error) => {
+                let trouble = format!("failed to read `{}`: {error}", path.display());
+                let Some(last) = self.last() else { return Err(unavailable(trouble)) };
+                if self.trouble.lock().replace(trouble.clone()).as_ref() != Some(&trouble) {
+                    warn!("going on with the last usable token: {trouble}");
+                }
+                Ok(Some(last.token))
+            }
+        }
+    }
+
+    /// A copy, so that the lock is gone before anything is read or locked again.
+    fn last(&self) -> Option<Known> {
+        self.last.lock().clone()
+    }
+}
+
+/// Reads a token from a file, without the white space around it.
+pub(super) fn read_token(path: &Path) -> io::Result<Secret<String>> {
+    let mut text = Zeroizing::new(String::new());
+    File::open(path)?.take(TOKEN_BYTES).read_to_string(&mut text)?;
+    match text.trim() {
+        "" => Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty")),
+        token => Ok(Secret::new(token.to_owned())),
+    }
+}
+
+/// client-go's period.
+const REREAD_AFTER: Duration = Duration::from_secs(60);
+/// Tokens are below 4 KiB; a header could carry no more than this.
+const TOKEN_BYTES: u64 = 16 * 1024;

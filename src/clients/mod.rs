@@ -1,0 +1,13 @@
+//! The services that the agent calls: the Kubernetes API server, STS, the metadata service, and whatever gives the node
+//! its own credentials.
+
+pub mod exchange;
+pub mod http;
+pub mod imds;
+pub mod kube2iam;
+pub mod kubernetes;
+pub mod names;
+pub mod node_credentials;
+#[cfg(test)]
+mod stand_in;
+pub mod sts;

@@ -1,0 +1,44 @@
+//! One role on the way: the node's credentials assume it, and its session assumes everything else.
+//! Worker nodes then need one permission only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Fetched, NodeCredentials, Source, as_nodes_own};
+use crate::clients::sts::{StsClient, StsWire};
+use crate::logic::policy::OwnRole;
+use crate::logic::sts::{AssumeRole, StsFailure};
+
+pub(super) struct Hop {
+    own: Arc<dyn NodeCredentials>,
+    sts: StsClient,
+    request: AssumeRole,
+}
+
+impl Hop {
+    pub(super) fn new(own: Arc<dyn NodeCredentials>, request: AssumeRole, wire: Arc<StsWire>) -> Self {
+        let sts = StsClient::new(wire, Arc::clone(&own));
+        Self { own, sts, request }
+    }
+}
+
+impl Source for Hop {
+    fn fetch(&self, patience: Duration) -> Result<Fetched, StsFailure> {
+        self.sts.assume_role_within(&self.request, patience.min(TOTAL)).map(Fetched::from).map_err(as_nodes_own)
+    }
+
+    fn describe(&self) -> String {
+        format!("role `{}`, assumed by {}", self.request.role, self.own.describe())
+    }
+
+    fn first(&self) -> Option<Arc<dyn NodeCredentials>> {
+        Some(Arc::clone(&self.own))
+    }
+
+    fn role(&self) -> Option<OwnRole> {
+        Some(OwnRole::from(&self.request.role))
+    }
+}
+
+/// Fetching what it signs with included, so that the call that needs it still has time.
+const TOTAL: Duration = Duration::from_secs(12);

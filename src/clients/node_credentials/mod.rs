@@ -1,0 +1,149 @@
+//! The node's own credentials: with these the agent calls STS, and nobody else ever sees them.
+//!
+//! One source is chosen at the start, the first whose variables are set, and never left for another: a node that
+//! quietly acts as somebody else is worse than one that says what it lacks.
+
+mod container;
+mod hop;
+mod instance_role;
+mod renewed;
+mod web_identity;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::sts::StsWire;
+use crate::clients::http::Misconfigured;
+use crate::logic::base::time::Wall;
+use crate::logic::policy::OwnRole;
+use crate::logic::sessions::credentials::Credentials;
+use crate::logic::sts::environment::NodeSource;
+use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
+use crate::ports::{Clock, Imds};
+
+use container::ContainerEndpoint;
+use hop::Hop;
+use instance_role::InstanceRole;
+use renewed::Renewed;
+use web_identity::WebIdentityRole;
+
+/// Credentials to sign with, renewed before they end.
+pub trait NodeCredentials: Send + Sync {
+    /// Those to sign with now. Returns within `patience`, give or take two reads of the metadata service (4 s).
+    fn current(&self, patience: Duration) -> Result<Arc<Credentials>, StsFailure>;
+
+    /// Fetches others on the next call, since AWS refused these. Others than these, fetched meanwhile, stay.
+    fn reload(&self, refused: &Credentials);
+
+    /// When those that are held end; `None`: none are, or they don't.
+    fn expiration(&self) -> Option<Wall> {
+        None
+    }
+
+    /// Where they come from, for the start-up line. No secret, no key id.
+    fn describe(&self) -> String;
+
+    /// Those that these are assumed with, if they are.
+    fn first(&self) -> Option<Arc<dyn NodeCredentials>> {
+        None
+    }
+
+    /// The role that they stand for, as far as their source knows it without asking STS.
+    fn role(&self) -> Option<OwnRole> {
+        None
+    }
+}
+
+/// What the sources ask.
+#[derive(Clone)]
+pub struct Doors {
+    pub imds: Arc<dyn Imds>,
+    pub wire: Arc<StsWire>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The credentials that `source` stands for; with `hop`, those of the role that they may assume first.
+pub fn node_credentials(
+    source: NodeSource,
+    hop: Option<AssumeRole>,
+    doors: &Doors,
+) -> Result<Arc<dyn NodeCredentials>, Misconfigured> {
+    let own: Arc<dyn NodeCredentials> = match source {
+        NodeSource::Environment(keys) => Arc::new(Fixed(Arc::new(keys))),
+        NodeSource::WebIdentity(identity) => renewed(WebIdentityRole::new(identity, Arc::clone(&doors.wire)), doors),
+        NodeSource::Container(container) => renewed(ContainerEndpoint::new(container)?, doors),
+        NodeSource::InstanceRole => renewed(InstanceRole::new(Arc::clone(&doors.imds)), doors),
+    };
+    Ok(match hop {
+        Some(request) => renewed(Hop::new(own, request, Arc::clone(&doors.wire)), doors),
+        None => own,
+    })
+}
+
+fn renewed(source: impl Source + 'static, doors: &Doors) -> Arc<dyn NodeCredentials> {
+    Arc::new(Renewed::new(Box::new(source), Arc::clone(&doors.clock)))
+}
+
+/// Where fresh credentials are fetched. Each call is a fetch.
+trait Source: Send + Sync {
+    fn fetch(&self, patience: Duration) -> Result<Fetched, StsFailure>;
+
+    fn describe(&self) -> String;
+
+    /// As of [`NodeCredentials`].
+    fn first(&self) -> Option<Arc<dyn NodeCredentials>> {
+        None
+    }
+
+    /// As of [`NodeCredentials`].
+    fn role(&self) -> Option<OwnRole> {
+        None
+    }
+}
+
+/// What a source gave.
+struct Fetched {
+    credentials: Credentials,
+    /// By the clock of whoever gave them; `None`: to be told from their end by our own
+    life: Option<Duration>,
+}
+
+impl From<Assumed> for Fetched {
+    fn from(assumed: Assumed) -> Self {
+        Self { credentials: assumed.credentials, life: Some(assumed.life) }
+    }
+}
+
+/// The keys of the environment: they stay as long as the process.
+struct Fixed(Arc<Credentials>);
+
+impl NodeCredentials for Fixed {
+    fn current(&self, _patience: Duration) -> Result<Arc<Credentials>, StsFailure> {
+        Ok(Arc::clone(&self.0))
+    }
+
+    fn reload(&self, _refused: &Credentials) {}
+
+    fn expiration(&self) -> Option<Wall> {
+        self.0.expiration
+    }
+
+    fn describe(&self) -> String {
+        "environment variables".to_owned()
+    }
+}
+
+fn none(code: &str, message: String) -> StsFailure {
+    StsFailure { kind: StsFailureKind::NoNodeCredentials, code: code.to_owned(), message, request_id: None }
+}
+
+/// What STS refuses the node leaves it without credentials; its other failures mean here what they mean anywhere.
+fn as_nodes_own(failure: StsFailure) -> StsFailure {
+    match failure.kind {
+        StsFailureKind::Refused => StsFailure { kind: StsFailureKind::NoNodeCredentials, ..failure },
+        _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! The Security Token Service, asked with the node's own credentials.
+//!
+//! Invariants: a call returns within 30 s, whatever hangs; each remedy (look at the time again, reload the node's
+//! credentials) is tried once per call; no failure carries a byte of the credentials that signed.
+
+mod region;
+mod sign;
+mod wire;
+
+pub use region::RegionSource;
+pub(super) use wire::Question;
+pub use wire::{StsOptions, StsWire};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::node_credentials::NodeCredentials;
+use crate::logic::base::time::{Mono, Wall};
+use crate::logic::sessions::credentials::Credentials;
+use crate::logic::sts::{
+    Answer, AssumeRole, Assumed, Remedy, StsFailure, StsFailureKind, caller_identity_body, form_body,
+    read_caller_identity, read_credentials, remedy,
+};
+use crate::ports::Sts;
+
+/// Signs with whatever the node's credentials are at the moment.
+pub struct StsClient {
+    wire: Arc<StsWire>,
+    credentials: Arc<dyn NodeCredentials>,
+}
+
+impl StsClient {
+    pub fn new(wire: Arc<StsWire>, credentials: Arc<dyn NodeCredentials>) -> Self {
+        Self { wire, credentials }
+    }
+
+    /// AssumeRole with all that belongs to it, in no more than `total`.
+    pub(super) fn assume_role_within(&self, request: &AssumeRole, total: Duration) -> Result<Assumed, StsFailure> {
+        self.ask(Some(request.role.partition()), &form_body(request), total, read_assumed)
+    }
+
+    /// Asks, and asks again after each remedy that the failure calls for and that wasn't tried yet.
+    fn ask<T>(&self, partition: Option<&str>, body: &str, total: Duration, read: Read<T>) -> Result<T, StsFailure> {
+        let deadline = self.wire.now().mono.after(total);
+        let mut tried = Vec::new();
+        loop {
+            let credentials = self.credentials.current(self.wire.now().mono.until(deadline))?;
+            let question = wire::Question { partition, body, signer: Some(&credentials) };
+            let (failure, date) = match self.attempt(&question, deadline, read) {
+                Ok(value) => return Ok(value),
+                Err(missed) => missed,
+            };
+            let remedy = remedy(&failure);
+            if remedy == Remedy::Nothing || tried.contains(&remedy) {
+                return Err(without_secrets(failure, &credentials));
+            }
+            match remedy {
+                Remedy::ReadTime => self.wire.correct_clock(date.as_deref()),
+                Remedy::ReloadCredentials => self.credentials.reload(&credentials),
+                Remedy::Nothing => {}
+            }
+            tried.push(remedy);
+        }
+    }
+
+    fn attempt<T>(
+        &self,
+        question: &wire::Question<'_>,
+        deadline: Mono,
+        read: Read<T>,
+    ) -> Result<T, (StsFailure, Option<String>)> {
+        let left = self.wire.now().mono.until(deadline);
+        let reply = self.wire.ask(question, left).map_err(|failure| (failure, None))?;
+        read(&reply.answer(), self.wire.moment_of(&reply)).map_err(|failure| (failure, reply.date))
+    }
+}
+
+impl Sts for StsClient {
+    fn assume_role(&self, request: &AssumeRole) -> Result<Assumed, StsFailure> {
+        self.assume_role_within(request, CALL_TOTAL)
+    }
+
+    fn caller_identity(&self) -> Result<String, StsFailure> {
+        self.ask(None, &caller_identity_body(), CALL_TOTAL, |answer, _| read_caller_identity(answer))
+    }
+
+    fn first_caller_identity(&self) -> Result<String, StsFailure> {
+        match self.credentials.first() {
+            Some(first) => Self::new(self.wire.clone(), first).caller_identity(),
+            None => self.caller_identity(),
+        }
+    }
+}
+
+/// Reads a session; how long it lives counts from the moment that AWS gave it, by AWS's own clock.
+pub(super) fn read_assumed(answer: &Answer<'_>, moment: Wall) -> Result<Assumed, StsFailure> {
+    let credentials = read_credentials(answer, moment)?;
+    let life = credentials.expiration.map_or(Duration::ZERO, |expiration| expiration.since(moment));
+    Ok(Assumed { credentials, life })
+}
+
+type Read<T> = fn(&Answer<'_>, Wall) -> Result<T, StsFailure>;
+
+/// A server that repeats what it was sent must not make us log it.
+fn without_secrets(mut failure: StsFailure, credentials: &Credentials) -> StsFailure {
+    let token = credentials.session_token.as_ref().map(|token| token.expose());
+    for secret in token.into_iter().chain([credentials.secret_access_key.expose()]).filter(|secret| !secret.is_empty())
+    {
+        if failure.message.contains(secret.as_str()) {
+            failure.message = failure.message.replace(secret.as_str(), "[secret]");
+        }
+    }
+    failure
+}
+
+/// A failure that never reached AWS, or whose answer never reached us.
+pub(super) fn unavailable(code: &str, message: String) -> StsFailure {
+    StsFailure { kind: StsFailureKind::Unavailable, code: code.to_owned(), message, request_id: None }
+}
+
+/// The port promises 30 s; the metadata service may take 4 s more than it was given.
+const CALL_TOTAL: Duration = Duration::from_secs(26);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! The region for which calls are signed: told by a variable, or found out at the metadata service and kept.
+
+use std::sync::Arc;
+
+use crate::clients::imds::discovery;
+use crate::logic::base::refreshing::Lease;
+use crate::logic::request::upstream::ImdsFailure;
+use crate::logic::sts::{StsFailure, StsFailureKind};
+use crate::os::single_flight::{Missed, SingleFlight};
+use crate::ports::{Clock, Imds};
+
+/// Where the region is learned.
+pub enum RegionSource {
+    /// `AWS_REGION` or `AWS_DEFAULT_REGION`
+    Told(String),
+    /// The instance's own
+    Discovered { imds: Arc<dyn Imds>, found: SingleFlight<String, ImdsFailure> },
+}
+
+impl RegionSource {
+    /// The told region, or the instance's.
+    pub fn new(told: Option<String>, imds: Arc<dyn Imds>, clock: Arc<dyn Clock>) -> Self {
+        match told {
+            Some(region) => Self::Told(region),
+            None => Self::Discovered { imds, found: SingleFlight::new(clock) },
+        }
+    }
+
+    /// The region. Asks the metadata service until it has answered once.
+    pub fn region(&self) -> Result<String, StsFailure> {
+        match self {
+            Self::Told(region) => Ok(region.clone()),
+            Self::Discovered { imds, found } => found
+                .get(discovery::LONGEST_READS, || {
+                    let value = discovery::region(imds.as_ref())?;
+                    Ok(Lease { value, renew_from: None, end: None })
+                })
+                .map_err(|missed| unknown(&missed)),
+        }
+    }
+}
+
+fn unknown(missed: &Missed<ImdsFailure>) -> StsFailure {
+    let cause = match missed {
+        Missed::Failed(failure) => failure.cause.as_str(),
+        Missed::TimedOut => "the metadata service is still being asked",
+    };
+    let message = format!("no region is known: AWS_REGION is not set, and {cause}");
+    StsFailure { kind: StsFailureKind::NoRegion, code: "NoRegion".to_owned(), message, request_id: None }
+}

@@ -1,0 +1,204 @@
+//! One question to STS and its reply: endpoint, signature, bytes. Retries are its caller's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use ureq::Agent;
+use zeroize::Zeroizing;
+
+use super::sign::{CONTENT_TYPE, sign};
+use super::{RegionSource, unavailable};
+use crate::clients::exchange::{phases, read_body, within};
+use crate::clients::http::{
+    AgentOptions, Authorities, Misconfigured, Pem, ProxyUse, Roots, TlsOptions, agent, cause, twice_if_disconnected,
+};
+use crate::logic::base::proxy::ProxyEnvironment;
+use crate::logic::base::time::{Now, Wall};
+use crate::logic::sessions::credentials::Credentials;
+use crate::logic::sts::endpoints::{Endpoint, Endpoints};
+use crate::logic::sts::environment::AwsEnvironment;
+use crate::logic::sts::{Answer, StsFailure, caller_identity_body, http_date, skew_ms};
+use crate::ports::Clock;
+
+/// How STS is reached.
+pub struct StsOptions {
+    /// Its region is left alone; `region` says it
+    pub endpoints: Endpoints,
+    pub region: RegionSource,
+    pub proxy: ProxyEnvironment,
+    pub tls: TlsOptions,
+    /// The longest that one attempt takes
+    pub attempt: Duration,
+}
+
+impl StsOptions {
+    /// What `environment` says, with the default of 20 s for an attempt.
+    pub fn new(
+        endpoints: Endpoints,
+        region: RegionSource,
+        environment: &AwsEnvironment,
+    ) -> Result<Self, Misconfigured> {
+        let tls = tls_options(environment)?;
+        Ok(Self { endpoints, region, proxy: environment.proxy.clone(), tls, attempt: ATTEMPT })
+    }
+}
+
+/// Mozilla's roots, and those of `AWS_CA_BUNDLE` or else `SSL_CERT_FILE`.
+fn tls_options(environment: &AwsEnvironment) -> Result<TlsOptions, Misconfigured> {
+    let (roots, advice) = match &environment.ca_bundle {
+        None => (Roots::BuiltIn, "if it is not a public one, name its file in AWS_CA_BUNDLE".to_owned()),
+        Some(file) => {
+            let authorities = Authorities::new(Pem::File(file.into()))?;
+            (Roots::BuiltInAnd(authorities), format!("check `{file}`, the file of AWS_CA_BUNDLE or SSL_CERT_FILE"))
+        }
+    };
+    Ok(TlsOptions { advice, roots, ..TlsOptions::public("STS") })
+}
+
+/// The way to STS.
+pub struct StsWire {
+    options: StsOptions,
+    clock: Arc<dyn Clock>,
+    /// Milliseconds to add to the wall clock so that AWS agrees with it
+    skew_ms: AtomicI64,
+    /// One per endpoint; more than one only if roles lie in partitions that the region doesn't tell
+    agents: Mutex<Vec<(String, Agent)>>,
+}
+
+/// What is asked, and in whose name; without a signer the call isn't signed.
+pub(crate) struct Question<'a> {
+    /// Of the role's ARN
+    pub(crate) partition: Option<&'a str>,
+    pub(crate) body: &'a str,
+    pub(crate) signer: Option<&'a Credentials>,
+}
+
+/// What came back.
+pub(crate) struct Reply {
+    status: u16,
+    request_id: Option<String>,
+    pub(crate) date: Option<String>,
+    body: Zeroizing<Vec<u8>>,
+}
+
+impl Reply {
+    pub(crate) fn answer(&self) -> Answer<'_> {
+        Answer { status: self.status, request_id: self.request_id.as_deref(), body: &self.body }
+    }
+}
+
+impl StsWire {
+    /// Refuses options that no call could be made with, as far as they are known before the region is.
+    pub fn new(options: StsOptions, clock: Arc<dyn Clock>) -> Result<Self, Misconfigured> {
+        let wire = Self { options, clock, skew_ms: AtomicI64::new(0), agents: Mutex::default() };
+        if let RegionSource::Told(region) = &wire.options.region
+            && let Ok(endpoint) = wire.endpoint_in(region.clone(), None)
+        {
+            wire.agent(&endpoint)?;
+        }
+        Ok(wire)
+    }
+
+    /// Where calls about `partition` go. May ask the metadata service for the region.
+    pub fn endpoint(&self, partition: Option<&str>) -> Result<Endpoint, StsFailure> {
+        self.endpoint_in(self.options.region.region()?, partition)
+    }
+
+    fn endpoint_in(&self, region: String, partition: Option<&str>) -> Result<Endpoint, StsFailure> {
+        Endpoints { region: Some(region), ..self.options.endpoints.clone() }.endpoint(partition)
+    }
+
+    /// Sends the question and reads the reply within `left`, or the time of one attempt if that is shorter.
+    pub(crate) fn ask(&self, question: &Question<'_>, left: Duration) -> Result<Reply, StsFailure> {
+        let deadline = self.now().mono.after(left.min(self.options.attempt));
+        let endpoint = self.endpoint(question.partition)?;
+        let signature = match question.signer {
+            Some(signer) => sign(&endpoint, question.body, signer, self.aws_time())?,
+            None => Vec::new(),
+        };
+        let agent = self.agent(&endpoint).map_err(|error| unavailable("Misconfigured", error.to_string()))?;
+        let send = || {
+            let mut request = agent.post(&endpoint.url).header("host", &endpoint.host);
+            for (name, value) in signature.iter().map(|(name, value)| (*name, value.as_str())).chain(FIXED_HEADERS) {
+                request = request.header(name, value);
+            }
+            within(request, self.now().mono.until(deadline)).send(question.body)
+        };
+        let response = twice_if_disconnected(send).map_err(|error| self.unreached(&endpoint, &error))?;
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (status, request_id, date) = (response.status().as_u16(), header("x-amzn-requestid"), header("date"));
+        let body = read_body(response, LONGEST_ANSWER)
+            .map_err(|cause| unavailable("Unreadable", format!("failed to read `{}`: {cause}", endpoint.url)))?;
+        Ok(Reply { status, request_id, date, body })
+    }
+
+    /// The time at STS, of an answer to a question that nobody signed; `None` if it doesn't say.
+    pub fn date(&self) -> Result<Option<Wall>, StsFailure> {
+        let question = Question { partition: None, body: &caller_identity_body(), signer: None };
+        let reply = self.ask(&question, self.options.attempt)?;
+        Ok(reply.date.as_deref().and_then(http_date))
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// The time as AWS sees it, as far as its answers have told.
+    pub(crate) fn aws_time(&self) -> Wall {
+        let skew = self.skew_ms.load(Ordering::Relaxed);
+        Wall::from_unix_millis(self.clock.now().wall.unix_millis().saturating_add(skew))
+    }
+
+    /// When AWS gave a reply: its `Date`, or the time as we see it if it has none.
+    pub(crate) fn moment_of(&self, reply: &Reply) -> Wall {
+        reply.date.as_deref().and_then(http_date).unwrap_or_else(|| self.aws_time())
+    }
+
+    /// Takes AWS's word for the time from the `Date` of an answer; without one, the clock's own, read anew.
+    pub(crate) fn correct_clock(&self, date: Option<&str>) {
+        let skew = date.and_then(|date| skew_ms(date, self.clock.now().wall)).unwrap_or(0);
+        self.skew_ms.store(skew, Ordering::Relaxed);
+    }
+
+    fn agent(&self, endpoint: &Endpoint) -> Result<Agent, Misconfigured> {
+        let mut agents = self.agents.lock();
+        if let Some((_, agent)) = agents.iter().find(|(url, _)| *url == endpoint.url) {
+            return Ok(agent.clone());
+        }
+        let target = endpoint.url.clone();
+        let made = agent(&AgentOptions {
+            proxy: ProxyUse::FromEnvironment { environment: self.options.proxy.clone(), target },
+            tls: self.options.tls.clone(),
+            limits: phases(self.options.attempt),
+            idle_connections: IDLE_CONNECTIONS,
+        })?;
+        agents.push((endpoint.url.clone(), made.clone()));
+        Ok(made)
+    }
+
+    pub(super) fn unreached(&self, endpoint: &Endpoint, error: &ureq::Error) -> StsFailure {
+        let cause = cause(error);
+        let message = format!("failed to reach `{}`: {cause}", endpoint.url);
+        match error {
+            ureq::Error::Timeout(_) => unavailable("Timeout", message),
+            // Only the name is wrong, or DNS is for the moment: the way to STS, not what is known of the region.
+            ureq::Error::HostNotFound => unavailable(
+                "Unreachable",
+                format!("{message} (host `{}`; is there a region `{}`?)", endpoint.host, endpoint.signing_region),
+            ),
+            ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => unavailable("Timeout", message),
+            _ => unavailable("Unreachable", message),
+        }
+    }
+}
+
+const FIXED_HEADERS: [(&str, &str); 2] = [("content-type", CONTENT_TYPE), ("accept", "application/xml")];
+/// A success has 2 KiB; a session token may grow with tags, to a few more.
+const LONGEST_ANSWER: usize = 256 * 1024;
+/// AWS answers in tens of milliseconds. An answer may take two fifths of this to begin: longer than a pod waits, so
+/// that a slow one still comes in time for the next who asks.
+const ATTEMPT: Duration = Duration::from_secs(20);
+/// Calls come in bursts when pods start, and hardly otherwise.
+const IDLE_CONNECTIONS: usize = 2;

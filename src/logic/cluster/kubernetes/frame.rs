@@ -1,0 +1,156 @@
+//! A line of a watch (API concepts, "Efficient detection of changes"): `{"type": ..., "object": ...}`. It is read while
+//! it comes; one that can't be read is skipped to its end.
+
+use memchr::memchr;
+use serde::Deserialize;
+
+use super::list::{ENDLESS, NO_END};
+use super::object::{read, wanted};
+use super::scan::{Field, Scanner, Scope};
+use super::{AnnotationKeys, Frame, Object, Resource, Version};
+use crate::logic::base::json;
+
+/// Reads the lines of a watch, one after the other.
+pub struct LineReader {
+    scanner: Scanner,
+    resource: Resource,
+    /// Why the line that is coming can't be read
+    fault: Option<String>,
+}
+
+/// What a piece of a watch brought.
+#[derive(Debug)]
+pub enum Lined {
+    /// A line, which ends after so many bytes of the piece
+    Line(Frame, usize),
+    /// Nothing yet: a line goes on.
+    More,
+    /// The line doesn't end: the watch is of no use any more.
+    Endless(Frame),
+}
+
+impl LineReader {
+    pub fn new(resource: Resource, keys: &AnnotationKeys) -> Self {
+        Self { scanner: Scanner::new(Scope::Line, &wanted(resource, keys)), resource, fault: None }
+    }
+
+    /// Takes in a piece up to the end of a line. Empty lines are none.
+    pub fn push(&mut self, piece: &[u8]) -> Lined {
+        let mut start = 0;
+        while let Some(length) = memchr(b'\n', &piece[start..]) {
+            let end = start + length;
+            self.take(&piece[start..end]);
+            start = end + 1;
+            if !self.is_between_lines() {
+                return Lined::Line(self.end_line(), start);
+            }
+        }
+        self.take(&piece[start..]);
+        if self.scanner.record().bytes <= ENDLESS {
+            return Lined::More;
+        }
+        self.fault = Some(NO_END.to_owned());
+        Lined::Endless(self.end_line())
+    }
+
+    /// Whether a line may begin here.
+    pub fn is_between_lines(&self) -> bool {
+        self.scanner.is_fresh() && self.fault.is_none()
+    }
+
+    /// After the last piece: what came of a line, if that could have become none.
+    pub fn end(&mut self) -> Option<Frame> {
+        self.fault.is_some().then(|| self.end_line())
+    }
+
+    fn take(&mut self, mut bytes: &[u8]) {
+        use super::scan::Progress;
+        while self.fault.is_none() {
+            match self.scanner.push(bytes) {
+                Ok(Progress::More) => return,
+                Ok(Progress::Item(end) | Progress::Whole(end)) => bytes = &bytes[end..],
+                Err(why) => self.fault = Some(why),
+            }
+        }
+        self.scanner.record().bytes += bytes.len() as u64;
+    }
+
+    fn end_line(&mut self) -> Frame {
+        let frame = match self.fault.take() {
+            None if !self.scanner.is_whole() => Err("it ends too early".to_owned()),
+            None => self.understood(),
+            Some(why) => Err(why),
+        };
+        let resource = self.resource;
+        let frame = frame.unwrap_or_else(|why| {
+            let record = self.scanner.record();
+            let version = record.required(Field::Version).ok();
+            Frame::Unreadable(record.unreadable(resource, &why), version)
+        });
+        self.scanner.restart();
+        frame
+    }
+
+    fn understood(&mut self) -> Result<Frame, String> {
+        let resource = self.resource;
+        let record = self.scanner.record();
+        let change = |frame: fn(Object, Version) -> Frame| {
+            read(record, resource).map(|(object, version)| frame(object, version))
+        };
+        match &*record.required(Field::Type)? {
+            "ADDED" => change(Frame::Added),
+            "MODIFIED" => change(Frame::Modified),
+            "DELETED" => change(Frame::Deleted),
+            "BOOKMARK" => record.check().and_then(|()| record.required(Field::Version)).map(Frame::Bookmark),
+            "ERROR" => {
+                let status = Status {
+                    code: record.read(Field::Code)?.unwrap_or_default(),
+                    reason: record.text(Field::Reason)?,
+                    message: record.text(Field::Message)?,
+                };
+                let message = one_line(&status.message);
+                Ok(if status.is_gone() { Frame::Gone(message) } else { Frame::Failed(message) })
+            }
+            kind => Err(format!("unknown type `{kind}`")),
+        }
+    }
+}
+
+/// Reads one whole line of a watch.
+pub fn frame(line: &[u8], resource: Resource, keys: &AnnotationKeys) -> Frame {
+    let mut reader = LineReader::new(resource, keys);
+    reader.take(line);
+    reader.end_line()
+}
+
+/// The API server's own word on a failure (`kind: Status`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    pub code: i64,
+    pub reason: String,
+    pub message: String,
+}
+
+impl Status {
+    /// The version or the continue token is too old; `Gone` is what old servers say.
+    pub fn is_gone(&self) -> bool {
+        self.code == 410 || matches!(&*self.reason, "Expired" | "Gone")
+    }
+}
+
+/// Reads a `Status`, if it is one.
+pub fn status(bytes: &[u8]) -> Option<Status> {
+    json::read(bytes).ok()
+}
+
+/// Text from outside, fit for one line of a log: no control characters, not long.
+pub fn one_line(text: &str) -> String {
+    text.chars().take(CAUSE_CHARACTERS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Enough for the API server's longest usual message.
+const CAUSE_CHARACTERS: usize = 400;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::logic::cluster::kubernetes::Object;
+
+const EVENTS: &str = include_str!("../../../../../tests/fixtures/kubernetes/watch-events.http");
+const INITIAL: &str = include_str!("../../../../../tests/fixtures/kubernetes/watch-list.http");
+const NAMESPACES: &str = include_str!("../../../../../tests/fixtures/kubernetes/watch-namespaces.http");
+const GONE: &str = include_str!("../../../../../tests/fixtures/kubernetes/watch-gone.http");
+
+fn keys() -> AnnotationKeys {
+    AnnotationKeys {
+        role: "iam.amazonaws.com/role".to_owned(),
+        external_id: "iam.amazonaws.com/external-id".to_owned(),
+        allowed_roles: "iam.amazonaws.com/allowed-roles".to_owned(),
+    }
+}
+
+/// The lines of a recorded watch: its body follows the first empty line of the head.
+fn lines(recording: &str) -> impl Iterator<Item = &str> {
+    recording.split_once("\r\n\r\n").unwrap().1.lines().filter(|line| !line.is_empty())
+}
+
+/// One word for the kind, then who, role and addresses, then the version.
+fn told(frame: &Frame) -> String {
+    let of = |object: &Object| match object {
+        Object::Pod(pod) => format!("{} {:?} {:?} deleting={}", pod.name, pod.role, pod.addresses, pod.deleting),
+        Object::Namespace(namespace) => format!("{} {:?}", namespace.name, namespace.allowed_roles),
+        Object::ServiceAccount(account) => format!("{} {:?}", account.name, account.role),
+    };
+    match frame {
+        Frame::Added(object, version) => format!("+ {} @{version}", of(object)),
+        Frame::Modified(object, version) => format!("~ {} @{version}", of(object)),
+        Frame::Deleted(object, version) => format!("- {} @{version}", of(object)),
+        Frame::Bookmark(version) => format!("= @{version}"),
+        Frame::Gone(message) => format!("gone: {message}"),
+        Frame::Failed(message) => format!("failed: {message}"),
+        Frame::Unreadable(object, _) if object.identity.is_known(object.resource) => {
+            format!("unreadable {}", object.identity)
+        }
+        Frame::Unreadable(..) => "unreadable".to_owned(),
+    }
+}
+
+fn check(recording: &str, resource: Resource, expected: &[&str]) {
+    let read: Vec<_> = lines(recording).map(|line| told(&frame(line.as_bytes(), resource, &keys()))).collect();
+    assert_eq!(read, expected);
+}
+
+#[test]
+fn a_recorded_watch_is_read_in_order() {
+    check(
+        EVENTS,
+        Resource::Pods,
+        &[
+            r#"+ late Some("shop-late") [] deleting=false @240"#,
+            r#"~ late Some("shop-late") [10.1.0.40] deleting=false @241"#,
+            r#"~ late Some("shop-changed") [10.1.0.40] deleting=false @242"#,
+            r#"~ pending Some("shop-1") [10.1.0.41] deleting=false @243"#,
+            r#"~ web-6 Some("shop-6") [10.1.0.16] deleting=false @244"#,
+            r#"~ web-0 Some("shop-0") [10.1.0.10] deleting=true @245"#,
+            r#"~ web-0 Some("shop-0") [10.1.0.10] deleting=true @246"#,
+            r#"- web-0 Some("shop-0") [10.1.0.10] deleting=true @247"#,
+            r#"~ late Some("shop-changed") [10.1.0.40] deleting=true @248"#,
+            r#"- late Some("shop-changed") [10.1.0.40] deleting=true @249"#,
+            r#"+ heir Some("shop-heir") [] deleting=false @250"#,
+            r#"~ heir Some("shop-heir") [10.1.0.40] deleting=false @251"#,
+            "= @261",
+            "= @261",
+        ],
+    );
+    check(
+        NAMESPACES,
+        Resource::Namespaces,
+        &[
+            "+ batch None @217",
+            "+ default None @21",
+            "+ kube-node-lease None @30",
+            "+ kube-public None @11",
+            "+ kube-system None @4",
+            r#"+ shop Some("[\"shop-*\", \"arn:aws:iam::210987654321:role/shared\"]") @215"#,
+        ],
+    );
+}
+
+#[test]
+fn bookmarks_of_initial_events_are_bookmarks() {
+    let last = lines(INITIAL).last().unwrap();
+    assert_eq!(frame(last.as_bytes(), Resource::Pods, &keys()), Frame::Bookmark("237".to_owned()));
+}
+
+#[test]
+fn a_recorded_410_is_gone() {
+    check(GONE, Resource::Pods, &["gone: too old resource version: 237 (273)"]);
+}
+
+#[test]
+fn errors_are_told_apart_and_odd_lines_are_named() {
+    for (line, expected) in [
+        (r#"{"type":"ERROR","object":{"reason":"Gone"}}"#, "gone: "),
+        (r#"{"type":"ERROR","object":{"code":500,"message":"etcd\nsays no"}}"#, "failed: etcd says no"),
+        (r#"{"type":"ERROR","object":{"code":"410"}}"#, "unreadable"),
+        (r#"{"type":"ERROR"}"#, "failed: "),
+        (r#"{"type":"BOOKMARK","object":{"metadata":{}}}"#, "unreadable"),
+        (r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":""}}}"#, "unreadable"),
+        (r#"{"type":"RENAMED","object":{}}"#, "unreadable"),
+        (
+            r#"{"type":"ADDED","object":{"metadata":{"name":"shop","uid":"u","resourceVersion":"1"}}}"#,
+            "unreadable shop",
+        ),
+        (r#"{"object":{"metadata":{"namespace":"n","name":"p"}}}"#, "unreadable n/p"),
+        (r#"{"object":{"metadata":{"namespace":"n","name":"p"}},"type":"ADDED"#, "unreadable n/p"),
+        (r#"{"object":{"metadata":{"namespace":"n","name":"p"}} "type":"ADDED"}"#, "unreadable n/p"),
+        (r#"{"type":"ADDED","object":null}"#, "unreadable"),
+        (r#"{"type":"ADDED","object":7}"#, "unreadable"),
+        ("{}", "unreadable"),
+        ("null", "unreadable"),
+        ("\u{0}", "unreadable"),
+        ("", "unreadable"),
+    ] {
+        assert_eq!(told(&frame(line.as_bytes(), Resource::Pods, &keys())), expected, "{line}");
+    }
+}
+
+#[test]
+fn causes_stay_on_one_short_line() {
+    let line = format!(r#"{{"type":"{}","object":{{}}}}"#, "\\n".repeat(5_000));
+    let Frame::Unreadable(object, _) = frame(line.as_bytes(), Resource::Pods, &keys()) else { panic!("read") };
+    let cause = object.why;
+    assert!(cause.len() <= CAUSE_CHARACTERS && !cause.contains('\n'), "{cause}");
+}
+
+#[test]
+fn no_prefix_of_a_line_is_taken_for_a_line() {
+    for line in lines(EVENTS).chain(lines(GONE)).step_by(4) {
+        for end in 0..line.len() {
+            let read = frame(&line.as_bytes()[..end], Resource::Pods, &keys());
+            assert!(matches!(read, Frame::Unreadable(..)), "{end} bytes of {line}");
+        }
+    }
+}
+
+#[test]
+fn deep_nesting_ends_as_unreadable_or_skipped() {
+    let deep = "[".repeat(200_000);
+    let line = format!(r#"{{"type":"ADDED","object":{{"x":{deep}"#);
+    assert!(matches!(frame(line.as_bytes(), Resource::Pods, &keys()), Frame::Unreadable(..)));
+}
+
+/// Every frame of a flow that comes in pieces of so many bytes.
+fn read_in(flow: &[u8], bytes: usize) -> Vec<String> {
+    let mut reader = LineReader::new(Resource::Pods, &keys());
+    let mut read = Vec::new();
+    for mut piece in flow.chunks(bytes) {
+        while let Lined::Line(frame, end) = reader.push(piece) {
+            read.push(told(&frame));
+            piece = &piece[end..];
+        }
+    }
+    assert!(reader.is_between_lines());
+    read
+}
+
+#[test]
+fn pieces_of_any_size_are_the_same_lines() {
+    let flow = format!(
+        "\n\n{}\nnonsense\n\r\n{}\n",
+        lines(EVENTS).collect::<Vec<_>>().join("\n"),
+        lines(GONE).next().unwrap()
+    );
+    let whole = read_in(flow.as_bytes(), flow.len());
+    assert_eq!((whole.len(), whole[14].as_str()), (16, "unreadable"));
+    for bytes in 1..300 {
+        assert_eq!(read_in(flow.as_bytes(), bytes), whole, "{bytes}");
+    }
+}
+
+#[test]
+fn a_long_line_is_read_and_a_longer_one_than_there_are_is_skipped_and_named() {
+    let line = |kind: &str, name: &str, bytes: usize| {
+        let args = r"\u003c".repeat(bytes / 6);
+        let metadata = format!(r#"{{"uid":"{name}","namespace":"n","name":"{name}","resourceVersion":"7"}}"#);
+        format!(r#"{{"object":{{"spec":{{"x":["{args}"]}},"metadata":{metadata}}},"type":"{kind}"}}{}"#, '\n')
+    };
+    let flow = [line("ADDED", "a", 9 << 20), line("DELETED", "b", 70 << 20), line("MODIFIED", "c", 1)].concat();
+    let expected = ["+ a None [] deleting=false @7", "unreadable n/b", "~ c None [] deleting=false @7"];
+    assert_eq!(read_in(flow.as_bytes(), 16 * 1024), expected);
+}
+
+#[test]
+fn a_line_without_end_is_named_and_ends_the_watch() {
+    let mut reader = LineReader::new(Resource::Pods, &keys());
+    let beginning = br#"{"type":"ADDED","object":{"metadata":{"namespace":"n","name":"p"},"spec":""#;
+    assert!(matches!(reader.push(beginning), Lined::More));
+    let piece = vec![b'x'; 1 << 20];
+    let endless = (0..300).map(|_| reader.push(&piece)).find(|lined| !matches!(lined, Lined::More));
+    let Some(Lined::Endless(frame)) = endless else { panic!("{endless:?}") };
+    assert_eq!(told(&frame), "unreadable n/p");
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        frame(&bytes, Resource::Pods, &keys());
+        frame(&bytes, Resource::Namespaces, &keys());
+        status(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_line_never_panics(damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+        let mut line = lines(EVENTS).nth(1).unwrap().as_bytes().to_vec();
+        for (index, byte) in damage {
+            let at = index.index(line.len());
+            line[at] = byte;
+        }
+        frame(&line, Resource::Pods, &keys());
+        frame(&line, Resource::Namespaces, &keys());
+    }
+}

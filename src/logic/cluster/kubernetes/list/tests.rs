@@ -1,0 +1,193 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::logic::cluster::kubernetes::object;
+
+const PAGES: [&str; 3] = [
+    include_str!("../../../../../tests/fixtures/kubernetes/list-pods-page-1.http"),
+    include_str!("../../../../../tests/fixtures/kubernetes/list-pods-page-2.http"),
+    include_str!("../../../../../tests/fixtures/kubernetes/list-pods-page-3.http"),
+];
+const NAMESPACES: &str = include_str!("../../../../../tests/fixtures/kubernetes/list-namespaces.http");
+const SERVICE_ACCOUNTS: &str = include_str!("../../../../../tests/fixtures/kubernetes/list-serviceaccounts.http");
+
+const FROM_ACCOUNT: &str = "arn:aws:iam::123456789012:role/from-sa";
+
+fn body(recording: &str) -> &str {
+    recording.split_once("\r\n\r\n").unwrap().1
+}
+
+/// Reads a page from a stream; the names of its items, `?` for an unreadable one.
+fn read(json: &[u8], resource: Resource) -> (Result<Page, String>, Vec<String>) {
+    read_in(json, resource, json.len().max(1))
+}
+
+/// The same in pieces of so many bytes.
+fn read_in(json: &[u8], resource: Resource, bytes: usize) -> (Result<Page, String>, Vec<String>) {
+    let keys = AnnotationKeys {
+        role: "iam.amazonaws.com/role".to_owned(),
+        external_id: "iam.amazonaws.com/external-id".to_owned(),
+        allowed_roles: "iam.amazonaws.com/allowed-roles".to_owned(),
+    };
+    let mut names = Vec::new();
+    let mut each = |item: Item| {
+        names.push(match item {
+            Ok(Object::Pod(pod)) => pod.name,
+            Ok(Object::Namespace(namespace)) => namespace.name,
+            Ok(Object::ServiceAccount(account)) => {
+                format!("{}/{} {}", account.namespace, account.name, account.role.unwrap_or_default())
+            }
+            Err(unreadable) => format!("? {}", unreadable.identity),
+        });
+    };
+    let mut reader = PageReader::new(resource, &keys, &mut each);
+    let pushed = json.chunks(bytes).try_for_each(|piece| reader.push(piece));
+    let page = pushed.and_then(|()| reader.finish());
+    (page, names)
+}
+
+#[test]
+fn recorded_pages_are_read_item_by_item() {
+    let mut all = Vec::new();
+    for (number, recording) in PAGES.iter().enumerate() {
+        let (page, names) = read(body(recording).as_bytes(), Resource::Pods);
+        let page = page.unwrap();
+        assert_eq!(page.version.as_str(), "237");
+        assert_eq!(page.continuation.is_some(), number < 2);
+        all.extend(names);
+    }
+    let expected =
+        ["host", "job-1", "pending", "web-0", "web-1", "web-2", "web-3", "web-4", "web-5", "web-6"].map(String::from);
+    assert_eq!(all, expected);
+    let (page, names) = read(body(NAMESPACES).as_bytes(), Resource::Namespaces);
+    assert_eq!(page.unwrap().version, "237");
+    assert_eq!(names, ["batch", "default", "kube-node-lease", "kube-public", "kube-system", "shop"]);
+    let (page, names) = read(body(SERVICE_ACCOUNTS).as_bytes(), Resource::ServiceAccounts);
+    assert_eq!(page.unwrap().version, "237");
+    assert_eq!(names[..2], ["batch/app", "shop/app"].map(|account| format!("{account} {FROM_ACCOUNT}")));
+}
+
+#[test]
+fn no_prefix_of_a_page_is_taken_for_a_page() {
+    let json = body(PAGES[2]).trim_end().as_bytes();
+    for end in 0..json.len() {
+        assert!(read(&json[..end], Resource::Pods).0.is_err(), "{end} bytes");
+    }
+}
+
+#[test]
+fn an_unreadable_item_costs_no_other_one() {
+    let good = |name| format!(r#"{{"metadata":{{"uid":"u","name":"{name}","resourceVersion":"1"}}}}"#);
+    let json = format!(
+        r#"{{"items":[{},{{"metadata":7}},null,{{"metadata":{{"name":"x","uid":7}}}},{}],"metadata":{{"resourceVersion":"5"}}}}"#,
+        good("a"),
+        good("b")
+    );
+    let (page, names) = read(json.as_bytes(), Resource::Namespaces);
+    assert_eq!(page.unwrap(), Page { version: "5".to_owned(), continuation: None });
+    assert_eq!(names, ["a", "? an unknown one", "? an unknown one", "? x", "b"]);
+}
+
+#[test]
+fn pieces_of_any_size_are_the_same_page() {
+    let json = body(PAGES[0]).trim_end().as_bytes();
+    let whole = read(json, Resource::Pods);
+    for bytes in 1..200 {
+        assert_eq!(read_in(json, Resource::Pods, bytes), whole, "{bytes}");
+    }
+}
+
+/// A pod with `args` of so many bytes, all escaped, its metadata before or after them.
+fn fat(name: &str, bytes: usize, is_last: bool) -> Vec<u8> {
+    let metadata = format!(r#""metadata":{{"uid":"{name}","namespace":"n","name":"{name}","resourceVersion":"1"}}"#);
+    let args = format!(r#""spec":{{"containers":[{{"args":["{}"]}}]}}"#, r"\u003c".repeat(bytes / 6));
+    let parts = if is_last { [args, metadata] } else { [metadata, args] };
+    format!("{{{}}}", parts.join(",")).into_bytes()
+}
+
+fn page_of(items: &[Vec<u8>]) -> Vec<u8> {
+    let items = items.join(&b","[..]);
+    [&br#"{"metadata":{"resourceVersion":"5"},"items":["#[..], &items, b"]}"].concat()
+}
+
+#[test]
+fn a_long_item_is_read_and_a_longer_one_than_there_are_is_skipped_and_named() {
+    const MIB: usize = 1 << 20;
+    for is_last in [false, true] {
+        let page = page_of(&[fat("a", 9 * MIB, is_last), fat("b", 70 * MIB, is_last), fat("c", 10, is_last)]);
+        let (page, names) = read_in(&page, Resource::Pods, 16 * 1024);
+        assert_eq!(page.unwrap().version, "5");
+        assert_eq!(names, ["a", "? n/b", "c"]);
+    }
+}
+
+#[test]
+fn an_item_without_end_is_named_and_ends_the_list() {
+    let keys = crate::logic::cluster::kubernetes::object::tests::keys();
+    let mut names = Vec::new();
+    let mut each = |item: Item| names.push(item.unwrap_err().identity.to_string());
+    let mut reader = PageReader::new(Resource::Pods, &keys, &mut each);
+    let beginning = br#"{"items":[{"metadata":{"namespace":"n","name":"p"},"spec":""#;
+    let (mut piece, mut pushed) = (beginning.to_vec(), 0);
+    let why = loop {
+        match reader.push(&piece) {
+            Ok(()) => piece = vec![b'x'; 1 << 20],
+            Err(why) => break why,
+        }
+        pushed += 1;
+        assert!(pushed < 300, "nothing ends it");
+    };
+    assert_eq!((why.as_str(), &names[..]), (NO_END, &["n/p".to_owned()][..]));
+}
+
+#[test]
+fn what_is_kept_of_an_item_is_bounded() {
+    let long = "x".repeat(5_000);
+    for (item, name) in [
+        (format!(r#"{{"metadata":{{"uid":"u","namespace":"n","name":"{long}","resourceVersion":"1"}}}}"#), "? uid u"),
+        (format!(r#"{{"metadata":{{"uid":"{long}","namespace":"n","name":"p","resourceVersion":"1"}}}}"#), "? n/p"),
+    ] {
+        let (page, names) = read_in(&page_of(&[item.into_bytes()]), Resource::Pods, 100);
+        assert!(page.is_ok());
+        assert_eq!(names, [name]);
+    }
+    let annotation = format!(r#""iam.amazonaws.com/role":"{}""#, "x".repeat(2 << 20));
+    let json = format!(
+        r#"{{"metadata":{{"uid":"u","namespace":"n","name":"p","resourceVersion":"1","annotations":{{{annotation}}}}}}}"#
+    );
+    let (read, _) = object(&json, Resource::Pods, &crate::logic::cluster::kubernetes::object::tests::keys()).unwrap();
+    assert!(matches!(read, Object::Pod(pod) if pod.role.as_deref() == Some("<too long>")));
+}
+
+#[test]
+fn only_a_real_list_is_an_empty_list() {
+    for (json, readable) in [
+        (r#"{"metadata":{"resourceVersion":"5"},"items":[]}"#, true),
+        (r#"{"metadata":{"resourceVersion":"5","continue":""},"items":null}"#, true),
+        (r#"{"metadata":{"resourceVersion":"5"}}"#, false),
+        (r#"{"metadata":{"resourceVersion":""},"items":[]}"#, false),
+        (r#"{"items":[]}"#, false),
+        (r#"{"items":[],"items":[],"metadata":{"resourceVersion":"5"}}"#, false),
+        (r#"{"metadata":{},"items":{}}"#, false),
+        (r#"{"kind":"Status","code":500}"#, false),
+        ("[]", false),
+        ("", false),
+    ] {
+        let (page, names) = read(json.as_bytes(), Resource::Pods);
+        assert_eq!(page.is_ok_and(|page| page.continuation.is_none()), readable, "{json}");
+        assert!(names.is_empty(), "{json}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_page_never_panics(damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+        let mut page = body(PAGES[2]).as_bytes().to_vec();
+        for (index, byte) in damage {
+            let at = index.index(page.len());
+            page[at] = byte;
+        }
+        drop(read(&page, Resource::Pods));
+        drop(read(&page, Resource::Namespaces));
+    }
+}

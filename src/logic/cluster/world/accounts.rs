@@ -1,0 +1,111 @@
+//! Service accounts, as far as roles go: which there are, and which role each names.
+
+use std::collections::HashMap;
+
+use super::Novelty;
+use crate::logic::cluster::kubernetes::{Identity, ServiceAccount};
+use crate::logic::policy::arn::NamedRole;
+
+/// By namespace and name.
+#[derive(Debug, Default)]
+pub(super) struct ServiceAccounts(HashMap<Box<str>, HashMap<Box<str>, Held>>);
+
+#[derive(Debug)]
+struct Held {
+    role: Option<NamedRole>,
+    uid: Box<str>,
+    generation: u32,
+}
+
+impl ServiceAccounts {
+    pub(super) fn apply(&mut self, account: ServiceAccount, role: Option<NamedRole>, generation: u32) -> Novelty {
+        let of_namespace = self.0.entry(account.namespace.into()).or_default();
+        let novelty = match of_namespace.get(account.name.as_str()) {
+            Some(before) if before.role == role => Novelty::Known,
+            _ => Novelty::News,
+        };
+        of_namespace.insert(account.name.into(), Held { role, uid: account.uid.into(), generation });
+        novelty
+    }
+
+    /// An account of the same name may have been made anew meanwhile: only the one meant goes.
+    pub(super) fn remove(&mut self, account: &ServiceAccount) {
+        let Some(of_namespace) = self.0.get_mut(account.namespace.as_str()) else { return };
+        if of_namespace.get(account.name.as_str()).is_some_and(|held| *held.uid == *account.uid) {
+            of_namespace.remove(account.name.as_str());
+        }
+        if of_namespace.is_empty() {
+            self.0.remove(account.namespace.as_str());
+        }
+    }
+
+    /// Forgets the account of this name, or of this uid where the name isn't known.
+    pub(super) fn forget(&mut self, identity: &Identity) {
+        let is_meant = |namespace: &str, name: &str, held: &Held| {
+            let named = (identity.namespace.as_deref(), identity.name.as_deref()) == (Some(namespace), Some(name));
+            named || identity.uid.as_deref() == Some(&*held.uid)
+        };
+        self.0.iter_mut().for_each(|(namespace, of_namespace)| {
+            of_namespace.retain(|name, held| !is_meant(namespace, name, held));
+        });
+        self.0.retain(|_, of_namespace| !of_namespace.is_empty());
+    }
+
+    /// Drops what the list of this generation didn't mention.
+    pub(super) fn sweep(&mut self, generation: u32) {
+        self.0.values_mut().for_each(|of_namespace| of_namespace.retain(|_, held| held.generation == generation));
+        self.0.retain(|_, of_namespace| !of_namespace.is_empty());
+    }
+
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = &NamedRole> {
+        self.0.values().flat_map(HashMap::values).filter_map(|held| held.role.as_ref())
+    }
+
+    /// `None`: no such account is known.
+    pub(super) fn role(&self, namespace: &str, name: &str) -> Option<Option<&NamedRole>> {
+        self.0.get(namespace)?.get(name).map(|held| held.role.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::policy::arn::BaseArn;
+
+    fn account(uid: &str, name: &str) -> ServiceAccount {
+        let (uid, name) = (uid.to_owned(), name.to_owned());
+        ServiceAccount { uid, name, namespace: "shop".to_owned(), role: None }
+    }
+
+    fn named(role: &str) -> Option<NamedRole> {
+        Some(NamedRole::parse(role, &BaseArn::default()))
+    }
+
+    #[test]
+    fn late_delete_keeps_the_successor_and_a_list_sweeps_what_it_does_not_mention() {
+        let mut accounts = ServiceAccounts::default();
+        assert_eq!(accounts.apply(account("1", "app"), named("a"), 1), Novelty::News);
+        assert_eq!(accounts.apply(account("1", "app"), named("a"), 1), Novelty::Known);
+        assert_eq!(accounts.apply(account("2", "app"), named("b"), 1), Novelty::News);
+        accounts.remove(&account("1", "app"));
+        assert_eq!(accounts.role("shop", "app"), Some(named("b").as_ref()));
+        assert_eq!(accounts.apply(account("3", "bare"), None, 2), Novelty::News);
+        accounts.sweep(2);
+        assert_eq!((accounts.role("shop", "app"), accounts.role("shop", "bare")), (None, Some(None)));
+        accounts.remove(&account("3", "bare"));
+        assert!(accounts.0.is_empty());
+    }
+    #[test]
+    fn an_account_that_cannot_be_read_is_forgotten_by_name_or_uid() {
+        let mut accounts = ServiceAccounts::default();
+        for uid in ["1", "2"] {
+            accounts.apply(account(uid, uid), named("a"), 1);
+        }
+        let namespace = Some("shop".to_owned());
+        accounts.forget(&Identity { namespace, name: Some("1".to_owned()), uid: None });
+        assert_eq!((accounts.role("shop", "1"), accounts.role("shop", "2")), (None, Some(named("a").as_ref())));
+        accounts.forget(&Identity { uid: Some("2".to_owned()), ..Identity::default() });
+        assert!(accounts.0.is_empty());
+    }
+}

@@ -1,0 +1,222 @@
+//! How old the World is, and what follows from that: the one place where it is decided.
+//!
+//! The age of a resource is the time since its last complete list, line or bookmark. While the API server can't be
+//! reached it changes nothing: no pod starts without it, so no address changes hands. While it answers and refuses,
+//! addresses may have gone to other pods: the agent is no longer ready, and later gives no credentials.
+
+use std::time::Duration;
+
+use super::{Resource, World, index};
+use crate::logic::base::time::Mono;
+use crate::logic::cluster::kubernetes::KubernetesFailure;
+
+/// When each resource was last known to be current, and what is wrong since.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ages {
+    of: [Known; 3],
+    /// `None`: no age is too old.
+    longest: Option<Duration>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Known {
+    current_at: Option<Mono>,
+    failing: Option<Failing>,
+}
+
+/// Why the World of a resource isn't kept current.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failing {
+    pub since: Mono,
+    pub cause: String,
+    /// The first and the last time that the server answered and refused
+    refused: Option<(Mono, Mono)>,
+}
+
+/// A resource that the API server refuses for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooOld {
+    pub resource: Resource,
+    pub age: Duration,
+}
+
+impl World {
+    /// Credentials end when what they rest on is older; `None`: never.
+    pub fn limit_age(&mut self, longest: Option<Duration>) {
+        self.ages.longest = longest;
+    }
+
+    /// A list was completed, or a line or a bookmark came.
+    pub fn confirm(&mut self, resource: Resource, now: Mono) {
+        self.ages.of[index(resource)] = Known { current_at: Some(now), failing: None };
+    }
+
+    /// The API server serves it: what comes is to be waited for.
+    pub fn clear_failure(&mut self, resource: Resource) {
+        self.ages.of[index(resource)].failing = None;
+    }
+
+    /// The API server gave no usable answer.
+    pub fn record_failure(&mut self, resource: Resource, failure: &KubernetesFailure, now: Mono) {
+        let known = &mut self.ages.of[index(resource)];
+        let before = known.failing.take();
+        let mut refused = before.as_ref().and_then(|failing| failing.refused);
+        if failure.kind.is_refusal() {
+            let first = refused.filter(|(_, last)| now.since(*last) <= REFUSAL_COUNTS).map_or(now, |(first, _)| first);
+            refused = Some((first, now));
+        }
+        let since = before.map_or(now, |failing| failing.since);
+        known.failing = Some(Failing { since, cause: failure.cause.clone(), refused });
+    }
+
+    /// How old the World of a resource is; before the first list as old as the agent.
+    pub fn age(&self, resource: Resource, now: Mono) -> Duration {
+        now.since(self.ages.of[index(resource)].current_at.unwrap_or_default())
+    }
+
+    /// Whether news of a resource can't come just now.
+    pub fn is_failing(&self, resource: Resource) -> bool {
+        self.failing(resource).is_some()
+    }
+
+    /// When the last line or bookmark of any watch came, or the last list was completed; `None` while one of them
+    /// fails, or before all were listed.
+    pub fn heard_at(&self) -> Option<Mono> {
+        let heard: Option<Vec<Mono>> = self
+            .watched()
+            .map(|resource| self.ages.of[index(resource)].current_at.filter(|_| self.failing(resource).is_none()))
+            .collect();
+        heard?.into_iter().max()
+    }
+
+    pub fn failing(&self, resource: Resource) -> Option<&Failing> {
+        self.ages.of[index(resource)].failing.as_ref()
+    }
+
+    /// What is too old for the agent to be ready.
+    pub fn is_unready(&self, namespaces: impl FnOnce() -> Needed, now: Mono) -> Option<TooOld> {
+        let limit = self.ages.longest.map_or(READY_WITHIN, |longest| longest.min(READY_WITHIN));
+        self.too_old(namespaces, limit, now)
+    }
+
+    /// What is too old for credentials to be given.
+    pub fn is_stale(&self, namespaces: impl FnOnce() -> Needed, now: Mono) -> Option<TooOld> {
+        self.too_old(namespaces, self.ages.longest?, now)
+    }
+
+    fn too_old(&self, namespaces: impl FnOnce() -> Needed, limit: Duration, now: Mono) -> Option<TooOld> {
+        let mut refused = self.watched().filter(|resource| self.is_refused_for(*resource, limit, now));
+        let first = refused.next()?;
+        let resource = match first {
+            Resource::Namespaces if namespaces() == Needed::No => refused.next()?,
+            first => first,
+        };
+        Some(TooOld { resource, age: self.age(resource, now) })
+    }
+
+    fn is_refused_for(&self, resource: Resource, limit: Duration, now: Mono) -> bool {
+        let refused = self.failing(resource).and_then(|failing| failing.refused);
+        refused.is_some_and(|(first, last)| {
+            now.since(last) <= REFUSAL_COUNTS
+                && self.age(resource, now) >= limit
+                && now.since(first) >= limit.min(FIRST_REFUSALS)
+        })
+    }
+}
+
+/// Whether decisions rest on a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needed {
+    Yes,
+    No,
+}
+
+/// The age at which an agent is no longer ready.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// A server that has just started refuses everything until its own rights are loaded.
+const FIRST_REFUSALS: Duration = Duration::from_secs(10);
+/// A refusal counts until the next try is overdue: 30 s of backoff, and 30 s until the answer's head must be there.
+const REFUSAL_COUNTS: Duration = Duration::from_secs(90);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::cluster::kubernetes::KubernetesFailureKind::{Forbidden, Unavailable};
+
+    const PODS: Resource = Resource::Pods;
+
+    fn at(seconds: u64) -> Mono {
+        Mono::from_millis(seconds * 1_000)
+    }
+
+    /// Known at 0; then refused (`r`), not reached (`n`) or current (`c`) at these seconds.
+    fn world(story: &[(char, u64)]) -> World {
+        let mut world = World::default();
+        world.limit_age(Some(Duration::from_secs(300)));
+        world.confirm(PODS, at(0));
+        for (what, second) in story {
+            let kind = if *what == 'r' { Forbidden } else { Unavailable { retry_after_s: None } };
+            let failure = KubernetesFailure { kind, cause: String::new() };
+            match what {
+                'c' => world.confirm(PODS, at(*second)),
+                _ => world.record_failure(PODS, &failure, at(*second)),
+            }
+        }
+        world
+    }
+
+    /// Refused every 30 s in this span.
+    fn refused(from: u64, until: u64) -> Vec<(char, u64)> {
+        (from..=until).step_by(30).map(|second| ('r', second)).collect()
+    }
+
+    #[test]
+    fn a_server_that_refuses_makes_the_world_too_old_and_one_that_is_away_does_not() {
+        let mixed: Vec<(char, u64)> =
+            (5..=305).step_by(15).map(|second| (if second % 2 == 0 { 'n' } else { 'r' }, second)).collect();
+        let away: Vec<(char, u64)> = (5..=3_605).step_by(30).map(|second| ('n', second)).collect();
+        for (what, story, second, unready, stale) in [
+            ("quiet", vec![], 299, false, false),
+            ("refused for a moment", refused(5, 35), 59, false, false),
+            ("refused for a minute", refused(5, 65), 65, true, false),
+            ("refused for five", refused(5, 305), 305, true, true),
+            ("refused and away in turn", mixed, 305, true, true),
+            ("away for an hour", away.clone(), 3_605, false, false),
+            (
+                "an hour away, then its first refusals",
+                [away.clone(), refused(3_610, 3_610)].concat(),
+                3_612,
+                false,
+                false,
+            ),
+            ("an hour away, then refused", [away, refused(3_610, 3_640)].concat(), 3_640, true, true),
+            ("refused, then away for long", [refused(5, 305), vec![('n', 380)]].concat(), 400, false, false),
+            ("refused, then current", [refused(5, 305), vec![('c', 310)]].concat(), 311, false, false),
+        ] {
+            let world = world(&story);
+            let found = [world.is_unready(|| Needed::No, at(second)), world.is_stale(|| Needed::No, at(second))];
+            assert_eq!(found.map(|found| found.is_some()), [unready, stale], "{what}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_needed_counts_and_a_limit_of_none_ends_nothing() {
+        let mut world = world(&[]);
+        for second in [5, 65, 125] {
+            let failure = KubernetesFailure { kind: Forbidden, cause: "no".to_owned() };
+            world.record_failure(Resource::Namespaces, &failure, at(second));
+            world.record_failure(Resource::ServiceAccounts, &failure, at(second));
+        }
+        world.limit_age(Some(Duration::from_secs(2)));
+        assert_eq!(world.is_stale(|| Needed::No, at(125)), None);
+        let namespaces = TooOld { resource: Resource::Namespaces, age: Duration::from_secs(125) };
+        assert_eq!(world.is_stale(|| Needed::Yes, at(125)), Some(namespaces));
+        assert_eq!(world.is_unready(|| Needed::Yes, at(125)), Some(namespaces));
+        world.require_accounts();
+        assert_eq!(world.is_stale(|| Needed::No, at(125)).map(|old| old.resource), Some(Resource::ServiceAccounts));
+        world.limit_age(None);
+        assert_eq!(world.is_stale(|| Needed::Yes, at(125)), None);
+        assert!(world.is_unready(|| Needed::Yes, at(125)).is_some(), "an agent that knows nothing new isn't ready");
+        assert_eq!(world.failing(Resource::Namespaces).map(|failing| failing.since), Some(at(5)));
+    }
+}

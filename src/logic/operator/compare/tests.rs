@@ -1,0 +1,127 @@
+use super::*;
+use crate::logic::cluster::kubernetes::{Event, Object, Pod, Resource};
+use crate::logic::cluster::world::tests::{apply_event, listed, namespace, pod};
+use crate::logic::policy::tests::rules;
+use crate::logic::policy::{DefaultObeys, DefaultOrigin, DefaultRole};
+
+const NOON: Wall = Wall::from_unix_seconds(1_800_000_000);
+
+/// Compares one pod of ours at 10.0.0.1 with what kube2iam has there.
+fn check(ours: Option<Pod>, store: &str, rules: &Rules, list: &str) -> Vec<String> {
+    let mut world = listed(ours.into_iter().collect(), vec![]);
+    let event = Event::Apply(Object::Namespace(namespace("shop", Some(list))));
+    let format = rules.restrictions.unwrap_or(Format::Glob);
+    apply_event(&mut world, Resource::Namespaces, event, format);
+    let theirs = their_answers(&Store::read(store.as_bytes()).unwrap(), rules);
+    let comparison = compare(&world, rules, &TokenKeys::new(&[1; 32], NOON), &theirs, NOON);
+    comparison
+        .differences
+        .iter()
+        .map(|(_, difference)| format!("{}: {}", difference.kind.word(), difference.text))
+        .collect()
+}
+
+fn store(role: &str, list: &str) -> String {
+    format!(
+        r#"{{"rolesByIP":{{"10.0.0.1":"{role}"}},"namespaceByIP":{{"10.0.0.1":"shop"}},"rolesByNamespace":{{"shop":{list},"empty":null}}}}"#
+    )
+}
+
+#[test]
+fn agreement_is_silent_and_differences_say_both_answers() {
+    let app = || Some(pod("a", "10.0.0.1"));
+    let bare = || Some(Pod { role: None, ..pod("a", "10.0.0.1") });
+    let role = DefaultRole {
+        role: rules().base.role("fallback").unwrap(),
+        origin: DefaultOrigin::Given,
+        obeys: DefaultObeys::Nothing,
+    };
+    let default = Rules { default_role: Some(role), ..rules() };
+    let glob = Rules { restrictions: Some(Format::Glob), ..rules() };
+    let regexp = Rules { restrictions: Some(Format::Regexp), ..rules() };
+    let nothing = r#"{"rolesByIP":{},"namespaceByIP":{},"rolesByNamespace":{}}"#;
+    for (ours, store, rules, list, differences) in [
+        (app(), store("app", "null"), &rules(), "[]", vec![]),
+        (bare(), store("", "null"), &rules(), "[]", vec![]),
+        (bare(), store("", "null"), &default, "[]", vec![]),
+        (app(), store("app", r#"["a*"]"#), &glob, r#"["a*"]"#, vec![]),
+        (app(), store("app", r#"["x"]"#), &glob, r#"["x"]"#, vec![]),
+        (None, nothing.to_owned(), &rules(), "[]", vec![]),
+        (
+            app(),
+            store("web", "null"),
+            &rules(),
+            "[]",
+            vec![
+                "other_role: kube2iam gives `arn:aws:iam::123456789012:role/web`, this agent would give `arn:aws:iam::123456789012:role/app`",
+            ],
+        ),
+        (
+            None,
+            store("app", "null"),
+            &rules(),
+            "[]",
+            vec![
+                "only_theirs: kube2iam gives `arn:aws:iam::123456789012:role/app`, this agent would refuse (unknown_pod); hostNetwork pods and finished ones have no role here",
+            ],
+        ),
+        (
+            app(),
+            nothing.to_owned(),
+            &rules(),
+            "[]",
+            vec![
+                "only_ours: kube2iam refuses (it knows no pod there), this agent would give `arn:aws:iam::123456789012:role/app`",
+            ],
+        ),
+        (
+            app(),
+            store("app", r#"["ap"]"#),
+            &regexp,
+            r#"["ap"]"#,
+            vec![
+                "only_theirs: kube2iam gives `arn:aws:iam::123456789012:role/app`, this agent would refuse (role_not_allowed); expressions match the whole ARN here, --namespace-restriction-format=regexp-unanchored is kube2iam's way",
+            ],
+        ),
+        (
+            app(),
+            store("app", "null"),
+            &glob,
+            r#"["app"]"#,
+            vec![
+                "only_ours: kube2iam refuses (the namespace doesn't allow the role), this agent would give `arn:aws:iam::123456789012:role/app`",
+            ],
+        ),
+    ] {
+        assert_eq!(check(ours, &store, rules, list), differences, "{store}");
+    }
+}
+
+#[test]
+fn what_is_no_store_is_named() {
+    for page in ["<html>404</html>", "[]", r#"{"rolesByIP":3}"#, ""] {
+        assert!(Store::read(page.as_bytes()).unwrap_err().starts_with("it is not kube2iam's store"), "{page}");
+    }
+}
+
+#[test]
+fn a_difference_is_said_when_it_lasts_and_once() {
+    let address: IpAddr = "10.0.0.1".parse().unwrap();
+    let found = |text: &str| {
+        let difference = Difference { kind: DifferenceKind::OtherRole, pod: None, text: text.into() };
+        Comparison { alike: 0, differences: vec![(address, difference)] }
+    };
+    let mut known = Known::default();
+    let mut note = |comparison| {
+        let (fresh, gone) = known.note(comparison);
+        (fresh.len(), gone.len(), known.is_unsure(), known.said().len())
+    };
+    assert_eq!(note(found("a")), (0, 0, true, 0));
+    assert_eq!(note(found("a")), (1, 0, false, 1));
+    assert_eq!(note(found("a")), (0, 0, false, 1));
+    assert_eq!(note(found("b")), (0, 0, false, 1));
+    assert_eq!(note(found("b")), (1, 0, false, 1));
+    assert_eq!(note(Comparison::default()), (0, 1, false, 0));
+    assert_eq!(note(found("a")), (0, 0, true, 0));
+    assert_eq!(note(Comparison::default()), (0, 0, false, 0));
+}

@@ -1,0 +1,202 @@
+//! What a check found and what to do about it, in one line.
+
+use crate::logic::base::time::Wall;
+use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind};
+use crate::logic::sts::{StsFailure, StsFailureKind};
+
+/// How a check came out. `Fail` only for what keeps credentials from a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// A check's outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub mark: Mark,
+    /// What was found, and if need be what to do
+    pub text: String,
+}
+
+impl Mark {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "FAIL",
+        }
+    }
+}
+
+impl Finding {
+    pub fn ok(text: impl Into<String>) -> Self {
+        Self { mark: Mark::Ok, text: text.into() }
+    }
+
+    pub fn warn(text: impl Into<String>) -> Self {
+        Self { mark: Mark::Warn, text: text.into() }
+    }
+
+    pub fn fail(text: impl Into<String>) -> Self {
+        Self { mark: Mark::Fail, text: text.into() }
+    }
+}
+
+/// What it means that the API server didn't let the agent `verb` a `resource`.
+pub fn of_kubernetes(verb: &str, resource: &str, failure: &KubernetesFailure) -> Finding {
+    let cause = &failure.cause;
+    Finding::fail(match failure.kind {
+        KubernetesFailureKind::Forbidden => {
+            format!("{cause}; let the agent's ClusterRole `{verb}` `{resource}`")
+        }
+        KubernetesFailureKind::Unauthorized => {
+            format!("{cause}; it doesn't know the agent's token: look at the ServiceAccount or --api-token")
+        }
+        _ if cause.contains(TOO_MANY_REQUESTS) => format!(
+            "{cause}; it is busy and serves others first: try again later, and if it stays, look at its API priority and \
+             fairness for the agent's ServiceAccount"
+        ),
+        KubernetesFailureKind::Gone | KubernetesFailureKind::Refused | KubernetesFailureKind::Unavailable { .. } => {
+            format!("{cause}; look at --api-server or --kubeconfig, the network and the server's certificate")
+        }
+    })
+}
+
+/// What it means that STS gave no session of `role` to `caller`.
+pub fn of_denied_role(role: &str, caller: Option<&str>, failure: &StsFailure) -> Finding {
+    let caller = caller.map_or_else(|| "the agent's own role".to_owned(), own_role);
+    Finding::fail(match (failure.kind, failure.code.as_str()) {
+        (StsFailureKind::Refused, "AccessDenied") => format!("{failure}; {}", denial(role, &caller, &failure.message)),
+        (StsFailureKind::Refused, _) => format!("{failure}; AWS will say so until the role or the call is changed"),
+        (StsFailureKind::Throttled, _) => format!("{failure}; try again, or ask AWS for a higher limit"),
+        (StsFailureKind::Unavailable, _) => format!("{failure}; see that the node reaches STS"),
+        (StsFailureKind::NoNodeCredentials, _) => format!("{failure}; see the node's own credentials above"),
+        (StsFailureKind::NoRegion, _) => format!("{failure}; set AWS_REGION"),
+    })
+}
+
+/// AWS's message says which of the policies is short of a permission, if anything does.
+fn denial(role: &str, caller: &str, message: &str) -> String {
+    let trust = format!("the trust policy of `{role}` must name `{caller}` as principal");
+    let permission = format!("the policies of `{caller}` must allow sts:AssumeRole on `{role}`");
+    if message.contains("sts:TagSession") {
+        format!("for --session-tags both the trust policy of `{role}` and `{caller}` need sts:TagSession")
+    } else if message.contains("no identity-based policy") {
+        permission
+    } else if message.contains("no resource-based policy") || message.contains("trust policy") {
+        trust
+    } else if message.contains("explicit deny") {
+        format!("a policy denies it by name: look at `{caller}`, the trust policy of `{role}` and the organization's")
+    } else {
+        format!("either {trust}, or {permission}, or there is no such role: AWS says the same of all three")
+    }
+}
+
+/// `arn:aws:sts::A:assumed-role/NAME/SESSION` as policies name it: `arn:aws:iam::A:role/NAME`.
+fn own_role(caller: &str) -> String {
+    let fields: Vec<&str> = caller.splitn(6, ':').collect();
+    let name = fields.get(5).and_then(|resource| resource.strip_prefix("assumed-role/")).and_then(|rest| {
+        let (name, _) = rest.split_once('/')?;
+        Some(name)
+    });
+    match (fields.as_slice(), name) {
+        ([arn, partition, _, _, account, _], Some(name)) => format!("{arn}:{partition}:iam::{account}:role/{name}"),
+        _ => caller.to_owned(),
+    }
+}
+
+/// What it means that the clock shows `now` when STS dates its answer `theirs`.
+pub fn of_clock(now: Wall, theirs: Wall) -> Finding {
+    let skew_s = (theirs.unix_millis() - now.unix_millis()) / 1_000;
+    let text = match skew_s {
+        0 => "agrees with STS to the second".to_owned(),
+        skew if skew > 0 => format!("{skew} s behind STS"),
+        skew => format!("{} s ahead of STS", -skew),
+    };
+    if skew_s.abs() <= TOLERATED_S {
+        Finding::ok(text)
+    } else {
+        Finding::warn(format!("{text}; signatures are refused beyond 300 s until the agent has noticed: set the clock"))
+    }
+}
+
+/// What the metadata service's two versions look like: whether it gives tokens, and whether it answers without.
+pub fn of_versions(tokens: bool, without_token: bool) -> Finding {
+    match (tokens, without_token) {
+        (true, true) => Finding::ok("answers with session tokens (v2), and without (v1)"),
+        (true, false) => Finding::ok("answers with session tokens only (v2)"),
+        (false, true) => Finding::warn("gives no session tokens: v1 only, or its hop limit is too low for this host"),
+        (false, false) => Finding::fail("gives neither session tokens nor answers without: is it switched off?"),
+    }
+}
+
+/// As [`KubernetesFailure::cause`] names the status, before the server's own words.
+const TOO_MANY_REQUESTS: &str = "`: 429 ";
+/// Half a minute of the five that AWS tolerates is worth a word.
+const TOLERATED_S: i64 = 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_verbs_are_named() {
+        let failure = |kind| KubernetesFailure { kind, cause: "403 Forbidden: no".into() };
+        let found = of_kubernetes("watch", "pods", &failure(KubernetesFailureKind::Forbidden));
+        assert_eq!(found, Finding::fail("403 Forbidden: no; let the agent's ClusterRole `watch` `pods`"));
+        let found = of_kubernetes("list", "pods", &failure(KubernetesFailureKind::Unauthorized));
+        assert!(found.text.contains("doesn't know the agent's token"));
+        let kind = KubernetesFailureKind::Unavailable { retry_after_s: Some(1) };
+        let of = |cause: &str| of_kubernetes("list", "pods", &KubernetesFailure { kind, cause: cause.into() }).text;
+        let busy = of("failed to list `pods`: 429 Too Many Requests: slow down");
+        assert!(busy.contains("it is busy") && !busy.contains("certificate"), "{busy}");
+        assert!(of("failed to list `pods`: 500 Internal Server Error: 429 of them").contains("certificate"));
+    }
+
+    #[test]
+    fn a_denial_tells_which_policy_is_short() {
+        let caller = "arn:aws-cn:sts::123456789012:assumed-role/node/i-0abc";
+        for (message, advice) in [
+            (
+                "User: x is not authorized to perform: sts:AssumeRole on resource: y",
+                "either the trust policy of `R` must name `arn:aws-cn:iam::123456789012:role/node` as principal, or the",
+            ),
+            ("... because no identity-based policy allows the sts:AssumeRole action", "; the policies of `arn:aws-cn"),
+            ("... because no resource-based policy allows the action", "; the trust policy of `R` must name"),
+            ("... not authorized to perform: sts:TagSession on resource", "need sts:TagSession"),
+            ("... with an explicit deny in a service control policy", "a policy denies it by name"),
+        ] {
+            let failure = StsFailure {
+                kind: StsFailureKind::Refused,
+                code: "AccessDenied".into(),
+                message: message.into(),
+                request_id: None,
+            };
+            let found = of_denied_role("R", Some(caller), &failure);
+            assert!(found.mark == Mark::Fail && found.text.contains(advice), "{}", found.text);
+        }
+        assert_eq!(own_role("arn:aws:iam::1:user/x"), "arn:aws:iam::1:user/x");
+    }
+
+    #[test]
+    fn a_clock_is_judged_by_its_distance() {
+        let at = Wall::from_unix_seconds;
+        for (now, theirs, mark, text) in [
+            (100, 100, Mark::Ok, "agrees"),
+            (100, 110, Mark::Ok, "10 s behind STS"),
+            (200, 100, Mark::Warn, "100 s ahead of STS; "),
+        ] {
+            let found = of_clock(at(now), at(theirs));
+            assert!(found.mark == mark && found.text.starts_with(text), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn versions_have_a_word_each() {
+        assert_eq!(of_versions(true, false).mark, Mark::Ok);
+        assert_eq!(of_versions(false, true).mark, Mark::Warn);
+        assert_eq!(of_versions(false, false).mark, Mark::Fail);
+    }
+}

@@ -1,0 +1,131 @@
+use super::*;
+use crate::logic::cluster::kubernetes::Pod;
+use crate::logic::cluster::world::tests::{listed, pod};
+use serde_json::Value;
+
+fn held(pod: Pod) -> Arc<HeldPod> {
+    let uid = pod.uid.clone();
+    listed(vec![pod], vec![]).pod(&uid).unwrap().clone()
+}
+
+fn keys() -> AnnotationKeys {
+    AnnotationKeys {
+        role: "example.org/role".into(),
+        external_id: "e".into(),
+        allowed_roles: "example.org/list".into(),
+    }
+}
+
+fn book() -> EventBook {
+    EventBook::new(keys(), "node-1".into(), Mono::default())
+}
+
+fn at(seconds: u64) -> Now {
+    let wall = Wall::from_unix_seconds(1_800_000_000).after(Duration::from_secs(seconds));
+    Now { mono: Mono::from_millis(seconds * 1_000), wall }
+}
+
+fn refused(uid: &str, reason: Reason) -> Refused {
+    Refused { pod: held(pod(uid, "10.0.0.1")), reason, effect: Effect::Refused }
+}
+
+#[test]
+fn an_event_names_pod_reason_and_remedy() {
+    let notice = book().note(&refused("a", Reason::RoleNotAllowed), at(0)).unwrap();
+    let object: Value = serde_json::from_str(&notice.object).unwrap();
+    for (pointer, value) in [
+        ("/kind", "Event"),
+        ("/involvedObject/kind", "Pod"),
+        ("/involvedObject/name", "pod-a"),
+        ("/involvedObject/uid", "a"),
+        ("/metadata/namespace", "shop"),
+        ("/type", "Warning"),
+        ("/reason", "RoleNotAllowed"),
+        ("/source/component", "kube2iam"),
+        ("/source/host", "node-1"),
+        ("/firstTimestamp", "2027-01-15T08:00:00Z"),
+    ] {
+        assert_eq!(object.pointer(pointer).and_then(Value::as_str), Some(value), "{pointer}");
+    }
+    let message = object["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("role_not_allowed: the pod's namespace doesn't allow the role. To mend it, list `app`")
+    );
+    assert!(message.contains("`example.org/list`") && !message.contains("123456789012"), "{message}");
+    assert!(notice.name.starts_with("pod-a.") && notice.name.len() == "pod-a.".len() + 16);
+}
+
+#[test]
+fn an_event_about_a_malformed_role_speaks_of_the_base_that_is_set() {
+    let mut book = book();
+    book.set_base(Base::Set);
+    let notice = book.note(&refused("a", Reason::RoleMalformed), at(0)).unwrap();
+    assert!(notice.object.contains("behind the agent's base") && !notice.object.contains("--base-role-arn"));
+}
+
+#[test]
+fn repetitions_are_counted_and_told_ten_minutes_later() {
+    let mut book = book();
+    let refused = refused("a", Reason::NoRole);
+    let first = book.note(&refused, at(0)).unwrap();
+    assert_eq!(first.count, 1);
+    for second in 1..600 {
+        assert_eq!(book.note(&refused, at(second)), None);
+    }
+    let again = book.note(&refused, at(600)).unwrap();
+    assert_eq!((again.count, &again.name), (601, &first.name));
+    assert!(
+        again.change.contains("\"count\":601") && again.change.contains("\"lastTimestamp\":\"2027-01-15T08:10:00Z\"")
+    );
+    assert_eq!(book.note(&refused, at(601)), None);
+}
+
+#[test]
+fn other_reasons_pods_and_effects_are_told_apart() {
+    let mut book = book();
+    let mut names = Vec::new();
+    for (uid, reason, effect) in [
+        ("a", Reason::NoRole, Effect::Refused),
+        ("a", Reason::RoleNotAllowed, Effect::Refused),
+        ("a", Reason::RoleNotAllowed, Effect::LetPass),
+        ("b", Reason::NoRole, Effect::Refused),
+    ] {
+        let notice = book.note(&Refused { effect, ..refused(uid, reason) }, at(0)).unwrap();
+        assert_eq!(notice.object.contains("AuditRoleNotAllowed"), effect == Effect::LetPass);
+        assert_eq!(notice.object.contains("policy=audit"), effect == Effect::LetPass);
+        names.push(notice.name);
+    }
+    names.dedup();
+    assert_eq!(names.len(), 4);
+}
+
+#[test]
+fn a_crowd_is_told_at_a_pace_and_within_bounds() {
+    let mut book = book();
+    let all: Vec<Refused> = (0..100).map(|n| refused(&format!("u{n}"), Reason::StsRefused)).collect();
+    assert_eq!(all.iter().filter_map(|refused| book.note(refused, at(0))).count(), 25);
+    assert_eq!(all.iter().filter_map(|refused| book.note(refused, at(10))).count(), 5);
+    for n in 0..2_000 {
+        book.note(&refused(&format!("v{n}"), Reason::StsRefused), at(100 + 2 * n));
+    }
+    assert!(book.told.len() <= MOST_TOLD, "{}", book.told.len());
+    assert!(book.note(&refused("w", Reason::StsRefused), at(10_000)).is_some(), "the hour of the oldest has passed");
+}
+
+#[test]
+fn what_passes_by_itself_is_no_event() {
+    for reason in Reason::ALL.iter().filter(|reason| reason.is_passing()) {
+        assert!(!is_for_owner(*reason), "{reason:?}");
+        assert_eq!(book().note(&refused("a", *reason), at(0)), None);
+    }
+}
+
+#[test]
+fn names_and_messages_keep_within_their_limits() {
+    let long = Pod { name: format!("{}.x", "n".repeat(251)), role: Some("r".repeat(5_000)), ..pod("a", "10.0.0.1") };
+    let refused = Refused { pod: held(long), ..refused("a", Reason::StsRefused) };
+    let notice = book().note(&refused, at(0)).unwrap();
+    assert!(notice.name.len() <= 253, "{}", notice.name.len());
+    let object: Value = serde_json::from_str(&notice.object).unwrap();
+    assert!(object["message"].as_str().unwrap().len() <= 1_024);
+}

@@ -1,0 +1,274 @@
+//! How an explanation comes about.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::known::Known;
+use super::words::{of_pod, told};
+use super::{Explanation, Judgement, Outcome, SessionState, Subject, Told};
+use crate::logic::base::time::{Mono, Wall};
+use crate::logic::cluster::kubernetes::{AnnotationKeys, Resource};
+use crate::logic::cluster::world::{HeldPod, Holder, World};
+use crate::logic::identity::metadata_token::{Bearer, TokenKeys};
+use crate::logic::policy::reason::Reason;
+use crate::logic::policy::trace::Step;
+use crate::logic::policy::{
+    Ask, Decision, Patience, Permitted, Rules, Tokens, decide, decide_aloud, is_token_required, permit_aloud,
+};
+use crate::logic::request::route::{Form, Route};
+use crate::logic::sessions::session::Session;
+use crate::logic::sts::{StsFailure, StsFailureKind};
+
+/// Everything that an explanation is made from, of one moment.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    pub world: &'a World,
+    pub rules: Option<&'a Rules>,
+    pub keys: &'a TokenKeys,
+    /// `--imds-v2`
+    pub tokens: Tokens,
+    pub annotations: &'a AnnotationKeys,
+    pub now: Wall,
+    /// The same moment, for the age of what is known
+    pub at: Mono,
+    /// Since when nothing was heard of pods; `None`: never was
+    pub silence: Option<Duration>,
+    /// `--node`
+    pub node: Option<&'a str>,
+    /// Of several claimants of an address, the one that the API server names
+    pub chosen: Option<&'a str>,
+}
+
+/// An explanation, and the call for its credentials if it comes to one.
+pub struct Story {
+    pub explanation: Explanation,
+    pub permitted: Option<Permitted>,
+    /// The address that a request would come from
+    pub peer: Option<IpAddr>,
+    pub pod: Option<Arc<HeldPod>>,
+    known: Known,
+}
+
+/// What a request would come to.
+enum Came {
+    To(Permitted),
+    Refused(Reason),
+}
+
+/// Explains what becomes of `subject` now.
+pub fn tell(scene: &Scene<'_>, subject: &Subject) -> Story {
+    let mut steps = Vec::new();
+    let (pod, peer) = match subject {
+        Subject::Pod { namespace, name } => {
+            let pod = find(scene.world, namespace, name);
+            let peer = pod.as_ref().and_then(|pod| pod.addresses.first().copied());
+            (pod, peer)
+        }
+        Subject::Address(address) => (holder(scene, *address), Some(*address)),
+    };
+    match &pod {
+        Some(pod) => steps.extend(of_pod(pod, &age(scene), scene.annotations)),
+        None => steps.extend(not_found(scene, subject)),
+    }
+    let mut known = Known::of(pod.as_deref(), subject, scene);
+    let came = match (peer, &pod) {
+        (Some(peer), Some(pod)) if is_held_by_another(scene, peer, pod, &mut steps) => {
+            Came::Refused(if pod.counts() { Reason::OwnerChanged } else { Reason::UnknownPod })
+        }
+        (Some(peer), _) => by_address(scene, peer, pod.as_ref(), &mut steps, &mut known),
+        (None, _) if !scene.world.is_ready() => Came::Refused(Reason::NotReady),
+        (None, _) => Came::Refused(Reason::UnknownPod),
+    };
+    let without_rules = matches!(
+        came,
+        Came::Refused(Reason::UnknownPod | Reason::AmbiguousAddress | Reason::OwnerChanged | Reason::WatchBroken)
+    );
+    if let (true, Some(pod)) = (without_rules, pod.as_ref().filter(|pod| pod.counts())) {
+        rules_for(scene, pod, &mut steps, &mut known);
+    }
+    Story { peer, pod: pod.clone(), ..finish(came, pod.as_deref(), steps, known) }
+}
+
+/// Whether the address leads to another pod, by now or by choice; says so.
+fn is_held_by_another(scene: &Scene<'_>, peer: IpAddr, pod: &HeldPod, steps: &mut Vec<Told>) -> bool {
+    match scene.world.holder_among(peer, scene.chosen) {
+        Holder::Pod(holder) if holder.uid != pod.uid => {
+            let detail = format!("{peer} belongs to `{}/{}` now", holder.namespace, holder.name);
+            steps.push(told("shared", Outcome::Refused, detail));
+            true
+        }
+        _ => false,
+    }
+}
+
+/// The decision of a request from `peer`.
+fn by_address(
+    scene: &Scene<'_>,
+    peer: IpAddr,
+    pod: Option<&Arc<HeldPod>>,
+    steps: &mut Vec<Told>,
+    known: &mut Known,
+) -> Came {
+    if is_token_required(scene.world, scene.tokens, pod) {
+        steps.push(told("token", Outcome::Note, "requests must bear a session token (IMDSv2)"));
+    }
+    // the token that whoever asks properly would have
+    let token = scene.keys.issue(Bearer::Address(peer), TOKEN_S, scene.now);
+    let list = Route::RoleList(Form::Plain);
+    let ask = Ask {
+        peer,
+        route: &list,
+        token: Some(token.as_bytes()),
+        forwarded_for: false,
+        tokens: scene.tokens,
+        patience: Patience::Exhausted,
+        at: scene.at,
+        chosen: scene.chosen,
+    };
+    let mut trace = |step: Step<'_>| known.hear(step, scene, steps);
+    let decided = decide_aloud(scene.world, scene.rules, scene.keys, ask, scene.now, &mut trace);
+    let role = match decided.decision {
+        Decision::Name(role) => role,
+        Decision::Refuse(reason) | Decision::NotYet(reason) => return Came::Refused(reason),
+        _ => return Came::Refused(Reason::Internal),
+    };
+    let document = Route::RoleDocument(Form::Plain, role.as_str().to_owned());
+    match decide(scene.world, scene.rules, scene.keys, Ask { route: &document, ..ask }, scene.now).decision {
+        Decision::Assume(permitted, _) => Came::To(permitted),
+        Decision::Refuse(reason) | Decision::NotYet(reason) => Came::Refused(reason),
+        _ => Came::Refused(Reason::Internal),
+    }
+}
+
+/// A pod that no address leads to gets nothing, whatever its role; what the rules say of it is told all the same.
+fn rules_for(scene: &Scene<'_>, pod: &Arc<HeldPod>, steps: &mut Vec<Told>, known: &mut Known) {
+    if let Some(rules) = scene.rules {
+        let mut trace = |step: Step<'_>| known.hear(step, scene, steps);
+        let _ = permit_aloud(scene.world, rules, pod, &mut trace); // of no consequence
+    }
+}
+
+fn finish(came: Came, pod: Option<&HeldPod>, steps: Vec<Told>, known: Known) -> Story {
+    let (permitted, reason, policy) = match came {
+        Came::To(permitted) => {
+            let audited = permitted.audited();
+            (Some(permitted), audited, audited.map(|_| "audit".to_owned()))
+        }
+        Came::Refused(reason) => (None, Some(reason), None),
+    };
+    let decision = if permitted.is_some() { Judgement::Allowed } else { Judgement::Refused };
+    let fix = reason.map(|reason| known.advice(reason, pod));
+    let explanation = Explanation {
+        pod: pod.map(|pod| pod.name.to_string()),
+        namespace: pod.map(|pod| pod.namespace.to_string()),
+        role: known.role.as_ref().map(|role| role.as_str().to_owned()),
+        decision,
+        reason: reason.map(|reason| reason.word().to_owned()),
+        policy,
+        steps,
+        credentials: None,
+        fix,
+    };
+    Story { explanation, permitted, peer: None, pod: None, known }
+}
+
+impl Story {
+    /// Takes up how it stands with the credentials. Those that STS refuses are refused to the pod, too.
+    pub fn with_credentials(
+        mut self,
+        held: Option<&Session>,
+        under_way: bool,
+        failure: Option<(&StsFailure, Wall)>,
+    ) -> Explanation {
+        let state = match (held, under_way, failure) {
+            (Some(_), true, _) => "renewing",
+            (Some(_), false, _) => "fresh",
+            (None, true, _) => "fetching",
+            (None, false, Some((StsFailure { kind: StsFailureKind::Refused, .. }, _))) => "refused",
+            (None, false, Some(_)) => "failed",
+            (None, false, None) => "none",
+        };
+        if let (None, false, Some((failure, _))) = (held, under_way, failure) {
+            let reason = Reason::of_sts(failure);
+            self.explanation.decision = Judgement::Refused;
+            self.explanation.reason = Some(reason.word().to_owned());
+            self.explanation.fix = Some(self.known.advice(reason, None));
+        }
+        let session_name = self.permitted.as_ref().map(|permitted| permitted.request().session_name.clone());
+        self.explanation.credentials = Some(SessionState {
+            state: state.to_owned(),
+            session_name: session_name.unwrap_or_default(),
+            expires: held.and_then(|session| session.expires).map(Wall::rfc3339),
+            code: failure.map(|(failure, _)| failure.code.clone()),
+            message: failure.map(|(failure, _)| failure.message.clone()),
+            at: failure.map(|(_, at)| at.rfc3339()),
+        });
+        self.explanation
+    }
+}
+
+/// The pod of that name; of several the one that stays.
+fn find(world: &World, namespace: &str, name: &str) -> Option<Arc<HeldPod>> {
+    let named = world.pods().filter(|pod| *pod.namespace == *namespace && *pod.name == *name);
+    named.min_by_key(|pod| (pod.finished, pod.deleting)).cloned()
+}
+
+/// Who holds the address, or would if its pods could be told apart by it.
+fn holder(scene: &Scene<'_>, address: IpAddr) -> Option<Arc<HeldPod>> {
+    match scene.world.holder_among(address, scene.chosen) {
+        Holder::Pod(pod) => Some(pod.clone()),
+        Holder::Several(_) => None,
+        Holder::Nobody => {
+            let mut there = scene.world.pods().filter(|pod| pod.addresses.contains(&address));
+            let first = there.next()?;
+            there.next().is_none().then(|| first.clone())
+        }
+    }
+}
+
+/// What there is to say about somebody of whom nothing is known.
+fn not_found(scene: &Scene<'_>, subject: &Subject) -> Vec<Told> {
+    let whose = scene.node.map_or("in the cluster".to_owned(), |node| format!("on node `{node}`"));
+    if !scene.world.is_listed(Resource::Pods) {
+        return vec![told("pod", Outcome::Refused, "not found: pods aren't listed yet")];
+    }
+    let detail = match subject {
+        Subject::Pod { namespace, name } => {
+            format!("not found: no pod `{namespace}/{name}` is known {whose}; {}", age(scene))
+        }
+        Subject::Address(address) => {
+            let mut there = Vec::new();
+            for claimant in claimants(scene.world, *address) {
+                there.insert(there.partition_point(|known| *known < claimant), claimant);
+            }
+            match there.as_slice() {
+                [] => format!("not found: no pod is known at {address} {whose}; {}", age(scene)),
+                several => format!("not found: {address} leads to no single pod: {}", several.join(", ")),
+            }
+        }
+    };
+    vec![told("pod", Outcome::Refused, detail)]
+}
+
+fn claimants(world: &World, address: IpAddr) -> impl Iterator<Item = String> {
+    world.pods().filter(move |pod| pod.addresses.contains(&address)).map(|pod| {
+        let why = match (pod.finished, pod.host_network, pod.deleting) {
+            (true, ..) => " (finished)",
+            (_, true, _) => " (hostNetwork)",
+            (.., true) => " (being deleted)",
+            _ => "",
+        };
+        format!("`{}/{}`{why}", pod.namespace, pod.name)
+    })
+}
+
+fn age(scene: &Scene<'_>) -> String {
+    match scene.silence {
+        Some(silence) => format!("the API server was last heard of {} s ago", silence.as_secs()),
+        None => "the API server hasn't been heard of yet".to_owned(),
+    }
+}
+
+/// Long enough to be decided upon at once.
+const TOKEN_S: u32 = 60;

@@ -1,0 +1,175 @@
+//! What is doubtful about the namespaces' lists of roles: entries that allow more than they seem to, lists that can't be
+//! read, and roles that pods name and no entry allows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::advice::meaning;
+use crate::logic::cluster::world::{HeldPod, World};
+use crate::logic::policy::arn::NamedRole;
+use crate::logic::policy::pattern::shown;
+use crate::logic::policy::reason::Reason;
+use crate::logic::policy::{Denial, Rules, permit};
+
+/// A doubt about a namespace, in one line.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Doubt {
+    pub namespace: String,
+    pub text: String,
+}
+
+/// Looks at every list, and at what pods' annotations ask for. What a list says was found out when it changed.
+pub fn lint(world: &World, rules: &Rules) -> BTreeSet<Doubt> {
+    let mut doubts = malformed(world);
+    if rules.restrictions.is_none() {
+        return doubts;
+    }
+    for (name, namespace) in world.namespaces() {
+        let Some(held) = &namespace.allowed_roles else { continue };
+        let whole = held.list().fault().map(ToString::to_string);
+        let entries = held.doubts().unwrap_or_default().iter().map(ToString::to_string);
+        let texts = whole.into_iter().chain(entries);
+        doubts.extend(texts.map(|text| Doubt { namespace: name.to_owned(), text }));
+    }
+    doubts.extend(unlisted(world, rules));
+    doubts
+}
+
+/// Annotations that can't be meant so, or are beyond their bounds. One pod stands for all of its namespace.
+fn malformed(world: &World) -> BTreeSet<Doubt> {
+    let mut one_of_each: BTreeMap<(&Arc<str>, Reason), &Arc<HeldPod>> = BTreeMap::new();
+    for pod in world.pods() {
+        let role = matches!(pod.role(), Some(NamedRole::Malformed(_))).then_some(Reason::RoleMalformed);
+        let session = pod.session().and_then(|session| session.as_ref().err().copied());
+        for reason in role.into_iter().chain(session) {
+            let one = one_of_each.entry((&pod.namespace, reason)).or_insert(pod);
+            if (&pod.name, &pod.uid) < (&one.name, &one.uid) {
+                *one = pod;
+            }
+        }
+    }
+    let doubt = |((namespace, reason), pod): ((&Arc<str>, Reason), &Arc<HeldPod>)| {
+        let text = format!("pod `{}` gets nothing ({}): {}", pod.name, reason.word(), meaning(reason));
+        Doubt { namespace: namespace.to_string(), text }
+    };
+    one_of_each.into_iter().map(doubt).collect()
+}
+
+/// The roles that pods name and their namespace doesn't allow. One pod stands for all of its like: always the same one
+/// while it is there, or each look would bring a doubt in other words.
+fn unlisted(world: &World, rules: &Rules) -> Vec<Doubt> {
+    let mut one_of_each = BTreeMap::new();
+    for pod in world.pods().filter(|pod| pod.counts()) {
+        let one = one_of_each
+            .entry((&pod.namespace, &pod.service_account, pod.role().map(NamedRole::written)))
+            .or_insert(pod);
+        if (&pod.name, &pod.uid) < (&one.name, &one.uid) {
+            *one = pod;
+        }
+    }
+    let refused = one_of_each.into_values().filter(|pod| match permit(world, rules, pod) {
+        Ok(permitted) => permitted.audited() == Some(Reason::RoleNotAllowed),
+        Err(denial) => denial == Denial::Refused(Reason::RoleNotAllowed),
+    });
+    let doubt = |pod: &Arc<HeldPod>| Doubt {
+        namespace: pod.namespace.to_string(),
+        text: match pod.role() {
+            Some(role) => format!("no entry allows `{}`, which pod `{}` names", shown(&role.written()), pod.name),
+            None => format!("no entry allows the role that pod `{}` gets without naming one", pod.name),
+        },
+    };
+    let mut doubts: Vec<Doubt> = Vec::new();
+    let mut counts: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
+    for pod in refused {
+        let count = counts.entry(&pod.namespace).or_default();
+        *count += 1;
+        if *count <= MOST_UNLISTED {
+            doubts.push(doubt(pod));
+        }
+    }
+    let more = counts.into_iter().filter(|(_, count)| *count > MOST_UNLISTED).map(|(namespace, count)| Doubt {
+        namespace: namespace.to_string(),
+        text: format!("no entry allows {} more roles that its pods name", count - MOST_UNLISTED),
+    });
+    doubts.extend(more);
+    doubts
+}
+
+/// Doubts of one kind about one namespace: its pods can name as many roles as they like.
+const MOST_UNLISTED: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::cluster::kubernetes::{Event, Object, Pod, Resource};
+    use crate::logic::cluster::world::tests::{apply_event, listed, namespace, pod};
+    use crate::logic::policy::Enforcement;
+    use crate::logic::policy::pattern::Format;
+    use crate::logic::policy::tests::rules;
+
+    /// The doubts about namespace `shop` with this list, in which pods name `app`.
+    fn check(format: Format, list: &str, enforcement: Enforcement) -> Vec<String> {
+        let rules = Rules { restrictions: Some(format), enforcement, ..rules() };
+        let mut world = listed(vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.2")], vec![]);
+        let event = Event::Apply(Object::Namespace(namespace("shop", Some(list))));
+        apply_event(&mut world, Resource::Namespaces, event, format);
+        lint(&world, &rules).into_iter().map(|doubt| doubt.text).collect()
+    }
+
+    #[test]
+    fn lists_that_cannot_be_read_and_roles_without_an_entry_are_named() {
+        for enforcement in [Enforcement::Enforce, Enforcement::Audit] {
+            let doubts = check(Format::Glob, "app", enforcement);
+            assert!(doubts[0].starts_with("no entry allows `app`, which pod `pod-"), "{doubts:?}");
+            assert!(doubts[1].starts_with("the list is not a JSON array of strings"), "{doubts:?}");
+            assert_eq!(doubts.len(), 2, "one pod stands for all of its like");
+        }
+    }
+
+    #[test]
+    fn of_many_roles_without_an_entry_a_few_are_named() {
+        let pods = (10..30)
+            .map(|uid| Pod { role: Some(format!("app-{uid}")), ..pod(&uid.to_string(), &format!("10.0.0.{uid}")) });
+        let world = listed(pods.collect(), vec![namespace("shop", Some(r#"["x"]"#))]);
+        let rules = Rules { restrictions: Some(Format::Glob), ..rules() };
+        let doubts: Vec<String> = lint(&world, &rules).into_iter().map(|doubt| doubt.text).collect();
+        assert_eq!(doubts.len(), 9);
+        assert!(doubts.contains(&"no entry allows 12 more roles that its pods name".to_owned()), "{doubts:?}");
+    }
+
+    /// Whatever the order in which the picture holds them.
+    #[test]
+    fn the_same_pod_always_stands_for_its_like() {
+        let rules = Rules { restrictions: Some(Format::Glob), ..rules() };
+        let pods: Vec<Pod> = (10..60).map(|uid| pod(&uid.to_string(), &format!("10.0.0.{uid}"))).collect();
+        let events = |world: &mut World| {
+            let event = Event::Apply(Object::Namespace(namespace("shop", Some("[]"))));
+            apply_event(world, Resource::Namespaces, event, Format::Glob);
+        };
+        for _ in 0..4 {
+            let mut world = listed(pods.clone(), vec![]);
+            events(&mut world);
+            let doubts: Vec<String> = lint(&world, &rules).into_iter().map(|doubt| doubt.text).collect();
+            assert_eq!(doubts, ["no entry allows `app`, which pod `pod-10` names"]);
+        }
+    }
+
+    #[test]
+    fn without_restrictions_nothing_is_doubtful() {
+        let world =
+            listed(vec![Pod { role: Some("x".into()), ..pod("a", "10.0.0.1") }], vec![namespace("shop", Some("x"))]);
+        assert!(lint(&world, &rules()).is_empty());
+    }
+
+    /// Whether namespaces restrict roles or not, beyond their bounds annotations give nothing.
+    #[test]
+    fn annotations_beyond_their_bounds_are_named_once_for_each_namespace() {
+        let long = |uid: &str, address: &str| Pod { role: Some("x".repeat(65)), ..pod(uid, address) };
+        let wide = Pod { external_id: Some("x".repeat(1_225)), ..pod("c", "10.0.0.3") };
+        let world = listed(vec![long("b", "10.0.0.2"), long("a", "10.0.0.1"), wide], vec![]);
+        let doubts: Vec<String> = lint(&world, &rules()).into_iter().map(|doubt| doubt.text).collect();
+        assert!(doubts[0].starts_with("pod `pod-a` gets nothing (role_malformed): "), "{doubts:?}");
+        assert!(doubts[1].starts_with("pod `pod-c` gets nothing (external_id_malformed): "), "{doubts:?}");
+        assert_eq!(doubts.len(), 2);
+    }
+}

@@ -1,0 +1,13 @@
+//! What the node's operator gets to read: explain, status, doctor, Events, log lines, and the advice for each reason.
+
+pub mod advice;
+pub mod compare;
+pub mod doctor;
+pub mod events;
+pub mod explain;
+pub mod lint;
+pub mod log_line;
+pub mod port_holder;
+pub mod process;
+pub mod shell;
+pub mod status;

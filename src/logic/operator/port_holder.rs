@@ -1,0 +1,236 @@
+//! A port that another process holds: which process that is, whether it answers as a kube2iam does, and what pods'
+//! requests come to meanwhile.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::logic::base::json;
+
+/// A socket that listens on a port, as `/proc/net/tcp` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListeningSocket {
+    /// The user that opened it
+    pub uid: u32,
+    pub inode: u64,
+}
+
+/// A process that holds a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub uid: u32,
+    /// `None`: it can't be seen from here, being in another container or another user's.
+    pub process: Option<HolderProcess>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HolderProcess {
+    pub pid: u32,
+    /// The kernel's name of it, at most 15 bytes
+    pub command: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.process {
+            Some(HolderProcess { pid, command }) => {
+                write!(f, "process {pid} (`{}`) of user {}", command.escape_debug(), self.uid)
+            }
+            None => write!(f, "a process of user {} that can't be seen from here", self.uid),
+        }
+    }
+}
+
+/// Why an agent doesn't answer yet: its port is held by another process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenPort {
+    pub port: u16,
+    /// Empty: none was found
+    pub holders: Vec<Holder>,
+    pub judgement: Judgement,
+    pub requests: Requests,
+}
+
+/// What pods' requests come to while the port is held by another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requests {
+    /// The agent redirects them, and the process answers as a kube2iam does.
+    ToKube2iam,
+    /// The agent drops them, since it isn't known what the process would do with them.
+    Dropped,
+    /// The agent has no redirect: what they come to is another's affair.
+    NotOurs,
+}
+
+impl fmt::Display for TakenPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let port = self.port;
+        write!(f, "port {port} is held by ")?;
+        for (number, holder) in self.holders.iter().enumerate() {
+            write!(f, "{}{holder}", if number == 0 { "" } else { " and " })?;
+        }
+        if self.holders.is_empty() {
+            f.write_str("a process that can't be found")?;
+        }
+        if self.holders.iter().all(|holder| holder.process.is_none()) {
+            write!(f, " (on the node `ss -ltnp sport = :{port}` shows it)")?;
+        }
+        f.write_str("; stop it or give another --app-port or --metrics-port; ")?;
+        f.write_str(match self.requests {
+            Requests::ToKube2iam => "it answers as a kube2iam does, so pods' requests go to it until it ends",
+            Requests::Dropped => "pods' requests are dropped until the port is free",
+            Requests::NotOurs => "this agent answers once the port is free",
+        })
+    }
+}
+
+/// What an address on which the port is held answered to `GET /healthz`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    AsKube2iam,
+    Otherwise,
+    /// Within the time that is given
+    Nothing,
+    /// Nothing listens at this address.
+    Refused,
+}
+
+/// What to do with pods' requests, given what the addresses answered to which they would be redirected, and what was done
+/// until now. An agent too busy to answer in time is no stranger at once: that takes several failures in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    is_kube2iam: bool,
+    unanswered: u32,
+}
+
+impl Judgement {
+    /// Before anything was asked nothing is trusted.
+    pub const STRANGER: Self = Self { is_kube2iam: false, unanswered: 0 };
+
+    pub fn is_kube2iam(self) -> bool {
+        self.is_kube2iam
+    }
+
+    /// The judgement after one more round of answers.
+    pub fn after(self, answers: &[Answered]) -> Self {
+        if answers.contains(&Answered::Otherwise) {
+            return Self::STRANGER;
+        }
+        if answers.contains(&Answered::Nothing) {
+            let unanswered = self.unanswered.saturating_add(1);
+            return Self { is_kube2iam: self.is_kube2iam && unanswered < MOST_UNANSWERED, unanswered };
+        }
+        Self { is_kube2iam: answers.contains(&Answered::AsKube2iam), unanswered: 0 }
+    }
+}
+
+/// What bytes say as an answer to `GET /healthz`: a kube2iam gives 200 and a JSON object with `hostIP` and `instanceId`.
+pub fn read_health(answer: &[u8]) -> Answered {
+    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return Answered::Otherwise };
+    let is_ok = answer.starts_with(b"HTTP/1.1 200 ") || answer.starts_with(b"HTTP/1.0 200 ");
+    let body = answer.get(end + 4..).unwrap_or_default();
+    let object: Option<Value> = json::read(body).ok();
+    let has = |key| object.as_ref().is_some_and(|object| object.get(key).is_some_and(Value::is_string));
+    if is_ok && has("hostIP") && has("instanceId") { Answered::AsKube2iam } else { Answered::Otherwise }
+}
+
+/// The sockets that listen on `port`, out of the lines of `/proc/net/tcp` or `/proc/net/tcp6` (proc(5)).
+pub fn listening(table: &str, port: u16) -> Vec<ListeningSocket> {
+    let wanted = format!(":{port:04X}");
+    let socket = |line: &str| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let (local, state) = (words.next()?, words.nth(1)?);
+        let is_wanted = local.ends_with(&wanted) && state == LISTEN;
+        // The queues, the timer and the retransmits stand between the state and the user.
+        let (uid, inode) = (words.nth(3)?.parse().ok()?, words.nth(1)?.parse().ok()?);
+        is_wanted.then_some(ListeningSocket { uid, inode })
+    };
+    table.lines().filter_map(socket).take(MOST_HOLDERS).collect()
+}
+
+/// `TCP_LISTEN` of the kernel's `tcp_states.h`
+const LISTEN: &str = "0A";
+/// Sockets that are looked up and named.
+const MOST_HOLDERS: usize = 4;
+/// Rounds without an answer after which a kube2iam counts as gone.
+const MOST_UNANSWERED: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_that_listen_on_the_port_are_found() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:1FF5 00000000:0000 0A 00000000:00000000 00:00000000 00000000     7        0 271828 1 0000000000000000
+   1: 0100007F:1FF6 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 11 1 0000000000000000
+   2: 0100007F:1FF5 0100007F:A0F2 01 00000000:00000000 00:00000000 00000000     0        0 12 1 0000000000000000
+   3: short
+   4: 00000000000000000000000000000000:1FF5 00000000000000000000000000000000:0000 0A 0:0 00:0 0 65532 0 31415 1 0
+";
+        let sockets = [(7, 271_828), (65_532, 31_415)].map(|(uid, inode)| ListeningSocket { uid, inode });
+        assert_eq!(listening(table, 8181), sockets);
+        assert_eq!(listening(table, 80), []);
+    }
+
+    #[test]
+    fn only_the_health_of_a_kube2iam_is_taken_for_it() {
+        let answer = |status: &str, body: &str| format!("HTTP/1.1 {status}\r\nServer: x\r\n\r\n{body}").into_bytes();
+        let health = r#"{"hostIP":"10.0.0.1","instanceId":""}"#;
+        assert_eq!(read_health(&answer("200 OK", health)), Answered::AsKube2iam);
+        for other in [
+            answer("500 Internal Server Error", health),
+            answer("200 OK", ""),
+            answer("200 OK", r#"{"hostIP":"10.0.0.1"}"#),
+            answer("200 OK", r#"{"hostIP":"10.0.0.1","instanceId":7}"#),
+            answer("200 OK", r#"["hostIP","instanceId"]"#),
+            answer("200 OK", r#""hostIP instanceId""#),
+            b"HTTP/1.1 200 OK\r\n".to_vec(),
+            b"SSH-2.0-OpenSSH\r\n\r\n".to_vec(),
+            Vec::new(),
+        ] {
+            assert_eq!(read_health(&other), Answered::Otherwise, "{}", String::from_utf8_lossy(&other));
+        }
+    }
+
+    #[test]
+    fn a_stranger_on_any_address_is_one_and_silence_takes_three_rounds() {
+        use Answered::{AsKube2iam, Nothing, Otherwise, Refused};
+        let judge = |rounds: &[&[Answered]]| {
+            rounds.iter().fold(Judgement::STRANGER, |judgement, answers| judgement.after(answers)).is_kube2iam()
+        };
+        for (rounds, wanted) in [
+            (&[][..], false),
+            (&[&[AsKube2iam][..]], true),
+            (&[&[AsKube2iam, Refused]], true),
+            (&[&[AsKube2iam, Otherwise]], false),
+            (&[&[Refused, Refused]], false),
+            (&[&[Nothing]], false),
+            (&[&[AsKube2iam], &[Nothing], &[AsKube2iam, Nothing]], true),
+            (&[&[AsKube2iam], &[Nothing], &[Nothing], &[Nothing]], false),
+            (&[&[AsKube2iam], &[Nothing], &[AsKube2iam], &[Nothing], &[Nothing]], true),
+            (&[&[AsKube2iam], &[Otherwise]], false),
+            (&[&[AsKube2iam], &[Refused]], false),
+            (&[&[Nothing], &[AsKube2iam]], true),
+        ] {
+            assert_eq!(judge(rounds), wanted, "{rounds:?}");
+        }
+    }
+
+    #[test]
+    fn the_message_names_the_process_or_says_that_it_cannot_be_seen() {
+        let process = HolderProcess { pid: 7, command: "ng\u{1b}inx".to_owned() };
+        let seen = Holder { uid: 0, process: Some(process) };
+        let unseen = Holder { uid: 65_532, process: None };
+        let text = |holders: Vec<Holder>, requests| {
+            TakenPort { port: 8181, holders, judgement: Judgement::STRANGER, requests }.to_string()
+        };
+        let known = text(vec![seen.clone()], Requests::Dropped);
+        assert!(known.starts_with("port 8181 is held by process 7 (`ng\\u{1b}inx`) of user 0; stop it"), "{known}");
+        assert!(known.ends_with("pods' requests are dropped until the port is free"), "{known}");
+        let unknown = text(vec![unseen.clone()], Requests::ToKube2iam);
+        assert!(unknown.contains("a process of user 65532 that can't be seen from here (on the node `ss -ltnp"));
+        assert!(text(vec![seen, unseen], Requests::NotOurs).contains("of user 0 and a process of user 65532"));
+        assert!(text(vec![], Requests::NotOurs).contains("a process that can't be found (on the node `ss"));
+    }
+}

@@ -1,0 +1,326 @@
+//! The one form of a path that may be judged and forwarded: decoded once, without empty and dot segments,
+//! made only of characters that mean themselves in any reading. What can't be brought into it goes nowhere.
+//!
+//! By which tricks others were got round here: [`museum`](crate::logic::known_vulnerabilities).
+
+use std::fmt;
+
+/// A path that begins with `/`, whose segments hold only plain characters and are neither empty nor dots,
+/// but for a last empty one where the client wrote a closing slash. It needs no encoding and survives any decoding;
+/// one that doesn't says so ([`CanonicalPath::odd_from`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CanonicalPath {
+    text: String,
+    query: Option<String>,
+    odd_from: Option<usize>,
+}
+
+impl CanonicalPath {
+    /// Reads the target of a request line. `authority` says which host an absolute-form target may name.
+    pub fn parse(target: &str, is_own_authority: impl Fn(&str) -> bool) -> Result<Self, PathError> {
+        let origin = origin_form(target, is_own_authority)?;
+        if is_canonical(origin) {
+            return Ok(Self { text: origin.to_owned(), query: None, odd_from: None });
+        }
+        let origin = origin.split('#').next().unwrap_or_default();
+        let (raw, query) = match origin.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (origin, None),
+        };
+        let (text, odd_from) = if is_canonical(raw) { (raw.to_owned(), None) } else { resolve(raw)? };
+        let query = query
+            .filter(|query| !query.is_empty() && query.bytes().all(|b| is_plain(b) || b == b'&'))
+            .map(str::to_owned);
+        Ok(Self { text, query, odd_from })
+    }
+
+    /// The path, without its query.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The query, if there was one of plain characters only; any other is dropped.
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// The same path alone. A query could ask for another form of an answer than the one that is looked through.
+    #[must_use]
+    pub fn without_query(self) -> Self {
+        Self { query: None, ..self }
+    }
+
+    /// The segments, without the empty one behind a closing slash.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        let mut rest = self.text.as_str();
+        std::iter::from_fn(move || {
+            let text = &rest[rest.bytes().position(|byte| byte != b'/')?..];
+            let segment;
+            (segment, rest) = text.split_at(text.bytes().position(|byte| byte == b'/').unwrap_or(text.len()));
+            Some(segment)
+        })
+    }
+
+    /// Whether the path ends in a slash.
+    pub fn is_closed(&self) -> bool {
+        self.text.ends_with('/')
+    }
+
+    /// Before how many segments at least a slash came as `%2F`, or a character outside the alphabet, as role paths may
+    /// have it. Such a path is never forwarded, and its text may hold dot segments behind that place.
+    pub fn odd_from(&self) -> Option<usize> {
+        self.odd_from
+    }
+}
+
+/// Why a target has no canonical form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathError {
+    /// Not `/…`, nor `http://` followed by one of our own names
+    Form,
+    /// A `%` that two hexadecimal digits don't follow
+    Encoding,
+    /// A character outside the alphabet, raw or encoded, where no role stands; or one that no role has either
+    Character,
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Form => "the target is neither a path nor an address of this service",
+            Self::Encoding => "the path holds a malformed percent-encoding",
+            Self::Character => "the path holds a character that no metadata path has",
+        })
+    }
+}
+
+/// Cuts `http://authority` off an absolute-form target (RFC 9112, section 3.2.2).
+fn origin_form(target: &str, is_own_authority: impl Fn(&str) -> bool) -> Result<&str, PathError> {
+    if target.starts_with('/') {
+        return Ok(target);
+    }
+    let scheme = target.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://")).ok_or(PathError::Form)?;
+    let rest = &target[scheme.len()..];
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    match path {
+        _ if !is_own_authority(authority) => Err(PathError::Form),
+        "" => Ok("/"),
+        path if path.starts_with('/') => Ok(path),
+        _ => Err(PathError::Form),
+    }
+}
+
+/// Whether a path is in canonical form as it stands, as nearly all are: [`resolve`] would give it back.
+fn is_canonical(raw: &str) -> bool {
+    let raw = raw.as_bytes();
+    let fits = |(at, byte): (usize, &u8)| if *byte == b'/' { !begins_dull(&raw[at + 1..]) } else { is_plain(*byte) };
+    raw.first() == Some(&b'/') && raw.iter().enumerate().all(fits)
+}
+
+/// Whether an empty segment or one of dots begins here. What ends here is a closing slash.
+fn begins_dull(rest: &[u8]) -> bool {
+    matches!(rest, [b'/', ..] | [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..])
+}
+
+/// Decodes a path once and takes its empty and dot segments out. With it comes [`CanonicalPath::odd_from`].
+fn resolve(raw: &str) -> Result<(String, Option<usize>), PathError> {
+    let mut segments: Vec<String> = Vec::new();
+    let mut odd_from = None;
+    for raw_segment in raw.split('/') {
+        let decoded = decode(raw_segment)?;
+        if !decoded.bytes().all(is_plain) {
+            if segments.len() < ROLE_TAIL && !decoded.bytes().all(|byte| is_plain(byte) || byte == b'/') {
+                return Err(PathError::Character);
+            }
+            odd_from = Some(odd_from.map_or(segments.len(), |at: usize| at.min(segments.len())));
+        }
+        match decoded.as_str() {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            _ => segments.push(decoded),
+        }
+    }
+    let closed =
+        matches!(raw.rsplit('/').next().map(decode), Some(Ok(last)) if matches!(last.as_str(), "" | "." | ".."));
+    let mut text = String::with_capacity(raw.len() + 1);
+    for segment in &segments {
+        text.push('/');
+        text.push_str(segment);
+    }
+    if closed || segments.is_empty() {
+        text.push('/');
+    }
+    Ok((text, odd_from))
+}
+
+fn decode(raw: &str) -> Result<String, PathError> {
+    let mut decoded = String::with_capacity(raw.len());
+    let mut bytes = raw.bytes();
+    while let Some(byte) = bytes.next() {
+        let byte = if byte == b'%' { hex(bytes.next())? << 4 | hex(bytes.next())? } else { byte };
+        if !byte.is_ascii_graphic() || matches!(byte, b'%' | b'\\') {
+            return Err(PathError::Character);
+        }
+        decoded.push(char::from(byte));
+    }
+    Ok(decoded)
+}
+
+fn hex(digit: Option<u8>) -> Result<u8, PathError> {
+    let value = digit.map(char::from).and_then(|digit| digit.to_digit(16)).ok_or(PathError::Encoding)?;
+    u8::try_from(value).map_err(|_| PathError::Encoding)
+}
+
+/// How many segments stand before a role, as in `/latest/meta-data/iam/security-credentials/ROLE`.
+pub const ROLE_TAIL: usize = 4;
+
+/// The alphabet of metadata paths and role names: letters, digits and the marks that occur in them
+/// (`+=,.@-_` in role names, `:` in ARNs and MAC addresses). `%`, `;`, `\`, blanks and controls are not in it.
+const fn is_plain(byte: u8) -> bool {
+    PLAIN[byte as usize]
+}
+
+/// Looked up, since every byte of every request is asked about.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let marks = matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'@' | b'+' | b'=' | b',');
+        plain[byte as usize] = byte.is_ascii_alphanumeric() || marks;
+        byte += 1;
+    }
+    plain
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(target: &str) -> Result<String, PathError> {
+        CanonicalPath::parse(target, |authority| authority == "169.254.169.254").map(|path| path.as_str().to_owned())
+    }
+
+    #[test]
+    fn plain_paths_stay_as_they_are() {
+        for path in [
+            "/",
+            "/latest",
+            "/latest/meta-data/",
+            "/latest/meta-data/network/interfaces/macs/02:29:96:8f:6a:2d/",
+            "/a/b=c",
+        ] {
+            assert_eq!(check(path).as_deref(), Ok(path));
+        }
+    }
+
+    /// What is taken as it stands is what resolving it would have given.
+    #[test]
+    fn canonical_is_what_resolving_leaves_alone() {
+        let pieces = ["", "/", "a", ".", "..", "%2F", "%61", "Z-9", "+", ";", "é"];
+        let mut taken = 0;
+        for number in 0..pieces.len().pow(5) {
+            let digits = (0..5).map(|place| number / pieces.len().pow(place) % pieces.len());
+            let path = digits.fold("/".to_owned(), |path, digit| path + pieces[digit]);
+            let left_alone = resolve(&path) == Ok((path.clone(), None));
+            assert_eq!(is_canonical(&path), left_alone, "{path}");
+            taken += usize::from(left_alone);
+        }
+        assert!(taken > 1_000, "{taken}");
+    }
+
+    #[test]
+    fn dot_segments_are_resolved_before_anything_is_judged() {
+        for (target, path) in [
+            ("//latest///meta-data", "/latest/meta-data"),
+            ("/latest/./meta-data/.", "/latest/meta-data/"),
+            ("/latest/x/../meta-data/..", "/latest/"),
+            ("/../../latest", "/latest"),
+            ("/latest/%2e%2E/x", "/x"),
+            ("/..", "/"),
+            ("/latest%2Fmeta-data", "/latest/meta-data"),
+            ("/%69am", "/iam"),
+        ] {
+            assert_eq!(check(target).as_deref(), Ok(path), "{target}");
+        }
+    }
+
+    #[test]
+    fn tricks_are_refused() {
+        for target in [
+            r"/latest\meta-data",
+            "/latest%5cmeta-data",
+            "/iam%00",
+            "/iam%20",
+            "/iam;x",
+            "/iam%3bx",
+            "/iam%2525",
+            "/%2569am",
+            "/iam%09",
+            "/iam%0d%0a",
+            "/iam%3fx",
+            "/iam%23x",
+            "/i%c4%b1am",
+            "/iam*",
+            "/iam%7f",
+            "/iäm",
+            "/iam x",
+            "/iam\u{0}",
+        ] {
+            assert_eq!(check(target), Err(PathError::Character), "{target}");
+        }
+        for target in ["/%", "/%4", "/%zz", "/%%34", "/%+1", "/%u0069"] {
+            assert_eq!(check(target), Err(PathError::Encoding), "{target}");
+        }
+        for target in [
+            "",
+            "*",
+            "latest",
+            "http://evil/latest",
+            "https://169.254.169.254/",
+            "169.254.169.254:80",
+            "http://169.254.169.254?x",
+            "é",
+        ] {
+            assert_eq!(check(target), Err(PathError::Form), "{target}");
+        }
+    }
+
+    #[test]
+    fn absolute_form_to_an_own_address_is_a_path() {
+        assert_eq!(check("http://169.254.169.254/latest/").as_deref(), Ok("/latest/"));
+        assert_eq!(check("HTTP://169.254.169.254").as_deref(), Ok("/"));
+    }
+
+    #[test]
+    fn queries_pass_only_if_plain_and_fragments_never() {
+        for (target, query) in
+            [("/a?b=c&d", Some("b=c&d")), ("/a?", None), ("/a?%2e", None), ("/a?b/c", None), ("/a#b?c", None)]
+        {
+            let path = CanonicalPath::parse(target, |_| false).unwrap();
+            assert_eq!((path.as_str(), path.query()), ("/a", query), "{target}");
+        }
+    }
+
+    #[test]
+    fn where_a_path_is_odd_is_remembered() {
+        let own = |_: &str| false;
+        assert_eq!(CanonicalPath::parse("/x/a%2Fb", own).unwrap().odd_from(), Some(1));
+        assert_eq!(CanonicalPath::parse("/x/a/b", own).unwrap().odd_from(), None);
+        assert_eq!(CanonicalPath::parse("/x/a%2Fb/../../%2Fc", own).unwrap().odd_from(), Some(0));
+        assert_eq!(CanonicalPath::parse("/x/a/b/c/d/$(e)'%3B%22", own).unwrap().odd_from(), Some(5));
+    }
+
+    /// IAM takes any printable character in a role's path.
+    #[test]
+    fn characters_of_roles_are_taken_where_a_role_stands_and_nowhere_else() {
+        for odd in ["'", "$", "(", "%28", ";", "%3b", "%3F", "%23", "%22", "*", "&", "`"] {
+            assert!(check(&format!("/1/2/3/4/{odd}")).is_ok(), "{odd}");
+            assert_eq!(check(&format!("/1/2/3/{odd}/5")), Err(PathError::Character), "{odd}");
+            assert_eq!(check(&format!("/1/2/3/4/../{odd}")), Err(PathError::Character), "{odd}");
+        }
+        for refused in ["%25", "%5C", "\\", "%20", " ", "%00", "%7f", "%C3%A9"] {
+            assert_eq!(check(&format!("/1/2/3/4/{refused}")), Err(PathError::Character), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! What a request is about. The raw target goes in, and only here: what comes out is a word of our own
+//! or a [`CanonicalPath`] that has been judged.
+//!
+//! Whatever reads like a sensitive word (in any case, with marks around it, with an ending or a parameter behind it)
+//! is sensitive at every depth:
+//! the credential tree is answered here in its exact spelling and refused in any other, what identifies
+//! or configures the node is kept back unless it is allowed by name.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use regex_lite::Regex;
+
+use super::path::{CanonicalPath, ROLE_TAIL};
+use crate::logic::policy::reason::Reason;
+use crate::logic::request::message::{Method, Request};
+
+/// How a request reached the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Facing {
+    /// As a call to the metadata address: it gets metadata and nothing else.
+    Metadata,
+    /// As a call to the node: it gets the agent's own pages, and metadata too.
+    Node,
+}
+
+/// Which of the two documents of a role is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Plain,
+    /// With `AccountId`, below `security-credentials-extended/`
+    Extended,
+}
+
+/// A page of the agent's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    Health,
+    Ready,
+    Metrics,
+    Store,
+}
+
+/// What a request is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `PUT /latest/api/token`
+    Token,
+    /// `OPTIONS /latest/api/token`
+    TokenOptions,
+    /// Another method on the token path
+    TokenMethod,
+    /// `iam/security-credentials` and its extended twin, with and without a closing slash
+    RoleList(Form),
+    /// A role's credentials; the role as it was asked for
+    RoleDocument(Form, String),
+    /// `iam/`
+    IamListing,
+    /// `iam/info`
+    IamInfo,
+    /// A directory of the metadata service whose entries are filtered
+    Listing(CanonicalPath),
+    /// Any other path of the metadata service
+    Forward(CanonicalPath),
+    Page(Page),
+    Refuse(Reason),
+}
+
+/// What `route` needs to know of the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct RouteRules {
+    /// Whether this listener serves `/metrics`
+    pub metrics: bool,
+    /// Whether `/debug/store` exists
+    pub debug: bool,
+    /// Words of `--metadata-allow`
+    pub allowed: Vec<String>,
+    /// Expressions of `--metadata-deny`, asked on the lower-case path
+    pub denied: Vec<Regex>,
+}
+
+impl Route {
+    /// kube2iam's name of the handler, for the metric label `handler`.
+    pub const fn handler(&self) -> &'static str {
+        match self {
+            Self::RoleList(_) => "securityCredentialsHandler",
+            Self::RoleDocument(..) => "roleHandler",
+            Self::Token | Self::TokenOptions | Self::TokenMethod => "tokenHandler",
+            Self::IamListing | Self::IamInfo => "iamHandler",
+            Self::Page(Page::Health | Page::Ready) => "healthHandler",
+            Self::Page(Page::Store) => "debugStoreHandler",
+            Self::Page(Page::Metrics) => "metricsHandler",
+            Self::Listing(_) | Self::Forward(_) | Self::Refuse(_) => "reverseProxyHandler",
+        }
+    }
+}
+
+/// How a request reached the agent, by its host and by the address that its connection was meant for.
+/// `redirected` is asked only if the host doesn't tell.
+pub fn facing(request: &Request<'_>, redirected: impl FnOnce() -> bool) -> Facing {
+    if request.headers.host == Some(METADATA_HOST.as_bytes()) && request.target.starts_with('/') {
+        return Facing::Metadata;
+    }
+    let named = match absolute_authority(request.target) {
+        Some(authority) => Some(authority),
+        None => request.headers.host.map(|host| std::str::from_utf8(host).unwrap_or_default()),
+    };
+    let metadata = named.is_none_or(|host| host.is_empty() || is_metadata_name(without_port(host))) || redirected();
+    if metadata { Facing::Metadata } else { Facing::Node }
+}
+
+/// Decides what a request is about.
+pub fn route(request: &Request<'_>, facing: Facing, rules: &RouteRules) -> Route {
+    let Ok(path) = CanonicalPath::parse(request.target, is_metadata_host) else {
+        return Route::Refuse(Reason::BadPath);
+    };
+    let about = classify(path, rules);
+    match about {
+        Route::Page(_) if facing == Facing::Metadata => Route::Refuse(Reason::NotFound),
+        Route::Token => token(request.method),
+        Route::Refuse(Reason::TokenPathVersioned) if request.method != Method::Put => Route::TokenMethod,
+        Route::Refuse(_) => about,
+        _ if matches!(request.method, Method::Get | Method::Head) => about,
+        _ => Route::Refuse(Reason::MethodNotAllowed),
+    }
+}
+
+fn token(method: Method) -> Route {
+    match method {
+        Method::Put => Route::Token,
+        Method::Options => Route::TokenOptions,
+        _ => Route::TokenMethod,
+    }
+}
+
+/// The entries of a listing that may be shown, in order; `iam/` among them exactly if `pod_has_role`.
+pub fn filter_listing(path: &CanonicalPath, listing: &str, pod_has_role: bool, rules: &RouteRules) -> String {
+    let below = |entry: &str| format!("{}/{entry}", path.as_str().trim_end_matches('/'));
+    let plain =
+        |entry: &str| CanonicalPath::parse(&below(entry), |_| false).ok().filter(|path| path.odd_from().is_none());
+    let shown = |entry: &str| match plain(entry).map(|path| classify(path, rules)) {
+        Some(Route::Forward(_) | Route::Listing(_) | Route::Token) => true,
+        Some(_) => false,
+        None => entry.split_once('=').is_some_and(|(index, _)| index.bytes().all(|b| b.is_ascii_digit())),
+    };
+    let mut entries: Vec<&str> = listing.lines().filter(|entry| shown(entry)).collect();
+    if pod_has_role && path.segments().map(fold).skip(1).eq(["meta-data"]) {
+        let place = entries.iter().position(|entry| *entry > "iam/").unwrap_or(entries.len());
+        entries.insert(place, "iam/");
+    }
+    entries.join("\n")
+}
+
+/// What lies at a path, whatever the method.
+fn classify(path: CanonicalPath, rules: &RouteRules) -> Route {
+    if let Some(route) = credentials(&path) {
+        return route;
+    }
+    let segments: Vec<&str> = path.segments().collect();
+    let folded: Vec<Cow<'_, str>> = segments.iter().map(|segment| fold(segment)).collect();
+    let folded: Vec<&str> = folded.iter().map(|segment| &**segment).collect();
+    match path.odd_from() {
+        None | Some(ROLE_TAIL..) if names_credentials(&folded) => return Route::Refuse(Reason::NotFound),
+        None => {}
+        Some(_) => return Route::Refuse(Reason::BadPath),
+    }
+    if let Some(route) = own_page(&segments, &folded, rules) {
+        return route;
+    }
+    if let [version, "api", "token", ..] = folded.as_slice() {
+        return if *version == "latest" && segments == ["latest", "api", "token"] {
+            Route::Token
+        } else {
+            Route::Refuse(Reason::TokenPathVersioned)
+        };
+    }
+    if is_kept_back(&folded, path.as_str(), rules) {
+        return Route::Refuse(Reason::KeptBack);
+    }
+    match folded.as_slice() {
+        [] | [_] | [_, "meta-data" | "dynamic"] | [_, "dynamic", "instance-identity"] => {
+            Route::Listing(path.without_query())
+        }
+        _ => Route::Forward(path),
+    }
+}
+
+/// What is answered of the credential tree: these paths in exactly this spelling.
+fn credentials(path: &CanonicalPath) -> Option<Route> {
+    if path.odd_from().is_some_and(|at| at < ROLE_TAIL) {
+        return None;
+    }
+    let mut segments = [""; ROLE_TAIL + 1];
+    let known = segments.iter_mut().zip(path.segments()).map(|(place, segment)| *place = segment).count();
+    match &segments[..known] {
+        [_, "meta-data", "iam"] => Some(Route::IamListing),
+        [_, "meta-data", "iam", "info"] if !path.is_closed() => Some(Route::IamInfo),
+        [_, "meta-data", "iam", tree] => form(tree).map(Route::RoleList),
+        [_, "meta-data", "iam", tree, ..] => form(tree).map(|form| Route::RoleDocument(form, tail(path, &segments))),
+        _ => None,
+    }
+}
+
+/// Whether a path has to do with credentials in any reading: where [`credentials`] has no answer, nobody has.
+fn names_credentials(folded: &[&str]) -> bool {
+    !is_tag(folded) && folded.iter().any(|word| is_credential(word))
+}
+
+fn form(tree: &str) -> Option<Form> {
+    match tree {
+        "security-credentials" => Some(Form::Plain),
+        "security-credentials-extended" => Some(Form::Extended),
+        _ => None,
+    }
+}
+
+/// What stands behind the first four segments: a role, which may hold slashes. One at its end is the client's habit.
+fn tail(path: &CanonicalPath, segments: &[&str; ROLE_TAIL + 1]) -> String {
+    let before: usize = segments[..ROLE_TAIL].iter().map(|segment| "/".len() + segment.len()).sum();
+    path.as_str()[before + "/".len()..].trim_end_matches('/').to_owned()
+}
+
+fn own_page(segments: &[&str], folded: &[&str], rules: &RouteRules) -> Option<Route> {
+    let page = match segments {
+        ["healthz"] => Some(Page::Health),
+        ["readyz"] => Some(Page::Ready),
+        ["metrics"] if rules.metrics => Some(Page::Metrics),
+        ["debug", "store"] if rules.debug => Some(Page::Store),
+        _ => None,
+    };
+    match (page, folded) {
+        (Some(page), _) => Some(Route::Page(page)),
+        (None, ["healthz" | "readyz" | "metrics" | "debug", ..]) => Some(Route::Refuse(Reason::NotFound)),
+        _ => None,
+    }
+}
+
+/// What stays with the node unless `--metadata-allow` opens it, and what `--metadata-deny` closes.
+fn is_kept_back(folded: &[&str], path: &str, rules: &RouteRules) -> bool {
+    let opened = |word: &str| rules.allowed.iter().any(|allowed| allowed == word);
+    if is_denied(folded, path, rules) {
+        return true;
+    }
+    let cores: Vec<String> = folded.iter().map(|word| core(word)).collect();
+    let mut pairs = cores.iter().zip(folded.iter().skip(1));
+    let proof = cores.iter().any(|core| IDENTITY_PROOFS.contains(&core.as_str()))
+        || pairs.any(|(core, behind)| core == "instance-identity" && *behind != "document");
+    let named = |word: &str| cores.iter().any(|core| core == word) && !opened(word);
+    !is_tag(folded) && (proof && !opened("instance-identity") || KEPT_BACK.iter().any(|word| named(word)))
+}
+
+/// Whether `--metadata-deny` closes a path, as it stands or as a lenient server might read it.
+fn is_denied(folded: &[&str], path: &str, rules: &RouteRules) -> bool {
+    if rules.denied.is_empty() {
+        return false;
+    }
+    let lower = path.to_ascii_lowercase();
+    let bare = format!("/{}", folded.join("/"));
+    let closed = format!("{}/", bare.trim_end_matches('/'));
+    rules.denied.iter().any(|denied| [&lower, &bare, &closed].iter().any(|reading| denied.is_match(reading)))
+}
+
+/// Tag keys are free text: `tags/instance/iam` is no credential.
+fn is_tag(folded: &[&str]) -> bool {
+    matches!(folded, [_, "meta-data", "tags", "instance", _])
+}
+
+/// A segment as the most lenient server might read it: any case, without marks at its ends.
+fn fold(segment: &str) -> Cow<'_, str> {
+    let bare = segment.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    if bare.bytes().any(|b| b.is_ascii_uppercase()) { bare.to_ascii_lowercase().into() } else { bare.into() }
+}
+
+/// What is left of a folded segment if a server takes `.json` for a format, `,x`, `=x` or `:x` for a parameter,
+/// `+` for a blank (RFC 3986, section 3.3, knows such uses), or tells `_` from `-` as little as OpenStack's tree does.
+fn core(folded: &str) -> String {
+    let end = folded.find(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c)).unwrap_or(folded.len());
+    folded[..end].trim_end_matches(['-', '_']).replace('_', "-")
+}
+
+/// Whatever is called credentials is some, today's or those that AWS will think of.
+fn is_credential(folded: &str) -> bool {
+    core(folded) == "iam" || folded.contains("credentials")
+}
+
+/// The authority of an absolute-form target.
+fn absolute_authority(target: &str) -> Option<&str> {
+    let rest = target
+        .get(..7)
+        .filter(|scheme| scheme.eq_ignore_ascii_case("http://"))
+        .map(|scheme| &target[scheme.len()..])?;
+    Some(&rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())])
+}
+
+/// Whether a host, with or without port 80, is a name of the metadata service.
+pub fn is_metadata_host(authority: &str) -> bool {
+    is_metadata_name(authority.strip_suffix(":80").unwrap_or(authority))
+}
+
+/// A host without the port behind it; a bare v6 address has none.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port))
+            if port.bytes().all(|b| b.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) =>
+        {
+            name
+        }
+        _ => host,
+    }
+}
+
+fn is_metadata_name(host: &str) -> bool {
+    let name = host.trim_end_matches('.');
+    match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(address) => is_metadata_address(address),
+        Err(_) => METADATA_NAMES.iter().any(|own| name.eq_ignore_ascii_case(own)),
+    }
+}
+
+/// Whether an address is the metadata service's, v4, v6, or v4 written as v6.
+pub fn is_metadata_address(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address == METADATA_V4,
+        IpAddr::V6(address) => address == METADATA_V6,
+    }
+}
+
+/// Where the metadata service answers, the same on every instance (EC2 user guide, instance metadata).
+pub const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// What nearly every client says.
+const METADATA_HOST: &str = "169.254.169.254";
+const METADATA_NAMES: [&str; 2] = ["instance-data", "instance-data.ec2.internal"];
+const IDENTITY_PROOFS: [&str; 3] = ["signature", "pkcs7", "rsa2048"];
+const KEPT_BACK: [&str; 3] = ["user-data", "fws", "managed-ssh-keys"];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+mod forwarding;
+
+use super::*;
+use crate::logic::request::message::Headers;
+
+fn ask(method: Method, target: &str, facing: Facing) -> Route {
+    route(&Request { method, target, headers: Headers::default() }, facing, &RouteRules::default())
+}
+
+fn get(target: &str) -> Route {
+    ask(Method::Get, target, Facing::Metadata)
+}
+
+#[test]
+fn the_routes_of_kube2iam_for_every_version() {
+    for version in ["latest", "2009-04-04", "1.0", "x"] {
+        let at = |rest: &str| get(&format!("/{version}/meta-data/iam{rest}"));
+        assert_eq!(at("/security-credentials"), Route::RoleList(Form::Plain));
+        assert_eq!(at("/security-credentials/"), Route::RoleList(Form::Plain));
+        assert_eq!(at("/security-credentials/app"), Route::RoleDocument(Form::Plain, "app".into()));
+        assert_eq!(at("/security-credentials/team/app"), Route::RoleDocument(Form::Plain, "team/app".into()));
+        assert_eq!(at("/security-credentials/team%2Fapp"), Route::RoleDocument(Form::Plain, "team/app".into()));
+        assert_eq!(
+            at("/security-credentials/arn:aws:iam::1:role%2Fapp"),
+            Route::RoleDocument(Form::Plain, "arn:aws:iam::1:role/app".into())
+        );
+        assert_eq!(at("/security-credentials-extended/"), Route::RoleList(Form::Extended));
+        assert_eq!(at("/security-credentials-extended/app"), Route::RoleDocument(Form::Extended, "app".into()));
+        for role in ["app", "team/app", "team%2Fapp", "arn:aws:iam::1:role%2Fapp"] {
+            let open = at(&format!("/security-credentials/{role}"));
+            for closed in ["/", "%2F", "%2f/", "//", "/."] {
+                assert_eq!(at(&format!("/security-credentials/{role}{closed}")), open, "{role}{closed}");
+            }
+        }
+        assert_eq!(at("/security-credentials-extended/app/"), Route::RoleDocument(Form::Extended, "app".into()));
+        assert_eq!(at("/info"), Route::IamInfo);
+        assert_eq!(at(""), Route::IamListing);
+        assert_eq!(at("/"), Route::IamListing);
+    }
+}
+
+#[test]
+fn other_spellings_of_the_credential_tree_are_refused() {
+    for (target, reason) in [
+        ("/latest/META-DATA/iam/info", Reason::NotFound),
+        ("/latest/meta-data/IAM/security-credentials/", Reason::NotFound),
+        ("/latest/meta-data/iam./info", Reason::NotFound),
+        ("/latest/meta-data/iam+/info", Reason::NotFound),
+        ("/latest/meta-data/IAM-", Reason::NotFound),
+        ("/latest/meta-data/iam/info/", Reason::NotFound),
+        ("/latest/meta-data/identity-credentials/ec2/security-credentials/ec2-instance", Reason::NotFound),
+        ("/iam/security-credentials/", Reason::NotFound),
+        ("/meta-data/iam/info", Reason::NotFound),
+        ("/latest/x/meta-data/iam/info", Reason::NotFound),
+        ("/latest/meta-data%2fiam/info", Reason::BadPath),
+        ("/latest/meta-data/iam%2fsecurity-credentials/app", Reason::BadPath),
+        ("/latest/meta-data/iam%20/info", Reason::BadPath),
+        ("/latest/user-data", Reason::KeptBack),
+        ("/latest/USER-DATA/", Reason::KeptBack),
+        ("/2011-01-01/dynamic/instance-identity/pkcs7", Reason::KeptBack),
+        ("/latest/dynamic/instance-identity/RSA2048", Reason::KeptBack),
+        ("/latest/dynamic/instance-identity/new-proof", Reason::KeptBack),
+        ("/latest/dynamic/fws/instance-monitoring", Reason::KeptBack),
+        ("/latest/meta-data/managed-ssh-keys/signer-cert", Reason::KeptBack),
+    ] {
+        assert_eq!(get(target), Route::Refuse(reason), "{target}");
+    }
+}
+
+#[test]
+fn endings_parameters_and_relatives_of_a_sensitive_word_are_sensitive() {
+    for (target, reason) in [
+        ("/latest/meta-data/iam.json", Reason::NotFound),
+        ("/latest/meta-data/iam,1/info", Reason::NotFound),
+        ("/latest/meta-data/iam=x/security-credentials", Reason::NotFound),
+        ("/latest/meta-data/iam:80/info", Reason::NotFound),
+        ("/latest/meta-data/iam+x/info", Reason::NotFound),
+        ("/latest/meta-data/container-credentials-v2/app", Reason::NotFound),
+        ("/latest/meta-data/security_credentials/app", Reason::NotFound),
+        ("/latest/meta-data/x:credentials/app", Reason::NotFound),
+        ("/latest/user-data.txt", Reason::KeptBack),
+        ("/openstack/latest/user_data", Reason::KeptBack),
+        ("/latest/dynamic/instance-identity/pkcs7.pem", Reason::KeptBack),
+        ("/latest/dynamic/instance-identity,x/new-proof", Reason::KeptBack),
+        ("/latest/dynamic/instance-identity/document.sig", Reason::KeptBack),
+        ("/latest/dynamic/fws@x/instance-monitoring", Reason::KeptBack),
+    ] {
+        assert_eq!(get(target), Route::Refuse(reason), "{target}");
+    }
+    for target in ["/latest/meta-data/tags/instance/iam.role", "/latest/meta-data/public-keys/0=iam/openssh-key"] {
+        assert!(matches!(get(target), Route::Forward(_)), "{target}");
+    }
+}
+
+#[test]
+fn the_rest_is_forwarded_and_some_listings_filtered() {
+    for target in [
+        "/latest/meta-data/placement/region",
+        "/latest/dynamic/instance-identity/document",
+        "/latest/meta-data/tags/instance/iam",
+        "/latest/meta-data/placement/",
+    ] {
+        assert!(matches!(get(target), Route::Forward(path) if path.as_str() == target), "{target}");
+    }
+    for target in [
+        "/",
+        "/latest",
+        "/latest/",
+        "/latest/meta-data",
+        "/latest/meta-data/",
+        "/latest/dynamic/",
+        "/latest/dynamic/instance-identity/",
+    ] {
+        assert!(matches!(get(target), Route::Listing(path) if path.as_str() == target), "{target}");
+    }
+}
+
+#[test]
+fn a_listing_is_asked_for_without_a_query() {
+    let query = |target: &str| match get(target) {
+        Route::Listing(path) | Route::Forward(path) => path.query().map(str::to_owned),
+        other => panic!("{other:?}"),
+    };
+    for listing in ["/", "/latest/", "/latest/meta-data/", "/latest/dynamic/instance-identity/"] {
+        assert_eq!(query(&format!("{listing}?recursive=true")), None, "{listing}");
+    }
+    assert_eq!(query("/latest/meta-data/placement/?recursive=true").as_deref(), Some("recursive=true"));
+}
+
+#[test]
+fn what_is_allowed_by_name_is_forwarded_and_what_is_denied_kept_back() {
+    let rules = RouteRules {
+        allowed: vec!["user-data".into(), "instance-identity".into()],
+        denied: vec![Regex::new("/placement/").unwrap()],
+        ..RouteRules::default()
+    };
+    let forwarded = |target: &str| {
+        matches!(
+            route(&Request { method: Method::Get, target, headers: Headers::default() }, Facing::Metadata, &rules),
+            Route::Forward(_)
+        )
+    };
+    assert!(forwarded("/latest/user-data"));
+    assert!(forwarded("/latest/dynamic/instance-identity/pkcs7"));
+    assert!(!forwarded("/latest/dynamic/fws/x"));
+    assert!(!forwarded("/latest/meta-data/PLACEMENT/region"));
+}
+
+#[test]
+fn what_is_denied_is_denied_in_every_reading() {
+    let rules =
+        RouteRules { denied: vec![Regex::new("^/latest/meta-data/hostname$").unwrap()], ..RouteRules::default() };
+    for target in ["hostname", "hostname/", "HOSTNAME", "hostname.", "x/../hostname", "hostname?a"] {
+        let target = format!("/latest/meta-data/{target}");
+        let request = Request { method: Method::Get, target: &target, headers: Headers::default() };
+        assert_eq!(route(&request, Facing::Metadata, &rules), Route::Refuse(Reason::KeptBack), "{target}");
+    }
+}
+
+#[test]
+fn methods() {
+    let token = "/latest/api/token";
+    for (method, target, route) in [
+        (Method::Put, token, Route::Token),
+        (Method::Options, token, Route::TokenOptions),
+        (Method::Get, token, Route::TokenMethod),
+        (Method::Delete, token, Route::TokenMethod),
+        (Method::Put, "/2011-01-01/api/token", Route::Refuse(Reason::TokenPathVersioned)),
+        (Method::Get, "/2011-01-01/api/token", Route::TokenMethod),
+        (Method::Delete, "/latest/meta-data/iam/security-credentials/app", Route::Refuse(Reason::MethodNotAllowed)),
+        (Method::Post, "/latest/meta-data/placement/region", Route::Refuse(Reason::MethodNotAllowed)),
+        (Method::Put, "/latest/user-data", Route::Refuse(Reason::KeptBack)),
+        (Method::Head, "/latest/meta-data/iam/info", Route::IamInfo),
+    ] {
+        assert_eq!(ask(method, target, Facing::Metadata), route, "{method:?} {target}");
+    }
+}
+
+#[test]
+fn own_pages_are_for_the_node() {
+    let rules = RouteRules { metrics: true, debug: true, ..RouteRules::default() };
+    for (target, page) in [
+        ("/healthz", Page::Health),
+        ("/readyz", Page::Ready),
+        ("/metrics", Page::Metrics),
+        ("/debug/store", Page::Store),
+    ] {
+        let request = Request { method: Method::Get, target, headers: Headers::default() };
+        assert_eq!(route(&request, Facing::Node, &rules), Route::Page(page));
+        assert_eq!(route(&request, Facing::Metadata, &rules), Route::Refuse(Reason::NotFound));
+    }
+    for target in ["/metrics", "/debug/store", "/debug/x", "/HEALTHZ", "/healthz/x"] {
+        assert_eq!(ask(Method::Get, target, Facing::Node), Route::Refuse(Reason::NotFound), "{target}");
+    }
+}
+
+#[test]
+fn metadata_facing_is_told_by_host_then_by_the_redirect() {
+    for (target, host, redirected, expected) in [
+        ("/", Some("169.254.169.254"), false, Facing::Metadata),
+        ("/", Some("169.254.169.254:80"), false, Facing::Metadata),
+        ("/", Some("169.254.169.254:8181"), false, Facing::Metadata),
+        ("/", Some("[fd00:ec2::254]:8181"), false, Facing::Metadata),
+        ("/", Some("fd00:ec2::254"), false, Facing::Metadata),
+        ("/", Some("::ffff:169.254.169.254"), false, Facing::Metadata),
+        ("/", Some("instance-data.:80"), false, Facing::Metadata),
+        ("/", Some("[fd00:ec2:0::254]"), false, Facing::Metadata),
+        ("/", Some("Instance-Data"), false, Facing::Metadata),
+        ("/", None, false, Facing::Metadata),
+        ("/", Some(""), false, Facing::Metadata),
+        ("/", Some("10.0.0.1:8181"), false, Facing::Node),
+        ("/", Some("10.0.0.1:8181"), true, Facing::Metadata),
+        ("http://169.254.169.254/healthz", Some("10.0.0.1"), false, Facing::Metadata),
+        ("http://10.0.0.1/", Some("169.254.169.254"), false, Facing::Node),
+    ] {
+        let headers = Headers { host: host.map(str::as_bytes), ..Headers::default() };
+        assert_eq!(
+            facing(&Request { method: Method::Get, target, headers }, || redirected),
+            expected,
+            "{target} {host:?}"
+        );
+    }
+}
+
+#[test]
+fn listings_show_what_can_be_had() {
+    let rules = RouteRules::default();
+    for (path, listing, role, shown) in [
+        ("/latest/meta-data/", "ami-id\niam/\nidentity-credentials/\nplacement/", true, "ami-id\niam/\nplacement/"),
+        ("/latest/meta-data/", "ami-id\niam/\nplacement/", false, "ami-id\nplacement/"),
+        ("/latest/meta-data", "ami-id\nplacement/", true, "ami-id\niam/\nplacement/"),
+        ("/latest/", "dynamic\nmeta-data\nuser-data", true, "dynamic\nmeta-data"),
+        ("/latest/dynamic/", "fws/\ninstance-identity/", true, "instance-identity/"),
+        ("/latest/dynamic/instance-identity/", "document\npkcs7\nsignature", true, "document"),
+        ("/", "1.0\nlatest", true, "1.0\nlatest"),
+    ] {
+        let path = CanonicalPath::parse(path, |_| false).unwrap();
+        assert_eq!(filter_listing(&path, listing, role, &rules), shown, "{path:?}");
+    }
+}

@@ -1,0 +1,186 @@
+//! What the EC2 metadata service says, understood.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use crate::logic::base::url::ServiceUrl;
+use crate::logic::policy::arn::BaseArn;
+use crate::logic::sts::endpoints::is_region;
+
+/// Why the metadata service gave no usable answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImdsFailure {
+    /// The status it answered with, if it answered
+    pub status: Option<u16>,
+    pub cause: String,
+}
+
+impl fmt::Display for ImdsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.cause)
+    }
+}
+
+/// Where the metadata service is, from what `--metadata-addr` takes: `host`, `host:port`, `[v6]:port`, a bare v6 address.
+pub fn service_at(address: &str) -> Option<ServiceUrl> {
+    let bare_v6 = address.parse::<std::net::Ipv6Addr>().is_ok();
+    let url = if bare_v6 { format!("http://[{address}]") } else { format!("http://{address}") };
+    ServiceUrl::parse(&url).ok().filter(|url| url.target().is_empty())
+}
+
+/// The node's role, from the listing below `iam/security-credentials/`: its first line.
+pub fn role_name(listing: &str) -> Result<&str, ImdsFailure> {
+    let name = listing.lines().next().unwrap_or_default().trim();
+    let fits = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b));
+    if fits { Ok(name) } else { Err(unreadable(ROLE_LIST, "it names no role")) }
+}
+
+/// The base ARN of the node's account, from `iam/info`: the instance profile's ARN with `role` for its first
+/// `instance-profile`, cut before the first `/`. What kube2iam discovers.
+pub fn base_arn(info: &str) -> Result<BaseArn, ImdsFailure> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Info {
+        code: Option<String>,
+        instance_profile_arn: Option<String>,
+    }
+    let wrong = |why: &str| unreadable(IAM_INFO, why);
+    let info: Info = serde_json::from_str(info).map_err(|_| wrong("it is not the expected JSON"))?;
+    if info.code.is_some_and(|code| !code.eq_ignore_ascii_case("success")) {
+        return Err(wrong("its code is not `Success`"));
+    }
+    let profile = info.instance_profile_arn.ok_or_else(|| wrong("it names no instance profile"))?;
+    let role = profile.replacen("instance-profile", "role", 1);
+    BaseArn::parse(role.split('/').next().unwrap_or_default()).map_err(|error| wrong(&error.to_string()))
+}
+
+/// The region, from `placement/region`.
+pub fn region(text: &str) -> Result<&str, ImdsFailure> {
+    let region = text.trim();
+    if is_region(region) { Ok(region) } else { Err(unreadable(REGION, "it is not a region")) }
+}
+
+/// The instance, from `instance-id`.
+pub fn instance_id(text: &str) -> Result<&str, ImdsFailure> {
+    let id = text.trim();
+    let fits = !id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(|b| b.is_ascii_graphic());
+    if fits { Ok(id) } else { Err(unreadable(INSTANCE_ID, "it is not the name of an instance")) }
+}
+
+/// What the agent needs of the identity document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub region: String,
+    /// The node's account
+    pub account: String,
+    pub instance_id: String,
+}
+
+/// Reads the identity document.
+pub fn identity(document: &str) -> Result<Identity, ImdsFailure> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Document {
+        region: String,
+        account_id: String,
+        instance_id: String,
+    }
+    let wrong = |why: &str| unreadable(IDENTITY, why);
+    let document: Document = serde_json::from_str(document).map_err(|_| wrong("it is not the expected JSON"))?;
+    let numbered = !document.account_id.is_empty() && document.account_id.bytes().all(|b| b.is_ascii_digit());
+    if !numbered {
+        return Err(wrong("its account is not a number"));
+    }
+    let region = region(&document.region)?.to_owned();
+    let instance_id = instance_id(&document.instance_id)?.to_owned();
+    Ok(Identity { region, account: document.account_id, instance_id })
+}
+
+fn unreadable(path: &str, why: &str) -> ImdsFailure {
+    ImdsFailure { status: Some(200), cause: format!("failed to read `{path}`: {why}") }
+}
+
+/// One role name.
+pub const ROLE_LIST: &str = "/latest/meta-data/iam/security-credentials/";
+pub const IAM_INFO: &str = "/latest/meta-data/iam/info";
+pub const REGION: &str = "/latest/meta-data/placement/region";
+pub const INSTANCE_ID: &str = "/latest/meta-data/instance-id";
+pub const IDENTITY: &str = "/latest/dynamic/instance-identity/document";
+/// Where tokens are made.
+pub const TOKEN: &str = "/latest/api/token";
+/// `i-` and 17 digits today.
+const LONGEST_ID: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded(exchange: &str) -> &str {
+        exchange.split_once("\r\n\r\n").unwrap().1
+    }
+
+    #[test]
+    fn the_recorded_documents_are_understood() {
+        let info = recorded(include_str!("../../../tests/fixtures/imds/iam-info.http"));
+        assert_eq!(base_arn(info).unwrap().as_str(), "arn:aws:iam::896453262835:role/");
+        let listing = recorded(include_str!("../../../tests/fixtures/imds/role-list.http"));
+        assert_eq!(role_name(listing).unwrap(), "baskinc-role");
+        assert_eq!(region(recorded(include_str!("../../../tests/fixtures/imds/region.http"))).unwrap(), "us-east-1");
+        let id = recorded(include_str!("../../../tests/fixtures/imds/instance-id.http"));
+        assert_eq!(instance_id(id).unwrap(), "i-1234567890abcdef0");
+        let identity = identity(recorded(include_str!("../../../tests/fixtures/imds/identity-document.http"))).unwrap();
+        let expected = Identity {
+            region: "us-east-1".to_owned(),
+            account: "0123456789".to_owned(),
+            instance_id: "i-1234567890abcdef0".to_owned(),
+        };
+        assert_eq!(identity, expected);
+    }
+
+    #[test]
+    fn the_base_arn_is_cut_where_kube2iam_cuts_it() {
+        for (arn, base) in [
+            ("arn:aws:iam::1:instance-profile/team/node", Some("arn:aws:iam::1:role/")),
+            ("arn:aws-cn:iam::12:instance-profile/x", Some("arn:aws-cn:iam::12:role/")),
+            ("arn:aws:iam::1:user/x", None),
+            ("nonsense", None),
+        ] {
+            let info = format!("{{\"Code\":\"Success\",\"InstanceProfileArn\":\"{arn}\"}}");
+            assert_eq!(base_arn(&info).ok().as_ref().map(BaseArn::as_str), base, "{arn}");
+        }
+        for info in ["", "{}", r#"{"Code":"Failed","InstanceProfileArn":"arn:aws:iam::1:instance-profile/x"}"#] {
+            assert!(base_arn(info).is_err(), "{info}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_servers_are_not_understood() {
+        for text in ["", " \n", "<html>", "two words", "../../up"] {
+            assert!(role_name(text).is_err(), "{text}");
+            assert!(region(text).is_err(), "{text}");
+            assert!(identity(text).is_err(), "{text}");
+        }
+        assert!(instance_id("").is_err() && instance_id("a b").is_err());
+        assert_eq!(role_name("first\nsecond").unwrap(), "first");
+        assert!(identity(r#"{"region":"us-east-1","accountId":"x","instanceId":"i-1"}"#).is_err());
+    }
+
+    #[test]
+    fn the_service_is_found_by_host_port_and_v6() {
+        for (address, base) in [
+            ("169.254.169.254", Some("http://169.254.169.254")),
+            ("127.0.0.1:1338", Some("http://127.0.0.1:1338")),
+            ("[fd00:ec2::254]:80", Some("http://[fd00:ec2::254]")),
+            ("[::1]:8080", Some("http://[::1]:8080")),
+            ("fd00:ec2::254", Some("http://[fd00:ec2::254]")),
+            ("metadata.local", Some("http://metadata.local")),
+            ("", None),
+            ("host/path", None),
+            ("host:port", None),
+            ("user@host", None),
+        ] {
+            assert_eq!(service_at(address).map(|url| url.base()).as_deref(), base, "{address}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A token bucket: a burst at once, then a steady rate.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Duration;
+
+use crate::logic::base::time::Mono;
+
+/// How much may happen at once and how fast it comes back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    pub burst: f64,
+    /// Tokens a second
+    pub refill: f64,
+}
+
+/// One bucket, full at first.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    tokens: f64,
+    since: Mono,
+}
+
+impl Bucket {
+    pub fn full(rate: Rate, now: Mono) -> Self {
+        Self { tokens: rate.burst, since: now }
+    }
+
+    /// Takes a token if there is one.
+    pub fn take(&mut self, rate: Rate, now: Mono) -> bool {
+        self.refill(rate, now);
+        let taken = self.tokens >= 1.0;
+        if taken {
+            self.tokens -= 1.0;
+        }
+        taken
+    }
+
+    /// When there will be a token again.
+    pub fn ready_at(&mut self, rate: Rate, now: Mono) -> Mono {
+        self.refill(rate, now);
+        let missing = (1.0 - self.tokens).max(0.0);
+        let ready = now.after(Duration::from_secs_f64((missing / rate.refill.max(SLOWEST)).min(LONGEST_WAIT_S)));
+        // A hair too early there would be none, and who waits would look again and again until the hair has passed.
+        if self.left(rate, ready) < 1.0 { ready.after(HAIR) } else { ready }
+    }
+
+    /// Whether it is as good as new.
+    pub fn is_full(&mut self, rate: Rate, now: Mono) -> bool {
+        self.refill(rate, now);
+        self.tokens >= rate.burst
+    }
+
+    /// Tokens there are.
+    pub fn left(&self, rate: Rate, now: Mono) -> f64 {
+        (self.tokens + now.since(self.since).as_secs_f64() * rate.refill).min(rate.burst)
+    }
+
+    fn refill(&mut self, rate: Rate, now: Mono) {
+        self.tokens = self.left(rate, now);
+        self.since = now;
+    }
+}
+
+/// A bucket for each of those who ask.
+#[derive(Debug)]
+pub struct Buckets<K> {
+    rate: Rate,
+    buckets: HashMap<K, Bucket>,
+}
+
+impl<K: Hash + Eq + Copy> Buckets<K> {
+    pub fn new(rate: Rate) -> Self {
+        Self { rate, buckets: HashMap::new() }
+    }
+
+    /// Takes a token out of the bucket of `who`. When there are too many buckets the full ones go;
+    /// if none is full, newcomers get nothing until one is.
+    pub fn take(&mut self, who: K, now: Mono) -> bool {
+        let rate = self.rate;
+        if self.buckets.len() >= MOST_BUCKETS && !self.buckets.contains_key(&who) {
+            self.buckets.retain(|_, bucket| !bucket.is_full(rate, now));
+            if self.buckets.len() >= MOST_BUCKETS {
+                return false;
+            }
+        }
+        self.buckets.entry(who).or_insert_with(|| Bucket::full(rate, now)).take(rate, now)
+    }
+}
+
+/// More addresses than a node has pods, by far.
+const MOST_BUCKETS: usize = 4_096;
+/// Keeps the division sane.
+const SLOWEST: f64 = 0.001;
+const LONGEST_WAIT_S: f64 = 3_600.0;
+/// More than a fraction of a second loses when it is cut to whole microseconds.
+const HAIR: Duration = Duration::from_micros(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate { burst: 2.0, refill: 2.0 };
+
+    #[test]
+    fn a_burst_then_a_steady_rate() {
+        let at = Mono::from_millis;
+        let mut bucket = Bucket::full(RATE, at(0));
+        let taken = [0, 0, 0, 499, 500, 501, 10_000, 10_000, 10_000].map(|millis| bucket.take(RATE, at(millis)));
+        assert_eq!(taken, [true, true, false, false, true, false, true, true, false]);
+        assert_eq!(bucket.ready_at(RATE, at(10_000)), at(10_500));
+    }
+
+    #[test]
+    fn when_a_token_is_said_to_be_there_it_is() {
+        for (refill, spans) in [(0.5, [1, 7, 333_333]), (10.0, [1, 3, 99_999]), (0.3, [1, 1_234_567, 77])] {
+            let rate = Rate { burst: 1.0, refill };
+            let mut now = Mono::from_millis(1);
+            let mut bucket = Bucket::full(rate, now);
+            for span in spans.into_iter().cycle().take(3_000) {
+                now = now.after(Duration::from_micros(span));
+                let ready = bucket.ready_at(rate, now);
+                if ready > now {
+                    assert!(!bucket.take(rate, now));
+                }
+                now = ready;
+                assert!(bucket.take(rate, now), "{refill} {span}");
+            }
+        }
+    }
+
+    #[test]
+    fn everybody_has_a_bucket_and_full_ones_make_room() {
+        let at = Mono::from_millis;
+        let mut buckets = Buckets::new(RATE);
+        assert!((0..MOST_BUCKETS).all(|who| buckets.take(who, at(0))));
+        assert!(!buckets.take(MOST_BUCKETS, at(0)));
+        assert!(buckets.take(MOST_BUCKETS, at(1_000)));
+    }
+}

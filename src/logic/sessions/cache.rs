@@ -1,0 +1,337 @@
+//! The life of sessions: who gets which, when one is fetched, renewed, kept through trouble and dropped.
+//!
+//! - One call per key is queued or in flight, however many ask.
+//! - A session is served until a minute before its end, whatever STS does, and renewed at half of its life. Who asks
+//!   for one that nobody renewed in time waits a moment for the next, and gets the old one if that doesn't come.
+//! - A call that somebody waits for goes before renewals, these before prefetches; the latter two keep to a budget
+//!   and leave places free. Roles take turns.
+//! - What nobody here may use any more is dropped by [`Cache::sweep`].
+//! - Only [`Mono`] counts: a wall clock that jumps ends no session and prolongs none.
+
+mod ahead;
+mod entry;
+mod line;
+mod look;
+mod queue;
+
+pub use look::Standing;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::logic::base::maps::FastMap;
+use crate::logic::base::time::Mono;
+use crate::logic::sessions::budget::Rate;
+use crate::logic::sts::{AssumeRole, StsFailure};
+
+use ahead::Prefetches;
+use entry::{Call, Entry, Interest, Worth};
+use line::Line;
+pub use line::{CallReport, MOST_CALLS, Purpose};
+
+/// What the operator laid down about calls to STS.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheRules {
+    /// The pace of renewals and prefetches
+    pub budget: Rate,
+    pub renew: RenewAt,
+    /// How long a failure is remembered; `None`: by its kind
+    pub error_ttl: Option<Duration>,
+}
+
+/// When a session is renewed; up to a tenth of it earlier, never later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenewAt {
+    /// At half of the life that STS granted
+    Half,
+    /// At this age, at half of the life if STS granted less than twice as much
+    Age(Duration),
+}
+
+/// Sessions of type `S` by the call that gets them.
+#[derive(Debug)]
+pub struct Cache<S> {
+    rules: CacheRules,
+    entries: FastMap<Arc<AssumeRole>, Entry<S>>,
+    line: Line,
+    prefetches: Prefetches,
+    /// No renewal is due before this.
+    next_due: Mono,
+}
+
+/// What whoever asks gets.
+#[derive(Debug)]
+pub enum Answer<S> {
+    Serve(Arc<S>),
+    /// Take this if nothing better comes until then. Counts as a wait for the call with this number.
+    Refresh {
+        held: Arc<S>,
+        turn: u64,
+        until: Mono,
+    },
+    Refuse(StsFailure),
+    /// Wait until the call with this number is done, then [`Cache::look`]; or [`Cache::leave`].
+    Wait(u64),
+    /// Nothing is held or under way, and the one who asked may not start a call. How the last one failed, if it did.
+    Unstarted(Option<StsFailure>),
+    /// No room for another key.
+    Full,
+}
+
+/// Whether asking may start a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    Allowed,
+    Withheld,
+}
+
+/// What a caller of STS does next.
+#[derive(Debug)]
+pub enum Next {
+    Call(Due),
+    /// Nothing to do until then, or until something is asked.
+    Rest(Mono),
+}
+
+/// A call to be made.
+#[derive(Clone, Debug)]
+pub struct Due {
+    pub request: Arc<AssumeRole>,
+    pub purpose: Purpose,
+    /// How long it was queued
+    pub queued: Duration,
+}
+
+/// Counts for status and metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    pub sessions: usize,
+    pub refused: usize,
+    pub queued: usize,
+    pub in_flight: usize,
+}
+
+impl<S> Cache<S> {
+    pub fn new(rules: CacheRules, now: Mono) -> Self {
+        Self {
+            rules,
+            entries: FastMap::default(),
+            line: Line::new(rules.budget, now),
+            prefetches: Prefetches::default(),
+            next_due: NEVER,
+        }
+    }
+
+    /// Asks for the session of `key`. Who is told to wait counts as a waiter until [`Cache::look`] or [`Cache::leave`].
+    pub fn ask(&mut self, key: &AssumeRole, start: Start, now: Mono) -> Answer<S> {
+        let Some(entry) = self.entries.get_mut(key) else { return self.ask_anew(key, start, now) };
+        entry.orphan = false;
+        if let Some(held) = entry.servable(now) {
+            return self.serve(key, held, now);
+        }
+        if let (Some(failure), Call::Idle) = (entry.remembered(now), entry.call) {
+            return Answer::Refuse(failure.clone());
+        }
+        if entry.call == Call::Idle && start == Start::Withheld {
+            return Answer::Unstarted(entry.last_failure.clone());
+        }
+        entry.waiters += 1;
+        entry.asked = Interest::Asked;
+        let (key, turn) = (entry.key.clone(), entry.turn + 1);
+        self.enqueue(&key, Purpose::Request, now);
+        Answer::Wait(turn)
+    }
+
+    /// What came of the call with number `turn`; `None`: it isn't done yet. A waiter that got an answer is none any more.
+    pub fn look(&mut self, key: &AssumeRole, turn: u64, now: Mono) -> Option<Answer<S>> {
+        let Some(entry) = self.entries.get_mut(key) else { return Some(Answer::Full) };
+        if entry.turn < turn {
+            return None;
+        }
+        entry.waiters = entry.waiters.saturating_sub(1);
+        Some(match (entry.fetched(now), &entry.last_failure) {
+            (Some(session), _) => Answer::Serve(session),
+            (None, Some(failure)) => Answer::Refuse(failure.clone()),
+            (None, None) => Answer::Full,
+        })
+    }
+
+    /// A waiter gives up. A queued call that nobody waits for any more is dropped.
+    pub fn leave(&mut self, key: &AssumeRole) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        entry.waiters = entry.waiters.saturating_sub(1);
+        if entry.waiters == 0 && matches!(entry.call, Call::Queued { purpose: Purpose::Request, .. }) {
+            entry.call = Call::Idle;
+            self.next_due = self.next_due.min(entry.due_at());
+            self.line.remove(key, Purpose::Request);
+        }
+    }
+
+    /// Gives out the next call, if there is one that may be made now. Whoever takes it owes a [`Cache::finish`].
+    pub fn next(&mut self, now: Mono) -> Next {
+        if now >= self.next_due {
+            self.queue_due_renewals(now);
+        }
+        let Some((request, purpose)) = self.line.next(now) else {
+            let ready_at = self.line.ready_at(now).unwrap_or(NEVER);
+            return Next::Rest(ready_at.min(self.next_due));
+        };
+        if purpose == Purpose::Prefetch {
+            self.end_prefetch_wait(&request);
+        }
+        let mut since = now;
+        if let Some(entry) = self.entries.get_mut(&request) {
+            if let Call::Queued { since: queued, .. } = entry.call {
+                since = queued;
+            }
+            entry.call = Call::InFlight { since };
+        }
+        Next::Call(Due { request, purpose, queued: now.since(since) })
+    }
+
+    /// Takes the result of a call: a session and how long it lives. `dice` is any random number.
+    pub fn finish(&mut self, key: &AssumeRole, result: Result<(S, Duration), StsFailure>, now: Mono, dice: u64) {
+        self.line.done(key);
+        let CacheRules { renew, error_ttl, .. } = self.rules;
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        entry.call = Call::Idle;
+        entry.turn += 1;
+        match result {
+            // STS never grants more than was asked: a longer life is a date that was misread.
+            Ok((session, life)) => {
+                entry.accept(session, life.min(Duration::from_secs(key.duration_s.into())), renew, now, dice);
+            }
+            Err(failure) => entry.reject(failure, error_ttl, now, dice),
+        }
+        let due = entry.due_at();
+        if entry.orphan && entry.waiters == 0 {
+            self.entries.remove(key);
+        } else {
+            self.next_due = self.next_due.min(due);
+        }
+    }
+
+    /// Drops what no pod here may use any more, and what has ended or been forgotten.
+    pub fn sweep(&mut self, entitled: &HashSet<AssumeRole>, now: Mono) {
+        self.entries.retain(|key, entry| {
+            entry.orphan = !entitled.contains(&**key);
+            let busy = entry.waiters > 0 || matches!(entry.call, Call::InFlight { .. });
+            busy || (entry.tidy(now) == Worth::Keeping && !entry.orphan)
+        });
+        let entries = &self.entries;
+        self.line.retain(|key| entries.contains_key(key));
+        self.prefetches.retain(|_, key| entries.contains_key(&**key));
+    }
+
+    pub fn counts(&self, now: Mono) -> CacheCounts {
+        let live = |entry: &&Entry<S>| entry.live(now).is_some();
+        CacheCounts {
+            sessions: self.entries.values().filter(live).count(),
+            refused: self.entries.values().filter(|entry| !live(entry) && entry.has_refusal()).count(),
+            queued: self.line.queued(),
+            in_flight: self.line.under_way(),
+        }
+    }
+
+    /// The session held for `key` and the last failure, without asking for anything.
+    pub fn peek(&self, key: &AssumeRole, now: Mono) -> (Option<&S>, Option<&StsFailure>) {
+        let Some(entry) = self.entries.get(key) else { return (None, None) };
+        (entry.live(now).map(|held| &*held.session), entry.last_failure.as_ref())
+    }
+
+    /// Hands out what is held, and sees to its renewal if that is due.
+    fn serve(&mut self, key: &AssumeRole, held: Arc<S>, now: Mono) -> Answer<S> {
+        let Some(entry) = self.entries.get_mut(key) else { return Answer::Serve(held) };
+        entry.asked = Interest::Asked;
+        let (key, turn, due) = (entry.key.clone(), entry.turn + 1, entry.is_due(now));
+        let Some(until) = entry.worth_waiting(now) else {
+            if due {
+                self.enqueue(&key, Purpose::Renewal, now);
+            }
+            return Answer::Serve(held);
+        };
+        entry.waiters += 1;
+        self.enqueue(&key, Purpose::Request, now);
+        Answer::Refresh { held, turn, until }
+    }
+
+    fn ask_anew(&mut self, key: &AssumeRole, start: Start, now: Mono) -> Answer<S> {
+        if start == Start::Withheld {
+            return Answer::Unstarted(None);
+        }
+        if !self.make_room(Purpose::Request, now) {
+            return Answer::Full;
+        }
+        let key = self.insert(key.clone(), Interest::Asked);
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.waiters = 1;
+        }
+        self.enqueue(&key, Purpose::Request, now);
+        Answer::Wait(1)
+    }
+
+    fn insert(&mut self, key: AssumeRole, asked: Interest) -> Arc<AssumeRole> {
+        let key = Arc::new(key);
+        self.entries.insert(key.clone(), Entry::new(key.clone(), asked));
+        key
+    }
+
+    /// Queues a call, or moves a queued one to the front rank if it became more urgent.
+    fn enqueue(&mut self, key: &Arc<AssumeRole>, purpose: Purpose, now: Mono) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let since = match entry.call {
+            Call::InFlight { .. } => return,
+            Call::Queued { purpose: already, .. } if already <= purpose => return,
+            Call::Queued { purpose: already, since } => {
+                self.line.remove(key, already);
+                since
+            }
+            Call::Idle => now,
+        };
+        entry.call = Call::Queued { purpose, since };
+        self.line.push(key.clone(), purpose);
+        if purpose != Purpose::Prefetch {
+            self.end_prefetch_wait(key);
+        }
+    }
+
+    fn queue_due_renewals(&mut self, now: Mono) {
+        let mut due: BinaryHeap<Reverse<(Mono, Arc<AssumeRole>)>> = BinaryHeap::new();
+        self.next_due = NEVER;
+        for (key, entry) in &mut self.entries {
+            if !entry.is_due(now) {
+                self.next_due = self.next_due.min(entry.due_at());
+            } else if entry.is_worth_renewing() {
+                due.push(Reverse((entry.due_at(), key.clone())));
+            }
+        }
+        while let Some(Reverse((_, key))) = due.pop() {
+            self.enqueue(&key, Purpose::Renewal, now);
+        }
+    }
+
+    /// Makes room for one more key: among those at rest, what is of least use goes. A prefetch takes only the place of
+    /// what holds nothing.
+    fn make_room(&mut self, purpose: Purpose, now: Mono) -> bool {
+        if self.entries.len() < MOST_ENTRIES {
+            return true;
+        }
+        let may_go = |entry: &Entry<S>| entry.is_at_rest() && (purpose != Purpose::Prefetch || entry.is_bare(now));
+        let usefulness = |entry: &Entry<S>| {
+            let left = entry.live(now).map_or(Duration::ZERO, |held| held.life_left(now));
+            (!left.is_zero(), entry.asked == Interest::Asked, left)
+        };
+        let least = self.entries.iter().filter(|(_, entry)| may_go(entry)).min_by_key(|(_, entry)| usefulness(entry));
+        let Some(key) = least.map(|(key, _)| key.clone()) else { return false };
+        self.entries.remove(&key).is_some()
+    }
+}
+
+/// As many as kube2iam's cache held.
+pub const MOST_ENTRIES: usize = 5_000;
+const NEVER: Mono = Mono::from_micros(u64::MAX);
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,29 @@
+//! A look at the cache from outside, for whoever explains: it asks for nothing and changes nothing.
+
+use std::sync::Arc;
+
+use super::{Cache, Call};
+use crate::logic::base::time::Mono;
+use crate::logic::sts::AssumeRole;
+
+/// How it stands with the session of one call.
+#[derive(Debug)]
+pub struct Standing<S> {
+    /// What is held and hasn't ended
+    pub session: Option<Arc<S>>,
+    /// Whether a call is queued or in flight
+    pub under_way: bool,
+}
+
+impl<S> Cache<S> {
+    /// How it stands with the session of `key`.
+    pub fn standing(&self, key: &AssumeRole, now: Mono) -> Standing<S> {
+        let Some(entry) = self.entries.get(key) else { return Standing { session: None, under_way: false } };
+        Standing { session: entry.live(now).map(|held| held.session.clone()), under_way: entry.call != Call::Idle }
+    }
+
+    /// Calls that renewals and prefetches may make at once, of how many.
+    pub fn budget(&self, now: Mono) -> (f64, f64) {
+        self.line.budget(now)
+    }
+}

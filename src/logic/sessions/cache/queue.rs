@@ -1,0 +1,99 @@
+//! Calls to be made, fair among roles: every role has its turn, however many sessions one of them wants.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::logic::policy::arn::RoleArn;
+use crate::logic::sts::AssumeRole;
+
+/// Keys by role; a role stands in line once. The caller sees to it that no key is in here twice.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    line: VecDeque<RoleArn>,
+    keys: HashMap<RoleArn, VecDeque<Arc<AssumeRole>>>,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, key: Arc<AssumeRole>) {
+        let of_role = self.keys.entry(key.role.clone()).or_default();
+        if of_role.is_empty() {
+            self.line.push_back(key.role.clone());
+        }
+        of_role.push_back(key);
+    }
+
+    /// The oldest key of the role whose turn it is; a role that wants more goes to the end of the line.
+    pub(super) fn pop(&mut self) -> Option<Arc<AssumeRole>> {
+        let role = self.line.pop_front()?;
+        let of_role = self.keys.get_mut(&role)?;
+        let key = of_role.pop_front();
+        if of_role.is_empty() {
+            self.keys.remove(&role);
+        } else {
+            self.line.push_back(role);
+        }
+        key
+    }
+
+    pub(super) fn remove(&mut self, key: &AssumeRole) {
+        let Some(of_role) = self.keys.get_mut(&key.role) else { return };
+        of_role.retain(|queued| **queued != *key);
+        if of_role.is_empty() {
+            self.keys.remove(&key.role);
+            self.line.retain(|role| *role != key.role);
+        }
+    }
+
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&Arc<AssumeRole>) -> bool) {
+        self.keys.values_mut().for_each(|of_role| of_role.retain(&mut keep));
+        self.keys.retain(|_, of_role| !of_role.is_empty());
+        let keys = &self.keys;
+        self.line.retain(|role| keys.contains_key(role));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.line.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.values().map(VecDeque::len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::key;
+    use super::*;
+
+    fn of(role: &str, session: u32) -> Arc<AssumeRole> {
+        Arc::new(AssumeRole { session_name: format!("s{session}"), ..key(role) })
+    }
+
+    fn drain(queue: &mut Queue) -> Vec<String> {
+        std::iter::from_fn(|| queue.pop()).map(|key| format!("{} {}", key.role.name(), key.session_name)).collect()
+    }
+
+    #[test]
+    fn a_role_that_wants_much_leaves_the_others_their_turns() {
+        let mut queue = Queue::default();
+        (0..4).for_each(|session| queue.push(of("greedy", session)));
+        queue.push(of("a", 0));
+        queue.push(of("b", 0));
+        assert_eq!(drain(&mut queue), ["greedy s0", "a s0", "b s0", "greedy s1", "greedy s2", "greedy s3"]);
+        assert_eq!((queue.len(), queue.is_empty()), (0, true));
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_nothing_behind() {
+        let mut queue = Queue::default();
+        ["a", "b", "c"].iter().for_each(|role| queue.push(of(role, 0)));
+        queue.push(of("a", 1));
+        queue.remove(&of("b", 0));
+        queue.remove(&of("a", 0));
+        queue.remove(&of("never", 0));
+        assert_eq!(queue.len(), 2);
+        queue.retain(|key| key.role.name() != "c");
+        assert_eq!(drain(&mut queue), ["a s1"]);
+        assert!(queue.line.is_empty() && queue.keys.is_empty());
+    }
+}

@@ -1,0 +1,104 @@
+//! STS as a day may bring it: away, throttling, denying, and looked at by a node whose wall clock jumps.
+
+use super::super::failure;
+use super::Dice;
+use crate::logic::base::time::Wall;
+use crate::logic::sts::{AssumeRole, Remedy, StsFailure, StsFailureKind, remedy, skew_ms};
+use std::time::Duration;
+
+pub(super) const MINUTE_MS: u64 = 60_000;
+const MIDNIGHT: Wall = Wall::from_unix_seconds(1_800_000_000);
+
+/// A session as STS knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Granted {
+    pub(super) role: u64,
+    pub(super) ends: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    Away,
+    Throttles,
+    Denies,
+}
+
+pub(super) struct Weather {
+    dice: Dice,
+    troubles: Vec<(u64, u64, Trouble)>,
+    /// What the agent's wall clock shows too much, and what it adds to that
+    wall_ms: i64,
+    skew_ms: i64,
+    /// Calls, second ones after a remedy included
+    pub(super) attempts: u64,
+}
+
+impl Weather {
+    pub(super) fn new(day_ms: u64, mut dice: Dice) -> Self {
+        let mut troubles = Vec::new();
+        for (kind, minutes, times) in [(Trouble::Away, 20, 5), (Trouble::Throttles, 5, 8), (Trouble::Denies, 10, 2)] {
+            for _ in 0..times {
+                let from = dice.roll(day_ms);
+                troubles.push((from, from + minutes * MINUTE_MS, kind));
+            }
+        }
+        Self { dice, troubles, wall_ms: 0, skew_ms: 0, attempts: 0 }
+    }
+
+    /// The wall clock jumps by up to two hours either way.
+    pub(super) fn jump(&mut self, rolled: u64) {
+        self.wall_ms += (i64::try_from(rolled).unwrap() - 2) * 3_600_000;
+    }
+
+    /// Whether STS is in trouble, or was lately: renewals pause up to five minutes after failures.
+    pub(super) fn is_troubled(&self, now: u64) -> bool {
+        self.troubles.iter().any(|(from, until, _)| (*from..*until + 6 * MINUTE_MS).contains(&now))
+    }
+
+    /// A call with what the edge does about a clock that is wrong: how long it takes and what comes of it.
+    pub(super) fn call(&mut self, request: &AssumeRole, now: u64) -> (u64, Result<Granted, StsFailure>) {
+        let (took, result) = self.attempt(request, now);
+        match result {
+            Err(failure) if remedy(&failure) == Remedy::ReadTime => {
+                self.skew_ms = skew_ms(&aws_time(now).http_date(), self.wall(now)).unwrap();
+                let (more, result) = self.attempt(request, now);
+                (took + more, result)
+            }
+            result => (took, result),
+        }
+    }
+
+    fn attempt(&mut self, request: &AssumeRole, now: u64) -> (u64, Result<Granted, StsFailure>) {
+        self.attempts += 1;
+        let fail = |kind, code: &str| Err(StsFailure { code: code.to_owned(), ..failure(kind) });
+        let quick = 20 + self.dice.roll(180);
+        let trouble =
+            self.troubles.iter().find(|(from, until, _)| (*from..*until).contains(&now)).map(|(.., kind)| *kind);
+        match trouble {
+            Some(Trouble::Away) if self.dice.roll(2) == 0 => {
+                return (10_000, fail(StsFailureKind::Unavailable, "Timeout"));
+            }
+            Some(Trouble::Away) => return (quick, fail(StsFailureKind::Unavailable, "Unreachable")),
+            Some(Trouble::Throttles) if self.dice.roll(4) > 0 => {
+                return (quick, fail(StsFailureKind::Throttled, "Throttling"));
+            }
+            Some(Trouble::Denies) => return (quick, fail(StsFailureKind::Refused, "AccessDenied")),
+            _ => {}
+        }
+        let signed_at = self.wall(now).unix_millis() + self.skew_ms;
+        if (signed_at - aws_time(now).unix_millis()).unsigned_abs() > 5 * MINUTE_MS {
+            return (quick, fail(StsFailureKind::Unavailable, "RequestExpired"));
+        }
+        let role = request.role.name()[1..].parse().unwrap();
+        // AWS counts from when it answers, the agent from when the answer has come.
+        (quick, Ok(Granted { role, ends: now + quick / 2 + 3_600_000 }))
+    }
+
+    fn wall(&self, now: u64) -> Wall {
+        Wall::from_unix_millis(aws_time(now).unix_millis() + self.wall_ms)
+    }
+}
+
+fn aws_time(now: u64) -> Wall {
+    MIDNIGHT.after(Duration::from_millis(now))
+}

@@ -1,0 +1,127 @@
+//! Credentials as a pod reads them: kube2iam's one line of JSON, keys in its order, with Go's escapes.
+
+use zeroize::Zeroizing;
+
+use super::Credentials;
+use crate::logic::base::time::Wall;
+
+/// The bytes of a credentials document. Wiped when dropped, never formatted.
+pub struct RenderedCredentials(Zeroizing<Vec<u8>>);
+
+impl AsRef<[u8]> for RenderedCredentials {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Credentials {
+    /// The document below `security-credentials/`. `updated` is when STS gave them.
+    pub fn render(&self, updated: Wall) -> RenderedCredentials {
+        self.render_with(updated, None)
+    }
+
+    /// The document below `security-credentials-extended/`: the same and the number of the role's account.
+    pub fn render_extended(&self, updated: Wall, account: &str) -> RenderedCredentials {
+        self.render_with(updated, Some(account))
+    }
+
+    fn render_with(&self, updated: Wall, account: Option<&str>) -> RenderedCredentials {
+        let token = self.session_token.as_ref().map_or("", |token| token.expose());
+        let secret_key = self.secret_access_key.expose();
+        let letters = self.access_key_id.len() + secret_key.len() + token.len() + account.map_or(0, str::len);
+        // Exactly one allocation: a buffer that grew would leave keys behind in freed memory.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(FRAME_BYTES + LONGEST_ESCAPE * letters));
+        bytes.push(b'{');
+        field(&mut bytes, "AccessKeyId", &self.access_key_id);
+        field(&mut bytes, "Code", "Success");
+        if let Some(expiration) = self.expiration {
+            field(&mut bytes, "Expiration", &expiration.rfc3339());
+        }
+        field(&mut bytes, "LastUpdated", &updated.rfc3339());
+        field(&mut bytes, "SecretAccessKey", secret_key);
+        field(&mut bytes, "Token", token);
+        field(&mut bytes, "Type", "AWS-HMAC");
+        if let Some(account) = account {
+            field(&mut bytes, "AccountId", account);
+        }
+        bytes.extend_from_slice(b"}\n");
+        RenderedCredentials(bytes)
+    }
+}
+
+fn field(bytes: &mut Vec<u8>, key: &str, value: &str) {
+    if bytes.len() > 1 {
+        bytes.push(b',');
+    }
+    bytes.push(b'"');
+    bytes.extend_from_slice(key.as_bytes());
+    bytes.extend_from_slice(b"\":\"");
+    value.chars().for_each(|c| escape(bytes, c));
+    bytes.push(b'"');
+}
+
+/// As Go's `encoding/json` escapes by default: what HTML or JavaScript could misread, besides what JSON demands.
+fn escape(bytes: &mut Vec<u8>, c: char) {
+    match c {
+        '"' => bytes.extend_from_slice(b"\\\""),
+        '\\' => bytes.extend_from_slice(b"\\\\"),
+        '\n' => bytes.extend_from_slice(b"\\n"),
+        '\r' => bytes.extend_from_slice(b"\\r"),
+        '\t' => bytes.extend_from_slice(b"\\t"),
+        '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
+            bytes.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes());
+        }
+        plain => bytes.extend_from_slice(plain.encode_utf8(&mut [0; 4]).as_bytes()),
+    }
+}
+
+/// Keys, quotes, both times and the fixed values: 208 bytes.
+const FRAME_BYTES: usize = 256;
+/// `\u003c` for `<`.
+const LONGEST_ESCAPE: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::base::secret::Secret;
+
+    fn credentials() -> Credentials {
+        Credentials {
+            access_key_id: "ASIAEXAMPLE".to_owned(),
+            secret_access_key: Secret::new("a/b+c<d>&\"\\\u{2028}\u{7}".to_owned()),
+            session_token: Some(Secret::new("tok==".to_owned())),
+            expiration: Some(Wall::from_unix_millis(1_795_406_387_946)),
+        }
+    }
+
+    #[test]
+    fn the_document_is_one_line_in_the_old_order() {
+        let updated = Wall::from_unix_seconds(1_795_402_787);
+        let document = credentials().render(updated);
+        assert_eq!(
+            std::str::from_utf8(document.as_ref()).unwrap(),
+            "{\"AccessKeyId\":\"ASIAEXAMPLE\",\"Code\":\"Success\",\"Expiration\":\"2026-11-23T03:59:47Z\",\
+             \"LastUpdated\":\"2026-11-23T02:59:47Z\",\"SecretAccessKey\":\"a/b+c\\u003cd\\u003e\\u0026\\\"\\\\\\u2028\\u0007\",\
+             \"Token\":\"tok==\",\"Type\":\"AWS-HMAC\"}\n"
+        );
+    }
+
+    #[test]
+    fn the_extended_document_adds_the_account() {
+        let updated = Wall::from_unix_seconds(1_795_402_787);
+        let (plain, extended) = (credentials().render(updated), credentials().render_extended(updated, "123456789012"));
+        let plain = std::str::from_utf8(plain.as_ref()).unwrap();
+        let expected = plain.replace("\"}\n", "\",\"AccountId\":\"123456789012\"}\n");
+        assert_eq!(std::str::from_utf8(extended.as_ref()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_document_never_outgrows_its_first_buffer() {
+        let mut worst = credentials();
+        worst.secret_access_key = Secret::new("<".repeat(5_000));
+        worst.session_token = Some(Secret::new("\u{1}".repeat(5_000)));
+        let document = worst.render_extended(Wall::default(), "123456789012");
+        let letters = worst.access_key_id.len() + 10_000 + 12;
+        assert!(document.as_ref().len() <= FRAME_BYTES + LONGEST_ESCAPE * letters);
+    }
+}

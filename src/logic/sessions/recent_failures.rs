@@ -1,0 +1,82 @@
+//! The calls to STS that failed last, each with its moment, until the same call succeeds. The cache forgets a refusal
+//! within seconds, so that the next request is a fresh try; who asks for the cause comes minutes later.
+
+use std::collections::VecDeque;
+
+use crate::logic::base::time::Wall;
+use crate::logic::sts::{AssumeRole, StsFailure};
+
+/// The last failure of each call, the newest at the end.
+#[derive(Debug, Default)]
+pub struct RecentFailures(VecDeque<(AssumeRole, StsFailure, Wall)>);
+
+impl RecentFailures {
+    /// Takes up how a call ended.
+    pub fn note(&mut self, request: &AssumeRole, failure: Option<&StsFailure>, now: Wall) {
+        if failure.is_none() && self.0.is_empty() {
+            return;
+        }
+        self.0.retain(|(known, ..)| known != request);
+        if let Some(failure) = failure {
+            if self.0.len() == MOST_REMEMBERED {
+                self.0.pop_front();
+            }
+            self.0.push_back((request.clone(), failure.clone(), now));
+        }
+    }
+
+    /// How the last call failed, and when, if it did.
+    pub fn of(&self, request: &AssumeRole) -> Option<(&StsFailure, Wall)> {
+        self.0.iter().find(|(known, ..)| known == request).map(|(_, failure, at)| (failure, *at))
+    }
+}
+
+/// Roles in trouble at a time on one node; a call and its failure take about a kilobyte.
+const MOST_REMEMBERED: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::policy::arn::RoleArn;
+    use crate::logic::sts::StsFailureKind;
+
+    fn call(role: usize) -> AssumeRole {
+        AssumeRole {
+            role: RoleArn::parse(&format!("arn:aws:iam::123456789012:role/r{role}")).unwrap(),
+            session_name: "s".into(),
+            external_id: None,
+            duration_s: 3_600,
+            policy: None,
+            policy_arns: vec![],
+            tags: vec![],
+            transitive_tags: vec![],
+        }
+    }
+
+    fn failure(code: &str) -> StsFailure {
+        StsFailure { kind: StsFailureKind::Refused, code: code.into(), message: String::new(), request_id: None }
+    }
+
+    fn at(second: i64) -> Wall {
+        Wall::from_unix_seconds(second)
+    }
+
+    #[test]
+    fn a_failure_is_known_until_the_call_succeeds() {
+        let mut failures = RecentFailures::default();
+        failures.note(&call(1), Some(&failure("Throttling")), at(1));
+        failures.note(&call(1), Some(&failure("AccessDenied")), at(2));
+        failures.note(&call(2), None, at(3));
+        let (known, when) = failures.of(&call(1)).unwrap();
+        assert_eq!((known.code.as_str(), when), ("AccessDenied", at(2)));
+        failures.note(&call(1), None, at(4));
+        assert!(failures.of(&call(1)).is_none());
+    }
+
+    #[test]
+    fn the_oldest_goes_when_there_are_too_many() {
+        let mut failures = RecentFailures::default();
+        (0..=MOST_REMEMBERED).for_each(|role| failures.note(&call(role), Some(&failure("AccessDenied")), at(0)));
+        assert!(failures.of(&call(0)).is_none() && failures.of(&call(MOST_REMEMBERED)).is_some());
+    }
+}

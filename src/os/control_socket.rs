@@ -1,0 +1,226 @@
+//! The control socket: HTTP over a Unix socket that only its owner can open.
+//!
+//! tiny_http reads here, unbounded as it is (an endless header costs memory, a hostile length the process): whoever can
+//! open the socket is root on the node and needs no such trick.
+//!
+//! Invariants: the socket is never open to others, not even for a moment; the path always leads to the newest agent;
+//! an agent that ends takes away only what is its own.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use rustix::fs::{Mode, fchmod};
+use socket2::{Domain, SockAddr, Socket, Type};
+use tiny_http::{Header, Method, Response, Server};
+
+/// A bound and listening control socket; its file is removed when this is closed or dropped.
+pub struct ControlSocket {
+    server: Server,
+    path: PathBuf,
+    identity: Identity,
+}
+
+/// A question over the socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub verb: Verb,
+    pub path: String,
+    /// Decoded parameters of the query, in order
+    pub parameters: Vec<(String, String)>,
+}
+
+/// Whether a question wants to change something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Get,
+    Post,
+    Other,
+}
+
+/// An answer: a status and one JSON value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub json: String,
+}
+
+/// Which file a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl ControlSocket {
+    /// Opens the socket at `path`, in place of whatever an earlier agent left there. Directories that are missing
+    /// are made.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        let newcomer = newcomer(path);
+        let listener = listen(&newcomer)?;
+        let identity = Identity::of(&newcomer)?;
+        let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
+        fs::rename(&newcomer, path).inspect_err(|_| drop(fs::remove_file(&newcomer)))?;
+        Ok(Self { server, path: path.to_owned(), identity })
+    }
+
+    /// Answers one question after another until [`ControlSocket::close`].
+    pub fn serve(&self, answer: &dyn Fn(&Question) -> Answer) {
+        while let Ok(request) = self.server.recv() {
+            let Answer { status, json } = answer(&Question::of(request.method(), request.url()));
+            let response = Response::from_string(format!("{json}\n")).with_status_code(status);
+            let response = header().into_iter().fold(response, Response::with_header);
+            let _ = request.respond(response); // whoever asked has gone
+        }
+    }
+
+    /// Takes the file away if it is this agent's, and ends [`ControlSocket::serve`], on whatever thread it is.
+    pub fn close(&self) {
+        if Identity::of(&self.path).is_ok_and(|found| found == self.identity) {
+            let _ = fs::remove_file(&self.path); // a file that stays behind is replaced by the next agent
+        }
+        self.server.unblock();
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Question {
+    fn of(method: &Method, target: &str) -> Self {
+        let verb = match method {
+            Method::Get => Verb::Get,
+            Method::Post => Verb::Post,
+            _ => Verb::Other,
+        };
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let parameters = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        Self { verb, path: path.to_owned(), parameters }
+    }
+
+    /// The value of a parameter.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl Identity {
+    fn of(path: &Path) -> io::Result<Self> {
+        fs::symlink_metadata(path).map(|found| Self { device: found.dev(), inode: found.ino() })
+    }
+}
+
+/// A name beside `path` for a socket that isn't ready yet: a client sees the old agent or the new one, never neither.
+fn newcomer(path: &Path) -> PathBuf {
+    path.with_file_name(format!(".{}", process::id()))
+}
+
+/// Listens at `path`. Linux gives the file the mode that the socket has when it is bound (unix(7)), so that there is no
+/// moment in which others could connect.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    if path.exists() {
+        fs::remove_file(path)?; // of a process that had our number and died in the middle
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    Ok(UnixListener::from(OwnedFd::from(socket)))
+}
+
+fn header() -> Option<Header> {
+    Header::from_bytes("Content-Type", "application/json").ok()
+}
+
+/// An operator and a script or two.
+const BACKLOG: i32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+
+    use crate::os::threads;
+
+    /// A directory of the test's own, gone at its end.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("kube2iam-control-{name}-{}", process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn ask(path: &Path, target: &str) -> String {
+        let mut stream = UnixStream::connect(path).unwrap();
+        write!(stream, "GET {target} HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn the_socket_is_its_owners_alone_and_answers() {
+        let directory = Directory::new("answers");
+        let path = directory.0.join("deeper/control.sock");
+        let socket = Arc::new(ControlSocket::open(&path).unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        let serving = socket.clone();
+        let thread = threads::spawn("control", threads::STACK_BYTES, move || {
+            serving.serve(&|question| Answer {
+                status: 418,
+                json: format!("{} {:?}", question.path, question.parameter("pod")),
+            });
+        });
+        let answer = ask(&path, "/explain?x=1&pod=a%2Fb");
+        assert!(answer.starts_with("HTTP/1.0 418") && answer.contains("Content-Type: application/json"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\n/explain Some(\"a/b\")\n"), "{answer}");
+        socket.close();
+        thread.unwrap().join().unwrap();
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_successor_takes_the_path_and_keeps_it() {
+        let directory = Directory::new("successor");
+        let path = directory.0.join("control.sock");
+        let first = ControlSocket::open(&path).unwrap();
+        let second = ControlSocket::open(&path).unwrap();
+        drop(first);
+        assert!(UnixStream::connect(&path).is_ok());
+        drop(second);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_made_is_an_error() {
+        let directory = Directory::new("error");
+        let file = directory.0.join("file");
+        fs::write(&file, "").unwrap();
+        assert!(ControlSocket::open(&file.join("control.sock")).is_err());
+    }
+}

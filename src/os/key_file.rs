@@ -1,0 +1,119 @@
+//! The keys of the tokens in a file of the state directory, open to all agents that can reach it.
+//!
+//! Readers take no lock: the file is replaced in one step and never changed. Writers take the lock file's, so that of two
+//! agents that rotate at once one finds the other's keys. Nothing is synced to a disk: tokens are of no use to anybody
+//! after a power cut.
+
+use std::fs::{File, OpenOptions, remove_file, rename};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use zeroize::Zeroizing;
+
+use super::state_dir::StateDir;
+use crate::logic::identity::metadata_token::{LONGEST_RECORD, TokenKeys};
+use crate::ports::{Clock, KeyStore};
+
+/// The file, its lock, and the name under which the next one is written.
+pub struct KeyFile {
+    dir: StateDir,
+    file: PathBuf,
+    lock: PathBuf,
+    draft: PathBuf,
+    clock: Arc<dyn Clock>,
+}
+
+impl KeyFile {
+    pub fn new(dir: &StateDir, clock: Arc<dyn Clock>) -> Self {
+        Self { dir: dir.clone(), file: dir.join(FILES[0]), lock: dir.join(FILES[1]), draft: dir.join(FILES[2]), clock }
+    }
+
+    /// Takes the lock, which ends with the file that is returned.
+    fn lock(&self) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(PRIVATE).custom_flags(SAFE);
+        let lock = self.dir.open_shared(&self.lock, &mut options)?;
+        let late = self.clock.now().mono.after(LOCK_PATIENCE);
+        while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            if self.clock.now().mono >= late {
+                return Err(error.into());
+            }
+            thread::park_timeout(LOCK_POLL);
+        }
+        Ok(lock)
+    }
+
+    /// Deletes what agents wrote here, when the last one goes for good.
+    pub fn remove(dir: &StateDir) {
+        for name in FILES {
+            let _ = remove_file(dir.join(name)); // it may never have been there
+        }
+    }
+
+    fn write(&self, keys: &TokenKeys) -> io::Result<()> {
+        if let Err(error) = remove_file(&self.draft)
+            && error.kind() != ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut options = OpenOptions::new();
+        let mut draft = self.dir.open_shared(&self.draft, options.write(true).create_new(true).mode(PRIVATE))?;
+        draft.write_all(keys.to_record().expose().as_bytes())?;
+        rename(&self.draft, &self.file)
+    }
+}
+
+impl KeyStore for KeyFile {
+    fn read(&self) -> Result<Option<TokenKeys>, String> {
+        let text = match read(&self.file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(|error| failed("read", &self.file, &error))?,
+        };
+        let keys = std::str::from_utf8(&text).ok().and_then(TokenKeys::from_record);
+        keys.map(Some).ok_or_else(|| failed("read", &self.file, &"it holds something else than keys of tokens"))
+    }
+
+    fn update(
+        &self,
+        change: &mut dyn FnMut(Result<Option<TokenKeys>, String>) -> Option<TokenKeys>,
+    ) -> Result<(), String> {
+        let _locked = self.lock().map_err(|error| failed("lock", &self.lock, &error))?;
+        match change(self.read()) {
+            Some(keys) => self.write(&keys).map_err(|error| failed("write", &self.file, &error)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads a file that is one, and no longer than a record.
+fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = OpenOptions::new().read(true).custom_flags(SAFE).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut text = Zeroizing::new(Vec::with_capacity(LONGEST_RECORD + 1));
+    file.take(LONGEST_RECORD as u64 + 1).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn failed(verb: &str, path: &Path, cause: &dyn std::fmt::Display) -> String {
+    format!("failed to {verb} `{}`: {cause}", path.display())
+}
+
+/// The keys, the lock, and the next keys while they are written.
+const FILES: [&str; 3] = ["token-keys", "token-keys.lock", "token-keys.new"];
+/// Until it is shared.
+const PRIVATE: u32 = 0o600;
+/// Follow no link, and wait for nobody at a pipe.
+const SAFE: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+/// The lock is held for a read and a write of a small file; who holds it longer is stuck.
+const LOCK_PATIENCE: Duration = Duration::from_millis(200);
+const LOCK_POLL: Duration = Duration::from_millis(2);
+
+#[cfg(test)]
+mod tests;

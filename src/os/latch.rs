@@ -1,0 +1,71 @@
+//! The shutdown latch: closed once, and whoever rests on it wakes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::logic::base::time::Mono;
+use crate::ports::{Bell, Time, Waited};
+
+/// Open while the agent works; closed for good at shutdown.
+pub struct Latch {
+    closed: AtomicBool,
+    nudges: AtomicU64,
+    changed: Arc<dyn Bell>,
+    time: Arc<dyn Time>,
+}
+
+impl Latch {
+    pub fn new(time: Arc<dyn Time>) -> Self {
+        Self { closed: AtomicBool::new(false), nudges: AtomicU64::new(0), changed: time.bell(), time }
+    }
+
+    /// Begins the shutdown.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.changed.ring();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Waits until `moment` or until shutdown.
+    pub fn wait(&self, moment: Mono) -> Waited {
+        self.wait_unless_nudged(u64::MAX, moment)
+    }
+
+    /// Ends waits that may be cut.
+    pub fn nudge(&self) {
+        self.nudges.fetch_add(1, Ordering::SeqCst);
+        self.changed.ring();
+    }
+
+    /// How often there was a nudge.
+    pub fn nudges(&self) -> u64 {
+        self.nudges.load(Ordering::SeqCst)
+    }
+
+    /// Waits until `moment`, until shutdown, or until there were more nudges than `before`.
+    pub fn wait_unless_nudged(&self, before: u64, moment: Mono) -> Waited {
+        loop {
+            let rung = self.changed.rung();
+            if self.is_closed() {
+                return Waited::ShutDown;
+            }
+            if self.time.now().mono >= moment {
+                return Waited::Elapsed;
+            }
+            if self.nudges() > before {
+                return Waited::Cut;
+            }
+            self.changed.wait(rung, moment);
+        }
+    }
+
+    /// Rests until shutdown.
+    pub fn wait_for_close(&self) {
+        while self.wait(NEVER) != Waited::ShutDown {}
+    }
+}
+
+const NEVER: Mono = Mono::from_micros(u64::MAX);

@@ -1,0 +1,181 @@
+//! Which process holds a port, out of `/proc`, and whether it answers as a kube2iam does.
+
+use std::fs::{File, read_dir, read_link, read_to_string};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::logic::operator::port_holder::{Answered, Holder, HolderProcess, ListeningSocket, listening, read_health};
+use crate::ports::Clock;
+
+/// The processes that listen on `port` in this network namespace, as far as they can be seen: those of other containers
+/// can't, nor those of other users without a right to trace them.
+pub fn holders(port: u16) -> Vec<Holder> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
+    let sockets = tables.into_iter().flat_map(|path| listening(&table(Path::new(path)), port));
+    let mut holders: Vec<Holder> = Vec::new();
+    for ListeningSocket { uid, inode } in sockets {
+        let holder = Holder { uid, process: process(inode) };
+        if !holders.contains(&holder) {
+            holders.push(holder);
+        }
+    }
+    holders
+}
+
+/// The lines about sockets that listen: they come first, before any that is connected.
+fn table(path: &Path) -> String {
+    let Ok(file) = File::open(path) else { return String::new() };
+    let is_over = |line: &str| line.split_ascii_whitespace().nth(3).is_some_and(|state| !["st", "0A"].contains(&state));
+    let lines = BufReader::new(file.take(LONGEST_TABLE)).lines().map_while(Result::ok);
+    lines.take_while(|line| !is_over(line)).map(|line| line + "\n").collect()
+}
+
+/// The first process that has the socket.
+fn process(inode: u64) -> Option<HolderProcess> {
+    let wanted = format!("socket:[{inode}]");
+    let mut looks_left = MOST_LOOKS;
+    for entry in read_dir("/proc").ok()?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        for descriptor in read_dir(entry.path().join("fd")).into_iter().flatten().flatten() {
+            looks_left = looks_left.checked_sub(1)?;
+            if read_link(descriptor.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()) {
+                let command = read_to_string(entry.path().join("comm")).unwrap_or_default();
+                return Some(HolderProcess { pid, command: command.trim_end().to_owned() });
+            }
+        }
+    }
+    None
+}
+
+/// Asks for `/healthz`. Takes no longer than [`PATIENCE`], whatever answers: the redirect may have to wait for it.
+pub fn ask_health(address: SocketAddr, clock: &dyn Clock) -> Answered {
+    match exchange(address, clock) {
+        Ok(answer) => read_health(&answer),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Answered::Refused,
+        Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => Answered::Otherwise,
+        Err(_) => Answered::Nothing,
+    }
+}
+
+fn exchange(address: SocketAddr, clock: &dyn Clock) -> std::io::Result<Vec<u8>> {
+    let late = clock.now().mono.after(PATIENCE);
+    let left = || match clock.now().mono.until(late) {
+        left if left.is_zero() => Err(std::io::Error::from(ErrorKind::TimedOut)),
+        left => Ok(left),
+    };
+    let mut stream = TcpStream::connect_timeout(&address, left()?)?;
+    stream.set_write_timeout(Some(left()?))?;
+    // No keep-alive, and no chunks, by the version.
+    stream.write_all(format!("GET /healthz HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    let mut piece = [0; PIECE];
+    // Some servers keep the connection open all the same: what came within the time is the answer then.
+    while answer.len() < LONGEST_ANSWER && read_health(&answer) != Answered::AsKube2iam {
+        let read = left().and_then(|left| stream.set_read_timeout(Some(left))).and_then(|()| stream.read(&mut piece));
+        match read {
+            Ok(0) => break,
+            Ok(length) => answer.extend_from_slice(&piece[..length]),
+            Err(error) if answer.is_empty() => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(answer)
+}
+
+/// Several thousand sockets that listen.
+const LONGEST_TABLE: u64 = 1 << 20;
+/// Descriptors that are looked at, of all processes together.
+const MOST_LOOKS: u32 = 100_000;
+/// A kube2iam answers from memory.
+const PATIENCE: Duration = Duration::from_millis(500);
+const LONGEST_ANSWER: usize = 4 * 1024;
+const PIECE: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::base::time::Mono;
+    use crate::os::clock::SystemClock;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[test]
+    fn the_process_that_listens_is_found() {
+        let (listener, address) = listener();
+        let found = holders(address.port());
+        let own = Holder { uid: rustix::process::geteuid().as_raw(), process: found[0].process.clone() };
+        assert_eq!(found, [own]);
+        let process = found[0].process.as_ref().unwrap();
+        assert!(process.pid == std::process::id() && !process.command.is_empty(), "{process:?}");
+        drop(listener);
+        assert_eq!(holders(address.port()), []);
+    }
+
+    #[test]
+    fn an_answer_that_comes_byte_by_byte_keeps_nobody() {
+        let (listener, address) = listener();
+        let clock = SystemClock::new();
+        let answered = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| ask_health(address, &clock));
+            let (mut stream, _) = listener.accept().unwrap();
+            while stream.write_all(b" ").is_ok() && !asked.is_finished() {
+                std::thread::park_timeout(Duration::from_millis(10));
+            }
+            asked.join().unwrap()
+        });
+        assert_eq!(answered, Answered::Otherwise);
+        assert!(clock.now().mono < Mono::default().after(PATIENCE * 10));
+    }
+
+    #[test]
+    fn an_answer_counts_though_the_connection_stays_open() {
+        for (said, wanted) in [
+            ("HTTP/1.1 200 OK\r\n\r\n{\"hostIP\":\"\",\"instanceId\":\"\"}", Answered::AsKube2iam),
+            ("HTTP/1.1 200 OK\r\n\r\nstranger", Answered::Otherwise),
+        ] {
+            let (listener, address) = listener();
+            std::thread::scope(|scope| {
+                let asked = scope.spawn(|| ask_health(address, &SystemClock::new()));
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(said.as_bytes()).unwrap();
+                assert_eq!(asked.join().unwrap(), wanted, "{said}");
+            });
+        }
+    }
+
+    #[test]
+    fn what_is_no_health_is_told_apart_from_nothing() {
+        let (listener, address) = listener();
+        for (said, wanted) in [
+            (Some("HTTP/1.0 200 OK\r\n\r\n{\"hostIP\":\"\",\"instanceId\":\"\"}"), Answered::AsKube2iam),
+            (Some("HTTP/1.0 404 Not Found\r\n\r\n"), Answered::Otherwise),
+            (Some(""), Answered::Otherwise),
+            (None, Answered::Nothing),
+        ] {
+            let answered = std::thread::scope(|scope| {
+                let asked = scope.spawn(|| ask_health(address, &SystemClock::new()));
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 512];
+                let _ = stream.read(&mut request).unwrap();
+                if let Some(said) = said {
+                    stream.write_all(said.as_bytes()).unwrap();
+                    drop(stream);
+                    return asked.join().unwrap();
+                }
+                let answered = asked.join().unwrap();
+                drop(stream);
+                answered
+            });
+            assert_eq!(answered, wanted, "{said:?}");
+        }
+        drop(listener);
+        assert_eq!(ask_health(address, &SystemClock::new()), Answered::Refused);
+    }
+}

@@ -1,0 +1,268 @@
+//! Which connections stay when there are more than slots. A pure struct; `shared` puts one lock around it.
+//!
+//! - Only an idle connection can be evicted: one without a complete request, or one whose client doesn't read its
+//!   answer. One that has sent nothing yet goes first, then the one idle for longest, never one that was answered a
+//!   moment ago: its client is between two requests.
+//! - A peer at its own cap loses one of its own connections; if none can be evicted, the new one is refused.
+//! - From [`Limits::crowded_from`] connections on the cap of a peer is [`Limits::close_from_per_peer`], so that a few
+//!   peers can't take all slots.
+//! - With all slots taken, the peer with most connections (of those that have one to evict) loses one; if there is
+//!   none, the new one is refused.
+//! - The last slots are for the node's own addresses alone, so there is always one for a probe.
+//!
+//! The ordinary case costs one look into a map. Only when all slots are taken each connection is looked at, once.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Limits;
+use crate::logic::base::time::Mono;
+
+/// What admission must know of a connection.
+pub(super) trait Evictable {
+    /// What it is idle in; `None` while a request of it is being answered.
+    fn idle(&self) -> Option<Idle>;
+
+    /// Evicts it if it is still as idle as it was found; final.
+    fn evict(&self, found: Idle) -> bool;
+}
+
+/// What an idle connection waits for, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Idle {
+    /// It has sent no byte since it was accepted.
+    Silent(Mono),
+    /// It has sent a part of its first request, or doesn't read an answer.
+    Unfinished(Mono),
+    /// Its last answer was finished then.
+    Answered(Mono),
+}
+
+/// Where a peer comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Node,
+    Elsewhere,
+}
+
+/// Why a connection was closed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// Its peer has as many connections as it may have, and none of them can be evicted.
+    PeerFull,
+    /// All slots are taken by connections that can't be evicted.
+    AllFull,
+    /// The system gave no thread, and there was no connection to take one from.
+    NoThread,
+}
+
+impl Refusal {
+    /// The words for the log.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::PeerFull => "too many connections of this peer",
+            Self::AllFull => "too many connections",
+            Self::NoThread => "no thread",
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict<C> {
+    /// `number` names the slot; `evicted` was evicted for it.
+    Admitted {
+        number: u64,
+        evicted: Option<C>,
+    },
+    Refused(Refusal),
+}
+
+pub(super) struct Admission<C> {
+    limits: Limits,
+    peers: HashMap<IpAddr, PeerConnections<C>>,
+    open: usize,
+    /// Of those that are open, the ones not of the node itself
+    elsewhere: usize,
+    next_number: u64,
+}
+
+/// All connections of one peer, oldest first.
+struct PeerConnections<C> {
+    origin: Origin,
+    slots: Vec<(u64, C)>,
+}
+
+impl<C: Evictable> Admission<C> {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { limits: *limits, peers: HashMap::new(), open: 0, elsewhere: 0, next_number: 0 }
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.open
+    }
+
+    /// Finds a slot for a new connection.
+    pub(super) fn admit(&mut self, peer: IpAddr, origin: Origin, connection: C, now: Mono) -> Verdict<C> {
+        let of_peer = self.of_peer(peer);
+        let evicted = if of_peer >= self.cap_of_peer() {
+            match self.evict_of(peer, now) {
+                None => return Verdict::Refused(Refusal::PeerFull),
+                evicted => evicted,
+            }
+        } else if let Some(scope) = self.full_for(origin) {
+            match self.evict_largest(scope, now) {
+                None => return Verdict::Refused(Refusal::AllFull),
+                evicted => evicted,
+            }
+        } else {
+            None
+        };
+        let number = self.insert(peer, origin, connection);
+        Verdict::Admitted { number, evicted }
+    }
+
+    /// Whether connections of a peer are closed after each answer, so that all of its clients get their turn.
+    pub(super) fn closes(&self, peer: IpAddr) -> bool {
+        self.is_crowded() || self.of_peer(peer) >= self.limits.close_from_per_peer
+    }
+
+    /// Frees a slot. An evicted connection has none any more.
+    pub(super) fn release(&mut self, peer: IpAddr, number: u64) {
+        let Some(of_peer) = self.peers.get(&peer) else { return };
+        if let Some(at) = of_peer.slots.iter().position(|(other, _)| *other == number) {
+            self.remove(peer, at);
+        }
+    }
+
+    /// Evicts a connection for its descriptor or its thread.
+    pub(super) fn shed(&mut self, now: Mono) -> Option<C> {
+        self.evict_largest(Scope::All, now)
+    }
+
+    pub(super) fn connections(&self) -> impl Iterator<Item = &C> {
+        self.peers.values().flat_map(|of_peer| of_peer.slots.iter().map(|(_, connection)| connection))
+    }
+
+    fn of_peer(&self, peer: IpAddr) -> usize {
+        self.peers.get(&peer).map_or(0, |of_peer| of_peer.slots.len())
+    }
+
+    fn cap_of_peer(&self) -> usize {
+        let Limits { per_peer, close_from_per_peer, .. } = self.limits;
+        if self.is_crowded() { per_peer.min(close_from_per_peer) } else { per_peer }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.open >= self.limits.crowded_from
+    }
+
+    fn insert(&mut self, peer: IpAddr, origin: Origin, connection: C) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        let of_peer = self.peers.entry(peer).or_insert_with(|| PeerConnections { origin, slots: Vec::new() });
+        of_peer.slots.push((number, connection));
+        self.open += 1;
+        self.elsewhere += usize::from(of_peer.origin == Origin::Elsewhere);
+        number
+    }
+
+    fn remove(&mut self, peer: IpAddr, at: usize) -> Option<C> {
+        let of_peer = self.peers.get_mut(&peer)?;
+        let (_, connection) = of_peer.slots.remove(at);
+        self.open -= 1;
+        self.elsewhere -= usize::from(of_peer.origin == Origin::Elsewhere);
+        if of_peer.slots.is_empty() {
+            self.peers.remove(&peer);
+        }
+        Some(connection)
+    }
+
+    /// Where one must be evicted before a connection of this origin is admitted.
+    fn full_for(&self, origin: Origin) -> Option<Scope> {
+        let not_for_node = self.limits.connections.saturating_sub(self.limits.reserved_for_node);
+        if origin == Origin::Elsewhere && self.elsewhere >= not_for_node {
+            Some(Scope::Elsewhere)
+        } else if self.open >= self.limits.connections {
+            Some(Scope::All)
+        } else {
+            None
+        }
+    }
+
+    fn evict_of(&mut self, peer: IpAddr, now: Mono) -> Option<C> {
+        // It may get a request between being found and being evicted; three in a row is a busy server.
+        (0..EVICTION_TRIES).find_map(|_| {
+            let candidate = self.candidate(self.peers.get(&peer)?, now)?;
+            let (_, connection) = self.peers.get(&peer)?.slots.get(candidate.at)?;
+            if connection.evict(candidate.found) { self.remove(peer, candidate.at) } else { None }
+        })
+    }
+
+    fn evict_largest(&mut self, scope: Scope, now: Mono) -> Option<C> {
+        (0..EVICTION_TRIES).find_map(|_| self.evict_of(self.largest(scope, now)?, now))
+    }
+
+    /// The peer with most connections among those with one to evict; of equals, the one whose is due first.
+    fn largest(&self, scope: Scope, now: Mono) -> Option<IpAddr> {
+        let mut best = None;
+        for (peer, of_peer) in self.peers.iter().filter(|(_, of_peer)| scope.includes(of_peer.origin)) {
+            let size = of_peer.slots.len();
+            if best.is_some_and(|((largest, _), _)| largest > size) {
+                continue;
+            }
+            let Some(candidate) = self.candidate(of_peer, now) else { continue };
+            let rank = (size, Reverse((candidate.due, *peer)));
+            if best.is_none_or(|(other, _)| rank > other) {
+                best = Some((rank, *peer));
+            }
+        }
+        best.map(|(_, peer)| peer)
+    }
+
+    /// Which connection of a peer would be evicted.
+    fn candidate(&self, of_peer: &PeerConnections<C>, now: Mono) -> Option<Candidate> {
+        let candidates = of_peer.slots.iter().enumerate().filter_map(|(at, (_, connection))| {
+            let found = connection.idle()?;
+            Some(Candidate { due: found.due(now, self.limits.keep_answered)?, at, found })
+        });
+        candidates.min_by_key(|candidate| candidate.due)
+    }
+}
+
+impl Idle {
+    /// Orders evictions, the least first; `None` if it was answered less than `keep_answered` ago.
+    fn due(self, now: Mono, keep_answered: Duration) -> Option<(u8, Mono)> {
+        match self {
+            Self::Silent(since) => Some((0, since)),
+            Self::Unfinished(since) => Some((1, since)),
+            Self::Answered(since) => (now.since(since) >= keep_answered).then_some((1, since)),
+        }
+    }
+}
+
+/// A connection that can be evicted.
+struct Candidate {
+    due: (u8, Mono),
+    /// Its index among the connections of its peer
+    at: usize,
+    found: Idle,
+}
+
+#[derive(Clone, Copy)]
+enum Scope {
+    All,
+    Elsewhere,
+}
+
+impl Scope {
+    fn includes(self, origin: Origin) -> bool {
+        matches!(self, Self::All) || origin == Origin::Elsewhere
+    }
+}
+
+const EVICTION_TRIES: usize = 3;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,325 @@
+//! One connection from its first byte to its last, on the worker that owns it.
+//!
+//! Read timeouts are set on the socket only when they change. A new connection inherits that of its first head from
+//! its listener; the idle timeout is set once, when the connection turns out to be kept alive; a head that comes in
+//! pieces gets the rest of its one deadline for each further piece.
+
+use std::io::{self, ErrorKind, Read};
+use std::net::Shutdown;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::chunked::ChunkedBody;
+use super::connection::Connection;
+use super::connection_state::{ConnectionState, NextRead};
+use super::read_buffer::ReadBuffer;
+use super::reply::Asked;
+use super::response_writer::ResponseWriter;
+use super::shared::Shared;
+use super::timed_writer::{TimedWriter, is_timeout};
+use super::wire::{Afterwards, BadHead, BodyLength, Head, Version, read_head, worth_another_look};
+use super::{Cut, Endpoints, Event, Limits};
+use crate::logic::base::time::{Mono, Now};
+use crate::logic::request::message::{Method, Response};
+
+/// What a worker keeps from one connection to the next.
+pub(super) struct Buffers {
+    read: ReadBuffer,
+    writer: ResponseWriter,
+}
+
+impl Buffers {
+    pub(super) fn new() -> Self {
+        Self { read: ReadBuffer::new(), writer: ResponseWriter::new() }
+    }
+}
+
+/// Answers the requests of a connection until either side ends it.
+pub(super) fn serve(shared: &Shared, connection: &Connection, buffers: &mut Buffers) {
+    buffers.read.clear();
+    let state = ConnectionState::new(connection.arrived, &shared.front.limits);
+    let mut requests = RequestLoop { shared, connection, state };
+    let ending = loop {
+        match requests.next(buffers) {
+            Ok(Afterwards::KeepAlive) => {}
+            Ok(Afterwards::Close) => break Ending::Answered,
+            Err(ending) => break ending,
+        }
+    };
+    match ending {
+        Ending::Quiet => {}
+        Ending::Answered => requests.close(buffers),
+        Ending::Refuse(bad) => requests.refuse(bad, buffers),
+        Ending::Cut(why) => requests.cut(why),
+    }
+}
+
+struct RequestLoop<'a> {
+    shared: &'a Shared,
+    connection: &'a Connection,
+    state: ConnectionState,
+}
+
+/// How a connection ends.
+enum Ending {
+    /// Without an answer: the client left, was evicted, or sent nothing.
+    Quiet,
+    /// After an answer.
+    Answered,
+    /// With an answer of the server's own.
+    Refuse(BadHead),
+    Cut(Cut),
+}
+
+impl<'a> RequestLoop<'a> {
+    /// One request, from the wait for it to the end of its answer.
+    fn next(&mut self, buffers: &mut Buffers) -> Result<Afterwards, Ending> {
+        let mut look = !buffers.read.is_empty();
+        loop {
+            if look {
+                let parsed = read_head(buffers.read.unread(), self.limits()).map_err(Ending::Refuse)?;
+                if let Some(head) = parsed {
+                    let body_bytes = self.skip_body(&head, &buffers.read.unread()[head.bytes..])?;
+                    let (used, afterwards) = (head.bytes + body_bytes, self.answer(&head, &mut buffers.writer)?);
+                    buffers.read.consume(used);
+                    if afterwards == Afterwards::KeepAlive {
+                        self.state.await_next_request();
+                    }
+                    return Ok(afterwards);
+                }
+                self.head_began();
+                self.state.next_read = NextRead::RestOfHead;
+            }
+            look = self.read_on(&mut buffers.read)?;
+        }
+    }
+
+    /// Reads more of a head. Returns whether it is worth parsing again.
+    fn read_on(&mut self, buffer: &mut ReadBuffer) -> Result<bool, Ending> {
+        match self.state.next_read {
+            NextRead::FirstByte => {}
+            NextRead::NextRequest => self.set_read_timeout(self.limits().keep_alive_idle)?,
+            NextRead::RestOfHead => self.set_rest_of_deadline()?,
+        }
+        let most = self.limits().head_bytes;
+        let first = buffer.is_empty();
+        loop {
+            return match buffer.fill(&mut &self.connection.stream, most) {
+                Ok([]) => Err(Ending::Quiet),
+                Ok(_) if self.state.next_read == NextRead::FirstByte => {
+                    self.connection.begin_request();
+                    Ok(true)
+                }
+                Ok(fresh) => Ok(first || worth_another_look(fresh) || buffer.unread().len() >= most),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if is_timeout(&error) && !first => Err(Ending::Refuse(BadHead::TimedOut)),
+                Err(_) => Err(Ending::Quiet),
+            };
+        }
+    }
+
+    /// Reads the body under the deadline of its head and throws it away. Returns how many of the `buffered` bytes behind
+    /// the head were part of it.
+    fn skip_body(&mut self, head: &Head<'_>, buffered: &[u8]) -> Result<usize, Ending> {
+        match head.body {
+            BodyLength::Bytes(length) => {
+                let missing = length.saturating_sub(buffered.len());
+                if missing > 0 {
+                    self.invite_body(head, buffered)?;
+                    self.skip_bytes(missing)?;
+                }
+                Ok(length.min(buffered.len()))
+            }
+            BodyLength::Chunked => {
+                let mut body = ChunkedBody::new(self.limits());
+                let used = body.take(buffered).map_err(Ending::Refuse)?;
+                if !body.is_over() {
+                    self.invite_body(head, buffered)?;
+                    self.skip_chunks(&mut body)?;
+                }
+                Ok(used)
+            }
+        }
+    }
+
+    fn answer(&mut self, head: &Head<'_>, writer: &mut ResponseWriter) -> Result<Afterwards, Ending> {
+        self.connection.begin_answer();
+        let began = self.shared.now().mono;
+        let (response, wish) = self.handle(head);
+        let ready = self.shared.now();
+        self.state.worked += Some(ready.mono.since(began)).filter(|took| *took >= AT_ONCE).unwrap_or_default();
+        let is_last = self.connection.is_evicted() || self.has_taken_long() || self.shared.closes(self.connection.peer);
+        let wish = if is_last { Afterwards::Close } else { wish };
+        let asked = Asked { method: head.request.method, version: head.version };
+        let afterwards = self.deliver(response, asked, wish, writer, ready).map_err(Ending::Cut)?;
+        self.connection.end_answer(ready.mono);
+        Ok(afterwards)
+    }
+
+    /// Sends `100 Continue` to a client that waits for it before it sends its body.
+    fn invite_body(&mut self, head: &Head<'_>, buffered: &[u8]) -> Result<(), Ending> {
+        if !head.expects_continue || !buffered.is_empty() {
+            return Ok(());
+        }
+        let began = self.head_began();
+        self.out(began).send([CONTINUE]).map_err(Ending::Cut)
+    }
+
+    fn skip_bytes(&mut self, mut missing: usize) -> Result<(), Ending> {
+        let mut scratch = [0; SCRATCH];
+        while missing > 0 {
+            self.set_rest_of_deadline()?;
+            let room = missing.min(SCRATCH);
+            missing -= self.read(&mut scratch[..room])?;
+        }
+        Ok(())
+    }
+
+    /// Looks at what has come before it is read: nothing of the next request must be.
+    fn skip_chunks(&mut self, body: &mut ChunkedBody) -> Result<(), Ending> {
+        let mut scratch = [0; SCRATCH];
+        while !body.is_over() {
+            self.set_rest_of_deadline()?;
+            let seen = retried(|| self.connection.stream.peek(&mut scratch))?;
+            let taken = body.take(&scratch[..seen]).map_err(Ending::Refuse)?;
+            self.skip_bytes(taken)?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, scratch: &mut [u8]) -> Result<usize, Ending> {
+        retried(|| (&self.connection.stream).read(scratch))
+    }
+
+    /// Lets the handler answer. A panic costs this connection, and no other.
+    fn handle(&self, head: &Head<'_>) -> (Response, Afterwards) {
+        let endpoints = Endpoints::of(self.connection);
+        let answer = catch_unwind(AssertUnwindSafe(|| self.shared.front.handler.handle(&head.request, &endpoints)));
+        match answer {
+            Ok(response) => (response, head.afterwards),
+            Err(_) => {
+                self.shared.report(&Event::Panicked { peer: self.connection.peer });
+                (Response::text(500, "internal-error"), Afterwards::Close)
+            }
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        response: Response,
+        asked: Asked,
+        wish: Afterwards,
+        writer: &mut ResponseWriter,
+        now: Now,
+    ) -> Result<Afterwards, Cut> {
+        writer.deliver(self.out(now.mono), response, asked, wish, now.wall)
+    }
+
+    fn refuse(&mut self, bad: BadHead, buffers: &mut Buffers) {
+        self.shared.report(&Event::BadHead { peer: self.connection.peer, bad });
+        let asked = Asked { method: Method::Other, version: Version::Http11 };
+        let response = Response::text(bad.status(), bad.label());
+        match self.deliver(response, asked, Afterwards::Close, &mut buffers.writer, self.shared.now()) {
+            Ok(_) => self.linger(),
+            Err(why) => self.cut(why),
+        }
+    }
+
+    /// After the last answer. Closing with bytes unread would reset the connection, and the answer might be lost.
+    fn close(&mut self, buffers: &Buffers) {
+        let slow = self.is_reader_slow();
+        if slow || !buffers.read.is_empty() {
+            self.linger();
+        }
+        if slow {
+            self.discard_unsent();
+        }
+    }
+
+    /// Ends the connection so that the client can't take what it got for the whole answer.
+    fn cut(&self, why: Cut) {
+        self.shared.report(&Event::Cut { peer: self.connection.peer, why });
+        self.discard_unsent();
+    }
+
+    /// Throws unsent bytes away with the connection; they would stay in the kernel for a client that reads too slowly.
+    fn discard_unsent(&self) {
+        let _ = SockRef::from(&self.connection.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Ends the stream to the client, and reads on for a little while.
+    fn linger(&mut self) {
+        let _ = self.connection.stream.shutdown(Shutdown::Write);
+        let until = self.shared.now().mono.after(self.limits().linger);
+        let mut scratch = [0; SCRATCH];
+        for _ in 0..LINGER_READS {
+            let left = self.shared.now().mono.until(until);
+            if left.is_zero() || self.set_read_timeout(left).is_err() || self.read(&mut scratch).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn out(&mut self, began: Mono) -> TimedWriter<'_> {
+        let deadline = began.after(self.limits().write_deadline);
+        TimedWriter::new(self.connection, &*self.shared.front.clock, deadline, &mut self.state.patience)
+    }
+
+    /// Whether the connection has held its worker long enough: pipelined requests that each have to wait would hold it
+    /// for minutes. A client that is merely slow loses nothing by opening a new connection.
+    fn has_taken_long(&self) -> bool {
+        self.is_reader_slow() || self.state.worked >= self.limits().write_deadline / 2
+    }
+
+    fn is_reader_slow(&self) -> bool {
+        self.state.patience < self.limits().write_deadline / 2
+    }
+
+    fn limits(&self) -> &'a Limits {
+        &self.shared.front.limits
+    }
+
+    fn head_began(&mut self) -> Mono {
+        *self.state.head_began.get_or_insert_with(|| self.shared.now().mono)
+    }
+
+    fn set_rest_of_deadline(&mut self) -> Result<(), Ending> {
+        let deadline = self.head_began().after(self.limits().head_deadline);
+        let left = self.shared.now().mono.until(deadline);
+        if left.is_zero() { Err(Ending::Refuse(BadHead::TimedOut)) } else { self.set_read_timeout(left) }
+    }
+
+    fn set_read_timeout(&mut self, timeout: Duration) -> Result<(), Ending> {
+        if self.state.read_timeout != timeout {
+            self.connection.stream.set_read_timeout(Some(timeout)).map_err(|_| Ending::Quiet)?;
+            self.state.read_timeout = timeout;
+        }
+        Ok(())
+    }
+}
+
+/// Reads at least one byte of a body.
+fn retried(mut read: impl FnMut() -> io::Result<usize>) -> Result<usize, Ending> {
+    loop {
+        return match read() {
+            Ok(0) => Err(Ending::Quiet),
+            Ok(read) => Ok(read),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if is_timeout(&error) => Err(Ending::Refuse(BadHead::TimedOut)),
+            Err(_) => Err(Ending::Quiet),
+        };
+    }
+}
+
+/// An answer from memory takes less, except that the scheduler of a busy machine may suspend its worker.
+const AT_ONCE: Duration = Duration::from_millis(10);
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Bytes read at a time where they are only thrown away.
+const SCRATCH: usize = 1024;
+
+/// Reads while lingering; with [`SCRATCH`] a bound on bytes, beside that on time.
+const LINGER_READS: usize = 256;

@@ -1,0 +1,128 @@
+//! What the acceptor and all workers share, and the right to a slot.
+
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::admission::{Admission, Origin, Refusal, Verdict};
+use super::connection::Connection;
+use super::{Event, Front};
+use crate::logic::base::time::Now;
+
+pub(super) struct Shared {
+    pub(super) front: Front,
+    /// Held for a few instructions, never across a system call.
+    slots: Mutex<Admission<Arc<Connection>>>,
+    closing: AtomicBool,
+    short_of_threads: AtomicBool,
+}
+
+/// Whether the system has fewer threads than are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shortage {
+    No,
+    Yes,
+}
+
+/// The slot of an open connection. Dropping it, wherever that happens, frees the slot and closes the connection.
+pub(super) struct Slot {
+    pub(super) connection: Arc<Connection>,
+    number: u64,
+    shared: Arc<Shared>,
+}
+
+impl Shared {
+    pub(super) fn new(front: Front) -> Self {
+        let slots = Mutex::new(Admission::new(&front.limits));
+        Self { front, slots, closing: AtomicBool::new(false), short_of_threads: AtomicBool::new(false) }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.front.clock.now()
+    }
+
+    /// Reports to the observer. If that panics its caller goes on: the end of the acceptor or of a worker would cost
+    /// other connections.
+    pub(super) fn report(&self, event: &Event) {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.front.observer.saw(event)));
+    }
+
+    pub(super) fn open_connections(&self) -> usize {
+        self.slots.lock().open()
+    }
+
+    /// Gives a new connection a slot, by evicting an idle one if it must be.
+    pub(super) fn admit(self: &Arc<Self>, connection: Connection) -> Result<Slot, Refusal> {
+        let connection = Arc::new(connection);
+        let origin = self.origin(connection.peer);
+        let verdict = self.slots.lock().admit(connection.peer, origin, connection.clone(), connection.arrived);
+        match verdict {
+            Verdict::Refused(why) => Err(why),
+            Verdict::Admitted { number, evicted } => {
+                let slot = Slot { connection, number, shared: self.clone() };
+                if let Some(evicted) = evicted {
+                    self.end_evicted(&evicted);
+                }
+                Ok(slot)
+            }
+        }
+    }
+
+    /// Frees a descriptor and a worker by evicting an idle connection, if there is one.
+    pub(super) fn shed(&self) -> bool {
+        let now = self.now().mono;
+        let evicted = self.slots.lock().shed(now);
+        evicted.map(|connection| self.end_evicted(&connection)).is_some()
+    }
+
+    /// Whether this answer is to be the last of its connection, though its client would like another.
+    pub(super) fn closes(&self, peer: IpAddr) -> bool {
+        self.is_closing() || self.is_short_of_threads() || self.slots.lock().closes(peer)
+    }
+
+    /// Remembers whether the system gave a thread when one was last wanted. If it didn't, connections share the workers
+    /// that there are, an answer each.
+    pub(super) fn set_short_of_threads(&self, shortage: Shortage) {
+        self.short_of_threads.store(shortage == Shortage::Yes, Ordering::Relaxed);
+    }
+
+    fn is_short_of_threads(&self) -> bool {
+        self.short_of_threads.load(Ordering::Relaxed)
+    }
+
+    /// From now on every answer is the last of its connection.
+    pub(super) fn begin_closing(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn connections(&self) -> Vec<Arc<Connection>> {
+        self.slots.lock().connections().cloned().collect()
+    }
+
+    fn end_evicted(&self, connection: &Connection) {
+        connection.end_wait();
+        self.report(&Event::Evicted { peer: connection.peer });
+    }
+
+    /// Not all of 127/8 is the node: only its two usual names for itself.
+    fn origin(&self, peer: IpAddr) -> Origin {
+        let itself = match peer {
+            IpAddr::V4(address) => address == std::net::Ipv4Addr::LOCALHOST,
+            IpAddr::V6(address) => address == std::net::Ipv6Addr::LOCALHOST,
+        };
+        if itself || (self.front.own_address)(peer) { Origin::Node } else { Origin::Elsewhere }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.shared.slots.lock().release(self.connection.peer, self.number);
+    }
+}

@@ -1,0 +1,265 @@
+//! The credential desk: [`Cache`] behind one lock, with those who wait for sessions and those who fetch them.
+//!
+//! The lock is never held while STS is asked. Whoever takes a call holds a `Ticket`; if it is dropped without
+//! a result, as a panic would, the call counts as failed and nobody is stranded.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::error;
+use parking_lot::Mutex;
+
+use crate::logic::base::time::{Mono, Wall};
+use crate::logic::policy::Permitted;
+use crate::logic::sessions::budget::{Buckets, Rate};
+use crate::logic::sessions::cache::{
+    Answer, Cache, CacheCounts, CacheRules, CallReport, Due, Next, Purpose, Standing, Start,
+};
+use crate::logic::sessions::recent_failures::RecentFailures;
+use crate::logic::sessions::session::Session;
+use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
+use crate::ports::{Bell, Sts, Time};
+
+/// Where sessions are asked for and fetched.
+pub struct Desk {
+    cache: Mutex<State>,
+    /// A call is done. Several, so that of a thousand who wait only those wake whom it may concern.
+    done: Vec<Arc<dyn Bell>>,
+    /// There may be a call to make.
+    work: Arc<dyn Bell>,
+    /// What each peer may start
+    starters: Mutex<Buckets<IpAddr>>,
+    /// For whoever asks why
+    failures: Mutex<RecentFailures>,
+    time: Arc<dyn Time>,
+}
+
+struct State {
+    sessions: Cache<Session>,
+    closed: bool,
+}
+
+/// What came of asking.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Held already.
+    Ready(Arc<Session>),
+    /// Held, but only after a wait: the world may have changed meanwhile.
+    Fetched(Arc<Session>),
+    /// Failed while the request waited.
+    Refused(StsFailure),
+    /// Failed a moment ago, and isn't asked for again so soon.
+    Remembered(StsFailure),
+    /// The deadline came first; the call goes on.
+    TimedOut,
+    /// The cache is full, or the peer has started too much lately.
+    Busy,
+}
+
+impl Desk {
+    pub fn new(rules: CacheRules, time: Arc<dyn Time>) -> Self {
+        let now = time.now().mono;
+        Self {
+            cache: Mutex::new(State { sessions: Cache::new(rules, now), closed: false }),
+            done: (0..BELLS).map(|_| time.bell()).collect(),
+            work: time.bell(),
+            starters: Mutex::new(Buckets::new(PEER_STARTS)),
+            failures: Mutex::default(),
+            time,
+        }
+    }
+
+    /// The session of a permitted request; waits for STS until `deadline` if none is held.
+    pub fn obtain(&self, permitted: &Permitted, peer: IpAddr, deadline: Mono) -> Outcome {
+        let key = permitted.request();
+        let now = self.time.now().mono;
+        let mut answer = self.ask(key, Start::Withheld, now);
+        if let Answer::Unstarted(last_failure) = answer {
+            if !self.may_start(peer) {
+                return last_failure.map_or(Outcome::Busy, Outcome::Remembered);
+            }
+            answer = self.ask(key, Start::Allowed, now);
+        }
+        match answer {
+            Answer::Serve(session) => Outcome::Ready(session),
+            Answer::Refresh { held, turn, until } => match self.wait(key, turn, until.min(deadline)) {
+                Outcome::Fetched(session) => Outcome::Fetched(session),
+                _ if self.time.now().mono < held.ends => Outcome::Fetched(held),
+                // A machine that slept meanwhile slept beyond its end.
+                outcome => outcome,
+            },
+            Answer::Wait(turn) => self.wait(key, turn, deadline),
+            Answer::Refuse(failure) => Outcome::Remembered(failure),
+            Answer::Full | Answer::Unstarted(_) => Outcome::Busy,
+        }
+    }
+
+    /// Whether a peer may make somebody work for it once more: a call to STS, a live list.
+    pub fn may_start(&self, peer: IpAddr) -> bool {
+        self.starters.lock().take(peer, self.time.now().mono)
+    }
+
+    fn ask(&self, key: &AssumeRole, start: Start, now: Mono) -> Answer<Session> {
+        let answer = self.cache.lock().sessions.ask(key, start, now);
+        // A renewal that an answer from memory set off may wait until a worker looks up.
+        if matches!(answer, Answer::Wait(_) | Answer::Refresh { .. }) {
+            self.work.ring();
+        }
+        answer
+    }
+
+    fn wait(&self, key: &AssumeRole, turn: u64, deadline: Mono) -> Outcome {
+        let done = self.bell(key);
+        loop {
+            let rung = done.rung();
+            let now = self.time.now().mono;
+            let mut state = self.cache.lock();
+            match state.sessions.look(key, turn, now) {
+                Some(Answer::Serve(session)) => return Outcome::Fetched(session),
+                Some(Answer::Refuse(failure)) => return Outcome::Refused(failure),
+                Some(_) => return Outcome::Busy,
+                None => {}
+            }
+            if now >= deadline || state.closed {
+                state.sessions.leave(key);
+                return Outcome::TimedOut;
+            }
+            drop(state);
+            done.wait(rung, deadline);
+        }
+    }
+
+    fn bell(&self, key: &AssumeRole) -> &dyn Bell {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let index = usize::try_from(hasher.finish() % BELLS as u64).unwrap_or(0); // below BELLS, so it fits
+        &*self.done[index]
+    }
+
+    /// Fetches ahead of the first request.
+    pub fn prefetch(&self, permitted: &Permitted) {
+        let now = self.time.now().mono;
+        self.cache.lock().sessions.prefetch(&permitted.pod().uid, permitted.request().clone(), now);
+        self.work.ring();
+    }
+
+    /// Drops the sessions that no pod may use any more.
+    pub fn sweep(&self, entitled: &HashSet<AssumeRole>) {
+        let now = self.time.now().mono;
+        self.cache.lock().sessions.sweep(entitled, now);
+    }
+
+    /// Makes calls to STS until the desk is closed. Several threads may do so at a time.
+    pub fn work(&self, sts: &dyn Sts, dice: &dyn Fn() -> u64, report: &dyn Fn(&CallReport<'_>)) {
+        while let Some(mut ticket) = self.take(dice) {
+            let request = ticket.request.clone();
+            let began = self.time.now().mono;
+            let (purpose, queued) = (ticket.purpose, ticket.queued);
+            let called = catch_unwind(AssertUnwindSafe(|| {
+                let assumed = sts.assume_role(&request)?;
+                Ok((Session::render(&request, &assumed, self.time.now()), assumed.life))
+            }));
+            let took = self.time.now().mono.since(began);
+            let result = called.unwrap_or_else(|_| Err(interrupted()));
+            let failure = result.as_ref().err().cloned();
+            self.failures.lock().note(&request, failure.as_ref(), self.time.now().wall);
+            ticket.result = Some(result);
+            // Handed in first: nobody waits for the log. And whatever becomes of the report, the next call is made.
+            drop(ticket);
+            let report = || report(&CallReport { request: &request, purpose, queued, took, failure: failure.as_ref() });
+            if catch_unwind(AssertUnwindSafe(report)).is_err() {
+                error!("failed to report a call to STS: it panicked");
+            }
+        }
+    }
+
+    /// Waits for a call to make; `None` once the desk is closed.
+    fn take<'a>(&'a self, dice: &'a dyn Fn() -> u64) -> Option<Ticket<'a>> {
+        loop {
+            let rung = self.work.rung();
+            let now = self.time.now().mono;
+            let next = {
+                let mut state = self.cache.lock();
+                if state.closed {
+                    return None;
+                }
+                state.sessions.next(now)
+            };
+            match next {
+                Next::Call(Due { request, purpose, queued }) => {
+                    return Some(Ticket { desk: self, request, purpose, queued, result: None, dice });
+                }
+                Next::Rest(until) => self.work.wait(rung, until.min(now.after(LONGEST_REST))),
+            }
+        }
+    }
+
+    /// Ends the workers and lets everyone go who waits.
+    pub fn close(&self) {
+        self.cache.lock().closed = true;
+        self.work.ring();
+        self.done.iter().for_each(|bell| bell.ring());
+    }
+
+    /// How it stands with the session that a call gets, and how the call last failed and when.
+    pub fn standing(&self, request: &AssumeRole) -> (Standing<Session>, Option<(StsFailure, Wall)>) {
+        let now = self.time.now().mono;
+        let standing = self.cache.lock().sessions.standing(request, now);
+        let failures = self.failures.lock();
+        (standing, failures.of(request).map(|(failure, at)| (failure.clone(), at)))
+    }
+
+    /// Calls that renewals and prefetches may make at once, of how many.
+    pub fn budget(&self) -> (f64, f64) {
+        let now = self.time.now().mono;
+        self.cache.lock().sessions.budget(now)
+    }
+
+    pub fn counts(&self) -> CacheCounts {
+        let now = self.time.now().mono;
+        self.cache.lock().sessions.counts(now)
+    }
+}
+
+/// A call that was taken. Its result is handed in when it is dropped, come what may.
+struct Ticket<'a> {
+    desk: &'a Desk,
+    request: Arc<AssumeRole>,
+    purpose: Purpose,
+    queued: Duration,
+    result: Option<Result<(Session, Duration), StsFailure>>,
+    dice: &'a dyn Fn() -> u64,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        let result = self.result.take().unwrap_or_else(|| Err(interrupted()));
+        let now = self.desk.time.now().mono;
+        self.desk.cache.lock().sessions.finish(&self.request, result, now, (self.dice)());
+        self.desk.bell(&self.request).ring();
+        self.desk.work.ring();
+    }
+}
+
+fn interrupted() -> StsFailure {
+    StsFailure {
+        kind: StsFailureKind::Unavailable,
+        code: "Interrupted".into(),
+        message: "the call ended without a result".into(),
+        request_id: None,
+    }
+}
+
+/// What one peer may start: calls to STS and live lists.
+const PEER_STARTS: Rate = Rate { burst: 20.0, refill: 2.0 };
+/// Among so many bells a hundred keys seldom share one.
+const BELLS: usize = 64;
+/// A worker looks up from its rest this often, whatever happens.
+const LONGEST_REST: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

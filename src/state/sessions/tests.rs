@@ -1,0 +1,320 @@
+use super::*;
+use crate::logic::base::secret::Secret;
+use crate::logic::cluster::kubernetes::Pod;
+use crate::logic::cluster::world::tests::{listed, pod};
+use crate::logic::policy;
+use crate::logic::policy::tests::rules;
+use crate::logic::sessions::cache::RenewAt;
+use crate::logic::sessions::credentials::Credentials;
+use crate::logic::sts::Assumed;
+use crate::os::clock::SystemClock;
+use crate::os::threads;
+use crate::ports::Clock;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+
+/// Answers once it is told to, or at once; panics for the role `panics`.
+struct FakeSts {
+    calls: AtomicUsize,
+    gate: Option<crossbeam_channel::Receiver<()>>,
+}
+
+impl Sts for FakeSts {
+    fn assume_role(&self, request: &AssumeRole) -> Result<Assumed, StsFailure> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        assert_ne!(request.role.name(), "panics");
+        if let Some(gate) = &self.gate {
+            let _ = gate.recv();
+        }
+        let credentials = Credentials {
+            access_key_id: format!("KEY-{}", request.role.name()),
+            secret_access_key: Secret::new("secret".into()),
+            session_token: None,
+            expiration: None,
+        };
+        Ok(Assumed { credentials, life: Duration::from_secs(3_600) })
+    }
+
+    fn caller_identity(&self) -> Result<String, StsFailure> {
+        Err(interrupted())
+    }
+}
+
+fn permitted(role: &str) -> Permitted {
+    let world = listed(vec![Pod { role: Some(role.into()), ..pod("a", "10.0.0.1") }], vec![]);
+    policy::permit(&world, &rules(), world.pod("a").unwrap()).unwrap()
+}
+
+/// Runs `scene` beside two workers.
+fn with_workers(
+    gate: Option<crossbeam_channel::Receiver<()>>,
+    scene: impl FnOnce(&Desk, &(dyn Fn(u64) -> Mono + Sync), &FakeSts),
+) {
+    let clock = Arc::new(SystemClock::new());
+    let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
+    let desk = Arc::new(Desk::new(rules, clock.clone()));
+    let sts = Arc::new(FakeSts { calls: AtomicUsize::new(0), gate });
+    let workers: Vec<_> = (0..2)
+        .map(|_| {
+            let (desk, sts) = (desk.clone(), sts.clone());
+            threads::spawn("worker", threads::STACK_BYTES, move || desk.work(&*sts, &|| 0, &|_| {})).unwrap()
+        })
+        .collect();
+    let later = clock.clone();
+    scene(&desk, &move |seconds| later.now().mono.after(Duration::from_secs(seconds)), &sts);
+    desk.close();
+    workers.into_iter().for_each(|worker| worker.join().unwrap());
+}
+
+#[test]
+fn a_session_is_fetched_once_and_then_ready() {
+    with_workers(None, |desk, later, sts| {
+        assert!(matches!(desk.obtain(&permitted("app"), PEER, later(10)), Outcome::Fetched(_)));
+        assert!(matches!(desk.obtain(&permitted("app"), PEER, later(10)), Outcome::Ready(_)));
+        assert_eq!(sts.calls.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn who_waits_too_long_is_let_go_and_the_call_goes_on_for_the_others() {
+    let (open, gate) = crossbeam_channel::bounded(0);
+    with_workers(Some(gate), |desk, later, sts| {
+        assert!(matches!(desk.obtain(&permitted("app"), PEER, later(0)), Outcome::TimedOut));
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| desk.obtain(&permitted("app"), PEER, later(10)));
+            open.send_timeout((), Duration::from_secs(10)).unwrap();
+            assert!(matches!(waiter.join().unwrap(), Outcome::Fetched(_) | Outcome::Ready(_)));
+        });
+        assert_eq!(sts.calls.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn who_waited_in_vain_keeps_no_session_from_being_swept() {
+    let (open, gate) = crossbeam_channel::bounded(0);
+    with_workers(Some(gate), |desk, later, _| {
+        std::thread::scope(|scope| {
+            // The call is under way: its session comes, whoever waits.
+            let last = scope.spawn(|| desk.obtain(&permitted("app"), PEER, later(10)));
+            open.send_timeout((), Duration::from_secs(10)).unwrap();
+            assert!(matches!(last.join().unwrap(), Outcome::Fetched(_)));
+            let slow = scope.spawn(|| desk.obtain(&permitted("slow"), PEER, later(10)));
+            while desk.counts().in_flight == 0 {
+                std::thread::yield_now();
+            }
+            assert!(matches!(desk.obtain(&permitted("slow"), PEER, later(0)), Outcome::TimedOut));
+            open.send_timeout((), Duration::from_secs(10)).unwrap();
+            assert!(matches!(slow.join().unwrap(), Outcome::Fetched(_)));
+        });
+        assert_eq!(desk.counts().sessions, 2);
+        desk.sweep(&HashSet::new());
+        assert_eq!(desk.counts().sessions, 0);
+    });
+}
+
+#[test]
+fn a_call_that_panics_strands_nobody() {
+    with_workers(None, |desk, later, _| {
+        assert!(matches!(desk.obtain(&permitted("panics"), PEER, later(10)), Outcome::Refused(_)));
+        assert!(matches!(desk.obtain(&permitted("app"), PEER, later(10)), Outcome::Fetched(_)));
+    });
+}
+
+#[test]
+fn a_peer_can_start_only_so_much_but_join_and_reuse_at_will() {
+    with_workers(None, |desk, later, _| {
+        for index in 0..20 {
+            assert!(matches!(desk.obtain(&permitted(&format!("r{index}")), PEER, later(10)), Outcome::Fetched(_)));
+        }
+        let other = "10.0.0.2".parse().unwrap();
+        let refused = (0..5)
+            .filter(|index| matches!(desk.obtain(&permitted(&format!("x{index}")), PEER, later(10)), Outcome::Busy));
+        assert!(refused.count() >= 3);
+        assert!(matches!(desk.obtain(&permitted("r0"), PEER, later(10)), Outcome::Ready(_)));
+        assert!(matches!(desk.obtain(&permitted("y"), other, later(10)), Outcome::Fetched(_)));
+    });
+}
+
+/// Calls are refused or not as the test goes on; every answer takes a while.
+struct SlowSts {
+    calls: Mutex<Vec<String>>,
+    refused: std::sync::atomic::AtomicBool,
+    takes: Duration,
+}
+
+impl Sts for SlowSts {
+    fn assume_role(&self, request: &AssumeRole) -> Result<Assumed, StsFailure> {
+        self.calls.lock().push(request.role.name().to_owned());
+        // A place in which nothing happens, for as long as it takes.
+        let (_never, nothing) = crossbeam_channel::bounded::<()>(1);
+        let _ = nothing.recv_timeout(self.takes);
+        if self.refused.load(Ordering::SeqCst) {
+            return Err(StsFailure { kind: StsFailureKind::Refused, code: "AccessDenied".into(), ..interrupted() });
+        }
+        FakeSts { calls: AtomicUsize::new(0), gate: None }.assume_role(request)
+    }
+
+    fn caller_identity(&self) -> Result<String, StsFailure> {
+        Err(interrupted())
+    }
+}
+
+/// A thousand pods of a hundred roles that start at once.
+#[test]
+fn a_thousand_pods_make_a_hundred_calls_and_nobody_starves() {
+    let clock = Arc::new(SystemClock::new());
+    let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
+    let desk = Arc::new(Desk::new(rules, clock.clone()));
+    let takes = Duration::from_millis(2);
+    let sts = Arc::new(SlowSts { calls: Mutex::default(), refused: false.into(), takes });
+    let workers: Vec<_> = (0..8)
+        .map(|_| {
+            let (desk, sts) = (desk.clone(), sts.clone());
+            threads::spawn("worker", threads::STACK_BYTES, move || desk.work(&*sts, &|| 0, &|_| {})).unwrap()
+        })
+        .collect();
+    let deadline = clock.now().mono.after(Duration::from_secs(60));
+    assert!(matches!(desk.obtain(&permitted("held"), PEER, deadline), Outcome::Fetched(_)));
+    let roles: Vec<_> = (0..100).map(|role| permitted(&format!("r{role}"))).collect();
+    let pods: Vec<_> = (0..1_000_u32)
+        .map(|pod| {
+            let (desk, permitted) = (desk.clone(), roles[pod as usize % 100].clone());
+            let peer = IpAddr::from((0x0a01_0000 + pod).to_be_bytes());
+            let ask = move || {
+                assert!(matches!(desk.obtain(&permitted, peer, deadline), Outcome::Fetched(_) | Outcome::Ready(_)))
+            };
+            threads::spawn("pod", 64 * 1024, ask).unwrap()
+        })
+        .collect();
+    for _ in 0..1_000 {
+        assert!(matches!(desk.obtain(&permitted("held"), PEER, Mono::default()), Outcome::Ready(_)));
+    }
+    pods.into_iter().for_each(|pod| pod.join().unwrap());
+    let calls = sts.calls.lock().clone();
+    let roles: HashSet<&String> = calls.iter().collect();
+    assert_eq!((calls.len(), roles.len(), desk.counts().sessions), (101, 101, 101));
+    desk.close();
+    workers.into_iter().for_each(|worker| worker.join().unwrap());
+}
+
+/// With nothing remembered, a pod in a loop would ask STS each time: it is told what STS said last instead.
+#[test]
+fn a_pod_that_starts_too_much_hears_the_last_word_of_sts() {
+    let clock = Arc::new(SystemClock::new());
+    let rules = CacheRules {
+        budget: Rate { burst: 20.0, refill: 10.0 },
+        renew: RenewAt::Half,
+        error_ttl: Some(Duration::ZERO),
+    };
+    let desk = Arc::new(Desk::new(rules, clock.clone()));
+    let sts = Arc::new(SlowSts { calls: Mutex::default(), refused: true.into(), takes: Duration::ZERO });
+    let worker = {
+        let (desk, sts) = (desk.clone(), sts.clone());
+        threads::spawn("worker", threads::STACK_BYTES, move || desk.work(&*sts, &|| 0, &|_| {})).unwrap()
+    };
+    let deadline = clock.now().mono.after(Duration::from_secs(60));
+    let (app, mut remembered) = (permitted("app"), 0);
+    for _ in 0..2_000 {
+        match desk.obtain(&app, PEER, deadline) {
+            Outcome::Refused(failure) => assert_eq!(failure.code, "AccessDenied"),
+            Outcome::Remembered(failure) => {
+                assert_eq!(failure.code, "AccessDenied");
+                remembered += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+        if remembered >= 3 {
+            break;
+        }
+    }
+    assert_eq!(remembered, 3);
+    assert!(matches!(desk.obtain(&app, "10.0.0.9".parse().unwrap(), deadline), Outcome::Refused(_)), "another pod may");
+    desk.close();
+    worker.join().unwrap();
+}
+
+#[test]
+fn closing_lets_everyone_go() {
+    let clock = Arc::new(SystemClock::new());
+    let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
+    let desk = Desk::new(rules, clock);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| desk.obtain(&permitted("app"), PEER, Mono::from_micros(u64::MAX)));
+        desk.close();
+        assert!(matches!(waiter.join().unwrap(), Outcome::TimedOut));
+    });
+}
+
+/// A report that panics neither ends the worker nor keeps the session from those who wait; nor does it come first.
+#[test]
+fn a_result_is_handed_in_before_the_report_and_whatever_becomes_of_it() {
+    let clock = Arc::new(SystemClock::new());
+    let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
+    let desk = Desk::new(rules, clock.clone());
+    let sts = FakeSts { calls: AtomicUsize::new(0), gate: None };
+    let deadline = clock.now().mono.after(Duration::from_secs(10));
+    let (obtained, reported) = crossbeam_channel::bounded::<()>(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            desk.work(&sts, &|| 0, &|report| {
+                let told = reported.recv_timeout(Duration::from_secs(10));
+                assert!(told.is_err() || report.request.role.name() != "app", "a report that fails");
+            });
+        });
+        let first = desk.obtain(&permitted("app"), PEER, deadline);
+        obtained.send(()).unwrap();
+        let second = desk.obtain(&permitted("other"), PEER, deadline);
+        obtained.send(()).unwrap();
+        desk.close();
+        assert!(matches!((first, second), (Outcome::Fetched(_), Outcome::Fetched(_))));
+    });
+}
+
+/// A machine that goes to sleep for two hours whenever somebody waits.
+#[derive(Default)]
+struct SleepyTime(std::sync::atomic::AtomicU64);
+
+struct SleepyBell(Arc<SleepyTime>);
+
+impl Clock for Arc<SleepyTime> {
+    fn now(&self) -> crate::logic::base::time::Now {
+        crate::logic::base::time::Now { mono: Mono::from_millis(self.0.load(Ordering::SeqCst)), ..Default::default() }
+    }
+}
+
+impl Time for Arc<SleepyTime> {
+    fn bell(&self) -> Arc<dyn Bell> {
+        Arc::new(SleepyBell(self.clone()))
+    }
+}
+
+impl Bell for SleepyBell {
+    fn rung(&self) -> u64 {
+        0
+    }
+
+    fn ring(&self) {}
+
+    fn wait(&self, _: u64, _: Mono) {
+        self.0.0.fetch_add(2 * 3_600_000, Ordering::SeqCst);
+    }
+}
+
+/// Found by seed 1000044 of the simulator.
+#[test]
+fn what_ended_while_a_fresher_one_was_waited_for_is_not_handed_out() {
+    let time = Arc::new(SleepyTime::default());
+    let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
+    let desk = Desk::new(rules, Arc::new(time.clone()));
+    let app = permitted("app");
+    desk.prefetch(&app);
+    let mut ticket = desk.take(&|| 0).unwrap();
+    let assumed = FakeSts { calls: AtomicUsize::new(0), gate: None }.assume_role(app.request()).unwrap();
+    ticket.result = Some(Ok((Session::render(app.request(), &assumed, time.now()), assumed.life)));
+    drop(ticket);
+    time.0.store(50 * 60_000, Ordering::SeqCst);
+    let deadline = time.now().mono.after(Duration::from_secs(5));
+    assert!(matches!(desk.obtain(&app, PEER, deadline), Outcome::TimedOut));
+}
