@@ -199,7 +199,7 @@ fn judge_session(ask: &Ask<'_>, body: &str) {
     let claims = format!("{claims:?}");
     // Somebody else had the address all the time and had no thought of leaving: then it was nobody's to ask from.
     let others = truth.cluster.pods.iter().filter(|(uid, _)| !owners.contains(&uid.as_str()));
-    let stayed = others.filter(|(_, history)| {
+    let stayed = others.filter(|(uid, _)| !truth.may_lack_pod(window, uid)).filter(|(_, history)| {
         let mut shown = states(history, window.pods().0, window.pods().1);
         shown.all(|pod| pod.is_some_and(|pod| pod.holds(ask.asking.peer) && !pod.deleting))
     });

@@ -136,6 +136,11 @@ impl Truth {
         Window { pods, namespaces, agent, since_step }
     }
 
+    /// Whether the agent may have had to forget a pod, because it couldn't read what it was told of it.
+    pub fn may_lack_pod(&self, window: Window, uid: &str) -> bool {
+        self.feeds[&(window.agent, 0)].may_lack(uid, window.since_step)
+    }
+
     /// Who may have held `address` in the window, and what each may have had.
     pub fn claims(&self, swarm: &Swarm, window: Window, address: IpAddr) -> Vec<(&str, Due)> {
         let mut claims = Vec::new();
@@ -161,8 +166,8 @@ impl Truth {
             }
         }
         let (uid, shown) = holder?;
-        let lacks = |resource, whom: &str| self.feeds[&(window.agent, resource)].may_lack(whom, window.since_step);
-        if lacks(0, uid) || shown.iter().flatten().any(|pod| lacks(1, &pod.namespace)) {
+        let lacks_namespace = |name: &str| self.feeds[&(window.agent, 1)].may_lack(name, window.since_step);
+        if self.may_lack_pod(window, uid) || shown.iter().flatten().any(|pod| lacks_namespace(&pod.namespace)) {
             return None;
         }
         let dues = shown.into_iter().flatten().flat_map(|pod| self.dues(swarm, window, uid, pod));
