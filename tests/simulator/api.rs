@@ -93,7 +93,7 @@ impl Kubernetes for Api {
             if breaks_at == Some(number) {
                 return Err(unavailable("the list broke off"));
             }
-            each(Ok(read(&shown(&self.sim, item), resource)));
+            each(read(&shown(&self.sim, item), resource));
             self.sim.stage.crossing();
             if self.sim.strikes(self.sim.swarm.lag, 10) {
                 self.sim.stage.pause(2_000_000);
@@ -139,10 +139,10 @@ impl Kubernetes for Api {
         called?;
         let at = truth.cluster.living().filter(|(_, pod)| pod.addresses.first() == Some(&address));
         let pods = at.map(|(uid, pod)| match read(&pod.json(uid, 1), Resource::Pods) {
-            Object::Pod(pod) => pod,
-            other => panic!("{other:?} among pods"),
+            Ok(Object::Pod(pod)) => Ok(pod),
+            _ => Err(unavailable("unreadable ones")),
         });
-        Ok(pods.collect())
+        pods.collect()
     }
 
     fn shut_down(&self) {
@@ -180,8 +180,8 @@ pub fn shown(sim: &Sim, object: &Value) -> Value {
     object
 }
 
-fn read(json: &Value, resource: Resource) -> Object {
-    object(&json.to_string(), resource, &keys()).expect("the cluster writes what can be read").0
+fn read(json: &Value, resource: Resource) -> Item {
+    object(&json.to_string(), resource, &keys()).map(|(object, _)| object)
 }
 
 pub fn keys() -> AnnotationKeys {

@@ -1,6 +1,6 @@
 //! The cluster as it is: pods and namespaces with their whole history, and what the API server tells of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use kube2iam::logic::cluster::kubernetes::Resource;
@@ -16,6 +16,8 @@ pub struct Pod {
     pub finished: bool,
     pub host_network: bool,
     pub deleting: bool,
+    /// It is written longer than what is kept of one: nobody can read it, and it is as if it weren't there.
+    pub fat: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Namespace {
     pub uid: String,
     pub allowed: Option<Vec<String>>,
     pub default_role: Option<String>,
+    /// See [`Pod::fat`]
+    pub fat: bool,
 }
 
 /// What there was of something since each version; `None`: nothing any more.
@@ -35,6 +39,8 @@ pub struct Cluster {
     pub namespaces: BTreeMap<String, History<Namespace>>,
     /// By resource
     pub events: [Vec<Event>; 2],
+    /// Uids of what was made anew under its name, with no word on its end
+    pub replaced: BTreeSet<String>,
     /// Versions before it are too old for a watch.
     pub compacted: u64,
 }
@@ -66,7 +72,7 @@ pub const fn index(resource: Resource) -> usize {
 impl Pod {
     /// Whether it holds its addresses.
     pub fn counts(&self) -> bool {
-        !self.finished && !self.host_network
+        !self.finished && !self.host_network && !self.fat
     }
 
     pub fn holds(&self, address: IpAddr) -> bool {
@@ -79,7 +85,9 @@ impl Pod {
         for (key, value) in keys {
             value.iter().for_each(|value| drop(annotations.insert(key.to_owned(), value.as_str().into())));
         }
-        let addresses: Vec<Value> = self.addresses.iter().map(|address| json!({ "ip": address.to_string() })).collect();
+        let mut addresses: Vec<Value> =
+            self.addresses.iter().map(|address| json!({ "ip": address.to_string() })).collect();
+        addresses.extend(self.fat.then(|| json!({ "ip": "1".repeat(FAT) })));
         let mut object = json!({
             "metadata": {
                 "uid": uid, "namespace": self.namespace, "name": self.name,
@@ -104,9 +112,10 @@ impl Namespace {
         if let Some(role) = &self.default_role {
             annotations.insert("iam.amazonaws.com/default-role".to_owned(), role.as_str().into());
         }
+        let uid = if self.fat { self.uid.repeat(FAT / self.uid.len()) } else { self.uid.clone() };
         json!({
             "metadata": {
-                "uid": self.uid, "name": name, "resourceVersion": version.to_string(), "annotations": annotations,
+                "uid": uid, "name": name, "resourceVersion": version.to_string(), "annotations": annotations,
             },
         })
     }
@@ -130,12 +139,22 @@ impl Cluster {
         let version = self.version;
         let history = self.namespaces.entry(name.to_owned()).or_default();
         let last = history.last().and_then(|(_, namespace)| namespace.clone());
+        let was = last.is_some();
         history.push((version, namespace.clone()));
         let Some(shown) = namespace.clone().or(last.clone()) else { return };
-        let kind = kind(last.is_some(), namespace.is_some());
+        let old = last.map(|last| last.uid).filter(|old| *old != shown.uid);
+        let kind = kind(was && old.is_none(), namespace.is_some());
+        self.replaced.extend(old);
         let object = shown.json(name, version);
         // One that is made anew under its name is another.
         self.events[1].push(Event { version, at, subject: shown.uid, kind, object });
+    }
+
+    /// Makes a pod anew under its name. The end of the old one is never told.
+    pub fn replace_pod(&mut self, old: &str, uid: &str, pod: Pod, at: u64) {
+        self.replaced.insert(old.to_owned());
+        self.set_pod(uid, Some(pod), at);
+        self.pods.entry(old.to_owned()).or_default().push((self.version, None));
     }
 
     /// Pods that are there now.
@@ -188,6 +207,8 @@ pub fn states<T>(history: &History<T>, low: u64, high: u64) -> impl Iterator<Ite
     before.into_iter().chain(shown.map(|(_, (_, thing))| thing.as_ref()))
 }
 
+/// More than is kept of any value that is used (of `podIPs` 64 KiB).
+const FAT: usize = 70_000;
 /// The service account of every pod.
 pub const ACCOUNT: &str = "app";
 

@@ -1,6 +1,7 @@
 //! The script of a run: agents start, the cluster lives, trouble comes and goes; then everything calms down, and
 //! whoever is still there must be well.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -76,6 +77,20 @@ fn act(sim: &Arc<Sim>, dice: &mut Dice, store: &Arc<NodeStore>) {
             sim.stage.nap(nap);
         }
         28 if sim.swarm.restarts => restart(sim, dice, store),
+        29 if sim.swarm.fat && dice.one_in(3) => {
+            let name = *dice.pick(&NAMESPACES);
+            let namespace = sim.truth.lock().cluster.namespace(name).cloned();
+            let Some(mut namespace) = namespace else { return };
+            namespace.fat = !namespace.fat;
+            let what = format!("namespace {name}: fat is {}", namespace.fat);
+            sim.change(&what, |cluster, at| cluster.set_namespace(name, Some(namespace), at));
+        }
+        29 if sim.swarm.fat => change_pod(sim, dice, "grows or shrinks", |_, pod| pod.fat = !pod.fat),
+        30 if sim.swarm.replaces => replace_pod(sim, dice),
+        31 if sim.swarm.replaces => {
+            let name = *dice.pick(&NAMESPACES);
+            set_namespace(sim, dice, name, None);
+        }
         _ => {}
     }
 }
@@ -112,6 +127,10 @@ fn new_pod(sim: &Sim, dice: &mut Dice) {
             _ => *dice.pick(&free),
         }
     };
+    new_pod_at(sim, dice, address);
+}
+
+fn new_pod_at(sim: &Sim, dice: &mut Dice, address: IpAddr) {
     let number = dice.number();
     let pod = Pod {
         name: format!("pod-{number:04x}").chars().take(10).collect(),
@@ -122,9 +141,24 @@ fn new_pod(sim: &Sim, dice: &mut Dice) {
         finished: false,
         host_network: dice.one_in(16),
         deleting: false,
+        fat: sim.swarm.fat && dice.one_in(16),
     };
     let what = format!("pod {number:016x} at {address} with {:?} {:?}", pod.role, pod.external_id);
     sim.change(&what, |cluster, at| cluster.set_pod(&format!("{number:016x}"), Some(pod), at));
+}
+
+/// A pod is made anew under its name, elsewhere; another may come to its old address.
+fn replace_pod(sim: &Sim, dice: &mut Dice) {
+    let Some((old, pod)) = some_pod(sim, dice, |_| true) else { return };
+    let (uid, address) = (format!("{:016x}", dice.number()), *dice.pick(&sim.addresses()));
+    let (role, external_id) = (any_role(dice), any_external_id(dice));
+    let left = pod.addresses[0];
+    let pod = Pod { role, external_id, addresses: vec![address], finished: false, deleting: false, fat: false, ..pod };
+    let what = format!("pod {old} is made anew as {uid} at {address} with {:?} {:?}", pod.role, pod.external_id);
+    sim.change(&what, |cluster, at| cluster.replace_pod(&old, &uid, pod, at));
+    if dice.one_in(2) {
+        new_pod_at(sim, dice, left);
+    }
 }
 
 fn change_pod(sim: &Sim, dice: &mut Dice, what: &str, change: impl FnOnce(&mut Dice, &mut Pod)) {
@@ -154,11 +188,17 @@ fn change_namespace(sim: &Sim, dice: &mut Dice, name: &str) {
         let truth = sim.truth.lock();
         truth.cluster.namespace(name).map(|namespace| namespace.uid.clone())
     };
+    set_namespace(sim, dice, name, uid);
+}
+
+/// Without `uid` the namespace is made anew.
+fn set_namespace(sim: &Sim, dice: &mut Dice, name: &str, uid: Option<String>) {
     let some: Vec<String> = ROLES.iter().filter(|_| !dice.one_in(3)).map(|role| (*role).to_owned()).collect();
     let namespace = Namespace {
         uid: uid.unwrap_or_else(|| format!("{:016x}", dice.number())),
         allowed: (!dice.one_in(6)).then_some(some),
         default_role: dice.one_in(3).then(|| (*dice.pick(&ROLES)).to_owned()),
+        fat: false,
     };
     let what = format!("namespace {name}: {:?}, {:?}", namespace.allowed, namespace.default_role);
     sim.change(&what, |cluster, at| cluster.set_namespace(name, Some(namespace), at));

@@ -1,4 +1,4 @@
-//! Five bugs that others had, and two that nobody should have, put in at the ports: the simulator sees each.
+//! Five bugs that others had, and four that no agent should have, put in at the ports: the simulator sees each.
 
 use crate::plants::Plant;
 use crate::sim::run;
@@ -49,6 +49,16 @@ fn a_secret_in_the_log_is_caught() {
 #[test]
 fn keys_that_the_next_agent_lacks_are_caught() {
     is_caught(Plant::KeysAreLost, "a token is its pod's and stays good");
+}
+
+#[test]
+fn a_replaced_pod_that_stays_is_caught() {
+    is_caught(Plant::ReplacedStays, "only what is permitted is given");
+}
+
+#[test]
+fn a_skipped_object_that_is_kept_is_caught() {
+    is_caught(Plant::SkippedIsKept, "only what is permitted is given");
 }
 
 const MOST_SEEDS: u64 = 60;

@@ -19,6 +19,10 @@ pub enum Plant {
     FailureTellsSecret,
     /// The next agent doesn't find the keys of the tokens.
     KeysAreLost,
+    /// A pod that was made anew under its name doesn't take the place of the old one.
+    ReplacedStays,
+    /// What was known of an object that can't be read is kept.
+    SkippedIsKept,
 }
 
 impl Plant {
@@ -30,6 +34,8 @@ impl Plant {
             Self::KeyForgetsExternalId => swarm.tagged = false,
             Self::KeysAreLost => (swarm.restarts, swarm.clock_jumps) = (true, false),
             Self::FailureTellsSecret => swarm.denies = true,
+            Self::ReplacedStays => swarm.replaces = true,
+            Self::SkippedIsKept => (swarm.fat, swarm.half_lines) = (true, false),
             Self::OldOwnerEvictsNew | Self::BellForgets => {}
         }
     }

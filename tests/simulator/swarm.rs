@@ -26,6 +26,10 @@ pub struct Swarm {
     pub replays: bool,
     pub refusals: bool,
     pub lag: bool,
+    /// Objects that are longer than what is kept
+    pub fat: bool,
+    /// Objects made anew under their names, with no word on the old ones' end
+    pub replaces: bool,
     // Of STS
     pub throttles: bool,
     pub denies: bool,
@@ -70,6 +74,8 @@ impl Swarm {
             replays: half(),
             refusals: half(),
             lag: half(),
+            fat: half(),
+            replaces: half(),
             throttles: half(),
             denies: half(),
             hangs: half(),

@@ -184,6 +184,7 @@ impl Truth {
 
 /// The rules once more, in the fewest words: what a pod in a namespace may have.
 pub fn due(swarm: &Swarm, uid: &str, pod: &Pod, namespace: Option<&Namespace>) -> Due {
+    let namespace = namespace.filter(|namespace| !namespace.fat);
     let default = namespace.and_then(|namespace| namespace.default_role.as_ref());
     let role = pod.role.as_ref().or(default).filter(|role| !role.is_empty());
     let Some(role) = role.filter(|role| *role != OWN_ROLE) else { return Due::Nothing };

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kube2iam::logic::cluster::kubernetes::{Frame, KubernetesFailure, KubernetesFailureKind, Resource, frame};
+use kube2iam::logic::cluster::kubernetes::{
+    Frame, KubernetesFailure, KubernetesFailureKind, LineReader, Lined, Resource,
+};
 use kube2iam::ports::WatchLines;
 use serde_json::{Value, json};
 
@@ -72,8 +74,11 @@ impl Lines {
             return;
         }
         let mut frames: Vec<Event> = {
-            let events = &self.sim.truth.lock().cluster.events[index(self.resource)];
-            events.iter().filter(|event| event.version <= self.position).rev().take(6).cloned().collect()
+            let cluster = &self.sim.truth.lock().cluster;
+            let events = cluster.events[index(self.resource)].iter();
+            // What would bring it back has no end that could be told again.
+            let events = events.filter(|event| !cluster.replaced.contains(&event.subject));
+            events.filter(|event| event.version <= self.position).rev().take(6).cloned().collect()
         };
         let Some(oldest) = frames.iter().map(|event| event.version).min() else { return };
         let last: BTreeMap<String, Event> =
@@ -119,6 +124,9 @@ impl Lines {
     fn written(&self, event: &Event) -> Vec<u8> {
         let mut event = event.clone();
         event.object = shown(&self.sim, &event.object);
+        if self.sim.has(Plant::ReplacedStays) && event.kind == "ADDED" {
+            event.object["metadata"]["name"] = format!("{}-{}", event.object["metadata"]["name"], event.version).into();
+        }
         if self.sim.has(Plant::OldOwnerEvictsNew) && event.kind == "DELETED" && index(self.resource) == 0 {
             self.evict(&mut event);
         }
@@ -188,6 +196,20 @@ impl Lines {
             feed.set_floor(step, floor);
             feed.ceiling = feed.ceiling.max(event.version);
         });
+    }
+
+    /// The line as the agent's connection reads it, in pieces.
+    fn read(&self) -> Frame {
+        let mut reader = LineReader::new(self.resource, &keys());
+        let line = [&*self.line, b"\n"].concat();
+        let frame = line.chunks(PIECE).find_map(|piece| match reader.push(piece) {
+            Lined::Line(frame, _) | Lined::Endless(frame) => Some(frame),
+            Lined::More => None,
+        });
+        match frame.expect("the line ends") {
+            Frame::Unreadable(_, Some(version)) if self.sim.has(Plant::SkippedIsKept) => Frame::Bookmark(version),
+            frame => frame,
+        }
     }
 
     fn told(&self, version: u64) {
@@ -270,7 +292,7 @@ impl WatchLines for Lines {
         self.settle();
         loop {
             match self.next()? {
-                Said::Line => return Ok(Some(frame(&self.line, self.resource, &keys()))),
+                Said::Line => return Ok(Some(self.read())),
                 Said::Endless => {
                     let kind = KubernetesFailureKind::Refused;
                     return Err(KubernetesFailure { kind, cause: "a line doesn't end".to_owned() });
@@ -282,5 +304,6 @@ impl WatchLines for Lines {
     }
 }
 
+const PIECE: usize = 16 * 1_024;
 /// How long the agent's connection hears nothing before it is closed.
 const READER_GIVES_UP: u64 = 150_000_000;

@@ -1,8 +1,14 @@
 //! Lines of a watch, and lists: nothing panics, what is understood is what stands there, what isn't is named in one line.
+//! In pieces of any size the same comes of them. A pod that is made anew under its name, or gets too long to be read,
+//! leaves nothing of the old one.
 
 use kube2iam::logic::cluster::kubernetes::{
-    AnnotationKeys, Frame, Item, Object, Page, PageReader, Pod, Resource, Unreadable, frame, status,
+    AnnotationKeys, Event, Frame, Item, LineReader, Lined, Object, Page, PageReader, Pod, Resource, Unreadable, frame,
+    status,
 };
+use kube2iam::logic::cluster::world::{Holder, ParsedEvent, Reading, World};
+use kube2iam::logic::policy::arn::BaseArn;
+use kube2iam::logic::policy::pattern::Format;
 use serde_json::Value;
 
 /// A line as the API server sends it, or a whole list.
@@ -18,6 +24,13 @@ pub(crate) fn check(bytes: &[u8]) {
             None => named(&understood),
         }
         list(bytes, resource);
+        lines(bytes, resource);
+        if let Frame::Added(Object::Pod(pod), _) | Frame::Modified(Object::Pod(pod), _) = &understood {
+            made_anew(pod);
+        }
+        if let (Some(value), Frame::Added(..) | Frame::Modified(..)) = (&value, &understood) {
+            grown_fat(&understood, value, resource);
+        }
     }
     if let (Some(status), Some(value)) = (status(bytes), &value) {
         let code = value["code"].as_i64().unwrap_or_default();
@@ -171,6 +184,96 @@ fn in_pieces(bytes: &[u8], resource: Resource, length: usize) -> (Result<Page, S
     let page = pushed.and_then(|()| reader.finish());
     (page, items)
 }
+
+/// However they come, the lines of a watch are the same.
+fn lines(bytes: &[u8], resource: Resource) {
+    let whole = lines_in_pieces(bytes, resource, bytes.len().max(1));
+    for length in [1, 7, 64] {
+        assert_eq!(lines_in_pieces(bytes, resource, length), whole, "in pieces of {length}");
+    }
+}
+
+/// The lines, and whether the last one ended.
+fn lines_in_pieces(bytes: &[u8], resource: Resource, length: usize) -> (Vec<Frame>, bool) {
+    let (mut frames, mut reader) = (Vec::new(), LineReader::new(resource, &keys()));
+    for mut piece in bytes.chunks(length) {
+        while let Lined::Line(frame, end) = reader.push(piece) {
+            frames.push(frame);
+            piece = &piece[end..];
+        }
+    }
+    frames.extend(reader.end());
+    (frames, reader.is_between_lines())
+}
+
+fn world_of(pod: &Pod) -> World {
+    let mut world = World::default();
+    tell(&mut world, Event::InitApply(Object::Pod(pod.clone())));
+    tell(&mut world, Event::InitDone);
+    assert!(world.pod(&pod.uid).is_some());
+    world
+}
+
+fn tell(world: &mut World, event: Event) {
+    let reading = Reading { base: &BaseArn::default(), format: Format::Glob };
+    world.apply(Resource::Pods, ParsedEvent::new(event, reading));
+}
+
+/// Its end was missed: the old uid is gone all the same, and its addresses are another pod's to have.
+fn made_anew(pod: &Pod) {
+    let mut world = world_of(pod);
+    let anew = Pod { uid: format!("{}-anew", pod.uid), addresses: Vec::new(), ..pod.clone() };
+    tell(&mut world, Event::Apply(Object::Pod(anew.clone())));
+    is_forgotten(&world, pod);
+    assert!(world.pod(&anew.uid).is_some());
+    let heir = Pod {
+        uid: format!("{}-heir", pod.uid),
+        name: format!("{}-heir", pod.name),
+        finished: false,
+        host_network: false,
+        deleting: false,
+        ..pod.clone()
+    };
+    tell(&mut world, Event::Apply(Object::Pod(heir.clone())));
+    for address in &pod.addresses {
+        assert!(matches!(world.holder(*address), Holder::Pod(held) if *held.uid == *heir.uid), "{pod:?}");
+    }
+}
+
+fn is_forgotten(world: &World, pod: &Pod) {
+    assert!(world.pod(&pod.uid).is_none() && world.pods().all(|held| *held.uid != *pod.uid), "{pod:?}");
+    assert!(pod.addresses.iter().all(|address| world.claimants(*address).all(|held| *held.uid != *pod.uid)));
+}
+
+/// The same object with more of one value than is kept is named, and nothing of it stays.
+fn grown_fat(understood: &Frame, value: &Value, resource: Resource) {
+    let (Frame::Added(object, version) | Frame::Modified(object, version)) = understood else { return };
+    let mut value = value.clone();
+    if !is_nested(&value["object"]) {
+        return;
+    }
+    if let Object::Pod(_) = object {
+        value["object"]["status"]["podIPs"] = serde_json::json!([{ "ip": "1".repeat(FAT) }]);
+    } else {
+        value["object"]["metadata"]["uid"] = "1".repeat(FAT).into();
+    }
+    let line = format!("{value}\n").into_bytes();
+    let (frames, is_over) = lines_in_pieces(&line, resource, 4_093);
+    assert_eq!((&frames, is_over), (&lines_in_pieces(&line, resource, line.len()).0, true));
+    let [Frame::Unreadable(Unreadable { why, identity, .. }, read)] = frames.as_slice() else {
+        panic!("{frames:?} of a fat object")
+    };
+    one_line(why);
+    assert!(identity.is_known(resource) && read.as_ref() == Some(version), "{identity:?} {read:?}");
+    if let Object::Pod(pod) = object {
+        let mut world = world_of(pod);
+        tell(&mut world, Event::Forget(identity.clone()));
+        is_forgotten(&world, pod);
+    }
+}
+
+/// More than is kept of any value that is used.
+const FAT: usize = 70_000;
 
 fn named(understood: &Frame) {
     match understood {
