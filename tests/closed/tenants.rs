@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::site::{BASE, ROLES, Site};
 use super::standins::Lab;
-use super::standins::agent::Agent;
+use super::standins::agent::{Agent, Until};
 use super::standins::client;
 use super::standins::hostile::{self, ALLOWED_ROLES, longest_role, slowest_list};
 use super::standins::kubernetes::PodSpec;
@@ -86,7 +86,8 @@ fn finished_and_host_network_pods_are_kept_without_what_their_annotations_say() 
 fn five_thousand_hostile_pods_and_two_hundred_lists_fit_into_forty_mebibytes() {
     let lab = Lab::start();
     hostile::crowd(&lab.kubernetes);
-    let agent = lab.setup().flags(&[BASE, RESTRICTED]).start();
+    let mut agent = lab.setup().flags(&[BASE, RESTRICTED]).until(Until::Started).start();
+    agent.wait_ready_within(Duration::from_secs(120));
     settle_below(&agent, 40 * 1_024);
     agent.wait_for_log("no entry allows");
     let beyond = agent.log().into_iter().find(|line| line.contains("gets nothing"));

@@ -105,7 +105,7 @@ pub fn watch_is_cut(stage: &Stage) {
         stage.lab.kubernetes.break_watches(Kind::Pod, Break::Gone);
         stage.api.delete_pod(&stage.namespace, "comes");
         stage.expect(&agent, &comes, "two", Err(404));
-        agent.wait_for_log("listing pods anew");
+        agent.wait_for_log("listing pods of");
     }
 }
 
