@@ -83,12 +83,15 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
     // Before anything that waits: as the first process of a container, an agent that doesn't listen isn't ended.
     signals::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
     let mut succession = Succession::new(&config, time.clone());
-    let entry = succession.enter(&config.door)?;
     let node = Arc::new(NodeAddresses::find(config.host));
     config.host = node.host();
-    let ports = Ports::open(&config, environment, time, succession.dir())?;
     let level = queue.level().clone();
-    let rooms = Rooms::new(&config, ports, latch.clone(), Box::new(move |line| queue.offer(line)))?;
+    let open = || {
+        let entry = succession.enter(&config.door)?;
+        let ports = Ports::open(&config, environment, time, succession.dir())?;
+        Ok((entry, Rooms::new(&config, ports, latch.clone(), Box::new(move |line| queue.offer(line)))?))
+    };
+    let (entry, rooms) = open().inspect_err(|_: &StartError| redirect::bar(&config))?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
     config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
     if let Entry::Taken(listen) = entry {

@@ -10,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use rustix::io::Errno;
 
-use crate::logic::redirect::compare::{Cause, FoundTable, Step, decide};
+use crate::logic::redirect::compare::{Cause, Claim, FoundTable, Step, decide, is_intact};
+use crate::logic::redirect::interfaces::InterfaceRule;
 use crate::logic::redirect::leftover::{self, OldRule};
 use crate::logic::redirect::resolve::{HostNetwork, Note, Resolved, new_uplinks, resolve};
 use crate::logic::redirect::ruleset::{CHAIN_DROPPED, CHAIN_TO_AGENT, chains};
@@ -20,7 +21,7 @@ use crate::logic::redirect::{Metadata, RedirectSpec, RequestAction, TABLE, Wante
 pub use self::error::RedirectError;
 use self::nftables::{Moment, Nftables};
 use self::socket::steady;
-pub use self::watch::Event;
+pub use self::watch::{Event, Surroundings};
 
 mod codec;
 pub mod command;
@@ -44,7 +45,10 @@ pub struct Redirect {
     wanted: Option<Wanted>,
     /// The number this agent has claimed.
     generation: Option<u64>,
+    claim: Claim,
     seen: Seen,
+    /// Where a newer agent's table sends pods.
+    newer: Vec<SocketAddr>,
 }
 
 /// What the last look came to.
@@ -80,6 +84,8 @@ pub enum Outcome {
     Updated,
     /// A newer agent of ours wants something else.
     Yielded,
+    /// A newer agent had it and doesn't serve.
+    TakenBack,
 }
 
 /// What became of a removal.
@@ -99,12 +105,27 @@ impl Redirect {
             Some(wanted) => error.with_lines(wanted),
             None => error,
         })?;
-        Ok(Self { spec, nftables, wanted: None, generation: None, seen: Seen::Nothing })
+        let (claim, seen) = (Claim::Held, Seen::Nothing);
+        Ok(Self { spec, nftables, wanted: None, generation: None, claim, seen, newer: Vec::new() })
     }
 
-    /// What pods' requests are to get from the next [`ensure`](Self::ensure) on.
+    /// What pods' requests are to get from the next [`ensure`](Self::ensure) on. An agent that can be sent requests from
+    /// now on does not yield to one that was newer until then.
     pub fn set_requests(&mut self, requests: RequestAction) {
-        self.spec.requests = requests;
+        if requests != self.spec.requests {
+            self.spec.requests = requests;
+            self.claim = match requests {
+                RequestAction::Redirect => Claim::Anew,
+                RequestAction::Drop => Claim::Changed,
+            };
+        }
+    }
+
+    /// For an agent that can't start: unless a table of ours stands, one that drops pods' requests. `None`: one stands.
+    pub fn bar(spec: RedirectSpec) -> Result<Option<Ensured>, RedirectError> {
+        let mut redirect = Self::open(RedirectSpec { requests: RequestAction::Drop, ..spec })?;
+        let found = table(&mut redirect.nftables)?;
+        if found.is_some_and(|found| is_intact(&found)) { Ok(None) } else { redirect.ensure().map(Some) }
     }
 
     /// Makes the table what it should be, if it isn't, and cuts the connections from before.
@@ -116,12 +137,17 @@ impl Redirect {
             (Err(_), Some(wanted)) => Resolved { wanted: wanted.clone(), notes: Vec::new() },
             (Err(cause), None) => return Err(RedirectError::NoHostAddress(cause)),
         };
+        if notes.contains(&Note::ChartDefaultMissing) {
+            // For the life of this agent: no pod loses its role because such an interface appears.
+            self.spec.interfaces = InterfaceRule::Automatic;
+        }
         let first = self.generation.is_none();
         let (outcome, generation) = self.bring_about(&wanted)?;
         let changed = self.wanted.as_ref().filter(|before| **before != wanted);
         notes.extend(changed.map(|before| new_uplinks(&before.scope, &wanted.scope)).unwrap_or_default());
         let outcome =
             if changed.is_some() && matches!(outcome, Outcome::Repaired(_)) { Outcome::Updated } else { outcome };
+        self.claim = Claim::Held;
         if outcome == Outcome::Yielded {
             self.seen = Seen::Newer(generation);
         } else {
@@ -139,9 +165,13 @@ impl Redirect {
         for attempt in 0..=GUARDED_WRITES {
             let moment = self.nftables.moment().map_err(RedirectError::of_nftables)?;
             let found = table(&mut self.nftables)?;
-            let (generation, cause) = match decide(&chains, self.generation, found.as_ref()) {
+            let (generation, cause) = match decide(&chains, self.generation, self.claim, found.as_ref()) {
                 Step::Keep { generation } => return Ok((Outcome::Kept, generation)),
-                Step::Yield { generation } => return Ok((Outcome::Yielded, generation)),
+                Step::Yield { generation } => {
+                    let newer = found.as_ref().and_then(readback::read_back);
+                    self.newer = newer.map(|newer| newer.agents()).unwrap_or_default();
+                    return Ok((Outcome::Yielded, generation));
+                }
                 Step::Write { generation, cause } => (generation, cause),
             };
             let guard: Option<Moment> = (attempt < GUARDED_WRITES).then_some(moment);
@@ -249,8 +279,7 @@ fn delete(nftables: &mut Nftables) -> Result<Removed, RedirectError> {
 fn cut(wanted: &Wanted, host: &HostNetwork) -> Result<usize, Errno> {
     let metadata = wanted.metadata.all();
     let own: Vec<IpAddr> = host.addresses.iter().map(|address| address.ip).collect();
-    let agents = [wanted.agent_v4.map(SocketAddr::V4), wanted.agent_v6.map(SocketAddr::V6)];
-    let agents: Vec<SocketAddr> = agents.into_iter().flatten().collect();
+    let agents = wanted.agents();
     conntrack::cut(&conntrack::Stale { metadata: &metadata, own: &own, agents: &agents })
 }
 
@@ -276,6 +305,7 @@ impl fmt::Display for Outcome {
             Self::Repaired(differences) => write!(f, "was altered and is repaired: {}", differences.join("; ")),
             Self::Updated => f.write_str("is updated"),
             Self::Yielded => f.write_str("is left to a newer agent"),
+            Self::TakenBack => f.write_str("was a newer agent's that doesn't answer and is taken back"),
         }
     }
 }

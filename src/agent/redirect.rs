@@ -11,13 +11,14 @@ use log::{info, warn};
 use super::StartError;
 use super::node::NodeAddresses;
 use crate::agent::wiring::Rooms;
-use crate::config::{OnExit, RedirectConfig};
+use crate::config::{Config, OnExit, RedirectConfig};
 use crate::logic::operator::port_holder::Requests;
 use crate::logic::operator::status::RedirectReport;
 use crate::logic::redirect::resolve::Note;
 use crate::logic::redirect::status::Wholeness;
 use crate::logic::redirect::{RequestAction, Wanted};
-use crate::redirect::{self, Ensured, Event, Outcome, Redirect, RedirectError, Removed};
+use crate::os::port_holder::ask_health;
+use crate::redirect::{self, Ensured, Event, Outcome, Redirect, RedirectError, Removed, Surroundings};
 use crate::telemetry::Stands;
 
 /// A redirect that was looked after once.
@@ -55,6 +56,16 @@ pub(super) fn place(rooms: &Rooms) -> Result<Option<Placed>, StartError> {
     Ok(Some(Placed { redirect, on_exit, past }))
 }
 
+/// Before an agent with a redirect ends because it can't start: pods must not reach the node's credentials meanwhile.
+pub(super) fn bar(config: &Config) {
+    let Some(RedirectConfig { spec, .. }) = config.redirect.clone() else { return };
+    match Redirect::bar(spec) {
+        Ok(Some(ensured)) => warn!("the agent can't start: {ensured}; {}", description(&ensured.wanted)),
+        Ok(None) => {}
+        Err(error) => warn!("the agent can't start, and pods' requests are not dropped: {error}"),
+    }
+}
+
 impl Placed {
     /// Keeps it true until shutdown, on a thread.
     pub(super) fn keep(self, rooms: &Arc<Rooms>, node: Arc<NodeAddresses>) -> Result<JoinHandle<()>, StartError> {
@@ -69,7 +80,10 @@ impl Placed {
                 past = tell(rooms, past, &event);
                 node.look_again();
             };
-            let ended = self.redirect.watch(&*rooms.clock, &goes_on, &|| requests(rooms), &mut report);
+            let ask = |agent| ask_health(agent, &*rooms.clock);
+            let around =
+                Surroundings { clock: &*rooms.clock, goes_on: &goes_on, requests: &|| requests(rooms), ask: &ask };
+            let ended = self.redirect.watch(&around, &mut report);
             self.past = past;
             if let Err(error) = ended {
                 warn!("the watch of the redirect ended: {error}");
@@ -145,7 +159,7 @@ fn tell(rooms: &Rooms, past: Past, event: &Event) -> Past {
     if event.is_repair() {
         rooms.telemetry.metrics.redirect.repairs.inc();
     }
-    if ensured.outcome == Outcome::Updated {
+    if matches!(ensured.outcome, Outcome::Updated | Outcome::TakenBack) {
         info!("{}", description(&ensured.wanted));
         tell_notes(rooms, ensured);
     }

@@ -5,7 +5,6 @@
 //! does, pods' requests go to it; while it doesn't, they are dropped: neither the node's credentials nor a stranger's answers
 //! reach a pod.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::{info, warn};
@@ -98,8 +97,7 @@ fn answers(rooms: &Rooms) -> Vec<Answered> {
     let Some(config) = &rooms.config.redirect else { return Vec::new() };
     let resolved = redirect::host_network().ok().and_then(|host| resolve(&config.spec, &host).ok());
     let Some(wanted) = resolved.map(|resolved| resolved.wanted) else { return Vec::new() };
-    let agents = [wanted.agent_v4.map(SocketAddr::V4), wanted.agent_v6.map(SocketAddr::V6)];
-    agents.into_iter().flatten().map(|agent| ask_health(agent, &*rooms.clock)).collect()
+    wanted.agents().into_iter().map(|agent| ask_health(agent, &*rooms.clock)).collect()
 }
 
 /// How soon it is noticed that the port is free.

@@ -21,6 +21,7 @@ pub mod readback;
 pub mod resolve;
 pub mod ruleset;
 pub mod scope;
+pub mod silence;
 pub mod status;
 
 pub use crate::logic::request::route::{METADATA_V4, METADATA_V6};
@@ -129,6 +130,11 @@ impl Wanted {
     /// Where requests to a metadata address go.
     pub fn agent_for(&self, metadata: IpAddr) -> Option<SocketAddr> {
         if metadata.is_ipv4() { self.agent_v4.map(SocketAddr::V4) } else { self.agent_v6.map(SocketAddr::V6) }
+    }
+
+    /// Where requests go, in both families.
+    pub fn agents(&self) -> Vec<SocketAddr> {
+        [self.agent_v4.map(SocketAddr::V4), self.agent_v6.map(SocketAddr::V6)].into_iter().flatten().collect()
     }
 
     /// Each metadata address whose requests are redirected, and where to.

@@ -4,11 +4,15 @@
 //! keeps changing the table is answered at most once a second.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::net::netlink;
 
 use crate::logic::base::time::Mono;
+use crate::logic::operator::port_holder::Answered;
+use crate::logic::redirect::compare::Claim;
+use crate::logic::redirect::silence::Silence;
 use crate::logic::redirect::{RequestAction, TABLE};
 use crate::ports::Clock;
 
@@ -58,18 +62,31 @@ impl fmt::Display for Event {
     }
 }
 
+/// What a watch asks of its agent. `goes_on` and `requests` are asked at least four times a second, unless other agents
+/// have to be asked meanwhile.
+pub struct Surroundings<'a> {
+    pub clock: &'a dyn Clock,
+    pub goes_on: &'a dyn Fn() -> bool,
+    /// What pods' requests are to get
+    pub requests: &'a dyn Fn() -> RequestAction,
+    /// What is answered there to a question for the agent's health
+    pub ask: &'a dyn Fn(SocketAddr) -> Answered,
+}
+
+/// How the newer agent does to which the table was left.
+#[derive(Default)]
+struct Newer {
+    generation: u64,
+    silence: Silence,
+    asked: Mono,
+}
+
 impl Redirect {
-    /// Watches until `goes_on` says no. It and `requests`, what pods' requests are to get, are asked at least four times a
-    /// second. An error means that the kernel's notifications have ended; what fails meanwhile is reported and tried
+    /// Watches until `goes_on` says no. An error means that the kernel's notifications have ended; what fails meanwhile is reported and tried
     /// again.
-    pub fn watch(
-        &mut self,
-        clock: &dyn Clock,
-        goes_on: &dyn Fn() -> bool,
-        requests: &dyn Fn() -> RequestAction,
-        report: &mut dyn FnMut(Event),
-    ) -> Result<(), RedirectError> {
-        let mut listener = listen()?;
+    pub fn watch(&mut self, around: &Surroundings<'_>, report: &mut dyn FnMut(Event)) -> Result<(), RedirectError> {
+        let Surroundings { clock, goes_on, requests, .. } = around;
+        let (mut listener, mut newer) = (listen()?, Newer::default());
         let mut due = clock.now().mono;
         let mut repaired: Option<Mono> = None;
         while goes_on() {
@@ -85,7 +102,7 @@ impl Redirect {
             if now < due {
                 continue;
             }
-            let event = self.look();
+            let event = self.look(&mut newer, around);
             due = now.after(if matches!(event, Some(Event::Failed(_))) { RETRY_AFTER } else { CHECK_EVERY });
             if let Some(event) = event {
                 repaired = if event.is_repair() { Some(now) } else { repaired };
@@ -96,14 +113,42 @@ impl Redirect {
     }
 
     /// Says nothing about what is still whole, and once only that a newer agent has the table.
-    fn look(&mut self) -> Option<Event> {
+    fn look(&mut self, newer: &mut Newer, around: &Surroundings<'_>) -> Option<Event> {
         let before = self.seen;
+        let takes_back = self.is_given_up(newer, around);
+        if takes_back {
+            self.claim = Claim::Anew;
+        }
         match self.ensure() {
+            Ok(ensured) if takes_back && matches!(ensured.outcome, Outcome::Updated | Outcome::Repaired(_)) => {
+                Some(Event::Ensured(Ensured { outcome: Outcome::TakenBack, ..ensured }))
+            }
             Ok(Ensured { outcome: Outcome::Kept, .. }) if before == Seen::Whole => None,
             Ok(Ensured { outcome: Outcome::Yielded, .. }) if before == self.seen => None,
             Ok(ensured) => Some(Event::Ensured(ensured)),
             Err(error) => Some(Event::Failed(error)),
         }
+    }
+}
+
+impl Redirect {
+    /// Whether the newer agent that has the table doesn't serve, by several looks of the regular ones.
+    fn is_given_up(&self, newer: &mut Newer, around: &Surroundings<'_>) -> bool {
+        let now = around.clock.now().mono;
+        match self.seen {
+            Seen::Newer(generation) if generation != newer.generation => {
+                *newer = Newer { generation, silence: Silence::default(), asked: now };
+            }
+            Seen::Newer(_) if now >= newer.asked.after(CHECK_EVERY) => {
+                let ask = |agents: &[SocketAddr]| agents.iter().map(|agent| (around.ask)(*agent)).collect::<Vec<_>>();
+                let own = self.wanted.as_ref().map(|wanted| wanted.agents()).unwrap_or_default();
+                newer.silence = newer.silence.after(&ask(&self.newer), &ask(&own));
+                newer.asked = now;
+            }
+            Seen::Newer(_) => {}
+            Seen::Nothing | Seen::Whole => *newer = Newer::default(),
+        }
+        newer.silence.is_enough()
     }
 }
 

@@ -81,10 +81,14 @@ fn docker0_alone_means_every_pod_where_there_is_none() {
     if !ready() {
         return;
     }
-    let lab = Lab::new(&["cali1"]);
+    let mut lab = Lab::new(&["cali1"]);
     let _agent = lab.agent();
-    ensure(&lab, RedirectSpec { interfaces: InterfaceRule::parse(&["docker0"]).unwrap(), ..spec() });
+    let mut redirect = ensure(&lab, RedirectSpec { interfaces: InterfaceRule::parse(&["docker0"]).unwrap(), ..spec() });
     assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
+    lab.plug(2, "docker0");
+    assert_eq!(lab.node(|| redirect.ensure()).unwrap().outcome, Outcome::Kept, "for the life of the agent");
+    assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
+    assert_eq!(lab.ask("pod2", METADATA_V4), text("agent for 10.82.0.2"));
     let lab = Lab::new(&["cali1", "docker0"]);
     let _agent = lab.agent();
     ensure(&lab, RedirectSpec { interfaces: InterfaceRule::parse(&["docker0"]).unwrap(), ..spec() });

@@ -115,6 +115,26 @@ fn an_agent_is_not_ready_before_the_redirect_stands() {
 }
 
 #[test]
+fn an_agent_that_cannot_start_leaves_no_pod_to_the_node() {
+    if !ready() {
+        return;
+    }
+    let site = Site::new(&["cali1"]);
+    assert_eq!(site.ask("pod1", METADATA_V4), text("canary"));
+    let failing = || site.node(|| site.setup(Capability::NetAdmin).flags(&["--kubeconfig=/no/such/file"]).run());
+    let ended = failing();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("was missing and is placed, generation 1; pods' requests are dropped"), "{ended:?}");
+    for metadata in [METADATA_V4, METADATA_V6] {
+        assert_eq!(site.ask("pod1", metadata), Answer::Nothing, "{metadata}");
+    }
+    let _agent = site.agent(&[]);
+    assert_served(&site);
+    assert_eq!(failing().code, Some(1));
+    assert_served(&site);
+}
+
+#[test]
 fn without_net_admin_nothing_starts_and_the_exit_code_says_so() {
     if !ready() {
         return;

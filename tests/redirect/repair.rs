@@ -1,13 +1,15 @@
 //! What is removed or altered comes back, and two agents come to rest.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use kube2iam::logic::base::time::{Mono, Now, Wall};
+use kube2iam::logic::operator::port_holder::Answered;
 use kube2iam::logic::redirect::{RedirectSpec, RequestAction};
 use kube2iam::ports::Clock;
-use kube2iam::redirect::{Ensured, Event, Outcome, Redirect, Removed};
+use kube2iam::redirect::{Ensured, Event, Outcome, Redirect, Removed, Surroundings};
 
 use crate::lab::{AGENT_PORT, Lab, METADATA_V4, ready, text};
 
@@ -17,18 +19,25 @@ const PROMISE: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy)]
-struct TestClock(std::time::Instant);
+struct TestClock {
+    since: std::time::Instant,
+    speed: u32,
+}
 
 impl TestClock {
     #[allow(clippy::disallowed_methods)] // the watch is tested against the time it promises
     fn new() -> Self {
-        Self(std::time::Instant::now())
+        Self { since: std::time::Instant::now(), speed: 1 }
+    }
+
+    fn fast() -> Self {
+        Self { speed: 60, ..Self::new() }
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Now {
-        let mono = Mono::from_micros(u64::try_from(self.0.elapsed().as_micros()).unwrap());
+        let mono = Mono::from_micros(u64::try_from((self.since.elapsed() * self.speed).as_micros()).unwrap());
         Now { mono, wall: Wall::from_unix_millis(0) }
     }
 }
@@ -47,13 +56,28 @@ fn open(lab: &Lab, spec: RedirectSpec) -> Redirect {
 
 /// Runs a watch on the node while `meanwhile` looks at what it tells.
 fn watched(lab: &Lab, redirect: &mut Redirect, meanwhile: impl FnOnce(&Receiver<Event>)) {
+    watched_beside(lab, redirect, TestClock::new(), &|_| Answered::AsKube2iam, meanwhile);
+}
+
+/// `ask` says what agents answer to a question for their health.
+fn watched_beside(
+    lab: &Lab,
+    redirect: &mut Redirect,
+    clock: TestClock,
+    ask: &(dyn Fn(SocketAddr) -> Answered + Sync),
+    meanwhile: impl FnOnce(&Receiver<Event>),
+) {
     let goes_on = AtomicBool::new(true);
     let (tell, told) = channel();
     std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let mut report = |event| drop(tell.send(event));
             let goes_on = || goes_on.load(Ordering::Relaxed);
-            lab.node(|| redirect.watch(&TestClock::new(), &goes_on, &|| RequestAction::Redirect, &mut report))
+            let requests = || RequestAction::Redirect;
+            lab.node(|| {
+                let around = Surroundings { clock: &clock, goes_on: &goes_on, requests: &requests, ask };
+                redirect.watch(&around, &mut report)
+            })
         });
         let stop = Stop(&goes_on);
         meanwhile(&told);
@@ -183,6 +207,48 @@ fn the_newer_agent_wins_and_the_older_yields() {
     });
     assert_eq!(lab.node(|| older.remove()), Ok(Removed::LeftToNewer));
     assert_eq!(lab.node(|| newer.remove()), Ok(Removed::Deleted));
+}
+
+/// A rollout to an agent that never serves, and back: the one from before is still there.
+#[test]
+fn the_older_agent_takes_the_table_back_from_a_newer_one_that_does_not_serve() {
+    if !ready() {
+        return;
+    }
+    let lab = Lab::new(&["cali1"]);
+    let mut older = open(&lab, spec());
+    let newer = RedirectSpec { app_port: 8282, requests: RequestAction::Drop, ..spec() };
+    let mut newer = open(&lab, newer);
+    newer.set_requests(RequestAction::Redirect);
+    assert_eq!(lab.node(|| newer.ensure()).unwrap().generation, 3);
+    let newer_serves = AtomicBool::new(true);
+    let ask = |agent: SocketAddr| match agent.port() == AGENT_PORT || newer_serves.load(Ordering::Relaxed) {
+        true => Answered::AsKube2iam,
+        false => Answered::Refused,
+    };
+    watched_beside(&lab, &mut older, TestClock::fast(), &ask, |told| {
+        assert_eq!(next(told), Outcome::Yielded);
+        // Two minutes of its clock, and more.
+        assert_eq!(told.recv_timeout(Duration::from_secs(3)), Err(RecvTimeoutError::Timeout));
+        newer_serves.store(false, Ordering::Relaxed);
+        assert_eq!(next(told), Outcome::TakenBack);
+        assert_eq!(lab.node(|| newer.ensure()).unwrap().outcome, Outcome::Yielded);
+    });
+    assert_eq!(lab.node(|| newer.remove()), Ok(Removed::LeftToNewer));
+}
+
+#[test]
+fn two_agents_with_the_same_number_do_not_fight_when_one_of_them_wants_something_else() {
+    if !ready() {
+        return;
+    }
+    let lab = Lab::new(&["cali1"]);
+    let (mut older, mut newer) = (open(&lab, spec()), open(&lab, spec()));
+    newer.set_requests(RequestAction::Drop);
+    let written = lab.node(|| newer.ensure()).unwrap();
+    assert_eq!((written.outcome, written.generation), (Outcome::Updated, 2));
+    assert_eq!(lab.node(|| older.ensure()).unwrap().outcome, Outcome::Yielded);
+    assert_eq!(lab.node(|| newer.ensure()).unwrap().outcome, Outcome::Kept);
 }
 
 #[test]

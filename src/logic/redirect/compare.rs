@@ -72,11 +72,22 @@ pub enum Cause {
     Outdated,
 }
 
+/// How an agent stands by the number it has claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// As before: its table is written again under the same number, and a newer one is left alone.
+    Held,
+    /// What this agent wants has changed: it takes the next number, since another agent may have the same one.
+    Changed,
+    /// As [`Changed`](Self::Changed), and also over a newer agent's table.
+    Anew,
+}
+
 /// Judges the table. `own` is the generation this agent has claimed, if it has.
 ///
 /// An agent that starts takes the number after the one it finds, so the latest to start is the newest whatever the
 /// clocks say. Where the content is right the number doesn't matter: nothing is written, the counters go on.
-pub fn decide(wanted: &[Chain], own: Option<u64>, found: Option<&FoundTable>) -> Step {
+pub fn decide(wanted: &[Chain], own: Option<u64>, claim: Claim, found: Option<&FoundTable>) -> Step {
     let Some(found) = found else {
         return Step::Write { generation: own.unwrap_or(1), cause: Cause::Missing };
     };
@@ -85,18 +96,18 @@ pub fn decide(wanted: &[Chain], own: Option<u64>, found: Option<&FoundTable>) ->
     if differences.is_empty() {
         return Step::Keep { generation: own.map_or(theirs, |own| own.max(theirs)) };
     }
-    match own {
-        Some(own) if own < theirs => Step::Yield { generation: theirs },
-        Some(own) => Step::Write { generation: own, cause: Cause::Altered(differences) },
-        None => {
+    match (own, claim) {
+        (Some(own), Claim::Held | Claim::Changed) if own < theirs => Step::Yield { generation: theirs },
+        (Some(own), Claim::Held) => Step::Write { generation: own, cause: Cause::Altered(differences) },
+        (own, _) => {
             let cause = if is_intact(found) { Cause::Outdated } else { Cause::Altered(differences) };
-            Step::Write { generation: theirs.saturating_add(1), cause }
+            Step::Write { generation: own.unwrap_or(0).max(theirs.saturating_add(1)), cause }
         }
     }
 }
 
 /// Whether the table is what its writer wanted.
-fn is_intact(found: &FoundTable) -> bool {
+pub fn is_intact(found: &FoundTable) -> bool {
     readback::read_back(found).is_some_and(|claim| differences(&ruleset::chains(&claim), found).is_empty())
 }
 
@@ -186,7 +197,7 @@ mod tests {
     const OTHER: &str = "10.0.0.1:9999";
 
     fn check(own: Option<u64>, found: Option<&FoundTable>, expected: &str) {
-        let step = match decide(&wanted(OURS), own, found) {
+        let step = match decide(&wanted(OURS), own, Claim::Held, found) {
             Step::Keep { generation } => format!("keep {generation}"),
             Step::Write { generation, .. } => format!("write {generation}"),
             Step::Yield { generation } => format!("yield {generation}"),
@@ -203,7 +214,7 @@ mod tests {
 
     #[test]
     fn other_flags_are_no_alteration_but_a_missing_rule_is() {
-        let cause = |own, found: &FoundTable| match decide(&wanted(OURS), own, Some(found)) {
+        let cause = |own, found: &FoundTable| match decide(&wanted(OURS), own, Claim::Held, Some(found)) {
             Step::Write { cause, .. } => cause,
             other => panic!("{other:?}"),
         };
@@ -236,7 +247,7 @@ mod tests {
             let mut writes = 0;
             for turn in 0..8 {
                 let (agent, own) = if turn % 2 == 0 { (OURS, 1) } else { (OTHER, 2) };
-                if let Step::Write { generation, .. } = decide(&wanted(agent), Some(own), table.as_ref()) {
+                if let Step::Write { generation, .. } = decide(&wanted(agent), Some(own), Claim::Held, table.as_ref()) {
                     table = Some(FoundTable::as_written(&wanted(agent), generation));
                     writes += 1;
                 }
@@ -244,6 +255,16 @@ mod tests {
             assert!(writes <= 2, "{start:?}: {writes} writes");
             assert!(differences(&wanted(OTHER), table.as_ref().unwrap()).is_empty(), "{start:?}: the older one won");
         }
+    }
+
+    #[test]
+    fn a_changed_wish_takes_the_next_number() {
+        let shared = FoundTable::as_written(&wanted(OTHER), 4);
+        let step = |own, claim| decide(&wanted(OURS), Some(own), claim, Some(&shared));
+        let write = |generation| Step::Write { generation, cause: Cause::Outdated };
+        assert_eq!(step(4, Claim::Changed), write(5), "the other agent that holds 4 yields then");
+        assert_eq!(step(3, Claim::Changed), Step::Yield { generation: 4 });
+        assert_eq!([step(3, Claim::Anew), step(4, Claim::Anew), step(6, Claim::Anew)], [write(5), write(5), write(6)]);
     }
 
     fn check_difference(alter: impl Fn(&mut FoundTable), expected: &str) {

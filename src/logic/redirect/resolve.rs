@@ -265,7 +265,8 @@ impl fmt::Display for Note {
             Self::ChartDefaultMissing => {
                 write!(
                     f,
-                    "the interface `{CHART_DEFAULT}` does not exist: every interface but the uplinks is redirected"
+                    "the interface `{CHART_DEFAULT}` does not exist: every interface but the uplinks is redirected, \
+                     it too if it appears while this agent runs"
                 )
             }
             Self::NewUplink(interface) => write!(
