@@ -12,12 +12,14 @@
 //! - A list that starts over says `Init` again, so that what an abandoned one brought is swept like everything else.
 
 mod note;
+mod outage;
 mod unreadable;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use note::{Logged, Note, Relist};
+use outage::Outage;
 
 use super::kubernetes::{Event, Frame, Item, KubernetesFailure, KubernetesFailureKind, Page, Version};
 use crate::logic::base::backoff::{Backoff, share};
@@ -84,21 +86,14 @@ pub struct Watch {
     refusals: Backoff,
     /// Watches in a row that had to be repaired.
     faults: Backoff,
-    /// How the server failed last, and how often in a row in that way
-    last_failure: Option<(FailureClass, u32)>,
+    /// Since the server last got something through
+    outage: Outage,
     /// What was known of an object was forgotten since the last list, which may know it.
     has_forgotten: bool,
     /// 410 came and nothing was understood since.
     is_gone: bool,
     /// The objects that could not be read and were logged, as far as there is room for them
     logged: BTreeSet<String>,
-}
-
-/// Whether the server answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FailureClass {
-    Refused,
-    NotReached,
 }
 
 #[derive(Clone, Debug)]
@@ -115,6 +110,8 @@ struct Listing {
     continuation: Option<String>,
     /// `Init` was said.
     begun: bool,
+    /// Its continue token failed.
+    has_failed: bool,
     items: usize,
     unreadable: usize,
 }
@@ -177,9 +174,10 @@ impl Watch {
     fn page(&mut self, page: Page, now: Mono) -> Reaction {
         let Phase::Listing(listing) = &mut self.phase else { return Reaction::default() };
         self.refusals.reset();
-        self.last_failure = None;
+        self.outage = Outage::default();
         if page.continuation.is_some() {
             listing.continuation = page.continuation;
+            listing.has_failed = false;
             return listing.begin();
         }
         let note = Note::Listed { items: listing.items, unreadable: listing.unreadable };
@@ -200,11 +198,10 @@ impl Watch {
             _ => None,
         };
         let nth = self.count_failure(failure.kind);
-        let is_first = self.refusals.is_fresh();
         let rest = self.refusals.next(floor, dice);
         if let Phase::Listing(listing) = &mut self.phase {
             // A continue token that fails again may be the cause. The first page always starts over.
-            if listing.continuation.is_none() || !is_first {
+            if listing.continuation.is_none() || std::mem::replace(&mut listing.has_failed, true) {
                 *listing = Listing::default();
             }
         } else if now.since(self.heard_at) >= SILENCE {
@@ -214,22 +211,13 @@ impl Watch {
         Reaction::note(Note::BackedOff { failure, rest, nth })
     }
 
-    /// How often in a row the server failed in this way. What it refuses at first after it was away (its own rights are
-    /// not loaded yet) it may give a moment later.
+    /// How often the server failed in this way. What it refuses at first after it was away (its own rights are not
+    /// loaded yet) it may give a moment later.
     fn count_failure(&mut self, kind: KubernetesFailureKind) -> u32 {
-        let class = if kind.is_refusal() { FailureClass::Refused } else { FailureClass::NotReached };
-        let before = self.last_failure.replace((class, 1));
-        match before {
-            Some((last, times)) if last == class => {
-                self.last_failure = Some((class, times.saturating_add(1)));
-                times.saturating_add(1)
-            }
-            Some(_) if class == FailureClass::Refused => {
-                self.refusals.reset();
-                1
-            }
-            _ => 1,
+        if self.outage.ends_absence(kind) {
+            self.refusals.reset();
         }
+        self.outage.count(kind)
     }
 
     fn rest(&mut self, now: Mono, rest: Duration, cut: Cut) {
@@ -257,7 +245,7 @@ impl Watch {
         self.version = version.unwrap_or_else(|| std::mem::take(&mut self.version));
         self.heard_at = now;
         self.refusals.reset();
-        self.last_failure = None;
+        self.outage = Outage::default();
         self.is_gone = false;
     }
 
@@ -297,14 +285,23 @@ impl Watch {
         let is_stillborn = !open.heard && now.since(open.since) < STILLBORN;
         let is_first = self.refusals.is_fresh();
         let backed_off = self.refusals.next(None, dice);
-        let rest = if is_stillborn && !is_first { backed_off } else { share(RESUME_WITHIN, dice) };
+        self.phase = Phase::Ready;
+        if is_stillborn && !is_first {
+            let failure = failure.unwrap_or_else(|| KubernetesFailure {
+                kind: KubernetesFailureKind::Unavailable { retry_after_s: None },
+                cause: "the watch ended at once, without a line".to_owned(),
+            });
+            self.rest(now, backed_off, Cut::Never);
+            let nth = self.outage.count(failure.kind);
+            return Reaction::note(Note::BackedOff { failure, rest: backed_off, nth });
+        }
         if !is_stillborn {
             self.refusals.reset();
         }
         if open.heard {
             self.faults.reset();
         }
-        self.phase = Phase::Ready;
+        let rest = share(RESUME_WITHIN, dice);
         self.rest(now, rest, Cut::Never);
         Reaction::note(Note::Ended { cause: failure.map(|failure| failure.cause), rest })
     }
