@@ -85,7 +85,10 @@ impl LineReader {
         let frame = frame.unwrap_or_else(|why| {
             let record = self.scanner.record();
             let version = record.required(Field::Version).ok();
-            Frame::Unreadable(record.unreadable(resource, &why), version)
+            let is_deleted = record.required(Field::Type).is_ok_and(|kind| &*kind == "DELETED");
+            let mut unreadable = record.unreadable(resource, &why);
+            unreadable.identity.is_deleted = is_deleted;
+            Frame::Unreadable(unreadable, version)
         });
         self.scanner.restart();
         frame
