@@ -115,6 +115,22 @@ fn broken_answers_are_failures_never_lists() {
 }
 
 #[test]
+fn after_a_page_that_took_too_long_fewer_items_are_asked_for_until_a_list_is_complete() {
+    let limits = Limits { list_idle: Duration::from_millis(150), ..Limits::default() };
+    let page = Reply::recorded("list-pods").bytes;
+    let slow = || Reply::raw(&page[..page.len() / 2], Then::Hold);
+    let closed = Reply::raw(&page[..page.len() / 2], Then::Close);
+    let [first, whole, last] = ["list-pods-page-1", "list-pods", "list-pods"].map(Reply::recorded);
+    let server = Server::play(vec![closed, slow(), slow(), slow(), first, whole, last]);
+    let api = plain(&server, limits);
+    for _ in 0..7 {
+        drop(names(&api, Resource::Pods, None));
+    }
+    let asked = ["500", "500", "50", "5", "5", "5", "500"].map(|limit| format!("/api/v1/pods?limit={limit}"));
+    assert_eq!(server.targets(), asked);
+}
+
+#[test]
 fn an_item_of_nine_mebibytes_is_read_and_one_of_seventy_is_skipped_and_named() {
     let items = [fat_pod("a", 9), fat_pod("b", 70), fat_pod("c", 0)].join(",");
     let page = format!(r#"{{"metadata":{{"resourceVersion":"5"}},"items":[{items}]}}"#);

@@ -38,6 +38,7 @@ use crate::logic::cluster::kubernetes::{
 use crate::ports::{Clock, Kubernetes, WatchLines};
 use connections::Connections;
 use lines::Lines;
+use page::PageItems;
 use token::Tokens;
 
 /// What an API server is made from.
@@ -59,7 +60,7 @@ pub struct Limits {
     pub send: Duration,
     /// Longer than a request may queue in the API server before it is handled or refused.
     pub response_head: Duration,
-    /// One page. It is read as fast as it comes, so this is the server's time.
+    /// One page, which may be long and come slowly; silence ends it much sooner.
     pub list_body: Duration,
     /// Silence within a page.
     pub list_idle: Duration,
@@ -78,7 +79,7 @@ impl Default for Limits {
             connect: Duration::from_secs(5),
             send: Duration::from_secs(5),
             response_head: Duration::from_secs(30),
-            list_body: Duration::from_secs(60),
+            list_body: Duration::from_secs(240),
             list_idle: Duration::from_secs(30),
             watch_idle: Duration::from_secs(150),
             watch_body: Duration::from_secs(410),
@@ -97,6 +98,7 @@ pub struct ApiServer {
     keys: AnnotationKeys,
     clock: Arc<dyn Clock>,
     limits: Limits,
+    page_items: PageItems,
 }
 
 impl ApiServer {
@@ -116,7 +118,8 @@ impl ApiServer {
             idle_connections: IDLE_CONNECTIONS,
         })?;
         let tokens = Tokens::new(connection.auth);
-        Ok(Self { connections, server: connection.server, tokens, client_certificate, node, keys, clock, limits })
+        let (server, page_items) = (connection.server, PageItems::default());
+        Ok(Self { connections, server, tokens, client_certificate, node, keys, clock, limits, page_items })
     }
 
     fn get(&self, url: &str, patience: Patience) -> Result<Response<Body>, KubernetesFailure> {
@@ -180,11 +183,15 @@ impl Kubernetes for ApiServer {
     ) -> Result<Page, KubernetesFailure> {
         let selector = self.selector(resource);
         // No resourceVersion: the newest state, not whatever a cache happens to hold.
-        let mut query = vec![("limit", PAGE_ITEMS)];
+        let mut query = vec![("limit", self.page_items.of(resource))];
         query.extend(selector.as_deref().map(|selector| ("fieldSelector", selector)));
         query.extend(continuation.map(|token| ("continue", token)));
         self.get(&self.url(resource, &query), Patience::List)
-            .and_then(|response| page::read(response, resource, &self.keys, each))
+            .and_then(|response| {
+                let read = page::read(response, resource, &self.keys, each);
+                self.page_items.learn(resource, &read);
+                Ok(read?)
+            })
             .map_err(|failure| named("list", resource, failure))
     }
 
@@ -215,7 +222,7 @@ impl Kubernetes for ApiServer {
         let url = self.url(Resource::Pods, &[("limit", LIVE_ITEMS), ("fieldSelector", &selector)]);
         let page = self
             .get(&url, Patience::Live(self.clock.now().mono.after(self.limits.live)))
-            .and_then(|response| page::read(response, Resource::Pods, &self.keys, &mut each))
+            .and_then(|response| Ok(page::read(response, Resource::Pods, &self.keys, &mut each)?))
             .and_then(|page| match page.continuation {
                 None if is_whole => Ok(()),
                 _ => Err(unavailable(format!("more than {LIVE_ITEMS} pods, or unreadable ones, at `{address}`"))),
@@ -312,8 +319,6 @@ fn named(verb: &str, resource: impl fmt::Display, failure: KubernetesFailure) ->
     KubernetesFailure { cause: format!("failed to {verb} `{resource}`: {}", failure.cause), ..failure }
 }
 
-/// client-go's page.
-const PAGE_ITEMS: &str = "500";
 /// Pods that run on one address: one, in rare moments two, and on a node's own address those of the host network.
 const LIVE_ITEMS: &str = "50";
 /// About five minutes, the lower end of client-go's five to ten.

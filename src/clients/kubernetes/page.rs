@@ -1,6 +1,8 @@
-//! A page of a list, read while it comes. Its time is bounded, its length isn't.
+//! A page of a list, read while it comes. Its time is bounded, its length isn't: after a page that took too long fewer
+//! items are asked for.
 
-use std::io::Read;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ureq::Body;
 use ureq::http::Response;
@@ -16,18 +18,67 @@ pub(super) fn read(
     resource: Resource,
     keys: &AnnotationKeys,
     each: &mut dyn FnMut(Item),
-) -> Result<Page, KubernetesFailure> {
+) -> Result<Page, Unread> {
     let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
     let mut page = PageReader::new(resource, keys, each);
     let mut piece = vec![0; READ_BYTES];
-    let no_list = |why: String| refused(one_line(&format!("the answer is no list: {why}")));
+    let no_list =
+        |why: String| Unread { failure: refused(one_line(&format!("the answer is no list: {why}"))), timed_out: false };
     loop {
         match body.read(&mut piece) {
             Ok(0) => return page.finish().map_err(no_list),
             Ok(read) => page.push(&piece[..read]).map_err(no_list)?,
-            Err(error) => return Err(unavailable(one_line(&error.to_string()))),
+            Err(error) => {
+                let failure = unavailable(one_line(&error.to_string()));
+                return Err(Unread { failure, timed_out: is_timeout(&error) });
+            }
         }
     }
 }
 
+fn is_timeout(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
+    matches!(inner, Some(ureq::Error::Timeout(_)))
+        || matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+}
+
+/// A page that didn't come whole.
+pub(super) struct Unread {
+    failure: KubernetesFailure,
+    timed_out: bool,
+}
+
+impl From<Unread> for KubernetesFailure {
+    fn from(unread: Unread) -> Self {
+        unread.failure
+    }
+}
+
+/// How many items a page is asked for, of each resource.
+#[derive(Default)]
+pub(super) struct PageItems([AtomicUsize; 3]);
+
+impl PageItems {
+    pub(super) fn of(&self, resource: Resource) -> &'static str {
+        let step = self.0[resource as usize].load(Ordering::Relaxed);
+        PAGE_ITEMS.get(step).copied().unwrap_or(LEAST_ITEMS)
+    }
+
+    /// Fewer after a page that took too long, until a list is complete.
+    pub(super) fn learn(&self, resource: Resource, read: &Result<Page, Unread>) {
+        let step = &self.0[resource as usize];
+        match read {
+            Ok(page) if page.continuation.is_none() => step.store(0, Ordering::Relaxed),
+            Err(unread) if unread.timed_out => {
+                let fewer = (step.load(Ordering::Relaxed) + 1).min(PAGE_ITEMS.len());
+                step.store(fewer, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// client-go's page, and what is asked for after pages that took too long.
+const PAGE_ITEMS: [&str; 2] = ["500", "50"];
+const LEAST_ITEMS: &str = "5";
 const READ_BYTES: usize = 16 * 1024;
