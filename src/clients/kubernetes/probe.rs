@@ -13,7 +13,7 @@ impl ApiServer {
         let mut query = vec![("limit", "1")];
         query.extend(selector.as_deref().map(|selector| ("fieldSelector", selector)));
         self.get(&self.url(resource, &query), Patience::List)
-            .and_then(|response| page::read(response, resource, &self.keys, &mut |_| {}))
+            .and_then(|response| Ok(page::read(response, resource, &self.keys, &mut |_| {})?))
             .map(|page| page.version)
             .map_err(|failure| named("list", resource, failure))
     }
