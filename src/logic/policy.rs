@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::sts::AssumeRole;
 use crate::logic::base::time::{Mono, Wall};
 use crate::logic::cluster::kubernetes::Resource;
-use crate::logic::cluster::world::{HeldPod, Holder, Needed, Reading, World};
+use crate::logic::cluster::world::{HeldPod, Holder, Reading, World};
 use crate::logic::identity::metadata_token::TokenKeys;
 use crate::logic::policy::arn::{BaseArn, RoleArn};
 use crate::logic::policy::pattern::Format;
@@ -31,7 +31,7 @@ use bearer::{Demand, token_demand, token_left};
 pub use evaluation::{About, Evaluation, EvaluationQueue, Next, Progress, Question, question, questions};
 pub use own::{OwnRole, OwnRoles};
 pub use permission::{entitled, permit, permit_aloud};
-pub use role::AccountRoles;
+pub use role::{AccountRoles, needs_namespaces};
 
 /// What the operator laid down about roles.
 #[derive(Clone, Debug)]
@@ -311,12 +311,6 @@ fn assign(
         Holder::Several(_) => Err(Denial::NotYet(Reason::AmbiguousAddress)),
         Holder::Pod(pod) => permit_aloud(world, rules, pod, trace),
     }
-}
-
-/// Whether credentials rest on namespaces: where their lists bind roles, or one of them gives its pods a role.
-pub fn needs_namespaces(world: &World, rules: &Rules) -> Needed {
-    let gives = || world.namespaces().any(|(_, namespace)| namespace.default_role.is_some());
-    if rules.restrictions.is_some() || gives() { Needed::Yes } else { Needed::No }
 }
 
 impl Denial {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::logic::cluster::kubernetes::{Event, Namespace, Object, Resource, ServiceAccount, SessionAnnotations};
+use crate::logic::cluster::world::Needed;
 use crate::logic::cluster::world::tests::apply_event;
 
 fn account(role: Option<&str>) -> ServiceAccount {
@@ -65,11 +66,26 @@ fn what_is_not_known_yet_is_waited_for() {
     assert_eq!(check(&unknown_account, &reading(), LIST), "not yet: unknown_service_account");
     assert_eq!(check(&unknown_account, &Rules { account_roles: AccountRoles::Ignored, ..reading() }, LIST), "fallback");
     let unknown_namespace = scene(bare(), vec![namespace("another", None)], vec![account(None)]);
-    assert_eq!(check(&unknown_namespace, &reading(), LIST), "fallback");
+    assert_eq!(check(&unknown_namespace, &reading(), LIST), "not yet: unknown_namespace");
+    assert_eq!(check_with(&unknown_namespace, &reading(), LIST, None, Patience::Exhausted), "unknown_namespace");
     let mut unlisted = listed(vec![annotated("app")], vec![namespace("shop", None)]);
     assert_eq!(check(&unlisted, &rules(), LIST), "app");
     unlisted.require_accounts();
     assert_eq!(check(&unlisted, &reading(), LIST), "not yet: not_ready");
+}
+
+/// What isn't known could give roles: while the server refuses to tell of it, the world becomes too old for credentials.
+#[test]
+fn an_unknown_namespace_of_a_pod_without_a_role_makes_namespaces_needed() {
+    for (pod, namespaces, needed) in [
+        (bare(), vec![namespace("shop", None)], Needed::No),
+        (bare(), vec![namespace("another", None)], Needed::Yes),
+        (Pod { host_network: true, ..bare() }, vec![namespace("another", None)], Needed::No),
+        (annotated("app"), vec![namespace("another", None)], Needed::No),
+        (annotated("app"), vec![with_default(None, Some("space"))], Needed::Yes),
+    ] {
+        assert_eq!(needs_namespaces(&listed(vec![pod], namespaces), &rules()), needed);
+    }
 }
 
 /// Only the operator's default is exempt; what stands further down is written by whoever the list binds.
