@@ -121,10 +121,10 @@ fn say(rooms: &Rooms, doubts: &BTreeSet<Doubt>, known: &BTreeSet<Doubt>) {
         warn!("ns.name" = doubt.namespace.as_str(), "lint" = "policy"; "namespace `{}`: {}", doubt.namespace, doubt.text);
     }
     if fresh.len() > MOST_SAID {
-        warn!("lint" = "policy"; "{} more doubts about namespaces' lists", fresh.len() - MOST_SAID);
+        warn!("lint" = "policy"; "{} more doubts about lists and annotations", fresh.len() - MOST_SAID);
     }
     if doubts.is_empty() && !known.is_empty() {
-        info!("lint" = "policy"; "no namespace's list is doubtful any more");
+        info!("lint" = "policy"; "no list and no annotation is doubtful any more");
     }
 }
 
