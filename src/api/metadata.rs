@@ -184,17 +184,25 @@ impl Service {
     }
 
     /// The second look, after a wait: whether the same question would still be answered with the same role of the
-    /// same pod. An address that has become ambiguous meanwhile, a changed role or a changed rule all say no.
+    /// same pod. An address that has become ambiguous meanwhile, a changed role or a changed rule all say no; what a
+    /// list says is waited for if it has to be found out again.
     fn is_still_right(&self, ask: Ask<'_, '_>, chosen: Option<&str>, permitted: &Permitted) -> Result<(), Reason> {
         let keys = self.keys.keys_for(ask.token);
-        let now = self.clock.now().wall;
-        let again = self.registry.read(|world, rules| decide(world, rules, &keys, Ask { chosen, ..ask }, now));
         let is_same =
             |again: &Permitted| again.pod().uid == permitted.pod().uid && again.request() == permitted.request();
-        match again.decision {
-            Decision::Assume(again, _) if is_same(&again) => Ok(()),
-            Decision::Refuse(Reason::WorldStale) => Err(Reason::WorldStale),
-            _ => Err(Reason::OwnerChanged),
+        let deadline = ask.at.after(self.wait_for_pod);
+        loop {
+            let (seen, now) = (self.registry.seen(), self.clock.now());
+            let patience = if now.mono >= deadline { Patience::Exhausted } else { Patience::Left };
+            let ask = Ask { chosen, patience, at: now.mono, ..ask };
+            let again = self.registry.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
+            match again.decision {
+                Decision::Assume(again, _) if is_same(&again) => return Ok(()),
+                Decision::NotYet(Reason::PolicyPending) => self.registry.ask_for(permitted.pod()),
+                Decision::Refuse(reason @ (Reason::WorldStale | Reason::PolicyPending)) => return Err(reason),
+                _ => return Err(Reason::OwnerChanged),
+            }
+            self.registry.wait(seen, deadline);
         }
     }
 

@@ -27,7 +27,7 @@ use crate::logic::request::route::{Form, Page, Route};
 use crate::logic::sessions::session::SessionRules;
 pub use ahead::ahead;
 pub use bearer::is_token_required;
-use bearer::{Demand, token_demand, token_left};
+use bearer::{Demand, token_left, without_good_token};
 pub use evaluation::{About, Evaluation, EvaluationQueue, Next, Progress, Question, question, questions};
 pub use own::{OwnRole, OwnRoles};
 pub use permission::{entitled, permit, permit_aloud};
@@ -247,23 +247,26 @@ pub fn decide_aloud<'r>(
     }
     let check = |address, uid: Option<&str>| ask.token.and_then(|token| keys.check(token, address, uid, now));
     let token_left = token_left(world, &holder, ask.peer, &check);
-    if token_left.is_none() {
-        match (ask.token, token_demand(world, ask.tokens, &holder, ask.peer)) {
-            (Some(token), Demand::None) if keys.is_foreign(token) => {}
-            (Some(_), _) => return plain(Decision::Refuse(Reason::TokenInvalid)),
-            (None, Demand::Required) => return plain(Decision::Refuse(Reason::TokenRequired)),
-            (None, Demand::None) => {}
-        }
-    }
+    let demand = match token_left {
+        Some(_) => Demand::None,
+        None => match without_good_token(world, keys, &ask, &holder, now) {
+            Ok(demand) => demand,
+            Err(denial) => return plain(denial.after(ask.patience)),
+        },
+    };
     let mut audited = None;
     let decision = match ask.route {
         Route::Forward(path) => Decision::Forward(path),
-        Route::Listing(path) => match assign(world, rules, &holder, ask.at, trace) {
+        Route::Listing(path) => match assign(world, rules, &holder, &ask, trace) {
             Ok(_) => Decision::Listing(path, RoleKnown::Yes),
             Err(Denial::NotYet(reason)) if ask.patience == Patience::Left => Decision::NotYet(reason),
             Err(_) => Decision::Listing(path, RoleKnown::No),
         },
-        route => match assign(world, rules, &holder, ask.at, trace) {
+        route => match assign(world, rules, &holder, &ask, trace) {
+            Ok(_) if demand == Demand::Unknown => {
+                trace(Step::NamespaceUnknown);
+                Denial::NotYet(Reason::UnknownNamespace).after(ask.patience).while_broken(world)
+            }
             Ok(permitted) => {
                 audited = permitted.audited;
                 answer(route, permitted, rules, ask.patience)
@@ -295,21 +298,21 @@ fn assign(
     world: &World,
     rules: Option<&Rules>,
     holder: &Holder<'_>,
-    at: Mono,
+    ask: &Ask<'_, '_>,
     trace: &mut impl FnMut(Step<'_>),
 ) -> Result<Permitted, Denial> {
     let Some(rules) = rules.filter(|_| world.is_ready()) else {
         trace(Step::NotReady);
         return Err(Denial::NotYet(Reason::NotReady));
     };
-    if let Some(old) = world.is_stale(|| needs_namespaces(world, rules), at) {
+    if let Some(old) = world.is_stale(|| needs_namespaces(world, rules), ask.at) {
         trace(Step::TooOld(old));
         return Err(Denial::Refused(Reason::WorldStale));
     }
     match holder {
         Holder::Nobody => Err(Denial::NotYet(Reason::UnknownPod)),
         Holder::Several(_) => Err(Denial::NotYet(Reason::AmbiguousAddress)),
-        Holder::Pod(pod) => permit_aloud(world, rules, pod, trace),
+        Holder::Pod(pod) => permit_aloud(world, rules, pod, ask.patience, trace),
     }
 }
 

@@ -51,7 +51,8 @@ impl Keyring {
             return keys;
         }
         match store.read() {
-            Ok(Some(found)) if !found.lacks_key_of(token) => self.adopt(found),
+            // Taken up whatever this token is: a forged one must not use up the look of a good one.
+            Ok(Some(found)) if found.is_ahead_of(&keys) || !found.lacks_key_of(token) => self.adopt(found),
             _ => keys,
         }
     }

@@ -9,9 +9,9 @@ use crate::logic::cluster::kubernetes::{Event, Namespace, Object, Pod, Resource}
 use crate::logic::cluster::world::tests::{namespace, pod};
 use crate::logic::identity::metadata_token::TokenKeys;
 use crate::logic::operator::log_line::Taken;
-use crate::logic::policy::Rules;
 use crate::logic::policy::pattern::Format;
 use crate::logic::policy::tests::rules;
+use crate::logic::policy::{Enforcement, Rules, permit};
 use crate::logic::request::message::{Headers, Method};
 use crate::logic::request::path::CanonicalPath;
 use crate::logic::request::upstream::ImdsFailure;
@@ -145,6 +145,37 @@ fn what_changed_during_the_wait_is_not_handed_out() {
         let restricted = Rules { restrictions: Some(Format::Glob), ..rules() };
         let service = service(restricted, vec![holder()], vec![namespace("shop", Some(r#"["app"]"#))]);
         assert_eq!(get_while(&service, &meddle), status, "{index}");
+    }
+}
+
+/// What a list was found to say can be forgotten or changed meanwhile; the address is the pod's all the same.
+#[test]
+fn a_list_to_be_evaluated_anew_is_waited_for_and_named() {
+    fn change(registry: &Registry) {
+        let changed = namespace("shop", Some(r#"["app", "other"]"#));
+        registry.apply(Resource::Namespaces, Event::Apply(Object::Namespace(changed)));
+    }
+    for (enforcement, evaluated, status) in [
+        (Enforcement::Enforce, false, Err(Reason::PolicyPending)),
+        (Enforcement::Enforce, true, Ok(())),
+        (Enforcement::Audit, false, Ok(())),
+    ] {
+        let restricted = Rules { restrictions: Some(Format::Glob), enforcement, ..rules() };
+        let service = service(restricted, vec![holder()], vec![namespace("shop", Some(r#"["app"]"#))]);
+        let wait_for_pod = Duration::from_millis(if evaluated { 60_000 } else { 50 });
+        let service = Service { wait_for_pod, ..service };
+        let permitted =
+            service.registry.read(|world, rules| permit(world, rules.unwrap(), world.pod("a").unwrap()).unwrap());
+        change(&service.registry);
+        let request = Request { method: Method::Get, target: DOCUMENT, headers: Headers::default() };
+        let route = Route::RoleDocument(Form::Plain, "app".to_owned());
+        let came = std::thread::scope(|scope| {
+            if evaluated {
+                scope.spawn(|| evaluate(&service.registry));
+            }
+            service.is_still_right(service.ask(&request, &route, PEER), None, &permitted)
+        });
+        assert_eq!(came, status, "{enforcement:?} {evaluated}");
     }
 }
 

@@ -89,13 +89,26 @@ impl TokenKeys {
         let (claim, tag) = token.split_at(CLAIM_BYTES);
         let key = self.all().find(|key| key.id == key_id(&token))?;
         hmac::verify(&key.mac, &signed(claim, bearer), tag).ok()?;
-        let expiry = Wall::from_unix_millis(i64::from_be_bytes(claim[5..13].try_into().ok()?));
+        let expiry = expiry(claim)?;
         (now < expiry).then(|| expiry.since(now))
     }
 
     /// Whether `token` has the form of ours, but was made under a key that isn't among these.
     pub fn lacks_key_of(&self, token: &[u8]) -> bool {
         read_base64_url(token).is_some_and(|token| self.all().all(|key| key.id != key_id(&token)))
+    }
+
+    /// Whether `token` claims to be a pod's, of one of these keys and not yet expired: only who knows the pod can check it.
+    pub fn may_be_of_pod(&self, token: &[u8], now: Wall) -> bool {
+        read_base64_url(token).is_some_and(|token| {
+            let is_ours = self.all().any(|key| key.id == key_id(&token));
+            token[0] == POD && is_ours && expiry(&token).is_some_and(|expiry| now < expiry)
+        })
+    }
+
+    /// Whether the key that makes tokens here is one that `held` lacks.
+    pub fn is_ahead_of(&self, held: &Self) -> bool {
+        held.all().all(|key| key.id != self.current.id)
     }
 
     /// Whether `token` has the form of a session token but none of these keys made it, as one of the real metadata
@@ -151,6 +164,10 @@ fn named_key(letters: &[u8]) -> Option<u32> {
 
 fn key_id(token: &[u8; TOKEN_BYTES]) -> u32 {
     u32::from_be_bytes([token[1], token[2], token[3], token[4]])
+}
+
+fn expiry(claim: &[u8]) -> Option<Wall> {
+    Some(Wall::from_unix_millis(i64::from_be_bytes(claim.get(5..CLAIM_BYTES)?.try_into().ok()?)))
 }
 
 /// The bytes under the MAC: the claim has a fixed length, so what follows can't be mistaken for a part of it.

@@ -4,8 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Tokens;
+use super::{Ask, Denial, Patience, Tokens};
+use crate::logic::base::time::Wall;
+use crate::logic::cluster::kubernetes::Resource;
 use crate::logic::cluster::world::{HeldPod, Holder, World};
+use crate::logic::identity::metadata_token::TokenKeys;
+use crate::logic::policy::reason::Reason;
+use crate::logic::request::route::Route;
 
 /// How long the token is still good for who asks. A pod may have got it at another of its addresses before it was
 /// known; while several claim the address it may be any one's of them.
@@ -34,6 +39,8 @@ pub fn is_token_required(world: &World, everywhere: Tokens, pod: Option<&Arc<Hel
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Demand {
     None,
+    /// The pod's namespace isn't known: nothing of the pod's own is given.
+    Unknown,
     Required,
 }
 
@@ -42,13 +49,43 @@ fn demand_of(world: &World, pod: &HeldPod) -> Demand {
         _ if pod.v2_required => Demand::Required,
         Some(namespace) if namespace.v2_required => Demand::Required,
         Some(_) => Demand::None,
-        // Namespaces are known long before their pods run; one that isn't has nothing to demand.
-        None => Demand::None,
+        None => Demand::Unknown,
+    }
+}
+
+/// What a request comes to that bears no token which is known to be good: what is demanded of it, if it may go on.
+pub(super) fn without_good_token(
+    world: &World,
+    keys: &TokenKeys,
+    ask: &Ask<'_, '_>,
+    holder: &Holder<'_>,
+    now: Wall,
+) -> Result<Demand, Denial> {
+    let demand = token_demand(world, ask.tokens, holder, ask.peer);
+    match (ask.token, demand) {
+        (None, Demand::Required) => Err(Denial::Refused(Reason::TokenRequired)),
+        (None, _) => Ok(demand),
+        (Some(token), Demand::None | Demand::Unknown) if keys.is_foreign(token) => Ok(demand),
+        (Some(token), _) if matches!(holder, Holder::Nobody) && keys.may_be_of_pod(token, now) => {
+            let is_proxied = matches!(ask.route, Route::Forward(_) | Route::Listing(_));
+            if is_proxied && demand == Demand::None { Ok(demand) } else { Err(unchecked(world, ask.patience)) }
+        }
+        (Some(_), _) => Err(Denial::Refused(Reason::TokenInvalid)),
+    }
+}
+
+/// A pod's token can't be checked before the pod is known: it is refused only when the pod would be known by now.
+fn unchecked(world: &World, patience: Patience) -> Denial {
+    match patience {
+        Patience::Left => Denial::NotYet(Reason::UnknownPod),
+        Patience::Exhausted if !world.is_ready() => Denial::Refused(Reason::NotReady),
+        Patience::Exhausted if world.is_failing(Resource::Pods) => Denial::Refused(Reason::WatchBroken),
+        Patience::Exhausted => Denial::Refused(Reason::TokenInvalid),
     }
 }
 
 /// Of several claimants of an address the strictest counts.
-pub(super) fn token_demand(world: &World, everywhere: Tokens, holder: &Holder<'_>, peer: IpAddr) -> Demand {
+fn token_demand(world: &World, everywhere: Tokens, holder: &Holder<'_>, peer: IpAddr) -> Demand {
     let of = |pod: &Arc<HeldPod>| demand_of(world, pod);
     match holder {
         _ if everywhere == Tokens::Required => Demand::Required,

@@ -3,23 +3,25 @@
 use std::sync::Arc;
 
 use super::role::role_of;
-use super::{DefaultObeys, Denial, Enforcement, Permitted, Rules};
+use super::{DefaultObeys, Denial, Enforcement, Patience, Permitted, Rules};
 use crate::logic::cluster::world::{HeldPod, World};
 use crate::logic::policy::arn::RoleArn;
 use crate::logic::policy::reason::Reason;
 use crate::logic::policy::trace::{Step, Verdict, unheard};
 use crate::logic::sts::AssumeRole;
 
-/// Whether a pod may have the role that it names or that is meant for it, and the call that gets it.
+/// Whether a pod may have the role that it names or that is meant for it, as far as it is known, and the call that gets
+/// it.
 pub fn permit(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Result<Permitted, Denial> {
-    permit_aloud(world, rules, pod, &mut unheard)
+    permit_aloud(world, rules, pod, Patience::Exhausted, &mut unheard)
 }
 
-/// The same, telling every step to `trace`.
+/// The same, after waiting for what isn't known while there is patience, and telling every step to `trace`.
 pub fn permit_aloud(
     world: &World,
     rules: &Rules,
     pod: &Arc<HeldPod>,
+    patience: Patience,
     trace: &mut impl FnMut(Step<'_>),
 ) -> Result<Permitted, Denial> {
     let role = role_of(world, rules, pod, trace)?;
@@ -33,7 +35,7 @@ pub fn permit_aloud(
             trace(Step::Exempt);
             None
         }
-        Some(_) => restrict(rules.enforcement, namespace_allows(world, pod, &role, trace), trace)?,
+        Some(_) => restrict(rules.enforcement, patience, namespace_allows(world, pod, &role, trace), trace)?,
     };
     if !rules.gives_own(&role) && rules.own_roles.hold(&role) {
         trace(Step::OwnRole);
@@ -79,12 +81,15 @@ pub fn entitled(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Option<Assu
 /// What the judgement of a namespace's list comes to: in audit mode a pass with the reason why it would be none.
 fn restrict(
     enforcement: Enforcement,
+    patience: Patience,
     judged: Result<(), Denial>,
     trace: &mut impl FnMut(Step<'_>),
 ) -> Result<Option<Reason>, Denial> {
     match (enforcement, judged) {
         (_, Ok(())) => Ok(None),
         (Enforcement::Enforce, Err(denial)) => Err(denial),
+        // What isn't found out yet is no breach.
+        (Enforcement::Audit, Err(denial @ Denial::NotYet(_))) if patience == Patience::Left => Err(denial),
         (Enforcement::Audit, Err(Denial::Refused(reason) | Denial::NotYet(reason))) => {
             trace(Step::LetPass);
             Ok(Some(reason))

@@ -4,7 +4,8 @@ mod tokens;
 
 use super::*;
 
-use crate::logic::cluster::kubernetes::Pod;
+use crate::logic::cluster::kubernetes::{Event, Object, Pod};
+use crate::logic::cluster::world::ParsedEvent;
 use crate::logic::cluster::world::tests::{listed, listed_below, namespace, pod};
 use crate::logic::identity::metadata_token::Bearer;
 use crate::logic::policy::pattern::Format;
@@ -140,6 +141,20 @@ fn namespaces_restrict() {
     }
     let elsewhere = listed(vec![annotated("app")], vec![namespace("other", None)]);
     assert_eq!(check(&elsewhere, &restricted, LIST), "not yet: unknown_namespace");
+}
+
+/// What isn't found out yet is no breach, before all patience is used up.
+#[test]
+fn in_audit_mode_what_is_not_evaluated_yet_is_waited_for() {
+    let audit = Rules { restrictions: Some(Format::Glob), enforcement: Enforcement::Audit, ..rules() };
+    let mut world = listed(vec![annotated("app")], vec![]);
+    let late = Event::Apply(Object::Namespace(namespace("shop", Some(r#"["app"]"#))));
+    let reading = Reading { base: &audit.base, format: Format::Glob };
+    world.apply(Resource::Namespaces, ParsedEvent::new(late, reading));
+    assert_eq!(check(&world, &audit, LIST), "not yet: policy_pending");
+    assert_eq!(check_with(&world, &audit, LIST, None, Patience::Exhausted), "app");
+    let refused = listed(vec![annotated("app")], vec![namespace("shop", Some(r#"["other"]"#))]);
+    assert_eq!(check(&refused, &audit, LIST), "app");
 }
 
 #[test]

@@ -164,6 +164,18 @@ fn forged_tokens_cost_one_look_a_second() {
 }
 
 #[test]
+fn a_look_for_a_forged_token_takes_up_the_keys_of_another_agent() {
+    let node = Node::default();
+    let (old, new) = (node.agent(1), node.agent(2));
+    node.clock.pass(HALF_A_DAY);
+    assert_eq!(new.rotate(&[3; 32]), None);
+    let forged = TokenKeys::new(&[9; 32], NOON).issue(Bearer::Address(PEER), 60, NOON);
+    assert!(!node.takes(&old, &forged));
+    assert!(node.takes(&old, &node.token(&new)), "the look of this second is used up");
+    assert_eq!(node.shelf.reads.load(Ordering::Relaxed), 1);
+}
+
+#[test]
 fn a_garbled_store_is_told_and_begun_anew() {
     let node = Node::default();
     *node.shelf.state.lock() = State::Garbled;

@@ -145,7 +145,7 @@ fn by_address(
 fn rules_for(scene: &Scene<'_>, pod: &Arc<HeldPod>, steps: &mut Vec<Told>, known: &mut Known) {
     if let Some(rules) = scene.rules {
         let mut trace = |step: Step<'_>| known.hear(step, scene, steps);
-        let _ = permit_aloud(scene.world, rules, pod, &mut trace); // of no consequence
+        let _ = permit_aloud(scene.world, rules, pod, Patience::Exhausted, &mut trace); // of no consequence
     }
 }
 

@@ -1,7 +1,7 @@
 //! Session tokens: whose they are, where they are demanded.
 
 use super::*;
-use crate::logic::cluster::kubernetes::Namespace;
+use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind, Namespace};
 
 const V4: &str = "10.0.0.1";
 const V6: &str = "fd00::1";
@@ -102,16 +102,43 @@ fn a_token_of_any_claimant_is_good_while_nobody_knows_who_holds_the_address() {
     assert_eq!(optional(&shared, V4, &of_pod("c")), "token_invalid");
 }
 
-/// Whether a namespace demands tokens isn't known before the namespace is.
+/// Whether a namespace demands tokens isn't known before the namespace is: nothing of the pod's own goes out without one.
 #[test]
-fn an_unknown_namespace_demands_no_token() {
+fn an_unknown_namespace_is_waited_for_unless_a_good_token_comes() {
     let elsewhere = listed(vec![annotated("app")], vec![namespace("other", None)]);
-    let good = of_pod("a");
-    for target in [LIST, PROXIED] {
-        let word = |token| check(&elsewhere, Tokens::Optional, V4, target, token).0;
-        assert_eq!(word(None), "ok", "{target}");
-        assert_eq!(word(Some(good.as_bytes())), "ok", "{target}");
+    let (good, foreign) = (of_pod("a"), TokenKeys::new(&[9; 32], NOON).issue(Bearer::Pod("a"), 60, NOON));
+    let word =
+        |target, token: Option<&str>| check(&elsewhere, Tokens::Optional, V4, target, token.map(str::as_bytes)).0;
+    for token in [None, Some(&*foreign)] {
+        assert_eq!(word(LIST, token), "not yet: unknown_namespace");
+        assert_eq!(word(PROXIED, token), "ok");
     }
+    assert_eq!([word(LIST, Some(&good)), word(PROXIED, Some(&good))], ["ok", "ok"]);
+    let exhausted = super::check_with(&elsewhere, &rules(), LIST, None, Patience::Exhausted);
+    assert_eq!(exhausted, "unknown_namespace");
+}
+
+/// It can't be checked before its pod is known.
+#[test]
+fn a_pods_token_at_an_unknown_address_is_waited_with() {
+    let empty = listed(vec![], vec![]);
+    let good = of_pod("a");
+    let word = |tokens, target, token: &str| check(&empty, tokens, V4, target, Some(token.as_bytes())).0;
+    assert_eq!(word(Tokens::Optional, LIST, &good), "not yet: unknown_pod");
+    assert_eq!(word(Tokens::Optional, PROXIED, &good), "ok");
+    for target in [LIST, PROXIED] {
+        assert_eq!(word(Tokens::Required, target, &good), "not yet: unknown_pod", "{target}");
+        for bad in [of_address("10.0.0.9"), keys().issue(Bearer::Pod("a"), 0, NOON), "x".repeat(39)] {
+            assert_eq!(word(Tokens::Optional, target, &bad), "token_invalid", "{target}");
+        }
+    }
+    let last = |world: &World| super::check_with(world, &rules(), LIST, Some(good.as_bytes()), Patience::Exhausted);
+    assert_eq!(last(&empty), "token_invalid");
+    assert_eq!(last(&World::default()), "not_ready");
+    let mut broken = listed(vec![], vec![]);
+    let kind = KubernetesFailureKind::Unavailable { retry_after_s: None };
+    broken.record_failure(Resource::Pods, &KubernetesFailure { kind, cause: "down".into() }, Mono::default());
+    assert_eq!(last(&broken), "watch_broken");
 }
 
 #[test]
