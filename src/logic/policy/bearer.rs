@@ -10,7 +10,6 @@ use crate::logic::cluster::kubernetes::Resource;
 use crate::logic::cluster::world::{HeldPod, Holder, World};
 use crate::logic::identity::metadata_token::TokenKeys;
 use crate::logic::policy::reason::Reason;
-use crate::logic::request::route::Route;
 
 /// How long the token is still good for who asks. A pod may have got it at another of its addresses before it was
 /// known; while several claim the address it may be any one's of them.
@@ -67,8 +66,7 @@ pub(super) fn without_good_token(
         (None, _) => Ok(demand),
         (Some(token), Demand::None | Demand::Unknown) if keys.is_foreign(token) => Ok(demand),
         (Some(token), _) if matches!(holder, Holder::Nobody) && keys.may_be_of_pod(token, now) => {
-            let is_proxied = matches!(ask.route, Route::Forward(_) | Route::Listing(_));
-            if is_proxied && demand == Demand::None { Ok(demand) } else { Err(unchecked(world, ask.patience)) }
+            Err(unchecked(world, ask.patience))
         }
         (Some(_), _) => Err(Denial::Refused(Reason::TokenInvalid)),
     }

@@ -125,7 +125,7 @@ fn a_pods_token_at_an_unknown_address_is_waited_with() {
     let good = of_pod("a");
     let word = |tokens, target, token: &str| check(&empty, tokens, V4, target, Some(token.as_bytes())).0;
     assert_eq!(word(Tokens::Optional, LIST, &good), "not yet: unknown_pod");
-    assert_eq!(word(Tokens::Optional, PROXIED, &good), "ok");
+    assert_eq!(word(Tokens::Optional, PROXIED, &good), "not yet: unknown_pod");
     for target in [LIST, PROXIED] {
         assert_eq!(word(Tokens::Required, target, &good), "not yet: unknown_pod", "{target}");
         for bad in [of_address("10.0.0.9"), keys().issue(Bearer::Pod("a"), 0, NOON), "x".repeat(39)] {
