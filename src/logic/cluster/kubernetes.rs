@@ -129,8 +129,6 @@ pub struct Identity {
     pub namespace: Option<String>,
     pub name: Option<String>,
     pub uid: Option<String>,
-    /// A watch told of its end.
-    pub is_deleted: bool,
 }
 
 /// A `resourceVersion`: opaque, only handed back.

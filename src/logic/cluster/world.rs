@@ -140,12 +140,11 @@ impl World {
         let pod = |uid: &Arc<str>| self.pods.get(uid);
         match self.holders.get(&address) {
             None => Holder::Nobody,
-            Some(Holders::One(uid)) => pod(uid).filter(|pod| !pod.is_forgotten()).map_or(Holder::Nobody, Holder::Pod),
+            Some(Holders::One(uid)) => pod(uid).map_or(Holder::Nobody, Holder::Pod),
             Some(Holders::Many(uids)) => {
                 let mut staying = uids.iter().filter_map(pod).filter(|pod| !pod.deleting);
                 match (staying.next(), staying.count()) {
-                    (Some(pod), 0) if !pod.is_forgotten() => Holder::Pod(pod),
-                    (Some(_), 0) => Holder::Several(uids.len()),
+                    (Some(pod), 0) => Holder::Pod(pod),
                     (Some(_), others) => Holder::Several(others + 1),
                     (None, _) => Holder::Several(uids.len()),
                 }
@@ -157,8 +156,7 @@ impl World {
     /// address of each pod: its word counts while all claimants have this one as their first.
     pub fn holder_among(&self, address: IpAddr, chosen: Option<&str>) -> Holder<'_> {
         let is_seen = || self.claimants(address).all(|pod| pod.addresses.first() == Some(&address));
-        let claims =
-            |pod: &&Arc<HeldPod>| is_seen() && pod.counts() && !pod.is_forgotten() && pod.addresses.contains(&address);
+        let claims = |pod: &&Arc<HeldPod>| is_seen() && pod.counts() && pod.addresses.contains(&address);
         match (self.holder(address), chosen) {
             (Holder::Several(count), Some(uid)) => {
                 self.pods.get(uid).filter(claims).map_or(Holder::Several(count), Holder::Pod)
@@ -183,7 +181,7 @@ impl World {
     }
 
     pub fn pod(&self, uid: &str) -> Option<&Arc<HeldPod>> {
-        self.pods.get(uid).filter(|pod| !pod.is_forgotten())
+        self.pods.get(uid)
     }
 
     pub fn namespace(&self, name: &str) -> Option<&HeldNamespace> {
@@ -196,7 +194,7 @@ impl World {
     }
 
     pub fn pods(&self) -> impl Iterator<Item = &Arc<HeldPod>> {
-        self.pods.all().filter(|pod| !pod.is_forgotten())
+        self.pods.all()
     }
 
     pub fn namespaces(&self) -> impl Iterator<Item = (&str, &HeldNamespace)> {
@@ -231,8 +229,7 @@ impl World {
         Change::PodGone(pod)
     }
 
-    /// Forgets the object of this uid, and the one of this name. A pod that isn't known to be gone may still hold its
-    /// addresses: it goes on claiming them, so that none of them falls to another claimant.
+    /// Forgets the object of this uid, and the one of this name.
     fn forget(&mut self, resource: Resource, identity: &Identity) -> Change {
         let (uid, name) = (identity.uid.as_deref(), identity.name.as_deref());
         match resource {
@@ -240,12 +237,7 @@ impl World {
                 let named = identity.namespace.as_deref().zip(name);
                 let named = named.and_then(|(namespace, name)| self.pods.named(namespace, name));
                 let known = named.or_else(|| self.pods.get(uid?)).map(|pod| pod.uid.clone());
-                let Some(uid) = known else { return Change::Nothing };
-                if identity.is_deleted {
-                    return self.remove_pod(&uid);
-                }
-                let generation = self.listing[index(Resource::Pods)].generation;
-                self.pods.forget_all_but_addresses(&uid, generation).map_or(Change::Nothing, Change::PodGone)
+                known.map_or(Change::Nothing, |uid| self.remove_pod(&uid))
             }
             Resource::Namespaces => {
                 let mut held = self.namespaces.iter();

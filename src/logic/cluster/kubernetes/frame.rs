@@ -85,10 +85,7 @@ impl LineReader {
         let frame = frame.unwrap_or_else(|why| {
             let record = self.scanner.record();
             let version = record.required(Field::Version).ok();
-            let is_deleted = record.required(Field::Type).is_ok_and(|kind| &*kind == "DELETED");
-            let mut unreadable = record.unreadable(resource, &why);
-            unreadable.identity.is_deleted = is_deleted;
-            Frame::Unreadable(unreadable, version)
+            Frame::Unreadable(record.unreadable(resource, &why), version)
         });
         self.scanner.restart();
         frame

@@ -99,12 +99,7 @@ impl Record {
     /// Whose object it is, as far as that can be read.
     pub(super) fn identity(&self) -> Identity {
         let text = |field| self.text(field).ok().filter(|text| !text.is_empty());
-        Identity {
-            namespace: text(Field::Namespace),
-            name: text(Field::Name),
-            uid: text(Field::Uid),
-            is_deleted: false,
-        }
+        Identity { namespace: text(Field::Namespace), name: text(Field::Name), uid: text(Field::Uid) }
     }
 
     pub(super) fn unreadable(&self, resource: Resource, why: &str) -> Unreadable {

@@ -103,7 +103,7 @@ mod tests {
             accounts.apply(account(uid, uid), named("a"), 1);
         }
         let namespace = Some("shop".to_owned());
-        accounts.forget(&Identity { namespace, name: Some("1".to_owned()), ..Identity::default() });
+        accounts.forget(&Identity { namespace, name: Some("1".to_owned()), uid: None });
         assert_eq!((accounts.role("shop", "1"), accounts.role("shop", "2")), (None, Some(named("a").as_ref())));
         accounts.forget(&Identity { uid: Some("2".to_owned()), ..Identity::default() });
         assert!(accounts.0.is_empty());

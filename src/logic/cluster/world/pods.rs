@@ -30,8 +30,6 @@ pub struct HeldPod {
     pub host_network: bool,
     pub deleting: bool,
     pub v2_required: bool,
-    /// It can't be read any more: it may still hold its addresses, and nothing else is known of it.
-    forgotten: bool,
     generation: u32,
 }
 
@@ -41,16 +39,11 @@ impl HeldPod {
         self.generation
     }
 
-    /// Whether it only claims its addresses, since it can't be read any more.
-    pub(super) fn is_forgotten(&self) -> bool {
-        self.forgotten
-    }
-
     /// Whether it asks for the same session as before, and could do so before.
     pub(super) fn asks_like(&self, old: &Self) -> bool {
         let could = |pod: &Self| pod.counts() && !pod.addresses.is_empty();
         let same_account = self.service_account == old.service_account;
-        !old.forgotten && could(self) == could(old) && same_account && self.annotations == old.annotations
+        could(self) == could(old) && same_account && self.annotations == old.annotations
     }
 
     /// The role that its own annotation names; `None`: it has none.
@@ -147,37 +140,11 @@ impl Pods {
             host_network: pod.host_network,
             deleting: pod.deleting,
             v2_required: pod.v2_required,
-            forgotten: false,
             generation,
         });
-        self.keep(&held);
-        held
-    }
-
-    /// Keeps of a pod only that it claims its addresses.
-    pub(super) fn forget_all_but_addresses(&mut self, uid: &str, generation: u32) -> Option<Arc<HeldPod>> {
-        let known = self.remove(uid)?;
-        let held = Arc::new(HeldPod {
-            uid: known.uid.clone(),
-            namespace: self.share(known.namespace.to_string()),
-            name: known.name.clone(),
-            service_account: self.share(known.service_account.to_string()),
-            annotations: None,
-            addresses: known.addresses.to_vec().into(),
-            finished: known.finished,
-            host_network: known.host_network,
-            deleting: known.deleting,
-            v2_required: known.v2_required,
-            forgotten: true,
-            generation,
-        });
-        self.keep(&held);
-        Some(known)
-    }
-
-    fn keep(&mut self, held: &Arc<HeldPod>) {
         self.by_name.insert(ByName(held.clone()));
         self.by_uid.insert(ByUid(held.clone()));
+        held
     }
 
     pub(super) fn remove(&mut self, uid: &str) -> Option<Arc<HeldPod>> {

@@ -268,7 +268,7 @@ fn a_name_made_anew_replaces_the_old_uid_though_its_end_was_missed() {
 fn what_cannot_be_read_is_forgotten_by_its_uid_or_its_name() {
     let identity = |namespace: Option<&str>, name: Option<&str>, uid: Option<&str>| {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        Event::Forget(Identity { namespace: text(namespace), name: text(name), uid: text(uid), is_deleted: false })
+        Event::Forget(Identity { namespace: text(namespace), name: text(name), uid: text(uid) })
     };
     let apply = |world: &mut World, resource, event| drop(apply_event(world, resource, event, Format::Glob));
     for (event, is_gone) in [
@@ -287,33 +287,6 @@ fn what_cannot_be_read_is_forgotten_by_its_uid_or_its_name() {
     apply(&mut world, Resource::Namespaces, identity(None, Some("shop"), None));
     apply(&mut world, Resource::Namespaces, identity(None, None, Some("uid-of-bank")));
     assert_eq!(world.namespaces().count(), 0);
-}
-
-#[test]
-fn a_pod_that_cannot_be_read_any_more_goes_on_claiming_its_addresses_and_nothing_else() {
-    let address = "10.0.0.1".parse().unwrap();
-    let odd = |is_deleted| {
-        let [namespace, name] = ["shop", "pod-a"].map(|text| Some(text.to_owned()));
-        Event::Forget(Identity { namespace, name, uid: None, is_deleted })
-    };
-    let item = |uid: &str| Event::InitApply(Object::Pod(pod(uid, "10.0.0.1")));
-    for (what, events, holder) in [
-        ("forgotten", vec![odd(false)], None),
-        ("unreadable in a list", vec![Event::Init, odd(false), item("b"), Event::InitDone], None),
-        ("its end unreadable too", vec![odd(false), odd(true)], Some("b")),
-        ("deleted", vec![odd(false), Event::Delete(Object::Pod(pod("a", "10.0.0.1")))], Some("b")),
-        ("not in a list", vec![odd(false), Event::Init, item("b"), Event::InitDone], Some("b")),
-        ("read again", vec![odd(false), Event::Apply(Object::Pod(pod("a", "10.0.0.2")))], Some("b")),
-        ("the other gone", vec![odd(false), Event::Delete(Object::Pod(pod("b", "10.0.0.1")))], None),
-    ] {
-        let mut world = listed(vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.1")], vec![]);
-        events.into_iter().for_each(|event| drop(apply_event(&mut world, Resource::Pods, event, Format::Glob)));
-        let found = match world.holder_among(address, Some("a")) {
-            Holder::Pod(pod) => Some(&*pod.uid),
-            _ => None,
-        };
-        assert_eq!(found, holder, "{what}");
-    }
 }
 
 /// An item of a list that can't be read isn't seen, and so doesn't outlive the list.

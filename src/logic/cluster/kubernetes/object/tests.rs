@@ -192,7 +192,6 @@ fn what_cannot_be_read_is_named_as_far_as_it_can() {
         namespace: namespace.map(str::to_owned),
         name: name.map(str::to_owned),
         uid: uid.map(str::to_owned),
-        is_deleted: false,
     };
     for (json, identity, is_known) in [
         (
