@@ -82,7 +82,7 @@ impl Watcher<'_> {
                 info!("resource" = label, "items" = items, "unreadable" = unreadable; "listed {items} {label}");
             }
             Note::Watching => {
-                self.nudge_others();
+                self.clear_failure();
                 debug!("resource" = label; "watching {label}");
             }
             Note::Ended { cause, .. } => {
@@ -106,14 +106,13 @@ impl Watcher<'_> {
 
     /// The World of this resource is as new as this moment.
     fn confirm(&self) {
-        self.nudge_others();
-        self.rooms.registry.clear_failure(self.resource);
+        self.clear_failure();
         self.rooms.registry.confirm(self.resource, self.rooms.clock.now().mono);
     }
 
     /// Where one watch gets through after a failure, the others may too.
-    fn nudge_others(&self) {
-        if self.rooms.registry.read(|world, _| world.is_failing(self.resource)) {
+    fn clear_failure(&self) {
+        if self.rooms.registry.clear_failure(self.resource) {
             self.rooms.drained.nudge();
         }
     }

@@ -12,14 +12,12 @@
 //! - A list that starts over says `Init` again, so that what an abandoned one brought is swept like everything else.
 
 mod note;
-mod outage;
 mod unreadable;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use note::{Logged, Note, Relist};
-use outage::Outage;
 
 use super::kubernetes::{Event, Frame, Item, KubernetesFailure, KubernetesFailureKind, Page, Version};
 use crate::logic::base::backoff::{Backoff, share};
@@ -86,14 +84,21 @@ pub struct Watch {
     refusals: Backoff,
     /// Watches in a row that had to be repaired.
     faults: Backoff,
-    /// Since the server last got something through
-    outage: Outage,
+    /// How the server failed last, and how often in a row in that way
+    last_failure: Option<(FailureClass, u32)>,
     /// What was known of an object was forgotten since the last list, which may know it.
     has_forgotten: bool,
     /// 410 came and nothing was understood since.
     is_gone: bool,
     /// The objects that could not be read and were logged, as far as there is room for them
     logged: BTreeSet<String>,
+}
+
+/// Whether the server answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FailureClass {
+    Refused,
+    NotReached,
 }
 
 #[derive(Clone, Debug)]
@@ -110,8 +115,6 @@ struct Listing {
     continuation: Option<String>,
     /// `Init` was said.
     begun: bool,
-    /// Its continue token failed.
-    has_failed: bool,
     items: usize,
     unreadable: usize,
 }
@@ -174,10 +177,9 @@ impl Watch {
     fn page(&mut self, page: Page, now: Mono) -> Reaction {
         let Phase::Listing(listing) = &mut self.phase else { return Reaction::default() };
         self.refusals.reset();
-        self.outage = Outage::default();
+        self.last_failure = None;
         if page.continuation.is_some() {
             listing.continuation = page.continuation;
-            listing.has_failed = false;
             return listing.begin();
         }
         let note = Note::Listed { items: listing.items, unreadable: listing.unreadable };
@@ -198,10 +200,11 @@ impl Watch {
             _ => None,
         };
         let nth = self.count_failure(failure.kind);
+        let is_first = self.refusals.is_fresh();
         let rest = self.refusals.next(floor, dice);
         if let Phase::Listing(listing) = &mut self.phase {
             // A continue token that fails again may be the cause. The first page always starts over.
-            if listing.continuation.is_none() || std::mem::replace(&mut listing.has_failed, true) {
+            if listing.continuation.is_none() || !is_first {
                 *listing = Listing::default();
             }
         } else if now.since(self.heard_at) >= SILENCE {
@@ -211,13 +214,22 @@ impl Watch {
         Reaction::note(Note::BackedOff { failure, rest, nth })
     }
 
-    /// How often the server failed in this way. What it refuses at first after it was away (its own rights are not
-    /// loaded yet) it may give a moment later.
+    /// How often in a row the server failed in this way. What it refuses at first after it was away (its own rights are
+    /// not loaded yet) it may give a moment later.
     fn count_failure(&mut self, kind: KubernetesFailureKind) -> u32 {
-        if self.outage.ends_absence(kind) {
-            self.refusals.reset();
+        let class = if kind.is_refusal() { FailureClass::Refused } else { FailureClass::NotReached };
+        let before = self.last_failure.replace((class, 1));
+        match before {
+            Some((last, times)) if last == class => {
+                self.last_failure = Some((class, times.saturating_add(1)));
+                times.saturating_add(1)
+            }
+            Some(_) if class == FailureClass::Refused => {
+                self.refusals.reset();
+                1
+            }
+            _ => 1,
         }
-        self.outage.count(kind)
     }
 
     fn rest(&mut self, now: Mono, rest: Duration, cut: Cut) {
@@ -245,7 +257,7 @@ impl Watch {
         self.version = version.unwrap_or_else(|| std::mem::take(&mut self.version));
         self.heard_at = now;
         self.refusals.reset();
-        self.outage = Outage::default();
+        self.last_failure = None;
         self.is_gone = false;
     }
 
@@ -285,23 +297,14 @@ impl Watch {
         let is_stillborn = !open.heard && now.since(open.since) < STILLBORN;
         let is_first = self.refusals.is_fresh();
         let backed_off = self.refusals.next(None, dice);
-        self.phase = Phase::Ready;
-        if is_stillborn && !is_first {
-            let failure = failure.unwrap_or_else(|| KubernetesFailure {
-                kind: KubernetesFailureKind::Unavailable { retry_after_s: None },
-                cause: "the watch ended at once, without a line".to_owned(),
-            });
-            self.rest(now, backed_off, Cut::Never);
-            let nth = self.outage.count(failure.kind);
-            return Reaction::note(Note::BackedOff { failure, rest: backed_off, nth });
-        }
+        let rest = if is_stillborn && !is_first { backed_off } else { share(RESUME_WITHIN, dice) };
         if !is_stillborn {
             self.refusals.reset();
         }
         if open.heard {
             self.faults.reset();
         }
-        let rest = share(RESUME_WITHIN, dice);
+        self.phase = Phase::Ready;
         self.rest(now, rest, Cut::Never);
         Reaction::note(Note::Ended { cause: failure.map(|failure| failure.cause), rest })
     }

@@ -17,7 +17,7 @@ pub enum Note {
     Heard,
     /// An established watch ended and is resumed after `rest`.
     Ended { cause: Option<String>, rest: Duration },
-    /// The server gave no usable answer, for the `nth` time in this way since it last gave one; the same is tried after `rest`.
+    /// The server gave no usable answer, for the `nth` time in a row in this way; the same is tried after `rest`.
     BackedOff { failure: KubernetesFailure, rest: Duration, nth: u32 },
     /// The World is listed anew after `rest`.
     Relisting { why: Relist, rest: Duration },

@@ -1,5 +1,4 @@
 mod any;
-mod outages;
 
 use super::unreadable::MOST_LOGGED;
 use super::*;
@@ -219,6 +218,16 @@ fn a_410_after_every_list_backs_off() {
 }
 
 #[test]
+fn watches_that_end_at_birth_back_off() {
+    let mut watch = watching();
+    for rest in [100, 2_400, 4_800] {
+        assert_eq!(after(&mut watch, Input::Ended(None), at(0)), (rest, watch_from("5")));
+        watch.on(Input::Opened, at(0), HALF);
+    }
+    assert_eq!(after(&mut watch, Input::Ended(None), at(1_500)), (100, watch_from("5")));
+}
+
+#[test]
 fn long_silence_lists_anew() {
     let mut watch = watching();
     let late = at(0).after(SILENCE);
@@ -279,4 +288,19 @@ fn what_gets_through_wakes_the_others_unless_the_server_asked_them_to_wait() {
     }
     let mut resuming = watching();
     assert_eq!(after(&mut resuming, Input::OthersGotThrough, at(2_000)), (0, Step::Read));
+}
+
+#[test]
+fn the_first_refusals_after_an_outage_are_tried_again_soon() {
+    let mut watch = watching();
+    watch.on(Input::Ended(None), at(2_000), HALF);
+    let nth = |watch: &mut Watch, kind| match watch.on(refused(kind), at(3_000), HALF).note {
+        Some(Note::BackedOff { rest, nth, .. }) => (rest.as_millis(), nth),
+        other => panic!("{other:?}"),
+    };
+    for expected in 1..=6 {
+        assert_eq!(nth(&mut watch, UNAVAILABLE).1, expected);
+    }
+    let forbidden = [(); 4].map(|()| nth(&mut watch, KubernetesFailureKind::Forbidden));
+    assert_eq!(forbidden, [(1_200, 1), (2_400, 2), (4_800, 3), (9_600, 4)]);
 }

@@ -2,8 +2,7 @@
 //!
 //! The age of a resource is the time since its last complete list, line or bookmark. While the API server can't be
 //! reached it changes nothing: no pod starts without it, so no address changes hands. While it answers and refuses,
-//! addresses may have gone to other pods: the agent is no longer ready, and later gives no credentials. What was refused
-//! for so long that it is too old stays so until something new is known, even if the server then goes away.
+//! addresses may have gone to other pods: the agent is no longer ready, and later gives no credentials.
 
 use std::time::Duration;
 
@@ -23,16 +22,6 @@ pub(super) struct Ages {
 struct Known {
     current_at: Option<Mono>,
     failing: Option<Failing>,
-    refused: Option<Refused>,
-}
-
-/// When the server answered and refused, since the resource was last known to be current.
-#[derive(Clone, Copy, Debug)]
-struct Refused {
-    first: Mono,
-    last: Mono,
-    /// The longest that it did so without a break
-    lasted: Duration,
 }
 
 /// Why the World of a resource isn't kept current.
@@ -40,6 +29,8 @@ struct Refused {
 pub struct Failing {
     pub since: Mono,
     pub cause: String,
+    /// The first and the last time that the server answered and refused
+    refused: Option<(Mono, Mono)>,
 }
 
 /// A resource that the API server refuses for too long.
@@ -57,10 +48,10 @@ impl World {
 
     /// A list was completed, or a line or a bookmark came.
     pub fn confirm(&mut self, resource: Resource, now: Mono) {
-        self.ages.of[index(resource)] = Known { current_at: Some(now), ..Known::default() };
+        self.ages.of[index(resource)] = Known { current_at: Some(now), failing: None };
     }
 
-    /// The API server serves it: what comes is to be waited for. Refusals count until something has come.
+    /// The API server serves it: what comes is to be waited for.
     pub fn clear_failure(&mut self, resource: Resource) {
         self.ages.of[index(resource)].failing = None;
     }
@@ -68,11 +59,14 @@ impl World {
     /// The API server gave no usable answer.
     pub fn record_failure(&mut self, resource: Resource, failure: &KubernetesFailure, now: Mono) {
         let known = &mut self.ages.of[index(resource)];
+        let before = known.failing.take();
+        let mut refused = before.as_ref().and_then(|failing| failing.refused);
         if failure.kind.is_refusal() {
-            known.refused = Some(Refused::again(known.refused, now));
+            let first = refused.filter(|(_, last)| now.since(*last) <= REFUSAL_COUNTS).map_or(now, |(first, _)| first);
+            refused = Some((first, now));
         }
-        let since = known.failing.as_ref().map_or(now, |failing| failing.since);
-        known.failing = Some(Failing { since, cause: failure.cause.clone() });
+        let since = before.map_or(now, |failing| failing.since);
+        known.failing = Some(Failing { since, cause: failure.cause.clone(), refused });
     }
 
     /// How old the World of a resource is; before the first list as old as the agent.
@@ -121,23 +115,12 @@ impl World {
     }
 
     fn is_refused_for(&self, resource: Resource, limit: Duration, now: Mono) -> bool {
-        let long_enough = |refused: Refused| refused.lasted >= limit || refused.counts(limit, now);
-        self.age(resource, now) >= limit && self.ages.of[index(resource)].refused.is_some_and(long_enough)
-    }
-}
-
-impl Refused {
-    /// One more refusal. What lasted once isn't undone by a break: only what comes from the server shows that the World
-    /// is current.
-    fn again(before: Option<Self>, now: Mono) -> Self {
-        let Some(before) = before else { return Self { first: now, last: now, lasted: Duration::ZERO } };
-        let first = if now.since(before.last) <= REFUSAL_COUNTS { before.first } else { now };
-        Self { first, last: now, lasted: before.lasted.max(now.since(first)) }
-    }
-
-    /// Whether the server refuses just now, and not only since a moment ago.
-    fn counts(self, limit: Duration, now: Mono) -> bool {
-        now.since(self.last) <= REFUSAL_COUNTS && now.since(self.first) >= limit.min(FIRST_REFUSALS)
+        let refused = self.failing(resource).and_then(|failing| failing.refused);
+        refused.is_some_and(|(first, last)| {
+            now.since(last) <= REFUSAL_COUNTS
+                && self.age(resource, now) >= limit
+                && now.since(first) >= limit.min(FIRST_REFUSALS)
+        })
     }
 }
 
@@ -166,7 +149,7 @@ mod tests {
         Mono::from_millis(seconds * 1_000)
     }
 
-    /// Known at 0; then refused (`r`), not reached (`n`), opened (`w`) or current (`c`) at these seconds.
+    /// Known at 0; then refused (`r`), not reached (`n`) or current (`c`) at these seconds.
     fn world(story: &[(char, u64)]) -> World {
         let mut world = World::default();
         world.limit_age(Some(Duration::from_secs(300)));
@@ -176,7 +159,6 @@ mod tests {
             let failure = KubernetesFailure { kind, cause: String::new() };
             match what {
                 'c' => world.confirm(PODS, at(*second)),
-                'w' => world.clear_failure(PODS),
                 _ => world.record_failure(PODS, &failure, at(*second)),
             }
         }
@@ -208,10 +190,7 @@ mod tests {
                 false,
             ),
             ("an hour away, then refused", [away, refused(3_610, 3_640)].concat(), 3_640, true, true),
-            ("refused, then away for long", [refused(5, 305), vec![('n', 380)]].concat(), 9_000, true, true),
-            ("refused, away, refused", [refused(5, 305), vec![('n', 380), ('r', 900)]].concat(), 901, true, true),
-            ("refused, then a watch is open", [refused(5, 305), vec![('w', 310)]].concat(), 9_000, true, true),
-            ("refused briefly, then away", [refused(3_610, 3_640), vec![('n', 3_700)]].concat(), 3_800, false, false),
+            ("refused, then away for long", [refused(5, 305), vec![('n', 380)]].concat(), 400, false, false),
             ("refused, then current", [refused(5, 305), vec![('c', 310)]].concat(), 311, false, false),
         ] {
             let world = world(&story);
