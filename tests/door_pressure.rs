@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use kube2iam::logic::base::time::{Mono, Now, Wall};
 use kube2iam::logic::request::message::{Request, Response};
 use kube2iam::os::threads;
@@ -51,7 +51,8 @@ struct Events(Sender<Event>);
 
 impl Observer for Events {
     fn saw(&self, event: &Event) {
-        let _ = self.0.send(*event);
+        // What doesn't fit is dropped: in a crowd's memory the events that nobody reads must not count.
+        let _ = self.0.try_send(*event);
     }
 }
 
@@ -73,7 +74,7 @@ impl House {
         // Strangers are the other addresses of 127/8.
         let listener = bind(Some(Ipv4Addr::UNSPECIFIED.into()), 0).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (saw, events) = unbounded();
+        let (saw, events) = bounded(10_000);
         let front = Front {
             limits,
             handler: Arc::new(Fixed),

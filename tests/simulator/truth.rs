@@ -182,12 +182,13 @@ impl Truth {
     }
 }
 
-/// The rules once more, in the fewest words: what a pod in a namespace may have that shows no token.
+/// The rules once more, in the fewest words: what a pod in a namespace may have.
 pub fn due(swarm: &Swarm, uid: &str, pod: &Pod, namespace: Option<&Namespace>) -> Due {
-    let Some(namespace) = namespace.filter(|namespace| !namespace.fat) else { return Due::Nothing };
-    let role = pod.role.as_ref().or(namespace.default_role.as_ref()).filter(|role| !role.is_empty());
+    let namespace = namespace.filter(|namespace| !namespace.fat);
+    let default = namespace.and_then(|namespace| namespace.default_role.as_ref());
+    let role = pod.role.as_ref().or(default).filter(|role| !role.is_empty());
     let Some(role) = role.filter(|role| *role != OWN_ROLE) else { return Due::Nothing };
-    let allowed = namespace.allowed.as_ref().is_some_and(|list| list.contains(role));
+    let allowed = namespace.and_then(|namespace| namespace.allowed.as_ref()).is_some_and(|list| list.contains(role));
     if swarm.restricted && !allowed {
         return Due::Nothing;
     }

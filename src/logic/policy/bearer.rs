@@ -38,7 +38,7 @@ pub fn is_token_required(world: &World, everywhere: Tokens, pod: Option<&Arc<Hel
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Demand {
     None,
-    /// The pod's namespace isn't known: nothing of the pod's own is given.
+    /// The pod's namespace isn't known, and may be one of those that demand tokens: nothing of the pod's own is given.
     Unknown,
     Required,
 }
@@ -47,8 +47,8 @@ fn demand_of(world: &World, pod: &HeldPod) -> Demand {
     match world.namespace(&pod.namespace) {
         _ if pod.v2_required => Demand::Required,
         Some(namespace) if namespace.v2_required => Demand::Required,
-        Some(_) => Demand::None,
-        None => Demand::Unknown,
+        None if world.namespaces().any(|(_, namespace)| namespace.v2_required) => Demand::Unknown,
+        Some(_) | None => Demand::None,
     }
 }
 

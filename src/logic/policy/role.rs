@@ -1,8 +1,9 @@
 //! Which role a pod is to have: its own annotation, else its ServiceAccount's, else its namespace's default, else the
-//! operator's. An account or a namespace that isn't known yet is waited for.
+//! operator's. An account or a namespace that isn't known yet is waited for
+//! where it may name a role.
 
 use super::{Denial, Rules};
-use crate::logic::cluster::world::{HeldPod, Needed, World};
+use crate::logic::cluster::world::{HeldNamespace, HeldPod, Needed, World};
 use crate::logic::policy::arn::{NamedRole, RoleArn};
 use crate::logic::policy::reason::Reason;
 use crate::logic::policy::trace::Step;
@@ -31,26 +32,31 @@ pub(super) fn role_of(
     if let Some(named) = account_role(world, rules, pod, trace)? {
         return role_or_denial(named, trace);
     }
-    let Some(namespace) = world.namespace(&pod.namespace) else {
-        trace(Step::NamespaceUnknown);
-        return Err(Denial::NotYet(Reason::UnknownNamespace));
-    };
-    if let Some(named) = &namespace.default_role {
-        trace(Step::NamespaceRole(&named.written()));
-        return role_or_denial(named, trace);
+    match world.namespace(&pod.namespace) {
+        None if namespaces_give_roles(world) => {
+            trace(Step::NamespaceUnknown);
+            return Err(Denial::NotYet(Reason::UnknownNamespace));
+        }
+        Some(HeldNamespace { default_role: Some(named), .. }) => {
+            trace(Step::NamespaceRole(&named.written()));
+            return role_or_denial(named, trace);
+        }
+        _ => {}
     }
     let default = rules.default_role.as_ref().map(|default| &default.role);
     trace(Step::Default(default));
     default.cloned().ok_or(Denial::Refused(Reason::NoRole))
 }
 
-/// Whether credentials rest on namespaces: where their lists bind roles, or one of them gives its pods a role or, not
-/// known yet, may do so.
+/// Whether credentials rest on namespaces: where their lists bind roles, or one of them gives its pods a role.
 pub fn needs_namespaces(world: &World, rules: &Rules) -> Needed {
-    let gives = || world.namespaces().any(|(_, namespace)| namespace.default_role.is_some());
-    let may_give = |pod: &HeldPod| pod.counts() && pod.role().is_none() && world.namespace(&pod.namespace).is_none();
-    let may_one_give = || world.pods().any(|pod| may_give(pod));
-    if rules.restrictions.is_some() || gives() || may_one_give() { Needed::Yes } else { Needed::No }
+    if rules.restrictions.is_some() || namespaces_give_roles(world) { Needed::Yes } else { Needed::No }
+}
+
+/// Whether a namespace that isn't known yet may well have a default role. Where none has, as with kube2iam, a pod
+/// doesn't wait for its namespace.
+fn namespaces_give_roles(world: &World) -> bool {
+    world.namespaces().any(|(_, namespace)| namespace.default_role.is_some())
 }
 
 fn role_or_denial(named: &NamedRole, trace: &mut impl FnMut(Step<'_>)) -> Result<RoleArn, Denial> {

@@ -102,10 +102,14 @@ fn a_token_of_any_claimant_is_good_while_nobody_knows_who_holds_the_address() {
     assert_eq!(optional(&shared, V4, &of_pod("c")), "token_invalid");
 }
 
-/// Whether a namespace demands tokens isn't known before the namespace is: nothing of the pod's own goes out without one.
+/// Where namespaces demand tokens, whether this one does isn't known before it is: nothing of the pod's own goes out
+/// without one.
 #[test]
 fn an_unknown_namespace_is_waited_for_unless_a_good_token_comes() {
-    let elsewhere = listed(vec![annotated("app")], vec![namespace("other", None)]);
+    let lenient = listed(vec![annotated("app")], vec![namespace("other", None)]);
+    assert_eq!(check(&lenient, Tokens::Optional, V4, LIST, None).0, "ok");
+    let strict = Namespace { v2_required: true, ..namespace("other", None) };
+    let elsewhere = listed(vec![annotated("app")], vec![strict]);
     let (good, foreign) = (of_pod("a"), TokenKeys::new(&[9; 32], NOON).issue(Bearer::Pod("a"), 60, NOON));
     let word =
         |target, token: Option<&str>| check(&elsewhere, Tokens::Optional, V4, target, token.map(str::as_bytes)).0;
