@@ -34,7 +34,7 @@ impl Api {
     }
 
     /// The way there and back, and what may happen on it.
-    fn call(&self, longest_us: u64) -> Result<(), KubernetesFailure> {
+    fn call(&self, resource: Resource, longest_us: u64) -> Result<(), KubernetesFailure> {
         let took = if self.sim.strikes(self.sim.swarm.lag, 6) { longest_us } else { 20_000 };
         self.sim.stage.pause(self.sim.roll(took) + 1);
         if self.shut.load(Ordering::SeqCst) {
@@ -42,7 +42,11 @@ impl Api {
         }
         if self.sim.strikes(self.sim.swarm.refusals, 4) {
             return Err(match self.sim.roll(4) {
-                0 => failure(KubernetesFailureKind::Forbidden, "forbidden"),
+                0 => {
+                    let now = self.sim.stage.now();
+                    self.sim.feed(self.agent, resource, |feed| feed.refused_at = Some(now));
+                    failure(KubernetesFailureKind::Forbidden, "forbidden")
+                }
                 1 => failure(KubernetesFailureKind::Unavailable { retry_after_s: Some(2) }, "busy"),
                 _ => unavailable("refused"),
             });
@@ -82,7 +86,7 @@ impl Kubernetes for Api {
         continuation: Option<&str>,
         each: &mut dyn FnMut(Item),
     ) -> Result<Page, KubernetesFailure> {
-        self.call(20_000_000)?;
+        self.call(resource, 20_000_000)?;
         let is_gone = continuation.is_some() && self.sim.strikes(self.sim.swarm.gone, 3);
         let page = self.page(resource, continuation).filter(|_| !is_gone);
         let Some((items, version, next)) = page else {
@@ -101,7 +105,8 @@ impl Kubernetes for Api {
         }
         self.sim.stage.note(&format!("agent {}: {} {resource} of version {version}", self.agent, items.len()));
         if next.is_none() {
-            self.sim.feed(self.agent, resource, |feed| feed.listed = Some(version));
+            let now = self.sim.stage.now();
+            self.sim.feed(self.agent, resource, |feed| (feed.listed, feed.current_at) = (Some(version), now));
         }
         Ok(Page { version: version.to_string(), continuation: next })
     }
@@ -109,7 +114,7 @@ impl Kubernetes for Api {
     fn watch(&self, resource: Resource, version: &str) -> Result<Box<dyn WatchLines>, KubernetesFailure> {
         let from: u64 = version.parse().expect("versions are handed back as they came");
         let (step, was_listed) = (self.sim.stage.steps(), self.is_whole(resource, from));
-        self.call(2_000_000)?;
+        self.call(resource, 2_000_000)?;
         let too_old = self.sim.truth.lock().cluster.compacted > from;
         if self.sim.strikes(self.sim.swarm.gone, 8) || (too_old && self.sim.roll(2) == 0) {
             return Err(failure(KubernetesFailureKind::Gone, "too old resource version"));
@@ -133,7 +138,7 @@ impl Kubernetes for Api {
         if under_way > MOST_LIVE_LISTS * self.sim.agents.lock().len() {
             self.sim.stage.blame("no cap is exceeded", &format!("{under_way} live lists"));
         }
-        let called = self.call(900_000);
+        let called = self.call(Resource::Pods, 900_000);
         let mut truth = self.sim.truth.lock();
         truth.live_lists -= 1;
         called?;

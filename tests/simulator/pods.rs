@@ -129,6 +129,10 @@ impl<'a> Ask<'a> {
         let truth = self.sim.truth.lock();
         self.knew_all.then(|| truth.settled(&self.sim.swarm, window, self.asking.peer)).flatten()
     }
+
+    fn is_world_too_old(&self) -> bool {
+        self.sim.truth.lock().is_too_old(self.agent.number, self.sim.stage.now())
+    }
 }
 
 pub fn text(response: Response) -> String {
@@ -156,6 +160,7 @@ fn ask_name(sim: &Sim, agent: &Agent, peer: IpAddr) {
     if let Some(Due::Session { role, .. }) = due
         && status != 200
         && !agent.is_closed()
+        && !(status == 503 && ask.is_world_too_old())
     {
         ask.blame("a known pod is answered", &format!("{status} {name} instead of the name of {role}"));
     }
@@ -231,7 +236,8 @@ fn judge_refusal(ask: &Ask<'_>, status: u16, word: &str) {
     if *role != ask.asking.role || ask.agent.is_closed() {
         return;
     }
-    if !EXCUSES.contains(&word) {
+    let is_stale = word == "world_stale" && ask.is_world_too_old();
+    if !EXCUSES.contains(&word) && !is_stale {
         ask.blame("a known pod is answered", &format!("{status} {word} in {:?}", ask.window()));
     }
     if word == "sts_timeout" {

@@ -60,6 +60,10 @@ pub struct Feed {
     /// The version of a list that has been handed over to its end
     pub listed: Option<u64>,
     pub is_listed_once: bool,
+    /// When the last line or bookmark was told, or the last list handed over to its end
+    pub current_at: u64,
+    /// When the API server last answered and refused
+    pub refused_at: Option<u64>,
     /// What the agent could not read and had to forget, by uid or a namespace's name, and the step since which a list
     /// has told it again
     forgotten: Vec<(String, Option<u64>)>,
@@ -91,6 +95,12 @@ impl Feed {
         for (_, until) in &mut self.forgotten {
             until.get_or_insert(step);
         }
+    }
+
+    /// Whether credentials end: nothing new was told for longer than `--max-world-age`, and the API server refuses.
+    fn is_too_old(&self, now: u64) -> bool {
+        let is_refused = self.refused_at.is_some_and(|at| now.saturating_sub(at) <= REFUSAL_COUNTS);
+        is_refused && now.saturating_sub(self.current_at) >= OLDEST_WORLD
     }
 
     fn may_lack(&self, whom: &str, since_step: u64) -> bool {
@@ -134,6 +144,11 @@ impl Truth {
             (feed.lowest_since(since_step), feed.ceiling)
         });
         Window { pods, namespaces, agent, since_step }
+    }
+
+    /// Whether an agent gives no credentials because what it knows is too old.
+    pub fn is_too_old(&self, agent: usize, now: u64) -> bool {
+        (0..2).any(|resource| self.feeds[&(agent, resource)].is_too_old(now))
     }
 
     /// Whether the agent may have had to forget a pod, because it couldn't read what it was told of it.
@@ -217,3 +232,8 @@ pub fn arn(role: &str) -> String {
 pub const BASE: &str = "arn:aws:iam::123456789012:role/";
 /// The role under which the agent itself works
 pub const OWN_ROLE: &str = "node";
+
+/// The default of `--max-world-age`, less what a line may take on its way.
+const OLDEST_WORLD: u64 = 299_000_000;
+/// How long a refusal counts after the last.
+const REFUSAL_COUNTS: u64 = 91_000_000;

@@ -213,8 +213,10 @@ impl Lines {
     }
 
     fn told(&self, version: u64) {
+        let now = self.sim.stage.now();
         self.sim.feed(self.agent, self.resource, |feed| {
             feed.told = version;
+            feed.current_at = now;
             feed.ceiling = feed.ceiling.max(version);
         });
     }
