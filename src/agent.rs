@@ -9,7 +9,6 @@ mod node;
 mod operate;
 mod prefetch;
 pub(crate) mod redirect;
-mod shadow;
 mod succession;
 mod taken_port;
 mod tell;
@@ -173,7 +172,6 @@ pub fn work() -> Vec<(&'static str, Work)> {
         ("taint", taint::take_off),
         ("events", tell::write_events),
         ("lint", tell::doubt),
-        ("shadow", shadow::compare_all),
     ];
     work.extend(
         (0..crate::logic::sessions::cache::MOST_CALLS).map(|_| -> (&'static str, Work) { ("sts", tend::call_sts) }),

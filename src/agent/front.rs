@@ -82,8 +82,7 @@ impl Doors {
     pub(super) fn open(self, rooms: &Arc<Rooms>, node: &Arc<NodeAddresses>) -> Result<Vec<Server>, StartError> {
         let configured = rooms.config.metadata.proxied.host.parse().ok();
         let configured = configured.map(|address| SocketAddr::new(address, METADATA_PORT));
-        let purpose = if rooms.config.operation.shadow.is_none() { Purpose::ServePods } else { Purpose::OwnPages };
-        let pods = Arc::new(Pods { service: rooms.service.clone(), configured, purpose, node: node.clone() });
+        let pods = Arc::new(Pods { service: rooms.service.clone(), configured, node: node.clone() });
         let mut servers = vec![server(self.app, pods, Limits::default(), rooms, node)?];
         if let Some(metrics) = self.metrics {
             let operators = Arc::new(Operators(rooms.service.clone()));
@@ -143,16 +142,7 @@ struct Pods {
     service: Arc<Service>,
     /// What `--metadata-addr` names, as pods dial it
     configured: Option<SocketAddr>,
-    purpose: Purpose,
     node: Arc<NodeAddresses>,
-}
-
-/// What the app port is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    ServePods,
-    /// Beside a kube2iam that serves the pods, there are only the agent's own pages.
-    OwnPages,
 }
 
 impl Pods {
@@ -170,10 +160,7 @@ impl Handler for Pods {
             is_redirected: &|| self.is_redirected(endpoints),
             is_node: &|| self.node.holds(endpoints.peer),
         };
-        match self.purpose {
-            Purpose::ServePods => self.service.handle(request, &caller),
-            Purpose::OwnPages => self.service.own_page(request, &caller),
-        }
+        self.service.handle(request, &caller)
     }
 }
 

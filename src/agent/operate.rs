@@ -70,7 +70,6 @@ fn control(rooms: &Arc<Rooms>, log: &LogLevel) -> Control {
         annotations: rooms.config.kubernetes.keys.clone(),
         resources: rooms.config.watched(),
         node: rooms.config.kubernetes.node.clone(),
-        shadow: rooms.config.operation.shadow.clone(),
         log: log.clone(),
         started: rooms.clock.now().mono,
         most_connections: Limits::default().connections,

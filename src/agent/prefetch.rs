@@ -6,7 +6,7 @@ use crate::logic::policy::ahead;
 
 /// Fetches what a change makes it likely that somebody asks for soon.
 pub(super) fn prefetch(rooms: &Rooms, change: &Change) {
-    if !rooms.config.sts.prefetch || rooms.config.operation.shadow.is_some() {
+    if !rooms.config.sts.prefetch {
         return;
     }
     let permitted = rooms.registry.read(|world, rules| rules.map(|rules| ahead(world, rules, change)));

@@ -28,7 +28,7 @@ use crate::logic::sessions::session::SessionRules;
 pub use ahead::ahead;
 pub use bearer::is_token_required;
 use bearer::{Demand, token_left, without_good_token};
-pub use evaluation::{About, Evaluation, EvaluationQueue, Next, Progress, Question, question, questions};
+pub use evaluation::{About, Evaluation, EvaluationQueue, Next, Progress, Question, evaluate_all, question, questions};
 pub use own::{OwnRole, OwnRoles};
 pub use permission::{entitled, permit, permit_aloud};
 pub use role::{AccountRoles, needs_namespaces};

@@ -18,7 +18,7 @@ use crate::ports::{Nodes, Waited};
 pub(crate) fn take_off(rooms: &Rooms) {
     let config = &rooms.config;
     let (Some(key), Some(node)) = (&config.operation.remove_taint, &config.kubernetes.node) else { return };
-    let Some(nodes) = rooms.nodes.as_ref().filter(|_| config.operation.shadow.is_none()) else { return };
+    let Some(nodes) = &rooms.nodes else { return };
     if await_readiness(rooms) == Waited::ShutDown {
         return;
     }

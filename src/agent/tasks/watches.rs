@@ -63,9 +63,7 @@ impl Watcher<'_> {
     fn apply(&self, event: Event) {
         let change = self.rooms.registry.apply(self.resource, event);
         self.rooms.telemetry.changed(&change);
-        if self.rooms.config.operation.shadow.is_none() {
-            prefetch(self.rooms, &change);
-        }
+        prefetch(self.rooms, &change);
     }
 
     fn note(&self, note: Note) {

@@ -1,27 +1,14 @@
 //! `kube2iam status`
 
 use std::io::Write;
-use std::path::PathBuf;
 
-use argh::FromArgs;
+use super::socket::{Question, ask, form, path, shown};
+use super::{Outcome, Verdict, say};
+use crate::config::Words;
 
-use super::socket::{Question, ask, form, shown};
-use super::{Outcome, Verdict, say, words};
-
-/// Tells how the agent on this node is.
-#[derive(FromArgs)]
-struct Words {
-    /// print one JSON object
-    #[argh(switch)]
-    json: bool,
-    /// the agent's control socket (default /run/kube2iam/control.sock)
-    #[argh(option, default = "words::SOCKET.into()")]
-    socket: PathBuf,
-}
-
-pub(super) fn run(words: &[String], output: &mut dyn Write) -> Outcome {
-    let Words { json, socket } = words::read("status", words)?;
-    let answer = ask(&socket, &Question { method: "GET", path: "/status", parameters: &[form(json)] })?;
+pub(super) fn run(words: &Words, output: &mut dyn Write) -> Outcome {
+    let json = words.is_on("json");
+    let answer = ask(path(words), &Question { method: "GET", path: "/status", parameters: &[form(json)] })?;
     say(output, &shown(&answer, json)?)?;
     Ok(Verdict::Good)
 }
