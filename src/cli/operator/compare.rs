@@ -180,10 +180,11 @@ impl Comparer {
         apply(Event::Init);
         let mut continuation = None;
         loop {
-            let mut each = |item| match item {
-                Ok(object) => apply(Event::InitApply(object)),
-                // the agent skips it too, and knows nothing of it
-                Err(_) => {}
+            // what can't be read the agent skips too, and knows nothing of it
+            let mut each = |item| {
+                if let Ok(object) = item {
+                    apply(Event::InitApply(object));
+                }
             };
             let page = self.server.list(resource, continuation.as_deref(), &mut each)?;
             match page.continuation {
