@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use log::{Level, info, log, warn};
 
-use crate::agent::wiring::{Rooms, session_rules};
+use crate::agent::wiring::{AgentState, session_rules};
 use crate::clients::imds::discovery;
 use crate::clients::node_credentials::NodeCredentials;
-use crate::config::{BaseSource, Config, DefaultRole as DefaultSource, PolicyMode};
+use crate::config::{BaseSource, Config, DefaultRoleSource as DefaultSource, PolicyMode};
 use crate::logic::base::backoff::Backoff;
 use crate::logic::policy::arn::BaseArn;
 use crate::logic::policy::{
@@ -18,27 +18,27 @@ use crate::logic::sts::StsFailureKind;
 use crate::ports::{Imds, Sts, Waited};
 
 /// Finds everything out, however long it takes; the watches begin once the rules are set.
-pub(crate) fn run(rooms: &Rooms) {
-    info!("the node's credentials come from {}", rooms.node_credentials.describe());
-    let Some(rules) = until_done(rooms, "discover roles", || rules(&rooms.config, &*rooms.imds)) else { return };
+pub(crate) fn run(agent: &AgentState) {
+    info!("the node's credentials come from {}", agent.node_credentials.describe());
+    let Some(rules) = until_done(agent, "discover roles", || rules(&agent.config, &*agent.imds)) else { return };
     if let Some(default) = &rules.default_role {
         info!("params.iam.role" = default.role.as_str(); "pods that name no role get the default role");
     }
-    rooms.registry.set_rules(rules);
+    agent.world.set_rules(rules);
     let identity = || {
-        let own = own_role(&*rooms.sts, &*rooms.node_credentials, |caller| {
-            *rooms.facts.caller.write() = Some(caller.to_owned());
+        let own = own_role(&*agent.sts, &*agent.node_credentials, |caller| {
+            *agent.facts.caller.write() = Some(caller.to_owned());
         });
         if own.is_err() {
             // STS may never tell, and then pods are to have their credentials all the same.
-            let known = source_role(&*rooms.node_credentials).into_iter().chain(hop(&rooms.config)).collect();
-            rooms.registry.amend_rules(|rules| rules.own_roles = OwnRoles::Found(known));
+            let known = source_role(&*agent.node_credentials).into_iter().chain(hop(&agent.config)).collect();
+            agent.world.amend_rules(|rules| rules.own_roles = OwnRoles::Found(known));
         }
         own
     };
-    if let Some(own) = until_done(rooms, "learn the agent's own role", identity) {
-        let found = own.into_iter().chain(hop(&rooms.config)).collect();
-        rooms.registry.amend_rules(|rules| rules.own_roles = OwnRoles::Found(found));
+    if let Some(own) = until_done(agent, "learn the agent's own role", identity) {
+        let found = own.into_iter().chain(hop(&agent.config)).collect();
+        agent.world.amend_rules(|rules| rules.own_roles = OwnRoles::Found(found));
     }
 }
 
@@ -92,19 +92,19 @@ fn hop(config: &Config) -> Option<OwnRole> {
 }
 
 /// Tries until it goes well, with pauses; `None` at shutdown. A cause is a warning when it is new.
-fn until_done<T>(rooms: &Rooms, what: &str, attempt: impl Fn() -> Result<T, String>) -> Option<T> {
+fn until_done<T>(agent: &AgentState, what: &str, attempt: impl Fn() -> Result<T, String>) -> Option<T> {
     let (mut backoff, mut said) = (Backoff::default(), None);
     loop {
         let cause = match attempt() {
             Ok(found) => return Some(found),
             Err(cause) => cause,
         };
-        let rest = backoff.next(None, rooms.dice.number()).min(LONGEST_REST);
+        let rest = backoff.next(None, agent.random.number()).min(LONGEST_REST);
         // Short rests would fill the log with one line.
         let level = if said.as_ref() == Some(&cause) { Level::Debug } else { Level::Warn };
         log!(level, "retry.ms" = rest.as_millis(); "failed to {what}: {cause}");
         said = Some(cause);
-        if rooms.latch.wait(rooms.clock.now().mono.after(rest)) == Waited::ShutDown {
+        if agent.latch.wait(agent.clock.now().mono.after(rest)) == Waited::ShutDown {
             return None;
         }
     }

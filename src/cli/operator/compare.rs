@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Failure, Outcome, Verdict, say};
+use super::{CommandResult, CommandVerdict, Failure, say};
 use crate::agent::tasks::discover;
 use crate::agent::wiring;
 use crate::clients::kube2iam::Kube2iam;
 use crate::clients::kubernetes::{ApiServer, Limits};
-use crate::config::{self, Command, Config, Lookup, Words};
+use crate::config::{self, Command, Config, EnvironmentLookup, Words};
 use crate::logic::base::json;
 use crate::logic::cluster::kubernetes::{Event, KubernetesFailure, Resource};
 use crate::logic::cluster::world::{ParsedEvent, World};
@@ -34,7 +34,7 @@ struct Comparer {
     latch: Latch,
 }
 
-pub(super) fn run(words: &Words, lookup: Lookup<'_>, output: &mut dyn Write) -> Outcome {
+pub(super) fn run(words: &Words, lookup: EnvironmentLookup<'_>, output: &mut dyn Write) -> CommandResult {
     let url = words.value("theirs").ok_or_else(|| {
         Failure::Usage(
             "failed to read `compare`: it needs --theirs=URL; `kube2iam compare --help` shows how".to_owned(),
@@ -54,20 +54,20 @@ pub(super) fn run(words: &Words, lookup: Lookup<'_>, output: &mut dyn Write) -> 
     if words.is_on("watch") { watch(&comparer, &show, output) } else { once(&comparer, &show, output) }
 }
 
-fn once(comparer: &Comparer, show: &Show, output: &mut dyn Write) -> Outcome {
+fn once(comparer: &Comparer, show: &Show, output: &mut dyn Write) -> CommandResult {
     let comparison = comparer.compare()?;
     say(output, &show.shown(&comparison))?;
-    Ok(if comparison.different() == 0 { Verdict::Good } else { Verdict::Bad })
+    Ok(if comparison.different() == 0 { CommandVerdict::Good } else { CommandVerdict::Bad })
 }
 
 /// Compares until a signal or a reader that has gone, and prints what isn't as it was. One side that can't be asked for
 /// a while ends nothing.
-fn watch(comparer: &Comparer, show: &Show, output: &mut dyn Write) -> Outcome {
-    let (mut before, mut verdict) = (String::new(), Verdict::Good);
+fn watch(comparer: &Comparer, show: &Show, output: &mut dyn Write) -> CommandResult {
+    let (mut before, mut verdict) = (String::new(), CommandVerdict::Good);
     loop {
         let text = match comparer.compare() {
             Ok(comparison) => {
-                verdict = if comparison.different() == 0 { Verdict::Good } else { Verdict::Bad };
+                verdict = if comparison.different() == 0 { CommandVerdict::Good } else { CommandVerdict::Bad };
                 show.shown(&comparison)
             }
             Err(Failure::Unanswered(cause)) => show.trouble(&cause),
@@ -113,7 +113,7 @@ impl Show {
 
 impl Comparer {
     /// Finds out what the agent would find out before it watches: base ARN, default role and its own role.
-    fn new(config: Config, url: &str, lookup: Lookup<'_>) -> Result<(Self, Vec<String>), Failure> {
+    fn new(config: Config, url: &str, lookup: EnvironmentLookup<'_>) -> Result<(Self, Vec<String>), Failure> {
         let failed = |cause: &dyn std::fmt::Display| Failure::Unanswered(cause.to_string());
         let time: Arc<dyn Time> = Arc::new(SystemClock::new());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());

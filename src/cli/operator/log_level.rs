@@ -4,11 +4,11 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::socket::{Question, ask, path};
-use super::{Failure, Outcome, Verdict, say};
-use crate::config::{Words, log_level, log_levels};
+use super::socket::{SocketRequest, ask, path};
+use super::{CommandResult, CommandVerdict, Failure, say};
+use crate::config::{LogLevelArguments, log_level, log_levels};
 
-pub(super) fn run(words: &Words, output: &mut dyn Write) -> Outcome {
+pub(super) fn run(words: &LogLevelArguments, output: &mut dyn Write) -> CommandResult {
     let level = words.rest.first().map(String::as_str);
     if let Some(word) = level.filter(|word| log_level(word).is_none()) {
         let shown = word.escape_debug();
@@ -16,7 +16,7 @@ pub(super) fn run(words: &Words, output: &mut dyn Write) -> Outcome {
     }
     let parameter = level.map(|level| ("level", level));
     let method = if parameter.is_some() { "POST" } else { "GET" };
-    let answer = ask(path(words), &Question { method, path: "/log-level", parameters: parameter.as_slice() })?;
+    let answer = ask(path(words), &SocketRequest { method, path: "/log-level", parameters: parameter.as_slice() })?;
     say(output, answer.get("level").and_then(Value::as_str).unwrap_or_default())?;
-    Ok(Verdict::Good)
+    Ok(CommandVerdict::Good)
 }

@@ -3,16 +3,16 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::{Failure, Outcome, Verdict, say};
-use crate::config::Words;
+use super::{CommandResult, CommandVerdict, Failure, say};
+use crate::config::StateDirArguments;
 use crate::os::state_dir::StateDir;
 
-pub(super) fn run(words: &Words, output: &mut dyn Write) -> Outcome {
+pub(super) fn run(words: &StateDirArguments, output: &mut dyn Write) -> CommandResult {
     let path = Path::new(words.rest.first().map(String::as_str).unwrap_or_default());
     StateDir::prepare(path).map_err(|cause| {
         Failure::Unanswered(format!("failed to prepare state directory `{}`: {cause}", path.display()))
     })?;
     let group = rustix::process::getegid().as_raw();
     say(output, &format!("`{}` is open to root and to group {group}", path.display()))?;
-    Ok(Verdict::Good)
+    Ok(CommandVerdict::Good)
 }

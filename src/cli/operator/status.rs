@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use super::socket::{Question, ask, form, path, shown};
-use super::{Outcome, Verdict, say};
-use crate::config::Words;
+use super::socket::{SocketRequest, ask, form, path, shown};
+use super::{CommandResult, CommandVerdict, say};
+use crate::config::StatusArguments;
 
-pub(super) fn run(words: &Words, output: &mut dyn Write) -> Outcome {
+pub(super) fn run(words: &StatusArguments, output: &mut dyn Write) -> CommandResult {
     let json = words.is_on("json");
-    let answer = ask(path(words), &Question { method: "GET", path: "/status", parameters: &[form(json)] })?;
+    let answer = ask(path(words), &SocketRequest { method: "GET", path: "/status", parameters: &[form(json)] })?;
     say(output, &shown(&answer, json)?)?;
-    Ok(Verdict::Good)
+    Ok(CommandVerdict::Good)
 }
