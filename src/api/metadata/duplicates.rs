@@ -12,7 +12,7 @@ use std::time::Duration;
 use log::warn;
 use parking_lot::Mutex;
 
-use crate::logic::base::refreshing::{Kept, Lease, Step};
+use crate::logic::base::refreshing::{Kept, Lease, RefreshStep};
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::Pod;
 use crate::ports::{Kubernetes, Notifier, Time};
@@ -64,11 +64,11 @@ impl Duplicates {
             let under_way = lookups.values().filter(|lookup| lookup.is_fetching()).count();
             if lookups.contains_key(&address) || under_way < MOST_LISTS {
                 match lookups.entry(address).or_default().step(now) {
-                    Step::Use(holder) => return holder.map_or(Found::Nobody, Found::Holder),
-                    Step::Fetch => break,
-                    Step::Join if now >= deadline => return Found::Nobody,
-                    Step::Join => {}
-                    Step::Refuse(never) => match never {},
+                    RefreshStep::Use(holder) => return holder.map_or(Found::Nobody, Found::Holder),
+                    RefreshStep::Fetch => break,
+                    RefreshStep::Join if now >= deadline => return Found::Nobody,
+                    RefreshStep::Join => {}
+                    RefreshStep::Refuse(never) => match never {},
                 }
             } else if now >= deadline {
                 return Found::Busy;

@@ -11,7 +11,7 @@ use super::{CommandResult, CommandVerdict, Failure, say};
 use crate::agent::tasks::discover;
 use crate::agent::wiring;
 use crate::clients::kube2iam::Kube2iam;
-use crate::clients::kubernetes::{ApiServer, Limits};
+use crate::clients::kubernetes::{ApiServer, CallLimits};
 use crate::config::{self, Command, Config, EnvironmentLookup, Words};
 use crate::logic::base::json;
 use crate::logic::cluster::kubernetes::{Event, KubernetesFailure, Resource};
@@ -118,7 +118,7 @@ impl Comparer {
         let time: Arc<dyn Time> = Arc::new(SystemClock::new());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let environment = AwsEnvironment::from_lookup(lookup);
-        let server = wiring::api_server(&config.kubernetes, &environment, &clock, Limits::default());
+        let server = wiring::api_server(&config.kubernetes, &environment, &clock, CallLimits::default());
         let server = server.map_err(|cause| failed(&cause))?;
         let theirs = Kube2iam::at(url).map_err(|cause| failed(&format!("failed to use `{url}`: {cause}")))?;
         let authority = config.metadata.own.to_string();

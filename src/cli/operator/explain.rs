@@ -4,10 +4,10 @@ use std::io::Write;
 
 use super::socket::{SocketRequest, ask, form, path, shown};
 use super::{CommandResult, CommandVerdict, Failure, say};
-use crate::config::ExplainArguments;
+use crate::config::Words;
 use crate::logic::operator::explain::Subject;
 
-pub(super) fn run(words: &ExplainArguments, output: &mut dyn Write) -> CommandResult {
+pub(super) fn run(words: &Words, output: &mut dyn Write) -> CommandResult {
     let subject = words.rest.first().map(String::as_str).unwrap_or_default();
     if Subject::parse(subject).is_none() {
         let shown = subject.escape_debug();

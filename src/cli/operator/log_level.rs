@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::socket::{SocketRequest, ask, path};
 use super::{CommandResult, CommandVerdict, Failure, say};
-use crate::config::{LogLevelArguments, log_level, log_levels};
+use crate::config::{Words, log_level, log_levels};
 
-pub(super) fn run(words: &LogLevelArguments, output: &mut dyn Write) -> CommandResult {
+pub(super) fn run(words: &Words, output: &mut dyn Write) -> CommandResult {
     let level = words.rest.first().map(String::as_str);
     if let Some(word) = level.filter(|word| log_level(word).is_none()) {
         let shown = word.escape_debug();

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::Path;
 
 use super::{CommandResult, CommandVerdict, Failure, say};
-use crate::config::StateDirArguments;
+use crate::config::Words;
 use crate::os::state_dir::StateDir;
 
-pub(super) fn run(words: &StateDirArguments, output: &mut dyn Write) -> CommandResult {
+pub(super) fn run(words: &Words, output: &mut dyn Write) -> CommandResult {
     let path = Path::new(words.rest.first().map(String::as_str).unwrap_or_default());
     StateDir::prepare(path).map_err(|cause| {
         Failure::Unanswered(format!("failed to prepare state directory `{}`: {cause}", path.display()))

@@ -4,9 +4,9 @@ use std::io::Write;
 
 use super::socket::{SocketRequest, ask, form, path, shown};
 use super::{CommandResult, CommandVerdict, say};
-use crate::config::StatusArguments;
+use crate::config::Words;
 
-pub(super) fn run(words: &StatusArguments, output: &mut dyn Write) -> CommandResult {
+pub(super) fn run(words: &Words, output: &mut dyn Write) -> CommandResult {
     let json = words.is_on("json");
     let answer = ask(path(words), &SocketRequest { method: "GET", path: "/status", parameters: &[form(json)] })?;
     say(output, &shown(&answer, json)?)?;
