@@ -34,28 +34,6 @@ fn a_value_has_its_effect() {
         (json!({"host": {"port": 8282}}), format!("{agent}/livenessProbe/httpGet/port"), json!(8282)),
         (json!({"host": {"port": 8282}}), format!("{agent}/args"), json!("--metrics-port=8282")),
         (json!({"image": {"repository": "r/k", "tag": "7"}}), format!("{agent}/image"), json!("r/k:7")),
-        (
-            json!({"image": {"repository": "r/k", "tag": "7", "digest": DIGEST}}),
-            format!("{agent}/image"),
-            json!(format!("r/k@{DIGEST}")),
-        ),
-        (json!({"host": {"interface": ["eni+", "!b"]}}), format!("{agent}/args"), json!("--host-interface=eni+,!b")),
-        (json!({"host": {"iptables": false}}), format!("{agent}/securityContext/runAsNonRoot"), json!(true)),
-        (json!({"host": {"iptables": false}}), format!("{set}/initContainers/0/args/0"), json!("state-dir")),
-        (json!({"host": {"iptables": false}, "stateDir": ""}), format!("{set}/initContainers"), Value::Null),
-        (json!({"containerCredentials": {"enabled": true}}), format!("{agent}/args"), json!("--container-credentials")),
-        (
-            json!({"containerCredentials": {"enabled": true}, "host": {"iptables": false}}),
-            format!("{agent}/securityContext/capabilities/add"),
-            json!(["NET_ADMIN"]),
-        ),
-        (
-            json!({"containerCredentials": {"enabled": true, "audience": "team"}}),
-            format!("{agent}/args"),
-            json!("--token-audience=team"),
-        ),
-        (json!({"podSecurityContext": {"fsGroup": 1}}), format!("{set}/securityContext/fsGroup"), json!(1)),
-        (json!({"extraArgs": {"base-role-arn": ""}}), format!("{agent}/args"), json!("--auto-discover-base-arn")),
         (json!({"image": {"pullPolicy": "Always"}}), format!("{agent}/imagePullPolicy"), json!("Always")),
         (json!({"image": {"pullSecrets": ["s"]}}), format!("{set}/imagePullSecrets/0/name"), json!("s")),
         (json!({"livenessProbe": probe}), format!("{agent}/livenessProbe/failureThreshold"), json!(9)),
@@ -79,9 +57,44 @@ fn a_value_has_its_effect() {
         (json!({"nameOverride": "n"}), "/metadata/name".to_owned(), json!("kube2iam-n")),
         (json!({"fullnameOverride": "n"}), "/metadata/name".to_owned(), json!("n")),
     ];
+    effects_are(&cases);
+}
+
+#[test]
+fn a_value_that_kube2iams_chart_lacks_has_its_effect() {
+    let set = "/spec/template/spec";
+    let agent = "/spec/template/spec/containers/0";
+    effects_are(&[
+        (
+            json!({"image": {"repository": "r/k", "tag": "7", "digest": DIGEST}}),
+            format!("{agent}/image"),
+            json!(format!("r/k@{DIGEST}")),
+        ),
+        (json!({"host": {"interface": ["eni+", "!b"]}}), format!("{agent}/args"), json!("--host-interface=eni+,!b")),
+        (json!({"host": {"iptables": false}}), format!("{agent}/securityContext/runAsNonRoot"), json!(true)),
+        (json!({"host": {"iptables": false}}), format!("{set}/initContainers/0/args/0"), json!("state-dir")),
+        (json!({"host": {"iptables": false}, "stateDir": ""}), format!("{set}/initContainers"), Value::Null),
+        (json!({"containerCredentials": {"enabled": true}}), format!("{agent}/args"), json!("--container-credentials")),
+        (
+            json!({"containerCredentials": {"enabled": true}, "host": {"iptables": false}}),
+            format!("{agent}/securityContext/capabilities/add"),
+            json!(["NET_ADMIN"]),
+        ),
+        (
+            json!({"containerCredentials": {"enabled": true, "audience": "team"}}),
+            format!("{agent}/args"),
+            json!("--token-audience=team"),
+        ),
+        (json!({"podSecurityContext": {"fsGroup": 1}}), format!("{set}/securityContext/fsGroup"), json!(1)),
+        (json!({"extraArgs": {"base-role-arn": ""}}), format!("{agent}/args"), json!("--auto-discover-base-arn")),
+    ]);
+}
+
+/// Values, where in the DaemonSet they show (of the arguments: as one of them), and as what.
+fn effects_are(cases: &[(Value, String, Value)]) {
     let values: Vec<Value> = cases.iter().map(|(values, _, _)| values.clone()).collect();
     let Some(all) = rendered(&values) else { return };
-    for (one, (values, pointer, wanted)) in all.iter().zip(&cases) {
+    for (one, (values, pointer, wanted)) in all.iter().zip(cases) {
         let found = one.of_kind("DaemonSet").unwrap().pointer(pointer).unwrap_or(&Value::Null);
         let fits = if pointer.ends_with("/args") {
             arguments(one.agent()).iter().any(|word| wanted == word)
