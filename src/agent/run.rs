@@ -28,7 +28,7 @@ use super::node_addresses::NodeAddresses;
 use super::state::{AgentState, Ports};
 use super::succession::{self, Acquired, Succession};
 use super::tasks::{discover, evaluate, events, health, housekeeping, lint, redirect, silence, sts, taint, watches};
-use super::{StartError, shadow, taken_port};
+use super::{StartError, taken_port};
 
 /// Runs the agent until it is asked to end.
 pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
@@ -131,7 +131,6 @@ pub fn work() -> Vec<(&'static str, Work)> {
         ("taint", taint::take_off),
         ("events", events::write_events),
         ("lint", lint::lint_policies),
-        ("shadow", shadow::compare_all),
     ];
     work.extend(
         (0..crate::logic::sessions::cache::MOST_CALLS).map(|_| -> (&'static str, Work) { ("sts", sts::call_sts) }),
