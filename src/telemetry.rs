@@ -4,6 +4,8 @@
 //! list; those two are bounded by what pods here may use.
 
 mod metrics;
+#[cfg(test)]
+mod metrics_page;
 mod operator;
 mod process;
 mod redirect;
