@@ -39,7 +39,7 @@ use crate::server::Server;
 use node::NodeAddresses;
 use operate::OperatorsDoor;
 use succession::{Entry, Succession};
-use tasks::{discover, evaluate, silence, taint, watches};
+use tasks::{discover, evaluate, silence, taint, token_keys, watches};
 pub use wiring::{Ports, Rooms};
 
 /// Why the agent didn't start: one line for the operator.
@@ -171,6 +171,7 @@ pub fn work() -> Vec<(&'static str, Work)> {
         ("health", tend::watch_health),
         ("steward", tend::keep_house),
         ("taint", taint::take_off),
+        ("token-keys", token_keys::read_keys),
         ("events", tell::write_events),
         ("lint", tell::doubt),
         ("shadow", shadow::compare_all),
@@ -195,6 +196,7 @@ fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, re
     // Only now: answers in progress may have waited for a pod to appear, or for its credentials.
     rooms.drained.close();
     rooms.registry.close();
+    rooms.issuer_keys.iter().for_each(|keys| keys.close());
     rooms.kubernetes.shut_down();
     rooms.desk.close();
     // It may have the redirect to remove.

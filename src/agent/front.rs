@@ -168,6 +168,7 @@ impl Handler for Pods {
         let caller = Caller {
             peer: endpoints.peer,
             is_redirected: &|| self.is_redirected(endpoints),
+            local: &|| endpoints.local_address(),
             is_node: &|| self.node.holds(endpoints.peer),
         };
         match self.purpose {

@@ -14,6 +14,7 @@ use super::taken_port;
 use crate::agent::wiring::Rooms;
 use crate::config::{Config, DoorConfig, Listen};
 use crate::os::handover::{Asked, Offer, Predecessor, ask, is_offered};
+use crate::os::issuer_file::IssuerFile;
 use crate::os::key_file::KeyFile;
 use crate::os::state_dir::StateDir;
 use crate::ports::Clock;
@@ -83,6 +84,7 @@ impl Succession {
     pub(super) fn clear(&self) {
         if let Some(dir) = self.dir().filter(|dir| !is_offered(dir)) {
             KeyFile::remove(dir);
+            IssuerFile::remove(dir);
             let _ = std::fs::remove_dir(dir.path()); // it may be a mount, or hold what isn't ours
         }
     }

@@ -40,7 +40,7 @@ pub(super) fn keep_house(rooms: &Rooms) {
 pub(super) fn entitled(rooms: &Rooms) -> Option<HashSet<AssumeRole>> {
     let pods: Vec<_> = rooms.registry.read(|world, rules| {
         let known = rules.is_some() && world.is_ready();
-        known.then(|| world.pods().filter(|pod| pod.counts()).cloned().collect())
+        known.then(|| world.pods().filter(|pod| world.can_have_role(pod)).cloned().collect())
     })?;
     let mut entitled = HashSet::new();
     for pods in pods.chunks(PODS_AT_ONCE) {

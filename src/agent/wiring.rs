@@ -8,6 +8,7 @@ use log::warn;
 
 use super::StartError;
 use super::tell::Refusals;
+use crate::api::container_credentials::Proof;
 use crate::api::metadata::{Duplicates, Facts, Forwards, Service};
 use crate::clients::imds::{MetadataLimits, MetadataService};
 use crate::clients::kubernetes::{
@@ -23,11 +24,13 @@ use crate::logic::sessions::budget::Rate;
 use crate::logic::sessions::cache::{CacheRules, RenewAt};
 use crate::logic::sessions::session::{SessionRules, TagReach, Tags};
 use crate::logic::sts::environment::AwsEnvironment;
+use crate::os::issuer_file::IssuerFile;
 use crate::os::key_file::KeyFile;
 use crate::os::latch::Latch;
 use crate::os::random::SystemDice;
 use crate::os::state_dir::StateDir;
-use crate::ports::{Clock, Dice, Events, Imds, KeyStore, Kubernetes, Nodes, Sts, Time};
+use crate::ports::{Clock, Dice, Events, Imds, IssuerDiscovery, IssuerStore, KeyStore, Kubernetes, Nodes, Sts, Time};
+use crate::state::issuer_keys::IssuerKeyring;
 use crate::state::sessions::Desk;
 use crate::state::token_keys::Keyring;
 use crate::state::world::Registry;
@@ -46,6 +49,9 @@ pub struct Rooms {
     pub telemetry: Arc<Telemetry>,
     pub facts: Arc<Facts>,
     pub keys: Arc<Keyring>,
+    /// `None`: pods show no tokens
+    pub issuer_keys: Option<Arc<IssuerKeyring>>,
+    pub issuer_discovery: Option<Arc<dyn IssuerDiscovery>>,
     pub service: Arc<Service>,
     pub kubernetes: Arc<dyn Kubernetes>,
     pub nodes: Option<Arc<dyn Nodes>>,
@@ -71,6 +77,10 @@ pub struct Ports {
     pub events: Option<Arc<dyn Events>>,
     /// `None`: the keys of the tokens are this agent's alone
     pub key_store: Option<Arc<dyn KeyStore>>,
+    /// `None`: no keys of ServiceAccount tokens can be read
+    pub issuer_discovery: Option<Arc<dyn IssuerDiscovery>>,
+    /// `None`: they are read anew after each start
+    pub issuer_store: Option<Arc<dyn IssuerStore>>,
     /// The metadata service as pods reach it
     pub proxied: Arc<dyn Imds>,
     /// The metadata service as the agent itself asks it
@@ -96,9 +106,24 @@ impl Ports {
         let kubernetes = Arc::new(api_server(&config.kubernetes, environment, &clock, Limits::default())?);
         let nodes: Option<Arc<dyn Nodes>> = Some(kubernetes.clone());
         let events: Option<Arc<dyn Events>> = Some(kubernetes.clone());
+        let issuer_discovery: Option<Arc<dyn IssuerDiscovery>> = Some(kubernetes.clone());
+        let issuer_store = state_dir.map(|dir| Arc::new(IssuerFile::new(dir)) as Arc<dyn IssuerStore>);
         let key_store = state_dir.map(|dir| Arc::new(KeyFile::new(dir, clock)) as Arc<dyn KeyStore>);
         let dice = Arc::new(SystemDice);
-        Ok(Self { time, dice, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials })
+        Ok(Self {
+            time,
+            dice,
+            kubernetes,
+            nodes,
+            events,
+            key_store,
+            issuer_discovery,
+            issuer_store,
+            proxied,
+            imds,
+            sts,
+            node_credentials,
+        })
     }
 }
 
@@ -110,9 +135,12 @@ impl Rooms {
         latch: Arc<Latch>,
         request_lines: RequestLines,
     ) -> Result<Arc<Self>, StartError> {
-        let Ports { time, dice, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials } = ports;
+        let Ports { time, dice, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials, .. } =
+            ports;
+        let (issuer_discovery, issuer_store) = (ports.issuer_discovery, ports.issuer_store);
         let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
         let refusals = config.operation.events.then(|| Refusals::new(&*time));
+        config.container_credentials.iter().for_each(|_| metrics.container.begin());
         let telemetry = Telemetry::new(metrics, request_lines);
         let telemetry = Arc::new(telemetry.telling(refusals.as_ref().map(Refusals::sink)));
         let registry = Arc::new(Registry::new(time.clone()));
@@ -120,6 +148,12 @@ impl Rooms {
         let drained = Latch::new(time.clone());
         let desk = Arc::new(Desk::new(cache_rules(config), time.clone()));
         let keys = Arc::new(token_keys(key_store, &*dice, time.clone())?);
+        let issuer_keys = config.container_credentials.is_some().then(|| issuer_keys(issuer_store, time.clone()));
+        let proof = config.container_credentials.as_ref().zip(issuer_keys.clone()).map(|(config_of, keys)| Proof {
+            keys,
+            audiences: config_of.audiences.clone(),
+            node: config.kubernetes.node.clone(),
+        });
         let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
         // Until it has been seen in place.
         let redirect_missing = AtomicBool::new(config.redirect.is_some());
@@ -139,6 +173,7 @@ impl Rooms {
             duplicates,
             routes: route_rules(config),
             tokens: tokens(config),
+            proof,
             wait_for_pod: config.door.wait_for_pod,
         });
         let config = config.clone();
@@ -153,6 +188,8 @@ impl Rooms {
             telemetry,
             facts,
             keys,
+            issuer_keys,
+            issuer_discovery,
             service,
             kubernetes,
             nodes,
@@ -174,6 +211,15 @@ fn token_keys(store: Option<Arc<dyn KeyStore>>, dice: &dyn Dice, clock: Arc<dyn 
         warn!("session tokens may have to be asked for anew after an upgrade: {cause}");
     }
     Ok(keys)
+}
+
+/// The keys of ServiceAccount tokens, as an agent here last knew them.
+fn issuer_keys(store: Option<Arc<dyn IssuerStore>>, time: Arc<dyn Time>) -> Arc<IssuerKeyring> {
+    let (keys, trouble) = IssuerKeyring::open(store, time);
+    if let Some(cause) = trouble {
+        warn!("the keys of ServiceAccount tokens are to be read from the API server first: {cause}");
+    }
+    Arc::new(keys)
 }
 
 /// The metadata service at `authority`.
@@ -270,6 +316,7 @@ fn route_rules(config: &Config) -> RouteRules {
     RouteRules {
         metrics: config.door.metrics == crate::config::MetricsDoor::OnAppPort,
         debug: config.door.debug_store,
+        container_credentials: config.container_credentials.is_some(),
         allowed: config.metadata.allowed.clone(),
         denied: config.metadata.denied.clone(),
     }

@@ -123,7 +123,7 @@ fn keep_house(rooms: &Rooms) {
         pause = Duration::from_secs(20);
         let entitled: Option<HashSet<_>> = rooms.registry.read(|world, rules| {
             let rules = rules.filter(|_| world.is_ready())?;
-            let pods = world.pods().filter(|pod| pod.counts());
+            let pods = world.pods().filter(|pod| world.can_have_role(pod));
             Some(pods.filter_map(|pod| policy::entitled(world, rules, pod)).collect())
         });
         if let Some(entitled) = entitled {

@@ -10,6 +10,7 @@ use crate::clients::imds::discovery;
 use crate::clients::node_credentials::NodeCredentials;
 use crate::config::{BaseSource, DefaultRole as DefaultSource, PolicyMode};
 use crate::logic::base::backoff::Backoff;
+use crate::logic::cluster::world::PodTokens;
 use crate::logic::policy::arn::BaseArn;
 use crate::logic::policy::{
     AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules,
@@ -132,6 +133,10 @@ fn rules(rooms: &Rooms) -> Result<Rules, String> {
         session: session_rules(config),
         own_roles: OwnRoles::Sought(hop(rooms).into_iter().collect()),
         allowed_accounts: config.roles.allowed_accounts.clone(),
+        pod_tokens: match config.container_credentials {
+            Some(_) => PodTokens::Accepted,
+            None => PodTokens::Ignored,
+        },
     })
 }
 

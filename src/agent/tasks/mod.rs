@@ -4,5 +4,6 @@ pub(super) mod discover;
 pub(super) mod evaluate;
 pub(super) mod silence;
 pub(super) mod taint;
+pub(super) mod token_keys;
 pub mod watch;
 pub(super) mod watches;

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::Pod;
+use crate::logic::sessions::budget::Starter;
 use crate::ports::{Bell, Kubernetes, Time};
 use crate::state::sessions::Desk;
 use crate::telemetry::Telemetry;
@@ -79,7 +80,7 @@ impl Duplicates {
             self.done.wait(rung, deadline);
         }
         let mut lookup = UnderWay { duplicates: self, address, outcome: None };
-        if !self.desk.may_start(address) {
+        if !self.desk.may_start(Starter::Address(address)) {
             return Found::Busy;
         }
         let holder = self.ask(address);

@@ -16,7 +16,7 @@ use crate::logic::policy::needs_namespaces;
 use crate::logic::policy::reason::Reason;
 use crate::logic::request::message::{Request, Response};
 use crate::logic::request::reply;
-use crate::logic::request::route::{self, Route};
+use crate::logic::request::route::Route;
 use crate::state::world::Registry;
 
 /// What is known of the node and of the agent itself.
@@ -65,8 +65,7 @@ impl Facts {
 impl Service {
     /// Answers with one of the agent's own pages, or not at all.
     pub fn own_page(&self, request: &Request<'_>, caller: &Caller<'_>) -> Response {
-        let facing = route::facing(request, caller.is_redirected);
-        match route::route(request, facing, &self.routes) {
+        match self.route(request, caller) {
             Route::Page(page) => self.page(page),
             _ => reply::refusal(Reason::NotFound, &Route::Refuse(Reason::NotFound)),
         }
@@ -80,6 +79,10 @@ impl Service {
             .registry
             .read(|world, _| world.watched().map(|resource| (resource, world.age(resource, now))).collect());
         metrics.sample(&self.desk.counts(), &ages);
+        if let Some(proof) = &self.proof {
+            let (known, now) = (proof.keys.known().issuer, self.clock.now().wall);
+            metrics.container.sample_keys(known.as_ref().map(|issuer| (&*issuer.name, now.since(issuer.read))));
+        }
         match metrics.render() {
             Ok(text) => Response { content_type: METRICS.into(), ..Response::text(200, text) },
             Err(cause) => Response::text(500, format!("failed to render metrics: {cause}\n")),
