@@ -5,7 +5,6 @@
 //! - What is in a [`Config`] has been checked and is not checked again.
 //! - The first thing wrong is the only one reported, in one line; nothing has been started by then.
 
-mod container_credentials;
 mod door;
 mod duration;
 mod flags;
@@ -31,7 +30,6 @@ mod tests;
 
 use std::net::IpAddr;
 
-pub use container_credentials::ContainerCredentialsConfig;
 pub use door::{DoorConfig, Listen, MetricsDoor, SharedAddress};
 pub use help::{find_flag_table, flag_table};
 pub use kubernetes::{Access, KubernetesConfig};
@@ -73,8 +71,6 @@ pub struct Config {
     pub sts: StsConfig,
     pub metadata: MetadataConfig,
     pub door: DoorConfig,
-    /// `None`: pods are known by their address alone
-    pub container_credentials: Option<ContainerCredentialsConfig>,
     /// The node's address as given, for `/healthz`
     pub host: Option<IpAddr>,
     /// `None`: the agent leaves the node's packets alone
@@ -118,8 +114,6 @@ impl Config {
         let roles = RolesConfig::read(&typed.roles, &mut warnings)?;
         let metadata = MetadataConfig::read(&typed.metadata, lookup)?;
         let door = DoorConfig::read(&typed.door)?;
-        let container_credentials =
-            ContainerCredentialsConfig::read(&typed.container_credentials, &typed.door, &mut warnings)?;
         let (host, redirect) = redirect::read(&typed.redirect, &metadata, door.app, &mut warnings)?;
         let kubernetes = KubernetesConfig::read(&typed.kubernetes, keys, lookup, &mut warnings)?;
         let node = kubernetes.node.as_deref();
@@ -134,7 +128,6 @@ impl Config {
             sts,
             metadata,
             door,
-            container_credentials,
             host,
             redirect,
             operation,

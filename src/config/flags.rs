@@ -37,7 +37,6 @@ groups! {
     sessions: SessionFlags,
     metadata: MetadataFlags,
     door: DoorFlags,
-    container_credentials: ContainerCredentialFlags,
     redirect: RedirectFlags,
     operation: OperationFlags,
     logs: LogFlags,
@@ -214,19 +213,6 @@ pub(super) struct DoorFlags {
     /// serve /debug/store. Differs: never at the metadata address, where pods could read it
     #[argh(switch)]
     pub(super) debug: bool,
-}
-
-/// Container credentials
-#[derive(FromArgs, ArgsInfo)]
-pub(super) struct ContainerCredentialFlags {
-    /// serve /v1/credentials at 169.254.170.2 and loopback to pods that show a ServiceAccount token, as ECS and EKS Pod
-    /// Identity do; pods on the host's network have a role there. New.
-    #[argh(switch)]
-    pub(super) container_credentials: bool,
-    /// audience that these tokens must have; repeat it for several, of which each token needs one. Unset: kube2iam.
-    /// New.
-    #[argh(option, arg_name = "audience")]
-    pub(super) token_audience: Vec<Given>,
 }
 
 /// Redirect

@@ -43,7 +43,6 @@ fn without_flags_everything_has_a_meaning() {
     assert_eq!((config.door.metrics, config.door.shared_address), (MetricsDoor::OnAppPort, SharedAddress::Refuse));
     assert_eq!(config.door.wait_for_pod, Duration::from_millis(900));
     assert_eq!((config.redirect, config.host), (None, None));
-    assert_eq!(config.container_credentials, None);
     assert_eq!(config.operation.control_socket, ControlSocket::Preset(PathBuf::from("/run/kube2iam/control.sock")));
     assert_eq!((config.log.level, config.log.format), (LevelFilter::Info, LogFormat::Text));
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);

@@ -27,10 +27,6 @@ const GOLDEN: &[(&[&str], &str)] = &[
         "failed to read `--token-audience=a\\nb`: allowed is a token's audience of 1 to 256 characters",
     ),
     (
-        &["--container-credentials", "--bind-address=10.0.0.1"],
-        "failed to use `--bind-address=10.0.0.1`: allowed only without --container-credentials, which needs every address",
-    ),
-    (
         &["--metrics-bind-address=127.0.0.1"],
         "failed to use `--metrics-bind-address=127.0.0.1`: allowed only with a --metrics-port other than the app port 8181",
     ),
