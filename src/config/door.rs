@@ -12,6 +12,8 @@ use super::values::{address, port};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DoorConfig {
     pub app: Listen,
+    /// Serve `/v1/credentials`, at 169.254.170.2 and at loopback.
+    pub container_credentials: bool,
     pub metrics: MetricsDoor,
     /// Serve `/debug/store`.
     pub debug_store: bool,
@@ -49,13 +51,27 @@ impl DoorConfig {
             address: unless_empty(flags.bind_address.as_ref()).map(address).transpose()?,
             port: port(&flags.app_port)?,
         };
+        let bound =
+            flags.bind_address.as_ref().filter(|_| app.address.is_some_and(|address| !address.is_unspecified()));
+        if let (Some(bound), true) = (bound, flags.container_credentials) {
+            return Err(
+                bound.conflict("not allowed with --container-credentials, which is served at several addresses")
+            );
+        }
         let wait_for_pod = match duration(&flags.backoff_max_elapsed_time)? {
             Duration::ZERO => LONG_WAIT,
             wait => wait,
         };
         let shared_address =
             if flags.resolve_duplicate_cache_ips { SharedAddress::AskApiServer } else { SharedAddress::Refuse };
-        Ok(Self { app, metrics: metrics(flags, app)?, debug_store: flags.debug, wait_for_pod, shared_address })
+        Ok(Self {
+            app,
+            container_credentials: flags.container_credentials,
+            metrics: metrics(flags, app)?,
+            debug_store: flags.debug,
+            wait_for_pod,
+            shared_address,
+        })
     }
 }
 

@@ -194,6 +194,10 @@ pub(super) struct DoorFlags {
     /// address that --app-port is opened on. Unset: every address. New.
     #[argh(option, arg_name = "address")]
     pub(super) bind_address: Option<Given>,
+    /// give pods that show a projected ServiceAccount token their credentials: GET /v1/credentials on the app port, at
+    /// 169.254.170.2 and at loopback; the agent keeps that address on a link of its own, also without --iptables. New.
+    #[argh(switch)]
+    pub(super) container_credentials: bool,
     /// port of /metrics. Unset: the app port. Differs: kube2iam's default is 8181, whatever the app port
     #[argh(option, arg_name = "port")]
     pub(super) metrics_port: Option<Given>,

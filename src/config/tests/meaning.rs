@@ -239,6 +239,14 @@ fn where_metrics_are() {
         assert_eq!(config(args).door.metrics, metrics, "{args:?}");
     }
     assert_eq!(config(&["--bind-address=10.0.0.1"]).door.app.address, "10.0.0.1".parse().ok());
+    for (args, served) in [
+        (&[][..], false),
+        (&["--container-credentials"], true),
+        (&["--container-credentials", "--bind-address=::"], true),
+        (&["--container-credentials", "--bind-address=0.0.0.0"], true),
+    ] {
+        assert_eq!(config(args).door.container_credentials, served, "{args:?}");
+    }
     assert_eq!(config(&["--resolve-duplicate-cache-ips"]).door.shared_address, SharedAddress::AskApiServer);
 }
 

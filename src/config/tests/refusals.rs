@@ -31,6 +31,10 @@ const GOLDEN: &[(&[&str], &str)] = &[
         "failed to use `--metrics-bind-address=127.0.0.1`: allowed only with a --metrics-port other than the app port 8181",
     ),
     (
+        &["--container-credentials", "--bind-address=127.0.0.1"],
+        "failed to use `--bind-address=127.0.0.1`: not allowed with --container-credentials, which is served at several addresses",
+    ),
+    (
         &["--backoff-max-elapsed-time=-1s"],
         "failed to read `--backoff-max-elapsed-time=-1s`: allowed is a duration such as 500ms, 15m or 1h30m, not below 0",
     ),
