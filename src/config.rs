@@ -113,7 +113,7 @@ impl Config {
         let keys = kubernetes::annotation_keys(&typed.roles, &typed.sessions)?;
         let roles = RolesConfig::read(&typed.roles, &mut warnings)?;
         let metadata = MetadataConfig::read(&typed.metadata, lookup)?;
-        let door = DoorConfig::read(&typed.door)?;
+        let door = DoorConfig::read(&typed.door, &mut warnings)?;
         let (host, redirect) = redirect::read(&typed.redirect, &metadata, door.app, &mut warnings)?;
         let kubernetes = KubernetesConfig::read(&typed.kubernetes, keys, lookup, &mut warnings)?;
         let node = kubernetes.node.as_deref();
@@ -122,17 +122,6 @@ impl Config {
         if let (Some(url), Some(_)) = (&operation.shadow, &redirect) {
             return Err(UsageError::contradiction(format!("--shadow={url}"), "allowed only without --iptables"));
         }
-        Ok(Self {
-            kubernetes,
-            roles,
-            sts,
-            metadata,
-            door,
-            host,
-            redirect,
-            operation,
-            log,
-            warnings,
-        })
+        Ok(Self { kubernetes, roles, sts, metadata, door, host, redirect, operation, log, warnings })
     }
 }

@@ -140,7 +140,9 @@ impl Rooms {
         let (issuer_discovery, issuer_store) = (ports.issuer_discovery, ports.issuer_store);
         let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
         let refusals = config.operation.events.then(|| Refusals::new(&*time));
-        config.container_credentials.iter().for_each(|_| metrics.container.begin());
+        if config.door.container_credentials {
+            metrics.container.begin();
+        }
         let telemetry = Telemetry::new(metrics, request_lines);
         let telemetry = Arc::new(telemetry.telling(refusals.as_ref().map(Refusals::sink)));
         let registry = Arc::new(Registry::new(time.clone()));
@@ -148,10 +150,10 @@ impl Rooms {
         let drained = Latch::new(time.clone());
         let desk = Arc::new(Desk::new(cache_rules(config), time.clone()));
         let keys = Arc::new(token_keys(key_store, &*dice, time.clone())?);
-        let issuer_keys = config.container_credentials.is_some().then(|| issuer_keys(issuer_store, time.clone()));
-        let proof = config.container_credentials.as_ref().zip(issuer_keys.clone()).map(|(config_of, keys)| Proof {
+        let issuer_keys = config.door.container_credentials.then(|| issuer_keys(issuer_store, time.clone()));
+        let proof = issuer_keys.clone().map(|keys| Proof {
             keys,
-            audiences: config_of.audiences.clone(),
+            audiences: config.door.token_audiences.clone(),
             node: config.kubernetes.node.clone(),
         });
         let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
@@ -316,7 +318,7 @@ fn route_rules(config: &Config) -> RouteRules {
     RouteRules {
         metrics: config.door.metrics == crate::config::MetricsDoor::OnAppPort,
         debug: config.door.debug_store,
-        container_credentials: config.container_credentials.is_some(),
+        container_credentials: config.door.container_credentials,
         allowed: config.metadata.allowed.clone(),
         denied: config.metadata.denied.clone(),
     }

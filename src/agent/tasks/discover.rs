@@ -133,10 +133,7 @@ fn rules(rooms: &Rooms) -> Result<Rules, String> {
         session: session_rules(config),
         own_roles: OwnRoles::Sought(hop(rooms).into_iter().collect()),
         allowed_accounts: config.roles.allowed_accounts.clone(),
-        pod_tokens: match config.container_credentials {
-            Some(_) => PodTokens::Accepted,
-            None => PodTokens::Ignored,
-        },
+        pod_tokens: if config.door.container_credentials { PodTokens::Accepted } else { PodTokens::Ignored },
     })
 }
 

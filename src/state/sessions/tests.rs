@@ -230,7 +230,10 @@ fn a_pod_that_starts_too_much_hears_the_last_word_of_sts() {
         }
     }
     assert_eq!(remembered, 3);
-    assert!(matches!(desk.obtain(&app, Starter::Address("10.0.0.9".parse().unwrap()), deadline), Outcome::Refused(_)), "another pod may");
+    assert!(
+        matches!(desk.obtain(&app, Starter::Address("10.0.0.9".parse().unwrap()), deadline), Outcome::Refused(_)),
+        "another pod may"
+    );
     desk.close();
     worker.join().unwrap();
 }
