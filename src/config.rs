@@ -5,12 +5,12 @@
 //! - What is in a [`Config`] has been checked and is not checked again.
 //! - The first thing wrong is the only one reported, in one line; nothing has been started by then.
 
-mod door;
 mod duration;
 mod flags;
 mod given;
 mod help;
 mod kubernetes;
+mod listen;
 mod logs;
 mod metadata;
 mod operation;
@@ -30,15 +30,15 @@ mod tests;
 
 use std::net::IpAddr;
 
-pub use door::{DoorConfig, Listen, MetricsDoor, SharedAddress};
 pub use help::{find_flag_table, flag_table};
 pub use kubernetes::{Access, KubernetesConfig};
+pub use listen::{Listen, ListenConfig, MetricsListener, SharedAddress};
 pub use logs::{LogConfig, log_level, log_levels};
 pub use metadata::{ImdsV2, KEPT_BACK, MetadataConfig};
-pub use operation::{ControlSocket, OperationConfig};
+pub use operation::{OperationConfig, SocketSetting};
 pub use redirect::{OnExit, RedirectConfig};
 pub use redirect_command::{RedirectAsked, parse_redirect};
-pub use roles::{BaseSource, DefaultRole, PolicyMode, RolesConfig};
+pub use roles::{BaseSource, DefaultRoleSource, PolicyMode, RolesConfig};
 pub use sts::{ErrorMemory, Renew, SessionLife, SessionTags, StsConfig};
 pub use subcommands::{SUBCOMMANDS, SubcommandHelp, misnamed};
 pub use usage::UsageError;
@@ -47,10 +47,10 @@ pub use version::{BUILD, Build};
 
 use crate::logic::cluster::kubernetes::Resource;
 use flags::Typed;
-use pflag::Asked;
+use pflag::Invocation;
 
 /// Looks a variable of the environment up.
-pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type EnvironmentLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// What a command line asks for.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ pub struct Config {
     pub roles: RolesConfig,
     pub sts: StsConfig,
     pub metadata: MetadataConfig,
-    pub door: DoorConfig,
+    pub listen: ListenConfig,
     /// The node's address as given, for `/healthz`
     pub host: Option<IpAddr>,
     /// `None`: the agent leaves the node's packets alone
@@ -82,15 +82,15 @@ pub struct Config {
 }
 
 /// Reads a command line, without the program's name.
-pub fn parse(mut args: impl Iterator<Item = String>, lookup: Lookup<'_>) -> Result<Command, UsageError> {
+pub fn parse(mut args: impl Iterator<Item = String>, lookup: EnvironmentLookup<'_>) -> Result<Command, UsageError> {
     read(&mut args, lookup)
 }
 
-fn read(args: &mut dyn Iterator<Item = String>, lookup: Lookup<'_>) -> Result<Command, UsageError> {
+fn read(args: &mut dyn Iterator<Item = String>, lookup: EnvironmentLookup<'_>) -> Result<Command, UsageError> {
     let flags = table::flags();
     let settled = match pflag::settle(&flags, args)? {
-        Asked::Help => return Ok(Command::Help(help::help(&flags))),
-        Asked::Run(settled) => settled,
+        Invocation::Help => return Ok(Command::Help(help::help(&flags))),
+        Invocation::Run(settled) => settled,
     };
     let typed = Typed::read(&|group| settled.words_of(group))?;
     if typed.general.version {
@@ -108,13 +108,13 @@ impl Config {
     }
 
     /// Makes one sense of all that was typed, or says why there is none.
-    fn mean(typed: &Typed, mut warnings: Vec<String>, lookup: Lookup<'_>) -> Result<Self, UsageError> {
+    fn mean(typed: &Typed, mut warnings: Vec<String>, lookup: EnvironmentLookup<'_>) -> Result<Self, UsageError> {
         let log = LogConfig::read(&typed.logs)?;
         let keys = kubernetes::annotation_keys(&typed.roles, &typed.sessions)?;
         let roles = RolesConfig::read(&typed.roles, &mut warnings)?;
         let metadata = MetadataConfig::read(&typed.metadata, lookup)?;
-        let door = DoorConfig::read(&typed.door, &mut warnings)?;
-        let (host, redirect) = redirect::read(&typed.redirect, &metadata, door.app, &mut warnings)?;
+        let listen = ListenConfig::read(&typed.listen, &mut warnings)?;
+        let (host, redirect) = redirect::read(&typed.redirect, &metadata, listen.app, &mut warnings)?;
         let kubernetes = KubernetesConfig::read(&typed.kubernetes, keys, lookup, &mut warnings)?;
         let node = kubernetes.node.as_deref();
         let sts = StsConfig::read(&typed.sessions, node, &mut warnings)?;
@@ -122,6 +122,6 @@ impl Config {
         if let (Some(url), Some(_)) = (&operation.shadow, &redirect) {
             return Err(UsageError::contradiction(format!("--shadow={url}"), "allowed only without --iptables"));
         }
-        Ok(Self { kubernetes, roles, sts, metadata, door, host, redirect, operation, log, warnings })
+        Ok(Self { kubernetes, roles, sts, metadata, listen, host, redirect, operation, log, warnings })
     }
 }

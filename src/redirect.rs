@@ -10,18 +10,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use rustix::io::Errno;
 
-use crate::logic::redirect::compare::{Cause, Claim, FoundTable, Step, decide, is_intact};
+use crate::logic::redirect::compare::{Cause, Claim, FoundTable, RepairStep, decide, is_intact};
 use crate::logic::redirect::interfaces::InterfaceRule;
 use crate::logic::redirect::leftover::{self, OldRule};
-use crate::logic::redirect::resolve::{HostNetwork, Note, Resolved, new_uplinks, resolve};
+use crate::logic::redirect::resolve::{HostNetwork, RedirectNote, Resolved, new_uplinks, resolve};
 use crate::logic::redirect::ruleset::{CHAIN_DROPPED, CHAIN_TO_AGENT, chains};
-use crate::logic::redirect::status::Status;
+use crate::logic::redirect::status::RedirectStatus;
 use crate::logic::redirect::{Metadata, RedirectSpec, RequestAction, TABLE, Wanted, readback};
 
 pub use self::error::RedirectError;
 use self::nftables::{Moment, Nftables};
 use self::socket::steady;
-pub use self::watch::{Event, Surroundings};
+pub use self::watch::{RedirectEvent, Surroundings};
 
 mod codec;
 pub mod command;
@@ -46,14 +46,14 @@ pub struct Redirect {
     /// The number this agent has claimed.
     generation: Option<u64>,
     claim: Claim,
-    seen: Seen,
+    seen: LastCheck,
     /// Where a newer agent's table sends pods.
     newer: Vec<SocketAddr>,
 }
 
 /// What the last look came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
+enum LastCheck {
     /// There was none, or it failed.
     Nothing,
     Whole,
@@ -64,16 +64,16 @@ enum Seen {
 /// What was found and done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ensured {
-    pub outcome: Outcome,
+    pub outcome: RedirectOutcome,
     pub generation: u64,
     pub wanted: Wanted,
-    pub notes: Vec<Note>,
+    pub notes: Vec<RedirectNote>,
     /// Connections from before the rules that were cut; why it failed, if it did. The rules drop their packets anyway.
     pub cut: Result<usize, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RedirectOutcome {
     /// It was whole.
     Kept,
     /// There was no table.
@@ -105,7 +105,7 @@ impl Redirect {
             Some(wanted) => error.with_lines(wanted),
             None => error,
         })?;
-        let (claim, seen) = (Claim::Held, Seen::Nothing);
+        let (claim, seen) = (Claim::Held, LastCheck::Nothing);
         Ok(Self { spec, nftables, wanted: None, generation: None, claim, seen, newer: Vec::new() })
     }
 
@@ -130,14 +130,14 @@ impl Redirect {
 
     /// Makes the table what it should be, if it isn't, and cuts the connections from before.
     pub fn ensure(&mut self) -> Result<Ensured, RedirectError> {
-        self.seen = Seen::Nothing;
+        self.seen = LastCheck::Nothing;
         let host = host_network()?;
         let Resolved { wanted, mut notes } = match (resolve(&self.spec, &host), &self.wanted) {
             (Ok(resolved), _) => resolved,
             (Err(_), Some(wanted)) => Resolved { wanted: wanted.clone(), notes: Vec::new() },
             (Err(cause), None) => return Err(RedirectError::NoHostAddress(cause)),
         };
-        if notes.contains(&Note::ChartDefaultMissing) {
+        if notes.contains(&RedirectNote::ChartDefaultMissing) {
             // For the life of this agent: no pod loses its role because such an interface appears.
             self.spec.interfaces = InterfaceRule::Automatic;
         }
@@ -145,40 +145,43 @@ impl Redirect {
         let (outcome, generation) = self.bring_about(&wanted)?;
         let changed = self.wanted.as_ref().filter(|before| **before != wanted);
         notes.extend(changed.map(|before| new_uplinks(&before.scope, &wanted.scope)).unwrap_or_default());
-        let outcome =
-            if changed.is_some() && matches!(outcome, Outcome::Repaired(_)) { Outcome::Updated } else { outcome };
-        self.claim = Claim::Held;
-        if outcome == Outcome::Yielded {
-            self.seen = Seen::Newer(generation);
+        let outcome = if changed.is_some() && matches!(outcome, RedirectOutcome::Repaired(_)) {
+            RedirectOutcome::Updated
         } else {
-            (self.seen, self.generation) = (Seen::Whole, Some(generation));
+            outcome
+        };
+        self.claim = Claim::Held;
+        if outcome == RedirectOutcome::Yielded {
+            self.seen = LastCheck::Newer(generation);
+        } else {
+            (self.seen, self.generation) = (LastCheck::Whole, Some(generation));
         }
-        let wrote = !matches!(outcome, Outcome::Kept | Outcome::Yielded);
+        let wrote = !matches!(outcome, RedirectOutcome::Kept | RedirectOutcome::Yielded);
         let cut = if wrote || first { cut(&wanted, &host) } else { Ok(0) };
         self.wanted = Some(wanted.clone());
         Ok(Ensured { outcome, generation, wanted, notes, cut: cut.map_err(|cause| cause.to_string()) })
     }
 
     /// Reads, judges, writes. The write is refused if anything changed since the reading, and all begins anew.
-    fn bring_about(&mut self, wanted: &Wanted) -> Result<(Outcome, u64), RedirectError> {
+    fn bring_about(&mut self, wanted: &Wanted) -> Result<(RedirectOutcome, u64), RedirectError> {
         let chains = chains(wanted);
         for attempt in 0..=GUARDED_WRITES {
             let moment = self.nftables.moment().map_err(RedirectError::of_nftables)?;
             let found = table(&mut self.nftables)?;
             let (generation, cause) = match decide(&chains, self.generation, self.claim, found.as_ref()) {
-                Step::Keep { generation } => return Ok((Outcome::Kept, generation)),
-                Step::Yield { generation } => {
+                RepairStep::Keep { generation } => return Ok((RedirectOutcome::Kept, generation)),
+                RepairStep::Yield { generation } => {
                     let newer = found.as_ref().and_then(readback::read_back);
                     self.newer = newer.map(|newer| newer.agents()).unwrap_or_default();
-                    return Ok((Outcome::Yielded, generation));
+                    return Ok((RedirectOutcome::Yielded, generation));
                 }
-                Step::Write { generation, cause } => (generation, cause),
+                RepairStep::Write { generation, cause } => (generation, cause),
             };
             let guard: Option<Moment> = (attempt < GUARDED_WRITES).then_some(moment);
             match self.nftables.write(&chains, generation, guard) {
                 Err(refused) if refused.cause == ERESTART => {}
                 Err(refused) => return Err(RedirectError::writing(refused, wanted)),
-                Ok(()) => return Ok((Outcome::from(cause), generation)),
+                Ok(()) => return Ok((RedirectOutcome::from(cause), generation)),
             }
         }
         Err(kernel("write", &format!("inet {TABLE}"), ERESTART))
@@ -207,14 +210,14 @@ pub fn remove() -> Result<Removed, RedirectError> {
 }
 
 /// Looks at everything and changes nothing.
-pub fn status() -> Result<Status, RedirectError> {
+pub fn status() -> Result<RedirectStatus, RedirectError> {
     let mut nftables = open_nftables().map_err(RedirectError::while_reading)?;
     let table = table(&mut nftables)?;
     let wanted = table.as_ref().and_then(readback::read_back);
     let metadata = wanted.map_or_else(|| Metadata::of([]), |wanted| wanted.metadata);
     let (old_rules, mut unread) = old_rules(&mut nftables, metadata.v4());
     unread.extend(legacy_hint(metadata.v4()));
-    Ok(Status { table, interfaces: host_network()?.interfaces, old_rules, unread })
+    Ok(RedirectStatus { table, interfaces: host_network()?.interfaces, old_rules, unread })
 }
 
 /// The node's interfaces, addresses and default routes. Needs no capability.
@@ -287,7 +290,7 @@ fn kernel(verb: &'static str, object: &str, cause: Errno) -> RedirectError {
     RedirectError::Kernel { verb, object: object.to_owned(), cause }
 }
 
-impl From<Cause> for Outcome {
+impl From<Cause> for RedirectOutcome {
     fn from(cause: Cause) -> Self {
         match cause {
             Cause::Missing => Self::Placed,
@@ -297,7 +300,7 @@ impl From<Cause> for Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for RedirectOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kept => f.write_str("was whole"),

@@ -77,16 +77,16 @@ impl Service {
     /// Decides, and while that comes to "not yet" decides again whenever the world has changed, up to the deadline.
     fn decide_proven_in_time(&self, ask: ProvenAsk<'_>, deadline: Mono) -> (Decided<'static>, Now) {
         loop {
-            let (seen, now) = (self.registry.seen(), self.clock.now());
+            let (seen, now) = (self.world.seen(), self.clock.now());
             let patience = if now.mono >= deadline { Patience::Exhausted } else { Patience::Left };
             let ask = ProvenAsk { patience, at: now.mono, ..ask };
-            let decided = self.registry.read(|world, rules| decide_proven(world, rules, ask));
+            let decided = self.world.read(|world, rules| decide_proven(world, rules, ask));
             match (&decided.decision, &decided.pod) {
-                (Decision::NotYet(Reason::PolicyPending), Some(pod)) => self.registry.ask_for(pod),
+                (Decision::NotYet(Reason::PolicyPending), Some(pod)) => self.world.ask_for(pod),
                 (Decision::NotYet(_), _) => {}
                 _ => return (decided, now),
             }
-            self.registry.wait(seen, deadline);
+            self.world.wait(seen, deadline);
         }
     }
 

@@ -18,16 +18,16 @@ use crate::logic::base::time::{Mono, Now};
 use crate::logic::cluster::world::{HeldPod, World};
 use crate::logic::identity::metadata_token::{Bearer, parse_ttl};
 use crate::logic::policy::reason::Reason;
-use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, Rules, Tokens, decide};
+use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, Rules, TokenRequirement, decide};
 use crate::logic::request::message::{Request, Response};
 use crate::logic::request::reply;
-use crate::logic::request::route::{self, Page, Route, RouteRules};
+use crate::logic::request::route::{self, OwnPage, Route, RouteRules};
 use crate::logic::sessions::budget::Starter;
 use crate::ports::{Clock, Imds};
-use crate::state::sessions::Desk;
+use crate::state::sessions::SessionCache;
+use crate::state::shared_world::SharedWorld;
 use crate::state::token_keys::Keyring;
-use crate::state::world::Registry;
-use crate::telemetry::{Answered, LogLine, Telemetry};
+use crate::telemetry::{AnsweredRequest, LogLine, Telemetry};
 
 pub(super) use answer::Answer;
 pub use duplicates::{Duplicates, Found};
@@ -36,8 +36,8 @@ pub use pages::Facts;
 
 /// Everything that a request may need.
 pub struct Service {
-    pub registry: Arc<Registry>,
-    pub desk: Arc<Desk>,
+    pub world: Arc<SharedWorld>,
+    pub sessions: Arc<SessionCache>,
     pub imds: Arc<dyn Imds>,
     /// What peers have on the way to it
     pub forwards: Forwards,
@@ -49,7 +49,7 @@ pub struct Service {
     pub duplicates: Option<Duplicates>,
     pub routes: RouteRules,
     /// Whether every request must bear a session token
-    pub tokens: Tokens,
+    pub tokens: TokenRequirement,
     /// `None`: pods show no tokens
     pub proof: Option<Proof>,
     /// How long a request waits for its pod to become known
@@ -103,7 +103,7 @@ impl Service {
         self.count(request, route, &decided);
         let Answer { response, reason, cause } = answer;
         let end = self.clock.now();
-        self.telemetry.answered(&Answered {
+        self.telemetry.answered(&AnsweredRequest {
             method: request.method,
             target: request.target,
             peer,
@@ -146,12 +146,12 @@ impl Service {
         let mut ask = self.ask(request, route, peer);
         let mut chosen = None;
         loop {
-            let seen = self.registry.seen();
+            let seen = self.world.seen();
             if now.mono >= deadline {
                 ask.patience = Patience::Exhausted;
             }
             let ask = Ask { chosen: chosen.as_deref(), at: now.mono, ..ask };
-            let decided = self.registry.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
+            let decided = self.world.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
             let Decision::NotYet(reason) = decided.decision else { return (decided, chosen, now) };
             if let (Reason::AmbiguousAddress, None, Some(duplicates)) = (reason, &chosen, &self.duplicates) {
                 match duplicates.resolve(peer, deadline) {
@@ -167,9 +167,9 @@ impl Service {
                 }
             }
             if let (Reason::PolicyPending, Some(pod)) = (reason, &decided.pod) {
-                self.registry.ask_for(pod);
+                self.world.ask_for(pod);
             }
-            self.registry.wait(seen, deadline);
+            self.world.wait(seen, deadline);
             now = self.clock.now();
         }
     }
@@ -208,7 +208,7 @@ impl Service {
         is_still_right: &dyn Fn(&Permitted) -> Result<(), Reason>,
     ) -> Answer {
         match &decided.decision {
-            Decision::Name(role) => self.registry.read(|_, rules| {
+            Decision::Name(role) => self.world.read(|_, rules| {
                 let name = rules.map_or(role.as_str(), |rules| rules.base.shorten(role));
                 Answer::ok(Response::text(200, name))
             }),
@@ -242,12 +242,12 @@ impl Service {
         Answer::ok(reply::token(self.keys.current().issue(bearer, ttl_s, now.wall), ttl_s))
     }
 
-    fn page(&self, page: Page) -> Response {
+    fn page(&self, page: OwnPage) -> Response {
         match page {
-            Page::Health => self.facts.health(),
-            Page::Ready => self.facts.readiness(&self.registry, self.clock.now().mono),
-            Page::Metrics => self.metrics(),
-            Page::Store => pages::store(&self.registry),
+            OwnPage::Health => self.facts.health(),
+            OwnPage::Ready => self.facts.readiness(&self.world, self.clock.now().mono),
+            OwnPage::Metrics => self.metrics(),
+            OwnPage::Store => pages::store(&self.world),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::door::Listen;
 use super::flags::RedirectFlags;
 use super::given::{entries, unless_empty};
+use super::listen::Listen;
 use super::metadata::MetadataConfig;
 use super::usage::UsageError;
 use super::values::{address, one_of};

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::logic::base::time::Wall;
     use crate::logic::identity::issuer::IssuerDocuments;
-    use crate::os::state_dir::tests::Place;
+    use crate::os::state_dir::tests::TestStateDir;
 
     fn issuer(name: &str) -> Issuer {
         let key_set = r#"{"keys":[{"kty":"RSA","kid":"k","n":"_w","e":"AQAB"}]}"#.to_owned();
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn what_one_agent_writes_the_next_one_reads() {
-        let place = Place::new();
+        let place = TestStateDir::new();
         let file = IssuerFile::new(&place.open());
         assert!(file.read().unwrap().is_none());
         for name in ["https://one", "https://two"] {
@@ -101,7 +101,7 @@ mod tests {
             },
         ];
         for spoil in spoils {
-            let place = Place::new();
+            let place = TestStateDir::new();
             let file = IssuerFile::new(&place.open());
             spoil(&file.file);
             assert!(file.read().is_err());

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use crate::logic::redirect::RedirectSpec;
 pub use crate::logic::redirect::command::{OldRules, RedirectCommand};
-use crate::logic::redirect::status::Wholeness;
+use crate::logic::redirect::status::TableState;
 
 use super::{Ensured, Redirect, RedirectError, adopt, left_over, legacy_hint, remove, status};
 
@@ -29,7 +29,7 @@ pub fn run(command: &RedirectCommand) -> Printed {
             remove().map(|removed| Printed { output: format!("{removed}\n"), ..Printed::default() })
         }
         RedirectCommand::Status => status().map(|status| {
-            let exit_code = if matches!(status.wholeness(), Wholeness::Whole(_)) { 0 } else { EXIT_NOT_WHOLE };
+            let exit_code = if matches!(status.wholeness(), TableState::Whole(_)) { 0 } else { EXIT_NOT_WHOLE };
             Printed { exit_code, output: status.text(), errors: String::new() }
         }),
     };

@@ -13,7 +13,7 @@ use rustix::net::sockopt::{
 };
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use super::message::{Message, Reply, native_u32, replies};
+use super::message::{NetlinkMessage, NetlinkReply, native_u32, replies};
 
 /// The kernel answers from memory; a batch may wait for a slow module to load.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ pub(super) struct Netlink {
 
 /// What a wait for notifications ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum Received {
     Something,
     Nothing,
     /// There were more than the socket could hold.
@@ -55,7 +55,7 @@ pub(super) enum Heard {
 
 /// A batch that was refused, and which of its messages the kernel named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(super) struct NetlinkRefusal {
     pub(super) cause: Errno,
     pub(super) message: usize,
 }
@@ -85,7 +85,11 @@ impl Netlink {
     }
 
     /// Sends a request and hands every answer to `each`, until the kernel says that this was all.
-    pub(super) fn ask(&mut self, mut request: Message, each: &mut dyn FnMut(Reply<'_>)) -> Result<(), Errno> {
+    pub(super) fn ask(
+        &mut self,
+        mut request: NetlinkMessage,
+        each: &mut dyn FnMut(NetlinkReply<'_>),
+    ) -> Result<(), Errno> {
         let dump = request.flags & FLAG_DUMP == FLAG_DUMP;
         request.flags |= if dump { FLAG_REQUEST } else { FLAG_REQUEST | FLAG_ACK };
         self.sequence = self.sequence.wrapping_add(1);
@@ -106,14 +110,14 @@ impl Netlink {
     }
 
     /// Sends all messages as one datagram and waits until the last is confirmed or one is refused.
-    pub(super) fn batch(&mut self, messages: &[Message]) -> Result<(), Refused> {
+    pub(super) fn batch(&mut self, messages: &[NetlinkMessage]) -> Result<(), NetlinkRefusal> {
         let first = self.sequence.wrapping_add(1);
         let mut bytes = Vec::new();
         for message in messages {
             self.sequence = self.sequence.wrapping_add(1);
             bytes.extend(message.to_bytes(self.sequence));
         }
-        let whole = |cause| Refused { cause, message: 0 };
+        let whole = |cause| NetlinkRefusal { cause, message: 0 };
         self.send(&bytes).map_err(whole)?;
         let confirms = messages.iter().rposition(|message| message.flags & FLAG_ACK != 0).unwrap_or_default();
         loop {
@@ -121,7 +125,7 @@ impl Netlink {
             for reply in replies(datagram).filter(|reply| reply.kind == KIND_ERROR) {
                 let message = usize::try_from(reply.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
                 match outcome(reply.body) {
-                    Err(cause) if message < messages.len() => return Err(Refused { cause, message }),
+                    Err(cause) if message < messages.len() => return Err(NetlinkRefusal { cause, message }),
                     Ok(()) if message == confirms => return Ok(()),
                     _ => {}
                 }
@@ -130,14 +134,14 @@ impl Netlink {
     }
 
     /// Waits for notifications and hands each to `each`.
-    pub(super) fn notifications(&mut self, each: &mut dyn FnMut(Reply<'_>)) -> Result<Heard, Errno> {
+    pub(super) fn notifications(&mut self, each: &mut dyn FnMut(NetlinkReply<'_>)) -> Result<Received, Errno> {
         match self.receive() {
             Ok(datagram) => {
                 replies(datagram).for_each(each);
-                Ok(Heard::Something)
+                Ok(Received::Something)
             }
-            Err(Errno::AGAIN) => Ok(Heard::Nothing),
-            Err(Errno::NOBUFS) => Ok(Heard::Lost),
+            Err(Errno::AGAIN) => Ok(Received::Nothing),
+            Err(Errno::NOBUFS) => Ok(Received::Lost),
             Err(cause) => Err(cause),
         }
     }

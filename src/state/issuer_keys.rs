@@ -11,15 +11,15 @@ use parking_lot::RwLock;
 use crate::logic::base::time::{Mono, Now};
 use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind};
 use crate::logic::identity::issuer::{Issuer, IssuerDocuments, IssuerFault};
-use crate::ports::{Bell, IssuerStore, Time};
+use crate::ports::{IssuerStore, Notifier, Time};
 
 /// What is known of the issuer.
 pub struct IssuerKeyring {
     state: RwLock<State>,
     /// A read has ended.
-    ended: Arc<dyn Bell>,
+    ended: Arc<dyn Notifier>,
     /// One is wanted before its time.
-    wanted: Arc<dyn Bell>,
+    wanted: Arc<dyn Notifier>,
     store: Option<Arc<dyn IssuerStore>>,
     closed: AtomicBool,
     time: Arc<dyn Time>,
@@ -79,7 +79,7 @@ impl IssuerKeyring {
             Some(Err(cause)) => (None, Some(cause)),
         };
         let state = RwLock::new(State { issuer: kept.map(Arc::new), ..State::default() });
-        let (ended, wanted) = (time.bell(), time.bell());
+        let (ended, wanted) = (time.notifier(), time.notifier());
         (Self { state, ended, wanted, store, closed: AtomicBool::new(false), time }, trouble)
     }
 
@@ -96,7 +96,7 @@ impl IssuerKeyring {
     /// Whether something newer than `seen` is there, if need be by having it read: that is done at most once in ten
     /// seconds, and only who asked for it waits until `deadline`. Before the first read has ended everyone waits.
     pub fn is_newer_than(&self, seen: &KnownIssuer, deadline: Mono) -> bool {
-        let rung = self.ended.rung();
+        let generation = self.ended.generation();
         let now = self.time.now().mono;
         let (is_due, is_first) = {
             let mut state = self.state.write();
@@ -111,24 +111,24 @@ impl IssuerKeyring {
             (is_due, is_first)
         };
         if is_due {
-            self.wanted.ring();
+            self.wanted.notify();
         }
         if is_due || is_first {
-            self.wait(seen.reads, rung, deadline);
+            self.wait(seen.reads, generation, deadline);
         }
         self.state.read().reads > seen.reads
     }
 
-    fn wait(&self, reads: u64, mut rung: u64, deadline: Mono) {
+    fn wait(&self, reads: u64, mut generation: u64, deadline: Mono) {
         while self.state.read().reads == reads && !self.is_closed() && self.time.now().mono < deadline {
-            self.ended.wait(rung, deadline);
-            rung = self.ended.rung();
+            self.ended.wait(generation, deadline);
+            generation = self.ended.generation();
         }
     }
 
     /// How often it has been wanted; taken before a read, it tells whether it was wanted meanwhile.
     pub fn wanted(&self) -> u64 {
-        self.wanted.rung()
+        self.wanted.generation()
     }
 
     /// Waits until it is wanted again, or until `deadline`.
@@ -157,7 +157,7 @@ impl IssuerKeyring {
             }
         };
         self.state.write().reads += 1;
-        self.ended.ring();
+        self.ended.notify();
         outcome
     }
 
@@ -172,8 +172,8 @@ impl IssuerKeyring {
     /// Lets everyone go who waits.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
-        self.wanted.ring();
-        self.ended.ring();
+        self.wanted.notify();
+        self.ended.notify();
     }
 
     pub fn is_closed(&self) -> bool {

@@ -2,5 +2,5 @@
 
 pub mod issuer_keys;
 pub mod sessions;
+pub mod shared_world;
 pub mod token_keys;
-pub mod world;

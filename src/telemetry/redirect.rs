@@ -14,7 +14,7 @@ pub struct RedirectMetrics {
 
 /// Whether the table is what this agent wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stands {
+pub enum InPlace {
     Yes,
     No,
 }
@@ -36,8 +36,8 @@ impl RedirectMetrics {
         Ok(Self { repairs, new_uplinks, whole })
     }
 
-    pub fn set(&self, stands: Stands) {
-        let value = if stands == Stands::Yes { 1.0 } else { 0.0 };
+    pub fn set(&self, stands: InPlace) {
+        let value = if stands == InPlace::Yes { 1.0 } else { 0.0 };
         self.whole.with_label_values(&[] as &[&str]).set(value);
     }
 }
@@ -54,9 +54,9 @@ mod tests {
         let text = || String::from_utf8(metrics.render().unwrap()).unwrap();
         assert!(!text().contains("kube2iam_redirect_whole"));
         assert!(text().contains("kube2iam_redirect_repairs_total 0\n"));
-        metrics.redirect.set(Stands::No);
+        metrics.redirect.set(InPlace::No);
         assert!(text().contains("kube2iam_redirect_whole 0\n"));
-        metrics.redirect.set(Stands::Yes);
+        metrics.redirect.set(InPlace::Yes);
         assert!(text().contains("kube2iam_redirect_whole 1\n"));
     }
 }

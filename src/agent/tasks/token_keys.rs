@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use log::{debug, info, warn};
 
-use crate::agent::wiring::Rooms;
+use crate::agent::wiring::AgentState;
 use crate::logic::base::backoff::{Backoff, share};
 use crate::state::issuer_keys::{IssuerKeyring, KeyNews, KeysRead};
 
 /// Reads until shutdown; nothing without `--container-credentials`.
-pub(crate) fn read_keys(rooms: &Rooms) {
-    let (Some(keys), Some(discovery)) = (&rooms.issuer_keys, &rooms.issuer_discovery) else { return };
+pub(crate) fn read_keys(agent: &AgentState) {
+    let (Some(keys), Some(discovery)) = (&agent.issuer_keys, &agent.issuer_discovery) else { return };
     let mut backoff = Backoff::default();
     while !keys.is_closed() {
         let wanted = keys.wanted();
@@ -21,12 +21,12 @@ pub(crate) fn read_keys(rooms: &Rooms) {
             KeysRead::Good(_) => {
                 backoff.reset();
                 keep(keys);
-                HOUR - share(SPREAD, rooms.dice.number())
+                HOUR - share(SPREAD, agent.random.number())
             }
-            KeysRead::Failed { .. } => backoff.next(None, rooms.dice.number()),
+            KeysRead::Failed { .. } => backoff.next(None, agent.random.number()),
         };
-        log(rooms, keys, &outcome);
-        keys.wait_until_wanted(wanted, rooms.clock.now().mono.after(rest));
+        log(agent, keys, &outcome);
+        keys.wait_until_wanted(wanted, agent.clock.now().mono.after(rest));
     }
 }
 
@@ -36,8 +36,8 @@ fn keep(keys: &IssuerKeyring) {
     }
 }
 
-fn log(rooms: &Rooms, keys: &IssuerKeyring, outcome: &KeysRead) {
-    let server = rooms.kubernetes.server();
+fn log(agent: &AgentState, keys: &IssuerKeyring, outcome: &KeysRead) {
+    let server = agent.kubernetes.server();
     match outcome {
         KeysRead::Good(KeyNews::None) => debug!("read the keys of ServiceAccount tokens"),
         KeysRead::Good(KeyNews::Changed | KeyNews::Recovered) => {

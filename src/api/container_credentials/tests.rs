@@ -16,7 +16,7 @@ use crate::logic::policy::tests::rules;
 use crate::logic::request::message::{Headers, Method};
 use crate::os::clock::SystemClock;
 use crate::ports::Clock;
-use crate::state::world::Registry;
+use crate::state::shared_world::SharedWorld;
 
 const ISSUER: &str = "https://cluster";
 const ELSEWHERE: &str = "192.0.2.1";
@@ -70,11 +70,11 @@ fn ask(service: &Service, token: Option<&str>, peer: &str) -> (u16, Value) {
 }
 
 /// Asks while STS is there and, before it answers, `meddle` happens.
-fn ask_while(service: &Service, token: &str, meddle: &(dyn Fn(&Registry) + Sync)) -> (u16, Value) {
+fn ask_while(service: &Service, token: &str, meddle: &(dyn Fn(&SharedWorld) + Sync)) -> (u16, Value) {
     std::thread::scope(|scope| {
-        scope.spawn(|| service.desk.work(&MeddlingSts(&|| meddle(&service.registry)), &|| 0, &|_| {}));
+        scope.spawn(|| service.sessions.work(&MeddlingSts(&|| meddle(&service.world)), &|| 0, &|_| {}));
         let answer = ask(service, Some(token), ELSEWHERE);
-        service.desk.close();
+        service.sessions.close();
         answer
     })
 }
@@ -149,7 +149,7 @@ fn a_pod_that_is_not_known_yet_is_waited_for() {
     let service = Service { wait_for_pod: Duration::from_secs(60), ..service };
     let host = Pod { host_network: true, addresses: vec![], ..holder() };
     let answer = std::thread::scope(|scope| {
-        scope.spawn(|| apply(&service.registry, Object::Pod(host)));
+        scope.spawn(|| apply(&service.world, Object::Pod(host)));
         ask_while(&service, &key.sign(&claims("a")), &|_| {})
     });
     assert_eq!(code(&answer), (200, "credentials"));
@@ -157,7 +157,7 @@ fn a_pod_that_is_not_known_yet_is_waited_for() {
 
 #[test]
 fn what_changed_during_the_wait_for_credentials_is_not_handed_out() {
-    type Meddle = fn(&Registry);
+    type Meddle = fn(&SharedWorld);
     let changes: [(Meddle, (u16, &str)); 4] = [
         (|_| {}, (200, "credentials")),
         (|world| apply(world, Object::Pod(pod("b", "10.0.0.1"))), (200, "credentials")),
@@ -177,7 +177,7 @@ fn what_a_pod_starts_is_counted_by_its_uid() {
     let key = EcKey::new("k1");
     let pods: Vec<Pod> = ["a", "b"].map(|uid| Pod { host_network: true, ..pod(uid, "10.0.1.1") }).to_vec();
     let service = guarded(pods, proof(Some(&key)));
-    while service.desk.may_start(Starter::Pod("a".into())) {}
+    while service.sessions.may_start(Starter::Pod("a".into())) {}
     assert_eq!(code(&ask(&service, Some(&key.sign(&claims("a"))), "127.0.0.1")), (503, "busy"));
     let answer = ask_while(&service, &key.sign(&claims("b")), &|_| {});
     assert_eq!(code(&answer), (200, "credentials"));
@@ -188,5 +188,5 @@ fn a_refusal_asks_sts_for_nothing() {
     let key = EcKey::new("k1");
     let service = guarded(vec![Pod { role: None, ..holder() }], proof(Some(&key)));
     assert_eq!(code(&ask(&service, Some(&key.sign(&claims("a"))), ELSEWHERE)), (404, "no_role"));
-    assert_eq!(service.desk.counts().queued, 0);
+    assert_eq!(service.sessions.counts().queued, 0);
 }

@@ -10,7 +10,7 @@ use crate::logic::policy::reason::Reason;
 use crate::logic::policy::{Decision, Patience, Permitted, Rules};
 use crate::logic::request::message::Response;
 use crate::logic::request::reply;
-use crate::logic::request::route::{Form, Route};
+use crate::logic::request::route::{DocumentForm, Route};
 use crate::logic::sessions::budget::Starter;
 use crate::logic::sessions::session::Session;
 use crate::logic::sts::StsFailure;
@@ -31,14 +31,14 @@ impl Service {
     pub(in crate::api) fn assume(
         &self,
         permitted: &Permitted,
-        form: Form,
+        form: DocumentForm,
         route: &Route,
         starter: Starter,
         at: Now,
         is_still_right: &dyn Fn(&Permitted) -> Result<(), Reason>,
     ) -> Answer {
         let deadline = at.mono.after(WAIT_FOR_STS);
-        let session = match self.desk.obtain(permitted, starter, deadline) {
+        let session = match self.sessions.obtain(permitted, starter, deadline) {
             Outcome::Ready(session) => return self.hand_out_again(permitted, &session, form, at.mono),
             Outcome::Fetched(session) => session,
             Outcome::Refused(failure) => return Answer::refused_by_sts(&failure, route),
@@ -55,17 +55,17 @@ impl Service {
         self.hand_out(&session, form, self.clock.now().mono)
     }
 
-    fn hand_out_again(&self, permitted: &Permitted, session: &Arc<Session>, form: Form, now: Mono) -> Answer {
+    fn hand_out_again(&self, permitted: &Permitted, session: &Arc<Session>, form: DocumentForm, now: Mono) -> Answer {
         self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
         self.hand_out(session, form, now)
     }
 
-    fn hand_out(&self, session: &Arc<Session>, form: Form, now: Mono) -> Answer {
+    fn hand_out(&self, session: &Arc<Session>, form: DocumentForm, now: Mono) -> Answer {
         self.telemetry.metrics.sessions.handed_out(now.until(session.ends));
         Answer::ok(match form {
-            Form::Plain => reply::document(session.document.clone()),
-            Form::Extended => reply::document(Arc::new(session.extended())),
-            Form::Container => reply::container_document(Arc::new(session.container())),
+            DocumentForm::Plain => reply::document(session.document.clone()),
+            DocumentForm::Extended => reply::document(Arc::new(session.extended())),
+            DocumentForm::Container => reply::container_document(Arc::new(session.container())),
         })
     }
 
@@ -81,15 +81,15 @@ impl Service {
         let is_same =
             |again: &Permitted| again.pod().uid == permitted.pod().uid && again.request() == permitted.request();
         loop {
-            let (seen, now) = (self.registry.seen(), self.clock.now());
+            let (seen, now) = (self.world.seen(), self.clock.now());
             let patience = if now.mono >= deadline { Patience::Exhausted } else { Patience::Left };
-            match self.registry.read(|world, rules| again(world, rules, patience, now)) {
+            match self.world.read(|world, rules| again(world, rules, patience, now)) {
                 Decision::Assume(again, _) if is_same(&again) => return Ok(()),
-                Decision::NotYet(Reason::PolicyPending) => self.registry.ask_for(permitted.pod()),
+                Decision::NotYet(Reason::PolicyPending) => self.world.ask_for(permitted.pod()),
                 Decision::Refuse(reason @ (Reason::WorldStale | Reason::PolicyPending)) => return Err(reason),
                 _ => return Err(Reason::OwnerChanged),
             }
-            self.registry.wait(seen, deadline);
+            self.world.wait(seen, deadline);
         }
     }
 }

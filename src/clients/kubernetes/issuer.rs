@@ -1,7 +1,7 @@
 //! The issuer of ServiceAccount tokens. Every ServiceAccount may read it by a default binding of Kubernetes
 //! (`system:service-account-issuer-discovery`).
 
-use super::{ApiServer, Patience, named, unavailable};
+use super::{ApiServer, CallPatience, named, unavailable};
 use crate::clients::http::cause;
 use crate::logic::cluster::kubernetes::KubernetesFailure;
 use crate::logic::identity::issuer::{IssuerDocuments, LONGEST_DOCUMENT};
@@ -15,7 +15,7 @@ impl IssuerDiscovery for ApiServer {
 
 impl ApiServer {
     fn document(&self, path: &str) -> Result<String, KubernetesFailure> {
-        let read = self.get_as(ACCEPT, &format!("{}{path}", self.server), Patience::List).and_then(|response| {
+        let read = self.get_as(ACCEPT, &format!("{}{path}", self.server), CallPatience::List).and_then(|response| {
             let body = response.into_body().into_with_config().limit(LONGEST_DOCUMENT as u64).read_to_vec();
             let body = body.map_err(|error| unavailable(cause(&error)))?;
             String::from_utf8(body).map_err(|_| unavailable("it isn't UTF-8".to_owned()))

@@ -13,7 +13,7 @@ fn pods_show_tokens_of_the_audiences_named() {
         (&[][..], vec!["kube2iam"], 0),
     ] {
         let config = config(args);
-        assert_eq!(config.door.token_audiences, audiences, "{args:?}");
+        assert_eq!(config.listen.token_audiences, audiences, "{args:?}");
         assert_eq!(config.warnings.len(), warnings, "{args:?}");
     }
     let over_long = format!("--token-audience={longest}a");

@@ -5,12 +5,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Decided, Decision, Denial, Patience, Rules, current, permit_aloud};
+use super::{Decided, Decision, Denial, Patience, Rules, current, permit_traced};
 use crate::logic::base::time::Mono;
-use crate::logic::cluster::world::{HeldPod, Holder, World};
+use crate::logic::cluster::world::{AddressHolder, HeldPod, World};
 use crate::logic::identity::projected_token::ProvenPod;
 use crate::logic::policy::reason::Reason;
-use crate::logic::policy::trace::{Step, unheard};
+use crate::logic::policy::trace::{Step, no_trace};
 use crate::logic::request::route::Form;
 
 /// A request that bears a good token.
@@ -27,7 +27,7 @@ pub struct ProvenAsk<'a> {
 
 /// Decides one request.
 pub fn decide_proven(world: &World, rules: Option<&Rules>, ask: ProvenAsk<'_>) -> Decided<'static> {
-    decide_proven_aloud(world, rules, ask, &mut unheard)
+    decide_proven_aloud(world, rules, ask, &mut no_trace)
 }
 
 /// The same, telling every step to `trace`.
@@ -41,7 +41,7 @@ pub fn decide_proven_aloud(
     let (mut audited, mut is_own) = (None, false);
     let outcome = identify(world, pod, &ask).and_then(|pod| {
         let rules = current(world, rules, ask.at, trace)?;
-        let permitted = permit_aloud(world, rules, pod, ask.patience, trace)?;
+        let permitted = permit_traced(world, rules, pod, ask.patience, trace)?;
         is_own = rules.may_be_own(&permitted.request.role);
         audited = permitted.audited;
         Ok(permitted)
@@ -75,11 +75,11 @@ fn identify<'w>(world: &World, pod: Option<&'w Arc<HeldPod>>, ask: &ProvenAsk<'_
         return Err(Denial::Refused(Reason::TokenPodMismatch));
     }
     match world.holder(ask.peer) {
-        Holder::Pod(holder) if holder.uid == pod.uid => Ok(pod),
+        AddressHolder::Pod(holder) if holder.uid == pod.uid => Ok(pod),
         // The address may be the pod's own by now, and the World not know it yet.
-        Holder::Pod(_) if pod.addresses.is_empty() => Err(Denial::NotYet(Reason::TokenOtherPod)),
-        Holder::Pod(_) => Err(Denial::Refused(Reason::TokenOtherPod)),
-        Holder::Nobody | Holder::Several(_) => Ok(pod),
+        AddressHolder::Pod(_) if pod.addresses.is_empty() => Err(Denial::NotYet(Reason::TokenOtherPod)),
+        AddressHolder::Pod(_) => Err(Denial::Refused(Reason::TokenOtherPod)),
+        AddressHolder::Nobody | AddressHolder::Several(_) => Ok(pod),
     }
 }
 

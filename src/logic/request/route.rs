@@ -20,7 +20,7 @@ pub use facing::{CONTAINER_ADDRESS, Facing, METADATA_V4, METADATA_V6, facing, is
 
 /// Which of the documents of a role is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum DocumentForm {
     Plain,
     /// With `AccountId`, below `security-credentials-extended/`
     Extended,
@@ -30,7 +30,7 @@ pub enum Form {
 
 /// A page of the agent's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
+pub enum OwnPage {
     Health,
     Ready,
     Metrics,
@@ -47,9 +47,9 @@ pub enum Route {
     /// Another method on the token path
     TokenMethod,
     /// `iam/security-credentials` and its extended twin, with and without a closing slash
-    RoleList(Form),
+    RoleList(DocumentForm),
     /// A role's credentials; the role as it was asked for
-    RoleDocument(Form, String),
+    RoleDocument(DocumentForm, String),
     /// `iam/`
     IamListing,
     /// `iam/info`
@@ -58,7 +58,7 @@ pub enum Route {
     Listing(CanonicalPath),
     /// Any other path of the metadata service
     Forward(CanonicalPath),
-    Page(Page),
+    Page(OwnPage),
     /// `GET /v1/credentials`
     ContainerCredentials,
     /// The same path under a host or with a method that isn't served there
@@ -89,9 +89,9 @@ impl Route {
             Self::RoleDocument(..) => "roleHandler",
             Self::Token | Self::TokenOptions | Self::TokenMethod => "tokenHandler",
             Self::IamListing | Self::IamInfo => "iamHandler",
-            Self::Page(Page::Health | Page::Ready) => "healthHandler",
-            Self::Page(Page::Store) => "debugStoreHandler",
-            Self::Page(Page::Metrics) => "metricsHandler",
+            Self::Page(OwnPage::Health | OwnPage::Ready) => "healthHandler",
+            Self::Page(OwnPage::Store) => "debugStoreHandler",
+            Self::Page(OwnPage::Metrics) => "metricsHandler",
             Self::ContainerCredentials | Self::RefuseContainer(_) => "containerCredentialsHandler",
             Self::Listing(_) | Self::Forward(_) | Self::Refuse(_) => "reverseProxyHandler",
         }
@@ -212,10 +212,10 @@ fn names_credentials(folded: &[&str]) -> bool {
     !is_tag(folded) && folded.iter().any(|word| is_credential(word))
 }
 
-fn form(tree: &str) -> Option<Form> {
+fn form(tree: &str) -> Option<DocumentForm> {
     match tree {
-        "security-credentials" => Some(Form::Plain),
-        "security-credentials-extended" => Some(Form::Extended),
+        "security-credentials" => Some(DocumentForm::Plain),
+        "security-credentials-extended" => Some(DocumentForm::Extended),
         _ => None,
     }
 }
@@ -228,10 +228,10 @@ fn tail(path: &CanonicalPath, segments: &[&str; ROLE_TAIL + 1]) -> String {
 
 fn own_page(segments: &[&str], folded: &[&str], rules: &RouteRules) -> Option<Route> {
     let page = match segments {
-        ["healthz"] => Some(Page::Health),
-        ["readyz"] => Some(Page::Ready),
-        ["metrics"] if rules.metrics => Some(Page::Metrics),
-        ["debug", "store"] if rules.debug => Some(Page::Store),
+        ["healthz"] => Some(OwnPage::Health),
+        ["readyz"] => Some(OwnPage::Ready),
+        ["metrics"] if rules.metrics => Some(OwnPage::Metrics),
+        ["debug", "store"] if rules.debug => Some(OwnPage::Store),
         _ => None,
     };
     match (page, folded) {

@@ -15,19 +15,19 @@ impl Clock for Hands {
 }
 
 impl Time for Hands {
-    fn bell(&self) -> Arc<dyn Bell> {
+    fn notifier(&self) -> Arc<dyn Notifier> {
         Arc::new(Silent(Mutex::new(0)))
     }
 }
 
 struct Silent(Mutex<u64>);
 
-impl Bell for Silent {
-    fn rung(&self) -> u64 {
+impl Notifier for Silent {
+    fn generation(&self) -> u64 {
         *self.0.lock()
     }
 
-    fn ring(&self) {
+    fn notify(&self) {
         *self.0.lock() += 1;
     }
 

@@ -67,7 +67,10 @@ fn nothing_else_is_served_at_the_address_of_container_credentials() {
             }
         }
     }
-    assert_eq!(asked(Method::Get, "/healthz", Some("127.0.0.1"), "127.0.0.1", false, &ON), Route::Page(Page::Health));
+    assert_eq!(
+        asked(Method::Get, "/healthz", Some("127.0.0.1"), "127.0.0.1", false, &ON),
+        Route::Page(OwnPage::Health)
+    );
     let elsewhere = asked(Method::Get, "/v1/%63redentials", Some("127.0.0.1"), "127.0.0.1", false, &ON);
     assert_eq!(elsewhere, Route::Refuse(Reason::NotFound));
 }
