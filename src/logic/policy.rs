@@ -35,7 +35,7 @@ pub use evaluation::{
 };
 pub use own::{OwnRole, OwnRoles};
 pub use permission::{entitled, permit, permit_traced};
-pub use proven::{ProvenAsk, decide_proven, decide_proven_aloud};
+pub use proven::{ProvenAsk, decide_proven, decide_proven_traced};
 pub use role::{AccountRoles, needs_namespaces};
 
 /// What the operator laid down about roles.

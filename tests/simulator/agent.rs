@@ -47,6 +47,8 @@ impl Agent {
             nodes: None,
             events: None,
             key_store: Some(key_store),
+            issuer_discovery: None,
+            issuer_store: None,
             proxied: imds.clone(),
             imds,
             sts: Arc::new(SimSts { sim: sim.clone(), agent: number }),

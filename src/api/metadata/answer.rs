@@ -14,7 +14,7 @@ use crate::logic::request::route::{DocumentForm, Route};
 use crate::logic::sessions::budget::Starter;
 use crate::logic::sessions::session::Session;
 use crate::logic::sts::StsFailure;
-use crate::state::sessions::Outcome;
+use crate::state::sessions::SessionOutcome;
 
 /// What a step came to: an answer, and why if it is a refusal.
 pub(in crate::api) struct Answer {
@@ -39,15 +39,15 @@ impl Service {
     ) -> Answer {
         let deadline = at.mono.after(WAIT_FOR_STS);
         let session = match self.sessions.obtain(permitted, starter, deadline) {
-            Outcome::Ready(session) => return self.hand_out_again(permitted, &session, form, at.mono),
-            Outcome::Fetched(session) => session,
-            Outcome::Refused(failure) => return Answer::refused_by_sts(&failure, route),
-            Outcome::Remembered(failure) => {
+            SessionOutcome::Ready(session) => return self.hand_out_again(permitted, &session, form, at.mono),
+            SessionOutcome::Fetched(session) => session,
+            SessionOutcome::Refused(failure) => return Answer::refused_by_sts(&failure, route),
+            SessionOutcome::Remembered(failure) => {
                 self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
                 return Answer::refused_by_sts(&failure, route);
             }
-            Outcome::TimedOut => return Answer::refuse(Reason::StsTimeout, route),
-            Outcome::Busy => return Answer::refuse(Reason::Busy, route),
+            SessionOutcome::TimedOut => return Answer::refuse(Reason::StsTimeout, route),
+            SessionOutcome::Busy => return Answer::refuse(Reason::Busy, route),
         };
         if let Err(reason) = is_still_right(permitted) {
             return Answer::refuse(reason, route);

@@ -11,7 +11,7 @@ use crate::logic::cluster::world::{AddressHolder, HeldPod, World};
 use crate::logic::identity::projected_token::ProvenPod;
 use crate::logic::policy::reason::Reason;
 use crate::logic::policy::trace::{Step, no_trace};
-use crate::logic::request::route::Form;
+use crate::logic::request::route::DocumentForm;
 
 /// A request that bears a good token.
 #[derive(Clone, Copy, Debug)]
@@ -27,11 +27,11 @@ pub struct ProvenAsk<'a> {
 
 /// Decides one request.
 pub fn decide_proven(world: &World, rules: Option<&Rules>, ask: ProvenAsk<'_>) -> Decided<'static> {
-    decide_proven_aloud(world, rules, ask, &mut no_trace)
+    decide_proven_traced(world, rules, ask, &mut no_trace)
 }
 
 /// The same, telling every step to `trace`.
-pub fn decide_proven_aloud(
+pub fn decide_proven_traced(
     world: &World,
     rules: Option<&Rules>,
     ask: ProvenAsk<'_>,
@@ -48,7 +48,7 @@ pub fn decide_proven_aloud(
     });
     let decision = match outcome {
         Ok(_) if is_own => Denial::NotYet(Reason::NotReady).after(ask.patience),
-        Ok(permitted) => Decision::Assume(permitted, Form::Container),
+        Ok(permitted) => Decision::Assume(permitted, DocumentForm::Container),
         Err(denial) => match denial.after(ask.patience).while_broken(world) {
             Decision::Refuse(Reason::UnknownPod) => Decision::Refuse(unknown(world, rules)),
             decision => decision,

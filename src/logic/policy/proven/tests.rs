@@ -28,7 +28,7 @@ fn ask<'a>(proven: &'a ProvenPod, peer: &str) -> ProvenAsk<'a> {
 
 fn words(decided: &Decided<'_>) -> String {
     match &decided.decision {
-        Decision::Assume(permitted, Form::Container) => permitted.request().role.name().to_owned(),
+        Decision::Assume(permitted, DocumentForm::Container) => permitted.request().role.name().to_owned(),
         Decision::Refuse(reason) => reason.word().to_owned(),
         Decision::NotYet(reason) => format!("not yet: {}", reason.word()),
         other => format!("{other:?}"),
