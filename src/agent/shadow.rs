@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use crate::agent::wiring::AgentState;
+use crate::agent::state::AgentState;
 use crate::clients::kube2iam::Kube2iam;
 use crate::logic::operator::compare::{Comparison, Difference, DifferenceKind, Known, compare, their_answers};
 use crate::ports::Waited;

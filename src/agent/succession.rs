@@ -9,9 +9,9 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::StartError;
-use super::front::{AgentListeners, ListenerSource, NoListeners, PortSharing};
+use super::listeners::{AgentListeners, ListenerSource, NoListeners, PortSharing};
 use super::taken_port;
-use crate::agent::wiring::AgentState;
+use crate::agent::state::AgentState;
 use crate::config::{Config, Listen, ListenConfig};
 use crate::os::handover::{HandoverReply, Offer, Predecessor, ask, is_offered};
 use crate::os::issuer_file::IssuerFile;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use log::{Level, info, log, warn};
 
-use crate::agent::wiring::{AgentState, session_rules};
+use crate::agent::state::AgentState;
+use crate::agent::wiring::session_rules;
 use crate::clients::imds::discovery;
-use crate::clients::node_credentials::NodeCredentials;
 use crate::config::{BaseSource, DefaultRoleSource as DefaultSource, PolicyMode};
 use crate::logic::base::backoff::Backoff;
 use crate::logic::cluster::world::PodTokens;
@@ -16,6 +16,7 @@ use crate::logic::policy::{
     AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules,
 };
 use crate::logic::sts::StsFailureKind;
+use crate::ports::NodeCredentials;
 use crate::ports::{Sts, Waited};
 
 /// Finds everything out, however long it takes; the watches begin once the rules are set.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use log::{error, info, warn};
 
-use crate::agent::wiring::AgentState;
+use crate::agent::state::AgentState;
 use crate::logic::base::backoff::Backoff;
 use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind};
 use crate::logic::cluster::taint::{Patched, removal};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use log::{debug, info, warn};
 
-use crate::agent::wiring::AgentState;
+use crate::agent::state::AgentState;
 use crate::logic::base::backoff::{Backoff, share};
 use crate::state::issuer_keys::{IssuerKeyring, KeyNews, KeysRead};
 

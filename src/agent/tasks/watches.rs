@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use log::{debug, info, warn};
 
-use crate::agent::prefetch::prefetch;
+use crate::agent::state::AgentState;
+use crate::agent::tasks::prefetch::prefetch;
 use crate::agent::tasks::watch::Reflector;
-use crate::agent::wiring::AgentState;
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::{Event, KubernetesFailure, KubernetesFailureKind, Resource};
 use crate::logic::cluster::watch::{Cut, Logged, Relist, WatchNote};

@@ -1,6 +1,6 @@
 //! Credentials fetched ahead: when a pod appears, before its first container asks.
 
-use crate::agent::wiring::AgentState;
+use crate::agent::state::AgentState;
 use crate::logic::cluster::world::Change;
 use crate::logic::policy::ahead;
 

@@ -8,8 +8,8 @@ use log::warn;
 
 use super::StartError;
 use super::connection_events::ConnectionEvents;
-use super::node::NodeAddresses;
-use crate::agent::wiring::AgentState;
+use super::node_addresses::NodeAddresses;
+use crate::agent::state::AgentState;
 use crate::api::metadata::{Caller, Service};
 use crate::config::{Listen, ListenConfig, MetricsListener};
 use crate::logic::policy::reason::Reason;

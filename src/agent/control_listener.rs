@@ -6,7 +6,7 @@ use std::sync::Arc;
 use log::warn;
 
 use super::{StartError, redirect};
-use crate::agent::wiring::AgentState;
+use crate::agent::state::AgentState;
 use crate::api::operator::Control;
 use crate::config::SocketSetting;
 use crate::os::control_socket::ControlSocket;
