@@ -30,7 +30,7 @@ use super::succession::{self, Acquired, Succession};
 use super::tasks::{
     discover, evaluate, events, health, housekeeping, lint, redirect, silence, sts, taint, token_keys, watches,
 };
-use super::{StartError, shadow, taken_port};
+use super::{StartError, taken_port};
 
 /// Runs the agent until it is asked to end.
 pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
@@ -134,7 +134,6 @@ pub fn work() -> Vec<(&'static str, Work)> {
         ("token-keys", token_keys::read_keys),
         ("events", events::write_events),
         ("lint", lint::lint_policies),
-        ("shadow", shadow::compare_all),
     ];
     work.extend(
         (0..crate::logic::sessions::cache::MOST_CALLS).map(|_| -> (&'static str, Work) { ("sts", sts::call_sts) }),
