@@ -1,5 +1,7 @@
 //! What each reason means and how to mend it: for `explain`, for the Events on pods, for the table of the README.
 
+mod tokens;
+
 use super::shell::command_line;
 use crate::logic::policy::arn::BaseArn;
 use crate::logic::policy::reason::Reason;
@@ -52,23 +54,17 @@ pub const fn meaning(reason: Reason) -> &'static str {
     match reason {
         Reason::BadPath => "the path has no plain form: it is encoded twice, has a backslash or a control character",
         Reason::BadTokenTtl => "the TTL of a token request is missing or not within 1 to 21600 seconds",
-        Reason::TokenMissing => "no ServiceAccount token came along in `Authorization`",
-        Reason::TokenMalformed => {
-            "what came in `Authorization` is no JSON Web Token, or one that isn't signed by RS256, RS384, RS512, ES256 or ES384"
-        }
-        Reason::TokenUntrusted => {
-            "the ServiceAccount token isn't signed with a key of this cluster, or its signature is wrong"
-        }
-        Reason::TokenExpired => "the ServiceAccount token's time is over, or hasn't begun",
-        Reason::TokenAudience => "the ServiceAccount token is for another audience, or of another issuer",
-        Reason::TokenUnbound => "the ServiceAccount token names no pod",
-        Reason::TokenOtherNode => "the ServiceAccount token is of a pod on another node",
-        Reason::TokenPodMismatch => {
-            "the pod that the ServiceAccount token names isn't known here, has finished, or has been replaced"
-        }
-        Reason::TokenOtherPod => "the ServiceAccount token came from the address of another pod",
-        Reason::HostNotAllowed => "the request's `Host` is none under which container credentials are served",
-        Reason::KeysUnknown => "the keys that ServiceAccount tokens are signed with aren't known yet",
+        Reason::TokenMissing
+        | Reason::TokenMalformed
+        | Reason::TokenUntrusted
+        | Reason::TokenExpired
+        | Reason::TokenAudience
+        | Reason::TokenUnbound
+        | Reason::TokenOtherNode
+        | Reason::TokenPodMismatch
+        | Reason::TokenOtherPod
+        | Reason::HostNotAllowed
+        | Reason::KeysUnknown => tokens::meaning(reason),
         Reason::TokenInvalid => "the session token has expired, is forged or another pod's",
         Reason::TokenRequired => "a session token (IMDSv2) is required here and none came",
         Reason::ForwardedFor => "the request came through a proxy (`X-Forwarded-For`)",
@@ -198,32 +194,17 @@ const fn always(reason: Reason) -> &'static str {
         }
         Reason::BadPath => "ask for the path as AWS documents it",
         Reason::BadTokenTtl => "send `X-aws-ec2-metadata-token-ttl-seconds: 21600`, as SDKs do",
-        Reason::TokenMissing => {
-            "set AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE to the path of the projected token, beside \
-             AWS_CONTAINER_CREDENTIALS_FULL_URI"
-        }
-        Reason::TokenMalformed => {
-            "see that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names a projected ServiceAccount token and nothing else"
-        }
-        Reason::TokenUntrusted => {
-            "see that the token is of this cluster; after a change of the API server's keys wait 10 s"
-        }
-        Reason::TokenExpired => {
-            "let the program read the file anew for each request, as SDKs do; else compare the clocks of the nodes"
-        }
-        Reason::TokenAudience => {
-            "give the projected token the audience `kube2iam`, or start the agent with --token-audience"
-        }
-        Reason::TokenUnbound => "use a token that the kubelet projects into the pod, not one of `kubectl create token`",
-        Reason::TokenOtherNode => "ask the agent of the pod's own node: 169.254.170.2, or 127.0.0.1 with hostNetwork",
-        Reason::TokenPodMismatch => "wait a second if the pod has just started; else see `kube2iam status`",
-        Reason::TokenOtherPod => "use the pod's own token; a token that leaves its pod is of no use elsewhere",
-        Reason::HostNotAllowed => {
-            "ask for http://169.254.170.2:PORT/v1/credentials, or http://127.0.0.1:PORT/v1/credentials with hostNetwork"
-        }
-        Reason::KeysUnknown => {
-            "wait a second; if it stays, see `kube2iam status`: the agent may not read /openid/v1/jwks of the API server"
-        }
+        Reason::TokenMissing
+        | Reason::TokenMalformed
+        | Reason::TokenUntrusted
+        | Reason::TokenExpired
+        | Reason::TokenAudience
+        | Reason::TokenUnbound
+        | Reason::TokenOtherNode
+        | Reason::TokenPodMismatch
+        | Reason::TokenOtherPod
+        | Reason::HostNotAllowed
+        | Reason::KeysUnknown => tokens::mend(reason),
         Reason::TokenInvalid => "nothing: SDKs ask for another token by themselves",
         Reason::TokenRequired => "use an SDK that speaks IMDSv2, or let namespace, pod or --imds-v2 require no token",
         Reason::ForwardedFor => "let the request bypass the proxy: set NO_PROXY=169.254.169.254 in the pod",
