@@ -87,11 +87,8 @@ impl AgentState {
         let Ports { time, random, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials, .. } =
             ports;
         let (issuer_discovery, issuer_store) = (ports.issuer_discovery, ports.issuer_store);
-        let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
+        let metrics = metrics(config)?;
         let refusals = config.operation.events.then(|| Refusals::new(&*time));
-        if config.listen.container_credentials {
-            metrics.container.begin();
-        }
         let telemetry = Telemetry::new(metrics, request_lines);
         let telemetry = Arc::new(telemetry.telling(refusals.as_ref().map(Refusals::sink)));
         let world = Arc::new(SharedWorld::new(time.clone()));
@@ -100,11 +97,7 @@ impl AgentState {
         let sessions = Arc::new(SessionCache::new(cache_rules(config), time.clone()));
         let keys = Arc::new(token_keys(key_store, &*random, time.clone())?);
         let issuer_keys = config.listen.container_credentials.then(|| issuer_keys(issuer_store, time.clone()));
-        let proof = issuer_keys.clone().map(|keys| Proof {
-            keys,
-            audiences: config.listen.token_audiences.clone(),
-            node: config.kubernetes.node.clone(),
-        });
+        let proof = issuer_keys.clone().map(|keys| proof(config, keys));
         let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
         // Until it has been seen in place.
         let redirect_missing = AtomicBool::new(config.redirect.is_some());
@@ -166,6 +159,18 @@ fn token_keys(
         warn!("session tokens may have to be asked for anew after an upgrade: {cause}");
     }
     Ok(keys)
+}
+
+fn metrics(config: &Config) -> Result<Metrics, StartError> {
+    let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
+    if config.listen.container_credentials {
+        metrics.container.begin();
+    }
+    Ok(metrics)
+}
+
+fn proof(config: &Config, keys: Arc<IssuerKeyring>) -> Proof {
+    Proof { keys, audiences: config.listen.token_audiences.clone(), node: config.kubernetes.node.clone() }
 }
 
 /// The keys of ServiceAccount tokens, as an agent here last knew them.
