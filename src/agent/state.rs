@@ -76,7 +76,8 @@ impl AgentState {
         request_lines: RequestLines,
     ) -> Result<Arc<Self>, StartError> {
         let Ports { time, random, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials } = ports;
-        let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
+        let node = config.kubernetes.node.as_deref().unwrap_or_default();
+        let metrics = Metrics::new(&BUILD, node).map_err(|cause| StartError::new("register the metrics", &cause))?;
         let refusals = config.operation.events.then(|| Refusals::new(&*time));
         let telemetry = Telemetry::new(metrics, request_lines);
         let telemetry = Arc::new(telemetry.telling(refusals.as_ref().map(Refusals::sink)));
