@@ -162,7 +162,8 @@ fn token_keys(
 }
 
 fn metrics(config: &Config) -> Result<Metrics, StartError> {
-    let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
+    let node = config.kubernetes.node.as_deref().unwrap_or_default();
+    let metrics = Metrics::new(&BUILD, node).map_err(|cause| StartError::new("register the metrics", &cause))?;
     if config.listen.container_credentials {
         metrics.container.begin();
     }

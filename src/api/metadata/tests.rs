@@ -84,7 +84,7 @@ pub(in crate::api) fn service(rules: Rules, pods: Vec<Pod>, namespaces: Vec<Name
         forwards: Forwards::default(),
         clock: clock.clone(),
         keys: Arc::new(Keyring::open(None, &[1; 32], clock).0),
-        telemetry: Arc::new(Telemetry::new(Metrics::new(&BUILD).unwrap(), Box::new(|_| Taken::Yes))),
+        telemetry: Arc::new(Telemetry::new(Metrics::new(&BUILD, "n").unwrap(), Box::new(|_| Taken::Yes))),
         facts: Arc::default(),
         duplicates: None,
         routes: RouteRules::default(),

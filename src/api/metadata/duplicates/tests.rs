@@ -64,7 +64,7 @@ impl House {
         let clock = Arc::new(SystemClock::new());
         let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
         let sessions = Arc::new(SessionCache::new(rules, clock.clone()));
-        let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
+        let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }, "n").unwrap();
         let telemetry = Arc::new(Telemetry::new(metrics, Box::new(|_| Taken::Yes)));
         let api = Arc::new(Api { asked: asked_in, gate: gate_out });
         let duplicates = Arc::new(Duplicates::new(api, sessions.clone(), clock.clone(), telemetry));
