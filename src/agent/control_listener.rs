@@ -70,7 +70,6 @@ fn control(agent: &Arc<AgentState>, log: &LogLevel) -> Control {
         annotations: agent.config.kubernetes.keys.clone(),
         resources: agent.config.watched(),
         node: agent.config.kubernetes.node.clone(),
-        shadow: agent.config.operation.shadow.clone(),
         log: log.clone(),
         started: agent.clock.now().mono,
         most_connections: Limits::default().connections,

@@ -5,7 +5,6 @@ mod control_listener;
 mod listeners;
 mod node_addresses;
 mod run;
-mod shadow;
 pub(crate) mod state;
 mod succession;
 mod taken_port;

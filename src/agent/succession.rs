@@ -14,6 +14,7 @@ use super::taken_port;
 use crate::agent::state::AgentState;
 use crate::config::{Config, Listen, ListenConfig};
 use crate::os::handover::{HandoverReply, Offer, Predecessor, ask, is_offered};
+use crate::os::issuer_file::IssuerFile;
 use crate::os::key_file::KeyFile;
 use crate::os::state_dir::StateDir;
 use crate::ports::Clock;
@@ -35,11 +36,10 @@ pub(super) enum Acquired {
 }
 
 impl Succession {
-    /// As the configuration wants it. An agent that serves no pods (`--shadow`) takes over from none.
+    /// As the configuration wants it.
     pub(super) fn new(config: &Config, clock: Arc<dyn Clock>) -> Self {
-        let serves_pods = config.operation.shadow.is_none();
-        let dir = config.operation.state_dir.as_deref().filter(|_| serves_pods).and_then(state_dir);
-        if dir.is_none() && serves_pods {
+        let dir = config.operation.state_dir.as_deref().and_then(state_dir);
+        if dir.is_none() {
             warn!(
                 "without a --state-dir that can be used, the port stays open (SO_REUSEPORT) to every process of this \
                  user on this network, which may take pods' requests for itself; and an update may cost connections \
@@ -83,6 +83,7 @@ impl Succession {
     pub(super) fn clear(&self) {
         if let Some(dir) = self.dir().filter(|dir| !is_offered(dir)) {
             KeyFile::remove(dir);
+            IssuerFile::remove(dir);
             let _ = std::fs::remove_dir(dir.path()); // it may be a mount, or hold what isn't ours
         }
     }

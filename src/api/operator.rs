@@ -30,8 +30,6 @@ pub struct Control {
     pub resources: Vec<Resource>,
     /// `--node`
     pub node: Option<String>,
-    /// `--shadow`
-    pub shadow: Option<String>,
     pub log: LogLevel,
     pub started: Mono,
     pub most_connections: usize,

@@ -1,6 +1,6 @@
 //! The threads that the agent runs beside its HTTP server, one file for each kind of work.
 
-pub(super) mod discover;
+pub(crate) mod discover;
 pub(super) mod evaluate;
 pub(super) mod events;
 pub(super) mod health;
@@ -11,5 +11,6 @@ pub(crate) mod redirect;
 pub(super) mod silence;
 pub(super) mod sts;
 pub(super) mod taint;
+pub(super) mod token_keys;
 pub mod watch;
 pub(super) mod watches;

@@ -63,9 +63,7 @@ impl Watcher<'_> {
     fn apply(&self, event: Event) {
         let change = self.agent.world.apply(self.resource, event);
         self.agent.telemetry.changed(&change);
-        if self.agent.config.operation.shadow.is_none() {
-            prefetch(self.agent, &change);
-        }
+        prefetch(self.agent, &change);
     }
 
     fn note(&self, note: WatchNote) {

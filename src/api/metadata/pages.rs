@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 use serde_json::{Map, Value, json};
 
-use super::{Caller, Service};
+use super::Service;
 use crate::logic::base::json;
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::Resource;
@@ -13,10 +13,8 @@ use crate::logic::cluster::world::AddressHolder;
 use crate::logic::operator::port_holder::TakenPort;
 use crate::logic::policy::arn::NamedRole;
 use crate::logic::policy::needs_namespaces;
-use crate::logic::policy::reason::Reason;
-use crate::logic::request::message::{Request, Response};
+use crate::logic::request::message::Response;
 use crate::logic::request::reply;
-use crate::logic::request::route::{self, Route};
 use crate::state::shared_world::SharedWorld;
 
 /// What is known of the node and of the agent itself.
@@ -43,6 +41,11 @@ impl Facts {
     }
 
     pub(super) fn readiness(&self, world: &SharedWorld, now: Mono) -> Response {
+        reply::readiness(self.unready(world, now).map_or(Ok(()), Err))
+    }
+
+    /// Why the agent isn't ready; `None` if it is.
+    fn unready(&self, world: &SharedWorld, now: Mono) -> Option<&'static str> {
         let missing = world.read(|world, rules| match rules {
             None => Some("roles are not discovered yet"),
             Some(rules) if world.is_unready(|| needs_namespaces(world, rules), now).is_some() => {
@@ -58,27 +61,23 @@ impl Facts {
         let open = self.redirect_missing.load(Ordering::Relaxed).then_some("the redirect does not stand");
         // Both are asked at one address. Said to be ready now, the successor would be left alone too early.
         let successor = self.successor_waits.load(Ordering::Relaxed).then_some("the next agent is not ready yet");
-        reply::readiness(leaving.or(open).or(missing).or(successor).map_or(Ok(()), Err))
+        leaving.or(open).or(missing).or(successor)
     }
 }
 
 impl Service {
-    /// Answers with one of the agent's own pages, or not at all.
-    pub fn own_page(&self, request: &Request<'_>, caller: &Caller<'_>) -> Response {
-        let facing = route::facing(request, caller.is_redirected);
-        match route::route(request, facing, &self.routes) {
-            Route::Page(page) => self.page(page),
-            _ => reply::refusal(Reason::NotFound, &Route::Refuse(Reason::NotFound)),
-        }
-    }
-
     /// `/metrics`
     pub fn metrics(&self) -> Response {
         let metrics = &self.telemetry.metrics;
         let now = self.clock.now().mono;
         let ages: Vec<_> =
             self.world.read(|world, _| world.watched().map(|resource| (resource, world.age(resource, now))).collect());
+        metrics.ready.set(if self.facts.unready(&self.world, now).is_none() { 1.0 } else { 0.0 });
         metrics.sample(&self.sessions.counts(), &ages);
+        if let Some(proof) = &self.proof {
+            let (known, now) = (proof.keys.known().issuer, self.clock.now().wall);
+            metrics.container.sample_keys(known.as_ref().map(|issuer| (&*issuer.name, now.since(issuer.read))));
+        }
         match metrics.render() {
             Ok(text) => Response { content_type: METRICS.into(), ..Response::text(200, text) },
             Err(cause) => Response::text(500, format!("failed to render metrics: {cause}\n")),

@@ -19,6 +19,14 @@ const GOLDEN: &[(&[&str], &str)] = &[
     (&["--metrics-port", "70000"], "failed to read `--metrics-port=70000`: allowed is a port from 1 to 65535"),
     (&["--bind-address=node"], "failed to read `--bind-address=node`: allowed is an IP address"),
     (
+        &["--token-audience="],
+        "failed to read `--token-audience=`: allowed is a token's audience of 1 to 256 characters",
+    ),
+    (
+        &["--container-credentials", "--token-audience=a\nb"],
+        "failed to read `--token-audience=a\\nb`: allowed is a token's audience of 1 to 256 characters",
+    ),
+    (
         &["--metrics-bind-address=127.0.0.1"],
         "failed to use `--metrics-bind-address=127.0.0.1`: allowed only with a --metrics-port other than the app port 8181",
     ),
@@ -149,10 +157,9 @@ const GOLDEN: &[(&[&str], &str)] = &[
         &["--remove-taint=k:NoSchedule"],
         "failed to read `--remove-taint=k:NoSchedule`: allowed is a taint's key: [PREFIX/]NAME",
     ),
-    (&["--shadow=kube2iam"], "failed to read `--shadow=kube2iam`: allowed is http://HOST[:PORT]"),
     (
-        &["--shadow=http://127.0.0.1:8181/", "--iptables"],
-        "failed to use `--shadow=http://127.0.0.1:8181`: allowed only without --iptables",
+        &["--shadow=http://127.0.0.1:8181/"],
+        "failed to use `--shadow`: comparing is a command of its own now: `kube2iam compare --theirs=URL`, with the agent's flags",
     ),
 ];
 
