@@ -54,7 +54,7 @@ const END: &str = "<!-- end of metrics -->";
 
 #[test]
 fn the_page_describes_every_metric_that_is_registered() {
-    let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
+    let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }, "node").unwrap();
     let noted = NOTED.take();
     let shown = String::from_utf8(metrics.render().unwrap()).unwrap();
     for name in shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
