@@ -70,7 +70,8 @@ impl Metrics {
         let registry = Registry::new();
         let r = &registry;
         let labels = ["version", "build_date", "commit_hash", "node"];
-        let info = gauges(r, "info", "Version, build date and commit of the running agent, and its node; always 1.", &labels)?;
+        let info =
+            gauges(r, "info", "Version, build date and commit of the running agent, and its node; always 1.", &labels)?;
         info.with_label_values(&[build.version, build.date, build.commit, node]).set(1.0);
         Ok(Self {
             request_seconds: histograms(
