@@ -4,6 +4,7 @@
 //! process holds is not: the redirect comes first, then the port is waited for.
 
 mod connection_events;
+pub(crate) mod credentials_address;
 mod front;
 mod node;
 mod operate;
@@ -91,15 +92,20 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
         let ports = Ports::open(&config, environment, time, succession.dir())?;
         Ok((entry, Rooms::new(&config, ports, latch.clone(), Box::new(move |line| queue.offer(line)))?))
     };
-    let (entry, rooms) = open().inspect_err(|_: &StartError| redirect::bar(&config))?;
+    let (entry, rooms) = open().inspect_err(|_: &StartError| {
+        redirect::bar(&config);
+        credentials_address::bar(&config);
+    })?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
     config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
     if let Entry::Taken(listen) = entry {
         taken_port::examine(&rooms, listen);
     }
     let redirect = redirect::place(&rooms)?;
+    let address = credentials_address::place(&rooms);
     let threads = start_threads(&rooms)?;
     let redirect = redirect.map(|redirect| redirect.keep(&rooms, node.clone())).transpose()?;
+    let address = address.map(|address| address.keep(&rooms)).transpose()?;
     let operators = OperatorsDoor::open(&rooms, &level)?;
     let mut servers = Vec::new();
     if let Some(doors) = succession::await_turn(&rooms, &mut succession, entry)? {
@@ -110,21 +116,22 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
         drop(operators);
         offer.into_iter().for_each(Offer::withdraw);
     }
-    end(&rooms, servers, threads, redirect);
+    end(&rooms, servers, threads, redirect.into_iter().chain(address).collect());
     if config.redirect.is_some_and(|redirect| redirect.on_exit == OnExit::Remove) {
         succession.clear();
     }
     fallen(&rooms)
 }
 
-/// What the agent will still do with rights: the redirect, and opening a port that not everybody may open.
+/// What the agent will still do with rights: the redirect, the address of container credentials, and opening a port that not everybody may open.
 fn rights(config: &Config) -> Vec<Right> {
     let metrics = match config.door.metrics {
         MetricsDoor::OnAppPort => None,
         MetricsDoor::Own(listen) => Some(listen.port),
     };
     let low_port = [Some(config.door.app.port), metrics].into_iter().flatten().any(|port| port < FIRST_FREE_PORT);
-    let wanted = [(config.redirect.is_some(), Right::Network), (low_port, Right::LowPort)];
+    let network = config.redirect.is_some() || config.credentials_address.is_some();
+    let wanted = [(network, Right::Network), (low_port, Right::LowPort)];
     wanted.into_iter().filter_map(|(wanted, right)| wanted.then_some(right)).collect()
 }
 
@@ -182,7 +189,7 @@ pub fn work() -> Vec<(&'static str, Work)> {
 }
 
 /// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the README give.
-fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, redirect: Option<JoinHandle<()>>) {
+fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, network: Vec<JoinHandle<()>>) {
     rooms.facts.shutting_down.store(true, Ordering::Relaxed);
     servers.iter_mut().for_each(Server::stop_accepting);
     let until = rooms.clock.now().mono.after(DRAIN);
@@ -197,8 +204,8 @@ fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, re
     rooms.registry.close();
     rooms.kubernetes.shut_down();
     rooms.desk.close();
-    // It may have the redirect to remove.
-    redirect.iter().for_each(|thread| join_by(rooms, thread, until));
+    // They may have the redirect and the address to remove.
+    network.iter().for_each(|thread| join_by(rooms, thread, until));
     servers.into_iter().for_each(Server::cut_off);
     let late = rooms.clock.now().mono.after(LAST_JOIN);
     threads.iter().for_each(|thread| join_by(rooms, thread, late));

@@ -48,6 +48,7 @@ pub use version::{BUILD, Build};
 use crate::logic::cluster::kubernetes::Resource;
 use flags::Typed;
 use pflag::Asked;
+use redirect::NodeNetwork;
 
 /// Looks a variable of the environment up.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -75,6 +76,8 @@ pub struct Config {
     pub host: Option<IpAddr>,
     /// `None`: the agent leaves the node's packets alone
     pub redirect: Option<RedirectConfig>,
+    /// `None`: 169.254.170.2 is left alone too
+    pub credentials_address: Option<RedirectConfig>,
     pub operation: OperationConfig,
     pub log: LogConfig,
     /// To be logged at start: what was typed and has no effect, or not the one expected
@@ -114,7 +117,8 @@ impl Config {
         let roles = RolesConfig::read(&typed.roles, &mut warnings)?;
         let metadata = MetadataConfig::read(&typed.metadata, lookup)?;
         let door = DoorConfig::read(&typed.door)?;
-        let (host, redirect) = redirect::read(&typed.redirect, &metadata, door.app, &mut warnings)?;
+        let network = redirect::read(&typed.redirect, &metadata, &door, &mut warnings)?;
+        let NodeNetwork { host, redirect, credentials_address } = network;
         let kubernetes = KubernetesConfig::read(&typed.kubernetes, keys, lookup, &mut warnings)?;
         let node = kubernetes.node.as_deref();
         let sts = StsConfig::read(&typed.sessions, node, &mut warnings)?;
@@ -122,6 +126,18 @@ impl Config {
         if let (Some(url), Some(_)) = (&operation.shadow, &redirect) {
             return Err(UsageError::contradiction(format!("--shadow={url}"), "allowed only without --iptables"));
         }
-        Ok(Self { kubernetes, roles, sts, metadata, door, host, redirect, operation, log, warnings })
+        Ok(Self {
+            kubernetes,
+            roles,
+            sts,
+            metadata,
+            door,
+            host,
+            redirect,
+            credentials_address,
+            operation,
+            log,
+            warnings,
+        })
     }
 }

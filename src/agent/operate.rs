@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use log::warn;
 
-use super::{StartError, redirect};
+use super::{StartError, credentials_address, redirect};
 use crate::agent::wiring::Rooms;
 use crate::api::operator::Control;
 use crate::config::ControlSocket as Asked;
@@ -64,6 +64,7 @@ fn socket(asked: &Asked) -> Result<Option<ControlSocket>, StartError> {
 
 fn control(rooms: &Arc<Rooms>, log: &LogLevel) -> Control {
     let has_redirect = rooms.config.redirect.is_some();
+    let has_address = rooms.config.credentials_address.is_some();
     Control {
         service: rooms.service.clone(),
         node_credentials: rooms.node_credentials.clone(),
@@ -75,6 +76,7 @@ fn control(rooms: &Arc<Rooms>, log: &LogLevel) -> Control {
         started: rooms.clock.now().mono,
         most_connections: Limits::default().connections,
         redirect: Box::new(move || has_redirect.then(redirect::report)),
+        credentials_address: Box::new(move || has_address.then(credentials_address::report)),
     }
 }
 

@@ -82,7 +82,8 @@ impl Report {
 }
 
 fn publish(rooms: &Rooms, listen: Listen, judgement: Judgement, holders: Vec<Holder>) -> TakenPort {
-    let requests = match (rooms.config.redirect.is_some(), judgement.is_kube2iam()) {
+    let sends_requests = rooms.config.redirect.is_some() || rooms.config.credentials_address.is_some();
+    let requests = match (sends_requests, judgement.is_kube2iam()) {
         (true, true) => Requests::ToKube2iam,
         (true, false) => Requests::Dropped,
         (false, _) => Requests::NotOurs,
@@ -94,7 +95,9 @@ fn publish(rooms: &Rooms, listen: Listen, judgement: Judgement, holders: Vec<Hol
 
 /// What is answered where pods' requests are, or would be, redirected to.
 fn answers(rooms: &Rooms) -> Vec<Answered> {
-    let Some(config) = &rooms.config.redirect else { return Vec::new() };
+    let Some(config) = rooms.config.redirect.as_ref().or(rooms.config.credentials_address.as_ref()) else {
+        return Vec::new();
+    };
     let resolved = redirect::host_network().ok().and_then(|host| resolve(&config.spec, &host).ok());
     let Some(wanted) = resolved.map(|resolved| resolved.wanted) else { return Vec::new() };
     wanted.agents().into_iter().map(|agent| ask_health(agent, &*rooms.clock)).collect()

@@ -64,7 +64,8 @@ fn attempt(nodes: &dyn Nodes, node: &str, key: &str) -> Result<Outcome, (&'stati
 }
 
 fn await_readiness(rooms: &Rooms) -> Waited {
-    let redirect_stands = || !rooms.facts.redirect_missing.load(Ordering::Relaxed);
+    let missing = [&rooms.facts.redirect_missing, &rooms.facts.address_missing];
+    let redirect_stands = || missing.iter().all(|missing| !missing.load(Ordering::Relaxed));
     let has_port = || rooms.facts.taken_port.read().is_none();
     let is_ready = || rooms.registry.read(|world, rules| rules.is_some() && world.is_ready());
     while !(redirect_stands() && has_port() && is_ready()) {
