@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use log::{error, info, warn};
 
-use crate::config::{BUILD, Config, MetricsDoor, OnExit};
+use crate::config::{BUILD, Config, MetricsListener, OnExit};
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::Resource;
 use crate::logic::sts::environment::AwsEnvironment;
@@ -38,10 +38,10 @@ use crate::redirect::RedirectError;
 use crate::server::Server;
 
 use node::NodeAddresses;
-use operate::OperatorsDoor;
-use succession::{Entry, Succession};
+use operate::ControlListener;
+use succession::{Acquired, Succession};
 use tasks::{discover, evaluate, silence, taint, watches};
-pub use wiring::{Ports, Rooms};
+pub use wiring::{AgentState, Ports};
 
 /// Why the agent didn't start: one line for the operator.
 #[derive(Debug)]
@@ -88,70 +88,70 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
     config.host = node.host();
     let level = queue.level().clone();
     let open = || {
-        let entry = succession.enter(&config.door)?;
+        let entry = succession.enter(&config.listen)?;
         let ports = Ports::open(&config, environment, time, succession.dir())?;
-        Ok((entry, Rooms::new(&config, ports, latch.clone(), Box::new(move |line| queue.offer(line)))?))
+        Ok((entry, AgentState::new(&config, ports, latch.clone(), Box::new(move |line| queue.offer(line)))?))
     };
-    let (entry, rooms) = open().inspect_err(|_: &StartError| {
+    let (entry, agent) = open().inspect_err(|_: &StartError| {
         redirect::bar(&config);
         credentials_address::bar(&config);
     })?;
-    info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.door.app.port; "kube2iam starts");
+    info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.listen.app.port; "kube2iam starts");
     config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
-    if let Entry::Taken(listen) = entry {
-        taken_port::examine(&rooms, listen);
+    if let Acquired::Taken(listen) = entry {
+        taken_port::examine(&agent, listen);
     }
-    let redirect = redirect::place(&rooms)?;
-    let address = credentials_address::place(&rooms);
-    let threads = start_threads(&rooms)?;
-    let redirect = redirect.map(|redirect| redirect.keep(&rooms, node.clone())).transpose()?;
-    let address = address.map(|address| address.keep(&rooms)).transpose()?;
-    let operators = OperatorsDoor::open(&rooms, &level)?;
+    let redirect = redirect::place(&agent)?;
+    let address = credentials_address::place(&agent);
+    let threads = start_threads(&agent)?;
+    let redirect = redirect.map(|redirect| redirect.keep(&agent, node.clone())).transpose()?;
+    let address = address.map(|address| address.keep(&agent)).transpose()?;
+    let operators = ControlListener::open(&agent, &level)?;
     let mut servers = Vec::new();
-    if let Some(doors) = succession::await_turn(&rooms, &mut succession, entry)? {
-        let offer = succession.offer(&rooms, &doors);
-        servers = doors.open(&rooms, &node)?;
-        info!("port" = config.door.app.port; "requests are answered");
+    if let Some(listeners) = succession::await_turn(&agent, &mut succession, entry)? {
+        let offer = succession.offer(&agent, &listeners);
+        servers = listeners.open(&agent, &node)?;
+        info!("port" = config.listen.app.port; "requests are answered");
         latch.wait_for_close();
         drop(operators);
         offer.into_iter().for_each(Offer::withdraw);
     }
-    end(&rooms, servers, threads, redirect.into_iter().chain(address).collect());
+    end(&agent, servers, threads, redirect.into_iter().chain(address).collect());
     if config.redirect.is_some_and(|redirect| redirect.on_exit == OnExit::Remove) {
         succession.clear();
     }
-    fallen(&rooms)
+    fallen(&agent)
 }
 
 /// What the agent will still do with rights: the redirect, the address of container credentials, and opening a port that not everybody may open.
 fn rights(config: &Config) -> Vec<Right> {
-    let metrics = match config.door.metrics {
-        MetricsDoor::OnAppPort => None,
-        MetricsDoor::Own(listen) => Some(listen.port),
+    let metrics = match config.listen.metrics {
+        MetricsListener::OnAppPort => None,
+        MetricsListener::Own(listen) => Some(listen.port),
     };
-    let low_port = [Some(config.door.app.port), metrics].into_iter().flatten().any(|port| port < FIRST_FREE_PORT);
+    let low_port = [Some(config.listen.app.port), metrics].into_iter().flatten().any(|port| port < FIRST_FREE_PORT);
     let network = config.redirect.is_some() || config.credentials_address.is_some();
     let wanted = [(network, Right::Network), (low_port, Right::LowPort)];
     wanted.into_iter().filter_map(|(wanted, right)| wanted.then_some(right)).collect()
 }
 
 /// Starts whatever works beside the requests.
-fn start_threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, StartError> {
-    work().into_iter().map(|(name, work)| start(rooms, name, work)).collect()
+fn start_threads(agent: &Arc<AgentState>) -> Result<Vec<JoinHandle<()>>, StartError> {
+    work().into_iter().map(|(name, work)| start(agent, name, work)).collect()
 }
 
 /// Starts a thread that the agent can't do without: if it panics the agent ends, to be started anew.
 fn start(
-    rooms: &Arc<Rooms>,
+    agent: &Arc<AgentState>,
     name: &'static str,
-    work: impl FnOnce(&Rooms) + Send + 'static,
+    work: impl FnOnce(&AgentState) + Send + 'static,
 ) -> Result<JoinHandle<()>, StartError> {
-    let rooms = rooms.clone();
+    let agent = agent.clone();
     let guarded = move || {
-        if catch_unwind(AssertUnwindSafe(|| work(&rooms))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| work(&agent))).is_err() {
             error!("thread" = name; "the thread `{name}` panicked; the agent ends");
-            rooms.fallen.get_or_init(|| name);
-            rooms.latch.close();
+            agent.fallen.get_or_init(|| name);
+            agent.latch.close();
         }
     };
     let thread = threads::spawn(name, threads::STACK_BYTES, guarded);
@@ -159,24 +159,24 @@ fn start(
 }
 
 /// What the process ends with after a thread has panicked: a failure, so that its keeper starts it anew.
-fn fallen(rooms: &Rooms) -> Result<(), StartError> {
-    rooms.fallen.get().map_or(Ok(()), |name| Err(StartError::new(&format!("keep `{name}` running"), &"it panicked")))
+fn fallen(agent: &AgentState) -> Result<(), StartError> {
+    agent.fallen.get().map_or(Ok(()), |name| Err(StartError::new(&format!("keep `{name}` running"), &"it panicked")))
 }
 
 /// What a thread does until shutdown.
-pub type Work = fn(&Rooms);
+pub type Work = fn(&AgentState);
 
 /// Everything that works beside the requests, by the name of its thread.
 pub fn work() -> Vec<(&'static str, Work)> {
     let mut work: Vec<(&'static str, Work)> = vec![
-        ("watch-pods", |rooms| watches::watch(rooms, Resource::Pods)),
-        ("watch-spaces", |rooms| watches::watch(rooms, Resource::Namespaces)),
+        ("watch-pods", |agent| watches::watch(agent, Resource::Pods)),
+        ("watch-spaces", |agent| watches::watch(agent, Resource::Namespaces)),
         ("watch-accounts", watches::watch_accounts),
         ("silence", silence::watch_for_silence),
         ("evaluate", evaluate::evaluate_lists),
         ("discover", discover::run),
         ("health", tend::watch_health),
-        ("steward", tend::keep_house),
+        ("steward", tend::keep_clean),
         ("taint", taint::take_off),
         ("events", tell::write_events),
         ("lint", tell::doubt),
@@ -189,32 +189,32 @@ pub fn work() -> Vec<(&'static str, Work)> {
 }
 
 /// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the README give.
-fn end(rooms: &Rooms, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, network: Vec<JoinHandle<()>>) {
-    rooms.facts.shutting_down.store(true, Ordering::Relaxed);
+fn end(agent: &AgentState, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, network: Vec<JoinHandle<()>>) {
+    agent.facts.shutting_down.store(true, Ordering::Relaxed);
     servers.iter_mut().for_each(Server::stop_accepting);
-    let until = rooms.clock.now().mono.after(DRAIN);
+    let until = agent.clock.now().mono.after(DRAIN);
     for server in &servers {
-        let drained = server.drain(rooms.clock.now().mono.until(until));
+        let drained = server.drain(agent.clock.now().mono.until(until));
         if drained.unfinished > 0 {
             warn!("connections" = drained.unfinished; "cut connections that did not drain in time");
         }
     }
     // Only now: answers in progress may have waited for a pod to appear, or for its credentials.
-    rooms.drained.close();
-    rooms.registry.close();
-    rooms.kubernetes.shut_down();
-    rooms.desk.close();
+    agent.drained.close();
+    agent.world.close();
+    agent.kubernetes.shut_down();
+    agent.sessions.close();
     // They may have the redirect and the address to remove.
-    network.iter().for_each(|thread| join_by(rooms, thread, until));
+    network.iter().for_each(|thread| join_by(agent, thread, until));
     servers.into_iter().for_each(Server::cut_off);
-    let late = rooms.clock.now().mono.after(LAST_JOIN);
-    threads.iter().for_each(|thread| join_by(rooms, thread, late));
+    let late = agent.clock.now().mono.after(LAST_JOIN);
+    threads.iter().for_each(|thread| join_by(agent, thread, late));
     info!("kube2iam ends");
 }
 
 /// A thread that still waits for the network then ends with the process.
-fn join_by(rooms: &Rooms, thread: &JoinHandle<()>, late: Mono) {
-    while !thread.is_finished() && rooms.clock.now().mono < late {
+fn join_by(agent: &AgentState, thread: &JoinHandle<()>, late: Mono) {
+    while !thread.is_finished() && agent.clock.now().mono < late {
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }

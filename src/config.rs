@@ -5,12 +5,12 @@
 //! - What is in a [`Config`] has been checked and is not checked again.
 //! - The first thing wrong is the only one reported, in one line; nothing has been started by then.
 
-mod door;
 mod duration;
 mod flags;
 mod given;
 mod help;
 mod kubernetes;
+mod listen;
 mod logs;
 mod metadata;
 mod operation;
@@ -30,15 +30,15 @@ mod tests;
 
 use std::net::IpAddr;
 
-pub use door::{DoorConfig, Listen, MetricsDoor, SharedAddress};
 pub use help::{find_flag_table, flag_table};
 pub use kubernetes::{Access, KubernetesConfig};
+pub use listen::{Listen, ListenConfig, MetricsListener, SharedAddress};
 pub use logs::{LogConfig, log_level, log_levels};
 pub use metadata::{ImdsV2, KEPT_BACK, MetadataConfig};
-pub use operation::{ControlSocket, OperationConfig};
+pub use operation::{OperationConfig, SocketSetting};
 pub use redirect::{OnExit, RedirectConfig};
 pub use redirect_command::{RedirectAsked, parse_redirect};
-pub use roles::{BaseSource, DefaultRole, PolicyMode, RolesConfig};
+pub use roles::{BaseSource, DefaultRoleSource, PolicyMode, RolesConfig};
 pub use sts::{ErrorMemory, Renew, SessionLife, SessionTags, StsConfig};
 pub use subcommands::{SUBCOMMANDS, SubcommandHelp, misnamed};
 pub use usage::UsageError;
@@ -47,11 +47,11 @@ pub use version::{BUILD, Build};
 
 use crate::logic::cluster::kubernetes::Resource;
 use flags::Typed;
-use pflag::Asked;
+use pflag::Invocation;
 use redirect::NodeNetwork;
 
 /// Looks a variable of the environment up.
-pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type EnvironmentLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// What a command line asks for.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ pub struct Config {
     pub roles: RolesConfig,
     pub sts: StsConfig,
     pub metadata: MetadataConfig,
-    pub door: DoorConfig,
+    pub listen: ListenConfig,
     /// The node's address as given, for `/healthz`
     pub host: Option<IpAddr>,
     /// `None`: the agent leaves the node's packets alone
@@ -85,15 +85,15 @@ pub struct Config {
 }
 
 /// Reads a command line, without the program's name.
-pub fn parse(mut args: impl Iterator<Item = String>, lookup: Lookup<'_>) -> Result<Command, UsageError> {
+pub fn parse(mut args: impl Iterator<Item = String>, lookup: EnvironmentLookup<'_>) -> Result<Command, UsageError> {
     read(&mut args, lookup)
 }
 
-fn read(args: &mut dyn Iterator<Item = String>, lookup: Lookup<'_>) -> Result<Command, UsageError> {
+fn read(args: &mut dyn Iterator<Item = String>, lookup: EnvironmentLookup<'_>) -> Result<Command, UsageError> {
     let flags = table::flags();
     let settled = match pflag::settle(&flags, args)? {
-        Asked::Help => return Ok(Command::Help(help::help(&flags))),
-        Asked::Run(settled) => settled,
+        Invocation::Help => return Ok(Command::Help(help::help(&flags))),
+        Invocation::Run(settled) => settled,
     };
     let typed = Typed::read(&|group| settled.words_of(group))?;
     if typed.general.version {
@@ -111,13 +111,13 @@ impl Config {
     }
 
     /// Makes one sense of all that was typed, or says why there is none.
-    fn mean(typed: &Typed, mut warnings: Vec<String>, lookup: Lookup<'_>) -> Result<Self, UsageError> {
+    fn mean(typed: &Typed, mut warnings: Vec<String>, lookup: EnvironmentLookup<'_>) -> Result<Self, UsageError> {
         let log = LogConfig::read(&typed.logs)?;
         let keys = kubernetes::annotation_keys(&typed.roles, &typed.sessions)?;
         let roles = RolesConfig::read(&typed.roles, &mut warnings)?;
         let metadata = MetadataConfig::read(&typed.metadata, lookup)?;
-        let door = DoorConfig::read(&typed.door)?;
-        let network = redirect::read(&typed.redirect, &metadata, &door, &mut warnings)?;
+        let listen = ListenConfig::read(&typed.listen)?;
+        let network = redirect::read(&typed.redirect, &metadata, &listen, &mut warnings)?;
         let NodeNetwork { host, redirect, credentials_address } = network;
         let kubernetes = KubernetesConfig::read(&typed.kubernetes, keys, lookup, &mut warnings)?;
         let node = kubernetes.node.as_deref();
@@ -131,7 +131,7 @@ impl Config {
             roles,
             sts,
             metadata,
-            door,
+            listen,
             host,
             redirect,
             credentials_address,

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::logic::base::time::{Mono, Now};
-use crate::logic::cluster::kubernetes::{Frame, Item, KubernetesFailure, Page, Pod, Resource};
+use crate::logic::cluster::kubernetes::{Frame, Item, KubernetesFailure, ListPage, Pod, Resource};
 use crate::logic::cluster::taint::{Patched, Removal, Taint};
 use crate::logic::identity::metadata_token::TokenKeys;
 use crate::logic::operator::events::Notice;
@@ -32,24 +32,24 @@ pub enum Waited {
 /// The clocks, and what threads wait for each other by.
 pub trait Time: Clock {
     /// A new bell.
-    fn bell(&self) -> Arc<dyn Bell>;
+    fn notifier(&self) -> Arc<dyn Notifier>;
 }
 
 /// Wakes those who wait for a change. Who waits says how often the bell had rung before the look that found nothing:
 /// a change between the look and the wait is never missed, and no lock is held meanwhile.
-pub trait Bell: Send + Sync {
+pub trait Notifier: Send + Sync {
     /// How often it rang.
-    fn rung(&self) -> u64;
+    fn generation(&self) -> u64;
 
     /// Wakes everyone. Rung after the change, with no lock held.
-    fn ring(&self);
+    fn notify(&self);
 
     /// Waits until it has rung more than `before` times, at most until `deadline`.
     fn wait(&self, before: u64, deadline: Mono);
 }
 
 /// The system's randomness.
-pub trait Dice: Send + Sync {
+pub trait Random: Send + Sync {
     /// 64 random bits for jitter.
     fn number(&self) -> u64;
 
@@ -95,7 +95,7 @@ pub trait Kubernetes: Send + Sync {
         resource: Resource,
         continuation: Option<&str>,
         each: &mut dyn FnMut(Item),
-    ) -> Result<Page, KubernetesFailure>;
+    ) -> Result<ListPage, KubernetesFailure>;
 
     /// Opens a watch from `version` on.
     fn watch(&self, resource: Resource, version: &str) -> Result<Box<dyn WatchLines>, KubernetesFailure>;

@@ -14,16 +14,16 @@ use crate::logic::redirect::address::LINK;
 use crate::logic::redirect::compare::{Cause, Claim, is_intact};
 use crate::logic::redirect::interfaces::InterfaceRule;
 use crate::logic::redirect::leftover::{self, OldRule};
-use crate::logic::redirect::resolve::{HostNetwork, Note, Resolved, new_uplinks, resolve};
+use crate::logic::redirect::resolve::{HostNetwork, RedirectNote, Resolved, new_uplinks, resolve};
 use crate::logic::redirect::ruleset::{CHAIN_DROPPED, CHAIN_TO_AGENT, chains};
-use crate::logic::redirect::status::Status;
+use crate::logic::redirect::status::RedirectStatus;
 use crate::logic::redirect::{Metadata, RedirectSpec, RequestAction, TABLE, Wanted, readback};
 
 pub use self::error::RedirectError;
 use self::hold::{HeldTable, Hold};
 use self::nftables::Nftables;
 use self::socket::steady;
-pub use self::watch::{Event, Surroundings};
+pub use self::watch::{RedirectEvent, Surroundings};
 
 pub mod address;
 mod address_watch;
@@ -46,14 +46,14 @@ pub struct Redirect {
     hold: Hold,
     /// What was wanted last, for a moment in which the node has no address.
     wanted: Option<Wanted>,
-    seen: Seen,
+    seen: LastCheck,
     /// Where a newer agent's table sends pods.
     newer: Vec<SocketAddr>,
 }
 
 /// What the last look came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
+enum LastCheck {
     /// There was none, or it failed.
     Nothing,
     Whole,
@@ -64,16 +64,16 @@ enum Seen {
 /// What was found and done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ensured {
-    pub outcome: Outcome,
+    pub outcome: RedirectOutcome,
     pub generation: u64,
     pub wanted: Wanted,
-    pub notes: Vec<Note>,
+    pub notes: Vec<RedirectNote>,
     /// Connections from before the rules that were cut; why it failed, if it did. The rules drop their packets anyway.
     pub cut: Result<usize, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RedirectOutcome {
     /// It was whole.
     Kept,
     /// There was no table.
@@ -105,7 +105,7 @@ impl Redirect {
             Some(wanted) => error.with_lines(wanted),
             None => error,
         })?;
-        Ok(Self { spec, hold, wanted: None, seen: Seen::Nothing, newer: Vec::new() })
+        Ok(Self { spec, hold, wanted: None, seen: LastCheck::Nothing, newer: Vec::new() })
     }
 
     /// What pods' requests are to get from the next [`ensure`](Self::ensure) on. An agent that can be sent requests from
@@ -129,14 +129,14 @@ impl Redirect {
 
     /// Makes the table what it should be, if it isn't, and cuts the connections from before.
     pub fn ensure(&mut self) -> Result<Ensured, RedirectError> {
-        self.seen = Seen::Nothing;
+        self.seen = LastCheck::Nothing;
         let host = host_network()?;
         let Resolved { wanted, mut notes } = match (resolve(&self.spec, &host), &self.wanted) {
             (Ok(resolved), _) => resolved,
             (Err(_), Some(wanted)) => Resolved { wanted: wanted.clone(), notes: Vec::new() },
             (Err(cause), None) => return Err(RedirectError::NoHostAddress(cause)),
         };
-        if notes.contains(&Note::ChartDefaultMissing) {
+        if notes.contains(&RedirectNote::ChartDefaultMissing) {
             // For the life of this agent: no pod loses its role because such an interface appears.
             self.spec.interfaces = InterfaceRule::Automatic;
         }
@@ -144,16 +144,19 @@ impl Redirect {
         let (outcome, generation) = self.bring_about(&wanted)?;
         let changed = self.wanted.as_ref().filter(|before| **before != wanted);
         notes.extend(changed.map(|before| new_uplinks(&before.scope, &wanted.scope)).unwrap_or_default());
-        let outcome =
-            if changed.is_some() && matches!(outcome, Outcome::Repaired(_)) { Outcome::Updated } else { outcome };
-        self.seen = if outcome == Outcome::Yielded { Seen::Newer(generation) } else { Seen::Whole };
-        let wrote = !matches!(outcome, Outcome::Kept | Outcome::Yielded);
+        let outcome = if changed.is_some() && matches!(outcome, RedirectOutcome::Repaired(_)) {
+            RedirectOutcome::Updated
+        } else {
+            outcome
+        };
+        self.seen = if outcome == RedirectOutcome::Yielded { LastCheck::Newer(generation) } else { LastCheck::Whole };
+        let wrote = !matches!(outcome, RedirectOutcome::Kept | RedirectOutcome::Yielded);
         let cut = if wrote || first { cut(&wanted, &host) } else { Ok(0) };
         self.wanted = Some(wanted.clone());
         Ok(Ensured { outcome, generation, wanted, notes, cut: cut.map_err(|cause| cause.to_string()) })
     }
 
-    fn bring_about(&mut self, wanted: &Wanted) -> Result<(Outcome, u64), RedirectError> {
+    fn bring_about(&mut self, wanted: &Wanted) -> Result<(RedirectOutcome, u64), RedirectError> {
         let turn = self.hold.bring_about(&chains(wanted), &|refused| RedirectError::writing(refused, wanted))?;
         if let Some(newer) = turn.newer {
             self.newer = readback::read_back(&newer).map(|newer| newer.agents()).unwrap_or_default();
@@ -177,7 +180,7 @@ pub fn remove() -> Result<Removed, RedirectError> {
 }
 
 /// Looks at everything and changes nothing.
-pub fn status() -> Result<Status, RedirectError> {
+pub fn status() -> Result<RedirectStatus, RedirectError> {
     let mut hold = open().map_err(RedirectError::while_reading)?;
     let table = hold.table()?;
     let wanted = table.as_ref().and_then(readback::read_back);
@@ -186,7 +189,7 @@ pub fn status() -> Result<Status, RedirectError> {
     unread.extend(legacy_hint(metadata.v4()));
     let mut interfaces = host_network()?.interfaces;
     interfaces.retain(|interface| interface.name != LINK);
-    Ok(Status { table, interfaces, old_rules, unread, credentials: address::status()? })
+    Ok(RedirectStatus { table, interfaces, old_rules, unread, credentials: address::status()? })
 }
 
 /// The node's interfaces, addresses and default routes. Needs no capability.
@@ -246,7 +249,7 @@ fn kernel(verb: &'static str, object: &str, cause: Errno) -> RedirectError {
     RedirectError::Kernel { verb, object: object.to_owned(), cause }
 }
 
-impl From<Cause> for Outcome {
+impl From<Cause> for RedirectOutcome {
     fn from(cause: Cause) -> Self {
         match cause {
             Cause::Missing => Self::Placed,
@@ -256,7 +259,7 @@ impl From<Cause> for Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for RedirectOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kept => f.write_str("was whole"),

@@ -11,7 +11,7 @@ mod sessions;
 
 pub use metrics::{Metrics, Seats};
 pub use operator::OperatorMetrics;
-pub use redirect::{RedirectMetrics, Stands};
+pub use redirect::{InPlace, RedirectMetrics};
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -25,8 +25,8 @@ use parking_lot::Mutex;
 use crate::logic::base::time::Wall;
 use crate::logic::cluster::kubernetes::Resource;
 use crate::logic::cluster::world::{Change, HeldPod};
-use crate::logic::operator::events::{Effect, Refused, is_for_owner};
-use crate::logic::operator::log_line::{Field, Line, Message, Taken};
+use crate::logic::operator::events::{Effect, RefusedPod, is_for_owner};
+use crate::logic::operator::log_line::{FieldValue, LineParts, MessageText, Taken};
 use crate::logic::policy::arn::NamedRole;
 use crate::logic::policy::arn::RoleArn;
 use crate::logic::policy::reason::Reason;
@@ -45,13 +45,13 @@ pub struct Telemetry {
 }
 
 /// Takes a line of a request if the log has room for it; must not wait.
-pub type RequestLines = Box<dyn Fn(Line<'_, &str>) -> Taken + Send + Sync>;
+pub type RequestLines = Box<dyn Fn(LineParts<'_, &str>) -> Taken + Send + Sync>;
 
 /// Takes a refusal; must not wait.
-pub type RefusalSink = Arc<dyn Fn(Refused) + Send + Sync>;
+pub type RefusalSink = Arc<dyn Fn(RefusedPod) + Send + Sync>;
 
 /// A request that has been answered.
-pub struct Answered<'a> {
+pub struct AnsweredRequest<'a> {
     pub method: Method,
     pub target: &'a str,
     pub peer: IpAddr,
@@ -89,7 +89,7 @@ impl Telemetry {
     }
 
     /// Tells of a request.
-    pub fn answered(&self, answered: &Answered<'_>) {
+    pub fn answered(&self, answered: &AnsweredRequest<'_>) {
         self.metrics.answered(answered);
         self.tell_owner(answered);
         if answered.log == LogLine::Written && log::log_enabled!(Level::Info) && self.write(answered) == Taken::No {
@@ -97,33 +97,33 @@ impl Telemetry {
         }
     }
 
-    fn write(&self, answered: &Answered<'_>) -> Taken {
+    fn write(&self, answered: &AnsweredRequest<'_>) -> Taken {
         let (method, status, target) = (answered.method.label(), answered.status, cut(answered.target));
         let (namespace, pod) = answered.pod.map_or(("", ""), |pod| (&*pod.namespace, &*pod.name));
         let reason = answered.reason.or(answered.audited).map_or("", Reason::word);
         let fields = [
-            ("cause", Field::Text(answered.cause.unwrap_or_default())),
-            ("params.iam.role", Field::Text(answered.role.map_or("", RoleArn::as_str))),
-            ("pod.name", Field::Text(pod)),
-            ("pod.namespace", Field::Text(namespace)),
-            ("policy", Field::Text(if answered.audited.is_some() { "audit" } else { "" })),
-            ("reason", Field::Text(reason)),
-            ("req.method", Field::Text(method)),
-            ("req.path", Field::Text(&target)),
-            ("req.remote", Field::Address(answered.peer)),
-            ("res.duration", Field::Span(answered.took)),
-            ("res.status", Field::Whole(status.into())),
+            ("cause", FieldValue::Text(answered.cause.unwrap_or_default())),
+            ("params.iam.role", FieldValue::Text(answered.role.map_or("", RoleArn::as_str))),
+            ("pod.name", FieldValue::Text(pod)),
+            ("pod.namespace", FieldValue::Text(namespace)),
+            ("policy", FieldValue::Text(if answered.audited.is_some() { "audit" } else { "" })),
+            ("reason", FieldValue::Text(reason)),
+            ("req.method", FieldValue::Text(method)),
+            ("req.path", FieldValue::Text(&target)),
+            ("req.remote", FieldValue::Address(answered.peer)),
+            ("res.duration", FieldValue::Span(answered.took)),
+            ("res.status", FieldValue::Whole(status.into())),
         ];
-        (self.request_lines)(Line {
+        (self.request_lines)(LineParts {
             at: answered.at,
             level: "info",
-            message: Message::Answered { method, target: &target, status, took: answered.took },
+            message: MessageText::Answered { method, target: &target, status, took: answered.took },
             fields: &fields,
         })
     }
 
     /// Hands a refusal that the pod's owner can mend to whoever tells them.
-    fn tell_owner(&self, answered: &Answered<'_>) {
+    fn tell_owner(&self, answered: &AnsweredRequest<'_>) {
         let (Some(refusals), Some(pod)) = (&self.refusals, answered.pod) else { return };
         let told = match (answered.reason, answered.audited) {
             (Some(reason), _) => Some((reason, Effect::Refused)),
@@ -131,13 +131,13 @@ impl Telemetry {
             (None, None) => None,
         };
         if let Some((reason, effect)) = told.filter(|(reason, _)| is_for_owner(*reason)) {
-            refusals(Refused { pod: pod.clone(), reason, effect });
+            refusals(RefusedPod { pod: pod.clone(), reason, effect });
         }
     }
 
     /// Counts what became of a connection.
     pub fn at_the_door(&self, event: &str) {
-        self.metrics.door.with_label_values(&[event]).inc();
+        self.metrics.listen.with_label_values(&[event]).inc();
     }
 
     /// Tells of a change in the picture of the cluster.

@@ -73,14 +73,14 @@ fn run(target: &str, check: Check, recorded: &[&str], rounds: u32) {
         inputs.extend(files(&root().join("tests/fixtures").join(folder)).into_iter().flat_map(bodies));
     }
     let seed = seed();
-    let mut dice = Dice(seed);
+    let mut random = Random(seed);
     for (name, bytes) in &inputs {
         must_hold(check, bytes, &format!("{target}/{name}"));
     }
     for (name, bytes) in inputs.iter().filter(|(_, bytes)| bytes.len() <= LONGEST_MUTATED) {
         for round in 0..rounds {
-            let other = &inputs[dice.below(inputs.len())].1;
-            let mutated = dice.mutate(bytes, other);
+            let other = &inputs[random.below(inputs.len())].1;
+            let mutated = random.mutate(bytes, other);
             must_hold(check, &mutated, &format!("{target}/{name}, mutation {round} of seed {seed}"));
         }
     }
@@ -118,9 +118,9 @@ fn root() -> PathBuf {
 }
 
 /// Xorshift (G. Marsaglia, "Xorshift RNGs", 2003).
-struct Dice(u64);
+struct Random(u64);
 
-impl Dice {
+impl Random {
     fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.max(1);
         self.0 ^= self.0 << 13;

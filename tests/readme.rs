@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kube2iam::config::{find_flag_table, flag_table};
-use kube2iam::logic::operator::advice::{Names, meaning, mend};
+use kube2iam::logic::operator::advice::{AdviceNames, meaning, mend};
 use kube2iam::logic::policy::reason::Reason;
 
 fn path() -> PathBuf {
@@ -33,7 +33,8 @@ fn the_flag_table_is_that_of_the_binary() {
 /// The reasons as a Markdown table.
 fn reason_table() -> String {
     let row = |reason: &Reason| {
-        let cells = [meaning(*reason).to_owned(), mend(*reason, &Names::SAMPLE)].map(|cell| cell.replace('|', "\\|"));
+        let cells =
+            [meaning(*reason).to_owned(), mend(*reason, &AdviceNames::SAMPLE)].map(|cell| cell.replace('|', "\\|"));
         format!("| `{}` | {} | {} |\n", reason.word(), reason.status(), cells.join(" | "))
     };
     REASONS.to_owned() + &Reason::ALL.iter().map(row).collect::<String>()

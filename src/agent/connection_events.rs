@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::logic::sessions::budget::{Buckets, Rate};
 use crate::ports::Clock;
-use crate::server::{Event, Observer};
+use crate::server::{ConnectionEvent, Observer};
 use crate::telemetry::Telemetry;
 
 pub(super) struct ConnectionEvents {
@@ -22,7 +22,7 @@ impl ConnectionEvents {
     /// Shows what should never happen as 0 before it does, so that an alert has something to look at.
     pub(super) fn new(telemetry: Arc<Telemetry>, clock: Arc<dyn Clock>) -> Self {
         for label in ["accepted", "refused", "evicted", "panicked", "cut", "accept_failed"] {
-            telemetry.metrics.door.with_label_values(&[label]);
+            telemetry.metrics.listen.with_label_values(&[label]);
         }
         Self { telemetry, clock, warnings: Mutex::new(Buckets::new(WARNINGS)) }
     }
@@ -33,32 +33,38 @@ impl ConnectionEvents {
 }
 
 impl Observer for ConnectionEvents {
-    fn saw(&self, event: &Event) {
+    fn saw(&self, event: &ConnectionEvent) {
         self.telemetry.at_the_door(label(event));
         match event {
-            Event::Refused { peer, why } if self.may_warn(*peer) => {
+            ConnectionEvent::Refused { peer, why } if self.may_warn(*peer) => {
                 warn!("peer" = peer.to_string(), "why" = why.label(); "connection refused; more of this peer are counted, and logged once a minute");
             }
-            Event::Refused { peer, why } => {
+            ConnectionEvent::Refused { peer, why } => {
                 debug!("peer" = peer.to_string(), "why" = why.label(); "connection refused")
             }
-            Event::BadHead { peer, bad } => debug!("peer" = peer.to_string(), "why" = bad.label(); "request refused"),
-            Event::Evicted { peer } => debug!("peer" = peer.to_string(); "idle connection closed for another"),
-            Event::Cut { peer, why } => debug!("peer" = peer.to_string(), "why" = why.label(); "answer cut"),
-            Event::Accepted { .. } | Event::Panicked { .. } | Event::AcceptFailed { .. } => {}
+            ConnectionEvent::BadHead { peer, bad } => {
+                debug!("peer" = peer.to_string(), "why" = bad.label(); "request refused")
+            }
+            ConnectionEvent::Evicted { peer } => {
+                debug!("peer" = peer.to_string(); "idle connection closed for another")
+            }
+            ConnectionEvent::Cut { peer, why } => debug!("peer" = peer.to_string(), "why" = why.label(); "answer cut"),
+            ConnectionEvent::Accepted { .. }
+            | ConnectionEvent::Panicked { .. }
+            | ConnectionEvent::AcceptFailed { .. } => {}
         }
     }
 }
 
-fn label(event: &Event) -> &'static str {
+fn label(event: &ConnectionEvent) -> &'static str {
     match event {
-        Event::Accepted { .. } => "accepted",
-        Event::Refused { .. } => "refused",
-        Event::Evicted { .. } => "evicted",
-        Event::BadHead { bad, .. } => bad.label(),
-        Event::Panicked { .. } => "panicked",
-        Event::Cut { .. } => "cut",
-        Event::AcceptFailed { .. } => "accept_failed",
+        ConnectionEvent::Accepted { .. } => "accepted",
+        ConnectionEvent::Refused { .. } => "refused",
+        ConnectionEvent::Evicted { .. } => "evicted",
+        ConnectionEvent::BadHead { bad, .. } => bad.label(),
+        ConnectionEvent::Panicked { .. } => "panicked",
+        ConnectionEvent::Cut { .. } => "cut",
+        ConnectionEvent::AcceptFailed { .. } => "accept_failed",
     }
 }
 

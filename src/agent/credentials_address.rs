@@ -9,7 +9,7 @@ use log::{info, warn};
 
 use super::StartError;
 use super::redirect::{WATCH_AGAIN, requests};
-use crate::agent::wiring::Rooms;
+use crate::agent::wiring::AgentState;
 use crate::config::{Config, OnExit, RedirectConfig};
 use crate::logic::operator::status::RedirectReport;
 use crate::logic::redirect::address::ADDRESS;
@@ -18,7 +18,7 @@ use crate::logic::redirect::{RedirectSpec, RequestAction};
 use crate::os::port_holder::ask_health;
 use crate::redirect::address::{self, AddressEnsured, AddressEvent, CredentialsAddress};
 use crate::redirect::{RedirectError, Removed, Surroundings};
-use crate::telemetry::Stands;
+use crate::telemetry::InPlace;
 
 /// An address that was looked after once.
 pub(super) struct PlacedAddress {
@@ -36,21 +36,21 @@ enum AddressPast {
 
 /// Sets the address up, if there is to be one. Without the right to do so the agent goes on: processes on the host's
 /// network use loopback.
-pub(super) fn place(rooms: &Rooms) -> Option<PlacedAddress> {
-    let RedirectConfig { spec, on_exit } = rooms.config.credentials_address.clone()?;
-    let spec = RedirectSpec { requests: requests(rooms), ..spec };
+pub(super) fn place(agent: &AgentState) -> Option<PlacedAddress> {
+    let RedirectConfig { spec, on_exit } = agent.config.credentials_address.clone()?;
+    let spec = RedirectSpec { requests: requests(agent), ..spec };
     let mut placed = match CredentialsAddress::open(spec) {
         Ok(address) => PlacedAddress { address, on_exit, past: AddressPast::NeverInPlace },
         Err(error) => {
-            go_without(rooms, &error);
+            go_without(agent, &error);
             return None;
         }
     };
-    set(rooms, Stands::No);
+    set(agent, InPlace::No);
     match placed.address.ensure() {
-        Ok(ensured) => placed.past = log(rooms, placed.past, &AddressEvent::Ensured(ensured)),
+        Ok(ensured) => placed.past = log(agent, placed.past, &AddressEvent::Ensured(ensured)),
         Err(error @ (RedirectError::NoNetAdmin | RedirectError::NoNftables { .. })) => {
-            go_without(rooms, &error);
+            go_without(agent, &error);
             return None;
         }
         Err(error) => warn!("{error}"),
@@ -59,8 +59,8 @@ pub(super) fn place(rooms: &Rooms) -> Option<PlacedAddress> {
 }
 
 /// The one line about it. The address may be there all the same: `redirect add` can have set it up.
-fn go_without(rooms: &Rooms, error: &RedirectError) {
-    rooms.facts.address_missing.store(false, Ordering::Relaxed);
+fn go_without(agent: &AgentState, error: &RedirectError) {
+    agent.facts.address_missing.store(false, Ordering::Relaxed);
     let in_place = address::found_address().is_ok_and(|found| found.holders.iter().any(|holder| found.is_own(holder)));
     let state = match in_place {
         true => "it is there, but this agent can't keep it",
@@ -82,23 +82,23 @@ pub(super) fn bar(config: &Config) {
 
 impl PlacedAddress {
     /// Keeps it true until shutdown, on a thread.
-    pub(super) fn keep(self, rooms: &Arc<Rooms>) -> Result<JoinHandle<()>, StartError> {
-        super::start(rooms, "address", move |rooms| self.watch(rooms))
+    pub(super) fn keep(self, agent: &Arc<AgentState>) -> Result<JoinHandle<()>, StartError> {
+        super::start(agent, "address", move |agent| self.watch(agent))
     }
 
-    fn watch(mut self, rooms: &Rooms) {
-        let goes_on = || !rooms.latch.is_closed();
+    fn watch(mut self, agent: &AgentState) {
+        let goes_on = || !agent.latch.is_closed();
         while goes_on() {
             let mut past = self.past;
-            let mut report = |event: AddressEvent| past = log(rooms, past, &event);
-            let ask = |agent| ask_health(agent, &*rooms.clock);
+            let mut report = |event: AddressEvent| past = log(agent, past, &event);
+            let ask = |agent| ask_health(agent, &*agent.clock);
             let around =
-                Surroundings { clock: &*rooms.clock, goes_on: &goes_on, requests: &|| requests(rooms), ask: &ask };
+                Surroundings { clock: &*agent.clock, goes_on: &goes_on, requests: &|| requests(agent), ask: &ask };
             let ended = self.address.watch(&around, &mut report);
             self.past = past;
             if let Err(error) = ended {
                 warn!("the watch of {ADDRESS} ended: {error}");
-                rooms.latch.wait(rooms.clock.now().mono.after(WATCH_AGAIN));
+                agent.latch.wait(agent.clock.now().mono.after(WATCH_AGAIN));
             }
         }
         if self.on_exit == OnExit::Remove {
@@ -123,9 +123,9 @@ pub(crate) fn report() -> RedirectReport {
 }
 
 /// Logs and counts what was found, and gives what is past from then on.
-fn log(rooms: &Rooms, past: AddressPast, event: &AddressEvent) -> AddressPast {
+fn log(agent: &AgentState, past: AddressPast, event: &AddressEvent) -> AddressPast {
     let in_place = matches!(event, AddressEvent::Ensured(ensured) if ensured.is_in_place());
-    set(rooms, if in_place { Stands::Yes } else { Stands::No });
+    set(agent, if in_place { InPlace::Yes } else { InPlace::No });
     let first = past == AddressPast::NeverInPlace;
     if event.is_warning() && !(first && in_place) {
         warn!("{event}");
@@ -133,7 +133,7 @@ fn log(rooms: &Rooms, past: AddressPast, event: &AddressEvent) -> AddressPast {
         info!("{event}");
     }
     if event.is_repair() && !first {
-        rooms.telemetry.metrics.redirect.address_repairs.inc();
+        agent.telemetry.metrics.redirect.address_repairs.inc();
     }
     if let AddressEvent::Ensured(AddressEnsured { cut, .. }) = event {
         match cut {
@@ -145,9 +145,9 @@ fn log(rooms: &Rooms, past: AddressPast, event: &AddressEvent) -> AddressPast {
     if in_place { AddressPast::InPlace } else { past }
 }
 
-fn set(rooms: &Rooms, stands: Stands) {
-    rooms.facts.address_missing.store(stands == Stands::No, Ordering::Relaxed);
-    rooms.telemetry.metrics.redirect.set_address(stands);
+fn set(agent: &AgentState, stands: InPlace) {
+    agent.facts.address_missing.store(stands == InPlace::No, Ordering::Relaxed);
+    agent.telemetry.metrics.redirect.set_address(stands);
 }
 
 fn remove(address: &mut CredentialsAddress) {

@@ -9,9 +9,9 @@ use log::warn;
 use super::StartError;
 use super::connection_events::ConnectionEvents;
 use super::node::NodeAddresses;
-use crate::agent::wiring::Rooms;
+use crate::agent::wiring::AgentState;
 use crate::api::metadata::{Caller, Service};
-use crate::config::{DoorConfig, Listen, MetricsDoor};
+use crate::config::{Listen, ListenConfig, MetricsListener};
 use crate::logic::policy::reason::Reason;
 use crate::logic::redirect::METADATA_PORT;
 use crate::logic::request::message::{Method, Request, Response};
@@ -21,15 +21,15 @@ use crate::os::process;
 use crate::server::{Endpoints, Front, Handler, Limits, Server, bind, bind_shared, is_bound_to, is_in_use, is_taken};
 
 /// Bound sockets.
-pub(super) struct Doors {
+pub(super) struct AgentListeners {
     app: TcpListener,
     metrics: Option<TcpListener>,
-    source: Source,
+    source: ListenerSource,
 }
 
 /// Where the app port's socket comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum ListenerSource {
     /// The agent before has it too.
     HandedOver,
     Bound,
@@ -37,7 +37,7 @@ pub(super) enum Source {
 
 /// With which processes the ports are shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sharing {
+pub(super) enum PortSharing {
     /// With none: the next agent gets the listeners from this one.
     None,
     /// With all of the same user: the next agent is one of them.
@@ -46,30 +46,34 @@ pub(super) enum Sharing {
 
 /// Why there are no sockets.
 #[derive(Debug)]
-pub(super) enum NoDoors {
+pub(super) enum NoListeners {
     /// Another process holds one of the ports.
     Taken(Listen),
     Failed(StartError),
 }
 
-impl Doors {
+impl AgentListeners {
     /// Takes from `offered` what fits the configuration and binds the rest. The app port comes last: while it can't be
     /// served for want of another, nothing listens there.
-    pub(super) fn bind(config: &DoorConfig, mut offered: Vec<TcpListener>, sharing: Sharing) -> Result<Self, NoDoors> {
+    pub(super) fn bind(
+        config: &ListenConfig,
+        mut offered: Vec<TcpListener>,
+        sharing: PortSharing,
+    ) -> Result<Self, NoListeners> {
         let metrics = match config.metrics {
-            MetricsDoor::OnAppPort => None,
-            MetricsDoor::Own(listen) => match take(&mut offered, listen) {
+            MetricsListener::OnAppPort => None,
+            MetricsListener::Own(listen) => match take(&mut offered, listen) {
                 Some(listener) => Some(listener),
                 None => Some(listening(listen, sharing)?),
             },
         };
         match take(&mut offered, config.app) {
-            Some(app) => Ok(Self { app, metrics, source: Source::HandedOver }),
-            None => Ok(Self { app: listening(config.app, sharing)?, metrics, source: Source::Bound }),
+            Some(app) => Ok(Self { app, metrics, source: ListenerSource::HandedOver }),
+            None => Ok(Self { app: listening(config.app, sharing)?, metrics, source: ListenerSource::Bound }),
         }
     }
 
-    pub(super) fn source(&self) -> Source {
+    pub(super) fn source(&self) -> ListenerSource {
         self.source
     }
 
@@ -79,20 +83,20 @@ impl Doors {
     }
 
     /// Begins to answer.
-    pub(super) fn open(self, rooms: &Arc<Rooms>, node: &Arc<NodeAddresses>) -> Result<Vec<Server>, StartError> {
-        let configured = rooms.config.metadata.proxied.host.parse().ok();
+    pub(super) fn open(self, agent: &Arc<AgentState>, node: &Arc<NodeAddresses>) -> Result<Vec<Server>, StartError> {
+        let configured = agent.config.metadata.proxied.host.parse().ok();
         let configured = configured.map(|address| SocketAddr::new(address, METADATA_PORT));
-        let purpose = if rooms.config.operation.shadow.is_none() { Purpose::ServePods } else { Purpose::OwnPages };
-        let pods = Arc::new(Pods { service: rooms.service.clone(), configured, purpose, node: node.clone() });
-        let mut servers = vec![server(self.app, pods, Limits::default(), rooms, node)?];
+        let purpose = if agent.config.operation.shadow.is_none() { Purpose::ServePods } else { Purpose::OwnPages };
+        let pods = Arc::new(PodHandler { service: agent.service.clone(), configured, purpose, node: node.clone() });
+        let mut servers = vec![server(self.app, pods, Limits::default(), agent, node)?];
         if let Some(metrics) = self.metrics {
-            let operators = Arc::new(Operators(rooms.service.clone()));
+            let operators = Arc::new(Operators(agent.service.clone()));
             let (connections, crowded_from) = (OPERATOR_CONNECTIONS, OPERATOR_CONNECTIONS / 4 * 3);
             let limits = Limits { connections, crowded_from, ..Limits::default() };
-            servers.push(server(metrics, operators, limits, rooms, node)?);
+            servers.push(server(metrics, operators, limits, agent, node)?);
         }
-        rooms.telemetry.metrics.count_connections(servers.iter().map(Server::connection_count).collect());
-        rooms.telemetry.metrics.count_usage(Box::new(process::usage));
+        agent.telemetry.metrics.count_connections(servers.iter().map(Server::connection_count).collect());
+        agent.telemetry.metrics.count_usage(Box::new(process::usage));
         Ok(servers)
     }
 }
@@ -102,17 +106,17 @@ fn take(offered: &mut Vec<TcpListener>, listen: Listen) -> Option<TcpListener> {
     offered.iter().position(fits).map(|at| offered.swap_remove(at))
 }
 
-fn listening(listen: Listen, sharing: Sharing) -> Result<TcpListener, NoDoors> {
+fn listening(listen: Listen, sharing: PortSharing) -> Result<TcpListener, NoListeners> {
     let Listen { address, port } = listen;
     let shown = address.map_or_else(|| format!("port {port}"), |address| format!("{address} port {port}"));
-    let is_shared = sharing == Sharing::SameUser && port != 0 && is_taken(address, port);
+    let is_shared = sharing == PortSharing::SameUser && port != 0 && is_taken(address, port);
     let bound = match sharing {
-        Sharing::None => bind(address, port),
-        Sharing::SameUser => bind_shared(address, port),
+        PortSharing::None => bind(address, port),
+        PortSharing::SameUser => bind_shared(address, port),
     };
     let listener = bound.map_err(|cause| match is_in_use(&cause) {
-        true => NoDoors::Taken(listen),
-        false => NoDoors::Failed(StartError::new(&format!("listen on `{shown}`"), &cause)),
+        true => NoListeners::Taken(listen),
+        false => NoListeners::Failed(StartError::new(&format!("listen on `{shown}`"), &cause)),
     })?;
     if is_shared {
         warn!("another process listens on {shown}; connections are shared with it");
@@ -124,22 +128,22 @@ fn server(
     listener: TcpListener,
     handler: Arc<dyn Handler>,
     limits: Limits,
-    rooms: &Rooms,
+    agent: &AgentState,
     node: &Arc<NodeAddresses>,
 ) -> Result<Server, StartError> {
     let node = node.clone();
     let front = Front {
         limits,
         handler,
-        observer: Arc::new(ConnectionEvents::new(rooms.telemetry.clone(), rooms.clock.clone())),
-        clock: rooms.clock.clone(),
+        observer: Arc::new(ConnectionEvents::new(agent.telemetry.clone(), agent.clock.clone())),
+        clock: agent.clock.clone(),
         own_address: Box::new(move |peer: IpAddr| node.holds(peer)),
     };
     Server::start(vec![listener], front).map_err(|cause| StartError::new("start the HTTP server", &cause))
 }
 
 /// What pods reach.
-struct Pods {
+struct PodHandler {
     service: Arc<Service>,
     /// What `--metadata-addr` names, as pods dial it
     configured: Option<SocketAddr>,
@@ -155,7 +159,7 @@ enum Purpose {
     OwnPages,
 }
 
-impl Pods {
+impl PodHandler {
     /// Whether a connection was meant for the metadata address.
     fn is_redirected(&self, endpoints: &Endpoints<'_>) -> bool {
         let is_metadata = |meant: SocketAddr| is_metadata_address(meant.ip()) || Some(meant) == self.configured;
@@ -163,7 +167,7 @@ impl Pods {
     }
 }
 
-impl Handler for Pods {
+impl Handler for PodHandler {
     fn handle(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Response {
         let caller = Caller {
             peer: endpoints.peer,

@@ -6,24 +6,24 @@ use std::sync::Arc;
 use log::warn;
 
 use super::{StartError, credentials_address, redirect};
-use crate::agent::wiring::Rooms;
+use crate::agent::wiring::AgentState;
 use crate::api::operator::Control;
-use crate::config::ControlSocket as Asked;
+use crate::config::SocketSetting;
 use crate::os::control_socket::ControlSocket;
 use crate::os::log_writer::LogLevel;
 use crate::os::threads;
 use crate::server::Limits;
 
 /// An open control socket; closed, its file gone, when this is dropped.
-pub(super) struct OperatorsDoor {
+pub(super) struct ControlListener {
     open: Option<Arc<ControlSocket>>,
 }
 
-impl OperatorsDoor {
+impl ControlListener {
     /// Opens the socket if there is to be one, and answers. The default path may fail, with a warning.
-    pub(super) fn open(rooms: &Arc<Rooms>, log: &LogLevel) -> Result<Self, StartError> {
-        match socket(&rooms.config.operation.control_socket)? {
-            Some(socket) => Self::serve(socket, control(rooms, log)),
+    pub(super) fn open(agent: &Arc<AgentState>, log: &LogLevel) -> Result<Self, StartError> {
+        match socket(&agent.config.operation.control_socket)? {
+            Some(socket) => Self::serve(socket, control(agent, log)),
             None => Ok(Self { open: None }),
         }
     }
@@ -39,18 +39,18 @@ impl OperatorsDoor {
     }
 }
 
-impl Drop for OperatorsDoor {
+impl Drop for ControlListener {
     fn drop(&mut self) {
         self.open.iter().for_each(|socket| socket.close());
     }
 }
 
 /// The socket, if there is to be one and it can be made where it must be.
-fn socket(asked: &Asked) -> Result<Option<ControlSocket>, StartError> {
+fn socket(asked: &SocketSetting) -> Result<Option<ControlSocket>, StartError> {
     let (path, required) = match asked {
-        Asked::Off => return Ok(None),
-        Asked::Preset(path) => (path, false),
-        Asked::Asked(path) => (path, true),
+        SocketSetting::Off => return Ok(None),
+        SocketSetting::Preset(path) => (path, false),
+        SocketSetting::Asked(path) => (path, true),
     };
     match ControlSocket::open(path) {
         Ok(socket) => Ok(Some(socket)),
@@ -62,18 +62,18 @@ fn socket(asked: &Asked) -> Result<Option<ControlSocket>, StartError> {
     }
 }
 
-fn control(rooms: &Arc<Rooms>, log: &LogLevel) -> Control {
-    let has_redirect = rooms.config.redirect.is_some();
-    let has_address = rooms.config.credentials_address.is_some();
+fn control(agent: &Arc<AgentState>, log: &LogLevel) -> Control {
+    let has_redirect = agent.config.redirect.is_some();
+    let has_address = agent.config.credentials_address.is_some();
     Control {
-        service: rooms.service.clone(),
-        node_credentials: rooms.node_credentials.clone(),
-        annotations: rooms.config.kubernetes.keys.clone(),
-        resources: rooms.config.watched(),
-        node: rooms.config.kubernetes.node.clone(),
-        shadow: rooms.config.operation.shadow.clone(),
+        service: agent.service.clone(),
+        node_credentials: agent.node_credentials.clone(),
+        annotations: agent.config.kubernetes.keys.clone(),
+        resources: agent.config.watched(),
+        node: agent.config.kubernetes.node.clone(),
+        shadow: agent.config.operation.shadow.clone(),
         log: log.clone(),
-        started: rooms.clock.now().mono,
+        started: agent.clock.now().mono,
         most_connections: Limits::default().connections,
         redirect: Box::new(move || has_redirect.then(redirect::report)),
         credentials_address: Box::new(move || has_address.then(credentials_address::report)),
@@ -91,9 +91,9 @@ mod tests {
     #[test]
     fn only_a_path_that_was_asked_for_may_end_the_start() {
         let path = Path::new("/dev/null/control.sock").to_owned();
-        assert!(matches!(socket(&Asked::Preset(path.clone())), Ok(None)));
-        assert!(matches!(socket(&Asked::Off), Ok(None)));
-        let Err(error) = socket(&Asked::Asked(path)) else { panic!("a socket below a device") };
+        assert!(matches!(socket(&SocketSetting::Preset(path.clone())), Ok(None)));
+        assert!(matches!(socket(&SocketSetting::Off), Ok(None)));
+        let Err(error) = socket(&SocketSetting::Asked(path)) else { panic!("a socket below a device") };
         assert!(
             error.to_string().starts_with("failed to open the control socket `/dev/null/control.sock`: "),
             "{error}"

@@ -1,14 +1,14 @@
 //! Credentials fetched ahead: when a pod appears, before its first container asks.
 
-use crate::agent::wiring::Rooms;
+use crate::agent::wiring::AgentState;
 use crate::logic::cluster::world::Change;
 use crate::logic::policy::ahead;
 
 /// Fetches what a change makes it likely that somebody asks for soon.
-pub(super) fn prefetch(rooms: &Rooms, change: &Change) {
-    if !rooms.config.sts.prefetch || rooms.config.operation.shadow.is_some() {
+pub(super) fn prefetch(agent: &AgentState, change: &Change) {
+    if !agent.config.sts.prefetch || agent.config.operation.shadow.is_some() {
         return;
     }
-    let permitted = rooms.registry.read(|world, rules| rules.map(|rules| ahead(world, rules, change)));
-    permitted.into_iter().flatten().for_each(|permitted| rooms.desk.prefetch(&permitted));
+    let permitted = agent.world.read(|world, rules| rules.map(|rules| ahead(world, rules, change)));
+    permitted.into_iter().flatten().for_each(|permitted| agent.sessions.prefetch(&permitted));
 }

@@ -10,47 +10,47 @@ use log::{info, warn};
 
 use super::StartError;
 use super::node::NodeAddresses;
-use crate::agent::wiring::Rooms;
+use crate::agent::wiring::AgentState;
 use crate::config::{Config, OnExit, RedirectConfig};
 use crate::logic::operator::port_holder::Requests;
 use crate::logic::operator::status::RedirectReport;
-use crate::logic::redirect::resolve::Note;
-use crate::logic::redirect::status::Wholeness;
+use crate::logic::redirect::resolve::RedirectNote;
+use crate::logic::redirect::status::TableState;
 use crate::logic::redirect::{RequestAction, Wanted};
 use crate::os::port_holder::ask_health;
-use crate::redirect::{self, Ensured, Event, Outcome, Redirect, RedirectError, Removed, Surroundings};
-use crate::telemetry::Stands;
+use crate::redirect::{self, Ensured, Redirect, RedirectError, RedirectEvent, RedirectOutcome, Removed, Surroundings};
+use crate::telemetry::InPlace;
 
 /// A redirect that was looked after once.
 pub(super) struct Placed {
     redirect: Redirect,
     on_exit: OnExit,
-    past: Past,
+    past: LoggedState,
 }
 
 /// Whether this agent has seen its table stand: what is missing after that was taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Past {
+enum LoggedState {
     NeverStood,
     Stood,
 }
 
 /// Places the redirect, if there is to be one. What the agent will never be able to do ends the start; what may pass,
 /// such as a node without a default route, is tried again by the watch.
-pub(super) fn place(rooms: &Rooms) -> Result<Option<Placed>, StartError> {
-    let Some(RedirectConfig { spec, on_exit }) = rooms.config.redirect.clone() else { return Ok(None) };
+pub(super) fn place(agent: &AgentState) -> Result<Option<Placed>, StartError> {
+    let Some(RedirectConfig { spec, on_exit }) = agent.config.redirect.clone() else { return Ok(None) };
     let mut redirect = Redirect::open(spec)?;
-    redirect.set_requests(requests(rooms));
-    stands(rooms, Stands::No);
+    redirect.set_requests(requests(agent));
+    stands(agent, InPlace::No);
     let past = match redirect.ensure() {
         Ok(ensured) => {
-            tell_start(rooms, &ensured);
-            Past::Stood
+            tell_start(agent, &ensured);
+            LoggedState::Stood
         }
         Err(error @ (RedirectError::NoNetAdmin | RedirectError::NoNftables { .. })) => return Err(error.into()),
         Err(error) => {
             warn!("{error}");
-            Past::NeverStood
+            LoggedState::NeverStood
         }
     };
     Ok(Some(Placed { redirect, on_exit, past }))
@@ -68,26 +68,26 @@ pub(super) fn bar(config: &Config) {
 
 impl Placed {
     /// Keeps it true until shutdown, on a thread.
-    pub(super) fn keep(self, rooms: &Arc<Rooms>, node: Arc<NodeAddresses>) -> Result<JoinHandle<()>, StartError> {
-        super::start(rooms, "redirect", move |rooms| self.watch(rooms, &node))
+    pub(super) fn keep(self, agent: &Arc<AgentState>, node: Arc<NodeAddresses>) -> Result<JoinHandle<()>, StartError> {
+        super::start(agent, "redirect", move |agent| self.watch(agent, &node))
     }
 
-    fn watch(mut self, rooms: &Rooms, node: &NodeAddresses) {
-        let goes_on = || !rooms.latch.is_closed();
+    fn watch(mut self, agent: &AgentState, node: &NodeAddresses) {
+        let goes_on = || !agent.latch.is_closed();
         while goes_on() {
             let mut past = self.past;
-            let mut report = |event: Event| {
-                past = tell(rooms, past, &event);
+            let mut report = |event: RedirectEvent| {
+                past = tell(agent, past, &event);
                 node.look_again();
             };
-            let ask = |agent| ask_health(agent, &*rooms.clock);
+            let ask = |address| ask_health(address, &*agent.clock);
             let around =
-                Surroundings { clock: &*rooms.clock, goes_on: &goes_on, requests: &|| requests(rooms), ask: &ask };
+                Surroundings { clock: &*agent.clock, goes_on: &goes_on, requests: &|| requests(agent), ask: &ask };
             let ended = self.redirect.watch(&around, &mut report);
             self.past = past;
             if let Err(error) = ended {
                 warn!("the watch of the redirect ended: {error}");
-                rooms.latch.wait(rooms.clock.now().mono.after(WATCH_AGAIN));
+                agent.latch.wait(agent.clock.now().mono.after(WATCH_AGAIN));
             }
         }
         if self.on_exit == OnExit::Remove {
@@ -97,8 +97,8 @@ impl Placed {
 }
 
 /// What pods' requests get: while a process that isn't known to be a kube2iam holds the port, nothing.
-pub(super) fn requests(rooms: &Rooms) -> RequestAction {
-    match rooms.facts.taken_port.read().as_ref().map(|taken| taken.requests) {
+pub(super) fn requests(agent: &AgentState) -> RequestAction {
+    match agent.facts.taken_port.read().as_ref().map(|taken| taken.requests) {
         Some(Requests::Dropped) => RequestAction::Drop,
         Some(Requests::ToKube2iam | Requests::NotOurs) | None => RequestAction::Redirect,
     }
@@ -108,7 +108,7 @@ pub(super) fn requests(rooms: &Rooms) -> RequestAction {
 pub(crate) fn report() -> RedirectReport {
     match redirect::status() {
         Ok(status) => RedirectReport {
-            whole: matches!(status.wholeness(), Wholeness::Whole(_)),
+            whole: matches!(status.wholeness(), TableState::Whole(_)),
             connections: Some(status.connections()),
             detail: status.redirect_text(),
         },
@@ -116,10 +116,10 @@ pub(crate) fn report() -> RedirectReport {
     }
 }
 
-fn tell_start(rooms: &Rooms, ensured: &Ensured) {
-    stands(rooms, outcome_stands(&ensured.outcome));
+fn tell_start(agent: &AgentState, ensured: &Ensured) {
+    stands(agent, outcome_stands(&ensured.outcome));
     info!("{ensured}; {}", description(&ensured.wanted));
-    tell_notes(rooms, ensured);
+    tell_notes(agent, ensured);
     tell_cut(ensured);
     match redirect::left_over(ensured.wanted.metadata.v4()) {
         Ok((rules, unread)) => {
@@ -137,40 +137,40 @@ fn tell_start(rooms: &Rooms, ensured: &Ensured) {
 }
 
 /// Tells of what the watch found, counts it, and gives what is past from then on.
-fn tell(rooms: &Rooms, past: Past, event: &Event) -> Past {
+fn tell(agent: &AgentState, past: LoggedState, event: &RedirectEvent) -> LoggedState {
     let ensured = match event {
-        Event::Failed(error) => {
-            stands(rooms, Stands::No);
+        RedirectEvent::Failed(error) => {
+            stands(agent, InPlace::No);
             warn!("{error}");
             return past;
         }
-        Event::Ensured(ensured) if past == Past::NeverStood => {
-            tell_start(rooms, ensured);
-            return Past::Stood;
+        RedirectEvent::Ensured(ensured) if past == LoggedState::NeverStood => {
+            tell_start(agent, ensured);
+            return LoggedState::Stood;
         }
-        Event::Ensured(ensured) => ensured,
+        RedirectEvent::Ensured(ensured) => ensured,
     };
-    stands(rooms, outcome_stands(&ensured.outcome));
+    stands(agent, outcome_stands(&ensured.outcome));
     if event.is_warning() {
         warn!("{ensured}")
     } else {
         info!("{ensured}")
     }
     if event.is_repair() {
-        rooms.telemetry.metrics.redirect.repairs.inc();
+        agent.telemetry.metrics.redirect.repairs.inc();
     }
-    if matches!(ensured.outcome, Outcome::Updated | Outcome::TakenBack) {
+    if matches!(ensured.outcome, RedirectOutcome::Updated | RedirectOutcome::TakenBack) {
         info!("{}", description(&ensured.wanted));
-        tell_notes(rooms, ensured);
+        tell_notes(agent, ensured);
     }
     tell_cut(ensured);
     past
 }
 
-fn tell_notes(rooms: &Rooms, ensured: &Ensured) {
+fn tell_notes(agent: &AgentState, ensured: &Ensured) {
     for note in &ensured.notes {
-        if matches!(note, Note::NewUplink(_)) {
-            rooms.telemetry.metrics.redirect.new_uplinks.inc();
+        if matches!(note, RedirectNote::NewUplink(_)) {
+            agent.telemetry.metrics.redirect.new_uplinks.inc();
         }
         if note.is_warning() { warn!("{note}") } else { info!("{note}") }
     }
@@ -193,13 +193,13 @@ fn description(wanted: &Wanted) -> String {
     format!("pods' requests go from {}, interfaces: {}", ways.join(", from "), wanted.scope)
 }
 
-fn outcome_stands(outcome: &Outcome) -> Stands {
-    if *outcome == Outcome::Yielded { Stands::No } else { Stands::Yes }
+fn outcome_stands(outcome: &RedirectOutcome) -> InPlace {
+    if *outcome == RedirectOutcome::Yielded { InPlace::No } else { InPlace::Yes }
 }
 
-fn stands(rooms: &Rooms, stands: Stands) {
-    rooms.facts.redirect_missing.store(stands == Stands::No, Ordering::Relaxed);
-    rooms.telemetry.metrics.redirect.set(stands);
+fn stands(agent: &AgentState, stands: InPlace) {
+    agent.facts.redirect_missing.store(stands == InPlace::No, Ordering::Relaxed);
+    agent.telemetry.metrics.redirect.set(stands);
 }
 
 fn remove(redirect: &mut Redirect) {

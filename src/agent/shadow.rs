@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use crate::agent::wiring::Rooms;
+use crate::agent::wiring::AgentState;
 use crate::clients::kube2iam::Kube2iam;
 use crate::logic::operator::compare::{Comparison, Difference, DifferenceKind, Known, compare, their_answers};
 use crate::ports::Waited;
 
 /// Compares until shutdown.
-pub(super) fn compare_all(rooms: &Rooms) {
-    let Some(url) = &rooms.config.operation.shadow else { return };
+pub(super) fn compare_all(agent: &AgentState) {
+    let Some(url) = &agent.config.operation.shadow else { return };
     let kube2iam = match Kube2iam::at(url) {
         Ok(kube2iam) => kube2iam,
         Err(cause) => return warn!("failed to compare with kube2iam at `{url}`: {cause}"),
@@ -20,11 +20,11 @@ pub(super) fn compare_all(rooms: &Rooms) {
     info!("comparing with kube2iam at `{url}`; nobody is served, and both must have the same flags");
     let (mut known, mut summary, mut complaint) = (Known::default(), String::new(), String::new());
     loop {
-        let pause = match round(rooms, &kube2iam) {
+        let pause = match round(agent, &kube2iam) {
             None => UNTIL_READY,
             Some(Ok(comparison)) => {
                 complaint.clear();
-                let text = take_up(rooms, url, &mut known, comparison);
+                let text = take_up(agent, url, &mut known, comparison);
                 if text != summary && !known.is_unsure() {
                     info!("{text}");
                     summary = text;
@@ -32,7 +32,7 @@ pub(super) fn compare_all(rooms: &Rooms) {
                 if known.is_unsure() { LOOK_TWICE } else { LOOK_AGAIN }
             }
             Some(Err(cause)) => {
-                rooms.telemetry.metrics.operator.shadow_failures.inc();
+                agent.telemetry.metrics.operator.shadow_failures.inc();
                 if cause != complaint {
                     warn!("{cause}");
                     complaint = cause;
@@ -40,28 +40,28 @@ pub(super) fn compare_all(rooms: &Rooms) {
                 LOOK_AGAIN
             }
         };
-        if rooms.latch.wait(rooms.clock.now().mono.after(pause)) == Waited::ShutDown {
+        if agent.latch.wait(agent.clock.now().mono.after(pause)) == Waited::ShutDown {
             return;
         }
     }
 }
 
 /// `None`: our own picture isn't whole yet. Theirs is read first: what comes meanwhile is newer in ours.
-fn round(rooms: &Rooms, kube2iam: &Kube2iam) -> Option<Result<Comparison, String>> {
-    if !rooms.registry.read(|world, rules| world.is_ready() && rules.is_some()) {
+fn round(agent: &AgentState, kube2iam: &Kube2iam) -> Option<Result<Comparison, String>> {
+    if !agent.world.read(|world, rules| world.is_ready() && rules.is_some()) {
         return None;
     }
     let store = match kube2iam.store() {
         Ok(store) => store,
         Err(cause) => return Some(Err(cause)),
     };
-    let (keys, now) = (rooms.keys.current(), rooms.clock.now().wall);
-    let rules = rooms.registry.read(|_, rules| rules.cloned())?;
+    let (keys, now) = (agent.keys.current(), agent.clock.now().wall);
+    let rules = agent.world.read(|_, rules| rules.cloned())?;
     let theirs = their_answers(&store, &rules);
-    rooms.registry.read(|world, rules| rules.map(|rules| Ok(compare(world, rules, &keys, &theirs, now))))
+    agent.world.read(|world, rules| rules.map(|rules| Ok(compare(world, rules, &keys, &theirs, now))))
 }
 
-fn take_up(rooms: &Rooms, url: &str, known: &mut Known, comparison: Comparison) -> String {
+fn take_up(agent: &AgentState, url: &str, known: &mut Known, comparison: Comparison) -> String {
     let alike = comparison.alike;
     let (fresh, gone) = known.note(comparison);
     fresh.iter().for_each(|(address, difference)| say(*address, difference));
@@ -70,7 +70,7 @@ fn take_up(rooms: &Rooms, url: &str, known: &mut Known, comparison: Comparison) 
     }
     let gauge = |outcome: &str, count: usize| {
         let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-        rooms.telemetry.metrics.operator.shadow_addresses.with_label_values(&[outcome]).set(count);
+        agent.telemetry.metrics.operator.shadow_addresses.with_label_values(&[outcome]).set(count);
     };
     gauge("alike", alike);
     for kind in DifferenceKind::ALL {

@@ -9,11 +9,11 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::StartError;
-use super::front::{Doors, NoDoors, Sharing, Source};
+use super::front::{AgentListeners, ListenerSource, NoListeners, PortSharing};
 use super::taken_port;
-use crate::agent::wiring::Rooms;
-use crate::config::{Config, DoorConfig, Listen};
-use crate::os::handover::{Asked, Offer, Predecessor, ask, is_offered};
+use crate::agent::wiring::AgentState;
+use crate::config::{Config, Listen, ListenConfig};
+use crate::os::handover::{HandoverReply, Offer, Predecessor, ask, is_offered};
 use crate::os::key_file::KeyFile;
 use crate::os::state_dir::StateDir;
 use crate::ports::Clock;
@@ -21,15 +21,15 @@ use crate::ports::Clock;
 /// How this agent comes to its listeners, and how it passes them on.
 pub(super) struct Succession {
     dir: Option<StateDir>,
-    sharing: Sharing,
+    sharing: PortSharing,
     clock: Arc<dyn Clock>,
     /// What was logged of the last handover that failed
     failures: Vec<String>,
 }
 
 /// What trying to get the listeners came to.
-pub(super) enum Entry {
-    Open(Doors, Option<Predecessor>),
+pub(super) enum Acquired {
+    Open(AgentListeners, Option<Predecessor>),
     /// Another process holds this port and doesn't hand it over.
     Taken(Listen),
 }
@@ -46,7 +46,7 @@ impl Succession {
                  and session tokens"
             );
         }
-        let sharing = if dir.is_some() { Sharing::None } else { Sharing::SameUser };
+        let sharing = if dir.is_some() { PortSharing::None } else { PortSharing::SameUser };
         Self { dir, sharing, clock, failures: Vec::new() }
     }
 
@@ -55,25 +55,25 @@ impl Succession {
     }
 
     /// Takes the listeners from the agent before, or opens them.
-    pub(super) fn enter(&mut self, config: &DoorConfig) -> Result<Entry, StartError> {
+    pub(super) fn enter(&mut self, config: &ListenConfig) -> Result<Acquired, StartError> {
         let asked = self.dir.as_ref().map(|dir| ask(dir, &*self.clock));
-        let Asked { handed, failures } = asked.unwrap_or(Asked { handed: None, failures: Vec::new() });
+        let HandoverReply { handed, failures } = asked.unwrap_or(HandoverReply { handed: None, failures: Vec::new() });
         failures.iter().filter(|failure| !self.failures.contains(failure)).for_each(|failure| warn!("{failure}"));
         self.failures = failures;
         let (listeners, predecessor) = handed.map_or((Vec::new(), None), |(listeners, line)| (listeners, Some(line)));
-        match Doors::bind(config, listeners, self.sharing) {
-            Ok(doors) => Ok(Entry::Open(doors, predecessor)),
-            Err(NoDoors::Taken(listen)) => Ok(Entry::Taken(listen)),
-            Err(NoDoors::Failed(error)) => Err(error),
+        match AgentListeners::bind(config, listeners, self.sharing) {
+            Ok(listeners) => Ok(Acquired::Open(listeners, predecessor)),
+            Err(NoListeners::Taken(listen)) => Ok(Acquired::Taken(listen)),
+            Err(NoListeners::Failed(error)) => Err(error),
         }
     }
 
     /// Offers the listeners to the agent after this one. While that one waits for its turn, neither counts as ready.
-    pub(super) fn offer(&self, rooms: &Rooms, doors: &Doors) -> Option<Offer> {
+    pub(super) fn offer(&self, agent: &AgentState, listeners: &AgentListeners) -> Option<Offer> {
         let dir = self.dir()?;
-        let facts = rooms.facts.clone();
+        let facts = agent.facts.clone();
         let waiting = move |successors| facts.successor_waits.store(successors > 0, Ordering::Relaxed);
-        let offer = doors.share().and_then(|listeners| Offer::make(dir, listeners, rooms.dice.number(), waiting));
+        let offer = listeners.share().and_then(|listeners| Offer::make(dir, listeners, agent.random.number(), waiting));
         let failed = |cause: &std::io::Error| warn!("failed to offer the listener to a later agent: {cause}");
         offer.inspect_err(failed).ok()
     }
@@ -99,24 +99,24 @@ fn state_dir(path: &Path) -> Option<StateDir> {
 /// where another process holds the port, when that ends. `None`: the agent was asked to end before, and leaves everything
 /// to the one that has the listeners.
 pub(super) fn await_turn(
-    rooms: &Rooms,
+    agent: &AgentState,
     succession: &mut Succession,
-    entry: Entry,
-) -> Result<Option<Doors>, StartError> {
-    let (doors, predecessor) = match entry {
-        Entry::Open(doors, predecessor) => (doors, predecessor),
-        Entry::Taken(listen) => match taken_port::wait(rooms, succession, listen)? {
+    entry: Acquired,
+) -> Result<Option<AgentListeners>, StartError> {
+    let (listeners, predecessor) = match entry {
+        Acquired::Open(listeners, predecessor) => (listeners, predecessor),
+        Acquired::Taken(listen) => match taken_port::wait(agent, succession, listen)? {
             Some(entered) => entered,
             None => return Ok(None),
         },
     };
-    let port = rooms.config.door.app.port;
-    match (doors.source(), predecessor) {
-        (Source::HandedOver, Some(predecessor)) => {
+    let port = agent.config.listen.app.port;
+    match (listeners.source(), predecessor) {
+        (ListenerSource::HandedOver, Some(predecessor)) => {
             info!("port" = port; "the agent before shares its listener, and answers until the pods are known here");
-            let is_ready = || rooms.registry.read(|world, _| world.is_ready());
+            let is_ready = || agent.world.read(|world, _| world.is_ready());
             while !is_ready() && predecessor.is_there(TURN_POLL) {
-                if rooms.latch.is_closed() {
+                if agent.latch.is_closed() {
                     return Ok(None);
                 }
             }
@@ -124,7 +124,7 @@ pub(super) fn await_turn(
         (_, Some(_)) => info!("port" = port; "the agent before listens elsewhere; its listener is left to it"),
         (_, None) => {}
     }
-    Ok(Some(doors))
+    Ok(Some(listeners))
 }
 
 /// How soon readiness is noticed.

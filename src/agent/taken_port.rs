@@ -10,12 +10,12 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::StartError;
-use super::front::Doors;
-use super::succession::{Entry, Succession};
-use crate::agent::wiring::Rooms;
+use super::front::AgentListeners;
+use super::succession::{Acquired, Succession};
+use crate::agent::wiring::AgentState;
 use crate::config::Listen;
 use crate::logic::base::time::Mono;
-use crate::logic::operator::port_holder::{Answered, Holder, Judgement, Requests, TakenPort};
+use crate::logic::operator::port_holder::{HolderJudgement, PortAnswer, PortHolder, Requests, TakenPort};
 use crate::logic::redirect::resolve::resolve;
 use crate::os::handover::Predecessor;
 use crate::os::port_holder::{ask_health, holders};
@@ -24,20 +24,21 @@ use crate::redirect;
 use crate::server::is_taken;
 
 /// Looks at the process that holds the port, before the redirect is written.
-pub(super) fn examine(rooms: &Rooms, listen: Listen) {
-    let judgement = Judgement::STRANGER.after(&answers(rooms));
-    publish(rooms, listen, judgement, holders(listen.port));
+pub(super) fn examine(agent: &AgentState, listen: Listen) {
+    let judgement = HolderJudgement::STRANGER.after(&answers(agent));
+    publish(agent, listen, judgement, holders(listen.port));
 }
 
 /// Waits until the listeners can be had, from the agent before or because the port is free. `None`: the agent was asked to
 /// end before.
 pub(super) fn wait(
-    rooms: &Rooms,
+    agent: &AgentState,
     succession: &mut Succession,
     mut listen: Listen,
-) -> Result<Option<(Doors, Option<Predecessor>)>, StartError> {
-    let now = || rooms.clock.now().mono;
-    let mut judgement = rooms.facts.taken_port.read().as_ref().map_or(Judgement::STRANGER, |taken| taken.judgement);
+) -> Result<Option<(AgentListeners, Option<Predecessor>)>, StartError> {
+    let now = || agent.clock.now().mono;
+    let mut judgement =
+        agent.facts.taken_port.read().as_ref().map_or(HolderJudgement::STRANGER, |taken| taken.judgement);
     let (mut examination_due, mut naming_due, mut report): (Mono, Mono, Report) = (now(), now(), Report::default());
     let mut named = Vec::new();
     loop {
@@ -46,19 +47,19 @@ pub(super) fn wait(
             naming_due = now().after(NAME_EVERY);
         }
         if now() >= examination_due || !is_taken(listen.address, listen.port) {
-            match succession.enter(&rooms.config.door)? {
-                Entry::Open(doors, predecessor) => {
-                    *rooms.facts.taken_port.write() = None;
+            match succession.enter(&agent.config.listen)? {
+                Acquired::Open(listeners, predecessor) => {
+                    *agent.facts.taken_port.write() = None;
                     info!("port" = listen.port; "the port is this agent's now");
-                    return Ok(Some((doors, predecessor)));
+                    return Ok(Some((listeners, predecessor)));
                 }
-                Entry::Taken(other) => listen = other,
+                Acquired::Taken(other) => listen = other,
             }
-            judgement = judgement.after(&answers(rooms));
-            report.log(&publish(rooms, listen, judgement, named.clone()), now());
+            judgement = judgement.after(&answers(agent));
+            report.log(&publish(agent, listen, judgement, named.clone()), now());
             examination_due = now().after(EXAMINE_EVERY);
         }
-        if rooms.latch.wait(now().after(RETRY_EVERY)) == Waited::ShutDown {
+        if agent.latch.wait(now().after(RETRY_EVERY)) == Waited::ShutDown {
             return Ok(None);
         }
     }
@@ -81,26 +82,26 @@ impl Report {
     }
 }
 
-fn publish(rooms: &Rooms, listen: Listen, judgement: Judgement, holders: Vec<Holder>) -> TakenPort {
-    let sends_requests = rooms.config.redirect.is_some() || rooms.config.credentials_address.is_some();
+fn publish(agent: &AgentState, listen: Listen, judgement: HolderJudgement, holders: Vec<PortHolder>) -> TakenPort {
+    let sends_requests = agent.config.redirect.is_some() || agent.config.credentials_address.is_some();
     let requests = match (sends_requests, judgement.is_kube2iam()) {
         (true, true) => Requests::ToKube2iam,
         (true, false) => Requests::Dropped,
         (false, _) => Requests::NotOurs,
     };
     let taken = TakenPort { port: listen.port, holders, judgement, requests };
-    *rooms.facts.taken_port.write() = Some(taken.clone());
+    *agent.facts.taken_port.write() = Some(taken.clone());
     taken
 }
 
 /// What is answered where pods' requests are, or would be, redirected to.
-fn answers(rooms: &Rooms) -> Vec<Answered> {
-    let Some(config) = rooms.config.redirect.as_ref().or(rooms.config.credentials_address.as_ref()) else {
+fn answers(agent: &AgentState) -> Vec<PortAnswer> {
+    let Some(config) = agent.config.redirect.as_ref().or(agent.config.credentials_address.as_ref()) else {
         return Vec::new();
     };
     let resolved = redirect::host_network().ok().and_then(|host| resolve(&config.spec, &host).ok());
     let Some(wanted) = resolved.map(|resolved| resolved.wanted) else { return Vec::new() };
-    wanted.agents().into_iter().map(|agent| ask_health(agent, &*rooms.clock)).collect()
+    wanted.agents().into_iter().map(|address| ask_health(address, &*agent.clock)).collect()
 }
 
 /// How soon it is noticed that the port is free.

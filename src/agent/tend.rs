@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use log::{debug, error, warn};
 
-use crate::agent::wiring::Rooms;
+use crate::agent::wiring::AgentState;
 use crate::clients::imds::discovery;
 use crate::logic::cluster::kubernetes::Resource;
 use crate::logic::policy;
@@ -15,36 +15,36 @@ use crate::os::memory;
 use crate::ports::Waited;
 
 /// Makes calls to STS until the desk closes.
-pub(super) fn call_sts(rooms: &Rooms) {
-    rooms.desk.work(&*rooms.sts, &|| rooms.dice.number(), &|report| rooms.telemetry.called(report));
+pub(super) fn call_sts(agent: &AgentState) {
+    agent.sessions.work(&*agent.sts, &|| agent.random.number(), &|report| agent.telemetry.called(report));
 }
 
 /// Drops sessions that no pod may use any more, and rotates the keys of the tokens.
-pub(super) fn keep_house(rooms: &Rooms) {
+pub(super) fn keep_clean(agent: &AgentState) {
     let mut pause = FIRST_HOUSEKEEPING;
-    while rooms.latch.wait(rooms.clock.now().mono.after(pause)) == Waited::Elapsed {
+    while agent.latch.wait(agent.clock.now().mono.after(pause)) == Waited::Elapsed {
         pause = HOUSEKEEPING;
-        if let Some(entitled) = entitled(rooms) {
-            rooms.desk.sweep(&entitled);
-            rooms.telemetry.retain_roles(&entitled.iter().map(|request| request.role.clone()).collect());
+        if let Some(entitled) = entitled(agent) {
+            agent.sessions.sweep(&entitled);
+            agent.telemetry.retain_roles(&entitled.iter().map(|request| request.role.clone()).collect());
         }
-        forget_namespaces(rooms);
-        if rooms.keys.is_rotation_due() {
-            rotate_keys(rooms);
+        forget_namespaces(agent);
+        if agent.keys.is_rotation_due() {
+            rotate_keys(agent);
         }
         memory::give_back();
     }
 }
 
 /// What pods here may ask of STS, once everything is known. The picture is locked for a few pods at a time.
-pub(super) fn entitled(rooms: &Rooms) -> Option<HashSet<AssumeRole>> {
-    let pods: Vec<_> = rooms.registry.read(|world, rules| {
+pub(super) fn entitled(agent: &AgentState) -> Option<HashSet<AssumeRole>> {
+    let pods: Vec<_> = agent.world.read(|world, rules| {
         let known = rules.is_some() && world.is_ready();
         known.then(|| world.pods().filter(|pod| pod.counts()).cloned().collect())
     })?;
     let mut entitled = HashSet::new();
     for pods in pods.chunks(PODS_AT_ONCE) {
-        rooms.registry.read(|world, rules| {
+        agent.world.read(|world, rules| {
             entitled.extend(pods.iter().filter_map(|pod| policy::entitled(world, rules?, pod)));
         });
     }
@@ -52,20 +52,20 @@ pub(super) fn entitled(rooms: &Rooms) -> Option<HashSet<AssumeRole>> {
 }
 
 /// Metrics of namespaces that are gone would pile up where namespaces come and go.
-fn forget_namespaces(rooms: &Rooms) {
-    let known = rooms.registry.read(|world, _| {
+fn forget_namespaces(agent: &AgentState) {
+    let known = agent.world.read(|world, _| {
         let listed = world.is_listed(Resource::Namespaces);
         listed.then(|| world.namespaces().map(|(name, _)| Arc::from(name)).collect::<HashSet<Arc<str>>>())
     });
     if let Some(known) = known {
-        rooms.telemetry.metrics.retain_namespaces(|name| known.contains(name));
+        agent.telemetry.metrics.retain_namespaces(|name| known.contains(name));
     }
 }
 
-fn rotate_keys(rooms: &Rooms) {
-    match rooms.dice.secret() {
+fn rotate_keys(agent: &AgentState) {
+    match agent.random.secret() {
         Ok(secret) => {
-            if let Some(cause) = rooms.keys.rotate(&secret) {
+            if let Some(cause) = agent.keys.rotate(&secret) {
                 warn!("session tokens may have to be asked for anew after an upgrade: {cause}");
             }
         }
@@ -74,19 +74,19 @@ fn rotate_keys(rooms: &Rooms) {
 }
 
 /// Looks after the metadata service as kube2iam does: `instanceId` of `/healthz` and the gauge.
-pub(super) fn watch_health(rooms: &Rooms) {
+pub(super) fn watch_health(agent: &AgentState) {
     loop {
-        match discovery::instance_id(&*rooms.imds) {
+        match discovery::instance_id(&*agent.imds) {
             Ok(id) => {
-                *rooms.facts.instance_id.write() = id;
-                rooms.telemetry.metrics.healthcheck_status.set(1.0);
+                *agent.facts.instance_id.write() = id;
+                agent.telemetry.metrics.healthcheck_status.set(1.0);
             }
             Err(failure) => {
                 debug!("failed to read the instance id: {}", failure.cause);
-                rooms.telemetry.metrics.healthcheck_status.set(0.0);
+                agent.telemetry.metrics.healthcheck_status.set(0.0);
             }
         }
-        if rooms.latch.wait(rooms.clock.now().mono.after(HEALTH_CHECK)) == Waited::ShutDown {
+        if agent.latch.wait(agent.clock.now().mono.after(HEALTH_CHECK)) == Waited::ShutDown {
             return;
         }
     }

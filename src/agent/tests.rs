@@ -3,7 +3,7 @@ use crate::config::{Command, parse};
 use crate::logic::operator::log_line::Taken;
 
 /// Rooms that reach nothing: what is tested here asks nobody.
-fn rooms() -> (Arc<Rooms>, Arc<Latch>) {
+fn agent() -> (Arc<AgentState>, Arc<Latch>) {
     let words = ["--api-server=http://127.0.0.1:1", "--api-token=x"].into_iter().map(str::to_owned);
     let config = match parse(words, &|_| None) {
         Ok(Command::Run(config)) => config,
@@ -13,17 +13,17 @@ fn rooms() -> (Arc<Rooms>, Arc<Latch>) {
     let latch = Arc::new(Latch::new(time.clone()));
     let environment = AwsEnvironment::from_lookup(&|_| None);
     let ports = Ports::open(&config, &environment, time, None).unwrap();
-    (Rooms::new(&config, ports, latch.clone(), Box::new(|_| Taken::Yes)).unwrap(), latch)
+    (AgentState::new(&config, ports, latch.clone(), Box::new(|_| Taken::Yes)).unwrap(), latch)
 }
 
 #[test]
 fn a_thread_that_panics_ends_the_agent_with_a_failure() {
-    let (rooms, latch) = rooms();
-    start(&rooms, "good", |_| {}).unwrap().join().unwrap();
-    assert!(!latch.is_closed() && fallen(&rooms).is_ok());
-    start(&rooms, "bad", |_| panic!("as a test wants it")).unwrap().join().unwrap();
+    let (agent, latch) = agent();
+    start(&agent, "good", |_| {}).unwrap().join().unwrap();
+    assert!(!latch.is_closed() && fallen(&agent).is_ok());
+    start(&agent, "bad", |_| panic!("as a test wants it")).unwrap().join().unwrap();
     assert!(latch.is_closed());
-    let error = fallen(&rooms).unwrap_err();
+    let error = fallen(&agent).unwrap_err();
     assert_eq!((error.exit_code(), error.to_string().as_str()), (1, "failed to keep `bad` running: it panicked"));
 }
 
@@ -33,25 +33,25 @@ fn the_steward_knows_what_every_pod_may_have() {
     use crate::logic::cluster::kubernetes::{Event, Object, Pod};
     use crate::logic::cluster::world::tests::pod;
     use crate::logic::policy::tests::rules;
-    let (rooms, _) = rooms();
-    assert_eq!(tend::entitled(&rooms), None);
-    rooms.registry.set_rules(rules());
+    let (agent, _) = agent();
+    assert_eq!(tend::entitled(&agent), None);
+    agent.world.set_rules(rules());
     for index in 0..600_u32 {
         let address = std::net::Ipv4Addr::from(0x0a00_0000 + index).to_string();
         let pod = Pod { role: Some(format!("role-{index}")), ..pod(&index.to_string(), &address) };
-        rooms.registry.apply(Resource::Pods, Event::InitApply(Object::Pod(pod)));
+        agent.world.apply(Resource::Pods, Event::InitApply(Object::Pod(pod)));
     }
-    rooms.registry.apply(Resource::Pods, Event::InitDone);
-    rooms.registry.apply(Resource::Namespaces, Event::InitDone);
-    assert_eq!(tend::entitled(&rooms).unwrap().len(), 600);
+    agent.world.apply(Resource::Pods, Event::InitDone);
+    agent.world.apply(Resource::Namespaces, Event::InitDone);
+    assert_eq!(tend::entitled(&agent).unwrap().len(), 600);
 }
 
 #[test]
 fn metrics_show_the_age_of_the_world_and_open_connections() {
-    let (rooms, _) = rooms();
-    let metrics = &rooms.telemetry.metrics;
+    let (agent, _) = agent();
+    let metrics = &agent.telemetry.metrics;
     metrics.count_connections(vec![Box::new(|| 2), Box::new(|| 3)]);
-    metrics.sample(&rooms.desk.counts(), &[(Resource::Pods, Duration::from_secs(7))]);
+    metrics.sample(&agent.sessions.counts(), &[(Resource::Pods, Duration::from_secs(7))]);
     let text = String::from_utf8(metrics.render().unwrap()).unwrap();
     for line in [
         "kube2iam_connections 5\n",

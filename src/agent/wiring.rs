@@ -11,13 +11,14 @@ use super::tell::Refusals;
 use crate::api::metadata::{Duplicates, Facts, Forwards, Service};
 use crate::clients::imds::{MetadataLimits, MetadataService};
 use crate::clients::kubernetes::{
-    ApiServer, ApiServerOptions, Connection, Limits, SERVICE_ACCOUNT_CA, SERVICE_ACCOUNT_TOKEN, Verification,
+    ApiServer, ApiServerConnection, ApiServerOptions, CallLimits, SERVICE_ACCOUNT_CA, SERVICE_ACCOUNT_TOKEN,
+    Verification,
 };
 use crate::clients::node_credentials::{self, NodeCredentials};
 use crate::clients::sts::{RegionSource, StsClient, StsOptions, StsWire};
 use crate::config::{Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, Renew, SessionTags, SharedAddress};
 use crate::logic::base::url::ServiceUrl;
-use crate::logic::policy::Tokens;
+use crate::logic::policy::TokenRequirement;
 use crate::logic::request::route::RouteRules;
 use crate::logic::sessions::budget::Rate;
 use crate::logic::sessions::cache::{CacheRules, RenewAt};
@@ -25,24 +26,24 @@ use crate::logic::sessions::session::{SessionRules, TagReach, Tags};
 use crate::logic::sts::environment::AwsEnvironment;
 use crate::os::key_file::KeyFile;
 use crate::os::latch::Latch;
-use crate::os::random::SystemDice;
+use crate::os::random::OsRandom;
 use crate::os::state_dir::StateDir;
-use crate::ports::{Clock, Dice, Events, Imds, KeyStore, Kubernetes, Nodes, Sts, Time};
-use crate::state::sessions::Desk;
+use crate::ports::{Clock, Events, Imds, KeyStore, Kubernetes, Nodes, Random, Sts, Time};
+use crate::state::sessions::SessionCache;
+use crate::state::shared_world::SharedWorld;
 use crate::state::token_keys::Keyring;
-use crate::state::world::Registry;
 use crate::telemetry::{Metrics, RequestLines, Telemetry};
 
 /// Everything that threads share.
-pub struct Rooms {
+pub struct AgentState {
     pub config: Config,
     pub clock: Arc<dyn Clock>,
-    pub dice: Arc<dyn Dice>,
+    pub random: Arc<dyn Random>,
     pub latch: Arc<Latch>,
     /// Closed once the last answers are out: until then they may need news from the API server
     pub drained: Latch,
-    pub registry: Arc<Registry>,
-    pub desk: Arc<Desk>,
+    pub world: Arc<SharedWorld>,
+    pub sessions: Arc<SessionCache>,
     pub telemetry: Arc<Telemetry>,
     pub facts: Arc<Facts>,
     pub keys: Arc<Keyring>,
@@ -63,7 +64,7 @@ pub struct Rooms {
 /// What the rooms reach the world through.
 pub struct Ports {
     pub time: Arc<dyn Time>,
-    pub dice: Arc<dyn Dice>,
+    pub random: Arc<dyn Random>,
     pub kubernetes: Arc<dyn Kubernetes>,
     /// `None`: no taint is taken off
     pub nodes: Option<Arc<dyn Nodes>>,
@@ -93,16 +94,16 @@ impl Ports {
         let imds: Arc<dyn Imds> = metadata_service(&config.metadata.own.to_string(), &clock)?;
         let wire = sts_wire(environment, &imds, &clock)?;
         let (sts, node_credentials) = sts(config, &imds, &wire, environment, &clock)?;
-        let kubernetes = Arc::new(api_server(&config.kubernetes, environment, &clock, Limits::default())?);
+        let kubernetes = Arc::new(api_server(&config.kubernetes, environment, &clock, CallLimits::default())?);
         let nodes: Option<Arc<dyn Nodes>> = Some(kubernetes.clone());
         let events: Option<Arc<dyn Events>> = Some(kubernetes.clone());
         let key_store = state_dir.map(|dir| Arc::new(KeyFile::new(dir, clock)) as Arc<dyn KeyStore>);
-        let dice = Arc::new(SystemDice);
-        Ok(Self { time, dice, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials })
+        let random = Arc::new(OsRandom);
+        Ok(Self { time, random, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials })
     }
 }
 
-impl Rooms {
+impl AgentState {
     /// Puts the rooms together. Whatever stands behind the ports, these are the rooms of the binary.
     pub fn new(
         config: &Config,
@@ -110,27 +111,27 @@ impl Rooms {
         latch: Arc<Latch>,
         request_lines: RequestLines,
     ) -> Result<Arc<Self>, StartError> {
-        let Ports { time, dice, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials } = ports;
+        let Ports { time, random, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials } = ports;
         let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
         let refusals = config.operation.events.then(|| Refusals::new(&*time));
         let telemetry = Telemetry::new(metrics, request_lines);
         let telemetry = Arc::new(telemetry.telling(refusals.as_ref().map(Refusals::sink)));
-        let registry = Arc::new(Registry::new(time.clone()));
-        registry.limit_age(config.kubernetes.longest_age);
+        let world = Arc::new(SharedWorld::new(time.clone()));
+        world.limit_age(config.kubernetes.longest_age);
         let drained = Latch::new(time.clone());
-        let desk = Arc::new(Desk::new(cache_rules(config), time.clone()));
-        let keys = Arc::new(token_keys(key_store, &*dice, time.clone())?);
+        let sessions = Arc::new(SessionCache::new(cache_rules(config), time.clone()));
+        let keys = Arc::new(token_keys(key_store, &*random, time.clone())?);
         let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
         // Until it has been seen in place.
         let redirect_missing = AtomicBool::new(config.redirect.is_some());
         let address_missing = AtomicBool::new(config.credentials_address.is_some());
         let facts = Arc::new(Facts { host_ip, redirect_missing, address_missing, ..Facts::default() });
-        let duplicates = (config.door.shared_address == SharedAddress::AskApiServer)
-            .then(|| Duplicates::new(kubernetes.clone(), desk.clone(), time.clone(), telemetry.clone()));
+        let duplicates = (config.listen.shared_address == SharedAddress::AskApiServer)
+            .then(|| Duplicates::new(kubernetes.clone(), sessions.clone(), time.clone(), telemetry.clone()));
         let clock: Arc<dyn Clock> = time;
         let service = Arc::new(Service {
-            registry: registry.clone(),
-            desk: desk.clone(),
+            world: world.clone(),
+            sessions: sessions.clone(),
             imds: proxied,
             forwards: Forwards::default(),
             clock: clock.clone(),
@@ -140,17 +141,17 @@ impl Rooms {
             duplicates,
             routes: route_rules(config),
             tokens: tokens(config),
-            wait_for_pod: config.door.wait_for_pod,
+            wait_for_pod: config.listen.wait_for_pod,
         });
         let config = config.clone();
         Ok(Arc::new(Self {
             config,
             clock,
-            dice,
+            random,
             latch,
             drained,
-            registry,
-            desk,
+            world,
+            sessions,
             telemetry,
             facts,
             keys,
@@ -168,8 +169,12 @@ impl Rooms {
 }
 
 /// The keys of the agent before, or new ones: what lies in the state directory is never a reason not to start.
-fn token_keys(store: Option<Arc<dyn KeyStore>>, dice: &dyn Dice, clock: Arc<dyn Clock>) -> Result<Keyring, StartError> {
-    let secret = dice.secret().map_err(|cause| StartError::new("draw a token key", &cause))?;
+fn token_keys(
+    store: Option<Arc<dyn KeyStore>>,
+    random: &dyn Random,
+    clock: Arc<dyn Clock>,
+) -> Result<Keyring, StartError> {
+    let secret = random.secret().map_err(|cause| StartError::new("draw a token key", &cause))?;
     let (keys, trouble) = Keyring::open(store, &secret, clock);
     if let Some(cause) = trouble {
         warn!("session tokens may have to be asked for anew after an upgrade: {cause}");
@@ -214,8 +219,8 @@ pub(crate) fn sts(
     let source = environment.node_source().map_err(|cause| no_sts(&cause))?;
     let session = session_rules(config);
     let hop = config.sts.assume_first.as_ref().map(|role| session.hop(role));
-    let doors = node_credentials::Doors { imds: imds.clone(), wire: wire.clone(), clock: clock.clone() };
-    let credentials = node_credentials::node_credentials(source, hop, &doors).map_err(|cause| no_sts(&cause))?;
+    let listeners = node_credentials::SourceClients { imds: imds.clone(), wire: wire.clone(), clock: clock.clone() };
+    let credentials = node_credentials::node_credentials(source, hop, &listeners).map_err(|cause| no_sts(&cause))?;
     Ok((Arc::new(StsClient::new(wire.clone(), credentials.clone())), credentials))
 }
 
@@ -224,13 +229,13 @@ pub(crate) fn api_server(
     config: &KubernetesConfig,
     environment: &AwsEnvironment,
     clock: &Arc<dyn Clock>,
-    limits: Limits,
+    limits: CallLimits,
 ) -> Result<ApiServer, StartError> {
     let verification = if config.insecure { Verification::Skipped } else { Verification::Required };
     let connection = match &config.access {
-        Access::Kubeconfig(path) => Connection::kubeconfig(path, verification),
-        Access::ApiServer { url, token } => Connection::api_server(url, Some(token.clone()), verification),
-        Access::InCluster { host, port } => Connection::in_cluster(
+        Access::Kubeconfig(path) => ApiServerConnection::kubeconfig(path, verification),
+        Access::ApiServer { url, token } => ApiServerConnection::api_server(url, Some(token.clone()), verification),
+        Access::InCluster { host, port } => ApiServerConnection::in_cluster(
             host,
             &port.to_string(),
             Path::new(SERVICE_ACCOUNT_TOKEN),
@@ -269,8 +274,8 @@ fn cache_rules(config: &Config) -> CacheRules {
 
 fn route_rules(config: &Config) -> RouteRules {
     RouteRules {
-        metrics: config.door.metrics == crate::config::MetricsDoor::OnAppPort,
-        debug: config.door.debug_store,
+        metrics: config.listen.metrics == crate::config::MetricsListener::OnAppPort,
+        debug: config.listen.debug_store,
         allowed: config.metadata.allowed.clone(),
         denied: config.metadata.denied.clone(),
     }
@@ -292,9 +297,9 @@ pub(crate) fn session_rules(config: &Config) -> SessionRules {
     }
 }
 
-fn tokens(config: &Config) -> Tokens {
+fn tokens(config: &Config) -> TokenRequirement {
     match config.metadata.v2 {
-        ImdsV2::Optional => Tokens::Optional,
-        ImdsV2::Required => Tokens::Required,
+        ImdsV2::Optional => TokenRequirement::Optional,
+        ImdsV2::Required => TokenRequirement::Required,
     }
 }

@@ -16,17 +16,17 @@ use crate::logic::base::time::{Mono, Now};
 use crate::logic::cluster::world::HeldPod;
 use crate::logic::identity::metadata_token::{Bearer, parse_ttl};
 use crate::logic::policy::reason::Reason;
-use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, Tokens, decide};
+use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, TokenRequirement, decide};
 use crate::logic::request::message::{Request, Response};
 use crate::logic::request::reply;
-use crate::logic::request::route::{self, Form, Page, Route, RouteRules};
+use crate::logic::request::route::{self, DocumentForm, OwnPage, Route, RouteRules};
 use crate::logic::sessions::session::Session;
 use crate::logic::sts::StsFailure;
 use crate::ports::{Clock, Imds};
-use crate::state::sessions::{Desk, Outcome};
+use crate::state::sessions::{SessionCache, SessionOutcome};
+use crate::state::shared_world::SharedWorld;
 use crate::state::token_keys::Keyring;
-use crate::state::world::Registry;
-use crate::telemetry::{Answered, LogLine, Telemetry};
+use crate::telemetry::{AnsweredRequest, LogLine, Telemetry};
 
 pub use duplicates::{Duplicates, Found};
 pub use forwards::Forwards;
@@ -34,8 +34,8 @@ pub use pages::Facts;
 
 /// Everything that a request may need.
 pub struct Service {
-    pub registry: Arc<Registry>,
-    pub desk: Arc<Desk>,
+    pub world: Arc<SharedWorld>,
+    pub sessions: Arc<SessionCache>,
     pub imds: Arc<dyn Imds>,
     /// What peers have on the way to it
     pub forwards: Forwards,
@@ -47,7 +47,7 @@ pub struct Service {
     pub duplicates: Option<Duplicates>,
     pub routes: RouteRules,
     /// Whether every request must bear a session token
-    pub tokens: Tokens,
+    pub tokens: TokenRequirement,
     /// How long a request waits for its pod to become known
     pub wait_for_pod: Duration,
 }
@@ -100,7 +100,7 @@ impl Service {
         self.count(request, route, &decided);
         let Answer { response, reason, cause } = answer;
         let end = self.clock.now();
-        self.telemetry.answered(&Answered {
+        self.telemetry.answered(&AnsweredRequest {
             method: request.method,
             target: request.target,
             peer,
@@ -142,12 +142,12 @@ impl Service {
         let mut ask = self.ask(request, route, peer);
         let mut chosen = None;
         loop {
-            let seen = self.registry.seen();
+            let seen = self.world.seen();
             if now.mono >= deadline {
                 ask.patience = Patience::Exhausted;
             }
             let ask = Ask { chosen: chosen.as_deref(), at: now.mono, ..ask };
-            let decided = self.registry.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
+            let decided = self.world.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
             let Decision::NotYet(reason) = decided.decision else { return (decided, chosen, now) };
             if let (Reason::AmbiguousAddress, None, Some(duplicates)) = (reason, &chosen, &self.duplicates) {
                 match duplicates.resolve(peer, deadline) {
@@ -163,9 +163,9 @@ impl Service {
                 }
             }
             if let (Reason::PolicyPending, Some(pod)) = (reason, &decided.pod) {
-                self.registry.ask_for(pod);
+                self.world.ask_for(pod);
             }
-            self.registry.wait(seen, deadline);
+            self.world.wait(seen, deadline);
             now = self.clock.now();
         }
     }
@@ -192,17 +192,17 @@ impl Service {
             |again: &Permitted| again.pod().uid == permitted.pod().uid && again.request() == permitted.request();
         let deadline = ask.at.after(self.wait_for_pod);
         loop {
-            let (seen, now) = (self.registry.seen(), self.clock.now());
+            let (seen, now) = (self.world.seen(), self.clock.now());
             let patience = if now.mono >= deadline { Patience::Exhausted } else { Patience::Left };
             let ask = Ask { chosen, patience, at: now.mono, ..ask };
-            let again = self.registry.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
+            let again = self.world.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
             match again.decision {
                 Decision::Assume(again, _) if is_same(&again) => return Ok(()),
-                Decision::NotYet(Reason::PolicyPending) => self.registry.ask_for(permitted.pod()),
+                Decision::NotYet(Reason::PolicyPending) => self.world.ask_for(permitted.pod()),
                 Decision::Refuse(reason @ (Reason::WorldStale | Reason::PolicyPending)) => return Err(reason),
                 _ => return Err(Reason::OwnerChanged),
             }
-            self.registry.wait(seen, deadline);
+            self.world.wait(seen, deadline);
         }
     }
 
@@ -217,7 +217,7 @@ impl Service {
         is_still_right: &dyn Fn(&Permitted) -> Result<(), Reason>,
     ) -> Answer {
         match &decided.decision {
-            Decision::Name(role) => self.registry.read(|_, rules| {
+            Decision::Name(role) => self.world.read(|_, rules| {
                 let name = rules.map_or(role.as_str(), |rules| rules.base.shorten(role));
                 Answer::ok(Response::text(200, name))
             }),
@@ -236,23 +236,23 @@ impl Service {
     fn assume(
         &self,
         permitted: &Permitted,
-        form: Form,
+        form: DocumentForm,
         route: &Route,
         peer: IpAddr,
         at: Now,
         is_still_right: &dyn Fn(&Permitted) -> Result<(), Reason>,
     ) -> Answer {
         let deadline = at.mono.after(WAIT_FOR_STS);
-        let session = match self.desk.obtain(permitted, peer, deadline) {
-            Outcome::Ready(session) => return self.hand_out_again(permitted, &session, form, at.mono),
-            Outcome::Fetched(session) => session,
-            Outcome::Refused(failure) => return Answer::refused_by_sts(&failure, route),
-            Outcome::Remembered(failure) => {
+        let session = match self.sessions.obtain(permitted, peer, deadline) {
+            SessionOutcome::Ready(session) => return self.hand_out_again(permitted, &session, form, at.mono),
+            SessionOutcome::Fetched(session) => session,
+            SessionOutcome::Refused(failure) => return Answer::refused_by_sts(&failure, route),
+            SessionOutcome::Remembered(failure) => {
                 self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
                 return Answer::refused_by_sts(&failure, route);
             }
-            Outcome::TimedOut => return Answer::refuse(Reason::StsTimeout, route),
-            Outcome::Busy => return Answer::refuse(Reason::Busy, route),
+            SessionOutcome::TimedOut => return Answer::refuse(Reason::StsTimeout, route),
+            SessionOutcome::Busy => return Answer::refuse(Reason::Busy, route),
         };
         if let Err(reason) = is_still_right(permitted) {
             return Answer::refuse(reason, route);
@@ -260,16 +260,16 @@ impl Service {
         self.hand_out(&session, form, self.clock.now().mono)
     }
 
-    fn hand_out_again(&self, permitted: &Permitted, session: &Arc<Session>, form: Form, now: Mono) -> Answer {
+    fn hand_out_again(&self, permitted: &Permitted, session: &Arc<Session>, form: DocumentForm, now: Mono) -> Answer {
         self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
         self.hand_out(session, form, now)
     }
 
-    fn hand_out(&self, session: &Arc<Session>, form: Form, now: Mono) -> Answer {
+    fn hand_out(&self, session: &Arc<Session>, form: DocumentForm, now: Mono) -> Answer {
         self.telemetry.metrics.sessions.handed_out(now.until(session.ends));
         Answer::ok(match form {
-            Form::Plain => reply::document(session.document.clone()),
-            Form::Extended => reply::document(session.extended.clone()),
+            DocumentForm::Plain => reply::document(session.document.clone()),
+            DocumentForm::Extended => reply::document(session.extended.clone()),
         })
     }
 
@@ -289,12 +289,12 @@ impl Service {
         Answer::ok(reply::token(self.keys.current().issue(bearer, ttl_s, now.wall), ttl_s))
     }
 
-    fn page(&self, page: Page) -> Response {
+    fn page(&self, page: OwnPage) -> Response {
         match page {
-            Page::Health => self.facts.health(),
-            Page::Ready => self.facts.readiness(&self.registry, self.clock.now().mono),
-            Page::Metrics => self.metrics(),
-            Page::Store => pages::store(&self.registry),
+            OwnPage::Health => self.facts.health(),
+            OwnPage::Ready => self.facts.readiness(&self.world, self.clock.now().mono),
+            OwnPage::Metrics => self.metrics(),
+            OwnPage::Store => pages::store(&self.world),
         }
     }
 

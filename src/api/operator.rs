@@ -18,7 +18,7 @@ use crate::logic::cluster::kubernetes::{AnnotationKeys, Resource};
 use crate::logic::operator::explain::{self, Scene, Story, Subject};
 use crate::logic::operator::status::RedirectReport;
 use crate::logic::policy::reason::Reason;
-use crate::os::control_socket::{Answer, Question, Verb};
+use crate::os::control_socket::{ControlAnswer, ControlRequest, ControlVerb};
 use crate::os::log_writer::LogLevel;
 
 /// Everything that a question may be about.
@@ -47,26 +47,26 @@ fn is_refused_for(story: &Story, reason: Reason) -> bool {
 
 impl Control {
     /// Answers one question. A panic costs its answer and nothing else.
-    pub fn answer(&self, question: &Question) -> Answer {
+    pub fn answer(&self, question: &ControlRequest) -> ControlAnswer {
         catch_unwind(AssertUnwindSafe(|| self.route(question)))
             .unwrap_or_else(|_| refused(500, "the agent failed in a way that it should not: see its log"))
     }
 
-    fn route(&self, question: &Question) -> Answer {
+    fn route(&self, question: &ControlRequest) -> ControlAnswer {
         match (question.verb, question.path.as_str()) {
-            (Verb::Get, "/status") => {
+            (ControlVerb::Get, "/status") => {
                 let status = self.status();
                 told(question, &status, &|| status.text())
             }
-            (Verb::Get, "/explain") => self.explain(question),
-            (Verb::Get, "/log-level") => good(&self.level()),
-            (Verb::Post, "/log-level") => self.set_level(question.parameter("level").unwrap_or_default()),
+            (ControlVerb::Get, "/explain") => self.explain(question),
+            (ControlVerb::Get, "/log-level") => good(&self.level()),
+            (ControlVerb::Post, "/log-level") => self.set_level(question.parameter("level").unwrap_or_default()),
             (_, "/status" | "/explain" | "/log-level") => refused(405, "that is no way to ask for this"),
             _ => refused(404, "there is no such page: /status, /explain?subject=NAMESPACE/POD, /log-level"),
         }
     }
 
-    fn explain(&self, question: &Question) -> Answer {
+    fn explain(&self, question: &ControlRequest) -> ControlAnswer {
         let text = question.parameter("subject").unwrap_or_default();
         let Some(subject) = Subject::parse(text) else {
             return refused(400, "`subject` must be NAMESPACE/POD or an address");
@@ -75,7 +75,7 @@ impl Control {
         let explanation = match &story.permitted {
             None => story.explanation,
             Some(permitted) => {
-                let (standing, failure) = self.service.desk.standing(permitted.request());
+                let (standing, failure) = self.service.sessions.standing(permitted.request());
                 let failure = failure.as_ref().map(|(failure, at)| (failure, *at));
                 story.with_credentials(standing.session.as_deref(), standing.under_way, failure)
             }
@@ -101,7 +101,7 @@ impl Control {
 
     fn evaluated(&self, subject: &Subject, chosen: Option<&str>, deadline: Mono) -> Story {
         loop {
-            let seen = self.service.registry.seen();
+            let seen = self.service.world.seen();
             let story = self.tell(subject, chosen);
             let Some(pod) = story.pod.as_ref().filter(|_| is_refused_for(&story, Reason::PolicyPending)) else {
                 return story;
@@ -109,15 +109,15 @@ impl Control {
             if self.service.clock.now().mono >= deadline {
                 return story;
             }
-            self.service.registry.ask_for(pod);
-            self.service.registry.wait(seen, deadline);
+            self.service.world.ask_for(pod);
+            self.service.world.wait(seen, deadline);
         }
     }
 
     fn tell(&self, subject: &Subject, chosen: Option<&str>) -> Story {
         let now = self.service.clock.now();
         let keys = self.service.keys.current();
-        self.service.registry.read(|world, rules| {
+        self.service.world.read(|world, rules| {
             let scene = Scene {
                 world,
                 rules,
@@ -138,7 +138,7 @@ impl Control {
         json!({ "level": self.log.get().as_str().to_ascii_lowercase() })
     }
 
-    fn set_level(&self, word: &str) -> Answer {
+    fn set_level(&self, word: &str) -> ControlAnswer {
         let Some(level) = log_level(word) else {
             return refused(400, &format!("allowed is {}", log_levels()));
         };
@@ -151,17 +151,17 @@ impl Control {
 }
 
 /// The whole answer, or with `form=text` the same in words.
-fn told(question: &Question, whole: &impl Serialize, text: &dyn Fn() -> String) -> Answer {
+fn told(question: &ControlRequest, whole: &impl Serialize, text: &dyn Fn() -> String) -> ControlAnswer {
     match question.parameter("form") {
         Some("text") => good(&json!({ "text": text() })),
         _ => good(whole),
     }
 }
 
-fn good(value: &impl Serialize) -> Answer {
-    Answer { status: 200, json: json::text(value) }
+fn good(value: &impl Serialize) -> ControlAnswer {
+    ControlAnswer { status: 200, json: json::text(value) }
 }
 
-fn refused(status: u16, error: &str) -> Answer {
-    Answer { status, json: json::text(&json!({ "error": error })) }
+fn refused(status: u16, error: &str) -> ControlAnswer {
+    ControlAnswer { status, json: json::text(&json!({ "error": error })) }
 }

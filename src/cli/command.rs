@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use crate::agent;
 use crate::cli::operator;
-use crate::config::{self, Command, Lookup, RedirectAsked, UsageError};
+use crate::config::{self, Command, EnvironmentLookup, RedirectAsked, UsageError};
 use crate::logic::sts::environment::AwsEnvironment;
 use crate::redirect::command as redirect_command;
 
 /// Does what the words ask for, to its end.
-pub fn run(words: Vec<String>, lookup: Lookup<'_>) -> ExitCode {
+pub fn run(words: Vec<String>, lookup: EnvironmentLookup<'_>) -> ExitCode {
     if let Some(ended) = operator::run(&words, lookup, &mut std::io::stdout()) {
         return ended.error.map_or_else(|| ExitCode::from(ended.code), |error| fail(ended.code, &error));
     }
@@ -24,7 +24,7 @@ pub fn run(words: Vec<String>, lookup: Lookup<'_>) -> ExitCode {
     }
 }
 
-fn agent(words: impl Iterator<Item = String>, lookup: Lookup<'_>) -> ExitCode {
+fn agent(words: impl Iterator<Item = String>, lookup: EnvironmentLookup<'_>) -> ExitCode {
     match config::parse(words, lookup) {
         Ok(Command::Help(text) | Command::Version(text)) => say(&text),
         Ok(Command::Run(config)) => match agent::run(*config, &AwsEnvironment::from_lookup(lookup)) {

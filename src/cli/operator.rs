@@ -14,7 +14,7 @@ mod tests;
 
 use std::io::Write;
 
-use crate::config::{Lookup, UsageError};
+use crate::config::{EnvironmentLookup, UsageError};
 
 /// How a subcommand ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,16 +37,16 @@ enum Failure {
 
 /// What a subcommand found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum CommandVerdict {
     Good,
     /// Something must be mended.
     Bad,
 }
 
-type Outcome = Result<Verdict, Failure>;
+type CommandResult = Result<CommandVerdict, Failure>;
 
 /// Runs the subcommand that the first word names; `None` if it names none.
-pub fn run(words: &[String], lookup: Lookup<'_>, output: &mut dyn Write) -> Option<Ended> {
+pub fn run(words: &[String], lookup: EnvironmentLookup<'_>, output: &mut dyn Write) -> Option<Ended> {
     let (first, rest) = words.split_first()?;
     let outcome = match first.as_str() {
         "explain" => explain::run(rest, output),
@@ -58,8 +58,8 @@ pub fn run(words: &[String], lookup: Lookup<'_>, output: &mut dyn Write) -> Opti
     };
     let ended = |code, error| Ended { code, error };
     Some(match outcome {
-        Ok(Verdict::Good) => ended(0, None),
-        Ok(Verdict::Bad) => ended(EXIT_BAD, None),
+        Ok(CommandVerdict::Good) => ended(0, None),
+        Ok(CommandVerdict::Bad) => ended(EXIT_BAD, None),
         Err(Failure::Usage(error)) => ended(UsageError::EXIT_CODE, Some(error)),
         Err(Failure::Unanswered(error)) => ended(EXIT_BAD, Some(error)),
         Err(Failure::Help(text)) => say(output, &text).map_or(ended(EXIT_BAD, None), |()| ended(0, None)),

@@ -24,7 +24,7 @@ use ureq::{Agent, Proxy, ProxyProtocol, Timeout};
 use self::tcp::KeptAliveConnector;
 use self::tls::{FilesFirst, Tls, TlsConnector};
 pub use self::trust::{Authorities, ClientCertificate, Pem, Roots, TlsOptions};
-use super::names::Names;
+use super::names::NameResolver;
 use crate::logic::base::proxy::{ProxyEnvironment, Scheme};
 
 /// Everything in which our agents differ.
@@ -100,7 +100,7 @@ pub fn agent(options: &AgentOptions) -> Result<Agent, Misconfigured> {
         .timeout_per_read(limits.idle_read)
         .build();
     let connector = ().chain(ConnectProxyConnector::default()).chain(KeptAliveConnector).chain(TlsConnector(tls));
-    Ok(Agent::with_parts(config, connector, Names::system()))
+    Ok(Agent::with_parts(config, connector, NameResolver::system()))
 }
 
 /// Runs an idempotent call, and once more if its connection turned out to be closed: a server may drop an idle

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use self::answer::relay;
 use self::pass::{Pass, fetch_pass};
-use self::slots::{Slot, Slots};
+use self::slots::{CallSlot, Slots};
 pub use self::versions::Versions;
 use super::exchange::{phases, read_body, within};
 use crate::clients::http::{AgentOptions, Misconfigured, ProxyUse, TlsOptions, agent, cause, twice_if_disconnected};
@@ -69,7 +69,7 @@ impl MetadataService {
     }
 
     /// Fetches `target`. A token that is refused is replaced, once; the service's word about our token never goes on.
-    fn ask(&self, ask: &Ask<'_>, deadline: Mono) -> Result<Upstream<Body>, ImdsFailure> {
+    fn ask(&self, ask: &ImdsCall<'_>, deadline: Mono) -> Result<Upstream<Body>, ImdsFailure> {
         for attempt in 1..=ATTEMPTS {
             let pass = self.pass(ask, deadline)?;
             let response = self.send(ask, &pass, deadline)?;
@@ -84,7 +84,7 @@ impl MetadataService {
         Err(ask.failure(Some(401), "it takes none of its own tokens"))
     }
 
-    fn send(&self, ask: &Ask<'_>, pass: &Pass, deadline: Mono) -> Result<Upstream<Body>, ImdsFailure> {
+    fn send(&self, ask: &ImdsCall<'_>, pass: &Pass, deadline: Mono) -> Result<Upstream<Body>, ImdsFailure> {
         let url = format!("{}{}", self.base, ask.target);
         let send = || {
             let mut request = match ask.method {
@@ -103,7 +103,7 @@ impl MetadataService {
     }
 
     /// A fetch gets its whole time or isn't begun: one cut short would look like a service without version 2.
-    fn pass(&self, ask: &Ask<'_>, deadline: Mono) -> Result<Pass, ImdsFailure> {
+    fn pass(&self, ask: &ImdsCall<'_>, deadline: Mono) -> Result<Pass, ImdsFailure> {
         let left = self.left(deadline);
         let fetch = || match self.limits.token {
             total if left < total => Err(ask.failure(None, "no time is left")),
@@ -118,7 +118,7 @@ impl MetadataService {
     }
 
     /// A place among the calls in flight, or a failure at the deadline.
-    fn slot(&self, ask: &Ask<'_>, deadline: Mono) -> Result<Slot, ImdsFailure> {
+    fn slot(&self, ask: &ImdsCall<'_>, deadline: Mono) -> Result<CallSlot, ImdsFailure> {
         let slot = self.slots.take(deadline, self.clock.as_ref());
         slot.ok_or_else(|| ask.failure(None, "too many calls to it are in flight"))
     }
@@ -131,7 +131,7 @@ impl MetadataService {
         self.clock.now().mono.until(deadline)
     }
 
-    fn relay(&self, ask: &Ask<'_>) -> Result<Response, ImdsFailure> {
+    fn relay(&self, ask: &ImdsCall<'_>) -> Result<Response, ImdsFailure> {
         let deadline = self.deadline();
         let slot = self.slot(ask, deadline)?;
         let response = self.ask(ask, deadline)?;
@@ -146,11 +146,11 @@ impl Imds for MetadataService {
             Some(query) => format!("{}?{query}", path.as_str()),
             None => path.as_str().to_owned(),
         };
-        self.relay(&Ask { method, target: &target, accept })
+        self.relay(&ImdsCall { method, target: &target, accept })
     }
 
     fn read(&self, path: &str) -> Result<String, ImdsFailure> {
-        let ask = Ask { method: Forwarded::Get, target: path, accept: None };
+        let ask = ImdsCall { method: Forwarded::Get, target: path, accept: None };
         let deadline = self.deadline();
         let _slot = self.slot(&ask, deadline)?;
         let response = self.ask(&ask, deadline)?;
@@ -167,14 +167,14 @@ impl Imds for MetadataService {
 }
 
 /// What is asked of the service.
-struct Ask<'a> {
+struct ImdsCall<'a> {
     method: Forwarded,
     /// Path and query, from `/` on
     target: &'a str,
     accept: Option<&'a [u8]>,
 }
 
-impl Ask<'_> {
+impl ImdsCall<'_> {
     fn failure(&self, status: Option<u16>, cause: &str) -> ImdsFailure {
         ImdsFailure { status, cause: format!("failed to get `{}`: {cause}", self.target) }
     }

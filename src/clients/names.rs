@@ -19,17 +19,17 @@ use crate::os::{nss, threads};
 
 /// The names that one agent looks up.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(super) struct NameResolver {
     look_up: LookUp,
     /// To the thread, which starts with the first name and ends with this.
-    thread: Mutex<Option<Sender<Question>>>,
+    thread: Mutex<Option<Sender<NameQuery>>>,
 }
 
 /// Addresses of a name; blocks for as long as the system likes.
 type LookUp = fn(&str) -> io::Result<Vec<IpAddr>>;
 
 #[derive(Debug)]
-struct Question {
+struct NameQuery {
     host: String,
     answer: Sender<Result<Vec<IpAddr>, Unfound>>,
 }
@@ -44,7 +44,7 @@ enum Unfound {
     TimedOut,
 }
 
-impl Names {
+impl NameResolver {
     /// Those of this machine.
     pub(super) fn system() -> Self {
         Self::by(system_look_up)
@@ -59,7 +59,7 @@ impl Names {
             return Ok(known);
         }
         let (answer, answered) = bounded(1);
-        self.ask(Question { host: host.to_owned(), answer }).map_err(|error| Unfound::Unknown(error.to_string()))?;
+        self.ask(NameQuery { host: host.to_owned(), answer }).map_err(|error| Unfound::Unknown(error.to_string()))?;
         match answered.recv_timeout(limit) {
             Ok(answer) => answer,
             Err(RecvTimeoutError::Timeout) => Err(Unfound::TimedOut),
@@ -67,7 +67,7 @@ impl Names {
         }
     }
 
-    fn ask(&self, question: Question) -> io::Result<()> {
+    fn ask(&self, question: NameQuery) -> io::Result<()> {
         let mut thread = self.thread.lock();
         let Some(questions) = &*thread else {
             let (questions, asked) = bounded(MOST_WAITING);
@@ -87,8 +87,8 @@ impl Names {
 
 /// Answers questions until no more can come. Those about one name that have queued up get one answer: the askers of a
 /// name server that hangs would add up otherwise.
-fn answer_all(questions: &Receiver<Question>, look_up: LookUp) {
-    let mut waiting: Vec<Question> = Vec::new();
+fn answer_all(questions: &Receiver<NameQuery>, look_up: LookUp) {
+    let mut waiting: Vec<NameQuery> = Vec::new();
     loop {
         if waiting.is_empty() {
             let Ok(question) = questions.recv() else { return };
@@ -99,7 +99,7 @@ fn answer_all(questions: &Receiver<Question>, look_up: LookUp) {
         waiting.extend(questions.try_iter());
         let (answered, others) = waiting.into_iter().partition(|question| question.host == host);
         waiting = others;
-        let answered: Vec<Question> = answered;
+        let answered: Vec<NameQuery> = answered;
         for question in answered {
             // One who has gone needs no answer.
             let _ = question.answer.send(found.clone());
@@ -122,7 +122,7 @@ fn found(host: &str, looked_up: io::Result<Vec<IpAddr>>) -> Result<Vec<IpAddr>, 
     }
 }
 
-impl Resolver for Names {
+impl Resolver for NameResolver {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });

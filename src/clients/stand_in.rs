@@ -15,7 +15,7 @@ use crate::ports::Clock;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct SeenRequest {
     /// `GET /path`
     pub(super) line: String,
     /// Names in lower case
@@ -23,7 +23,7 @@ pub(super) struct Seen {
     pub(super) body: String,
 }
 
-impl Seen {
+impl SeenRequest {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -43,15 +43,15 @@ pub(super) enum Act {
 
 pub(super) struct StandIn {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<SeenRequest>>>,
     over: Arc<AtomicBool>,
 }
 
-type Decide = dyn Fn(&Seen, usize) -> Act + Send + Sync;
+type Decide = dyn Fn(&SeenRequest, usize) -> Act + Send + Sync;
 
 impl StandIn {
     /// Serves until dropped. `decide` gets each request and how many came before it.
-    pub(super) fn start(decide: impl Fn(&Seen, usize) -> Act + Send + Sync + 'static) -> Self {
+    pub(super) fn start(decide: impl Fn(&SeenRequest, usize) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stand_in = Self {
             address: listener.local_addr().unwrap(),
@@ -78,7 +78,7 @@ impl StandIn {
         format!("http://{}", self.address)
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(super) fn seen(&self) -> Vec<SeenRequest> {
         self.seen.lock().clone()
     }
 
@@ -133,7 +133,12 @@ pub(super) fn nobody() -> String {
     format!("http://{}", listener.local_addr().unwrap())
 }
 
-fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Seen>>, over: &AtomicBool, decide: &Decide) -> std::io::Result<()> {
+fn serve(
+    mut stream: TcpStream,
+    seen: &Mutex<Vec<SeenRequest>>,
+    over: &AtomicBool,
+    decide: &Decide,
+) -> std::io::Result<()> {
     stream.set_read_timeout(Some(TICK))?;
     let mut reader = BufReader::new(stream.try_clone()?);
     while let Some(request) = read_request(&mut reader, over)? {
@@ -152,7 +157,7 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Seen>>, over: &AtomicBool, deci
     Ok(())
 }
 
-fn read_request(reader: &mut BufReader<TcpStream>, over: &AtomicBool) -> std::io::Result<Option<Seen>> {
+fn read_request(reader: &mut BufReader<TcpStream>, over: &AtomicBool) -> std::io::Result<Option<SeenRequest>> {
     let mut first = String::new();
     while !first.ends_with('\n') {
         match reader.read_line(&mut first) {
@@ -175,7 +180,7 @@ fn read_request(reader: &mut BufReader<TcpStream>, over: &AtomicBool) -> std::io
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let line = first.trim_end().trim_end_matches(" HTTP/1.1").to_owned();
-    Ok(Some(Seen { line, headers, body: String::from_utf8(body).unwrap() }))
+    Ok(Some(SeenRequest { line, headers, body: String::from_utf8(body).unwrap() }))
 }
 
 /// How soon a hanging connection notices that its test is over.

@@ -8,7 +8,7 @@ mod sign;
 mod wire;
 
 pub use region::RegionSource;
-pub(super) use wire::Question;
+pub(super) use wire::StsRequest;
 pub use wire::{StsOptions, StsWire};
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::node_credentials::NodeCredentials;
 use crate::logic::base::time::{Mono, Wall};
 use crate::logic::sessions::credentials::Credentials;
 use crate::logic::sts::{
-    Answer, AssumeRole, Assumed, Remedy, StsFailure, StsFailureKind, caller_identity_body, form_body,
+    AssumeRole, Assumed, Remedy, StsAnswer, StsFailure, StsFailureKind, caller_identity_body, form_body,
     read_caller_identity, read_credentials, remedy,
 };
 use crate::ports::Sts;
@@ -45,7 +45,7 @@ impl StsClient {
         let mut tried = Vec::new();
         loop {
             let credentials = self.credentials.current(self.wire.now().mono.until(deadline))?;
-            let question = wire::Question { partition, body, signer: Some(&credentials) };
+            let question = wire::StsRequest { partition, body, signer: Some(&credentials) };
             let (failure, date) = match self.attempt(&question, deadline, read) {
                 Ok(value) => return Ok(value),
                 Err(missed) => missed,
@@ -65,7 +65,7 @@ impl StsClient {
 
     fn attempt<T>(
         &self,
-        question: &wire::Question<'_>,
+        question: &wire::StsRequest<'_>,
         deadline: Mono,
         read: Read<T>,
     ) -> Result<T, (StsFailure, Option<String>)> {
@@ -93,13 +93,13 @@ impl Sts for StsClient {
 }
 
 /// Reads a session; how long it lives counts from the moment that AWS gave it, by AWS's own clock.
-pub(super) fn read_assumed(answer: &Answer<'_>, moment: Wall) -> Result<Assumed, StsFailure> {
+pub(super) fn read_assumed(answer: &StsAnswer<'_>, moment: Wall) -> Result<Assumed, StsFailure> {
     let credentials = read_credentials(answer, moment)?;
     let life = credentials.expiration.map_or(Duration::ZERO, |expiration| expiration.since(moment));
     Ok(Assumed { credentials, life })
 }
 
-type Read<T> = fn(&Answer<'_>, Wall) -> Result<T, StsFailure>;
+type Read<T> = fn(&StsAnswer<'_>, Wall) -> Result<T, StsFailure>;
 
 /// A server that repeats what it was sent must not make us log it.
 fn without_secrets(mut failure: StsFailure, credentials: &Credentials) -> StsFailure {

@@ -36,7 +36,7 @@ groups! {
     roles: RoleFlags,
     sessions: SessionFlags,
     metadata: MetadataFlags,
-    door: DoorFlags,
+    listen: ListenFlags,
     redirect: RedirectFlags,
     operation: OperationFlags,
     logs: LogFlags,
@@ -187,7 +187,7 @@ pub(super) struct MetadataFlags {
 
 /// Requests
 #[derive(FromArgs, ArgsInfo)]
-pub(super) struct DoorFlags {
+pub(super) struct ListenFlags {
     /// port that pods' requests are redirected to. Default: 8181
     #[argh(option, arg_name = "port")]
     pub(super) app_port: Given,

@@ -10,12 +10,12 @@ use super::usage::{UsageError, shown};
 pub(super) struct Given {
     flag: String,
     value: String,
-    source: Source,
+    source: ValueSource,
 }
 
 /// Where a value comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum ValueSource {
     Typed,
     /// The flag's default
     Preset,
@@ -28,7 +28,7 @@ impl Given {
 
     /// Whether it was typed, rather than taken from the flag's default.
     pub(super) fn is_typed(&self) -> bool {
-        self.source == Source::Typed
+        self.source == ValueSource::Typed
     }
 
     /// Makes something of the value; `allowed` says what would have been possible.
@@ -56,10 +56,10 @@ impl Given {
     }
 
     /// The word by which it goes through argh.
-    pub(super) fn word(flag: &str, value: &str, source: Source) -> String {
+    pub(super) fn word(flag: &str, value: &str, source: ValueSource) -> String {
         let mark = match source {
-            Source::Typed => TYPED,
-            Source::Preset => PRESET,
+            ValueSource::Typed => TYPED,
+            ValueSource::Preset => PRESET,
         };
         format!("{flag}{mark}{value}")
     }
@@ -71,7 +71,7 @@ impl FromStr for Given {
     fn from_str(word: &str) -> Result<Self, Infallible> {
         // no flag's name has either mark in it
         let (flag, value) = word.split_once([TYPED, PRESET]).unwrap_or((word, ""));
-        let source = if word[flag.len()..].starts_with(PRESET) { Source::Preset } else { Source::Typed };
+        let source = if word[flag.len()..].starts_with(PRESET) { ValueSource::Preset } else { ValueSource::Typed };
         Ok(Self { flag: flag.to_owned(), value: value.to_owned(), source })
     }
 }

@@ -1,7 +1,7 @@
 //! The table of flags for readers: `--help`, and the table of the README.
 
 use super::subcommands::SUBCOMMANDS;
-use super::table::{Default, Flag, Origin, Takes, flags};
+use super::table::{Default, Flag, FlagOrigin, Takes, flags};
 
 /// The text of `--help`.
 pub(super) fn help(flags: &[Flag]) -> String {
@@ -38,9 +38,9 @@ pub fn flag_table() -> String {
             Default::Nothing => String::new(),
         };
         let note = match &flag.origin {
-            Origin::Kube2iam => String::new(),
-            Origin::Differs(note) => note.clone(),
-            Origin::New => "new".to_owned(),
+            FlagOrigin::Kube2iam => String::new(),
+            FlagOrigin::Differs(note) => note.clone(),
+            FlagOrigin::New => "new".to_owned(),
         };
         let cells = [format!("`{}`", usage(&flag)), default, flag.meaning, note];
         text.push_str(&format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | ")));

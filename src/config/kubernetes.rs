@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Lookup;
+use super::EnvironmentLookup;
 use super::duration::{duration, ignored_duration};
 use super::flags::{KubernetesFlags, RoleFlags, SessionFlags};
 use super::given::{Given, unless_empty};
@@ -45,7 +45,7 @@ impl KubernetesConfig {
     pub(super) fn read(
         flags: &KubernetesFlags,
         keys: AnnotationKeys,
-        lookup: Lookup<'_>,
+        lookup: EnvironmentLookup<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<Self, UsageError> {
         ignored_duration(&flags.cache_resync_period)?;
@@ -61,7 +61,11 @@ impl KubernetesConfig {
 }
 
 impl Access {
-    fn read(flags: &KubernetesFlags, lookup: Lookup<'_>, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
+    fn read(
+        flags: &KubernetesFlags,
+        lookup: EnvironmentLookup<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, UsageError> {
         let server = unless_empty(flags.api_server.as_ref());
         let token = unless_empty(flags.api_token.as_ref());
         if let Some(path) = unless_empty(flags.kubeconfig.as_ref()) {
@@ -85,7 +89,7 @@ impl Access {
         Self::in_cluster(lookup)
     }
 
-    fn in_cluster(lookup: Lookup<'_>) -> Result<Self, UsageError> {
+    fn in_cluster(lookup: EnvironmentLookup<'_>) -> Result<Self, UsageError> {
         let (Some(host), Some(port)) = (lookup(HOST), lookup(PORT)) else {
             return Err(UsageError::no_api_server());
         };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use regex_lite::{Regex, RegexBuilder};
 
-use super::Lookup;
+use super::EnvironmentLookup;
 use super::flags::MetadataFlags;
 use super::given::entries;
 use super::usage::UsageError;
@@ -32,7 +32,7 @@ pub enum ImdsV2 {
 }
 
 impl MetadataConfig {
-    pub(super) fn read(flags: &MetadataFlags, lookup: Lookup<'_>) -> Result<Self, UsageError> {
+    pub(super) fn read(flags: &MetadataFlags, lookup: EnvironmentLookup<'_>) -> Result<Self, UsageError> {
         let proxied = proxied(flags)?;
         let own = own_endpoint(lookup)?.unwrap_or_else(|| proxied.clone());
         let allowed = entries(&flags.metadata_allow);
@@ -73,7 +73,7 @@ pub(super) fn redirected(proxied: &Authority) -> Metadata {
 }
 
 /// What AWS's variables say of the metadata service, read as SDKs read them: the endpoint wins over the mode.
-fn own_endpoint(lookup: Lookup<'_>) -> Result<Option<Authority>, UsageError> {
+fn own_endpoint(lookup: EnvironmentLookup<'_>) -> Result<Option<Authority>, UsageError> {
     if let Some(endpoint) = lookup(ENDPOINT) {
         let authority = endpoint.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
         let authority = authority.and_then(|text| Authority::parse(text, METADATA_PORT));

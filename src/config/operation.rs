@@ -11,7 +11,7 @@ use super::values::{http_url, is_key};
 pub struct OperationConfig {
     /// Where an agent meets its successor
     pub state_dir: Option<PathBuf>,
-    pub control_socket: ControlSocket,
+    pub control_socket: SocketSetting,
     /// Key of the taint to take off the node; only ever set with a node
     pub remove_taint: Option<String>,
     /// Write Events to pods that are refused.
@@ -22,7 +22,7 @@ pub struct OperationConfig {
 
 /// The socket that answers the node's operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ControlSocket {
+pub enum SocketSetting {
     Off,
     /// The default path: if it can't be made, that is a warning.
     Preset(PathBuf),
@@ -43,7 +43,7 @@ impl OperationConfig {
         }
         Ok(Self {
             state_dir,
-            control_socket: ControlSocket::read(&flags.control_socket)?,
+            control_socket: SocketSetting::read(&flags.control_socket)?,
             remove_taint,
             events: flags.events,
             shadow: shadow.map(|given| given.read("http://HOST[:PORT]", http_url)).transpose()?,
@@ -51,7 +51,7 @@ impl OperationConfig {
     }
 }
 
-impl ControlSocket {
+impl SocketSetting {
     fn read(given: &Given) -> Result<Self, UsageError> {
         if given.as_str().is_empty() {
             return Ok(Self::Off);

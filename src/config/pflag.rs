@@ -4,13 +4,13 @@
 //! flags may follow words that belong to none. A boolean never takes the next word. `-h` and `--help` win over what
 //! follows them, not over an error before them.
 
-use super::given::{Given, Source};
+use super::given::{Given, ValueSource};
 use super::table::{Default, Flag, Takes};
 use super::usage::UsageError;
 
 /// What a command line asks for.
 #[cfg_attr(test, derive(Debug, PartialEq, Eq))]
-pub(super) enum Asked<'a> {
+pub(super) enum Invocation<'a> {
     Help,
     Run(Settled<'a>),
 }
@@ -25,7 +25,10 @@ pub(super) struct Settled<'a> {
 }
 
 /// Reads `args`, without the program's name, by the table of flags.
-pub(super) fn settle<'a>(flags: &'a [Flag], args: &mut dyn Iterator<Item = String>) -> Result<Asked<'a>, UsageError> {
+pub(super) fn settle<'a>(
+    flags: &'a [Flag],
+    args: &mut dyn Iterator<Item = String>,
+) -> Result<Invocation<'a>, UsageError> {
     let mut settled = Settled { flags, values: Vec::new(), warnings: Vec::new() };
     let mut place = "before the first flag".to_owned();
     while let Some(word) = args.next() {
@@ -39,7 +42,7 @@ pub(super) fn settle<'a>(flags: &'a [Flag], args: &mut dyn Iterator<Item = Strin
         }
         let (name, value) = split(&word, flags)?;
         if name == HELP {
-            return Ok(Asked::Help);
+            return Ok(Invocation::Help);
         }
         let Some(index) = flags.iter().position(|flag| flag.name == name) else {
             return Err(UsageError::unknown(&format!("--{name}"), nearest(name, flags)));
@@ -47,7 +50,7 @@ pub(super) fn settle<'a>(flags: &'a [Flag], args: &mut dyn Iterator<Item = Strin
         settled.take(index, value, args)?;
         place = format!("after `--{name}`");
     }
-    Ok(Asked::Run(settled))
+    Ok(Invocation::Run(settled))
 }
 
 impl<'a> Settled<'a> {
@@ -93,9 +96,9 @@ impl<'a> Settled<'a> {
 
     fn words(&self, index: usize, flag: &Flag) -> Vec<String> {
         let typed = self.values.iter().filter(|(known, _)| *known == index).map(|(_, value)| value.as_str());
-        let mut values: Vec<(&str, Source)> = typed.map(|value| (value, Source::Typed)).collect();
+        let mut values: Vec<(&str, ValueSource)> = typed.map(|value| (value, ValueSource::Typed)).collect();
         if let (true, Default::Value(preset)) = (values.is_empty(), &flag.default) {
-            values.push((preset, Source::Preset));
+            values.push((preset, ValueSource::Preset));
         }
         let long = || format!("--{}", flag.name);
         match flag.takes {

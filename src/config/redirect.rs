@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::door::DoorConfig;
 use super::flags::RedirectFlags;
 use super::given::{entries, unless_empty};
+use super::listen::ListenConfig;
 use super::metadata::MetadataConfig;
 use super::usage::UsageError;
 use super::values::{address, one_of};
@@ -37,17 +37,17 @@ pub enum OnExit {
 pub(super) fn read(
     flags: &RedirectFlags,
     metadata: &MetadataConfig,
-    door: &DoorConfig,
+    listen: &ListenConfig,
     warnings: &mut Vec<String>,
 ) -> Result<NodeNetwork, UsageError> {
     let host = host(flags)?;
-    let mut spec = spec(flags, door.app.port, metadata.redirected())?;
+    let mut spec = spec(flags, listen.app.port, metadata.redirected())?;
     let on_exit = one_of(&flags.redirect_on_exit, &[("keep", OnExit::Keep), ("remove", OnExit::Remove)])?;
-    let credentials_address = door.container_credentials.then(|| RedirectConfig { spec: spec.clone(), on_exit });
+    let credentials_address = listen.container_credentials.then(|| RedirectConfig { spec: spec.clone(), on_exit });
     if !flags.iptables {
         return Ok(NodeNetwork { host, redirect: None, credentials_address });
     }
-    if let Some(bound) = door.app.address {
+    if let Some(bound) = listen.app.address {
         follow(bound, &mut spec)?;
     }
     if !metadata.is_redirected_where_proxied() {

@@ -4,8 +4,8 @@
 //! table; their descriptions and defaults are those of the agent's table.
 
 use super::flags::Typed;
-use super::pflag::{Asked, settle};
-use super::table::{Default, Flag, Origin, Takes, flags};
+use super::pflag::{Invocation, settle};
+use super::table::{Default, Flag, FlagOrigin, Takes, flags};
 use super::usage::UsageError;
 use super::{help, metadata, redirect, values};
 use crate::logic::redirect::command::{CredentialsAddressing, OldRules, RedirectCommand};
@@ -31,8 +31,8 @@ pub fn parse_redirect(mut words: impl Iterator<Item = String>) -> Result<Redirec
 fn add(words: &mut dyn Iterator<Item = String>) -> Result<RedirectAsked, UsageError> {
     let (own, all) = (flags_of_add(), flags());
     let settled = match settle(&own, words)? {
-        Asked::Help => return Ok(RedirectAsked::Help(text())),
-        Asked::Run(settled) => settled,
+        Invocation::Help => return Ok(RedirectAsked::Help(text())),
+        Invocation::Run(settled) => settled,
     };
     if !settled.warnings.is_empty() {
         return Err(UsageError::command_line("`redirect add` takes flags only"));
@@ -41,8 +41,8 @@ fn add(words: &mut dyn Iterator<Item = String>) -> Result<RedirectAsked, UsageEr
     let settled = settled.among(&all);
     let typed = Typed::read(&|group| settled.words_of(group))?;
     let metadata = metadata::redirected(&metadata::proxied(&typed.metadata)?);
-    let spec = redirect::spec(&typed.redirect, values::port(&typed.door.app_port)?, metadata)?;
-    let credentials = match typed.door.container_credentials {
+    let spec = redirect::spec(&typed.redirect, values::port(&typed.listen.app_port)?, metadata)?;
+    let credentials = match typed.listen.container_credentials {
         true => CredentialsAddressing::Add,
         false => CredentialsAddressing::Leave,
     };
@@ -69,7 +69,7 @@ fn flags_of_add() -> Vec<Flag> {
         meaning: "delete the rules that the original kube2iam left in iptables-nft, once the table stands; for iptables-legacy \
                   the line that does it is printed".to_owned(),
         default: Default::Value("false".to_owned()),
-        origin: Origin::New,
+        origin: FlagOrigin::New,
     };
     let shared = flags().into_iter().filter(|flag| SHARED.contains(&flag.name));
     shared.map(|flag| Flag { group: GROUP, ..flag }).chain([adopt]).collect()

@@ -10,7 +10,7 @@ use crate::logic::policy::pattern::Format;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolesConfig {
     pub base: BaseSource,
-    pub default_role: DefaultRole,
+    pub default_role: DefaultRoleSource,
     /// Namespaces' lists bind the default role too.
     pub default_role_restricted: bool,
     /// Pods that name no role get their ServiceAccount's.
@@ -33,7 +33,7 @@ pub enum BaseSource {
 
 /// The role of pods that name none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DefaultRole {
+pub enum DefaultRoleSource {
     None,
     /// A name, a path and name, or an ARN
     Given(String),
@@ -96,9 +96,17 @@ fn base(flags: &RoleFlags, warnings: &mut Vec<String>) -> Result<BaseSource, Usa
     }
 }
 
-fn default_role(flags: &RoleFlags, base: &BaseSource, warnings: &mut Vec<String>) -> Result<DefaultRole, UsageError> {
+fn default_role(
+    flags: &RoleFlags,
+    base: &BaseSource,
+    warnings: &mut Vec<String>,
+) -> Result<DefaultRoleSource, UsageError> {
     let Some(given) = unless_empty(flags.default_role.as_ref()) else {
-        return Ok(if flags.auto_discover_default_role { DefaultRole::Discover } else { DefaultRole::None });
+        return Ok(if flags.auto_discover_default_role {
+            DefaultRoleSource::Discover
+        } else {
+            DefaultRoleSource::None
+        });
     };
     if flags.auto_discover_default_role {
         return Err(given.conflict("allowed is either this or --auto-discover-default-role"));
@@ -111,7 +119,7 @@ fn default_role(flags: &RoleFlags, base: &BaseSource, warnings: &mut Vec<String>
         let role = given.shown();
         warnings.push(format!("{role} is no ARN and there is no --base-role-arn: no pod can get it"));
     }
-    Ok(DefaultRole::Given(role))
+    Ok(DefaultRoleSource::Given(role))
 }
 
 fn account(text: &str) -> Option<String> {

@@ -15,7 +15,7 @@ pub(super) struct Flag {
     pub(super) takes: Takes,
     pub(super) meaning: String,
     pub(super) default: Default,
-    pub(super) origin: Origin,
+    pub(super) origin: FlagOrigin,
 }
 
 /// What follows a flag.
@@ -43,7 +43,7 @@ pub(super) enum Default {
 
 /// Whether kube2iam has the flag too.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum FlagOrigin {
     Kube2iam,
     /// kube2iam has it and does something else with it
     Differs(String),
@@ -87,14 +87,14 @@ fn help() -> Flag {
         takes: Takes::Switch,
         meaning: "print this text and exit; also -h".to_owned(),
         default: Default::Value("false".to_owned()),
-        origin: Origin::Kube2iam,
+        origin: FlagOrigin::Kube2iam,
     }
 }
 
 struct Description {
     meaning: String,
     default: Default,
-    origin: Origin,
+    origin: FlagOrigin,
 }
 
 impl Description {
@@ -103,9 +103,9 @@ impl Description {
         // argh doubles braces, since it makes a format string of a description
         let text = text.replace("{{", "{").replace("}}", "}");
         let (rest, origin) = match (text.strip_suffix(NEW), text.split_once(DIFFERS)) {
-            (Some(rest), _) => (rest, Origin::New),
-            (None, Some((rest, note))) => (rest, Origin::Differs(note.to_owned())),
-            (None, None) => (text.as_str(), Origin::Kube2iam),
+            (Some(rest), _) => (rest, FlagOrigin::New),
+            (None, Some((rest, note))) => (rest, FlagOrigin::Differs(note.to_owned())),
+            (None, None) => (text.as_str(), FlagOrigin::Kube2iam),
         };
         let (meaning, default) = if let Some((meaning, value)) = rest.split_once(DEFAULT) {
             (meaning, Default::Value(value.to_owned()))
@@ -131,12 +131,12 @@ mod tests {
     fn a_description_falls_into_its_parts() {
         let value = |value: &str| Default::Value(value.to_owned());
         let words = |words: &str| Default::Described(words.to_owned());
-        let differs = |note: &str| Origin::Differs(note.to_owned());
+        let differs = |note: &str| FlagOrigin::Differs(note.to_owned());
         for (text, meaning, default, origin) in [
-            ("a thing", "a thing", Default::Nothing, Origin::Kube2iam),
-            ("a thing. New.", "a thing", Default::Nothing, Origin::New),
-            ("a thing. Default: 1.2.3.4", "a thing", value("1.2.3.4"), Origin::Kube2iam),
-            ("a thing. Unset: no, never. New.", "a thing", words("no, never"), Origin::New),
+            ("a thing", "a thing", Default::Nothing, FlagOrigin::Kube2iam),
+            ("a thing. New.", "a thing", Default::Nothing, FlagOrigin::New),
+            ("a thing. Default: 1.2.3.4", "a thing", value("1.2.3.4"), FlagOrigin::Kube2iam),
+            ("a thing. Unset: no, never. New.", "a thing", words("no, never"), FlagOrigin::New),
             ("a, b. Default: {{x}}. Differs: c. d", "a, b", value("{x}"), differs("c. d")),
         ] {
             let read = Description::read(text);

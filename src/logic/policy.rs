@@ -16,21 +16,23 @@ use std::time::Duration;
 use super::sts::AssumeRole;
 use crate::logic::base::time::{Mono, Wall};
 use crate::logic::cluster::kubernetes::Resource;
-use crate::logic::cluster::world::{HeldPod, Holder, Reading, World};
+use crate::logic::cluster::world::{AddressHolder, HeldPod, Reading, World};
 use crate::logic::identity::metadata_token::TokenKeys;
 use crate::logic::policy::arn::{BaseArn, RoleArn};
 use crate::logic::policy::pattern::Format;
 use crate::logic::policy::reason::Reason;
-use crate::logic::policy::trace::{Step, unheard};
+use crate::logic::policy::trace::{Step, no_trace};
 use crate::logic::request::path::CanonicalPath;
-use crate::logic::request::route::{Form, Page, Route};
+use crate::logic::request::route::{DocumentForm, OwnPage, Route};
 use crate::logic::sessions::session::SessionRules;
 pub use ahead::ahead;
 pub use bearer::is_token_required;
 use bearer::{Demand, token_left, without_good_token};
-pub use evaluation::{About, Evaluation, EvaluationQueue, Next, Progress, Question, question, questions};
+pub use evaluation::{
+    About, Evaluation, EvaluationProgress, EvaluationQueue, ListQuestion, NextEvaluation, question, questions,
+};
 pub use own::{OwnRole, OwnRoles};
-pub use permission::{entitled, permit, permit_aloud};
+pub use permission::{entitled, permit, permit_traced};
 pub use role::{AccountRoles, needs_namespaces};
 
 /// What the operator laid down about roles.
@@ -83,7 +85,7 @@ pub enum Enforcement {
 
 /// Whether requests must bear a session token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tokens {
+pub enum TokenRequirement {
     Optional,
     Required,
 }
@@ -116,7 +118,7 @@ pub struct Ask<'r, 'a> {
     /// Whether `X-Forwarded-For` came along
     pub forwarded_for: bool,
     /// What holds for all; known before the rules are
-    pub tokens: Tokens,
+    pub tokens: TokenRequirement,
     pub patience: Patience,
     /// When, for the age of what is known
     pub at: Mono,
@@ -157,7 +159,7 @@ pub enum Decision<'a> {
     /// Tell the role's name.
     Name(RoleArn),
     /// Give the role's credentials.
-    Assume(Permitted, Form),
+    Assume(Permitted, DocumentForm),
     /// Tell what `iam/info` tells, of this role.
     Info(RoleArn),
     /// Tell what lies below `iam/`.
@@ -169,7 +171,7 @@ pub enum Decision<'a> {
     Forward(&'a CanonicalPath),
     /// Forward, and filter what comes back.
     Listing(&'a CanonicalPath, RoleKnown),
-    Page(Page),
+    Page(OwnPage),
     Refuse(Reason),
     /// Ask again when the world has changed; if it doesn't, this is why.
     NotYet(Reason),
@@ -218,11 +220,11 @@ pub enum Denial {
 
 /// Decides one request.
 pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: Ask<'r, '_>, now: Wall) -> Decided<'r> {
-    decide_aloud(world, rules, keys, ask, now, &mut unheard)
+    decide_traced(world, rules, keys, ask, now, &mut no_trace)
 }
 
 /// The same, telling every step to `trace`.
-pub fn decide_aloud<'r>(
+pub fn decide_traced<'r>(
     world: &World,
     rules: Option<&Rules>,
     keys: &TokenKeys,
@@ -232,13 +234,13 @@ pub fn decide_aloud<'r>(
 ) -> Decided<'r> {
     let holder = world.holder_among(ask.peer, ask.chosen);
     trace(Step::Holder(&holder));
-    let pod = if let Holder::Pod(pod) = holder { Some(pod) } else { None };
+    let pod = if let AddressHolder::Pod(pod) = holder { Some(pod) } else { None };
     let plain = |decision| Decided { decision, pod: pod.cloned(), token_left: None, audited: None };
     match ask.route {
         Route::Refuse(reason) => return plain(Decision::Refuse(*reason)),
         Route::Page(page) => return plain(Decision::Page(*page)),
         _ if ask.forwarded_for => return plain(Decision::Refuse(Reason::ForwardedFor)),
-        Route::Token if matches!(holder, Holder::Nobody) && ask.patience == Patience::Left => {
+        Route::Token if matches!(holder, AddressHolder::Nobody) && ask.patience == Patience::Left => {
             return plain(Decision::NotYet(Reason::UnknownPod));
         }
         Route::Token => return plain(Decision::IssueToken),
@@ -297,7 +299,7 @@ fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>, patien
 fn assign(
     world: &World,
     rules: Option<&Rules>,
-    holder: &Holder<'_>,
+    holder: &AddressHolder<'_>,
     ask: &Ask<'_, '_>,
     trace: &mut impl FnMut(Step<'_>),
 ) -> Result<Permitted, Denial> {
@@ -310,9 +312,9 @@ fn assign(
         return Err(Denial::Refused(Reason::WorldStale));
     }
     match holder {
-        Holder::Nobody => Err(Denial::NotYet(Reason::UnknownPod)),
-        Holder::Several(_) => Err(Denial::NotYet(Reason::AmbiguousAddress)),
-        Holder::Pod(pod) => permit_aloud(world, rules, pod, ask.patience, trace),
+        AddressHolder::Nobody => Err(Denial::NotYet(Reason::UnknownPod)),
+        AddressHolder::Several(_) => Err(Denial::NotYet(Reason::AmbiguousAddress)),
+        AddressHolder::Pod(pod) => permit_traced(world, rules, pod, ask.patience, trace),
     }
 }
 

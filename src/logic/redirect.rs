@@ -10,7 +10,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use self::interfaces::InterfaceRule;
-use self::scope::Scope;
+use self::scope::InterfaceScope;
 
 pub mod address;
 pub mod address_status;
@@ -125,7 +125,7 @@ pub struct Wanted {
     /// Where IPv4 requests go; `None` drops them.
     pub agent_v4: Option<SocketAddrV4>,
     pub agent_v6: Option<SocketAddrV6>,
-    pub scope: Scope,
+    pub scope: InterfaceScope,
     pub other_ports: OtherPorts,
 }
 

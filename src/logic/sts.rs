@@ -14,7 +14,7 @@ mod policy;
 mod skew;
 mod verdict;
 
-pub use answer::{Answer, read_caller_identity, read_credentials};
+pub use answer::{StsAnswer, read_caller_identity, read_credentials};
 pub use form::{caller_identity_body, form_body, web_identity_body};
 pub use policy::SessionPolicy;
 pub use skew::{http_date, skew_ms};

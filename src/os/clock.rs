@@ -9,8 +9,8 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::logic::base::time::{Mono, Now, Wall};
-use crate::os::notifier::SystemBell;
-use crate::ports::{Bell, Clock, Time};
+use crate::os::notifier::SystemNotifier;
+use crate::ports::{Clock, Notifier, Time};
 
 /// The system's monotonic and wall clocks. [`Mono`] counts from the moment this was made.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +37,8 @@ impl Clock for SystemClock {
 }
 
 impl Time for SystemClock {
-    fn bell(&self) -> Arc<dyn Bell> {
-        Arc::new(SystemBell::new(*self))
+    fn notifier(&self) -> Arc<dyn Notifier> {
+        Arc::new(SystemNotifier::new(*self))
     }
 }
 

@@ -22,13 +22,13 @@ use tiny_http::{Header, Method, Response, Server};
 pub struct ControlSocket {
     server: Server,
     path: PathBuf,
-    identity: Identity,
+    identity: FileIdentity,
 }
 
 /// A question over the socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    pub verb: Verb,
+pub struct ControlRequest {
+    pub verb: ControlVerb,
     pub path: String,
     /// Decoded parameters of the query, in order
     pub parameters: Vec<(String, String)>,
@@ -36,7 +36,7 @@ pub struct Question {
 
 /// Whether a question wants to change something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
+pub enum ControlVerb {
     Get,
     Post,
     Other,
@@ -44,14 +44,14 @@ pub enum Verb {
 
 /// An answer: a status and one JSON value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct ControlAnswer {
     pub status: u16,
     pub json: String,
 }
 
 /// Which file a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity {
+struct FileIdentity {
     device: u64,
     inode: u64,
 }
@@ -65,16 +65,16 @@ impl ControlSocket {
         }
         let newcomer = newcomer(path);
         let listener = listen(&newcomer)?;
-        let identity = Identity::of(&newcomer)?;
+        let identity = FileIdentity::of(&newcomer)?;
         let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
         fs::rename(&newcomer, path).inspect_err(|_| drop(fs::remove_file(&newcomer)))?;
         Ok(Self { server, path: path.to_owned(), identity })
     }
 
     /// Answers one question after another until [`ControlSocket::close`].
-    pub fn serve(&self, answer: &dyn Fn(&Question) -> Answer) {
+    pub fn serve(&self, answer: &dyn Fn(&ControlRequest) -> ControlAnswer) {
         while let Ok(request) = self.server.recv() {
-            let Answer { status, json } = answer(&Question::of(request.method(), request.url()));
+            let ControlAnswer { status, json } = answer(&ControlRequest::of(request.method(), request.url()));
             let response = Response::from_string(format!("{json}\n")).with_status_code(status);
             let response = header().into_iter().fold(response, Response::with_header);
             let _ = request.respond(response); // whoever asked has gone
@@ -83,7 +83,7 @@ impl ControlSocket {
 
     /// Takes the file away if it is this agent's, and ends [`ControlSocket::serve`], on whatever thread it is.
     pub fn close(&self) {
-        if Identity::of(&self.path).is_ok_and(|found| found == self.identity) {
+        if FileIdentity::of(&self.path).is_ok_and(|found| found == self.identity) {
             let _ = fs::remove_file(&self.path); // a file that stays behind is replaced by the next agent
         }
         self.server.unblock();
@@ -96,12 +96,12 @@ impl Drop for ControlSocket {
     }
 }
 
-impl Question {
+impl ControlRequest {
     fn of(method: &Method, target: &str) -> Self {
         let verb = match method {
-            Method::Get => Verb::Get,
-            Method::Post => Verb::Post,
-            _ => Verb::Other,
+            Method::Get => ControlVerb::Get,
+            Method::Post => ControlVerb::Post,
+            _ => ControlVerb::Other,
         };
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let parameters = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
@@ -114,7 +114,7 @@ impl Question {
     }
 }
 
-impl Identity {
+impl FileIdentity {
     fn of(path: &Path) -> io::Result<Self> {
         fs::symlink_metadata(path).map(|found| Self { device: found.dev(), inode: found.ino() })
     }
@@ -156,9 +156,9 @@ mod tests {
     use crate::os::threads;
 
     /// A directory of the test's own, gone at its end.
-    struct Directory(PathBuf);
+    struct SocketDirectory(PathBuf);
 
-    impl Directory {
+    impl SocketDirectory {
         fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!("kube2iam-control-{name}-{}", process::id()));
             let _ = fs::remove_dir_all(&path);
@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    impl Drop for Directory {
+    impl Drop for SocketDirectory {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
@@ -183,14 +183,14 @@ mod tests {
 
     #[test]
     fn the_socket_is_its_owners_alone_and_answers() {
-        let directory = Directory::new("answers");
+        let directory = SocketDirectory::new("answers");
         let path = directory.0.join("deeper/control.sock");
         let socket = Arc::new(ControlSocket::open(&path).unwrap());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
         let serving = socket.clone();
         let thread = threads::spawn("control", threads::STACK_BYTES, move || {
-            serving.serve(&|question| Answer {
+            serving.serve(&|question| ControlAnswer {
                 status: 418,
                 json: format!("{} {:?}", question.path, question.parameter("pod")),
             });
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_successor_takes_the_path_and_keeps_it() {
-        let directory = Directory::new("successor");
+        let directory = SocketDirectory::new("successor");
         let path = directory.0.join("control.sock");
         let first = ControlSocket::open(&path).unwrap();
         let second = ControlSocket::open(&path).unwrap();
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_path_that_cannot_be_made_is_an_error() {
-        let directory = Directory::new("error");
+        let directory = SocketDirectory::new("error");
         let file = directory.0.join("file");
         fs::write(&file, "").unwrap();
         assert!(ControlSocket::open(&file.join("control.sock")).is_err());

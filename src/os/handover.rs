@@ -58,15 +58,15 @@ impl Offer {
     ) -> io::Result<Self> {
         let name = format!("{PREFIX}{:08x}", number & 0xffff_ffff);
         let (draft, path) = (dir.join(&format!("{name}.new")), dir.join(&format!("{name}{SUFFIX}")));
-        let door = UnixListener::bind(&draft)?;
-        door.set_nonblocking(true)?;
+        let listen = UnixListener::bind(&draft)?;
+        listen.set_nonblocking(true)?;
         dir.share(&draft)?;
         // Under its name it listens already: who finds nobody listening there may take it away.
         rename(&draft, &path)?;
         let (wake, woken) = UnixStream::pair()?;
         let admitting = dir.clone();
         let thread = threads::spawn("handover", threads::STACK_BYTES, move || {
-            hand_out(&door, &admitting, &woken, &listeners, &waiting);
+            hand_out(&listen, &admitting, &woken, &listeners, &waiting);
         })?;
         Ok(Self { wake, thread, path })
     }
@@ -90,7 +90,7 @@ impl Predecessor {
 }
 
 /// What asking for listeners came to.
-pub struct Asked {
+pub struct HandoverReply {
     pub handed: Option<(Vec<TcpListener>, Predecessor)>,
     /// Why agents that offer some didn't hand them over, one line each.
     pub failures: Vec<String>,
@@ -98,12 +98,12 @@ pub struct Asked {
 
 /// Asks the agents that offer their listeners, the latest first, until one hands some over. Names behind which nothing
 /// listens any more are taken away.
-pub fn ask(dir: &StateDir, clock: &dyn Clock) -> Asked {
+pub fn ask(dir: &StateDir, clock: &dyn Clock) -> HandoverReply {
     let late = clock.now().mono.after(PATIENCE);
     let mut failures = Vec::new();
     for path in offers(dir) {
         match ask_at(dir, &path, clock, late) {
-            Ok((listeners, line)) => return Asked { handed: Some((listeners, Predecessor(line))), failures },
+            Ok((listeners, line)) => return HandoverReply { handed: Some((listeners, Predecessor(line))), failures },
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
                 info!("took away what an agent left behind: `{}`", path.display());
                 let _ = remove_file(&path); // the next one tries again
@@ -115,7 +115,7 @@ pub fn ask(dir: &StateDir, clock: &dyn Clock) -> Asked {
             }
         }
     }
-    Asked { handed: None, failures }
+    HandoverReply { handed: None, failures }
 }
 
 /// Whether an agent offers its listeners here.
@@ -182,7 +182,7 @@ fn receive(line: &UnixStream) -> io::Result<Vec<TcpListener>> {
 
 /// Greets whoever comes, until `woken` ends, and tells how many wait for their turn.
 fn hand_out(
-    door: &UnixListener,
+    listen: &UnixListener,
     dir: &StateDir,
     woken: &UnixStream,
     listeners: &[TcpListener],
@@ -190,7 +190,7 @@ fn hand_out(
 ) {
     let mut lines = VecDeque::new();
     loop {
-        let mut waited = vec![PollFd::new(door, PollFlags::IN), PollFd::new(woken, PollFlags::IN)];
+        let mut waited = vec![PollFd::new(listen, PollFlags::IN), PollFd::new(woken, PollFlags::IN)];
         waited.extend(lines.iter().map(|line| PollFd::new(line, PollFlags::IN)));
         if poll(&mut waited, None).is_err() {
             thread::park_timeout(PAUSE);
@@ -206,14 +206,14 @@ fn hand_out(
         if came {
             // Known before the successor knows: nobody takes it for ready in between.
             waiting(lines.len() + 1);
-            admit(door, dir, listeners, &mut lines);
+            admit(listen, dir, listeners, &mut lines);
         }
         waiting(lines.len());
     }
 }
 
-fn admit(door: &UnixListener, dir: &StateDir, listeners: &[TcpListener], lines: &mut VecDeque<UnixStream>) {
-    match door.accept() {
+fn admit(listen: &UnixListener, dir: &StateDir, listeners: &[TcpListener], lines: &mut VecDeque<UnixStream>) {
+    match listen.accept() {
         Ok((line, _)) => match admitted(&line, dir).and_then(|()| greet(&line, listeners)) {
             Ok(()) => {
                 info!("handed the listener to the next agent");

@@ -4,25 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::logic::base::time::Mono;
-use crate::ports::{Bell, Time, Waited};
+use crate::ports::{Notifier, Time, Waited};
 
 /// Open while the agent works; closed for good at shutdown.
 pub struct Latch {
     closed: AtomicBool,
     nudges: AtomicU64,
-    changed: Arc<dyn Bell>,
+    changed: Arc<dyn Notifier>,
     time: Arc<dyn Time>,
 }
 
 impl Latch {
     pub fn new(time: Arc<dyn Time>) -> Self {
-        Self { closed: AtomicBool::new(false), nudges: AtomicU64::new(0), changed: time.bell(), time }
+        Self { closed: AtomicBool::new(false), nudges: AtomicU64::new(0), changed: time.notifier(), time }
     }
 
     /// Begins the shutdown.
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        self.changed.ring();
+        self.changed.notify();
     }
 
     pub fn is_closed(&self) -> bool {
@@ -37,7 +37,7 @@ impl Latch {
     /// Ends waits that may be cut.
     pub fn nudge(&self) {
         self.nudges.fetch_add(1, Ordering::SeqCst);
-        self.changed.ring();
+        self.changed.notify();
     }
 
     /// How often there was a nudge.
@@ -48,7 +48,7 @@ impl Latch {
     /// Waits until `moment`, until shutdown, or until there were more nudges than `before`.
     pub fn wait_unless_nudged(&self, before: u64, moment: Mono) -> Waited {
         loop {
-            let rung = self.changed.rung();
+            let generation = self.changed.generation();
             if self.is_closed() {
                 return Waited::ShutDown;
             }
@@ -58,7 +58,7 @@ impl Latch {
             if self.nudges() > before {
                 return Waited::Cut;
             }
-            self.changed.wait(rung, moment);
+            self.changed.wait(generation, moment);
         }
     }
 

@@ -17,13 +17,13 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::{Condvar, Mutex};
 
 use super::threads;
-use crate::logic::operator::log_line::{Field, Line, LogFormat, Message, Taken};
+use crate::logic::operator::log_line::{FieldValue, LineParts, LogFormat, MessageText, Taken};
 use crate::ports::Clock;
 
 /// The log thread's queue.
 #[derive(Clone)]
 pub struct LogQueue {
-    tray: Arc<Tray>,
+    tray: Arc<Batch>,
     level: LogLevel,
     format: LogFormat,
 }
@@ -34,20 +34,20 @@ pub struct LogLevel(Arc<AtomicUsize>);
 
 /// Ends the log thread once everything is written, or can't be.
 pub struct LogThread {
-    tray: Arc<Tray>,
+    tray: Arc<Batch>,
 }
 
 /// Lines on their way to the log thread.
 #[derive(Default)]
-struct Tray {
-    lines: Mutex<Lines>,
+struct Batch {
+    lines: Mutex<LineBuffer>,
     /// There is something to write, or the end has come.
     filled: Condvar,
     emptied: Condvar,
 }
 
 #[derive(Default)]
-struct Lines {
+struct LineBuffer {
     bytes: Vec<u8>,
     last: bool,
     /// Nobody writes any more.
@@ -55,7 +55,7 @@ struct Lines {
 }
 
 /// Held by the log thread; dropped when it ends, in whatever way.
-struct Writing(Arc<Tray>);
+struct Writing(Arc<Batch>);
 
 impl Drop for Writing {
     fn drop(&mut self) {
@@ -64,7 +64,7 @@ impl Drop for Writing {
     }
 }
 
-impl Tray {
+impl Batch {
     fn has_room(&self) -> bool {
         self.lines.lock().bytes.len() < TRAY_BYTES
     }
@@ -131,7 +131,7 @@ pub fn start(
 impl LogQueue {
     /// Takes a line of a request if there is room at once. These lines are the ones that cost: they don't pass through
     /// `log` and its logger, which would collect and sort their fields anew.
-    pub fn offer(&self, line: Line<'_, &str>) -> Taken {
+    pub fn offer(&self, line: LineParts<'_, &str>) -> Taken {
         let taken = self.tray.has_room() && self.tray.put(&line.render(self.format), Duration::ZERO);
         if taken { Taken::Yes } else { Taken::No }
     }
@@ -184,8 +184,8 @@ impl Log for Adjustable {
 }
 
 impl LogThread {
-    fn start(output: Box<dyn Write + Send>) -> io::Result<(Arc<Tray>, Self)> {
-        let tray = Arc::new(Tray::default());
+    fn start(output: Box<dyn Write + Send>) -> io::Result<(Arc<Batch>, Self)> {
+        let tray = Arc::new(Batch::default());
         let writing = Writing(tray.clone());
         threads::spawn("log", threads::STACK_BYTES, move || write_lines(&writing, output))?;
         Ok((tray.clone(), Self { tray }))
@@ -200,7 +200,7 @@ impl Drop for LogThread {
 
 /// Writes while env_logger holds its lock: what waits here holds up everybody's lines.
 struct Pipe {
-    tray: Arc<Tray>,
+    tray: Arc<Batch>,
     /// How long the next line may wait: once, then not at all until the reader has moved
     patience: Duration,
 }
@@ -257,32 +257,33 @@ fn line_of(format: LogFormat, clock: &dyn Clock, record: &Record<'_>, out: &mut 
         Level::Debug => "debug",
         Level::Trace => "trace",
     };
-    let mut told = Told(Vec::new());
+    let mut told = RecordFields(Vec::new());
     let _ = record.key_values().visit(&mut told); // collecting can't fail
-    let fields: Vec<(&Key<'_>, Field<'_>)> = told.0.iter().map(|(key, value)| (key, value.field())).collect();
-    let line = Line { at: clock.now().wall, level, message: Message::Formatted(*record.args()), fields: &fields };
+    let fields: Vec<(&Key<'_>, FieldValue<'_>)> = told.0.iter().map(|(key, value)| (key, value.field())).collect();
+    let line =
+        LineParts { at: clock.now().wall, level, message: MessageText::Formatted(*record.args()), fields: &fields };
     out.write_all(&line.render(format))
 }
 
 /// The fields of a record, by name.
-struct Told<'kvs>(Vec<(Key<'kvs>, ToldValue<'kvs>)>);
+struct RecordFields<'kvs>(Vec<(Key<'kvs>, RecordValue<'kvs>)>);
 
-enum ToldValue<'kvs> {
+enum RecordValue<'kvs> {
     Text(Cow<'kvs, str>),
     Whole(i64),
     Number(f64),
 }
 
-impl<'kvs> VisitSource<'kvs> for Told<'kvs> {
+impl<'kvs> VisitSource<'kvs> for RecordFields<'kvs> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
         let told = if let Some(text) = value.to_borrowed_str() {
-            ToldValue::Text(text.into())
+            RecordValue::Text(text.into())
         } else if let Some(whole) = value.to_i64() {
-            ToldValue::Whole(whole)
+            RecordValue::Whole(whole)
         } else if let Some(number) = value.to_f64() {
-            ToldValue::Number(number)
+            RecordValue::Number(number)
         } else {
-            ToldValue::Text(value.to_string().into())
+            RecordValue::Text(value.to_string().into())
         };
         let place = self.0.partition_point(|(known, _)| *known <= key);
         self.0.insert(place, (key, told));
@@ -290,12 +291,12 @@ impl<'kvs> VisitSource<'kvs> for Told<'kvs> {
     }
 }
 
-impl ToldValue<'_> {
-    fn field(&self) -> Field<'_> {
+impl RecordValue<'_> {
+    fn field(&self) -> FieldValue<'_> {
         match self {
-            Self::Text(text) => Field::Text(text),
-            Self::Whole(number) => Field::Whole(*number),
-            Self::Number(number) => Field::Number(*number),
+            Self::Text(text) => FieldValue::Text(text),
+            Self::Whole(number) => FieldValue::Whole(*number),
+            Self::Number(number) => FieldValue::Number(*number),
         }
     }
 }

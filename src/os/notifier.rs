@@ -7,38 +7,38 @@ use parking_lot::{Condvar, Mutex};
 
 use super::clock::SystemClock;
 use crate::logic::base::time::Mono;
-use crate::ports::{Bell, Clock};
+use crate::ports::{Clock, Notifier};
 
 /// A bell in the system's time. Asking how often it rang takes no lock.
-pub(super) struct SystemBell {
-    rung: AtomicU64,
+pub(super) struct SystemNotifier {
+    generation: AtomicU64,
     waiting: Mutex<()>,
     rings: Condvar,
     clock: SystemClock,
 }
 
-impl SystemBell {
+impl SystemNotifier {
     pub(super) fn new(clock: SystemClock) -> Self {
-        Self { rung: AtomicU64::new(0), waiting: Mutex::new(()), rings: Condvar::new(), clock }
+        Self { generation: AtomicU64::new(0), waiting: Mutex::new(()), rings: Condvar::new(), clock }
     }
 }
 
-impl Bell for SystemBell {
-    fn rung(&self) -> u64 {
-        self.rung.load(Ordering::SeqCst)
+impl Notifier for SystemNotifier {
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
     /// Counts with the lock held: whoever has seen the old count and is about to sleep is asleep, and heard, by then.
-    fn ring(&self) {
+    fn notify(&self) {
         let waiting = self.waiting.lock();
-        self.rung.fetch_add(1, Ordering::SeqCst);
+        self.generation.fetch_add(1, Ordering::SeqCst);
         drop(waiting);
         self.rings.notify_all();
     }
 
     fn wait(&self, before: u64, deadline: Mono) {
         let mut waiting = self.waiting.lock();
-        while self.rung() == before {
+        while self.generation() == before {
             let left = self.clock.now().mono.until(deadline);
             if left.is_zero() {
                 return;
@@ -60,21 +60,21 @@ mod tests {
     #[test]
     fn a_ring_between_look_and_wait_is_not_missed() {
         let clock = SystemClock::new();
-        let bell = clock.bell();
-        let before = bell.rung();
-        bell.ring();
-        bell.wait(before, Mono::from_micros(u64::MAX));
+        let notifier = clock.notifier();
+        let before = notifier.generation();
+        notifier.notify();
+        notifier.wait(before, Mono::from_micros(u64::MAX));
     }
 
     #[test]
     fn waiting_ends_with_a_ring_or_at_the_deadline() {
         let clock = SystemClock::new();
-        let bell = clock.bell();
-        bell.wait(bell.rung(), clock.now().mono);
-        let (ringer, before) = (bell.clone(), bell.rung());
-        let thread = threads::spawn("ringer", threads::STACK_BYTES, move || ringer.ring());
+        let notifier = clock.notifier();
+        notifier.wait(notifier.generation(), clock.now().mono);
+        let (ringer, before) = (notifier.clone(), notifier.generation());
+        let thread = threads::spawn("ringer", threads::STACK_BYTES, move || ringer.notify());
         let deadline = clock.now().mono.after(Duration::from_secs(10));
-        bell.wait(before, deadline);
+        notifier.wait(before, deadline);
         assert!(clock.now().mono < deadline);
         thread.unwrap().join().unwrap();
     }

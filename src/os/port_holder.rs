@@ -6,17 +6,19 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::logic::operator::port_holder::{Answered, Holder, HolderProcess, ListeningSocket, listening, read_health};
+use crate::logic::operator::port_holder::{
+    HolderProcess, ListeningSocket, PortAnswer, PortHolder, listening, read_health,
+};
 use crate::ports::Clock;
 
 /// The processes that listen on `port` in this network namespace, as far as they can be seen: those of other containers
 /// can't, nor those of other users without a right to trace them.
-pub fn holders(port: u16) -> Vec<Holder> {
+pub fn holders(port: u16) -> Vec<PortHolder> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
     let sockets = tables.into_iter().flat_map(|path| listening(&table(Path::new(path)), port));
-    let mut holders: Vec<Holder> = Vec::new();
+    let mut holders: Vec<PortHolder> = Vec::new();
     for ListeningSocket { uid, inode } in sockets {
-        let holder = Holder { uid, process: process(inode) };
+        let holder = PortHolder { uid, process: process(inode) };
         if !holders.contains(&holder) {
             holders.push(holder);
         }
@@ -50,12 +52,14 @@ fn process(inode: u64) -> Option<HolderProcess> {
 }
 
 /// Asks for `/healthz`. Takes no longer than [`PATIENCE`], whatever answers: the redirect may have to wait for it.
-pub fn ask_health(address: SocketAddr, clock: &dyn Clock) -> Answered {
+pub fn ask_health(address: SocketAddr, clock: &dyn Clock) -> PortAnswer {
     match exchange(address, clock) {
         Ok(answer) => read_health(&answer),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Answered::Refused,
-        Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => Answered::Otherwise,
-        Err(_) => Answered::Nothing,
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => PortAnswer::Refused,
+        Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+            PortAnswer::Otherwise
+        }
+        Err(_) => PortAnswer::Nothing,
     }
 }
 
@@ -72,7 +76,7 @@ fn exchange(address: SocketAddr, clock: &dyn Clock) -> std::io::Result<Vec<u8>> 
     let mut answer = Vec::new();
     let mut piece = [0; PIECE];
     // Some servers keep the connection open all the same: what came within the time is the answer then.
-    while answer.len() < LONGEST_ANSWER && read_health(&answer) != Answered::AsKube2iam {
+    while answer.len() < LONGEST_ANSWER && read_health(&answer) != PortAnswer::AsKube2iam {
         let read = left().and_then(|left| stream.set_read_timeout(Some(left))).and_then(|()| stream.read(&mut piece));
         match read {
             Ok(0) => break,
@@ -110,7 +114,7 @@ mod tests {
     fn the_process_that_listens_is_found() {
         let (listener, address) = listener();
         let found = holders(address.port());
-        let own = Holder { uid: rustix::process::geteuid().as_raw(), process: found[0].process.clone() };
+        let own = PortHolder { uid: rustix::process::geteuid().as_raw(), process: found[0].process.clone() };
         assert_eq!(found, [own]);
         let process = found[0].process.as_ref().unwrap();
         assert!(process.pid == std::process::id() && !process.command.is_empty(), "{process:?}");
@@ -130,15 +134,15 @@ mod tests {
             }
             asked.join().unwrap()
         });
-        assert_eq!(answered, Answered::Otherwise);
+        assert_eq!(answered, PortAnswer::Otherwise);
         assert!(clock.now().mono < Mono::default().after(PATIENCE * 10));
     }
 
     #[test]
     fn an_answer_counts_though_the_connection_stays_open() {
         for (said, wanted) in [
-            ("HTTP/1.1 200 OK\r\n\r\n{\"hostIP\":\"\",\"instanceId\":\"\"}", Answered::AsKube2iam),
-            ("HTTP/1.1 200 OK\r\n\r\nstranger", Answered::Otherwise),
+            ("HTTP/1.1 200 OK\r\n\r\n{\"hostIP\":\"\",\"instanceId\":\"\"}", PortAnswer::AsKube2iam),
+            ("HTTP/1.1 200 OK\r\n\r\nstranger", PortAnswer::Otherwise),
         ] {
             let (listener, address) = listener();
             std::thread::scope(|scope| {
@@ -154,10 +158,10 @@ mod tests {
     fn what_is_no_health_is_told_apart_from_nothing() {
         let (listener, address) = listener();
         for (said, wanted) in [
-            (Some("HTTP/1.0 200 OK\r\n\r\n{\"hostIP\":\"\",\"instanceId\":\"\"}"), Answered::AsKube2iam),
-            (Some("HTTP/1.0 404 Not Found\r\n\r\n"), Answered::Otherwise),
-            (Some(""), Answered::Otherwise),
-            (None, Answered::Nothing),
+            (Some("HTTP/1.0 200 OK\r\n\r\n{\"hostIP\":\"\",\"instanceId\":\"\"}"), PortAnswer::AsKube2iam),
+            (Some("HTTP/1.0 404 Not Found\r\n\r\n"), PortAnswer::Otherwise),
+            (Some(""), PortAnswer::Otherwise),
+            (None, PortAnswer::Nothing),
         ] {
             let answered = std::thread::scope(|scope| {
                 let asked = scope.spawn(|| ask_health(address, &SystemClock::new()));
@@ -176,6 +180,6 @@ mod tests {
             assert_eq!(answered, wanted, "{said:?}");
         }
         drop(listener);
-        assert_eq!(ask_health(address, &SystemClock::new()), Answered::Refused);
+        assert_eq!(ask_health(address, &SystemClock::new()), PortAnswer::Refused);
     }
 }

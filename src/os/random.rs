@@ -4,12 +4,12 @@ use std::io;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::ports::Dice;
+use crate::ports::Random;
 
 /// The kernel's random source.
-pub struct SystemDice;
+pub struct OsRandom;
 
-impl Dice for SystemDice {
+impl Random for OsRandom {
     /// None if the system has none to give, which only makes timings regular.
     fn number(&self) -> u64 {
         let mut bytes = [0; 8];

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::logic::base::refreshing::{Kept, Lease, Step};
+use crate::logic::base::refreshing::{Kept, Lease, RefreshStep};
 use crate::ports::Clock;
 
 /// A value that is fetched by one caller at a time and shared by all.
@@ -39,11 +39,11 @@ impl<T: Clone, F: Clone> SingleFlight<T, F> {
         loop {
             let now = self.clock.now().mono;
             match kept.step(now) {
-                Step::Use(value) => return Ok(value),
-                Step::Refuse(failure) => return Err(Missed::Failed(failure)),
-                Step::Fetch => break,
-                Step::Join if deadline <= now => return Err(Missed::TimedOut),
-                Step::Join => {
+                RefreshStep::Use(value) => return Ok(value),
+                RefreshStep::Refuse(failure) => return Err(Missed::Failed(failure)),
+                RefreshStep::Fetch => break,
+                RefreshStep::Join if deadline <= now => return Err(Missed::TimedOut),
+                RefreshStep::Join => {
                     self.landed.wait_for(&mut kept, now.until(deadline));
                 }
             }

@@ -146,9 +146,9 @@ pub(crate) mod tests {
     use rustix::thread::set_thread_gid;
 
     /// A place for a state directory, away again at the end.
-    pub(crate) struct Place(PathBuf);
+    pub(crate) struct TestStateDir(PathBuf);
 
-    impl Place {
+    impl TestStateDir {
         pub(crate) fn new() -> Self {
             static NEXT: AtomicUsize = AtomicUsize::new(0);
             let name = format!("kube2iam-state-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -164,7 +164,7 @@ pub(crate) mod tests {
         }
     }
 
-    impl Drop for Place {
+    impl Drop for TestStateDir {
         fn drop(&mut self) {
             let _ = std::fs::remove_dir_all(&self.0);
         }
@@ -176,7 +176,7 @@ pub(crate) mod tests {
 
     #[test]
     fn it_is_made_private_and_an_open_one_is_shut() {
-        let place = Place::new();
+        let place = TestStateDir::new();
         assert_eq!(mode(place.open().path()), PRIVATE);
         set_permissions(place.path(), Permissions::from_mode(0o1777)).unwrap();
         assert_eq!(mode(place.open().path()), PRIVATE);
@@ -184,7 +184,7 @@ pub(crate) mod tests {
 
     #[test]
     fn neither_a_file_nor_a_link_is_taken() {
-        let place = Place::new();
+        let place = TestStateDir::new();
         let dir = place.open();
         std::fs::write(dir.join("file"), "").unwrap();
         std::os::unix::fs::symlink(dir.path(), dir.join("link")).unwrap();
@@ -215,7 +215,7 @@ pub(crate) mod tests {
             eprintln!("SKIPPED: only root can give a directory to a group");
             return;
         }
-        let place = Place::new();
+        let place = TestStateDir::new();
         place.open();
         assert!(StateDir::prepare(place.path()).is_err(), "group 0 is no agents' own");
         with_group(AGENTS, || {
@@ -233,7 +233,7 @@ pub(crate) mod tests {
             eprintln!("SKIPPED: only root can give a directory to others");
             return;
         }
-        let place = Place::new();
+        let place = TestStateDir::new();
         let dir = place.open();
         let admits = |uid, gid| dir.admits(Peer { uid, gid }).is_ok();
         for (uid, gid, directory_mode, wanted) in [

@@ -24,7 +24,7 @@ pub use super::address_watch::AddressEvent;
 use super::error::RedirectError;
 use super::hold::{HeldTable, Hold};
 use super::link::Links;
-use super::{Outcome, Removed, Seen, conntrack, host_network};
+use super::{RedirectOutcome, Removed, Seen, conntrack, host_network};
 
 const TABLE: HeldTable =
     HeldTable { name: GUARD_TABLE, chains: &[CHAIN_KEPT, CHAIN_KEPT_LOCAL, CHAIN_CLOSED], is_intact };
@@ -51,7 +51,7 @@ pub struct CredentialsAddress {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressEnsured {
     /// Of the table
-    pub outcome: Outcome,
+    pub outcome: RedirectOutcome,
     pub generation: u64,
     pub guard: Guard,
     pub place: Result<Place, Obstacle>,
@@ -109,7 +109,7 @@ impl CredentialsAddress {
         let turn = self.hold.bring_about(&chains(&guard), &writing)?;
         let changed = self.guard.as_ref().is_some_and(|before| *before != guard);
         let outcome = match turn.outcome {
-            Outcome::Repaired(_) if changed => Outcome::Updated,
+            RedirectOutcome::Repaired(_) if changed => RedirectOutcome::Updated,
             outcome => outcome,
         };
         if let Some(newer) = &turn.newer {
@@ -117,8 +117,8 @@ impl CredentialsAddress {
         }
         let (place, repairs) = self.settle()?;
         self.obstacle = place.as_ref().err().cloned();
-        self.seen = if outcome == Outcome::Yielded { Seen::Newer(turn.generation) } else { Seen::Whole };
-        let wrote = !matches!(outcome, Outcome::Kept | Outcome::Yielded);
+        self.seen = if outcome == RedirectOutcome::Yielded { Seen::Newer(turn.generation) } else { Seen::Whole };
+        let wrote = !matches!(outcome, RedirectOutcome::Kept | RedirectOutcome::Yielded);
         let cut = if wrote || first { cut(&guard) } else { Ok(0) }.map_err(|cause| cause.to_string());
         self.guard = Some(guard.clone());
         Ok(AddressEnsured { outcome, generation: turn.generation, guard, place, repairs, cut })
@@ -248,7 +248,7 @@ fn kernel(verb: &'static str, object: &str, cause: Errno) -> RedirectError {
 impl AddressEnsured {
     /// Whether pods' requests can reach the agent there.
     pub fn is_in_place(&self) -> bool {
-        self.outcome != Outcome::Yielded && self.place.is_ok()
+        self.outcome != RedirectOutcome::Yielded && self.place.is_ok()
     }
 }
 
@@ -292,7 +292,7 @@ mod tests {
     fn what_was_done_is_told_in_one_line() {
         let guard = Guard { port: 8181, uplinks: Vec::new(), requests: RequestAction::Redirect };
         let whole = AddressEnsured {
-            outcome: Outcome::Kept,
+            outcome: RedirectOutcome::Kept,
             generation: 2,
             guard,
             place: Ok(Place::OwnLink),
@@ -306,7 +306,7 @@ mod tests {
         );
         let blocked = AddressEnsured { place: Err(Obstacle::NoLoopback), repairs: Vec::new(), ..whole.clone() };
         assert!(blocked.to_string().starts_with("container credentials are not in place: "), "{blocked}");
-        let yielded = AddressEnsured { outcome: Outcome::Yielded, ..whole.clone() };
+        let yielded = AddressEnsured { outcome: RedirectOutcome::Yielded, ..whole.clone() };
         assert_eq!([&whole, &blocked, &yielded].map(AddressEnsured::is_in_place), [true, false, false]);
     }
 

@@ -8,12 +8,12 @@ use crate::logic::base::time::Mono;
 use crate::logic::redirect::compare::Claim;
 use crate::logic::redirect::guard::GUARD_TABLE;
 
-use super::Outcome;
+use super::RedirectOutcome;
 use super::address::{AddressEnsured, CredentialsAddress};
 use super::error::RedirectError;
 use super::host::ROUTE;
 use super::link;
-use super::socket::{Heard, Netlink};
+use super::socket::{Netlink, Received};
 use super::watch::{self, CHECK_EVERY, Newer, REPAIR_PAUSE, RETRY_AFTER, Surroundings};
 
 /// `RTMGRP_LINK` and `RTMGRP_IPV4_IFADDR`.
@@ -35,14 +35,15 @@ impl AddressEvent {
         match self {
             Self::Failed(_) => true,
             Self::Ensured(ensured) => {
-                self.is_repair() || !ensured.is_in_place() || ensured.outcome == Outcome::TakenBack
+                self.is_repair() || !ensured.is_in_place() || ensured.outcome == RedirectOutcome::TakenBack
             }
         }
     }
 
     /// Whether something was put back that somebody had removed or altered.
     pub fn is_repair(&self) -> bool {
-        let altered = |outcome: &Outcome| matches!(outcome, Outcome::Placed | Outcome::Repaired(_));
+        let altered =
+            |outcome: &RedirectOutcome| matches!(outcome, RedirectOutcome::Placed | RedirectOutcome::Repaired(_));
         matches!(self, Self::Ensured(ensured) if altered(&ensured.outcome) || !ensured.repairs.is_empty())
     }
 }
@@ -103,10 +104,11 @@ impl CredentialsAddress {
             Ok(ensured) => ensured,
             Err(error) => return Some(AddressEvent::Failed(error)),
         };
-        if takes_back && matches!(ensured.outcome, Outcome::Updated | Outcome::Repaired(_)) {
-            ensured.outcome = Outcome::TakenBack;
+        if takes_back && matches!(ensured.outcome, RedirectOutcome::Updated | RedirectOutcome::Repaired(_)) {
+            ensured.outcome = RedirectOutcome::TakenBack;
         }
-        let untouched = matches!(ensured.outcome, Outcome::Kept | Outcome::Yielded) && ensured.repairs.is_empty();
+        let untouched =
+            matches!(ensured.outcome, RedirectOutcome::Kept | RedirectOutcome::Yielded) && ensured.repairs.is_empty();
         let alike = before == (self.seen, self.obstacle.clone());
         (!(untouched && alike)).then_some(AddressEvent::Ensured(ensured))
     }
@@ -123,5 +125,5 @@ fn heard(listener: &mut Netlink) -> Result<bool, RedirectError> {
     let heard = listener.notifications(&mut |reply| concerned |= link::concerns(&reply));
     let heard =
         heard.map_err(|cause| RedirectError::Kernel { verb: "listen to", object: "rtnetlink".to_owned(), cause });
-    Ok(heard? == Heard::Lost || concerned)
+    Ok(heard? == Received::Lost || concerned)
 }

@@ -3,7 +3,7 @@
 //! Only one spelling is written, the one the kernel gives back, so that what was written compares equal with what is
 //! read. A known expression in any other spelling (another register, another flag) reads as foreign.
 
-use crate::logic::redirect::expression::{Expression, Header, Meta, Relation, Verdict};
+use crate::logic::redirect::expression::{Expression, Header, Meta, NftVerdict, Relation};
 use crate::logic::redirect::resolve::Family;
 
 use super::message::{Attributes, attribute, attributes, long, nested, number, text};
@@ -112,7 +112,7 @@ fn read_immediate(data: &[u8]) -> Option<Expression> {
         return Some(Expression::Immediate { register, value: nested(data, &[2, VALUE])?.to_vec() });
     }
     let code = number(nested(data, &[2, VERDICT])?, CODE)?;
-    let verdict = [Verdict::Drop, Verdict::Return].into_iter().find(|verdict| verdict_code(*verdict) == code)?;
+    let verdict = [NftVerdict::Drop, NftVerdict::Return].into_iter().find(|verdict| verdict_code(*verdict) == code)?;
     Some(Expression::Verdict(verdict))
 }
 
@@ -189,10 +189,10 @@ fn relation_code(relation: Relation) -> u32 {
     }
 }
 
-fn verdict_code(verdict: Verdict) -> u32 {
+fn verdict_code(verdict: NftVerdict) -> u32 {
     match verdict {
-        Verdict::Drop => CODE_DROP,
-        Verdict::Return => CODE_RETURN,
+        NftVerdict::Drop => CODE_DROP,
+        NftVerdict::Return => CODE_RETURN,
     }
 }
 
@@ -222,14 +222,14 @@ mod tests {
         let wanted = resolve(&spec, &HostNetwork::default()).unwrap().wanted;
         for rule in ruleset::chains(&wanted).iter().flat_map(|chain| &chain.rules) {
             let list = Attributes::new().nest(4, write(&rule.expressions()));
-            let bytes = super::super::message::Message::new(0, 0, &[], list).body;
+            let bytes = super::super::message::NetlinkMessage::new(0, 0, &[], list).body;
             assert_eq!(read(attribute(&bytes, 4).unwrap()), rule.expressions(), "{rule}");
         }
     }
 
     fn check_foreign(name: &str, data: Attributes) {
         let element = Attributes::new().nest(ELEMENT, Attributes::new().text(NAME, name).nest(DATA, data));
-        let bytes = super::super::message::Message::new(0, 0, &[], element).body;
+        let bytes = super::super::message::NetlinkMessage::new(0, 0, &[], element).body;
         assert_eq!(read(&bytes), [Expression::Foreign(name.to_owned())]);
     }
 

@@ -6,7 +6,7 @@ use crate::logic::redirect::RedirectSpec;
 use crate::logic::redirect::address::ADDRESS;
 pub use crate::logic::redirect::command::{CredentialsAddressing, OldRules, RedirectCommand};
 use crate::logic::redirect::guard::GUARD_TABLE;
-use crate::logic::redirect::status::{Status, Wholeness};
+use crate::logic::redirect::status::{RedirectStatus, TableState};
 
 use super::address::{self, CredentialsAddress};
 use super::{Ensured, Redirect, RedirectError, Removed, adopt, left_over, legacy_hint, remove, status};
@@ -38,9 +38,9 @@ pub fn run(command: &RedirectCommand) -> Printed {
 }
 
 /// An address that was never set up is nobody's loss.
-fn is_whole(status: &Status) -> bool {
+fn is_whole(status: &RedirectStatus) -> bool {
     let address = &status.credentials;
-    matches!(status.wholeness(), Wholeness::Whole(_)) && (address.is_absent() || address.in_place().is_ok())
+    matches!(status.wholeness(), TableState::Whole(_)) && (address.is_absent() || address.in_place().is_ok())
 }
 
 /// The address goes first: while pods still send tokens there, the rules that keep them are there too.

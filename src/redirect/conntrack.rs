@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use rustix::io::Errno;
 use rustix::net::netlink;
 
-use super::message::{Attributes, Message, attribute, nested};
+use super::message::{Attributes, NetlinkMessage, attribute, nested};
 use super::nftables::FIXED_BYTES;
 use super::socket::{FLAG_DUMP, Netlink};
 
@@ -51,7 +51,8 @@ pub(super) struct Stale<'a> {
 pub(super) fn cut(stale: &Stale<'_>) -> Result<usize, Errno> {
     let mut netlink = Netlink::open(Some(netlink::NETFILTER))?;
     let mut deletions = Vec::new();
-    let all = Message::new(u16::from_be_bytes([SUBSYSTEM, GET]), FLAG_DUMP, &[FAMILY_ANY, 0, 0, 0], Attributes::new());
+    let all =
+        NetlinkMessage::new(u16::from_be_bytes([SUBSYSTEM, GET]), FLAG_DUMP, &[FAMILY_ANY, 0, 0, 0], Attributes::new());
     let dumped = netlink.ask(all, &mut |reply| {
         let entry = reply.body.get(FIXED_BYTES..).unwrap_or_default();
         if deletions.len() < CUT_MAX && stale.holds(entry) {
@@ -94,7 +95,7 @@ fn port(entry: &[u8], direction: u16, which: u16) -> Option<u16> {
 }
 
 /// Names the entry by what the dump said of it: address and ports, zone, number.
-fn deletion(body: &[u8], entry: &[u8]) -> Option<Message> {
+fn deletion(body: &[u8], entry: &[u8]) -> Option<NetlinkMessage> {
     const NESTED: u16 = 0x8000;
     let mut list = Attributes::new().bytes(ORIGINAL | NESTED, attribute(entry, ORIGINAL)?);
     for kind in [ID, ZONE] {
@@ -102,7 +103,7 @@ fn deletion(body: &[u8], entry: &[u8]) -> Option<Message> {
             list = list.bytes(kind, value);
         }
     }
-    Some(Message::new(u16::from_be_bytes([SUBSYSTEM, DELETE]), 0, &[*body.first()?, 0, 0, 0], list))
+    Some(NetlinkMessage::new(u16::from_be_bytes([SUBSYSTEM, DELETE]), 0, &[*body.first()?, 0, 0, 0], list))
 }
 
 #[cfg(test)]
@@ -130,7 +131,7 @@ mod tests {
         let list = Attributes::new()
             .nest(ORIGINAL, tuple(source, destination, 40_000))
             .nest(REPLY, tuple(answers.0, source, answers.1));
-        let entry = Message::new(0, 0, &[], list).body;
+        let entry = NetlinkMessage::new(0, 0, &[], list).body;
         let metadata = ["169.254.169.254".parse().unwrap(), "fd00:ec2::254".parse().unwrap()];
         let own = ["10.0.0.1".parse().unwrap()];
         let agents = ["10.0.0.1:8181".parse().unwrap(), "[fd00::1]:8181".parse().unwrap()];
@@ -160,7 +161,7 @@ mod tests {
             let list = Attributes::new()
                 .nest(ORIGINAL, tuple_at("127.0.0.1", "127.0.0.1", 40_000, port))
                 .nest(REPLY, tuple(answers.0, "127.0.0.1", answers.1));
-            let entry = Message::new(0, 0, &[], list).body;
+            let entry = NetlinkMessage::new(0, 0, &[], list).body;
             assert_eq!(rule.holds(&entry), stale, "{port}, answered by {answers:?}");
         }
     }

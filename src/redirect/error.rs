@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::logic::redirect::resolve::NoHostAddress;
 use crate::logic::redirect::{TABLE, Wanted, leftover};
 
-use super::socket::Refused;
+use super::socket::NetlinkRefusal;
 
 /// What sysexits.h calls "permission denied".
 const EXIT_NO_PERMISSION: u8 = 77;
@@ -57,7 +57,7 @@ impl RedirectError {
     }
 
     /// A refused batch. A chain type or an expression that the kernel doesn't have is `ENOENT` there.
-    pub(super) fn writing(refused: Refused, wanted: &Wanted) -> Self {
+    pub(super) fn writing(refused: NetlinkRefusal, wanted: &Wanted) -> Self {
         match refused.cause {
             Errno::NOENT | Errno::OPNOTSUPP | Errno::AFNOSUPPORT => {
                 Self::NoNftables { by_hand: leftover::by_hand(wanted) }
@@ -67,7 +67,7 @@ impl RedirectError {
     }
 
     /// A refused batch for a table that iptables' lines can't stand in for.
-    pub(super) fn writing_table(refused: Refused, table: &str) -> Self {
+    pub(super) fn writing_table(refused: NetlinkRefusal, table: &str) -> Self {
         match refused.cause {
             Errno::NOENT | Errno::OPNOTSUPP | Errno::AFNOSUPPORT => Self::NoNftables { by_hand: Vec::new() },
             cause => Self::Kernel { verb: "write", object: format!("inet {table}"), cause },
@@ -149,13 +149,13 @@ mod tests {
             let error = RedirectError::of_nftables(cause).with_lines(&wanted());
             assert_eq!((error.to_string().as_str(), error.exit_code()), (text, 1));
         }
-        let refused = Refused { cause: Errno::NOENT, message: 5 };
+        let refused = NetlinkRefusal { cause: Errno::NOENT, message: 5 };
         assert_eq!(RedirectError::writing(refused, &wanted()).to_string(), text);
     }
 
     #[test]
     fn other_refusals_name_what_was_done() {
-        let refused = Refused { cause: Errno::BUSY, message: 2 };
+        let refused = NetlinkRefusal { cause: Errno::BUSY, message: 2 };
         let text = RedirectError::writing(refused, &wanted()).to_string();
         assert!(text.starts_with("failed to write `inet kube2iam`: "), "{text}");
     }

@@ -3,13 +3,13 @@
 
 use rustix::io::Errno;
 
-use crate::logic::redirect::compare::{Claim, FoundTable, Step, decide_for};
+use crate::logic::redirect::compare::{Claim, FoundTable, RepairStep, decide_for};
 use crate::logic::redirect::ruleset::Chain;
 
 use super::error::RedirectError;
 use super::nftables::{Moment, Nftables};
-use super::socket::{Refused, steady};
-use super::{Outcome, Removed};
+use super::socket::{NetlinkRefusal, steady};
+use super::{RedirectOutcome, Removed};
 
 /// How often a write is tried under guard. kube-proxy writes about once a second; the last try goes without.
 const GUARDED_WRITES: usize = 8;
@@ -36,7 +36,7 @@ pub(super) struct HeldTable {
 
 /// How a table is after a turn.
 pub(super) struct Turn {
-    pub(super) outcome: Outcome,
+    pub(super) outcome: RedirectOutcome,
     pub(super) generation: u64,
     /// The table of a newer agent, to which it was left
     pub(super) newer: Option<FoundTable>,
@@ -62,32 +62,32 @@ impl Hold {
     pub(super) fn bring_about(
         &mut self,
         chains: &[Chain],
-        refusal: &dyn Fn(Refused) -> RedirectError,
+        refusal: &dyn Fn(NetlinkRefusal) -> RedirectError,
     ) -> Result<Turn, RedirectError> {
         for attempt in 0..=GUARDED_WRITES {
             let moment = self.nftables.moment().map_err(RedirectError::of_nftables)?;
             let found = self.table()?;
             let step = decide_for(&self.kind.is_intact, chains, self.generation, self.claim, found.as_ref());
             let (generation, cause) = match step {
-                Step::Keep { generation } => return Ok(self.held(Outcome::Kept, generation)),
-                Step::Yield { generation } => {
+                RepairStep::Keep { generation } => return Ok(self.held(RedirectOutcome::Kept, generation)),
+                RepairStep::Yield { generation } => {
                     self.claim = Claim::Held;
-                    return Ok(Turn { outcome: Outcome::Yielded, generation, newer: found });
+                    return Ok(Turn { outcome: RedirectOutcome::Yielded, generation, newer: found });
                 }
-                Step::Write { generation, cause } => (generation, cause),
+                RepairStep::Write { generation, cause } => (generation, cause),
             };
             let guard: Option<Moment> = (attempt < GUARDED_WRITES).then_some(moment);
             match self.nftables.write(chains, generation, guard) {
                 Err(refused) if refused.cause == ERESTART => {}
                 Err(refused) => return Err(refusal(refused)),
-                Ok(()) => return Ok(self.held(Outcome::from(cause), generation)),
+                Ok(()) => return Ok(self.held(RedirectOutcome::from(cause), generation)),
             }
         }
         let object = format!("inet {}", self.kind.name);
         Err(RedirectError::Kernel { verb: "write", object, cause: ERESTART })
     }
 
-    fn held(&mut self, outcome: Outcome, generation: u64) -> Turn {
+    fn held(&mut self, outcome: RedirectOutcome, generation: u64) -> Turn {
         (self.generation, self.claim) = (Some(generation), Claim::Held);
         Turn { outcome, generation, newer: None }
     }
@@ -108,7 +108,7 @@ impl Hold {
         match self.nftables.delete() {
             Ok(()) => Ok(Removed::Deleted),
             Err(refused) if refused.cause == Errno::NOENT => Ok(Removed::NothingThere),
-            Err(Refused { cause, .. }) => {
+            Err(NetlinkRefusal { cause, .. }) => {
                 Err(RedirectError::Kernel { verb: "delete", object: format!("inet {}", self.kind.name), cause })
             }
         }

@@ -6,10 +6,10 @@ use rustix::io::Errno;
 use rustix::net::Protocol;
 
 use crate::logic::redirect::resolve::{
-    Address, DefaultRoute, Family, HostNetwork, Interface, InterfaceKind, RouteOrigin, Standing,
+    Address, AddressStanding, DefaultRoute, Family, HostNetwork, Interface, InterfaceKind, RouteOrigin,
 };
 
-use super::message::{Attributes, Message, attribute, native_u16, native_u32, text};
+use super::message::{Attributes, NetlinkMessage, attribute, native_u16, native_u32, text};
 use super::socket::{FLAG_DUMP, Netlink, steady};
 
 /// `NETLINK_ROUTE` is number 0, which rustix writes as none.
@@ -76,8 +76,8 @@ fn read(netlink: &mut Netlink) -> Result<HostNetwork, Errno> {
     Ok(host)
 }
 
-pub(super) fn dump(kind: u16, fixed: &[u8]) -> Message {
-    Message::new(kind, FLAG_DUMP, fixed, Attributes::new())
+pub(super) fn dump(kind: u16, fixed: &[u8]) -> NetlinkMessage {
+    NetlinkMessage::new(kind, FLAG_DUMP, fixed, Attributes::new())
 }
 
 fn interface(body: &[u8]) -> Option<Interface> {
@@ -92,7 +92,7 @@ fn address(body: &[u8]) -> Option<Address> {
     let flags = attribute(list, ADDRESS_FLAGS).and_then(|bytes| native_u32(bytes, 0));
     let flags = flags.unwrap_or_else(|| body.get(2).copied().map_or(0, u32::from));
     let global = body.get(3) == Some(&SCOPE_UNIVERSE) && flags & NOT_TO_RELY_ON == 0;
-    let standing = if global { Standing::Global } else { Standing::Other };
+    let standing = if global { AddressStanding::Global } else { AddressStanding::Other };
     Some(Address { interface: native_u32(body, 4)?, ip, standing })
 }
 
@@ -137,7 +137,7 @@ mod tests {
 
     /// `struct rtmsg` of a unicast route in table main with a prefix of `bits`.
     fn route(family: u8, bits: u8, kind: u8, list: Attributes) -> Vec<u8> {
-        Message::new(0, 0, &[family, bits, 0, 0, 254, 0, 0, kind, 0, 0, 0, 0], list).body
+        NetlinkMessage::new(0, 0, &[family, bits, 0, 0, 254, 0, 0, kind, 0, 0, 0, 0], list).body
     }
 
     fn native(kind: u16, value: u32) -> Attributes {
@@ -173,9 +173,9 @@ mod tests {
     #[test]
     fn own_end_of_a_point_to_point_link_is_the_address() {
         let list = Attributes::new().bytes(ADDRESS_ADDRESS, &[10, 0, 0, 9]).bytes(ADDRESS_LOCAL, &[10, 0, 0, 1]);
-        let body = Message::new(0, 0, &[2, 32, 0x80, 0, 5, 0, 0, 0], list).body;
+        let body = NetlinkMessage::new(0, 0, &[2, 32, 0x80, 0, 5, 0, 0, 0], list).body;
         let found = address(&body).unwrap();
-        assert_eq!((found.ip, found.interface, found.standing), ([10, 0, 0, 1].into(), 5, Standing::Global));
+        assert_eq!((found.ip, found.interface, found.standing), ([10, 0, 0, 1].into(), 5, AddressStanding::Global));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::logic::redirect::address::{
 use super::host::{
     ADDRESS_ADDRESS, ADDRESS_BYTES, ADDRESS_LOCAL, GET_ADDRESS, GET_LINK, LINK_BYTES, LINK_NAME, ROUTE, dump,
 };
-use super::message::{Attributes, Message, Reply, attribute, native_u32, nested, text};
+use super::message::{Attributes, NetlinkMessage, NetlinkReply, attribute, native_u32, nested, text};
 use super::socket::{FLAG_CREATE, FLAG_EXCLUSIVE, Netlink, steady};
 
 /// `RTM_NEWLINK`, `RTM_DELLINK`, `RTM_NEWADDR`, `RTM_DELADDR`.
@@ -96,7 +96,7 @@ impl Links {
     }
 
     fn change(&mut self, kind: u16, flags: u16, fixed: &[u8], list: Attributes) -> Result<(), Errno> {
-        self.netlink.ask(Message::new(kind, flags, fixed, list), &mut |_| {})
+        self.netlink.ask(NetlinkMessage::new(kind, flags, fixed, list), &mut |_| {})
     }
 }
 
@@ -131,7 +131,7 @@ fn holder(body: &[u8]) -> Option<AddressHolder> {
 }
 
 /// Whether a notification is about the agent's link or the address.
-pub(super) fn concerns(reply: &Reply<'_>) -> bool {
+pub(super) fn concerns(reply: &NetlinkReply<'_>) -> bool {
     match reply.kind {
         NEW_LINK | DELETE_LINK => link(reply.body).is_some_and(|(name, _)| name == LINK || name == LOOPBACK),
         NEW_ADDRESS | DELETE_ADDRESS => holder(reply.body).is_some(),
@@ -143,18 +143,18 @@ pub(super) fn concerns(reply: &Reply<'_>) -> bool {
 mod tests {
     use super::*;
 
-    fn reply(kind: u16, body: &[u8]) -> Reply<'_> {
-        Reply { kind, flags: 0, sequence: 0, body }
+    fn reply(kind: u16, body: &[u8]) -> NetlinkReply<'_> {
+        NetlinkReply { kind, flags: 0, sequence: 0, body }
     }
 
     #[test]
     fn links_and_addresses_are_read_as_they_are_written() {
         let list = Attributes::new().text(LINK_NAME, LINK).nest(LINK_INFO, Attributes::new().text(INFO_KIND, "dummy"));
-        let message = Message::new(NEW_LINK, 0, &link_fixed(7), list);
+        let message = NetlinkMessage::new(NEW_LINK, 0, &link_fixed(7), list);
         let found = FoundLink { index: 7, kind: "dummy".to_owned(), is_up: true };
         assert_eq!(link(&message.body), Some((LINK.to_owned(), found)));
         let list = address().text(ADDRESS_LABEL, LOOPBACK_LABEL);
-        let message = Message::new(NEW_ADDRESS, 0, &address_fixed(1), list);
+        let message = NetlinkMessage::new(NEW_ADDRESS, 0, &address_fixed(1), list);
         let label = LOOPBACK_LABEL.to_owned();
         assert_eq!(holder(&message.body), Some(AddressHolder { index: 1, interface: String::new(), label }));
     }
@@ -162,10 +162,10 @@ mod tests {
     #[test]
     fn only_news_of_the_agents_own_things_wake_it() {
         let named =
-            |name: &str| Message::new(NEW_LINK, 0, &link_fixed(7), Attributes::new().text(LINK_NAME, name)).body;
+            |name: &str| NetlinkMessage::new(NEW_LINK, 0, &link_fixed(7), Attributes::new().text(LINK_NAME, name)).body;
         let holding = |last: u8| {
             let list = Attributes::new().bytes(ADDRESS_LOCAL, &[169, 254, 170, last]);
-            Message::new(NEW_ADDRESS, 0, &address_fixed(7), list).body
+            NetlinkMessage::new(NEW_ADDRESS, 0, &address_fixed(7), list).body
         };
         for (kind, body, concerned) in [
             (NEW_LINK, named(LINK), true),

@@ -12,13 +12,13 @@ const KIND_MASK: u16 = 0x3fff;
 
 /// A request, before it has a number.
 #[derive(Clone, Debug)]
-pub(super) struct Message {
+pub(super) struct NetlinkMessage {
     pub(super) kind: u16,
     pub(super) flags: u16,
     pub(super) body: Vec<u8>,
 }
 
-impl Message {
+impl NetlinkMessage {
     pub(super) fn new(kind: u16, flags: u16, fixed: &[u8], attributes: Attributes) -> Self {
         let mut body = fixed.to_vec();
         pad(&mut body);
@@ -82,7 +82,7 @@ impl Attributes {
 
 /// A message that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reply<'a> {
+pub(super) struct NetlinkReply<'a> {
     pub(super) kind: u16,
     pub(super) flags: u16,
     pub(super) sequence: u32,
@@ -90,10 +90,10 @@ pub(super) struct Reply<'a> {
 }
 
 /// The messages of one datagram.
-pub(super) fn replies(mut datagram: &[u8]) -> impl Iterator<Item = Reply<'_>> {
+pub(super) fn replies(mut datagram: &[u8]) -> impl Iterator<Item = NetlinkReply<'_>> {
     std::iter::from_fn(move || {
         let length = usize::try_from(native_u32(datagram, 0)?).ok()?;
-        let reply = Reply {
+        let reply = NetlinkReply {
             kind: native_u16(datagram, 4)?,
             flags: native_u16(datagram, 6)?,
             sequence: native_u32(datagram, 8)?,
@@ -160,14 +160,14 @@ mod tests {
     fn example() -> Vec<u8> {
         let inner = Attributes::new().number(1, 80).long(2, 1 << 40);
         let list = Attributes::new().text(1, "kube2iam").nest(4, inner).bytes(5, b"abc");
-        Message::new(0xa06, 5, &[1, 0, 0, 10], list).to_bytes(9)
+        NetlinkMessage::new(0xa06, 5, &[1, 0, 0, 10], list).to_bytes(9)
     }
 
     #[test]
     fn what_is_written_can_be_read() {
         let bytes = example();
         assert_eq!(bytes.len() % 4, 0);
-        let found: Vec<Reply<'_>> = replies(&bytes).collect();
+        let found: Vec<NetlinkReply<'_>> = replies(&bytes).collect();
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].kind, found[0].flags, found[0].sequence), (0xa06, 5, 9));
         let list = &found[0].body[4..];

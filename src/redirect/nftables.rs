@@ -10,8 +10,8 @@ use crate::logic::redirect::compare::{Count, FoundChain, FoundRule, FoundTable};
 use crate::logic::redirect::ruleset::{Chain, POLICY_ACCEPT, Rule};
 
 use super::codec;
-use super::message::{Attributes, Message, Reply, attribute, long, number, text};
-use super::socket::{FLAG_ACK, FLAG_APPEND, FLAG_CREATE, FLAG_DUMP, FLAG_REQUEST, Netlink, Refused};
+use super::message::{Attributes, NetlinkMessage, NetlinkReply, attribute, long, number, text};
+use super::socket::{FLAG_ACK, FLAG_APPEND, FLAG_CREATE, FLAG_DUMP, FLAG_REQUEST, Netlink, NetlinkRefusal};
 
 /// `NFNL_SUBSYS_NFTABLES`, the upper byte of a message's kind.
 pub(super) const SUBSYSTEM: u8 = 10;
@@ -134,7 +134,12 @@ impl Nftables {
     }
 
     /// Replaces our table by `chains`, or makes it. With a `moment`, only if nothing changed since: `ERESTART`.
-    pub(super) fn write(&mut self, chains: &[Chain], generation: u64, moment: Option<Moment>) -> Result<(), Refused> {
+    pub(super) fn write(
+        &mut self,
+        chains: &[Chain],
+        generation: u64,
+        moment: Option<Moment>,
+    ) -> Result<(), NetlinkRefusal> {
         let table = self.table;
         let name = || Attributes::new().text(OBJECT_TABLE, table);
         // Added first so that there is one to delete.
@@ -151,19 +156,19 @@ impl Nftables {
     }
 
     /// Deletes our table; `ENOENT` if there is none.
-    pub(super) fn delete(&mut self) -> Result<(), Refused> {
+    pub(super) fn delete(&mut self) -> Result<(), NetlinkRefusal> {
         let name = Attributes::new().text(OBJECT_TABLE, self.table);
         self.batch(vec![request(TABLE_DELETE, 0, FAMILY_INET, name)], None)
     }
 
     /// Deletes one rule of iptables' IPv4 `table`.
-    pub(super) fn delete_iptables_rule(&mut self, table: &str, chain: &str, handle: u64) -> Result<(), Refused> {
+    pub(super) fn delete_iptables_rule(&mut self, table: &str, chain: &str, handle: u64) -> Result<(), NetlinkRefusal> {
         let list = Attributes::new().text(OBJECT_TABLE, table).text(RULE_CHAIN, chain).long(RULE_HANDLE, handle);
         self.batch(vec![request(RULE_DELETE, 0, FAMILY_V4, list)], None)
     }
 
     /// All of `messages` or none. The last one is confirmed; the batch's own brackets can't be before Linux 6.10.
-    fn batch(&mut self, mut messages: Vec<Message>, moment: Option<Moment>) -> Result<(), Refused> {
+    fn batch(&mut self, mut messages: Vec<NetlinkMessage>, moment: Option<Moment>) -> Result<(), NetlinkRefusal> {
         if let Some(last) = messages.last_mut() {
             last.flags |= FLAG_ACK;
         }
@@ -177,16 +182,16 @@ impl Nftables {
     }
 }
 
-fn request(kind: u8, flags: u16, family: u8, list: Attributes) -> Message {
-    Message::new(u16::from_be_bytes([SUBSYSTEM, kind]), flags, &[family, 0, 0, 0], list)
+fn request(kind: u8, flags: u16, family: u8, list: Attributes) -> NetlinkMessage {
+    NetlinkMessage::new(u16::from_be_bytes([SUBSYSTEM, kind]), flags, &[family, 0, 0, 0], list)
 }
 
 /// A batch's first and last message name the subsystem it is for.
-fn bracket(kind: u16, list: Attributes) -> Message {
-    Message::new(kind, 0, &[0, 0, 0, SUBSYSTEM], list)
+fn bracket(kind: u16, list: Attributes) -> NetlinkMessage {
+    NetlinkMessage::new(kind, 0, &[0, 0, 0, SUBSYSTEM], list)
 }
 
-fn chain_message(table: &str, chain: &Chain) -> Message {
+fn chain_message(table: &str, chain: &Chain) -> NetlinkMessage {
     let hook = Attributes::new().number(HOOK_NUMBER, chain.hook.number());
     let hook = hook.number(HOOK_PRIORITY, chain.priority.cast_unsigned());
     let list = Attributes::new().text(OBJECT_TABLE, table).text(CHAIN_NAME, chain.name).nest(CHAIN_HOOK, hook);
@@ -194,7 +199,7 @@ fn chain_message(table: &str, chain: &Chain) -> Message {
     request(CHAIN_NEW, FLAG_CREATE, FAMILY_INET, list)
 }
 
-fn rule_message(table: &str, chain: &str, rule: &Rule, generation: u64) -> Message {
+fn rule_message(table: &str, chain: &str, rule: &Rule, generation: u64) -> NetlinkMessage {
     let list = Attributes::new().text(OBJECT_TABLE, table).text(RULE_CHAIN, chain);
     let list = list.nest(RULE_EXPRESSIONS, codec::write(&rule.expressions()));
     let list = match rule.comment(generation) {
@@ -215,7 +220,7 @@ fn found_rule(list: &[u8]) -> FoundRule {
     }
 }
 
-fn attributes_of(reply: Reply<'_>) -> &[u8] {
+fn attributes_of(reply: NetlinkReply<'_>) -> &[u8] {
     reply.body.get(FIXED_BYTES..).unwrap_or_default()
 }
 

@@ -13,7 +13,7 @@ use rustix::net::sockopt::{
 };
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use super::message::{Message, Reply, native_u32, replies};
+use super::message::{NetlinkMessage, NetlinkReply, native_u32, replies};
 
 /// The kernel answers from memory; a batch may wait for a slow module to load.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
@@ -49,7 +49,7 @@ pub(super) struct Netlink {
 
 /// What a wait for notifications ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum Received {
     Something,
     Nothing,
     /// There were more than the socket could hold.
@@ -58,7 +58,7 @@ pub(super) enum Heard {
 
 /// A batch that was refused, and which of its messages the kernel named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(super) struct NetlinkRefusal {
     pub(super) cause: Errno,
     pub(super) message: usize,
 }
@@ -88,7 +88,11 @@ impl Netlink {
     }
 
     /// Sends a request and hands every answer to `each`, until the kernel says that this was all.
-    pub(super) fn ask(&mut self, mut request: Message, each: &mut dyn FnMut(Reply<'_>)) -> Result<(), Errno> {
+    pub(super) fn ask(
+        &mut self,
+        mut request: NetlinkMessage,
+        each: &mut dyn FnMut(NetlinkReply<'_>),
+    ) -> Result<(), Errno> {
         let dump = request.flags & FLAG_DUMP == FLAG_DUMP;
         request.flags |= if dump { FLAG_REQUEST } else { FLAG_REQUEST | FLAG_ACK };
         self.sequence = self.sequence.wrapping_add(1);
@@ -109,14 +113,14 @@ impl Netlink {
     }
 
     /// Sends all messages as one datagram and waits until the last is confirmed or one is refused.
-    pub(super) fn batch(&mut self, messages: &[Message]) -> Result<(), Refused> {
+    pub(super) fn batch(&mut self, messages: &[NetlinkMessage]) -> Result<(), NetlinkRefusal> {
         let first = self.sequence.wrapping_add(1);
         let mut bytes = Vec::new();
         for message in messages {
             self.sequence = self.sequence.wrapping_add(1);
             bytes.extend(message.to_bytes(self.sequence));
         }
-        let whole = |cause| Refused { cause, message: 0 };
+        let whole = |cause| NetlinkRefusal { cause, message: 0 };
         self.send(&bytes).map_err(whole)?;
         let confirms = messages.iter().rposition(|message| message.flags & FLAG_ACK != 0).unwrap_or_default();
         loop {
@@ -124,7 +128,7 @@ impl Netlink {
             for reply in replies(datagram).filter(|reply| reply.kind == KIND_ERROR) {
                 let message = usize::try_from(reply.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
                 match outcome(reply.body) {
-                    Err(cause) if message < messages.len() => return Err(Refused { cause, message }),
+                    Err(cause) if message < messages.len() => return Err(NetlinkRefusal { cause, message }),
                     Ok(()) if message == confirms => return Ok(()),
                     _ => {}
                 }
@@ -133,17 +137,17 @@ impl Netlink {
     }
 
     /// Waits for notifications and hands each to `each`, with all that have come until then.
-    pub(super) fn notifications(&mut self, each: &mut dyn FnMut(Reply<'_>)) -> Result<Heard, Errno> {
-        let mut heard = Heard::Nothing;
+    pub(super) fn notifications(&mut self, each: &mut dyn FnMut(NetlinkReply<'_>)) -> Result<Received, Errno> {
+        let mut heard = Received::Nothing;
         for datagram in 0..NOTIFICATIONS_AT_ONCE {
             let flags = if datagram == 0 { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
             match self.receive_with(flags) {
                 Ok(datagram) => {
                     replies(datagram).for_each(&mut *each);
-                    heard = Heard::Something;
+                    heard = Received::Something;
                 }
                 Err(Errno::AGAIN) => break,
-                Err(Errno::NOBUFS) => return Ok(Heard::Lost),
+                Err(Errno::NOBUFS) => return Ok(Received::Lost),
                 Err(cause) => return Err(cause),
             }
         }

@@ -10,17 +10,17 @@ use std::time::Duration;
 use rustix::net::netlink;
 
 use crate::logic::base::time::Mono;
-use crate::logic::operator::port_holder::Answered;
+use crate::logic::operator::port_holder::PortAnswer;
 use crate::logic::redirect::compare::Claim;
-use crate::logic::redirect::silence::Silence;
+use crate::logic::redirect::silence::RedirectSilence;
 use crate::logic::redirect::{RequestAction, TABLE};
 use crate::ports::Clock;
 
 use super::error::RedirectError;
 use super::message::text;
 use super::nftables::{FIXED_BYTES, OBJECT_TABLE, SUBSYSTEM};
-use super::socket::{Heard, Netlink};
-use super::{Ensured, Outcome, Redirect, Seen};
+use super::socket::{Netlink, Received};
+use super::{Ensured, LastCheck, Redirect, RedirectOutcome};
 
 /// `NFNLGRP_NFTABLES` (7) as a bit.
 const GROUP_NFTABLES: u32 = 1 << 6;
@@ -35,25 +35,25 @@ const LISTEN_WAIT: Duration = Duration::from_millis(250);
 
 /// What the watch found worth telling.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum RedirectEvent {
     /// Anything but a whole table; a whole one after a failure or a newer agent's.
     Ensured(Ensured),
     Failed(RedirectError),
 }
 
-impl Event {
+impl RedirectEvent {
     /// Whether an operator should look: not at changes of the node's own addresses or of what is wanted.
     pub fn is_warning(&self) -> bool {
-        !matches!(self, Self::Ensured(Ensured { outcome: Outcome::Kept | Outcome::Updated, .. }))
+        !matches!(self, Self::Ensured(Ensured { outcome: RedirectOutcome::Kept | RedirectOutcome::Updated, .. }))
     }
 
     /// Whether something was put back that somebody had removed or altered.
     pub fn is_repair(&self) -> bool {
-        matches!(self, Self::Ensured(Ensured { outcome: Outcome::Placed | Outcome::Repaired(_), .. }))
+        matches!(self, Self::Ensured(Ensured { outcome: RedirectOutcome::Placed | RedirectOutcome::Repaired(_), .. }))
     }
 }
 
-impl fmt::Display for Event {
+impl fmt::Display for RedirectEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ensured(ensured) => ensured.fmt(f),
@@ -70,21 +70,25 @@ pub struct Surroundings<'a> {
     /// What pods' requests are to get
     pub requests: &'a dyn Fn() -> RequestAction,
     /// What is answered there to a question for the agent's health
-    pub ask: &'a dyn Fn(SocketAddr) -> Answered,
+    pub ask: &'a dyn Fn(SocketAddr) -> PortAnswer,
 }
 
 /// How the newer agent does to which the table was left.
 #[derive(Default)]
 pub(super) struct Newer {
     generation: u64,
-    silence: Silence,
+    silence: RedirectSilence,
     asked: Mono,
 }
 
 impl Redirect {
     /// Watches until `goes_on` says no. An error means that the kernel's notifications have ended; what fails meanwhile is reported and tried
     /// again.
-    pub fn watch(&mut self, around: &Surroundings<'_>, report: &mut dyn FnMut(Event)) -> Result<(), RedirectError> {
+    pub fn watch(
+        &mut self,
+        around: &Surroundings<'_>,
+        report: &mut dyn FnMut(RedirectEvent),
+    ) -> Result<(), RedirectError> {
         let Surroundings { clock, goes_on, requests, .. } = around;
         let (mut listener, mut newer) = (listen(LISTEN_WAIT)?, Newer::default());
         let mut due = clock.now().mono;
@@ -103,7 +107,7 @@ impl Redirect {
                 continue;
             }
             let event = self.look(&mut newer, around);
-            due = now.after(if matches!(event, Some(Event::Failed(_))) { RETRY_AFTER } else { CHECK_EVERY });
+            due = now.after(if matches!(event, Some(RedirectEvent::Failed(_))) { RETRY_AFTER } else { CHECK_EVERY });
             if let Some(event) = event {
                 repaired = if event.is_repair() { Some(now) } else { repaired };
                 report(event);
@@ -113,20 +117,22 @@ impl Redirect {
     }
 
     /// Says nothing about what is still whole, and once only that a newer agent has the table.
-    fn look(&mut self, newer: &mut Newer, around: &Surroundings<'_>) -> Option<Event> {
+    fn look(&mut self, newer: &mut Newer, around: &Surroundings<'_>) -> Option<RedirectEvent> {
         let before = self.seen;
         let takes_back = self.is_given_up(newer, around);
         if takes_back {
             self.hold.claim = Claim::Anew;
         }
         match self.ensure() {
-            Ok(ensured) if takes_back && matches!(ensured.outcome, Outcome::Updated | Outcome::Repaired(_)) => {
-                Some(Event::Ensured(Ensured { outcome: Outcome::TakenBack, ..ensured }))
+            Ok(ensured)
+                if takes_back && matches!(ensured.outcome, RedirectOutcome::Updated | RedirectOutcome::Repaired(_)) =>
+            {
+                Some(RedirectEvent::Ensured(Ensured { outcome: RedirectOutcome::TakenBack, ..ensured }))
             }
-            Ok(Ensured { outcome: Outcome::Kept, .. }) if before == Seen::Whole => None,
-            Ok(Ensured { outcome: Outcome::Yielded, .. }) if before == self.seen => None,
-            Ok(ensured) => Some(Event::Ensured(ensured)),
-            Err(error) => Some(Event::Failed(error)),
+            Ok(Ensured { outcome: RedirectOutcome::Kept, .. }) if before == LastCheck::Whole => None,
+            Ok(Ensured { outcome: RedirectOutcome::Yielded, .. }) if before == self.seen => None,
+            Ok(ensured) => Some(RedirectEvent::Ensured(ensured)),
+            Err(error) => Some(RedirectEvent::Failed(error)),
         }
     }
 }
@@ -143,23 +149,23 @@ impl Newer {
     /// `own` are where the newer agent and this one are asked.
     pub(super) fn is_given_up(
         &mut self,
-        seen: Seen,
+        seen: LastCheck,
         theirs: &[SocketAddr],
         own: &[SocketAddr],
         around: &Surroundings<'_>,
     ) -> bool {
         let now = around.clock.now().mono;
         match seen {
-            Seen::Newer(generation) if generation != self.generation => {
-                *self = Self { generation, silence: Silence::default(), asked: now };
+            LastCheck::Newer(generation) if generation != self.generation => {
+                *self = Self { generation, silence: RedirectSilence::default(), asked: now };
             }
-            Seen::Newer(_) if now >= self.asked.after(CHECK_EVERY) => {
+            LastCheck::Newer(_) if now >= self.asked.after(CHECK_EVERY) => {
                 let ask = |agents: &[SocketAddr]| agents.iter().map(|agent| (around.ask)(*agent)).collect::<Vec<_>>();
                 self.silence = self.silence.after(&ask(theirs), &ask(own));
                 self.asked = now;
             }
-            Seen::Newer(_) => {}
-            Seen::Nothing | Seen::Whole => *self = Self::default(),
+            LastCheck::Newer(_) => {}
+            LastCheck::Nothing | LastCheck::Whole => *self = Self::default(),
         }
         self.silence.is_enough()
     }
@@ -177,5 +183,5 @@ pub(super) fn heard(listener: &mut Netlink, table: &str) -> Result<bool, Redirec
         let object = reply.body.get(FIXED_BYTES..).unwrap_or_default();
         ours |= reply.kind.to_be_bytes()[0] == SUBSYSTEM && text(object, OBJECT_TABLE) == Some(table);
     });
-    Ok(heard.map_err(RedirectError::reading)? == Heard::Lost || ours)
+    Ok(heard.map_err(RedirectError::reading)? == Received::Lost || ours)
 }

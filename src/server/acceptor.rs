@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::Event;
+use super::ConnectionEvent;
 use super::admission::Refusal;
 use super::bind::BACKLOG;
 use super::connection::Connection;
@@ -35,9 +35,9 @@ impl Listeners {
     /// Gives an accepted connection a slot, or closes and reports it.
     fn admit(&self, stream: TcpStream, address: SocketAddr) -> Result<Slot, ()> {
         let peer = address.ip().to_canonical();
-        self.shared.report(&Event::Accepted { peer });
+        self.shared.report(&ConnectionEvent::Accepted { peer });
         let admitted = self.shared.admit(Connection::new(stream, peer, self.shared.now().mono));
-        admitted.map_err(|why| self.shared.report(&Event::Refused { peer, why }))
+        admitted.map_err(|why| self.shared.report(&ConnectionEvent::Refused { peer, why }))
     }
 }
 
@@ -117,7 +117,7 @@ impl Acceptor {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Attempt::Empty,
             Err(error) => error,
         };
-        self.shared().report(&Event::AcceptFailed { errno: error.raw_os_error().unwrap_or(0) });
+        self.shared().report(&ConnectionEvent::AcceptFailed { errno: error.raw_os_error().unwrap_or(0) });
         if is_lost_connection(&error) { Attempt::Lost } else { Attempt::Exhausted }
     }
 
@@ -132,7 +132,7 @@ impl Acceptor {
     fn serve_without_new_thread(&self, slot: Slot) {
         let peer = slot.connection.peer;
         if self.pool.workers() == 0 || !self.shared().shed() || self.pool.enqueue(slot).is_err() {
-            self.shared().report(&Event::Refused { peer, why: Refusal::NoThread });
+            self.shared().report(&ConnectionEvent::Refused { peer, why: Refusal::NoThread });
         }
     }
 

@@ -42,7 +42,7 @@ pub(super) enum Idle {
 
 /// Where a peer comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum PeerOrigin {
     Node,
     Elsewhere,
 }
@@ -70,7 +70,7 @@ impl Refusal {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict<C> {
+pub(super) enum AdmissionVerdict<C> {
     /// `number` names the slot; `evicted` was evicted for it.
     Admitted {
         number: u64,
@@ -90,7 +90,7 @@ pub(super) struct Admission<C> {
 
 /// All connections of one peer, oldest first.
 struct PeerConnections<C> {
-    origin: Origin,
+    origin: PeerOrigin,
     slots: Vec<(u64, C)>,
 }
 
@@ -104,23 +104,23 @@ impl<C: Evictable> Admission<C> {
     }
 
     /// Finds a slot for a new connection.
-    pub(super) fn admit(&mut self, peer: IpAddr, origin: Origin, connection: C, now: Mono) -> Verdict<C> {
+    pub(super) fn admit(&mut self, peer: IpAddr, origin: PeerOrigin, connection: C, now: Mono) -> AdmissionVerdict<C> {
         let of_peer = self.of_peer(peer);
         let evicted = if of_peer >= self.cap_of_peer() {
             match self.evict_of(peer, now) {
-                None => return Verdict::Refused(Refusal::PeerFull),
+                None => return AdmissionVerdict::Refused(Refusal::PeerFull),
                 evicted => evicted,
             }
         } else if let Some(scope) = self.full_for(origin) {
             match self.evict_largest(scope, now) {
-                None => return Verdict::Refused(Refusal::AllFull),
+                None => return AdmissionVerdict::Refused(Refusal::AllFull),
                 evicted => evicted,
             }
         } else {
             None
         };
         let number = self.insert(peer, origin, connection);
-        Verdict::Admitted { number, evicted }
+        AdmissionVerdict::Admitted { number, evicted }
     }
 
     /// Whether connections of a peer are closed after each answer, so that all of its clients get their turn.
@@ -138,7 +138,7 @@ impl<C: Evictable> Admission<C> {
 
     /// Evicts a connection for its descriptor or its thread.
     pub(super) fn shed(&mut self, now: Mono) -> Option<C> {
-        self.evict_largest(Scope::All, now)
+        self.evict_largest(PlaceScope::All, now)
     }
 
     pub(super) fn connections(&self) -> impl Iterator<Item = &C> {
@@ -158,13 +158,13 @@ impl<C: Evictable> Admission<C> {
         self.open >= self.limits.crowded_from
     }
 
-    fn insert(&mut self, peer: IpAddr, origin: Origin, connection: C) -> u64 {
+    fn insert(&mut self, peer: IpAddr, origin: PeerOrigin, connection: C) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
         let of_peer = self.peers.entry(peer).or_insert_with(|| PeerConnections { origin, slots: Vec::new() });
         of_peer.slots.push((number, connection));
         self.open += 1;
-        self.elsewhere += usize::from(of_peer.origin == Origin::Elsewhere);
+        self.elsewhere += usize::from(of_peer.origin == PeerOrigin::Elsewhere);
         number
     }
 
@@ -172,7 +172,7 @@ impl<C: Evictable> Admission<C> {
         let of_peer = self.peers.get_mut(&peer)?;
         let (_, connection) = of_peer.slots.remove(at);
         self.open -= 1;
-        self.elsewhere -= usize::from(of_peer.origin == Origin::Elsewhere);
+        self.elsewhere -= usize::from(of_peer.origin == PeerOrigin::Elsewhere);
         if of_peer.slots.is_empty() {
             self.peers.remove(&peer);
         }
@@ -180,12 +180,12 @@ impl<C: Evictable> Admission<C> {
     }
 
     /// Where one must be evicted before a connection of this origin is admitted.
-    fn full_for(&self, origin: Origin) -> Option<Scope> {
+    fn full_for(&self, origin: PeerOrigin) -> Option<PlaceScope> {
         let not_for_node = self.limits.connections.saturating_sub(self.limits.reserved_for_node);
-        if origin == Origin::Elsewhere && self.elsewhere >= not_for_node {
-            Some(Scope::Elsewhere)
+        if origin == PeerOrigin::Elsewhere && self.elsewhere >= not_for_node {
+            Some(PlaceScope::Elsewhere)
         } else if self.open >= self.limits.connections {
-            Some(Scope::All)
+            Some(PlaceScope::All)
         } else {
             None
         }
@@ -200,12 +200,12 @@ impl<C: Evictable> Admission<C> {
         })
     }
 
-    fn evict_largest(&mut self, scope: Scope, now: Mono) -> Option<C> {
+    fn evict_largest(&mut self, scope: PlaceScope, now: Mono) -> Option<C> {
         (0..EVICTION_TRIES).find_map(|_| self.evict_of(self.largest(scope, now)?, now))
     }
 
     /// The peer with most connections among those with one to evict; of equals, the one whose is due first.
-    fn largest(&self, scope: Scope, now: Mono) -> Option<IpAddr> {
+    fn largest(&self, scope: PlaceScope, now: Mono) -> Option<IpAddr> {
         let mut best = None;
         for (peer, of_peer) in self.peers.iter().filter(|(_, of_peer)| scope.includes(of_peer.origin)) {
             let size = of_peer.slots.len();
@@ -251,14 +251,14 @@ struct Candidate {
 }
 
 #[derive(Clone, Copy)]
-enum Scope {
+enum PlaceScope {
     All,
     Elsewhere,
 }
 
-impl Scope {
-    fn includes(self, origin: Origin) -> bool {
-        matches!(self, Self::All) || origin == Origin::Elsewhere
+impl PlaceScope {
+    fn includes(self, origin: PeerOrigin) -> bool {
+        matches!(self, Self::All) || origin == PeerOrigin::Elsewhere
     }
 }
 

@@ -13,17 +13,17 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 /// Binds and listens, exclusively. Without an address: every address of the host, v6 and v4 through one socket, or v4
 /// alone where v6 is off.
 pub fn bind(address: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
-    listen(socket(address, port, Sharing::None)?)
+    listen(socket(address, port, ReusePort::None)?)
 }
 
 /// The same, beside other processes of the same user that share the port too.
 pub fn bind_shared(address: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
-    listen(socket(address, port, Sharing::SameUser)?)
+    listen(socket(address, port, ReusePort::SameUser)?)
 }
 
 /// Whether another socket holds the port already.
 pub fn is_taken(address: Option<IpAddr>, port: u16) -> bool {
-    socket(address, port, Sharing::None).is_err_and(|error| is_in_use(&error))
+    socket(address, port, ReusePort::None).is_err_and(|error| is_in_use(&error))
 }
 
 /// Whether that is why binding or listening failed.
@@ -33,12 +33,12 @@ pub fn is_in_use(error: &io::Error) -> bool {
 
 /// With which other processes a port is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sharing {
+enum ReusePort {
     None,
     SameUser,
 }
 
-fn socket(address: Option<IpAddr>, port: u16, sharing: Sharing) -> io::Result<Socket> {
+fn socket(address: Option<IpAddr>, port: u16, sharing: ReusePort) -> io::Result<Socket> {
     let Some(address) = address else {
         return match bound(Ipv6Addr::UNSPECIFIED.into(), port, sharing) {
             Err(error) if is_without_v6(&error) => bound(Ipv4Addr::UNSPECIFIED.into(), port, sharing),
@@ -60,7 +60,7 @@ pub fn is_bound_to(listener: &TcpListener, address: Option<IpAddr>, port: u16) -
     is_listening && bound.port() == port && fits && !socket.reuse_port().unwrap_or(true)
 }
 
-fn bound(address: IpAddr, port: u16, sharing: Sharing) -> io::Result<Socket> {
+fn bound(address: IpAddr, port: u16, sharing: ReusePort) -> io::Result<Socket> {
     let address = SocketAddr::new(address, port);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
@@ -68,7 +68,7 @@ fn bound(address: IpAddr, port: u16, sharing: Sharing) -> io::Result<Socket> {
     }
     // For connections of the agent before that are not quite over; beside one that listens it permits nothing.
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(sharing == Sharing::SameUser)?;
+    socket.set_reuse_port(sharing == ReusePort::SameUser)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }

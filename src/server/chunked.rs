@@ -9,7 +9,7 @@ use super::wire::BadHead;
 /// A chunked body that is read and thrown away.
 #[derive(Clone, Debug)]
 pub struct ChunkedBody {
-    next: Next,
+    next: ChunkState,
     /// Bytes of data that may still come
     data_left: u64,
     /// Bytes of everything else that may still come
@@ -18,7 +18,7 @@ pub struct ChunkedBody {
 
 /// What the next byte is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+enum ChunkState {
     /// A digit of the size of a chunk, or what follows its digits
     Size {
         size: u64,
@@ -50,12 +50,12 @@ enum Next {
 
 impl ChunkedBody {
     pub fn new(limits: &Limits) -> Self {
-        let next = Next::Size { size: 0, digits: 0 };
+        let next = ChunkState::Size { size: 0, digits: 0 };
         Self { next, data_left: limits.body_bytes, framing_left: limits.head_bytes }
     }
 
     pub fn is_over(&self) -> bool {
-        self.next == Next::Nothing
+        self.next == ChunkState::Nothing
     }
 
     /// Takes the next bytes of the connection; returns how many of them belong to the body. Fewer than there are only
@@ -63,10 +63,10 @@ impl ChunkedBody {
     pub fn take(&mut self, bytes: &[u8]) -> Result<usize, BadHead> {
         let mut taken = 0;
         while let Some(&byte) = bytes.get(taken).filter(|_| !self.is_over()) {
-            if let Next::Data { left } = self.next {
+            if let ChunkState::Data { left } = self.next {
                 let skipped = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - taken);
                 let left = left - skipped as u64;
-                self.next = if left == 0 { Next::DataCr } else { Next::Data { left } };
+                self.next = if left == 0 { ChunkState::DataCr } else { ChunkState::Data { left } };
                 taken += skipped;
             } else {
                 self.framing_left = self.framing_left.checked_sub(1).ok_or(BadHead::TooLong)?;
@@ -77,26 +77,28 @@ impl ChunkedBody {
         Ok(taken)
     }
 
-    fn after(&mut self, byte: u8) -> Result<Next, BadHead> {
+    fn after(&mut self, byte: u8) -> Result<ChunkState, BadHead> {
         match (self.next, byte) {
-            (Next::Size { size, digits }, _) if byte.is_ascii_hexdigit() && digits < MOST_DIGITS => {
-                Ok(Next::Size { size: size << 4 | hex(byte), digits: digits + 1 })
+            (ChunkState::Size { size, digits }, _) if byte.is_ascii_hexdigit() && digits < MOST_DIGITS => {
+                Ok(ChunkState::Size { size: size << 4 | hex(byte), digits: digits + 1 })
             }
-            (Next::Size { size, digits: 1.. } | Next::Extension { size }, b'\r') => Ok(Next::SizeEnd { size }),
-            (Next::Size { size, digits: 1.. }, b';') => Ok(Next::Extension { size }),
-            (Next::Extension { size }, _) if is_text(byte) => Ok(Next::Extension { size }),
-            (Next::SizeEnd { size: 0 }, b'\n') => Ok(Next::Trailer),
-            (Next::SizeEnd { size }, b'\n') => {
+            (ChunkState::Size { size, digits: 1.. } | ChunkState::Extension { size }, b'\r') => {
+                Ok(ChunkState::SizeEnd { size })
+            }
+            (ChunkState::Size { size, digits: 1.. }, b';') => Ok(ChunkState::Extension { size }),
+            (ChunkState::Extension { size }, _) if is_text(byte) => Ok(ChunkState::Extension { size }),
+            (ChunkState::SizeEnd { size: 0 }, b'\n') => Ok(ChunkState::Trailer),
+            (ChunkState::SizeEnd { size }, b'\n') => {
                 self.data_left = self.data_left.checked_sub(size).ok_or(BadHead::BodyTooLong)?;
-                Ok(Next::Data { left: size })
+                Ok(ChunkState::Data { left: size })
             }
-            (Next::DataCr, b'\r') => Ok(Next::DataLf),
-            (Next::DataLf, b'\n') => Ok(Next::Size { size: 0, digits: 0 }),
-            (Next::Trailer, b'\r') => Ok(Next::LastLf),
-            (Next::TrailerRest, b'\r') => Ok(Next::TrailerLf),
-            (Next::TrailerLf, b'\n') => Ok(Next::Trailer),
-            (Next::LastLf, b'\n') => Ok(Next::Nothing),
-            (Next::Trailer | Next::TrailerRest, _) if is_text(byte) => Ok(Next::TrailerRest),
+            (ChunkState::DataCr, b'\r') => Ok(ChunkState::DataLf),
+            (ChunkState::DataLf, b'\n') => Ok(ChunkState::Size { size: 0, digits: 0 }),
+            (ChunkState::Trailer, b'\r') => Ok(ChunkState::LastLf),
+            (ChunkState::TrailerRest, b'\r') => Ok(ChunkState::TrailerLf),
+            (ChunkState::TrailerLf, b'\n') => Ok(ChunkState::Trailer),
+            (ChunkState::LastLf, b'\n') => Ok(ChunkState::Nothing),
+            (ChunkState::Trailer | ChunkState::TrailerRest, _) if is_text(byte) => Ok(ChunkState::TrailerRest),
             _ => Err(BadHead::Malformed),
         }
     }

@@ -52,7 +52,7 @@ pub use chunked::ChunkedBody;
 pub use lifecycle::{Drained, Server};
 pub use wire::BadHead;
 #[doc(hidden)]
-pub use wire::{Afterwards, BodyLength, Head, Version, read_head, worth_another_look};
+pub use wire::{Afterwards, BodyLength, Head, HttpVersion, read_head, worth_another_look};
 
 use crate::logic::request::message::{Request, Response};
 use crate::ports::Clock;
@@ -93,12 +93,12 @@ impl<'a> Endpoints<'a> {
 
 /// Learns of events, to count them. Called from every thread of the server; must not wait.
 pub trait Observer: Send + Sync + 'static {
-    fn saw(&self, event: &Event);
+    fn saw(&self, event: &ConnectionEvent);
 }
 
 /// What happens besides requests, which their [`Handler`] sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum ConnectionEvent {
     /// A connection was accepted; a refusal of it is an event of its own.
     Accepted { peer: IpAddr },
     /// A connection was closed unread: there was no slot or no thread for it.
@@ -110,14 +110,14 @@ pub enum Event {
     /// A handler or the source of a body panicked.
     Panicked { peer: IpAddr },
     /// An answer couldn't be finished.
-    Cut { peer: IpAddr, why: Cut },
+    Cut { peer: IpAddr, why: CutReason },
     /// Accepting failed with `errno`.
     AcceptFailed { errno: i32 },
 }
 
 /// Why an answer was cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
+pub enum CutReason {
     /// The client took longer than [`Limits::write_deadline`] to read it.
     SlowReader,
     /// The client went away.
@@ -126,7 +126,7 @@ pub enum Cut {
     BrokenSource,
 }
 
-impl Cut {
+impl CutReason {
     /// The words for the log.
     pub const fn label(self) -> &'static str {
         match self {

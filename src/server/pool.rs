@@ -16,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use super::acceptor::Listeners;
 use super::request_loop::{Buffers, serve};
 use super::shared::{Shared, Shortage, Slot};
-use super::{Event, Refusal};
+use super::{ConnectionEvent, Refusal};
 use crate::os::{memory, threads};
 
 pub(super) struct Pool {
@@ -181,7 +181,7 @@ impl Pool {
             let connection = &slot.connection;
             if catch_unwind(AssertUnwindSafe(|| serve(&self.shared, connection, &mut buffers))).is_err() {
                 buffers = Buffers::new();
-                self.shared.report(&Event::Panicked { peer: connection.peer });
+                self.shared.report(&ConnectionEvent::Panicked { peer: connection.peer });
             }
             // Closed before the next is waited for.
             drop(slot);
@@ -255,7 +255,7 @@ impl Drop for WorkerGuard {
         }
         drop(state);
         for slot in unserved {
-            self.pool.shared.report(&Event::Refused { peer: slot.connection.peer, why: Refusal::NoThread });
+            self.pool.shared.report(&ConnectionEvent::Refused { peer: slot.connection.peer, why: Refusal::NoThread });
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The server alone says how long a body is and what becomes of the connection: a handler's header of such a name is
 //! left out, and so is one whose value would end the line.
 
-use super::wire::{Afterwards, Version};
+use super::wire::{Afterwards, HttpVersion};
 use crate::logic::base::decimal::push_decimal;
 use crate::logic::request::message::{Body, Method, Response};
 
@@ -19,14 +19,14 @@ pub(super) enum Framing {
 }
 
 impl Framing {
-    pub(super) fn of(response: &Response, version: Version) -> Self {
+    pub(super) fn of(response: &Response, version: HttpVersion) -> Self {
         if matches!(response.status, 204 | 304) {
             return Self::Bodiless;
         }
         match (&response.body, version) {
             (Body::Stream { length: Some(length), .. }, _) => Self::Length(*length),
-            (Body::Stream { length: None, .. }, Version::Http11) => Self::Chunked,
-            (Body::Stream { length: None, .. }, Version::Http10) => Self::UntilClose,
+            (Body::Stream { length: None, .. }, HttpVersion::Http11) => Self::Chunked,
+            (Body::Stream { length: None, .. }, HttpVersion::Http10) => Self::UntilClose,
             (body, _) => Self::Length(in_memory(body).len() as u64),
         }
     }
@@ -44,12 +44,12 @@ pub(super) fn in_memory(body: &Body) -> &[u8] {
 
 /// What the form of an answer depends on besides the answer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub(super) struct RequestFacts {
     pub(super) method: Method,
-    pub(super) version: Version,
+    pub(super) version: HttpVersion,
 }
 
-impl Asked {
+impl RequestFacts {
     /// Whether the body is left out though the head speaks of it (RFC 9110, section 9.3.2).
     pub(super) fn head_only(self) -> bool {
         self.method == Method::Head
@@ -61,7 +61,7 @@ pub(super) fn write_head(
     out: &mut Vec<u8>,
     response: &Response,
     framing: Framing,
-    asked: Asked,
+    asked: RequestFacts,
     afterwards: Afterwards,
     date: &str,
 ) {
@@ -91,8 +91,8 @@ pub(super) fn write_head(
     }
     match (afterwards, asked.version) {
         (Afterwards::Close, _) => push_header(out, "Connection", "close"),
-        (Afterwards::KeepAlive, Version::Http10) => push_header(out, "Connection", "keep-alive"),
-        (Afterwards::KeepAlive, Version::Http11) => {}
+        (Afterwards::KeepAlive, HttpVersion::Http10) => push_header(out, "Connection", "keep-alive"),
+        (Afterwards::KeepAlive, HttpVersion::Http11) => {}
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -165,10 +165,10 @@ fn reason(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
-    const GET: Asked = Asked { method: Method::Get, version: Version::Http11 };
-    const OLD: Asked = Asked { method: Method::Get, version: Version::Http10 };
+    const GET: RequestFacts = RequestFacts { method: Method::Get, version: HttpVersion::Http11 };
+    const OLD: RequestFacts = RequestFacts { method: Method::Get, version: HttpVersion::Http10 };
 
-    fn head(response: &Response, asked: Asked, afterwards: Afterwards) -> String {
+    fn head(response: &Response, asked: RequestFacts, afterwards: Afterwards) -> String {
         let mut out = Vec::new();
         let framing = Framing::of(response, asked.version);
         write_head(&mut out, response, framing, asked, afterwards, "Mon, 23 Nov 2026 05:42:04 GMT");

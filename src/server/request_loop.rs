@@ -15,12 +15,12 @@ use super::chunked::ChunkedBody;
 use super::connection::Connection;
 use super::connection_state::{ConnectionState, NextRead};
 use super::read_buffer::ReadBuffer;
-use super::reply::Asked;
+use super::reply::RequestFacts;
 use super::response_writer::ResponseWriter;
 use super::shared::Shared;
 use super::timed_writer::{TimedWriter, is_timeout};
-use super::wire::{Afterwards, BadHead, BodyLength, Head, Version, read_head, worth_another_look};
-use super::{Cut, Endpoints, Event, Limits};
+use super::wire::{Afterwards, BadHead, BodyLength, Head, HttpVersion, read_head, worth_another_look};
+use super::{ConnectionEvent, CutReason, Endpoints, Limits};
 use crate::logic::base::time::{Mono, Now};
 use crate::logic::request::message::{Method, Response};
 
@@ -70,7 +70,7 @@ enum Ending {
     Answered,
     /// With an answer of the server's own.
     Refuse(BadHead),
-    Cut(Cut),
+    Cut(CutReason),
 }
 
 impl<'a> RequestLoop<'a> {
@@ -152,7 +152,7 @@ impl<'a> RequestLoop<'a> {
         self.state.worked += Some(ready.mono.since(began)).filter(|took| *took >= AT_ONCE).unwrap_or_default();
         let is_last = self.connection.is_evicted() || self.has_taken_long() || self.shared.closes(self.connection.peer);
         let wish = if is_last { Afterwards::Close } else { wish };
-        let asked = Asked { method: head.request.method, version: head.version };
+        let asked = RequestFacts { method: head.request.method, version: head.version };
         let afterwards = self.deliver(response, asked, wish, writer, ready).map_err(Ending::Cut)?;
         self.connection.end_answer(ready.mono);
         Ok(afterwards)
@@ -200,7 +200,7 @@ impl<'a> RequestLoop<'a> {
         match answer {
             Ok(response) => (response, head.afterwards),
             Err(_) => {
-                self.shared.report(&Event::Panicked { peer: self.connection.peer });
+                self.shared.report(&ConnectionEvent::Panicked { peer: self.connection.peer });
                 (Response::text(500, "internal-error"), Afterwards::Close)
             }
         }
@@ -209,17 +209,17 @@ impl<'a> RequestLoop<'a> {
     fn deliver(
         &mut self,
         response: Response,
-        asked: Asked,
+        asked: RequestFacts,
         wish: Afterwards,
         writer: &mut ResponseWriter,
         now: Now,
-    ) -> Result<Afterwards, Cut> {
+    ) -> Result<Afterwards, CutReason> {
         writer.deliver(self.out(now.mono), response, asked, wish, now.wall)
     }
 
     fn refuse(&mut self, bad: BadHead, buffers: &mut Buffers) {
-        self.shared.report(&Event::BadHead { peer: self.connection.peer, bad });
-        let asked = Asked { method: Method::Other, version: Version::Http11 };
+        self.shared.report(&ConnectionEvent::BadHead { peer: self.connection.peer, bad });
+        let asked = RequestFacts { method: Method::Other, version: HttpVersion::Http11 };
         let response = Response::text(bad.status(), bad.label());
         match self.deliver(response, asked, Afterwards::Close, &mut buffers.writer, self.shared.now()) {
             Ok(_) => self.linger(),
@@ -239,8 +239,8 @@ impl<'a> RequestLoop<'a> {
     }
 
     /// Ends the connection so that the client can't take what it got for the whole answer.
-    fn cut(&self, why: Cut) {
-        self.shared.report(&Event::Cut { peer: self.connection.peer, why });
+    fn cut(&self, why: CutReason) {
+        self.shared.report(&ConnectionEvent::Cut { peer: self.connection.peer, why });
         self.discard_unsent();
     }
 

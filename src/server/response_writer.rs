@@ -1,7 +1,7 @@
 //! Composes an answer's head in a buffer that is reused, and sends it with its body.
 
-use super::Cut;
-use super::reply::{Asked, Framing, in_memory, write_head};
+use super::CutReason;
+use super::reply::{Framing, RequestFacts, in_memory, write_head};
 use super::timed_writer::{Pieces, TimedWriter};
 use super::wire::Afterwards;
 use crate::logic::base::time::Wall;
@@ -23,10 +23,10 @@ impl ResponseWriter {
         &mut self,
         mut out: TimedWriter<'_>,
         response: Response,
-        asked: Asked,
+        asked: RequestFacts,
         wish: Afterwards,
         now: Wall,
-    ) -> Result<Afterwards, Cut> {
+    ) -> Result<Afterwards, CutReason> {
         let framing = Framing::of(&response, asked.version);
         let afterwards = if framing == Framing::UntilClose { Afterwards::Close } else { wish };
         self.compose(&response, framing, asked, afterwards, now);
@@ -47,7 +47,14 @@ impl ResponseWriter {
         Ok(afterwards)
     }
 
-    fn compose(&mut self, response: &Response, framing: Framing, asked: Asked, afterwards: Afterwards, now: Wall) {
+    fn compose(
+        &mut self,
+        response: &Response,
+        framing: Framing,
+        asked: RequestFacts,
+        afterwards: Afterwards,
+        now: Wall,
+    ) {
         self.keep_date(now);
         self.head.clear();
         write_head(&mut self.head, response, framing, asked, afterwards, &self.date);

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::admission::{Admission, Origin, Refusal, Verdict};
+use super::admission::{Admission, AdmissionVerdict, PeerOrigin, Refusal};
 use super::connection::Connection;
-use super::{Event, Front};
+use super::{ConnectionEvent, Front};
 use crate::logic::base::time::Now;
 
 pub(super) struct Shared {
@@ -46,7 +46,7 @@ impl Shared {
 
     /// Reports to the observer. If that panics its caller goes on: the end of the acceptor or of a worker would cost
     /// other connections.
-    pub(super) fn report(&self, event: &Event) {
+    pub(super) fn report(&self, event: &ConnectionEvent) {
         let _ = catch_unwind(AssertUnwindSafe(|| self.front.observer.saw(event)));
     }
 
@@ -60,8 +60,8 @@ impl Shared {
         let origin = self.origin(connection.peer);
         let verdict = self.slots.lock().admit(connection.peer, origin, connection.clone(), connection.arrived);
         match verdict {
-            Verdict::Refused(why) => Err(why),
-            Verdict::Admitted { number, evicted } => {
+            AdmissionVerdict::Refused(why) => Err(why),
+            AdmissionVerdict::Admitted { number, evicted } => {
                 let slot = Slot { connection, number, shared: self.clone() };
                 if let Some(evicted) = evicted {
                     self.end_evicted(&evicted);
@@ -108,16 +108,16 @@ impl Shared {
 
     fn end_evicted(&self, connection: &Connection) {
         connection.end_wait();
-        self.report(&Event::Evicted { peer: connection.peer });
+        self.report(&ConnectionEvent::Evicted { peer: connection.peer });
     }
 
     /// Not all of 127/8 is the node: only its two usual names for itself.
-    fn origin(&self, peer: IpAddr) -> Origin {
+    fn origin(&self, peer: IpAddr) -> PeerOrigin {
         let itself = match peer {
             IpAddr::V4(address) => address == std::net::Ipv4Addr::LOCALHOST,
             IpAddr::V6(address) => address == std::net::Ipv6Addr::LOCALHOST,
         };
-        if itself || (self.front.own_address)(peer) { Origin::Node } else { Origin::Elsewhere }
+        if itself || (self.front.own_address)(peer) { PeerOrigin::Node } else { PeerOrigin::Elsewhere }
     }
 }
 

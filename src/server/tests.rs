@@ -49,10 +49,10 @@ fn wait_until(is_so: impl Fn() -> bool) {
     }
 }
 
-struct Events(Sender<Event>);
+struct Events(Sender<ConnectionEvent>);
 
 impl Observer for Events {
-    fn saw(&self, event: &Event) {
+    fn saw(&self, event: &ConnectionEvent) {
         let _ = self.0.send(*event);
     }
 }
@@ -90,7 +90,7 @@ const BIG: usize = 8 * 1024 * 1024;
 struct TestServer {
     server: Server,
     address: SocketAddr,
-    events: Receiver<Event>,
+    events: Receiver<ConnectionEvent>,
     arrived: Receiver<()>,
     gate: Sender<()>,
 }
@@ -141,7 +141,7 @@ impl TestServer {
     }
 
     /// Waits until the door tells of `expected`; what comes before is skipped.
-    fn await_event(&self, expected: impl Fn(&Event) -> bool) -> Event {
+    fn await_event(&self, expected: impl Fn(&ConnectionEvent) -> bool) -> ConnectionEvent {
         for _ in 0..100_000 {
             let event = self.events.recv_timeout(PATIENCE).expect("the event should come");
             if expected(&event) {
@@ -152,7 +152,7 @@ impl TestServer {
     }
 
     fn await_bad_head(&self, expected: BadHead) {
-        self.await_event(|event| matches!(event, Event::BadHead { bad, .. } if *bad == expected));
+        self.await_event(|event| matches!(event, ConnectionEvent::BadHead { bad, .. } if *bad == expected));
     }
 
     /// Sends `bytes` over a connection of their own and gives all that comes back until it ends.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
-use super::Cut;
+use super::CutReason;
 use super::connection::Connection;
 use super::reply::write_chunk_size;
 use crate::logic::base::time::Mono;
@@ -45,7 +45,7 @@ impl<'a> TimedWriter<'a> {
     }
 
     /// Writes all parts, or fails when the deadline has passed.
-    pub(super) fn send<const N: usize>(&mut self, parts: [&[u8]; N]) -> Result<(), Cut> {
+    pub(super) fn send<const N: usize>(&mut self, parts: [&[u8]; N]) -> Result<(), CutReason> {
         let mut slices = parts.map(IoSlice::new);
         let mut rest = &mut slices[..];
         let mut missing: usize = parts.iter().map(|part| part.len()).sum();
@@ -61,23 +61,23 @@ impl<'a> TimedWriter<'a> {
     }
 
     /// Waits for room in the kernel's buffers. Meanwhile the connection can be evicted: its client reads too slowly.
-    fn wait_and_write(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Cut> {
+    fn wait_and_write(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, CutReason> {
         let began = self.clock.now().mono;
         let left = began.until(self.deadline).min(*self.patience);
         if left.is_zero() {
-            return Err(Cut::SlowReader);
+            return Err(CutReason::SlowReader);
         }
-        self.connection.stream.set_write_timeout(Some(left)).map_err(|_| Cut::Gone)?;
+        self.connection.stream.set_write_timeout(Some(left)).map_err(|_| CutReason::Gone)?;
         self.connection.begin_stall(began);
         let outcome = (&mut &self.connection.stream).write_vectored(slices);
         self.connection.end_stall();
         *self.patience = self.patience.saturating_sub(self.clock.now().mono.since(began));
         match outcome {
-            Ok(0) => Err(Cut::Gone),
+            Ok(0) => Err(CutReason::Gone),
             Ok(written) => Ok(written),
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
-            Err(error) if is_timeout(&error) => Err(Cut::SlowReader),
-            Err(_) => Err(Cut::Gone),
+            Err(error) if is_timeout(&error) => Err(CutReason::SlowReader),
+            Err(_) => Err(CutReason::Gone),
         }
     }
 
@@ -89,7 +89,7 @@ impl<'a> TimedWriter<'a> {
         source: &mut dyn Read,
         length: Option<u64>,
         pieces: Pieces,
-    ) -> Result<(), Cut> {
+    ) -> Result<(), CutReason> {
         let mut missing = length.unwrap_or(u64::MAX);
         let mut block = vec![0; BLOCK];
         let mut line = Vec::with_capacity(16);
@@ -118,18 +118,18 @@ impl<'a> TimedWriter<'a> {
     }
 
     /// Sends the head before the connection is cut, so that the client sees the status.
-    fn fail_short(&mut self, head: &[u8]) -> Cut {
-        self.send([head]).err().unwrap_or(Cut::BrokenSource)
+    fn fail_short(&mut self, head: &[u8]) -> CutReason {
+        self.send([head]).err().unwrap_or(CutReason::BrokenSource)
     }
 }
 
 /// Writes what the kernel has room for; 0 if it has none.
-fn offer(connection: &Connection, slices: &[IoSlice<'_>]) -> Result<usize, Cut> {
+fn offer(connection: &Connection, slices: &[IoSlice<'_>]) -> Result<usize, CutReason> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     match sendmsg(&connection.stream, slices, &mut SendAncillaryBuffer::default(), flags) {
         Ok(written) => Ok(written),
         Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-        Err(_) => Err(Cut::Gone),
+        Err(_) => Err(CutReason::Gone),
     }
 }
 
@@ -139,12 +139,12 @@ pub(super) fn is_timeout(error: &io::Error) -> bool {
 }
 
 /// Reads once. A source that panics is a source that failed: the head may be out already, so 500 comes too late.
-fn read_block(source: &mut dyn Read, block: &mut [u8]) -> Result<usize, Cut> {
+fn read_block(source: &mut dyn Read, block: &mut [u8]) -> Result<usize, CutReason> {
     loop {
         match catch_unwind(AssertUnwindSafe(|| source.read(block))) {
             Ok(Ok(read)) if read <= block.len() => return Ok(read),
             Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
-            _ => return Err(Cut::BrokenSource),
+            _ => return Err(CutReason::BrokenSource),
         }
     }
 }

@@ -18,14 +18,14 @@ pub struct Head<'a> {
     pub bytes: usize,
     /// The body that follows.
     pub body: BodyLength,
-    pub version: Version,
+    pub version: HttpVersion,
     pub afterwards: Afterwards,
     /// The client waits for `100 Continue` before it sends its body.
     pub expects_continue: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
+pub enum HttpVersion {
     Http10,
     Http11,
 }
@@ -113,7 +113,7 @@ pub fn read_head<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Option<Head<'a>
     if has_bare_line_feed(&bytes[..length]) {
         return Err(BadHead::Malformed);
     }
-    let version = if parsed.version == Some(1) { Version::Http11 } else { Version::Http10 };
+    let version = if parsed.version == Some(1) { HttpVersion::Http11 } else { HttpVersion::Http10 };
     let (Some(method), Some(target)) = (parsed.method, parsed.path) else { return Err(BadHead::Malformed) };
     let fields = Fields::gather(parsed.headers)?;
     Ok(Some(Head {
@@ -188,11 +188,11 @@ impl<'a> Fields<'a> {
     }
 
     /// RFC 9112, section 6.3, with every doubtful case refused.
-    fn body(&self, version: Version, limits: &Limits) -> Result<BodyLength, BadHead> {
+    fn body(&self, version: HttpVersion, limits: &Limits) -> Result<BodyLength, BadHead> {
         match (self.coding, self.length) {
             (None, None) => Ok(BodyLength::Bytes(0)),
             (Some(_), Some(_)) => Err(BadHead::Malformed),
-            (Some(_), None) if version == Version::Http10 => Err(BadHead::Malformed),
+            (Some(_), None) if version == HttpVersion::Http10 => Err(BadHead::Malformed),
             (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(BodyLength::Chunked),
             (Some(_), None) => Err(BadHead::Coding),
             (None, Some(digits)) => {
@@ -205,16 +205,16 @@ impl<'a> Fields<'a> {
     }
 
     /// RFC 9112, section 9.3.
-    fn afterwards(&self, version: Version) -> Afterwards {
-        let persistent = version == Version::Http11 || self.asks_keep_alive;
+    fn afterwards(&self, version: HttpVersion) -> Afterwards {
+        let persistent = version == HttpVersion::Http11 || self.asks_keep_alive;
         if persistent && !self.asks_close { Afterwards::KeepAlive } else { Afterwards::Close }
     }
 
     /// RFC 9110, section 10.1.1: a server ignores the expectation of an HTTP/1.0 client.
-    fn expects_continue(&self, version: Version) -> Result<bool, BadHead> {
+    fn expects_continue(&self, version: HttpVersion) -> Result<bool, BadHead> {
         match self.expect {
-            Some(value) if version == Version::Http11 && value.eq_ignore_ascii_case(b"100-continue") => Ok(true),
-            Some(_) if version == Version::Http11 => Err(BadHead::Expectation),
+            Some(value) if version == HttpVersion::Http11 && value.eq_ignore_ascii_case(b"100-continue") => Ok(true),
+            Some(_) if version == HttpVersion::Http11 => Err(BadHead::Expectation),
             _ => Ok(false),
         }
     }

@@ -17,20 +17,20 @@ use crate::logic::base::time::{Mono, Wall};
 use crate::logic::policy::Permitted;
 use crate::logic::sessions::budget::{Buckets, Rate};
 use crate::logic::sessions::cache::{
-    Answer, Cache, CacheCounts, CacheRules, CallReport, Due, Next, Purpose, Standing, Start,
+    Cache, CacheAnswer, CacheCounts, CacheRules, CallPurpose, CallReport, Due, EntryState, NextCall, Start,
 };
 use crate::logic::sessions::recent_failures::RecentFailures;
 use crate::logic::sessions::session::Session;
 use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
-use crate::ports::{Bell, Sts, Time};
+use crate::ports::{Notifier, Sts, Time};
 
 /// Where sessions are asked for and fetched.
-pub struct Desk {
-    cache: Mutex<State>,
+pub struct SessionCache {
+    cache: Mutex<CacheState>,
     /// A call is done. Several, so that of a thousand who wait only those wake whom it may concern.
-    done: Vec<Arc<dyn Bell>>,
+    done: Vec<Arc<dyn Notifier>>,
     /// There may be a call to make.
-    work: Arc<dyn Bell>,
+    work: Arc<dyn Notifier>,
     /// What each peer may start
     starters: Mutex<Buckets<IpAddr>>,
     /// For whoever asks why
@@ -38,14 +38,14 @@ pub struct Desk {
     time: Arc<dyn Time>,
 }
 
-struct State {
+struct CacheState {
     sessions: Cache<Session>,
     closed: bool,
 }
 
 /// What came of asking.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum SessionOutcome {
     /// Held already.
     Ready(Arc<Session>),
     /// Held, but only after a wait: the world may have changed meanwhile.
@@ -60,13 +60,13 @@ pub enum Outcome {
     Busy,
 }
 
-impl Desk {
+impl SessionCache {
     pub fn new(rules: CacheRules, time: Arc<dyn Time>) -> Self {
         let now = time.now().mono;
         Self {
-            cache: Mutex::new(State { sessions: Cache::new(rules, now), closed: false }),
-            done: (0..BELLS).map(|_| time.bell()).collect(),
-            work: time.bell(),
+            cache: Mutex::new(CacheState { sessions: Cache::new(rules, now), closed: false }),
+            done: (0..BELLS).map(|_| time.notifier()).collect(),
+            work: time.notifier(),
             starters: Mutex::new(Buckets::new(PEER_STARTS)),
             failures: Mutex::default(),
             time,
@@ -74,27 +74,27 @@ impl Desk {
     }
 
     /// The session of a permitted request; waits for STS until `deadline` if none is held.
-    pub fn obtain(&self, permitted: &Permitted, peer: IpAddr, deadline: Mono) -> Outcome {
+    pub fn obtain(&self, permitted: &Permitted, peer: IpAddr, deadline: Mono) -> SessionOutcome {
         let key = permitted.request();
         let now = self.time.now().mono;
         let mut answer = self.ask(key, Start::Withheld, now);
-        if let Answer::Unstarted(last_failure) = answer {
+        if let CacheAnswer::Unstarted(last_failure) = answer {
             if !self.may_start(peer) {
-                return last_failure.map_or(Outcome::Busy, Outcome::Remembered);
+                return last_failure.map_or(SessionOutcome::Busy, SessionOutcome::Remembered);
             }
             answer = self.ask(key, Start::Allowed, now);
         }
         match answer {
-            Answer::Serve(session) => Outcome::Ready(session),
-            Answer::Refresh { held, turn, until } => match self.wait(key, turn, until.min(deadline)) {
-                Outcome::Fetched(session) => Outcome::Fetched(session),
-                _ if self.time.now().mono < held.ends => Outcome::Fetched(held),
+            CacheAnswer::Serve(session) => SessionOutcome::Ready(session),
+            CacheAnswer::Refresh { held, turn, until } => match self.wait(key, turn, until.min(deadline)) {
+                SessionOutcome::Fetched(session) => SessionOutcome::Fetched(session),
+                _ if self.time.now().mono < held.ends => SessionOutcome::Fetched(held),
                 // A machine that slept meanwhile slept beyond its end.
                 outcome => outcome,
             },
-            Answer::Wait(turn) => self.wait(key, turn, deadline),
-            Answer::Refuse(failure) => Outcome::Remembered(failure),
-            Answer::Full | Answer::Unstarted(_) => Outcome::Busy,
+            CacheAnswer::Wait(turn) => self.wait(key, turn, deadline),
+            CacheAnswer::Refuse(failure) => SessionOutcome::Remembered(failure),
+            CacheAnswer::Full | CacheAnswer::Unstarted(_) => SessionOutcome::Busy,
         }
     }
 
@@ -103,37 +103,37 @@ impl Desk {
         self.starters.lock().take(peer, self.time.now().mono)
     }
 
-    fn ask(&self, key: &AssumeRole, start: Start, now: Mono) -> Answer<Session> {
+    fn ask(&self, key: &AssumeRole, start: Start, now: Mono) -> CacheAnswer<Session> {
         let answer = self.cache.lock().sessions.ask(key, start, now);
         // A renewal that an answer from memory set off may wait until a worker looks up.
-        if matches!(answer, Answer::Wait(_) | Answer::Refresh { .. }) {
-            self.work.ring();
+        if matches!(answer, CacheAnswer::Wait(_) | CacheAnswer::Refresh { .. }) {
+            self.work.notify();
         }
         answer
     }
 
-    fn wait(&self, key: &AssumeRole, turn: u64, deadline: Mono) -> Outcome {
-        let done = self.bell(key);
+    fn wait(&self, key: &AssumeRole, turn: u64, deadline: Mono) -> SessionOutcome {
+        let done = self.notifier(key);
         loop {
-            let rung = done.rung();
+            let generation = done.generation();
             let now = self.time.now().mono;
             let mut state = self.cache.lock();
             match state.sessions.look(key, turn, now) {
-                Some(Answer::Serve(session)) => return Outcome::Fetched(session),
-                Some(Answer::Refuse(failure)) => return Outcome::Refused(failure),
-                Some(_) => return Outcome::Busy,
+                Some(CacheAnswer::Serve(session)) => return SessionOutcome::Fetched(session),
+                Some(CacheAnswer::Refuse(failure)) => return SessionOutcome::Refused(failure),
+                Some(_) => return SessionOutcome::Busy,
                 None => {}
             }
             if now >= deadline || state.closed {
                 state.sessions.leave(key);
-                return Outcome::TimedOut;
+                return SessionOutcome::TimedOut;
             }
             drop(state);
-            done.wait(rung, deadline);
+            done.wait(generation, deadline);
         }
     }
 
-    fn bell(&self, key: &AssumeRole) -> &dyn Bell {
+    fn notifier(&self, key: &AssumeRole) -> &dyn Notifier {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let index = usize::try_from(hasher.finish() % BELLS as u64).unwrap_or(0); // below BELLS, so it fits
@@ -144,7 +144,7 @@ impl Desk {
     pub fn prefetch(&self, permitted: &Permitted) {
         let now = self.time.now().mono;
         self.cache.lock().sessions.prefetch(&permitted.pod().uid, permitted.request().clone(), now);
-        self.work.ring();
+        self.work.notify();
     }
 
     /// Drops the sessions that no pod may use any more.
@@ -154,8 +154,8 @@ impl Desk {
     }
 
     /// Makes calls to STS until the desk is closed. Several threads may do so at a time.
-    pub fn work(&self, sts: &dyn Sts, dice: &dyn Fn() -> u64, report: &dyn Fn(&CallReport<'_>)) {
-        while let Some(mut ticket) = self.take(dice) {
+    pub fn work(&self, sts: &dyn Sts, random: &dyn Fn() -> u64, report: &dyn Fn(&CallReport<'_>)) {
+        while let Some(mut ticket) = self.take(random) {
             let request = ticket.request.clone();
             let began = self.time.now().mono;
             let (purpose, queued) = (ticket.purpose, ticket.queued);
@@ -178,9 +178,9 @@ impl Desk {
     }
 
     /// Waits for a call to make; `None` once the desk is closed.
-    fn take<'a>(&'a self, dice: &'a dyn Fn() -> u64) -> Option<Ticket<'a>> {
+    fn take<'a>(&'a self, random: &'a dyn Fn() -> u64) -> Option<Ticket<'a>> {
         loop {
-            let rung = self.work.rung();
+            let generation = self.work.generation();
             let now = self.time.now().mono;
             let next = {
                 let mut state = self.cache.lock();
@@ -190,10 +190,10 @@ impl Desk {
                 state.sessions.next(now)
             };
             match next {
-                Next::Call(Due { request, purpose, queued }) => {
-                    return Some(Ticket { desk: self, request, purpose, queued, result: None, dice });
+                NextCall::Call(Due { request, purpose, queued }) => {
+                    return Some(Ticket { sessions: self, request, purpose, queued, result: None, random });
                 }
-                Next::Rest(until) => self.work.wait(rung, until.min(now.after(LONGEST_REST))),
+                NextCall::Rest(until) => self.work.wait(generation, until.min(now.after(LONGEST_REST))),
             }
         }
     }
@@ -201,12 +201,12 @@ impl Desk {
     /// Ends the workers and lets everyone go who waits.
     pub fn close(&self) {
         self.cache.lock().closed = true;
-        self.work.ring();
-        self.done.iter().for_each(|bell| bell.ring());
+        self.work.notify();
+        self.done.iter().for_each(|notifier| notifier.notify());
     }
 
     /// How it stands with the session that a call gets, and how the call last failed and when.
-    pub fn standing(&self, request: &AssumeRole) -> (Standing<Session>, Option<(StsFailure, Wall)>) {
+    pub fn standing(&self, request: &AssumeRole) -> (EntryState<Session>, Option<(StsFailure, Wall)>) {
         let now = self.time.now().mono;
         let standing = self.cache.lock().sessions.standing(request, now);
         let failures = self.failures.lock();
@@ -227,21 +227,21 @@ impl Desk {
 
 /// A call that was taken. Its result is handed in when it is dropped, come what may.
 struct Ticket<'a> {
-    desk: &'a Desk,
+    sessions: &'a SessionCache,
     request: Arc<AssumeRole>,
-    purpose: Purpose,
+    purpose: CallPurpose,
     queued: Duration,
     result: Option<Result<(Session, Duration), StsFailure>>,
-    dice: &'a dyn Fn() -> u64,
+    random: &'a dyn Fn() -> u64,
 }
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let result = self.result.take().unwrap_or_else(|| Err(interrupted()));
-        let now = self.desk.time.now().mono;
-        self.desk.cache.lock().sessions.finish(&self.request, result, now, (self.dice)());
-        self.desk.bell(&self.request).ring();
-        self.desk.work.ring();
+        let now = self.sessions.time.now().mono;
+        self.sessions.cache.lock().sessions.finish(&self.request, result, now, (self.random)());
+        self.sessions.notifier(&self.request).notify();
+        self.sessions.work.notify();
     }
 }
 

@@ -22,11 +22,15 @@ pub struct Keyring {
 }
 
 /// What can't be shared with other agents, and why.
-pub type Trouble = String;
+pub type StoreTrouble = String;
 
 impl Keyring {
     /// Takes the keys that lie in the store; without any, begins with one of `secret` and leaves it there.
-    pub fn open(store: Option<Arc<dyn KeyStore>>, secret: &[u8; 32], clock: Arc<dyn Clock>) -> (Self, Option<Trouble>) {
+    pub fn open(
+        store: Option<Arc<dyn KeyStore>>,
+        secret: &[u8; 32],
+        clock: Arc<dyn Clock>,
+    ) -> (Self, Option<StoreTrouble>) {
         let now = clock.now().wall;
         let fresh = TokenKeys::new(secret, now);
         let (keys, trouble) = match &store {
@@ -62,7 +66,7 @@ impl Keyring {
     }
 
     /// Puts a key of `secret` in front, unless another agent has rotated the keys already.
-    pub fn rotate(&self, secret: &[u8; 32]) -> Option<Trouble> {
+    pub fn rotate(&self, secret: &[u8; 32]) -> Option<StoreTrouble> {
         let now = self.clock.now().wall;
         let alone = rotated(&self.current(), secret, now);
         let (keys, trouble) = match &self.store {
@@ -91,7 +95,7 @@ impl Keyring {
 }
 
 /// Agrees with the store on the keys to use: those that lie there, rotated if they are due, else our own `alone`.
-fn settle(store: &dyn KeyStore, alone: TokenKeys, secret: &[u8; 32], now: Wall) -> (TokenKeys, Option<Trouble>) {
+fn settle(store: &dyn KeyStore, alone: TokenKeys, secret: &[u8; 32], now: Wall) -> (TokenKeys, Option<StoreTrouble>) {
     let (mut keys, mut trouble) = (None, None);
     let wrote = store.update(&mut |found| {
         let found = found.unwrap_or_else(|cause| {

@@ -9,7 +9,7 @@ use prometheus::{
     TextEncoder, exponential_buckets,
 };
 
-use super::Answered;
+use super::AnsweredRequest;
 use super::operator::OperatorMetrics;
 use super::process::ProcessMetrics;
 use super::redirect::RedirectMetrics;
@@ -32,7 +32,7 @@ pub struct Metrics {
     pub refusals: IntCounterVec,
     pub tokenless_requests: IntCounterVec,
     pub log_lines_dropped: IntCounter,
-    pub door: IntCounterVec,
+    pub listen: IntCounterVec,
     pub watch_events: IntCounterVec,
     /// Objects of the API server that could not be read
     pub unreadable: IntCounterVec,
@@ -97,7 +97,7 @@ impl Metrics {
                 &["namespace"],
             )?,
             log_lines_dropped: counter(r, "log_lines_dropped_total", "Request lines that the log had no room for.")?,
-            door: counters(r, "connections_total", "Connections by what became of them.", &["event"])?,
+            listen: counters(r, "connections_total", "Connections by what became of them.", &["event"])?,
             watch_events: counters(
                 r,
                 "watch_events_total",
@@ -133,7 +133,7 @@ impl Metrics {
         Ok(text)
     }
 
-    pub(super) fn answered(&self, answered: &Answered<'_>) {
+    pub(super) fn answered(&self, answered: &AnsweredRequest<'_>) {
         let method = answered.method.label();
         let lookup =
             || self.request_seconds.with_label_values(&[&answered.status.to_string(), method, answered.handler]);
@@ -254,7 +254,8 @@ mod tests {
         let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
         metrics.request_seconds.with_label_values(&["200", "GET", "roleHandler"]).observe(0.003);
         let request = crate::logic::sessions::cache::tests::key("app");
-        let (purpose, span) = (crate::logic::sessions::cache::Purpose::Request, std::time::Duration::from_millis(100));
+        let (purpose, span) =
+            (crate::logic::sessions::cache::CallPurpose::Request, std::time::Duration::from_millis(100));
         metrics.sessions.called(&crate::logic::sessions::cache::CallReport {
             request: &request,
             purpose,

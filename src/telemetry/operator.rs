@@ -50,13 +50,13 @@ mod tests {
 
     #[test]
     fn namespaces_that_are_gone_are_forgotten() {
-        let registry = Registry::new();
-        let metrics = OperatorMetrics::register(&registry).unwrap();
+        let world = Registry::new();
+        let metrics = OperatorMetrics::register(&world).unwrap();
         for namespace in ["stays", "goes"] {
             metrics.audited.with_label_values(&[namespace, "role_not_allowed"]).inc();
         }
         metrics.retain_namespaces(|name| name == "stays");
-        let families = registry.gather();
+        let families = world.gather();
         let audited = families.iter().find(|family| family.name().ends_with("policy_audited_total")).unwrap();
         assert_eq!(audited.get_metric().len(), 1);
     }

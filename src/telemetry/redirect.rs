@@ -18,7 +18,7 @@ pub struct RedirectMetrics {
 
 /// Whether the table is what this agent wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stands {
+pub enum InPlace {
     Yes,
     No,
 }
@@ -51,17 +51,17 @@ impl RedirectMetrics {
         Ok(Self { repairs, new_uplinks, whole, address_repairs, address })
     }
 
-    pub fn set(&self, stands: Stands) {
+    pub fn set(&self, stands: InPlace) {
         self.whole.with_label_values(&[] as &[&str]).set(stands.value());
     }
 
     /// Of the address of container credentials
-    pub fn set_address(&self, stands: Stands) {
+    pub fn set_address(&self, stands: InPlace) {
         self.address.with_label_values(&[] as &[&str]).set(stands.value());
     }
 }
 
-impl Stands {
+impl InPlace {
     fn value(self) -> f64 {
         if self == Self::Yes { 1.0 } else { 0.0 }
     }
@@ -79,14 +79,14 @@ mod tests {
         let text = || String::from_utf8(metrics.render().unwrap()).unwrap();
         assert!(!text().contains("kube2iam_redirect_whole"));
         assert!(text().contains("kube2iam_redirect_repairs_total 0\n"));
-        metrics.redirect.set(Stands::No);
+        metrics.redirect.set(InPlace::No);
         assert!(text().contains("kube2iam_redirect_whole 0\n"));
-        metrics.redirect.set(Stands::Yes);
+        metrics.redirect.set(InPlace::Yes);
         assert!(text().contains("kube2iam_redirect_whole 1\n"));
         assert!(!text().contains("kube2iam_credentials_address_in_place"));
-        metrics.redirect.set_address(Stands::No);
+        metrics.redirect.set_address(InPlace::No);
         assert!(text().contains("kube2iam_credentials_address_in_place 0\n"));
-        metrics.redirect.set_address(Stands::Yes);
+        metrics.redirect.set_address(InPlace::Yes);
         assert!(text().contains("kube2iam_credentials_address_in_place 1\n"));
     }
 }

@@ -125,7 +125,7 @@ const UNKNOWN: &str = "UnknownError";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::sessions::cache::Purpose;
+    use crate::logic::sessions::cache::CallPurpose;
     use crate::logic::sessions::cache::tests::key;
     use crate::logic::sts::StsFailure;
     use prometheus::{Encoder, TextEncoder};
@@ -146,7 +146,7 @@ mod tests {
         for code in ["AccessDenied", "Timeout", "Unreachable", "Unreadable", "NoInstanceRole"] {
             let kind = StsFailureKind::Unavailable;
             let failure = StsFailure { kind, code: code.into(), message: String::new(), request_id: None };
-            let purpose = Purpose::Request;
+            let purpose = CallPurpose::Request;
             metrics.called(&CallReport { request: &request, purpose, queued: took, took, failure: Some(&failure) });
         }
         let counts: Vec<String> = check(&registry).into_iter().filter(|line| line.contains("code=")).collect();
@@ -168,7 +168,7 @@ mod tests {
             let took = Duration::from_millis(30);
             metrics.called(&CallReport {
                 request: &request,
-                purpose: Purpose::Renewal,
+                purpose: CallPurpose::Renewal,
                 queued: took,
                 took,
                 failure: None,

@@ -19,7 +19,7 @@ pub fn binary() -> PathBuf {
 
 /// An agent to be, whose log nobody reads: reading it costs more than writing it.
 pub fn setup(lab: &Lab) -> Setup {
-    lab.configure(Setup::of(&binary())).flags(&[BASE, "--node=node-1"]).unheard()
+    lab.configure(Setup::of(&binary())).flags(&[BASE, "--node=node-1"]).no_trace()
 }
 
 /// So many pods on the node, the first of them at [`FIRST_POD`] with the role `app`; every second one has a role.

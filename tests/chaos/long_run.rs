@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::clients::{Clients, Silence, try_get};
-use super::dice::Dice;
 use super::limits::{descriptors, status};
+use super::random::Random;
 use super::site::{Pod, Site, crowd};
 use super::standins::agent::Agent;
 
@@ -39,8 +39,8 @@ impl Holding {
 fn memory_descriptors_and_threads_stay_flat() {
     let wish = std::env::var(WISH).ok().and_then(|text| text.parse().ok());
     let length = wish.map_or(USUAL, Duration::from_secs);
-    let mut dice = Dice::of_run();
-    let site = Arc::new(Site::set_up(&mut dice));
+    let mut random = Random::of_run();
+    let site = Arc::new(Site::set_up(&mut random));
     let lasting = site.add_pods(LASTING);
     let mut agent = site.setup().flags(&["--namespace-restrictions=false"]).start();
     site.await_all(&agent, &lasting);
@@ -49,7 +49,7 @@ fn memory_descriptors_and_threads_stay_flat() {
     let mut held = Vec::new();
     let end = Instant::now() + length;
     while Instant::now() < end {
-        live_on(&site, &agent, &mut dice, &mut passing);
+        live_on(&site, &agent, &mut random, &mut passing);
         held.push(Holding::of(&agent));
         std::thread::sleep(TICK);
     }
@@ -71,28 +71,28 @@ fn memory_descriptors_and_threads_stay_flat() {
 }
 
 /// One tick of the life of a node.
-fn live_on(site: &Site, agent: &Agent, dice: &mut Dice, passing: &mut Vec<Pod>) {
-    let number = usize::try_from(dice.below(NAMES)).unwrap() + LASTING + 1;
+fn live_on(site: &Site, agent: &Agent, random: &mut Random, passing: &mut Vec<Pod>) {
+    let number = usize::try_from(random.below(NAMES)).unwrap() + LASTING + 1;
     let newcomer = Pod::number(number);
     if !passing.contains(&newcomer) {
         site.lab.kubernetes.add_pod(newcomer.spec());
         passing.push(newcomer);
     }
     if passing.len() > PASSING {
-        let gone = passing.remove(usize::try_from(dice.below(PASSING as u64)).unwrap());
-        if dice.below(2) == 0 {
+        let gone = passing.remove(usize::try_from(random.below(PASSING as u64)).unwrap());
+        if random.below(2) == 0 {
             site.lab.kubernetes.set_phase("default", &gone.role, "Succeeded");
         }
         site.lab.kubernetes.delete_pod("default", &gone.role);
     }
-    let asks = &passing[usize::try_from(dice.below(passing.len() as u64)).unwrap()];
+    let asks = &passing[usize::try_from(random.below(passing.len() as u64)).unwrap()];
     let _ = try_get(agent.addr(), &asks.address, &asks.path());
-    match dice.below(40) {
+    match random.below(40) {
         0 => drop(crowd(agent.addr(), 30)),
         1 => site.api.cut(),
         2 => site.sts.cut(),
         3 => drop(try_get(agent.addr(), "127.9.9.9", "/latest/meta-data/iam/security-credentials/")),
-        4 => site.lab.kubernetes.add_namespace(&format!("space-{}", dice.below(20)), &[]),
+        4 => site.lab.kubernetes.add_namespace(&format!("space-{}", random.below(20)), &[]),
         _ => {}
     }
 }

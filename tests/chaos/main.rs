@@ -20,12 +20,12 @@
 
 mod clients;
 mod deaf;
-mod dice;
 mod few_threads;
 mod killed;
 mod limits;
 mod long_run;
 mod memory;
+mod random;
 mod relay;
 mod renewal;
 mod site;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::dice::Dice;
+use super::random::Random;
 use super::standins::wire::spawn;
 
 /// A listening relay, until dropped.
@@ -26,7 +26,7 @@ struct Shared {
 
 struct State {
     weather: Weather,
-    dice: Dice,
+    random: Random,
     open: HashMap<u64, Pair>,
     born: u64,
     harmed: usize,
@@ -72,10 +72,10 @@ enum Way {
 }
 
 impl Relay {
-    pub fn start(upstream: SocketAddr, dice: Dice) -> Self {
+    pub fn start(upstream: SocketAddr, random: Random) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a relay");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let state = State { weather: Weather::Calm, dice, open: HashMap::new(), born: 0, harmed: 0 };
+        let state = State { weather: Weather::Calm, random, open: HashMap::new(), born: 0, harmed: 0 };
         let shared = Arc::new(Shared { upstream, state: Mutex::new(state), changed: Condvar::new() });
         let relaying = shared.clone();
         spawn("bad-relay", move || {
@@ -150,11 +150,11 @@ impl State {
         if self.weather != Weather::Storm {
             return Harm::None;
         }
-        let way = if self.dice.below(3) == 0 { Way::FromClient } else { Way::FromServer };
+        let way = if self.random.below(3) == 0 { Way::FromClient } else { Way::FromServer };
         // Within the first head or handshake, within the first answer, or later.
-        let reach = [120, 2_500, 20_000][self.dice.below(3) as usize];
-        let after = self.dice.below(reach) as usize;
-        match self.dice.below(8) {
+        let reach = [120, 2_500, 20_000][self.random.below(3) as usize];
+        let after = self.random.below(reach) as usize;
+        match self.random.below(8) {
             0 => Harm::None,
             1 => Harm::Refused,
             2 => Harm::Cut(way, after),

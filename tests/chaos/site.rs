@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::dice::Dice;
+use super::random::Random;
 use super::relay::Relay;
 use super::standins::agent::{Agent, Setup, test_binary};
 use super::standins::client::{self, Ask, Connection};
@@ -54,7 +54,7 @@ impl Pod {
 }
 
 impl Site {
-    pub fn set_up(dice: &mut Dice) -> Self {
+    pub fn set_up(random: &mut Random) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("kube2iam-chaos-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let directory = std::env::temp_dir().join(name);
@@ -62,9 +62,9 @@ impl Site {
         let (lab, authority) = (Lab::start(), Authority::new());
         let [api, sts] = [lab.kubernetes.wire(), lab.sts.wire()].map(|wire| authority.guard(wire.address()));
         let site = Self {
-            api: Relay::start(api.address(), dice.fork()),
-            sts: Relay::start(sts.address(), dice.fork()),
-            metadata: Relay::start(lab.metadata.address(), dice.fork()),
+            api: Relay::start(api.address(), random.fork()),
+            sts: Relay::start(sts.address(), random.fork()),
+            metadata: Relay::start(lab.metadata.address(), random.fork()),
             lab,
             guards: [api, sts],
             directory,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use kube2iam::clients::http::{AgentOptions, ProxyUse, TimeLimits, agent};
-use kube2iam::clients::kubernetes::{Auth, Connection, Verification};
+use kube2iam::clients::kubernetes::{ApiServerConnection, Auth, Verification};
 use serde_json::{Value, json};
 use ureq::Agent;
 
@@ -16,7 +16,7 @@ pub struct Api {
 
 impl Api {
     pub fn of(kubeconfig: &Path) -> Self {
-        let connection = Connection::kubeconfig(kubeconfig, Verification::Required).unwrap();
+        let connection = ApiServerConnection::kubeconfig(kubeconfig, Verification::Required).unwrap();
         let limits = TimeLimits {
             connect: PATIENCE,
             send: PATIENCE,

@@ -32,8 +32,8 @@
 
 mod api;
 mod beside_pods;
-#[path = "../chaos/dice.rs"]
-mod dice;
+#[path = "../chaos/random.rs"]
+mod random;
 #[path = "../chaos/relay.rs"]
 mod relay;
 mod rights;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kube2iam::clients::kubernetes::{ApiServer, Auth, Connection, Limits, Verification};
+use kube2iam::clients::kubernetes::{ApiServer, ApiServerConnection, Auth, CallLimits, Verification};
 use kube2iam::logic::cluster::kubernetes::{KubernetesFailureKind, Resource};
 
 use crate::server::{Reply, Server};
@@ -10,9 +10,9 @@ use crate::{Directory, HandClock, api_server, names};
 
 /// An API server whose token is in a file.
 fn with_token_file(server: &Server, directory: &Directory, clock: &HandClock) -> ApiServer {
-    let connection = Connection::api_server(&server.url(), None, Verification::Required).unwrap();
+    let connection = ApiServerConnection::api_server(&server.url(), None, Verification::Required).unwrap();
     let auth = Auth::TokenFile(directory.0.join("token"));
-    api_server(Connection { auth, ..connection }, None, clock, Limits::default())
+    api_server(ApiServerConnection { auth, ..connection }, None, clock, CallLimits::default())
 }
 
 /// The token of each request.

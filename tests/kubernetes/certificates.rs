@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kube2iam::clients::http::{Authorities, Pem, Roots, TlsOptions};
-use kube2iam::clients::kubernetes::{Connection, Verification};
+use kube2iam::clients::kubernetes::{ApiServerConnection, Verification};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring::default_provider;
@@ -41,9 +41,9 @@ fn ask(config: Arc<ServerConfig>, roots: Roots) -> Result<usize, String> {
     let replies = vec![Reply::recorded("list-namespaces")];
     let server = Server::play_over(replies, Box::new(move |stream| accept(&config, stream)));
     let url = format!("https://{}", server.address);
-    let connection = Connection::api_server(&url, None, Verification::Required).unwrap();
+    let connection = ApiServerConnection::api_server(&url, None, Verification::Required).unwrap();
     let tls = TlsOptions { roots, ..connection.tls.clone() };
-    list(Connection { tls, ..connection })
+    list(ApiServerConnection { tls, ..connection })
 }
 
 fn authorities(pem: &str) -> Authorities {
@@ -153,7 +153,7 @@ fn a_client_certificate_of_version_1_is_sent_as_it_is() {
     let text = kubeconfig(&server, "    certificate-authority: ca.crt\n", user);
     let connect = |key: &str| {
         directory.file("client.key", key);
-        Connection::kubeconfig(&directory.file("config", &text), Verification::Required)
+        ApiServerConnection::kubeconfig(&directory.file("config", &text), Verification::Required)
     };
     let refused = connect(&KeyPair::generate().unwrap().serialize_pem()).unwrap_err().to_string();
     assert!(refused.contains("it is not the key of the client certificate"), "{refused}");
@@ -171,7 +171,7 @@ fn the_certificate_is_asked_for_the_name_that_the_kubeconfig_gives() {
         let server = Server::play_over(replies, Box::new(move |stream| accept(&config, stream)));
         let cluster = format!("    certificate-authority: ca.crt\n    tls-server-name: {name}\n");
         let path = directory.file("config", &kubeconfig(&server, &cluster, "    token: t\n"));
-        let answer = list(Connection::kubeconfig(&path, Verification::Required).unwrap());
+        let answer = list(ApiServerConnection::kubeconfig(&path, Verification::Required).unwrap());
         match (&answer, expected) {
             (Ok(found), Ok(expected)) => assert_eq!(*found, expected),
             (Err(cause), Err(expected)) => assert!(cause.contains(expected), "{cause}"),
@@ -199,7 +199,7 @@ fn a_refused_client_certificate_is_named_as_the_cause() {
         });
         let text = kubeconfig(&server, "    certificate-authority: ca.crt\n", &user);
         let path = directory.file("config", &text);
-        let refused = list(Connection::kubeconfig(&path, Verification::Required).unwrap()).unwrap_err();
+        let refused = list(ApiServerConnection::kubeconfig(&path, Verification::Required).unwrap()).unwrap_err();
         assert!(refused.contains(expected), "{refused}");
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use kube2iam::clients::kubernetes::{Connection, Limits, Verification};
+use kube2iam::clients::kubernetes::{ApiServerConnection, CallLimits, Verification};
 use kube2iam::logic::cluster::kubernetes::{KubernetesFailureKind, Resource};
 use kube2iam::ports::Kubernetes;
 
@@ -14,8 +14,8 @@ use crate::{HandClock, api_server, fat_pod, names, plain};
 fn recorded_pages_arrive_over_one_connection() {
     let pages = ["list-pods-page-1", "list-pods-page-2", "list-pods-page-3"];
     let server = Server::play(pages.map(Reply::recorded).to_vec());
-    let connection = Connection::api_server(&server.url(), None, Verification::Required).unwrap();
-    let api = api_server(connection, Some("n/1"), &HandClock::default(), Limits::default());
+    let connection = ApiServerConnection::api_server(&server.url(), None, Verification::Required).unwrap();
+    let api = api_server(connection, Some("n/1"), &HandClock::default(), CallLimits::default());
     let (mut all, mut continuation) = (Vec::new(), None);
     loop {
         let (names, page) = names(&api, Resource::Pods, continuation.as_deref());
@@ -38,8 +38,8 @@ fn recorded_pages_arrive_over_one_connection() {
 #[test]
 fn namespaces_are_not_bound_to_the_node() {
     let server = Server::play(vec![Reply::recorded("list-namespaces")]);
-    let connection = Connection::api_server(&server.url(), None, Verification::Required).unwrap();
-    let api = api_server(connection, Some("n1"), &HandClock::default(), Limits::default());
+    let connection = ApiServerConnection::api_server(&server.url(), None, Verification::Required).unwrap();
+    let api = api_server(connection, Some("n1"), &HandClock::default(), CallLimits::default());
     assert_eq!(names(&api, Resource::Namespaces, None).0.len(), 6);
     assert_eq!(server.targets(), ["/api/v1/namespaces?limit=500"]);
 }
@@ -47,7 +47,7 @@ fn namespaces_are_not_bound_to_the_node() {
 #[test]
 fn requests_say_who_asks_and_for_what() {
     let server = Server::play(vec![Reply::recorded("list-pods")]);
-    names(&plain(&server, Limits::default()), Resource::Pods, None).1.unwrap();
+    names(&plain(&server, CallLimits::default()), Resource::Pods, None).1.unwrap();
     let head = server.finish().remove(0).to_lowercase();
     let agent = format!("user-agent: kube2iam/{}\r\n", env!("CARGO_PKG_VERSION"));
     for line in ["accept: application/json\r\n", "authorization: bearer hunter2\r\n", &agent] {
@@ -70,7 +70,7 @@ fn refusals_are_told_apart_by_what_helps() {
         (Reply::status("404 Not Found", "", ""), KubernetesFailureKind::Refused, "404 Not Found"),
     ] {
         let server = Server::play(vec![reply]);
-        let failure = names(&plain(&server, Limits::default()), Resource::Pods, None).1.unwrap_err();
+        let failure = names(&plain(&server, CallLimits::default()), Resource::Pods, None).1.unwrap_err();
         assert_eq!(failure.kind, kind, "{}", failure.cause);
         assert!(failure.cause.starts_with(&format!("failed to list `pods`: {cause}")), "{}", failure.cause);
         assert!(!failure.cause.contains('\n') && !failure.cause.contains("hunter2"));
@@ -80,10 +80,10 @@ fn refusals_are_told_apart_by_what_helps() {
 
 #[test]
 fn broken_answers_are_failures_never_lists() {
-    let limits = Limits {
+    let limits = CallLimits {
         list_idle: Duration::from_millis(150),
         response_head: Duration::from_millis(150),
-        ..Limits::default()
+        ..CallLimits::default()
     };
     let page = Reply::recorded("list-pods").bytes;
     let half = &page[..page.len() / 2];
@@ -116,7 +116,7 @@ fn broken_answers_are_failures_never_lists() {
 
 #[test]
 fn after_a_page_that_took_too_long_fewer_items_are_asked_for_until_a_list_is_complete() {
-    let limits = Limits { list_idle: Duration::from_millis(150), ..Limits::default() };
+    let limits = CallLimits { list_idle: Duration::from_millis(150), ..CallLimits::default() };
     let page = Reply::recorded("list-pods").bytes;
     let slow = || Reply::raw(&page[..page.len() / 2], Then::Hold);
     let closed = Reply::raw(&page[..page.len() / 2], Then::Close);
@@ -135,7 +135,7 @@ fn an_item_of_nine_mebibytes_is_read_and_one_of_seventy_is_skipped_and_named() {
     let items = [fat_pod("a", 9), fat_pod("b", 70), fat_pod("c", 0)].join(",");
     let page = format!(r#"{{"metadata":{{"resourceVersion":"5"}},"items":[{items}]}}"#);
     let server = Server::play(vec![Reply::status("200 OK", "", &page)]);
-    let (names, page) = names(&plain(&server, Limits::default()), Resource::Pods, None);
+    let (names, page) = names(&plain(&server, CallLimits::default()), Resource::Pods, None);
     assert_eq!(
         (page.unwrap().version.as_str(), &names[..]),
         ("5", &["a", "unreadable shop/b", "c"].map(String::from)[..])
@@ -145,7 +145,7 @@ fn an_item_of_nine_mebibytes_is_read_and_one_of_seventy_is_skipped_and_named() {
 #[test]
 fn nobody_listens_is_a_failure() {
     let server = Server::play(Vec::new());
-    let api = plain(&server, Limits::default());
+    let api = plain(&server, CallLimits::default());
     server.finish();
     assert!(names(&api, Resource::Pods, None).1.unwrap_err().cause.contains("refused"));
 }
@@ -154,7 +154,7 @@ fn nobody_listens_is_a_failure() {
 fn a_connection_closed_while_idle_is_not_a_failure() {
     let closed = Reply::raw(b"", Then::Close);
     let server = Server::play(vec![Reply::recorded("list-pods"), closed, Reply::recorded("list-pods-page-3")]);
-    let api = plain(&server, Limits::default());
+    let api = plain(&server, CallLimits::default());
     assert_eq!(names(&api, Resource::Pods, None).0.len(), 10);
     assert_eq!(names(&api, Resource::Pods, None).0, ["web-5", "web-6"]);
     assert_eq!((server.connections(), server.requests().len()), (2, 3));
@@ -163,7 +163,7 @@ fn a_connection_closed_while_idle_is_not_a_failure() {
 #[test]
 fn the_live_list_asks_for_one_address_and_no_finished_pod() {
     let server = Server::play(vec![Reply::recorded("list-pod-by-ip"), Reply::recorded("list-pods-page-1")]);
-    let api = plain(&server, Limits::default());
+    let api = plain(&server, CallLimits::default());
     let pods = api.pods_at(IpAddr::from([10, 1, 0, 12])).unwrap();
     let addresses: [IpAddr; 2] = ["10.1.0.12".parse().unwrap(), "fd00:10:1::12".parse().unwrap()];
     assert_eq!((pods.len(), pods[0].name.as_str(), &pods[0].addresses[..]), (1, "web-2", &addresses[..]));
@@ -181,6 +181,6 @@ fn the_live_list_asks_for_one_address_and_no_finished_pod() {
 #[test]
 fn the_live_list_does_not_wait_for_a_slow_server() {
     let server = Server::play(vec![Reply::raw(b"HTTP/1.1 200 OK\r\n\r\n{", Then::Hold)]);
-    let api = plain(&server, Limits { live: Duration::from_millis(100), ..Limits::default() });
+    let api = plain(&server, CallLimits { live: Duration::from_millis(100), ..CallLimits::default() });
     assert!(api.pods_at(IpAddr::from([10, 0, 0, 1])).is_err());
 }

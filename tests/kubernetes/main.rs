@@ -17,11 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kube2iam::clients::kubernetes::{ApiServer, ApiServerOptions, Connection, Limits, Verification};
+use kube2iam::clients::kubernetes::{ApiServer, ApiServerConnection, ApiServerOptions, CallLimits, Verification};
 use kube2iam::logic::base::proxy::ProxyEnvironment;
 use kube2iam::logic::base::secret::Secret;
 use kube2iam::logic::base::time::{Mono, Now, Wall};
-use kube2iam::logic::cluster::kubernetes::{AnnotationKeys, Item, KubernetesFailure, Object, Page, Resource};
+use kube2iam::logic::cluster::kubernetes::{AnnotationKeys, Item, KubernetesFailure, ListPage, Object, Resource};
 use kube2iam::ports::{Clock, Kubernetes};
 
 use server::Server;
@@ -51,7 +51,7 @@ fn keys() -> AnnotationKeys {
 }
 
 /// An API server behind any connection.
-fn api_server(connection: Connection, node: Option<&str>, clock: &HandClock, limits: Limits) -> ApiServer {
+fn api_server(connection: ApiServerConnection, node: Option<&str>, clock: &HandClock, limits: CallLimits) -> ApiServer {
     ApiServer::new(ApiServerOptions {
         connection,
         proxies: ProxyEnvironment::default(),
@@ -64,9 +64,9 @@ fn api_server(connection: Connection, node: Option<&str>, clock: &HandClock, lim
 }
 
 /// By URL and token, without a node.
-fn plain(server: &Server, limits: Limits) -> ApiServer {
+fn plain(server: &Server, limits: CallLimits) -> ApiServer {
     let token = Some(Secret::new("hunter2".to_owned()));
-    let connection = Connection::api_server(&server.url(), token, Verification::Required).unwrap();
+    let connection = ApiServerConnection::api_server(&server.url(), token, Verification::Required).unwrap();
     api_server(connection, None, &HandClock::default(), limits)
 }
 
@@ -75,7 +75,7 @@ fn names(
     api: &ApiServer,
     resource: Resource,
     continuation: Option<&str>,
-) -> (Vec<String>, Result<Page, KubernetesFailure>) {
+) -> (Vec<String>, Result<ListPage, KubernetesFailure>) {
     let mut names = Vec::new();
     let mut each = |item: Item| {
         names.push(match item {

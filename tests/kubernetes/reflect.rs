@@ -7,9 +7,9 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use kube2iam::agent::tasks::watch::Reflector;
-use kube2iam::clients::kubernetes::{Connection, Limits, Verification};
+use kube2iam::clients::kubernetes::{ApiServerConnection, CallLimits, Verification};
 use kube2iam::logic::cluster::kubernetes::{Event, Object, Resource};
-use kube2iam::logic::cluster::watch::{Note, Relist};
+use kube2iam::logic::cluster::watch::{Relist, WatchNote};
 use kube2iam::ports::Clock;
 use kube2iam::ports::{Kubernetes, Waited};
 
@@ -55,9 +55,9 @@ fn a_recorded_day_is_followed_until_shutdown() {
     let pages = ["list-pods-page-1", "list-pods-page-2", "list-pods-page-3", "watch-events", "watch-gone", "list-pods"];
     let replies = pages.map(Reply::recorded).into_iter().chain([Reply::watch("", Then::Hold)]);
     let server = Server::play(replies.collect());
-    let connection = Connection::api_server(&server.url(), None, Verification::Required).unwrap();
+    let connection = ApiServerConnection::api_server(&server.url(), None, Verification::Required).unwrap();
     let clock = HandClock::default();
-    let api = api_server(connection, None, &clock, Limits::default());
+    let api = api_server(connection, None, &clock, CallLimits::default());
     let (picture, pictures, stopped) = (Mutex::new(Picture::default()), Mutex::new(Vec::new()), AtomicBool::new(false));
     let (opened, all_open) = channel();
     let (api, stopped) = (&api, &stopped);
@@ -68,9 +68,9 @@ fn a_recorded_day_is_followed_until_shutdown() {
             api.shut_down();
         });
         let note = move |note| match note {
-            Note::Watching => opened.send(()).unwrap(),
-            Note::Relisting { why, .. } => assert!(matches!(why, Relist::Gone(_)), "{why:?}"),
-            Note::Unreadable { object, .. } => panic!("{object:?}"),
+            WatchNote::Watching => opened.send(()).unwrap(),
+            WatchNote::Relisting { why, .. } => assert!(matches!(why, Relist::Gone(_)), "{why:?}"),
+            WatchNote::Unreadable { object, .. } => panic!("{object:?}"),
             _ => {}
         };
         let wait = |until, _| {
@@ -86,7 +86,7 @@ fn a_recorded_day_is_followed_until_shutdown() {
             picture.apply(event);
         };
         let resource = Resource::Pods;
-        Reflector { kubernetes: api, resource, clock: &clock, wait: &wait, dice: &|| 0, apply: &apply, note: &note }
+        Reflector { kubernetes: api, resource, clock: &clock, wait: &wait, random: &|| 0, apply: &apply, note: &note }
             .run();
     });
     let before_relist = pictures.lock().unwrap().pop().unwrap();

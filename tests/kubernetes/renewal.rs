@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 
-use kube2iam::clients::kubernetes::{Connection, Limits, Verification};
+use kube2iam::clients::kubernetes::{ApiServerConnection, CallLimits, Verification};
 use kube2iam::logic::cluster::kubernetes::Resource;
 use rcgen::ExtendedKeyUsagePurpose;
 use rustls::ServerConfig;
@@ -52,8 +52,8 @@ const USER: &str = "    client-certificate: kubelet-client-current.pem\n    clie
 /// By a kubeconfig with the authority's file and the kubelet's certificate.
 fn api(server: &Server, directory: &Directory) -> kube2iam::clients::kubernetes::ApiServer {
     let text = kubeconfig(server, "    certificate-authority: ca.crt\n", USER);
-    let connection = Connection::kubeconfig(&directory.file("config", &text), Verification::Required).unwrap();
-    api_server(connection, None, &HandClock::default(), Limits::default())
+    let connection = ApiServerConnection::kubeconfig(&directory.file("config", &text), Verification::Required).unwrap();
+    api_server(connection, None, &HandClock::default(), CallLimits::default())
 }
 
 fn list(api: &kube2iam::clients::kubernetes::ApiServer) -> Result<usize, String> {
@@ -68,8 +68,8 @@ fn a_renewed_authority_is_believed_without_a_restart() {
     let server = play_in_turn(vec![ok(Then::Close); 2], configs, |_| {});
     let (host, port) = (server.address.ip().to_string(), server.address.port().to_string());
     let ca = directory.file("ca.crt", &before.pem);
-    let connection = Connection::in_cluster(&host, &port, &directory.file("token", "t"), &ca).unwrap();
-    let api = api_server(connection, None, &HandClock::default(), Limits::default());
+    let connection = ApiServerConnection::in_cluster(&host, &port, &directory.file("token", "t"), &ca).unwrap();
+    let api = api_server(connection, None, &HandClock::default(), CallLimits::default());
     assert_eq!(list(&api), Ok(6));
     // the server has the new chain before the file is there
     let refused = list(&api).unwrap_err();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube2iam::clients::http::{Authorities, Pem, Roots, TlsOptions};
-use kube2iam::clients::kubernetes::{Connection, Limits, Verification};
+use kube2iam::clients::kubernetes::{ApiServerConnection, CallLimits, Verification};
 use kube2iam::logic::base::secret::Secret;
 use kube2iam::logic::cluster::kubernetes::Resource;
 use kube2iam::ports::Kubernetes;
@@ -98,8 +98,8 @@ pub(crate) fn kubeconfig(server: &Server, cluster: &str, user: &str) -> String {
 }
 
 /// Lists namespaces once.
-pub(crate) fn list(connection: Connection) -> Result<usize, String> {
-    let api = api_server(connection, None, &HandClock::default(), Limits::default());
+pub(crate) fn list(connection: ApiServerConnection) -> Result<usize, String> {
+    let api = api_server(connection, None, &HandClock::default(), CallLimits::default());
     let (names, page) = names(&api, Resource::Namespaces, None);
     page.map(|_| names.len()).map_err(|failure| failure.cause)
 }
@@ -127,11 +127,11 @@ fn a_kubeconfig_brings_its_client_certificate() {
     for (cluster, user) in [files, inline] {
         let server = authority.play(vec![Reply::recorded("list-namespaces")], Some(&clients));
         let path = directory.file("config", &kubeconfig(&server, &cluster, &user));
-        assert_eq!(list(Connection::kubeconfig(&path, Verification::Required).unwrap()), Ok(6));
+        assert_eq!(list(ApiServerConnection::kubeconfig(&path, Verification::Required).unwrap()), Ok(6));
     }
     let server = authority.play(vec![Reply::recorded("list-namespaces")], Some(&clients));
     let path = directory.file("config", &kubeconfig(&server, "    certificate-authority: ca.crt\n", "    token: t\n"));
-    let anonymous = list(Connection::kubeconfig(&path, Verification::Required).unwrap());
+    let anonymous = list(ApiServerConnection::kubeconfig(&path, Verification::Required).unwrap());
     assert!(anonymous.is_err(), "{anonymous:?}");
     let path = directory.file(
         "config",
@@ -141,7 +141,7 @@ fn a_kubeconfig_brings_its_client_certificate() {
             "    client-certificate: client.crt\n    client-key: client.key\n",
         ),
     );
-    assert_eq!(list(Connection::kubeconfig(&path, Verification::Required).unwrap()), Ok(6));
+    assert_eq!(list(ApiServerConnection::kubeconfig(&path, Verification::Required).unwrap()), Ok(6));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_key_of_another_certificate_is_refused_at_once() {
         directory.file("client.key", &key);
         let user = "    client-certificate: client.crt\n    client-key: client.key\n";
         let path = directory.file("config", &kubeconfig(&server, "    insecure-skip-tls-verify: true\n", user));
-        let refused = Connection::kubeconfig(&path, Verification::Required).unwrap_err().to_string();
+        let refused = ApiServerConnection::kubeconfig(&path, Verification::Required).unwrap_err().to_string();
         assert!(refused.contains(cause), "{refused}");
     }
 }
@@ -170,12 +170,13 @@ fn only_the_clusters_own_authority_is_trusted() {
     let server = authority.play(vec![Reply::recorded("list-namespaces"); 3], None);
     let by_url = |verification| {
         let url = format!("https://{}", server.address);
-        Connection::api_server(&url, Some(Secret::new("t".to_owned())), verification).unwrap()
+        ApiServerConnection::api_server(&url, Some(Secret::new("t".to_owned())), verification).unwrap()
     };
     let directory = Directory::new();
     let in_cluster = |ca: &str| {
         let (host, port) = (server.address.ip().to_string(), server.address.port().to_string());
-        Connection::in_cluster(&host, &port, &directory.file("token", "t"), &directory.file("ca.crt", ca)).unwrap()
+        ApiServerConnection::in_cluster(&host, &port, &directory.file("token", "t"), &directory.file("ca.crt", ca))
+            .unwrap()
     };
     let refused = list(by_url(Verification::Required)).unwrap_err();
     let unknown = "the API server's certificate is signed by an unknown authority; name it in a kubeconfig";
@@ -190,7 +191,7 @@ fn only_the_clusters_own_authority_is_trusted() {
     let roots = Roots::BuiltInAnd(Authorities::new(Pem::from(authority.pem.as_bytes())).unwrap());
     let connection = by_url(Verification::Required);
     let tls = TlsOptions { roots, ..connection.tls.clone() };
-    assert_eq!(list(Connection { tls, ..connection }), Ok(6));
+    assert_eq!(list(ApiServerConnection { tls, ..connection }), Ok(6));
     assert_eq!(server.requests().len(), 3);
 }
 
@@ -199,8 +200,8 @@ fn silence_ends_a_watch_under_tls_too() {
     let authority = Authority::new();
     let server = authority.play(vec![Reply::watch("", Then::Hold)], None);
     let url = format!("https://{}", server.address);
-    let connection = Connection::api_server(&url, None, Verification::Skipped).unwrap();
-    let limits = Limits { watch_idle: Duration::from_secs(1), ..Limits::default() };
+    let connection = ApiServerConnection::api_server(&url, None, Verification::Skipped).unwrap();
+    let limits = CallLimits { watch_idle: Duration::from_secs(1), ..CallLimits::default() };
     let api = api_server(connection, None, &HandClock::default(), limits);
     let mut lines = api.watch(Resource::Pods, "1").unwrap();
     assert!(lines.next_line().is_err());
@@ -213,7 +214,7 @@ fn what_is_missing_in_the_cluster_is_named() {
     let ca = directory.file("ca.crt", &authority.pem);
     let nowhere = directory.0.join("nowhere");
     let empty = directory.file("empty", "");
-    let v6 = Connection::in_cluster("fd00::1", "443", &token, &ca).unwrap();
+    let v6 = ApiServerConnection::in_cluster("fd00::1", "443", &token, &ca).unwrap();
     assert_eq!(v6.server, "https://[fd00::1]:443");
     for (host, port, token, ca, cause) in [
         ("10.96.0.1", "443", &nowhere, &ca, "nowhere`: No such file"),
@@ -226,7 +227,7 @@ fn what_is_missing_in_the_cluster_is_named() {
         ("10.96.0.1", "", &token, &ca, "unusable URL `https://10.96.0.1:`"),
         ("a@b", "443", &token, &ca, "unusable URL `b:443`"),
     ] {
-        let refused = Connection::in_cluster(host, port, token, ca).unwrap_err().to_string();
+        let refused = ApiServerConnection::in_cluster(host, port, token, ca).unwrap_err().to_string();
         assert!(refused.contains(cause), "{refused}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kube2iam::clients::kubernetes::{Connection, Limits, Verification};
+use kube2iam::clients::kubernetes::{ApiServerConnection, CallLimits, Verification};
 use kube2iam::logic::cluster::kubernetes::{Frame, KubernetesFailureKind, Resource};
 use kube2iam::ports::{Kubernetes, WatchLines};
 
@@ -45,7 +45,7 @@ fn recorded_watches_are_read_line_by_line() {
         ("watch-future", ""),
     ] {
         let server = Server::play(vec![Reply::recorded(name)]);
-        let mut lines = plain(&server, Limits::default()).watch(Resource::Pods, "237").unwrap();
+        let mut lines = plain(&server, CallLimits::default()).watch(Resource::Pods, "237").unwrap();
         let (read, end) = read(&mut *lines);
         assert_eq!((read.join(" ").as_str(), end), (versions, "ended"), "{name}");
     }
@@ -54,9 +54,9 @@ fn recorded_watches_are_read_line_by_line() {
 #[test]
 fn a_watch_asks_for_bookmarks_from_its_version_for_a_while() {
     let server = Server::play(vec![Reply::recorded("watch-future"); 2]);
-    let connection = Connection::api_server(&server.url(), None, Verification::Required).unwrap();
+    let connection = ApiServerConnection::api_server(&server.url(), None, Verification::Required).unwrap();
     let clock = HandClock::default();
-    let api = api_server(connection, Some("n1"), &clock, Limits::default());
+    let api = api_server(connection, Some("n1"), &clock, CallLimits::default());
     read(&mut *api.watch(Resource::Pods, "237").unwrap());
     clock.pass(Duration::from_micros(60));
     read(&mut *api.watch(Resource::Namespaces, "0").unwrap());
@@ -70,7 +70,7 @@ fn a_watch_asks_for_bookmarks_from_its_version_for_a_while() {
 
 #[test]
 fn every_end_of_a_watch_is_told_apart() {
-    let limits = Limits { watch_idle: Duration::from_millis(500), ..Limits::default() };
+    let limits = CallLimits { watch_idle: Duration::from_millis(500), ..CallLimits::default() };
     let half = format!("{BOOKMARK}{}", &BOOKMARK[..30]);
     let clean_half = [Reply::watch(&half, Then::KeepOpen).bytes, b"0\r\n\r\n".to_vec()].concat();
     for (what, reply, versions, end) in [
@@ -95,7 +95,7 @@ fn every_end_of_a_watch_is_told_apart() {
 #[test]
 fn a_watch_that_never_ends_is_ended() {
     let server = Server::play(vec![Reply::watch(BOOKMARK, Then::Hold)]);
-    let limits = Limits { watch_body: Duration::from_millis(500), ..Limits::default() };
+    let limits = CallLimits { watch_body: Duration::from_millis(500), ..CallLimits::default() };
     let mut lines = plain(&server, limits).watch(Resource::Pods, "1").unwrap();
     assert_eq!(read(&mut *lines), (vec!["9".to_owned()], "broken"));
 }
@@ -104,7 +104,7 @@ fn a_watch_that_never_ends_is_ended() {
 fn a_line_of_nine_mebibytes_is_read_and_one_of_seventy_is_skipped_and_named() {
     let long = format!("{}\n{}\n{BOOKMARK}", fat_line("a", 9), fat_line("b", 70));
     let server = Server::play(vec![Reply::whole_watch(&long)]);
-    let mut lines = plain(&server, Limits::default()).watch(Resource::Pods, "1").unwrap();
+    let mut lines = plain(&server, CallLimits::default()).watch(Resource::Pods, "1").unwrap();
     let (read, end) = read(&mut *lines);
     assert_eq!((read.join(" ").as_str(), end), ("8 unreadable shop/b 9", "ended"));
 }
@@ -118,7 +118,7 @@ fn a_refused_watch_is_a_failure_of_its_kind() {
     ] {
         let again = reply.clone();
         let server = Server::play(vec![reply, again]);
-        let failure = plain(&server, Limits::default()).watch(Resource::Pods, "1").err().unwrap();
+        let failure = plain(&server, CallLimits::default()).watch(Resource::Pods, "1").err().unwrap();
         assert_eq!(failure.kind, kind);
         assert!(failure.cause.starts_with("failed to watch `pods`: "), "{}", failure.cause);
     }
@@ -127,7 +127,7 @@ fn a_refused_watch_is_a_failure_of_its_kind() {
 #[test]
 fn shutting_down_ends_a_blocked_watch() {
     let server = Server::play(vec![Reply::watch(BOOKMARK, Then::Hold)]);
-    let api = plain(&server, Limits::default());
+    let api = plain(&server, CallLimits::default());
     let mut lines = api.watch(Resource::Pods, "1").unwrap();
     assert!(matches!(lines.next_line(), Ok(Some(Frame::Bookmark(_)))));
     std::thread::scope(|scope| {
@@ -168,8 +168,8 @@ fn swallowing_server(connections: usize) -> std::net::SocketAddr {
 #[test]
 fn connections_that_are_silent_are_opened_anew_once_a_new_one_is_answered() {
     let url = format!("http://{}", swallowing_server(3));
-    let connection = Connection::api_server(&url, None, Verification::Required).unwrap();
-    let api = api_server(connection, None, &HandClock::default(), Limits::default());
+    let connection = ApiServerConnection::api_server(&url, None, Verification::Required).unwrap();
+    let api = api_server(connection, None, &HandClock::default(), CallLimits::default());
     let mut lines = api.watch(Resource::Pods, "1").unwrap();
     assert!(matches!(lines.next_line(), Ok(Some(Frame::Bookmark(_)))));
     std::thread::scope(|scope| {
@@ -183,8 +183,8 @@ fn connections_that_are_silent_are_opened_anew_once_a_new_one_is_answered() {
 #[test]
 fn connections_that_are_silent_stay_while_a_new_one_is_not_answered() {
     let url = format!("http://{}", swallowing_server(1));
-    let connection = Connection::api_server(&url, None, Verification::Required).unwrap();
-    let limits = Limits { watch_idle: Duration::from_millis(500), ..Limits::default() };
+    let connection = ApiServerConnection::api_server(&url, None, Verification::Required).unwrap();
+    let limits = CallLimits { watch_idle: Duration::from_millis(500), ..CallLimits::default() };
     let api = api_server(connection, None, &HandClock::default(), limits);
     let mut lines = api.watch(Resource::Pods, "1").unwrap();
     assert!(api.reopen().unwrap_err().cause.starts_with("failed to get `version`: "));

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use kube2iam::config::BUILD;
-use kube2iam::telemetry::{Metrics, Stands};
+use kube2iam::telemetry::{InPlace, Metrics};
 use regex_lite::Regex;
 use serde_json::Value;
 
@@ -64,7 +64,7 @@ fn shown(text: &str) -> BTreeMap<String, BTreeSet<String>> {
 fn all_metrics(site: &Site) -> BTreeMap<String, BTreeSet<String>> {
     let mut metrics = shown(&get_as_operator(site.agent.addr(), "/metrics").text());
     let at_rest = Metrics::new(&BUILD).unwrap();
-    at_rest.redirect.set(Stands::Yes);
+    at_rest.redirect.set(InPlace::Yes);
     let rendered = shown(&String::from_utf8(at_rest.render().unwrap()).unwrap());
     metrics.extend(rendered.into_iter().filter(|(name, _)| name == "kube2iam_redirect_whole"));
     metrics

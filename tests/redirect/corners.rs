@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use kube2iam::logic::redirect::RedirectSpec;
 use kube2iam::logic::redirect::interfaces::InterfaceRule;
-use kube2iam::logic::redirect::resolve::Note;
-use kube2iam::redirect::{Outcome, Redirect};
+use kube2iam::logic::redirect::resolve::RedirectNote;
+use kube2iam::redirect::{Redirect, RedirectOutcome};
 
 use crate::lab::{Answer, Lab, METADATA_OTHER_PORT, METADATA_V4, METADATA_V6, ask_on, ready, text};
 use crate::traffic::{ensure, spec};
@@ -86,7 +86,7 @@ fn docker0_alone_means_every_pod_where_there_is_none() {
     let mut redirect = ensure(&lab, RedirectSpec { interfaces: InterfaceRule::parse(&["docker0"]).unwrap(), ..spec() });
     assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
     lab.plug(2, "docker0");
-    assert_eq!(lab.node(|| redirect.ensure()).unwrap().outcome, Outcome::Kept, "for the life of the agent");
+    assert_eq!(lab.node(|| redirect.ensure()).unwrap().outcome, RedirectOutcome::Kept, "for the life of the agent");
     assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
     assert_eq!(lab.ask("pod2", METADATA_V4), text("agent for 10.82.0.2"));
     let lab = Lab::new(&["cali1", "docker0"]);
@@ -110,7 +110,7 @@ fn a_pod_that_advertises_itself_as_a_router_stays_redirected() {
     let ensured = lab.node(|| redirect.ensure()).unwrap();
     assert_eq!(
         (ensured.outcome, ensured.wanted.scope.to_string()),
-        (Outcome::Kept, "all but eth0 (uplink), lo (loopback)".to_owned())
+        (RedirectOutcome::Kept, "all but eth0 (uplink), lo (loopback)".to_owned())
     );
     assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
 }
@@ -124,7 +124,7 @@ fn a_node_without_ipv4_redirects_ipv6_and_leaks_nothing() {
     let _agent = lab.serve("node", "[fd77::2]:8181", |peer| format!("agent for {peer}"));
     lab.ip("node", &["-4", "addr", "flush", "dev", "eth0"]);
     let ensured = lab.node(|| Redirect::open(spec()).unwrap().ensure()).unwrap();
-    assert_eq!((ensured.wanted.agent_v4, ensured.notes), (None, vec![Note::V4LeftOut]));
+    assert_eq!((ensured.wanted.agent_v4, ensured.notes), (None, vec![RedirectNote::V4LeftOut]));
     assert_eq!(lab.ask("pod1", METADATA_V6), text("agent for fd81::2"));
     assert_eq!(lab.ask("pod1", METADATA_V4), Answer::Nothing);
 }
@@ -148,5 +148,5 @@ fn what_a_killed_agent_had_no_time_to_cut_is_cut_by_the_next() {
         assert_eq!(ask_on(stream), Answer::Nothing, "the table by itself drops their packets");
     }
     let ensured = lab.node(|| Redirect::open(spec()).unwrap().ensure()).unwrap();
-    assert_eq!((ensured.outcome, ensured.cut), (Outcome::Kept, Ok(2)));
+    assert_eq!((ensured.outcome, ensured.cut), (RedirectOutcome::Kept, Ok(2)));
 }

@@ -6,10 +6,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use kube2iam::logic::base::time::{Mono, Now, Wall};
-use kube2iam::logic::operator::port_holder::Answered;
+use kube2iam::logic::operator::port_holder::PortAnswer;
 use kube2iam::logic::redirect::{RedirectSpec, RequestAction};
 use kube2iam::ports::Clock;
-use kube2iam::redirect::{Ensured, Event, Outcome, Redirect, Removed, Surroundings};
+use kube2iam::redirect::{Ensured, Redirect, RedirectEvent, RedirectOutcome, Removed, Surroundings};
 
 use crate::lab::{AGENT_PORT, Lab, METADATA_V4, ready, text};
 
@@ -55,8 +55,8 @@ fn open(lab: &Lab, spec: RedirectSpec) -> Redirect {
 }
 
 /// Runs a watch on the node while `meanwhile` looks at what it tells.
-fn watched(lab: &Lab, redirect: &mut Redirect, meanwhile: impl FnOnce(&Receiver<Event>)) {
-    watched_beside(lab, redirect, TestClock::new(), &|_| Answered::AsKube2iam, meanwhile);
+fn watched(lab: &Lab, redirect: &mut Redirect, meanwhile: impl FnOnce(&Receiver<RedirectEvent>)) {
+    watched_beside(lab, redirect, TestClock::new(), &|_| PortAnswer::AsKube2iam, meanwhile);
 }
 
 /// `ask` says what agents answer to a question for their health.
@@ -64,8 +64,8 @@ fn watched_beside(
     lab: &Lab,
     redirect: &mut Redirect,
     clock: TestClock,
-    ask: &(dyn Fn(SocketAddr) -> Answered + Sync),
-    meanwhile: impl FnOnce(&Receiver<Event>),
+    ask: &(dyn Fn(SocketAddr) -> PortAnswer + Sync),
+    meanwhile: impl FnOnce(&Receiver<RedirectEvent>),
 ) {
     let goes_on = AtomicBool::new(true);
     let (tell, told) = channel();
@@ -95,9 +95,9 @@ impl Drop for Stop<'_> {
     }
 }
 
-fn next(told: &Receiver<Event>) -> Outcome {
+fn next(told: &Receiver<RedirectEvent>) -> RedirectOutcome {
     match told.recv_timeout(PROMISE) {
-        Ok(Event::Ensured(Ensured { outcome, .. })) => outcome,
+        Ok(RedirectEvent::Ensured(Ensured { outcome, .. })) => outcome,
         other => panic!("not within {PROMISE:?}: {other:?}"),
     }
 }
@@ -124,7 +124,7 @@ fn whatever_is_done_to_the_table_is_undone_within_two_seconds() {
         ] {
             lab.nft(&[deed]);
             let outcome = next(told);
-            assert!(matches!(outcome, Outcome::Placed | Outcome::Repaired(_)), "{deed}: {outcome:?}");
+            assert!(matches!(outcome, RedirectOutcome::Placed | RedirectOutcome::Repaired(_)), "{deed}: {outcome:?}");
             assert_eq!(lab.nft(&["list", "table", "inet", "kube2iam"]), whole, "{deed}");
         }
         for (deed, statement) in [("delete", ""), ("replace", " counter accept")] {
@@ -133,7 +133,7 @@ fn whatever_is_done_to_the_table_is_undone_within_two_seconds() {
             let (_, handle) = rule.rsplit_once("# handle ").unwrap();
             lab.nft(&[&format!("{deed} rule inet kube2iam to_agent handle {handle}{statement}")]);
             let outcome = next(told);
-            assert!(matches!(outcome, Outcome::Repaired(_)), "{deed}: {outcome:?}");
+            assert!(matches!(outcome, RedirectOutcome::Repaired(_)), "{deed}: {outcome:?}");
             assert_eq!(lab.nft(&["list", "table", "inet", "kube2iam"]), whole, "{deed}");
         }
         assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
@@ -164,12 +164,12 @@ fn an_address_that_changes_is_followed() {
     lab.ip("node", &["addr", "add", "10.77.0.9/24", "dev", "eth0"]);
     lab.ip("node", &["route", "replace", "default", "via", "10.77.0.1", "src", "10.77.0.9"]);
     let ensured = lab.node(|| redirect.ensure()).unwrap();
-    assert_eq!((ensured.outcome, ensured.generation), (Outcome::Updated, 1));
+    assert_eq!((ensured.outcome, ensured.generation), (RedirectOutcome::Updated, 1));
     assert_eq!(ensured.wanted.agent_v4, Some("10.77.0.9:8181".parse().unwrap()));
     lab.ip("node", &["route", "del", "default"]);
     lab.ip("node", &["-6", "route", "del", "default"]);
     lab.ip("node", &["-6", "addr", "flush", "dev", "eth0"]);
-    assert_eq!(lab.node(|| redirect.ensure()).unwrap().outcome, Outcome::Kept);
+    assert_eq!(lab.node(|| redirect.ensure()).unwrap().outcome, RedirectOutcome::Kept);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_restart_writes_nothing_and_keeps_the_counters() {
     let before = lab.nft(&["list", "table", "inet", "kube2iam"]);
     assert!(before.contains("counter packets 1 "), "{before}");
     let ensured = lab.node(|| Redirect::open(spec()).unwrap().ensure()).unwrap();
-    assert_eq!(ensured.outcome, Outcome::Kept);
+    assert_eq!(ensured.outcome, RedirectOutcome::Kept);
     assert_eq!(lab.nft(&["list", "table", "inet", "kube2iam"]), before);
 }
 
@@ -197,13 +197,13 @@ fn the_newer_agent_wins_and_the_older_yields() {
     let mut older = open(&lab, spec());
     let mut newer = open(&lab, RedirectSpec { app_port: 8282, ..spec() });
     watched(&lab, &mut older, |told| {
-        assert_eq!(next(told), Outcome::Yielded);
+        assert_eq!(next(told), RedirectOutcome::Yielded);
         lab.nft(&["flush", "ruleset"]);
-        assert_eq!(next(told), Outcome::Placed);
+        assert_eq!(next(told), RedirectOutcome::Placed);
         let ensured = lab.node(|| newer.ensure()).unwrap();
-        assert!(matches!(ensured.outcome, Outcome::Repaired(_)), "{ensured}");
-        assert_eq!(next(told), Outcome::Yielded);
-        assert_eq!(lab.node(|| newer.ensure()).unwrap().outcome, Outcome::Kept);
+        assert!(matches!(ensured.outcome, RedirectOutcome::Repaired(_)), "{ensured}");
+        assert_eq!(next(told), RedirectOutcome::Yielded);
+        assert_eq!(lab.node(|| newer.ensure()).unwrap().outcome, RedirectOutcome::Kept);
     });
     assert_eq!(lab.node(|| older.remove()), Ok(Removed::LeftToNewer));
     assert_eq!(lab.node(|| newer.remove()), Ok(Removed::Deleted));
@@ -223,16 +223,16 @@ fn the_older_agent_takes_the_table_back_from_a_newer_one_that_does_not_serve() {
     assert_eq!(lab.node(|| newer.ensure()).unwrap().generation, 3);
     let newer_serves = AtomicBool::new(true);
     let ask = |agent: SocketAddr| match agent.port() == AGENT_PORT || newer_serves.load(Ordering::Relaxed) {
-        true => Answered::AsKube2iam,
-        false => Answered::Refused,
+        true => PortAnswer::AsKube2iam,
+        false => PortAnswer::Refused,
     };
     watched_beside(&lab, &mut older, TestClock::fast(), &ask, |told| {
-        assert_eq!(next(told), Outcome::Yielded);
+        assert_eq!(next(told), RedirectOutcome::Yielded);
         // Two minutes of its clock, and more.
         assert_eq!(told.recv_timeout(Duration::from_secs(3)), Err(RecvTimeoutError::Timeout));
         newer_serves.store(false, Ordering::Relaxed);
-        assert_eq!(next(told), Outcome::TakenBack);
-        assert_eq!(lab.node(|| newer.ensure()).unwrap().outcome, Outcome::Yielded);
+        assert_eq!(next(told), RedirectOutcome::TakenBack);
+        assert_eq!(lab.node(|| newer.ensure()).unwrap().outcome, RedirectOutcome::Yielded);
     });
     assert_eq!(lab.node(|| newer.remove()), Ok(Removed::LeftToNewer));
 }
@@ -246,9 +246,9 @@ fn two_agents_with_the_same_number_do_not_fight_when_one_of_them_wants_something
     let (mut older, mut newer) = (open(&lab, spec()), open(&lab, spec()));
     newer.set_requests(RequestAction::Drop);
     let written = lab.node(|| newer.ensure()).unwrap();
-    assert_eq!((written.outcome, written.generation), (Outcome::Updated, 2));
-    assert_eq!(lab.node(|| older.ensure()).unwrap().outcome, Outcome::Yielded);
-    assert_eq!(lab.node(|| newer.ensure()).unwrap().outcome, Outcome::Kept);
+    assert_eq!((written.outcome, written.generation), (RedirectOutcome::Updated, 2));
+    assert_eq!(lab.node(|| older.ensure()).unwrap().outcome, RedirectOutcome::Yielded);
+    assert_eq!(lab.node(|| newer.ensure()).unwrap().outcome, RedirectOutcome::Kept);
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn a_ruleset_that_others_keep_writing_is_written_all_the_same() {
             let removed = lab.node(kube2iam::redirect::remove).unwrap();
             assert_eq!(removed, if round == 0 { Removed::NothingThere } else { Removed::Deleted });
             let ensured = lab.node(|| Redirect::open(spec()).unwrap().ensure()).unwrap();
-            assert_eq!(ensured.outcome, Outcome::Placed, "round {round}");
+            assert_eq!(ensured.outcome, RedirectOutcome::Placed, "round {round}");
         }
     });
 }

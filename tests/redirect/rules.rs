@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use kube2iam::logic::redirect::interfaces::InterfaceRule;
 use kube2iam::logic::redirect::{Metadata, RedirectSpec, ruleset};
 use kube2iam::redirect::command::{OldRules, Printed, RedirectCommand, run};
-use kube2iam::redirect::{Outcome, Redirect, RedirectError};
+use kube2iam::redirect::{Redirect, RedirectError, RedirectOutcome};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::lab::{AGENT_PORT, Lab, METADATA_V4, ready, text};
@@ -60,11 +60,15 @@ fn nft_shows_what_is_described_for_other_specs_too() {
             };
             let mut redirect = lab.node(|| Redirect::open(spec).unwrap());
             let ensured = lab.node(|| redirect.ensure()).unwrap();
-            let outcome = if generation == 0 { Outcome::Placed } else { Outcome::Updated };
+            let outcome = if generation == 0 { RedirectOutcome::Placed } else { RedirectOutcome::Updated };
             assert_eq!(ensured.outcome, outcome, "other flags are no alteration");
             generation += 1;
             let again = lab.node(|| redirect.ensure()).unwrap();
-            assert_eq!((again.outcome, again.generation), (Outcome::Kept, generation), "read as it was written");
+            assert_eq!(
+                (again.outcome, again.generation),
+                (RedirectOutcome::Kept, generation),
+                "read as it was written"
+            );
             assert_eq!(lab.nft(&["list", "ruleset"]), ruleset::nft_text(&ensured.wanted, generation), "{ensured:?}");
             assert_eq!(lab.node(|| run(&RedirectCommand::Status)).exit_code, 0, "{ensured:?}");
         }

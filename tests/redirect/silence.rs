@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kube2iam::clients::kubernetes::{ApiServer, ApiServerOptions, Connection, Limits, Verification};
+use kube2iam::clients::kubernetes::{ApiServer, ApiServerConnection, ApiServerOptions, CallLimits, Verification};
 use kube2iam::logic::base::proxy::ProxyEnvironment;
 use kube2iam::logic::cluster::kubernetes::{AnnotationKeys, Resource};
 use kube2iam::os::clock::SystemClock;
@@ -25,12 +25,13 @@ fn api_server() -> ApiServer {
         allowed_roles: "iam.amazonaws.com/allowed-roles".to_owned(),
     };
     ApiServer::new(ApiServerOptions {
-        connection: Connection::api_server(&format!("http://{API_SERVER}"), None, Verification::Required).unwrap(),
+        connection: ApiServerConnection::api_server(&format!("http://{API_SERVER}"), None, Verification::Required)
+            .unwrap(),
         proxies: ProxyEnvironment::default(),
         node: None,
         keys,
         clock: Arc::new(SystemClock::new()),
-        limits: Limits::default(),
+        limits: CallLimits::default(),
     })
     .unwrap()
 }

@@ -2,7 +2,7 @@
 
 use kube2iam::logic::redirect::interfaces::InterfaceRule;
 use kube2iam::logic::redirect::{OtherPorts, RedirectSpec, RequestAction};
-use kube2iam::redirect::{Outcome, Redirect};
+use kube2iam::redirect::{Redirect, RedirectOutcome};
 
 use crate::lab::{AGENT_PORT, Answer, Lab, METADATA_OTHER_PORT, METADATA_V4, METADATA_V6, ask_on, ready, text};
 
@@ -14,7 +14,7 @@ pub(crate) fn ensure(lab: &Lab, spec: RedirectSpec) -> Redirect {
     lab.node(|| {
         let mut redirect = Redirect::open(spec).unwrap();
         let ensured = redirect.ensure().unwrap();
-        assert!(!matches!(ensured.outcome, Outcome::Yielded), "{ensured}");
+        assert!(!matches!(ensured.outcome, RedirectOutcome::Yielded), "{ensured}");
         assert!(ensured.cut.is_ok(), "{:?}", ensured.cut);
         redirect
     })
@@ -91,15 +91,15 @@ fn requests_can_be_dropped_instead_of_redirected_and_back() {
     assert_eq!(ask_on(&mut stream), text("agent for 10.81.0.2"));
     redirect.set_requests(RequestAction::Drop);
     let ensured = lab.node(|| redirect.ensure()).unwrap();
-    assert_eq!((ensured.outcome, ensured.cut), (Outcome::Updated, Ok(1)));
+    assert_eq!((ensured.outcome, ensured.cut), (RedirectOutcome::Updated, Ok(1)));
     for address in [METADATA_V4, METADATA_V6] {
         assert_eq!(lab.ask("pod1", address), Answer::Nothing, "{address}");
         assert_eq!(lab.ask("node", address), text("canary"), "{address}");
     }
     assert_eq!(ask_on(&mut stream), Answer::Nothing);
-    assert_eq!(lab.node(|| redirect.ensure()).unwrap().outcome, Outcome::Kept);
+    assert_eq!(lab.node(|| redirect.ensure()).unwrap().outcome, RedirectOutcome::Kept);
     redirect.set_requests(RequestAction::Redirect);
-    assert_eq!(lab.node(|| redirect.ensure()).unwrap().outcome, Outcome::Updated);
+    assert_eq!(lab.node(|| redirect.ensure()).unwrap().outcome, RedirectOutcome::Updated);
     assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
 }
 
@@ -165,7 +165,7 @@ fn a_connection_to_the_agent_survives_a_rewrite() {
     assert_eq!(ask_on(&mut stream), text("agent for 10.81.0.2"));
     lab.nft(&["flush", "ruleset"]);
     let ensured = lab.node(|| redirect.ensure()).unwrap();
-    assert_eq!((ensured.outcome, ensured.cut), (Outcome::Placed, Ok(0)));
+    assert_eq!((ensured.outcome, ensured.cut), (RedirectOutcome::Placed, Ok(0)));
     assert_eq!(ask_on(&mut stream), text("agent for 10.81.0.2"));
 }
 

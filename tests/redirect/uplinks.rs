@@ -5,8 +5,8 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use kube2iam::logic::redirect::RedirectSpec;
-use kube2iam::logic::redirect::resolve::Note;
-use kube2iam::redirect::{Outcome, Redirect};
+use kube2iam::logic::redirect::resolve::RedirectNote;
+use kube2iam::redirect::{Redirect, RedirectOutcome};
 use rustix::net::sockopt::set_ipv6_multicast_hops;
 use rustix::net::{SendFlags, netdevice, sendto};
 
@@ -66,7 +66,7 @@ fn a_pods_router_advertisement_makes_no_uplink() {
     let mut redirect = ensure(&lab, spec());
     advertise(&lab, "pod1", "eth0", "cali1");
     let ensured = lab.node(|| redirect.ensure()).unwrap();
-    assert_eq!((ensured.outcome, ensured.wanted.scope.to_string()), (Outcome::Kept, scope.to_owned()));
+    assert_eq!((ensured.outcome, ensured.wanted.scope.to_string()), (RedirectOutcome::Kept, scope.to_owned()));
     for spec in [spec(), given.clone()] {
         let ensured = lab.node(|| Redirect::open(spec.clone()).unwrap().ensure()).unwrap();
         assert_eq!(ensured.wanted.scope.to_string(), scope, "at the start of an agent with {spec:?}");
@@ -106,11 +106,11 @@ fn a_node_with_several_network_cards_and_policy_routing_has_the_uplinks_of_its_m
     reached("all but eth0 (uplink), lo (loopback)", &redirect);
     lab.ip("node", &["route", "add", "default", "via", "10.78.0.1", "dev", "eth1", "metric", "512"]);
     let ensured = lab.node(|| redirect.ensure()).unwrap();
-    let [Note::NewUplink(uplink)] = ensured.notes.as_slice() else { panic!("{:?}", ensured.notes) };
-    assert_eq!((ensured.outcome, uplink.to_string().as_str()), (Outcome::Updated, "eth1"));
+    let [RedirectNote::NewUplink(uplink)] = ensured.notes.as_slice() else { panic!("{:?}", ensured.notes) };
+    assert_eq!((ensured.outcome, uplink.to_string().as_str()), (RedirectOutcome::Updated, "eth1"));
     reached("all but eth0 (uplink), eth1 (uplink), lo (loopback)", &redirect);
     lab.ip("node", &["route", "add", "default", "dev", "eni1", "metric", "9999", "table", "7"]);
-    assert_eq!(lab.node(|| redirect.ensure()).unwrap().outcome, Outcome::Kept);
+    assert_eq!(lab.node(|| redirect.ensure()).unwrap().outcome, RedirectOutcome::Kept);
 }
 
 #[test]

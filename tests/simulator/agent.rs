@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kube2iam::agent::{Ports, Rooms, work};
+use kube2iam::agent::{AgentState, Ports, work};
 use kube2iam::config::{Command, Config, parse};
 use kube2iam::logic::policy::{self, OwnRoles};
 use kube2iam::os::latch::Latch;
@@ -22,7 +22,7 @@ use crate::truth::{BASE, Feed};
 
 pub struct Agent {
     pub number: usize,
-    pub rooms: Arc<Rooms>,
+    pub state: Arc<AgentState>,
     closed: AtomicBool,
 }
 
@@ -42,7 +42,7 @@ impl Agent {
         let key_store: Arc<dyn KeyStore> = if lost { Arc::new(NodeStore::default()) } else { store.clone() };
         let ports = Ports {
             time,
-            dice: Arc::new(SimDice(sim.clone())),
+            random: Arc::new(SimDice(sim.clone())),
             kubernetes: Arc::new(Api::new(sim.clone(), number)),
             nodes: None,
             events: None,
@@ -52,16 +52,16 @@ impl Agent {
             sts: Arc::new(SimSts { sim: sim.clone(), agent: number }),
             node_credentials: Arc::new(SimCredentials),
         };
-        let rooms = Rooms::new(&config(&sim.swarm), ports, latch, Box::new(secrets::hear)).unwrap();
-        let agent = Arc::new(Self { number, rooms: rooms.clone(), closed: AtomicBool::new(false) });
+        let state = AgentState::new(&config(&sim.swarm), ports, latch, Box::new(secrets::hear)).unwrap();
+        let agent = Arc::new(Self { number, state: state.clone(), closed: AtomicBool::new(false) });
         sim.agents.lock().push(agent.clone());
         sim.stage.note(&format!("agent {number} starts"));
         // The steward of the daemon gives memory back to the system as well, which takes real time.
         for (name, work) in work().into_iter().filter(|(name, _)| *name != "steward") {
-            let rooms = rooms.clone();
-            sim.stage.enter(name, move || work(&rooms));
+            let state = state.clone();
+            sim.stage.enter(name, move || work(&state));
         }
-        sim.stage.enter("steward", move || keep_house(&rooms));
+        sim.stage.enter("steward", move || keep_clean(&state));
         agent
     }
 
@@ -73,13 +73,13 @@ impl Agent {
     pub fn end(&self, sim: &Sim) {
         self.closed.store(true, Ordering::SeqCst);
         sim.stage.note(&format!("agent {} ends", self.number));
-        self.rooms.facts.shutting_down.store(true, Ordering::SeqCst);
+        self.state.facts.shutting_down.store(true, Ordering::SeqCst);
         let steps: [&dyn Fn(); 5] = [
-            &|| self.rooms.latch.close(),
-            &|| self.rooms.drained.close(),
-            &|| self.rooms.kubernetes.shut_down(),
-            &|| self.rooms.desk.close(),
-            &|| self.rooms.registry.close(),
+            &|| self.state.latch.close(),
+            &|| self.state.drained.close(),
+            &|| self.state.kubernetes.shut_down(),
+            &|| self.state.sessions.close(),
+            &|| self.state.world.close(),
         ];
         let mut order = [0, 1, 2, 3, 4];
         sim.shuffle(&mut order);
@@ -88,7 +88,7 @@ impl Agent {
 
     /// Whether nothing but the pod's own affairs keeps a pod from its credentials.
     pub fn knows_all(&self) -> bool {
-        self.rooms.registry.read(|world, rules| {
+        self.state.world.read(|world, rules| {
             world.is_ready() && rules.is_some_and(|rules| matches!(rules.own_roles, OwnRoles::Found(_)))
         })
     }
@@ -117,20 +117,20 @@ fn config(swarm: &Swarm) -> Config {
 }
 
 /// As the daemon's steward keeps it.
-fn keep_house(rooms: &Rooms) {
+fn keep_clean(state: &AgentState) {
     let mut pause = Duration::from_secs(2);
-    while rooms.latch.wait(rooms.clock.now().mono.after(pause)) == Waited::Elapsed {
+    while state.latch.wait(state.clock.now().mono.after(pause)) == Waited::Elapsed {
         pause = Duration::from_secs(20);
-        let entitled: Option<HashSet<_>> = rooms.registry.read(|world, rules| {
+        let entitled: Option<HashSet<_>> = state.world.read(|world, rules| {
             let rules = rules.filter(|_| world.is_ready())?;
             let pods = world.pods().filter(|pod| pod.counts());
             Some(pods.filter_map(|pod| policy::entitled(world, rules, pod)).collect())
         });
         if let Some(entitled) = entitled {
-            rooms.desk.sweep(&entitled);
+            state.sessions.sweep(&entitled);
         }
-        if rooms.keys.is_rotation_due() {
-            let _ = rooms.dice.secret().map(|secret| rooms.keys.rotate(&secret));
+        if state.keys.is_rotation_due() {
+            let _ = state.random.secret().map(|secret| state.keys.rotate(&secret));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kube2iam::logic::cluster::kubernetes::{
-    AnnotationKeys, Item, KubernetesFailure, KubernetesFailureKind, Object, Page, Pod, Resource, object,
+    AnnotationKeys, Item, KubernetesFailure, KubernetesFailureKind, ListPage, Object, Pod, Resource, object,
 };
 use kube2iam::ports::{Kubernetes, WatchLines};
 use parking_lot::Mutex;
@@ -85,7 +85,7 @@ impl Kubernetes for Api {
         resource: Resource,
         continuation: Option<&str>,
         each: &mut dyn FnMut(Item),
-    ) -> Result<Page, KubernetesFailure> {
+    ) -> Result<ListPage, KubernetesFailure> {
         self.call(resource, 20_000_000)?;
         let is_gone = continuation.is_some() && self.sim.strikes(self.sim.swarm.gone, 3);
         let page = self.page(resource, continuation).filter(|_| !is_gone);
@@ -108,7 +108,7 @@ impl Kubernetes for Api {
             let now = self.sim.stage.now();
             self.sim.feed(self.agent, resource, |feed| (feed.listed, feed.current_at) = (Some(version), now));
         }
-        Ok(Page { version: version.to_string(), continuation: next })
+        Ok(ListPage { version: version.to_string(), continuation: next })
     }
 
     fn watch(&self, resource: Resource, version: &str) -> Result<Box<dyn WatchLines>, KubernetesFailure> {
@@ -152,7 +152,7 @@ impl Kubernetes for Api {
 
     fn shut_down(&self) {
         self.shut.store(true, Ordering::SeqCst);
-        self.sim.stage.ring(self.sim.changed);
+        self.sim.stage.notify(self.sim.changed);
     }
 }
 

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::agent::Agent;
 use crate::cluster::states;
-use crate::dice::Dice;
 use crate::director::ROLES;
+use crate::random::Random;
 use crate::secrets::CANARY;
 use crate::sim::Sim;
 use crate::tokens;
@@ -28,23 +28,23 @@ pub fn asking_as() -> Option<IpAddr> {
 }
 
 /// Asks now and then until the run is over.
-pub fn ask_away(sim: &Arc<Sim>, mut dice: Dice) {
+pub fn ask_away(sim: &Arc<Sim>, mut random: Random) {
     let (addresses, mut tokens) = (sim.addresses(), Vec::new());
     while !sim.is_over() {
-        sim.stage.pause(sim.swarm.rest(&mut dice));
+        sim.stage.pause(sim.swarm.rest(&mut random));
         let serving = sim.serving();
         if serving.is_empty() {
             sim.stage.pause(100_000);
             continue;
         }
-        let agent = dice.pick(&serving).clone();
-        let peer = some_peer(sim, &mut dice, &addresses);
-        let name = if dice.one_in(8) { (*dice.pick(&ROLES)).to_owned() } else { likely_role(sim, peer) };
-        match dice.roll(12) {
+        let agent = random.pick(&serving).clone();
+        let peer = some_peer(sim, &mut random, &addresses);
+        let name = if random.one_in(8) { (*random.pick(&ROLES)).to_owned() } else { likely_role(sim, peer) };
+        match random.roll(12) {
             2 if tokens.len() < MOST_TOKENS => tokens.extend(tokens::fetch(sim, &agent, peer)),
             3 if !tokens.is_empty() => {
-                let token = dice.index(tokens.len());
-                tokens::show(sim, &agent, &tokens[token], &mut dice, peer);
+                let token = random.index(tokens.len());
+                tokens::show(sim, &agent, &tokens[token], &mut random, peer);
             }
             0 => ask_name(sim, &agent, peer),
             1 => drop(Ask::begin(sim, &agent, peer, "").get("/latest/meta-data/hostname")),
@@ -54,10 +54,10 @@ pub fn ask_away(sim: &Arc<Sim>, mut dice: Dice) {
 }
 
 /// Mostly one that a pod has.
-fn some_peer(sim: &Sim, dice: &mut Dice, addresses: &[IpAddr]) -> IpAddr {
+fn some_peer(sim: &Sim, random: &mut Random, addresses: &[IpAddr]) -> IpAddr {
     let truth = sim.truth.lock();
     let held: Vec<IpAddr> = truth.cluster.living().flat_map(|(_, pod)| pod.addresses.clone()).collect();
-    if held.is_empty() || dice.one_in(5) { *dice.pick(addresses) } else { *dice.pick(&held) }
+    if held.is_empty() || random.one_in(5) { *random.pick(addresses) } else { *random.pick(&held) }
 }
 
 /// The role that an SDK at `peer` asks for.
@@ -99,7 +99,7 @@ impl<'a> Ask<'a> {
         self.sim.truth.lock().asking.push(self.asking.clone());
         PEER.set(Some(self.asking.peer));
         let caller = Caller { peer: self.asking.peer, is_redirected: &|| true, is_node: &|| false };
-        let response = self.agent.rooms.service.handle(request, &caller);
+        let response = self.agent.state.service.handle(request, &caller);
         PEER.set(None);
         let mut truth = self.sim.truth.lock();
         let at = truth.asking.iter().position(|asking| *asking == self.asking).expect("it was put there");

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Once;
 
-use kube2iam::logic::operator::log_line::{Line, LogFormat, Taken};
+use kube2iam::logic::operator::log_line::{LineParts, LogFormat, Taken};
 use log::kv::{Error, Key, Value, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record};
 
@@ -24,7 +24,7 @@ pub fn listen() {
 }
 
 /// Hears a request's line, which doesn't pass through `log`.
-pub fn hear(line: Line<'_, &str>) -> Taken {
+pub fn hear(line: LineParts<'_, &str>) -> Taken {
     judge(&String::from_utf8_lossy(&line.render(LogFormat::Text)));
     Taken::Yes
 }

@@ -21,19 +21,19 @@ pub fn settle(sim: &Arc<Sim>) {
     sim.stage.pause(CALM);
     let serving = sim.serving();
     let [agent] = serving.as_slice() else { return sim.stage.blame("one agent is left", "") };
-    let (painted, real) = (agent.rooms.registry.read(|world, _| painted(world)), real(sim));
+    let (painted, real) = (agent.state.world.read(|world, _| painted(world)), real(sim));
     if painted != real {
         let differing: Vec<&String> = painted.symmetric_difference(&real).collect();
         sim.stage.blame("the picture becomes the truth", &format!("{differing:?}"));
     }
     sim.addresses().into_iter().for_each(|address| expect(sim, agent, address));
     keeps_budget(sim);
-    let counts = agent.rooms.desk.counts();
+    let counts = agent.state.sessions.counts();
     if counts.queued + counts.in_flight > 0 {
         // Renewals may be under way; nothing may be stuck.
         sim.stage.pause(60_000_000);
-        let later = agent.rooms.desk.counts();
-        let stuck = later.queued > 0 && agent.rooms.desk.budget().0 >= 1.0 && later.in_flight == 0;
+        let later = agent.state.sessions.counts();
+        let stuck = later.queued > 0 && agent.state.sessions.budget().0 >= 1.0 && later.in_flight == 0;
         if stuck {
             sim.stage.blame("nobody is stranded", &format!("{later:?}"));
         }

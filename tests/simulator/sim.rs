@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 
 use crate::agent::Agent;
 use crate::cluster::Cluster;
-use crate::dice::Dice;
 use crate::manner::Fault;
 use crate::plants::Plant;
+use crate::random::Random;
 use crate::stage::Stage;
 use crate::swarm::Swarm;
 use crate::truth::{Feed, Truth};
@@ -24,7 +24,7 @@ pub struct Sim {
     pub plant: Option<Plant>,
     pub truth: Mutex<Truth>,
     /// Decides which trouble strikes when
-    dice: Mutex<Dice>,
+    random: Mutex<Random>,
     /// No more trouble
     pub quiet: AtomicBool,
     /// The pods ask no more.
@@ -49,25 +49,25 @@ pub struct Outcome {
 /// Plays one seed to its end.
 pub fn run(seed: u64, plant: Option<Plant>) -> Outcome {
     secrets::listen();
-    let mut dice = Dice::new(seed);
-    let mut swarm = Swarm::of(&mut dice);
+    let mut random = Random::new(seed);
+    let mut swarm = Swarm::of(&mut random);
     if let Some(plant) = plant {
         plant.arrange(&mut swarm);
     }
-    let stage = Stage::new(dice.split(), swarm.manner);
+    let stage = Stage::new(random.split(), swarm.manner);
     let changed = stage.new_bell();
     let sim = Arc::new(Sim {
         stage: stage.clone(),
         swarm,
         plant,
         truth: Mutex::default(),
-        dice: Mutex::new(dice.split()),
+        random: Mutex::new(random.split()),
         quiet: AtomicBool::new(false),
         over: AtomicBool::new(false),
         changed,
         agents: Mutex::default(),
     });
-    let (directed, script) = (sim.clone(), dice.split());
+    let (directed, script) = (sim.clone(), random.split());
     stage.enter("director", move || director::direct(&directed, script));
     stage.play();
     let (trail, digest) = stage.trail();
@@ -80,19 +80,19 @@ pub fn run(seed: u64, plant: Option<Plant>) -> Outcome {
 impl Sim {
     /// Whether a trouble that this run knows strikes now, once in so many times.
     pub fn strikes(&self, known: bool, one_in: u64) -> bool {
-        known && !self.is_quiet() && self.dice.lock().one_in(one_in)
+        known && !self.is_quiet() && self.random.lock().one_in(one_in)
     }
 
     pub fn roll(&self, sides: u64) -> u64 {
-        self.dice.lock().roll(sides)
+        self.random.lock().roll(sides)
     }
 
     pub fn number(&self) -> u64 {
-        self.dice.lock().number()
+        self.random.lock().number()
     }
 
     pub fn shuffle<T>(&self, things: &mut [T]) {
-        self.dice.lock().shuffle(things);
+        self.random.lock().shuffle(things);
     }
 
     pub fn is_quiet(&self) -> bool {
@@ -116,7 +116,7 @@ impl Sim {
             cluster.version
         };
         self.stage.note(&format!("{what}, version {version}"));
-        self.stage.ring(self.changed);
+        self.stage.notify(self.changed);
     }
 
     pub fn feed<T>(&self, agent: usize, resource: Resource, look: impl FnOnce(&mut Feed) -> T) -> T {

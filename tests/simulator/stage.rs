@@ -15,8 +15,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use kube2iam::os::threads;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::dice::Dice;
 use crate::manner::{Fault, Manner};
+use crate::random::Random;
 
 pub struct Stage {
     inner: Mutex<Inner>,
@@ -35,7 +35,7 @@ struct Inner {
     actors: Vec<Actor>,
     /// How often each bell rang
     bells: Vec<u64>,
-    dice: Dice,
+    random: Random,
     manner: Manner,
     steps: u64,
     steps_at_this_moment: u64,
@@ -54,7 +54,7 @@ struct Actor {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Ready,
-    Waiting { bell: Option<usize>, until: u64 },
+    Waiting { notifier: Option<usize>, until: u64 },
     Done,
 }
 
@@ -72,7 +72,7 @@ fn me() -> usize {
 }
 
 impl Stage {
-    pub fn new(dice: Dice, manner: Manner) -> Arc<Self> {
+    pub fn new(random: Random, manner: Manner) -> Arc<Self> {
         let inner = Inner {
             now: 1_000_000,
             wall_ahead_ms: 0,
@@ -80,7 +80,7 @@ impl Stage {
             nap: 0,
             actors: Vec::new(),
             bells: Vec::new(),
-            dice,
+            random,
             manner,
             steps: 0,
             steps_at_this_moment: 0,
@@ -95,7 +95,7 @@ impl Stage {
     pub fn enter(self: &Arc<Self>, name: &str, work: impl FnOnce() + Send + 'static) -> usize {
         let actor = {
             let mut inner = self.inner.lock();
-            let rank = inner.dice.number();
+            let rank = inner.random.number();
             inner.actors.push(Actor { thread: None, state: State::Ready, rank });
             inner.actors.len() - 1
         };
@@ -160,7 +160,7 @@ impl Stage {
     pub fn pause(&self, micros: u64) {
         let inner = self.inner.lock();
         let until = inner.now.saturating_add(micros);
-        self.wait(inner, State::Waiting { bell: None, until });
+        self.wait(inner, State::Waiting { notifier: None, until });
     }
 
     /// A place at which another may go on.
@@ -170,7 +170,7 @@ impl Stage {
         }
         let mut inner = self.inner.lock();
         let manner = inner.manner;
-        if inner.dice.roll(16) < manner.interrupted {
+        if inner.random.roll(16) < manner.interrupted {
             self.wait(inner, State::Ready);
         }
     }
@@ -181,24 +181,24 @@ impl Stage {
         inner.bells.len() - 1
     }
 
-    pub fn rung(&self, bell: usize) -> u64 {
-        self.inner.lock().bells[bell]
+    pub fn generation(&self, notifier: usize) -> u64 {
+        self.inner.lock().bells[notifier]
     }
 
-    pub fn ring(&self, bell: usize) {
+    pub fn notify(&self, notifier: usize) {
         let mut inner = self.inner.lock();
-        inner.bells[bell] += 1;
+        inner.bells[notifier] += 1;
         for actor in &mut inner.actors {
-            if matches!(actor.state, State::Waiting { bell: Some(waits), .. } if waits == bell) {
+            if matches!(actor.state, State::Waiting { notifier: Some(waits), .. } if waits == notifier) {
                 actor.state = State::Ready;
             }
         }
     }
 
-    pub fn await_bell(&self, bell: usize, before: u64, until: u64) {
+    pub fn await_bell(&self, notifier: usize, before: u64, until: u64) {
         let inner = self.inner.lock();
-        if inner.bells[bell] == before && inner.now < until {
-            self.wait(inner, State::Waiting { bell: Some(bell), until });
+        if inner.bells[notifier] == before && inner.now < until {
+            self.wait(inner, State::Waiting { notifier: Some(notifier), until });
         }
     }
 
@@ -283,11 +283,11 @@ impl Inner {
 
     fn choose_among(&mut self, ready: &[usize]) -> usize {
         if !self.manner.ranks {
-            return *self.dice.pick(ready);
+            return *self.random.pick(ready);
         }
         let chosen = *ready.iter().max_by_key(|actor| self.actors[**actor].rank).unwrap();
-        if self.dice.one_in(24) {
-            self.actors[chosen].rank = self.dice.number();
+        if self.random.one_in(24) {
+            self.actors[chosen].rank = self.random.number();
         }
         chosen
     }

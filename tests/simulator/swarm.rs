@@ -1,8 +1,8 @@
 //! What a seed makes of a run: the agent's flags, the pace, and which troubles there are. Each seed has only some of
 //! them: where everything goes wrong at once, much of what could go wrong is never reached.
 
-use crate::dice::Dice;
 use crate::manner::Manner;
+use crate::random::Random;
 
 #[derive(Clone, Debug)]
 pub struct Swarm {
@@ -52,9 +52,9 @@ pub enum Pace {
 }
 
 impl Swarm {
-    pub fn of(dice: &mut Dice) -> Self {
-        let pace = if dice.one_in(2) { Pace::Storm } else { Pace::Day };
-        let mut half = || dice.one_in(2);
+    pub fn of(random: &mut Random) -> Self {
+        let pace = if random.one_in(2) { Pace::Storm } else { Pace::Day };
+        let mut half = || random.one_in(2);
         let manner = Manner { interrupted: 0, ranks: half() };
         let mut swarm = Self {
             manner,
@@ -85,27 +85,27 @@ impl Swarm {
             naps: half(),
             restarts: half(),
         };
-        swarm.manner.interrupted = *dice.pick(&[1, 4, 10]);
-        swarm.pods = *dice.pick(&[4, 6, 10]);
-        swarm.actions = dice.between(60, 140);
-        swarm.granted_s = *dice.pick(&[130, 300, 900, 3_600, 3_600]);
+        swarm.manner.interrupted = *random.pick(&[1, 4, 10]);
+        swarm.pods = *random.pick(&[4, 6, 10]);
+        swarm.actions = random.between(60, 140);
+        swarm.granted_s = *random.pick(&[130, 300, 900, 3_600, 3_600]);
         swarm
     }
 
     /// Microseconds between two changes in the cluster, about.
-    pub fn gap(&self, dice: &mut Dice) -> u64 {
+    pub fn gap(&self, random: &mut Random) -> u64 {
         match self.pace {
-            Pace::Storm => dice.roll(600_000),
-            Pace::Day => dice.roll(120_000_000),
+            Pace::Storm => random.roll(600_000),
+            Pace::Day => random.roll(120_000_000),
         }
     }
 
     /// Microseconds between two requests of a pod, about.
-    pub fn rest(&self, dice: &mut Dice) -> u64 {
-        match (self.pace, dice.one_in(4)) {
+    pub fn rest(&self, random: &mut Random) -> u64 {
+        match (self.pace, random.one_in(4)) {
             (_, true) => 0,
-            (Pace::Storm, false) => dice.roll(1_500_000),
-            (Pace::Day, false) => dice.roll(240_000_000),
+            (Pace::Storm, false) => random.roll(1_500_000),
+            (Pace::Day, false) => random.roll(240_000_000),
         }
     }
 }

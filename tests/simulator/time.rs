@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kube2iam::logic::base::time::{Mono, Now, Wall};
 use kube2iam::logic::identity::metadata_token::TokenKeys;
-use kube2iam::ports::{Bell, Clock, Dice, KeyStore, Time};
+use kube2iam::ports::{Clock, KeyStore, Notifier, Random, Time};
 use parking_lot::Mutex;
 
 use crate::plants::Plant;
@@ -28,41 +28,41 @@ impl Clock for SimTime {
 }
 
 impl Time for SimTime {
-    fn bell(&self) -> Arc<dyn Bell> {
-        Arc::new(SimBell { sim: self.0.clone(), bell: self.0.stage.new_bell(), time: Self(self.0.clone()) })
+    fn notifier(&self) -> Arc<dyn Notifier> {
+        Arc::new(SimBell { sim: self.0.clone(), notifier: self.0.stage.new_bell(), time: Self(self.0.clone()) })
     }
 }
 
 struct SimBell {
     sim: Arc<Sim>,
-    bell: usize,
+    notifier: usize,
     time: SimTime,
 }
 
-impl Bell for SimBell {
-    fn rung(&self) -> u64 {
+impl Notifier for SimBell {
+    fn generation(&self) -> u64 {
         self.sim.stage.crossing();
-        self.sim.stage.rung(self.bell)
+        self.sim.stage.generation(self.notifier)
     }
 
-    fn ring(&self) {
+    fn notify(&self) {
         self.sim.stage.crossing();
         if self.sim.has(Plant::BellForgets) && self.sim.roll(4) == 0 {
             return;
         }
-        self.sim.stage.ring(self.bell);
+        self.sim.stage.notify(self.notifier);
         self.sim.stage.crossing();
     }
 
     fn wait(&self, before: u64, deadline: Mono) {
         self.sim.stage.crossing();
-        self.sim.stage.await_bell(self.bell, before, deadline.micros().saturating_add(self.time.lag()));
+        self.sim.stage.await_bell(self.notifier, before, deadline.micros().saturating_add(self.time.lag()));
     }
 }
 
 pub struct SimDice(pub Arc<Sim>);
 
-impl Dice for SimDice {
+impl Random for SimDice {
     fn number(&self) -> u64 {
         self.0.number()
     }

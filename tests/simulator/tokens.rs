@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use kube2iam::logic::request::message::{Headers, Method, Request, Response};
 
 use crate::agent::Agent;
-use crate::dice::Dice;
 use crate::pods::{Ask, text};
+use crate::random::Random;
 use crate::sim::Sim;
 
 /// A token, and the pod that fetched it.
@@ -33,8 +33,8 @@ pub fn fetch(sim: &Sim, agent: &Agent, peer: IpAddr) -> Option<Token> {
 }
 
 /// Shows a token where it was fetched, or elsewhere.
-pub fn show(sim: &Sim, agent: &Agent, token: &Token, dice: &mut Dice, elsewhere: IpAddr) {
-    let peer = if dice.one_in(4) { elsewhere } else { token.peer };
+pub fn show(sim: &Sim, agent: &Agent, token: &Token, random: &mut Random, elsewhere: IpAddr) {
+    let peer = if random.one_in(4) { elsewhere } else { token.peer };
     let headers = Headers { token: Some(token.text.as_bytes()), ..Headers::default() };
     let ask = Ask::begin(sim, agent, peer, "");
     let target = "/latest/meta-data/iam/security-credentials/";

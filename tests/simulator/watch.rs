@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kube2iam::logic::cluster::kubernetes::{
-    Frame, KubernetesFailure, KubernetesFailureKind, LineReader, Lined, Resource,
+    Frame, KubernetesFailure, KubernetesFailureKind, LineReader, Resource, WatchLine,
 };
 use kube2iam::ports::WatchLines;
 use serde_json::{Value, json};
@@ -115,9 +115,9 @@ impl Lines {
     /// Rests until there may be something to say.
     fn rest(&self, until: u64) {
         let stage = &self.sim.stage;
-        let rung = stage.rung(self.sim.changed);
+        let generation = stage.generation(self.sim.changed);
         if !self.shut.load(Ordering::SeqCst) {
-            stage.await_bell(self.sim.changed, rung, until);
+            stage.await_bell(self.sim.changed, generation, until);
         }
     }
 
@@ -203,8 +203,8 @@ impl Lines {
         let mut reader = LineReader::new(self.resource, &keys());
         let line = [&*self.line, b"\n"].concat();
         let frame = line.chunks(PIECE).find_map(|piece| match reader.push(piece) {
-            Lined::Line(frame, _) | Lined::Endless(frame) => Some(frame),
-            Lined::More => None,
+            WatchLine::Line(frame, _) | WatchLine::Endless(frame) => Some(frame),
+            WatchLine::More => None,
         });
         match frame.expect("the line ends") {
             Frame::Unreadable(_, Some(version)) if self.sim.has(Plant::SkippedIsKept) => Frame::Bookmark(version),

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use log::{Level, info, log, warn};
 
-use crate::agent::wiring::{Rooms, session_rules};
+use crate::agent::wiring::{AgentState, session_rules};
 use crate::clients::imds::discovery;
 use crate::clients::node_credentials::NodeCredentials;
-use crate::config::{BaseSource, DefaultRole as DefaultSource, PolicyMode};
+use crate::config::{BaseSource, DefaultRoleSource as DefaultSource, PolicyMode};
 use crate::logic::base::backoff::Backoff;
 use crate::logic::policy::arn::BaseArn;
 use crate::logic::policy::{
@@ -18,27 +18,27 @@ use crate::logic::sts::StsFailureKind;
 use crate::ports::{Sts, Waited};
 
 /// Finds everything out, however long it takes; the watches begin once the rules are set.
-pub(crate) fn run(rooms: &Rooms) {
-    info!("the node's credentials come from {}", rooms.node_credentials.describe());
-    let Some(rules) = until_done(rooms, "discover roles", || rules(rooms)) else { return };
+pub(crate) fn run(agent: &AgentState) {
+    info!("the node's credentials come from {}", agent.node_credentials.describe());
+    let Some(rules) = until_done(agent, "discover roles", || rules(agent)) else { return };
     if let Some(default) = &rules.default_role {
         info!("params.iam.role" = default.role.as_str(); "pods that name no role get the default role");
     }
-    rooms.registry.set_rules(rules);
+    agent.world.set_rules(rules);
     let identity = || {
-        let own = own_role(&*rooms.sts, &*rooms.node_credentials, |caller| {
-            *rooms.facts.caller.write() = Some(caller.to_owned());
+        let own = own_role(&*agent.sts, &*agent.node_credentials, |caller| {
+            *agent.facts.caller.write() = Some(caller.to_owned());
         });
         if own.is_err() {
             // STS may never tell, and then pods are to have their credentials all the same.
-            let known = source_role(&*rooms.node_credentials).into_iter().chain(hop(rooms)).collect();
-            rooms.registry.amend_rules(|rules| rules.own_roles = OwnRoles::Found(known));
+            let known = source_role(&*agent.node_credentials).into_iter().chain(hop(agent)).collect();
+            agent.world.amend_rules(|rules| rules.own_roles = OwnRoles::Found(known));
         }
         own
     };
-    if let Some(own) = until_done(rooms, "learn the agent's own role", identity) {
-        let found = own.into_iter().chain(hop(rooms)).collect();
-        rooms.registry.amend_rules(|rules| rules.own_roles = OwnRoles::Found(found));
+    if let Some(own) = until_done(agent, "learn the agent's own role", identity) {
+        let found = own.into_iter().chain(hop(agent)).collect();
+        agent.world.amend_rules(|rules| rules.own_roles = OwnRoles::Found(found));
     }
 }
 
@@ -74,35 +74,35 @@ fn source_role(credentials: &dyn NodeCredentials) -> Option<OwnRole> {
 }
 
 /// The role on the way, if there is one.
-fn hop(rooms: &Rooms) -> Option<OwnRole> {
-    rooms.config.sts.assume_first.as_ref().map(OwnRole::from)
+fn hop(agent: &AgentState) -> Option<OwnRole> {
+    agent.config.sts.assume_first.as_ref().map(OwnRole::from)
 }
 
 /// Tries until it goes well, with pauses; `None` at shutdown. A cause is a warning when it is new.
-fn until_done<T>(rooms: &Rooms, what: &str, attempt: impl Fn() -> Result<T, String>) -> Option<T> {
+fn until_done<T>(agent: &AgentState, what: &str, attempt: impl Fn() -> Result<T, String>) -> Option<T> {
     let (mut backoff, mut said) = (Backoff::default(), None);
     loop {
         let cause = match attempt() {
             Ok(found) => return Some(found),
             Err(cause) => cause,
         };
-        let rest = backoff.next(None, rooms.dice.number()).min(LONGEST_REST);
+        let rest = backoff.next(None, agent.random.number()).min(LONGEST_REST);
         // Short rests would fill the log with one line.
         let level = if said.as_ref() == Some(&cause) { Level::Debug } else { Level::Warn };
         log!(level, "retry.ms" = rest.as_millis(); "failed to {what}: {cause}");
         said = Some(cause);
-        if rooms.latch.wait(rooms.clock.now().mono.after(rest)) == Waited::ShutDown {
+        if agent.latch.wait(agent.clock.now().mono.after(rest)) == Waited::ShutDown {
             return None;
         }
     }
 }
 
-fn rules(rooms: &Rooms) -> Result<Rules, String> {
-    let config = &rooms.config;
+fn rules(agent: &AgentState) -> Result<Rules, String> {
+    let config = &agent.config;
     let base = match &config.roles.base {
         BaseSource::None => BaseArn::default(),
         BaseSource::Given(base) => base.clone(),
-        BaseSource::Discover => discovery::base_arn(&*rooms.imds).map_err(|failure| failure.cause)?,
+        BaseSource::Discover => discovery::base_arn(&*agent.imds).map_err(|failure| failure.cause)?,
     };
     let obeys = if config.roles.default_role_restricted { DefaultObeys::Namespaces } else { DefaultObeys::Nothing };
     let default = |name: &str, origin| match base.role(name) {
@@ -116,7 +116,7 @@ fn rules(rooms: &Rooms) -> Result<Rules, String> {
         DefaultSource::None => None,
         DefaultSource::Given(name) => default(name, DefaultOrigin::Given),
         DefaultSource::Discover => {
-            let name = discovery::role_name(&*rooms.imds).map_err(|failure| failure.cause)?;
+            let name = discovery::role_name(&*agent.imds).map_err(|failure| failure.cause)?;
             default(&name, DefaultOrigin::Discovered)
         }
     };
@@ -130,7 +130,7 @@ fn rules(rooms: &Rooms) -> Result<Rules, String> {
             PolicyMode::Audit => Enforcement::Audit,
         },
         session: session_rules(config),
-        own_roles: OwnRoles::Sought(hop(rooms).into_iter().collect()),
+        own_roles: OwnRoles::Sought(hop(agent).into_iter().collect()),
         allowed_accounts: config.roles.allowed_accounts.clone(),
     })
 }

@@ -1,22 +1,22 @@
 //! The thread that finds out what namespaces' lists say of roles.
 
 use crate::agent::prefetch::prefetch;
-use crate::agent::wiring::Rooms;
+use crate::agent::wiring::AgentState;
 use crate::logic::base::time::Mono;
-use crate::state::world::Evaluated;
+use crate::state::shared_world::Evaluated;
 
 /// Evaluates lists until shutdown.
-pub(crate) fn evaluate_lists(rooms: &Rooms) {
+pub(crate) fn evaluate_lists(agent: &AgentState) {
     loop {
-        let asked = rooms.registry.asked();
-        match rooms.registry.evaluate() {
+        let asked = agent.world.asked();
+        match agent.world.evaluate() {
             Evaluated::List(change) => {
-                rooms.telemetry.changed(&change);
-                prefetch(rooms, &change);
+                agent.telemetry.changed(&change);
+                prefetch(agent, &change);
             }
             Evaluated::Part => {}
-            Evaluated::Rest(until) => rooms.registry.wait_for_questions(asked, until),
-            Evaluated::Nothing => rooms.registry.wait_for_questions(asked, Mono::from_micros(u64::MAX)),
+            Evaluated::Rest(until) => agent.world.wait_for_questions(asked, until),
+            Evaluated::Nothing => agent.world.wait_for_questions(asked, Mono::from_micros(u64::MAX)),
             Evaluated::Closed => return,
         }
     }

@@ -8,42 +8,44 @@ use std::time::Duration;
 
 use log::{error, info, warn};
 
-use crate::agent::wiring::Rooms;
+use crate::agent::wiring::AgentState;
 use crate::logic::base::backoff::Backoff;
 use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind};
 use crate::logic::cluster::taint::{Patched, removal};
 use crate::ports::{Nodes, Waited};
 
 /// Takes the taint off, however often it takes.
-pub(crate) fn take_off(rooms: &Rooms) {
-    let config = &rooms.config;
+pub(crate) fn take_off(agent: &AgentState) {
+    let config = &agent.config;
     let (Some(key), Some(node)) = (&config.operation.remove_taint, &config.kubernetes.node) else { return };
-    let Some(nodes) = rooms.nodes.as_ref().filter(|_| config.operation.shadow.is_none()) else { return };
-    if await_readiness(rooms) == Waited::ShutDown {
+    let Some(nodes) = agent.nodes.as_ref().filter(|_| config.operation.shadow.is_none()) else { return };
+    if await_readiness(agent) == Waited::ShutDown {
         return;
     }
     let mut backoff = Backoff::default();
     loop {
         let rest = match attempt(&**nodes, node, key) {
-            Ok(Outcome::Removed) => return info!("node" = node.as_str(), "taint" = key.as_str(); "took the taint off"),
-            Ok(Outcome::Absent) => {
+            Ok(TaintOutcome::Removed) => {
+                return info!("node" = node.as_str(), "taint" = key.as_str(); "took the taint off");
+            }
+            Ok(TaintOutcome::Absent) => {
                 return info!("node" = node.as_str(), "taint" = key.as_str(); "there is no taint to take off");
             }
-            Ok(Outcome::Outdated) => backoff.next(None, rooms.dice.number()),
+            Ok(TaintOutcome::Outdated) => backoff.next(None, agent.random.number()),
             Err((verb, failure)) => {
-                let rest = backoff.next(floor(&failure), rooms.dice.number());
+                let rest = backoff.next(floor(&failure), agent.random.number());
                 tell(verb, &failure, node, key, rest);
                 rest
             }
         };
-        if rooms.latch.wait(rooms.clock.now().mono.after(rest)) == Waited::ShutDown {
+        if agent.latch.wait(agent.clock.now().mono.after(rest)) == Waited::ShutDown {
             return;
         }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+enum TaintOutcome {
     Removed,
     Absent,
     /// Others changed the taints meanwhile, time and again.
@@ -52,24 +54,24 @@ enum Outcome {
 
 /// Reads the taints and takes ours off; reads them anew if somebody else has changed them in between, as controllers do
 /// when a node starts. A failure comes with the verb that failed.
-fn attempt(nodes: &dyn Nodes, node: &str, key: &str) -> Result<Outcome, (&'static str, KubernetesFailure)> {
+fn attempt(nodes: &dyn Nodes, node: &str, key: &str) -> Result<TaintOutcome, (&'static str, KubernetesFailure)> {
     for _ in 0..READINGS {
         let taints = nodes.taints(node).map_err(|failure| ("get", failure))?;
-        let Some(removal) = removal(&taints, key) else { return Ok(Outcome::Absent) };
+        let Some(removal) = removal(&taints, key) else { return Ok(TaintOutcome::Absent) };
         if nodes.patch(node, &removal).map_err(|failure| ("patch", failure))? == Patched::Done {
-            return Ok(Outcome::Removed);
+            return Ok(TaintOutcome::Removed);
         }
     }
-    Ok(Outcome::Outdated)
+    Ok(TaintOutcome::Outdated)
 }
 
-fn await_readiness(rooms: &Rooms) -> Waited {
-    let missing = [&rooms.facts.redirect_missing, &rooms.facts.address_missing];
+fn await_readiness(agent: &AgentState) -> Waited {
+    let missing = [&agent.facts.redirect_missing, &agent.facts.address_missing];
     let redirect_stands = || missing.iter().all(|missing| !missing.load(Ordering::Relaxed));
-    let has_port = || rooms.facts.taken_port.read().is_none();
-    let is_ready = || rooms.registry.read(|world, rules| rules.is_some() && world.is_ready());
+    let has_port = || agent.facts.taken_port.read().is_none();
+    let is_ready = || agent.world.read(|world, rules| rules.is_some() && world.is_ready());
     while !(redirect_stands() && has_port() && is_ready()) {
-        if rooms.latch.wait(rooms.clock.now().mono.after(READINESS_POLL)) == Waited::ShutDown {
+        if agent.latch.wait(agent.clock.now().mono.after(READINESS_POLL)) == Waited::ShutDown {
             return Waited::ShutDown;
         }
     }
@@ -123,7 +125,7 @@ mod tests {
         }
     }
 
-    fn attempted(key: &str, mut patches: Vec<Patched>) -> Option<Outcome> {
+    fn attempted(key: &str, mut patches: Vec<Patched>) -> Option<TaintOutcome> {
         patches.reverse();
         let node = br#"{"spec":{"taints":[{"key":"wait","effect":"NoSchedule"}]}}"#;
         attempt(&Script { patches: Mutex::new(patches), node }, "node-1", key).ok()
@@ -132,10 +134,10 @@ mod tests {
     #[test]
     fn taints_that_changed_are_read_anew_within_reason() {
         use Patched::{Done, Outdated};
-        assert_eq!(attempted("wait", vec![Done]), Some(Outcome::Removed));
-        assert_eq!(attempted("wait", vec![Outdated, Outdated, Done]), Some(Outcome::Removed));
-        assert_eq!(attempted("wait", vec![Outdated; 4]), Some(Outcome::Outdated));
+        assert_eq!(attempted("wait", vec![Done]), Some(TaintOutcome::Removed));
+        assert_eq!(attempted("wait", vec![Outdated, Outdated, Done]), Some(TaintOutcome::Removed));
+        assert_eq!(attempted("wait", vec![Outdated; 4]), Some(TaintOutcome::Outdated));
         assert_eq!(attempted("wait", vec![Outdated]), None);
-        assert_eq!(attempted("else", vec![]), Some(Outcome::Absent));
+        assert_eq!(attempted("else", vec![]), Some(TaintOutcome::Absent));
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::{Event, Resource};
-use crate::logic::cluster::watch::{Cut, Input, Note, Step, Watch};
+use crate::logic::cluster::watch::{Cut, Input, Watch, WatchNote, WatchStep};
 use crate::ports::{Clock, Kubernetes, Waited, WatchLines};
 
 /// Keeps the World of one resource.
@@ -15,11 +15,11 @@ pub struct Reflector<'a> {
     /// Waits until a moment, until shutdown, or, if the wait may be cut, until another watch gets through again.
     pub wait: &'a dyn Fn(Mono, Cut) -> Waited,
     /// 64 random bits, for jitter.
-    pub dice: &'a dyn Fn() -> u64,
+    pub random: &'a dyn Fn() -> u64,
     /// Changes the World.
     pub apply: &'a dyn Fn(Event),
     /// Logs and counts.
-    pub note: &'a dyn Fn(Note),
+    pub note: &'a dyn Fn(WatchNote),
 }
 
 impl Reflector<'_> {
@@ -29,20 +29,20 @@ impl Reflector<'_> {
         loop {
             let now = self.clock.now().mono;
             let step = watch.next(now);
-            if step != Step::Read {
+            if step != WatchStep::Read {
                 lines = None;
             }
-            let (until, cut) = if let Step::Rest { until, cut } = step { (until, cut) } else { (now, Cut::Never) };
+            let (until, cut) = if let WatchStep::Rest { until, cut } = step { (until, cut) } else { (now, Cut::Never) };
             match (self.wait)(until, cut) {
                 Waited::ShutDown => return,
                 Waited::Cut => self.take(&mut watch, Input::OthersGotThrough),
                 Waited::Elapsed => {}
             }
             match step {
-                Step::Rest { .. } => {}
-                Step::List { continuation } => self.list(&mut watch, continuation.as_deref()),
-                Step::Watch { version } => lines = self.open(&mut watch, &version),
-                Step::Read => self.read(&mut watch, &mut lines),
+                WatchStep::Rest { .. } => {}
+                WatchStep::List { continuation } => self.list(&mut watch, continuation.as_deref()),
+                WatchStep::Watch { version } => lines = self.open(&mut watch, &version),
+                WatchStep::Read => self.read(&mut watch, &mut lines),
             }
         }
     }
@@ -80,7 +80,7 @@ impl Reflector<'_> {
 
     /// Lets the machine react and hands on what follows.
     fn take(&self, watch: &mut Watch, input: Input) {
-        let reaction = watch.on(input, self.clock.now().mono, (self.dice)());
+        let reaction = watch.on(input, self.clock.now().mono, (self.random)());
         reaction.events.into_iter().flatten().for_each(self.apply);
         reaction.note.into_iter().for_each(self.note);
     }

@@ -7,33 +7,33 @@ use log::{debug, info, warn};
 
 use crate::agent::prefetch::prefetch;
 use crate::agent::tasks::watch::Reflector;
-use crate::agent::wiring::Rooms;
+use crate::agent::wiring::AgentState;
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::{Event, KubernetesFailure, KubernetesFailureKind, Resource};
-use crate::logic::cluster::watch::{Cut, Logged, Note, Relist};
+use crate::logic::cluster::watch::{Cut, Logged, Relist, WatchNote};
 use crate::ports::Waited;
 
 /// Keeps the World of service accounts, if they name roles.
-pub(crate) fn watch_accounts(rooms: &Rooms) {
-    if rooms.config.roles.service_account_roles {
-        watch(rooms, Resource::ServiceAccounts);
+pub(crate) fn watch_accounts(agent: &AgentState) {
+    if agent.config.roles.service_account_roles {
+        watch(agent, Resource::ServiceAccounts);
     }
 }
 
 /// Keeps the World of one resource, from the moment that the rules are known.
-pub(crate) fn watch(rooms: &Rooms, resource: Resource) {
-    while rooms.registry.read(|_, rules| rules.is_none()) {
-        if rooms.latch.wait(rooms.clock.now().mono.after(RULES_POLL)) == Waited::ShutDown {
+pub(crate) fn watch(agent: &AgentState, resource: Resource) {
+    while agent.world.read(|_, rules| rules.is_none()) {
+        if agent.latch.wait(agent.clock.now().mono.after(RULES_POLL)) == Waited::ShutDown {
             return;
         }
     }
-    let watcher = Watcher { rooms, resource, nudges: Cell::new(0) };
+    let watcher = Watcher { agent, resource, nudges: Cell::new(0) };
     Reflector {
-        kubernetes: &*rooms.kubernetes,
+        kubernetes: &*agent.kubernetes,
         resource,
-        clock: &*rooms.clock,
+        clock: &*agent.clock,
         wait: &|until, cut| watcher.wait(until, cut),
-        dice: &|| rooms.dice.number(),
+        random: &|| agent.random.number(),
         apply: &|event| watcher.apply(event),
         note: &|note| watcher.note(note),
     }
@@ -41,7 +41,7 @@ pub(crate) fn watch(rooms: &Rooms, resource: Resource) {
 }
 
 struct Watcher<'a> {
-    rooms: &'a Rooms,
+    agent: &'a AgentState,
     resource: Resource,
     /// How often watches had got through again before the last try of this one
     nudges: Cell<u64>,
@@ -50,7 +50,7 @@ struct Watcher<'a> {
 impl Watcher<'_> {
     /// Not until the first sign of shutdown, but until the last answers are out: one may be waiting for its pod.
     fn wait(&self, until: Mono, cut: Cut) -> Waited {
-        let drained = &self.rooms.drained;
+        let drained = &self.agent.drained;
         match cut {
             Cut::WhenOthersGetThrough => drained.wait_unless_nudged(self.nudges.get(), until),
             Cut::Never => {
@@ -61,38 +61,38 @@ impl Watcher<'_> {
     }
 
     fn apply(&self, event: Event) {
-        let change = self.rooms.registry.apply(self.resource, event);
-        self.rooms.telemetry.changed(&change);
-        if self.rooms.config.operation.shadow.is_none() {
-            prefetch(self.rooms, &change);
+        let change = self.agent.world.apply(self.resource, event);
+        self.agent.telemetry.changed(&change);
+        if self.agent.config.operation.shadow.is_none() {
+            prefetch(self.agent, &change);
         }
     }
 
-    fn note(&self, note: Note) {
+    fn note(&self, note: WatchNote) {
         let resource = self.resource;
         let label = label(resource);
         match note {
-            Note::Heard => {
+            WatchNote::Heard => {
                 self.count("heard");
                 self.confirm();
             }
-            Note::Listed { items, unreadable } => {
+            WatchNote::Listed { items, unreadable } => {
                 self.count("listed");
                 self.confirm();
                 info!("resource" = label, "items" = items, "unreadable" = unreadable; "listed {items} {label}");
             }
-            Note::Watching => {
+            WatchNote::Watching => {
                 self.clear_failure();
                 debug!("resource" = label; "watching {label}");
             }
-            Note::Ended { cause, .. } => {
+            WatchNote::Ended { cause, .. } => {
                 self.count("ended");
                 debug!("resource" = label; "the watch of {label} ended: {}", cause.as_deref().unwrap_or("in good order"));
             }
-            Note::BackedOff { failure, rest, nth } => self.backed_off(&failure, rest, nth),
-            Note::Relisting { why, .. } => self.relisting(&why),
-            Note::Unreadable { object, logged } => {
-                self.rooms.telemetry.metrics.unreadable.with_label_values(&[label]).inc();
+            WatchNote::BackedOff { failure, rest, nth } => self.backed_off(&failure, rest, nth),
+            WatchNote::Relisting { why, .. } => self.relisting(&why),
+            WatchNote::Unreadable { object, logged } => {
+                self.agent.telemetry.metrics.unreadable.with_label_values(&[label]).inc();
                 if logged == Logged::No {
                     let (name, why) = (object.identity.to_string(), &object.why);
                     warn!(
@@ -107,20 +107,20 @@ impl Watcher<'_> {
     /// The World of this resource is as new as this moment.
     fn confirm(&self) {
         self.clear_failure();
-        self.rooms.registry.confirm(self.resource, self.rooms.clock.now().mono);
+        self.agent.world.confirm(self.resource, self.agent.clock.now().mono);
     }
 
     /// Where one watch gets through after a failure, the others may too.
     fn clear_failure(&self) {
-        if self.rooms.registry.clear_failure(self.resource) {
-            self.rooms.drained.nudge();
+        if self.agent.world.clear_failure(self.resource) {
+            self.agent.drained.nudge();
         }
     }
 
     fn backed_off(&self, failure: &KubernetesFailure, rest: Duration, nth: u32) {
         self.count("refused");
         let age = self.failed(failure);
-        let (label, server) = (label(self.resource), self.rooms.kubernetes.server());
+        let (label, server) = (label(self.resource), self.agent.kubernetes.server());
         if failure.kind.is_refusal() && nth < REFUSALS_OF_A_START {
             debug!("resource" = label, "server" = server, "retry.ms" = rest.as_millis(); "{}", failure.cause);
             return;
@@ -138,9 +138,9 @@ impl Watcher<'_> {
 
     fn relisting(&self, why: &Relist) {
         self.count("relisted");
-        let (label, server) = (label(self.resource), self.rooms.kubernetes.server());
+        let (label, server) = (label(self.resource), self.agent.kubernetes.server());
         if let Relist::Unreadable(_) = why {
-            self.rooms.telemetry.metrics.unreadable.with_label_values(&[label]).inc();
+            self.agent.telemetry.metrics.unreadable.with_label_values(&[label]).inc();
             warn!("resource" = label, "server" = server; "listing {label} of `{server}` anew: {why}");
         } else {
             info!("resource" = label, "server" = server; "listing {label} of `{server}` anew: {why}");
@@ -152,16 +152,16 @@ impl Watcher<'_> {
 
     /// Records why nothing new is known, and says how old what is known is.
     fn failed(&self, failure: &KubernetesFailure) -> String {
-        let now = self.rooms.clock.now().mono;
-        self.rooms.registry.record_failure(self.resource, failure, now);
-        self.rooms.registry.read(|world, _| match world.is_listed(self.resource) {
+        let now = self.agent.clock.now().mono;
+        self.agent.world.record_failure(self.resource, failure, now);
+        self.agent.world.read(|world, _| match world.is_listed(self.resource) {
             true => format!("what is known of them is {} s old", world.age(self.resource, now).as_secs()),
             false => format!("no {} loaded yet", label(self.resource)),
         })
     }
 
     fn count(&self, event: &str) {
-        self.rooms.telemetry.metrics.watch_events.with_label_values(&[label(self.resource), event]).inc();
+        self.agent.telemetry.metrics.watch_events.with_label_values(&[label(self.resource), event]).inc();
     }
 }
 

@@ -13,19 +13,19 @@ use parking_lot::Mutex;
 
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::Pod;
-use crate::ports::{Bell, Kubernetes, Time};
-use crate::state::sessions::Desk;
+use crate::ports::{Kubernetes, Notifier, Time};
+use crate::state::sessions::SessionCache;
 use crate::telemetry::Telemetry;
 
 /// The live lookup of `--resolve-duplicate-cache-ips`. One list per address at a time, and only so many per peer.
 pub struct Duplicates {
     kubernetes: Arc<dyn Kubernetes>,
     /// Which counts what each peer starts
-    desk: Arc<Desk>,
+    sessions: Arc<SessionCache>,
     time: Arc<dyn Time>,
     telemetry: Arc<Telemetry>,
     lookups: Mutex<HashMap<IpAddr, Lookup>>,
-    done: Arc<dyn Bell>,
+    done: Arc<dyn Notifier>,
 }
 
 /// How far the lookup of an address is.
@@ -50,17 +50,17 @@ pub enum Found {
 impl Duplicates {
     pub fn new(
         kubernetes: Arc<dyn Kubernetes>,
-        desk: Arc<Desk>,
+        sessions: Arc<SessionCache>,
         time: Arc<dyn Time>,
         telemetry: Arc<Telemetry>,
     ) -> Self {
-        Self { kubernetes, desk, done: time.bell(), time, telemetry, lookups: Mutex::default() }
+        Self { kubernetes, sessions, done: time.notifier(), time, telemetry, lookups: Mutex::default() }
     }
 
     /// Asks the API server who holds `address`, or waits until `deadline` for who asks already.
     pub fn resolve(&self, address: IpAddr, deadline: Mono) -> Found {
         loop {
-            let rung = self.done.rung();
+            let generation = self.done.generation();
             let now = self.time.now().mono;
             let mut lookups = self.lookups.lock();
             lookups.retain(|_, lookup| !matches!(lookup, Lookup::Done(_, until) if now >= *until));
@@ -76,10 +76,10 @@ impl Duplicates {
                 Some(Lookup::UnderWay) | None => {}
             }
             drop(lookups);
-            self.done.wait(rung, deadline);
+            self.done.wait(generation, deadline);
         }
         let mut lookup = UnderWay { duplicates: self, address, outcome: None };
-        if !self.desk.may_start(address) {
+        if !self.sessions.may_start(address) {
             return Found::Busy;
         }
         let holder = self.ask(address);
@@ -132,7 +132,7 @@ impl Drop for UnderWay<'_> {
             None => lookups.remove(&self.address),
         };
         drop(lookups);
-        self.duplicates.done.ring();
+        self.duplicates.done.notify();
     }
 }
 

@@ -21,30 +21,30 @@ pub struct Forwards(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 /// A place among them, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ForwardPlace {
     of: Forwards,
     peer: IpAddr,
 }
 
 impl Forwards {
     /// A place for one more, if the peer may have it.
-    pub(super) fn begin(&self, peer: IpAddr) -> Option<Place> {
+    pub(super) fn begin(&self, peer: IpAddr) -> Option<ForwardPlace> {
         let mut under_way = self.0.lock();
         let count = under_way.entry(peer).or_default();
         if *count >= PER_PEER {
             return None;
         }
         *count += 1;
-        Some(Place { of: self.clone(), peer })
+        Some(ForwardPlace { of: self.clone(), peer })
     }
 }
 
-impl Place {
+impl ForwardPlace {
     /// Keeps the place until the answer is read, where it is read while it is written.
     pub(super) fn until_read(self, response: Response) -> Response {
         match response.body {
             Body::Stream { source, length } => {
-                let source = Box::new(Held { source, _place: self });
+                let source = Box::new(HeldPlaces { source, _place: self });
                 Response { body: Body::Stream { source, length }, ..response }
             }
             _ => response,
@@ -52,7 +52,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ForwardPlace {
     fn drop(&mut self) {
         let mut under_way = self.of.0.lock();
         if let Some(count) = under_way.get_mut(&self.peer) {
@@ -64,12 +64,12 @@ impl Drop for Place {
     }
 }
 
-struct Held {
+struct HeldPlaces {
     source: Box<dyn Read + Send>,
-    _place: Place,
+    _place: ForwardPlace,
 }
 
-impl Read for Held {
+impl Read for HeldPlaces {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.source.read(buffer)
     }
@@ -121,7 +121,7 @@ mod tests {
     fn a_peer_has_its_places_and_no_more_until_its_answers_are_read() {
         let forwards = Forwards::default();
         let [peer, other]: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse().unwrap());
-        let mut places: Vec<Place> = (0..PER_PEER).map(|_| forwards.begin(peer).unwrap()).collect();
+        let mut places: Vec<ForwardPlace> = (0..PER_PEER).map(|_| forwards.begin(peer).unwrap()).collect();
         assert!(forwards.begin(peer).is_none() && forwards.begin(other).is_some());
         let stream = Body::Stream { source: Box::new(io::empty()), length: None };
         let streamed = places.pop().unwrap().until_read(Response { body: stream, ..Response::empty(200) });

@@ -9,7 +9,7 @@ use super::{Caller, Service};
 use crate::logic::base::json;
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::Resource;
-use crate::logic::cluster::world::Holder;
+use crate::logic::cluster::world::AddressHolder;
 use crate::logic::operator::port_holder::TakenPort;
 use crate::logic::policy::arn::NamedRole;
 use crate::logic::policy::needs_namespaces;
@@ -17,7 +17,7 @@ use crate::logic::policy::reason::Reason;
 use crate::logic::request::message::{Request, Response};
 use crate::logic::request::reply;
 use crate::logic::request::route::{self, Route};
-use crate::state::world::Registry;
+use crate::state::shared_world::SharedWorld;
 
 /// What is known of the node and of the agent itself.
 #[derive(Debug, Default)]
@@ -44,8 +44,8 @@ impl Facts {
         reply::health(&self.host_ip, &self.instance_id.read())
     }
 
-    pub(super) fn readiness(&self, registry: &Registry, now: Mono) -> Response {
-        let missing = registry.read(|world, rules| match rules {
+    pub(super) fn readiness(&self, world: &SharedWorld, now: Mono) -> Response {
+        let missing = world.read(|world, rules| match rules {
             None => Some("roles are not discovered yet"),
             Some(rules) if world.is_unready(|| needs_namespaces(world, rules), now).is_some() => {
                 Some("the API server refuses the agent: see `kube2iam status`")
@@ -79,10 +79,9 @@ impl Service {
     pub fn metrics(&self) -> Response {
         let metrics = &self.telemetry.metrics;
         let now = self.clock.now().mono;
-        let ages: Vec<_> = self
-            .registry
-            .read(|world, _| world.watched().map(|resource| (resource, world.age(resource, now))).collect());
-        metrics.sample(&self.desk.counts(), &ages);
+        let ages: Vec<_> =
+            self.world.read(|world, _| world.watched().map(|resource| (resource, world.age(resource, now))).collect());
+        metrics.sample(&self.sessions.counts(), &ages);
         match metrics.render() {
             Ok(text) => Response { content_type: METRICS.into(), ..Response::text(200, text) },
             Err(cause) => Response::text(500, format!("failed to render metrics: {cause}\n")),
@@ -91,12 +90,12 @@ impl Service {
 }
 
 /// `/debug/store`, with kube2iam's keys.
-pub(super) fn store(registry: &Registry) -> Response {
-    registry.read(|world, _| {
+pub(super) fn store(world: &SharedWorld) -> Response {
+    world.read(|world, _| {
         let (mut roles, mut namespaces, mut lists) = (Map::new(), Map::new(), Map::new());
         for pod in world.pods() {
             for address in pod.addresses.iter() {
-                if matches!(world.holder(*address), Holder::Pod(holder) if holder.uid == pod.uid) {
+                if matches!(world.holder(*address), AddressHolder::Pod(holder) if holder.uid == pod.uid) {
                     roles.insert(address.to_string(), pod.role().map(NamedRole::written).unwrap_or_default().into());
                     namespaces.insert(address.to_string(), (*pod.namespace).into());
                 }

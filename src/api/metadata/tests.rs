@@ -21,7 +21,7 @@ use crate::logic::sessions::credentials::Credentials;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
 use crate::os::clock::SystemClock;
 use crate::ports::{Forwarded, KeyStore, Sts};
-use crate::state::world::Evaluated;
+use crate::state::shared_world::Evaluated;
 use crate::telemetry::Metrics;
 
 mod late;
@@ -64,21 +64,21 @@ impl Sts for MeddlingSts<'_> {
 
 fn service(rules: Rules, pods: Vec<Pod>, namespaces: Vec<Namespace>) -> Service {
     let clock = Arc::new(SystemClock::new());
-    let registry = Arc::new(Registry::new(clock.clone()));
-    registry.set_rules(rules);
+    let world = Arc::new(SharedWorld::new(clock.clone()));
+    world.set_rules(rules);
     let pods: Vec<_> = pods.into_iter().map(Object::Pod).collect();
     let namespaces: Vec<_> = namespaces.into_iter().map(Object::Namespace).collect();
     for (resource, objects) in [(Resource::Pods, pods), (Resource::Namespaces, namespaces)] {
-        registry.apply(resource, Event::Init);
-        objects.into_iter().for_each(|object| drop(registry.apply(resource, Event::InitApply(object))));
-        registry.apply(resource, Event::InitDone);
+        world.apply(resource, Event::Init);
+        objects.into_iter().for_each(|object| drop(world.apply(resource, Event::InitApply(object))));
+        world.apply(resource, Event::InitDone);
     }
-    evaluate(&registry);
+    evaluate(&world);
     let budget = Rate { burst: 20.0, refill: 10.0 };
-    let desk = Desk::new(CacheRules { budget, renew: RenewAt::Half, error_ttl: None }, clock.clone());
+    let sessions = SessionCache::new(CacheRules { budget, renew: RenewAt::Half, error_ttl: None }, clock.clone());
     Service {
-        registry,
-        desk: Arc::new(desk),
+        world,
+        sessions: Arc::new(sessions),
         imds: Arc::new(NoImds),
         forwards: Forwards::default(),
         clock: clock.clone(),
@@ -87,7 +87,7 @@ fn service(rules: Rules, pods: Vec<Pod>, namespaces: Vec<Namespace>) -> Service 
         facts: Arc::default(),
         duplicates: None,
         routes: RouteRules::default(),
-        tokens: Tokens::Optional,
+        tokens: TokenRequirement::Optional,
         wait_for_pod: Duration::ZERO,
     }
 }
@@ -98,24 +98,24 @@ fn get(service: &Service, target: &str) -> u16 {
 }
 
 /// Asks for credentials; meanwhile `meddle` happens.
-fn get_while(service: &Service, meddle: &(dyn Fn(&Registry) + Sync)) -> u16 {
+fn get_while(service: &Service, meddle: &(dyn Fn(&SharedWorld) + Sync)) -> u16 {
     std::thread::scope(|scope| {
-        scope.spawn(|| service.desk.work(&MeddlingSts(&|| meddle(&service.registry)), &|| 0, &|_| {}));
+        scope.spawn(|| service.sessions.work(&MeddlingSts(&|| meddle(&service.world)), &|| 0, &|_| {}));
         let status = get(service, DOCUMENT);
-        service.desk.close();
+        service.sessions.close();
         status
     })
 }
 
-fn apply(registry: &Registry, object: Object) {
+fn apply(world: &SharedWorld, object: Object) {
     let resource = if matches!(object, Object::Pod(_)) { Resource::Pods } else { Resource::Namespaces };
-    registry.apply(resource, Event::Apply(object));
-    evaluate(registry);
+    world.apply(resource, Event::Apply(object));
+    evaluate(world);
 }
 
 /// What a thread of the agent does: finds out what lists say.
-fn evaluate(registry: &Registry) {
-    while !matches!(registry.evaluate(), Evaluated::Nothing) {}
+fn evaluate(world: &SharedWorld) {
+    while !matches!(world.evaluate(), Evaluated::Nothing) {}
 }
 
 fn holder() -> Pod {
@@ -124,7 +124,7 @@ fn holder() -> Pod {
 
 #[test]
 fn what_changed_during_the_wait_is_not_handed_out() {
-    type Meddle = fn(&Registry);
+    type Meddle = fn(&SharedWorld);
     let changes: [(Meddle, u16); 7] = [
         (|_| {}, 200),
         (|world| apply(world, Object::Pod(pod("b", "10.0.0.2"))), 200),
@@ -151,9 +151,9 @@ fn what_changed_during_the_wait_is_not_handed_out() {
 /// What a list was found to say can be forgotten or changed meanwhile; the address is the pod's all the same.
 #[test]
 fn a_list_to_be_evaluated_anew_is_waited_for_and_named() {
-    fn change(registry: &Registry) {
+    fn change(world: &SharedWorld) {
         let changed = namespace("shop", Some(r#"["app", "other"]"#));
-        registry.apply(Resource::Namespaces, Event::Apply(Object::Namespace(changed)));
+        world.apply(Resource::Namespaces, Event::Apply(Object::Namespace(changed)));
     }
     for (enforcement, evaluated, status) in [
         (Enforcement::Enforce, false, Err(Reason::PolicyPending)),
@@ -165,13 +165,13 @@ fn a_list_to_be_evaluated_anew_is_waited_for_and_named() {
         let wait_for_pod = Duration::from_millis(if evaluated { 60_000 } else { 50 });
         let service = Service { wait_for_pod, ..service };
         let permitted =
-            service.registry.read(|world, rules| permit(world, rules.unwrap(), world.pod("a").unwrap()).unwrap());
-        change(&service.registry);
+            service.world.read(|world, rules| permit(world, rules.unwrap(), world.pod("a").unwrap()).unwrap());
+        change(&service.world);
         let request = Request { method: Method::Get, target: DOCUMENT, headers: Headers::default() };
-        let route = Route::RoleDocument(Form::Plain, "app".to_owned());
+        let route = Route::RoleDocument(DocumentForm::Plain, "app".to_owned());
         let came = std::thread::scope(|scope| {
             if evaluated {
-                scope.spawn(|| evaluate(&service.registry));
+                scope.spawn(|| evaluate(&service.world));
             }
             service.is_still_right(service.ask(&request, &route, PEER), None, &permitted)
         });
@@ -204,7 +204,7 @@ fn what_waits_for_nothing_leaves_nothing_to_fetch() {
     ] {
         assert_eq!(get(&service, target), status, "{target}");
     }
-    assert_eq!(service.desk.counts().queued, 0);
+    assert_eq!(service.sessions.counts().queued, 0);
 }
 
 /// A disk takes its time: it is read for a key that the agent doesn't have, and for nothing else.

@@ -7,23 +7,23 @@ use crate::config::BUILD;
 use crate::logic::base::time::{Mono, Wall};
 use crate::logic::cluster::kubernetes::Resource;
 use crate::logic::cluster::world::World;
-use crate::logic::operator::status::{Limit, NodeKeys, Roles, Sessions, Status, Trouble, Watching};
+use crate::logic::operator::status::{AgentStatus, Limit, NodeKeys, Roles, ServerTrouble, Sessions, Watching};
 use crate::logic::policy::{Enforcement, Rules, needs_namespaces};
 use crate::logic::sessions::cache::{MOST_CALLS, MOST_ENTRIES};
 
 impl Control {
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&self) -> AgentStatus {
         let now = self.service.clock.now();
         let leaving = self.service.facts.shutting_down.load(Ordering::Relaxed);
         let taken_port = self.service.facts.taken_port.read().as_ref().map(ToString::to_string);
         let may_answer = !leaving && taken_port.is_none();
-        let mut status = self.service.registry.read(|world, rules| Status {
+        let mut status = self.service.world.read(|world, rules| AgentStatus {
             ready: may_answer && rules.is_some_and(|rules| is_ready(world, rules, now.mono)),
             pods: world.pods().count(),
             namespaces: world.namespaces().count(),
             watches: self.resources.iter().map(|resource| watching(world, *resource, now.mono)).collect(),
             roles: rules.map(roles),
-            ..Status::default()
+            ..AgentStatus::default()
         });
         status.version = BUILD.version.to_owned();
         status.commit = BUILD.commit.to_owned();
@@ -49,8 +49,8 @@ impl Control {
     }
 
     fn sessions(&self) -> Sessions {
-        let counts = self.service.desk.counts();
-        let (budget, budget_burst) = self.service.desk.budget();
+        let counts = self.service.sessions.counts();
+        let (budget, budget_burst) = self.service.sessions.budget();
         Sessions {
             held: counts.sessions,
             refused: counts.refused,
@@ -83,7 +83,7 @@ fn watching(world: &World, resource: Resource, now: Mono) -> Watching {
         listed: world.is_listed(resource),
         age_s: world.age(resource, now).as_secs(),
         failing: failing
-            .map(|failing| Trouble { since_s: now.since(failing.since).as_secs(), cause: failing.cause.clone() }),
+            .map(|failing| ServerTrouble { since_s: now.since(failing.since).as_secs(), cause: failing.cause.clone() }),
     }
 }
 

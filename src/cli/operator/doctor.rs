@@ -8,32 +8,32 @@ mod node;
 use std::io::Write;
 use std::sync::Arc;
 
-use super::{Failure, Outcome, Verdict};
-use crate::config::{self, Command, Config, Lookup};
+use super::{CommandResult, CommandVerdict, Failure};
+use crate::config::{self, Command, Config, EnvironmentLookup};
 use crate::logic::operator::doctor::{Finding, Mark};
 use crate::logic::sts::environment::AwsEnvironment;
 use crate::os::clock::SystemClock;
 use crate::ports::Clock;
 
 /// What all checks need.
-struct Patient {
+struct DoctorContext {
     config: Config,
     environment: AwsEnvironment,
     clock: Arc<dyn Clock>,
-    asked: Asked,
+    asked: TrialOptions,
 }
 
 /// The doctor's own flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Asked {
+struct TrialOptions {
     /// Roles to be assumed for a try
     roles: Vec<String>,
     /// Sent along with them
     external_id: Option<String>,
 }
 
-pub(super) fn run(words: &[String], lookup: Lookup<'_>, output: &mut dyn Write) -> Outcome {
-    let (asked, rest) = Asked::read(words)?;
+pub(super) fn run(words: &[String], lookup: EnvironmentLookup<'_>, output: &mut dyn Write) -> CommandResult {
+    let (asked, rest) = TrialOptions::read(words)?;
     let config = match config::parse(rest.into_iter(), lookup) {
         Ok(Command::Run(config)) => *config,
         Ok(Command::Help(_)) => return Err(Failure::Help(HELP.to_owned())),
@@ -41,13 +41,13 @@ pub(super) fn run(words: &[String], lookup: Lookup<'_>, output: &mut dyn Write) 
         Err(error) => return Err(Failure::Usage(error.to_string())),
     };
     let environment = AwsEnvironment::from_lookup(lookup);
-    let patient = Patient { config, environment, clock: Arc::new(SystemClock::new()), asked };
-    let mut sheet = Sheet { output, worst: Mark::Ok };
-    sheet.check("flags", || flags(&patient.config))?;
-    kubernetes::examine(&patient, &mut sheet)?;
-    aws::examine(&patient, &mut sheet)?;
-    node::examine(&patient, &mut sheet)?;
-    Ok(if sheet.worst == Mark::Fail { Verdict::Bad } else { Verdict::Good })
+    let context = DoctorContext { config, environment, clock: Arc::new(SystemClock::new()), asked };
+    let mut checks = Checks { output, worst: Mark::Ok };
+    checks.check("flags", || flags(&context.config))?;
+    kubernetes::check(&context, &mut checks)?;
+    aws::check(&context, &mut checks)?;
+    node::check(&context, &mut checks)?;
+    Ok(if checks.worst == Mark::Fail { CommandVerdict::Bad } else { CommandVerdict::Good })
 }
 
 fn flags(config: &Config) -> Finding {
@@ -57,7 +57,7 @@ fn flags(config: &Config) -> Finding {
     }
 }
 
-impl Asked {
+impl TrialOptions {
     /// Takes the doctor's own flags out of the agent's.
     fn read(words: &[String]) -> Result<(Self, Vec<String>), Failure> {
         let (mut asked, mut rest) = (Self::default(), Vec::new());
@@ -89,12 +89,12 @@ impl Asked {
 }
 
 /// Where findings are written down. The name of a check stands there while it works.
-struct Sheet<'a> {
+struct Checks<'a> {
     output: &'a mut dyn Write,
     worst: Mark,
 }
 
-impl Sheet<'_> {
+impl Checks<'_> {
     /// Makes one check.
     fn check(&mut self, name: &str, work: impl FnOnce() -> Finding) -> Result<(), Failure> {
         self.write(format_args!("{name:<NAME_WIDTH$} "))?;
@@ -134,14 +134,14 @@ FAIL is only what keeps credentials from pods; then the exit code is 1.
 mod tests {
     use super::*;
 
-    fn read(words: &[&str]) -> Result<(Asked, Vec<String>), Failure> {
-        Asked::read(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+    fn read(words: &[&str]) -> Result<(TrialOptions, Vec<String>), Failure> {
+        TrialOptions::read(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
     fn own_flags_are_taken_out_of_the_agents() {
         let (asked, rest) = read(&["--node=n", "--role=a", "--role", "b", "--external-id=x=y", "--debug"]).unwrap();
-        assert_eq!(asked, Asked { roles: vec!["a".into(), "b".into()], external_id: Some("x=y".into()) });
+        assert_eq!(asked, TrialOptions { roles: vec!["a".into(), "b".into()], external_id: Some("x=y".into()) });
         assert_eq!(rest, ["--node=n", "--debug"]);
         assert!(matches!(read(&["--role"]), Err(Failure::Usage(_))) && read(&["--role="]).is_err());
         let (_, rest) = read(&["--socket=/s", "--socket", "/t"]).unwrap();
@@ -172,13 +172,13 @@ mod tests {
     fn the_name_of_a_check_is_to_be_seen_while_it_works() {
         let mut screen = Screen::default();
         let shown = screen.shown.clone();
-        let mut sheet = Sheet { output: &mut screen, worst: Mark::Ok };
+        let mut checks = Checks { output: &mut screen, worst: Mark::Ok };
         for name in ["one", "two"] {
             let at_work = || {
                 assert!(shown.lock().ends_with(&format!("{name:<NAME_WIDTH$} ")), "{:?}", shown.lock());
                 Finding::ok("done")
             };
-            sheet.check(name, at_work).unwrap();
+            checks.check(name, at_work).unwrap();
             assert!(shown.lock().ends_with("done\n"));
         }
     }
@@ -186,10 +186,10 @@ mod tests {
     #[test]
     fn a_check_is_one_line_and_the_worst_is_remembered() {
         let mut output = Vec::new();
-        let mut sheet = Sheet { output: &mut output, worst: Mark::Ok };
-        sheet.check("one", || Finding::fail("a\n  b")).unwrap();
-        sheet.check("two", || Finding::ok("c")).unwrap();
-        assert_eq!(sheet.worst, Mark::Fail);
+        let mut checks = Checks { output: &mut output, worst: Mark::Ok };
+        checks.check("one", || Finding::fail("a\n  b")).unwrap();
+        checks.check("two", || Finding::ok("c")).unwrap();
+        assert_eq!(checks.worst, Mark::Fail);
         let text = String::from_utf8(output).unwrap();
         assert_eq!(text, "one                  FAIL  a b\ntwo                  ok    c\n");
     }

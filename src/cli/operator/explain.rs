@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::socket::{Question, ask, form, shown};
-use super::{Failure, Outcome, Verdict, say, words};
+use super::socket::{SocketRequest, ask, form, shown};
+use super::{CommandResult, CommandVerdict, Failure, say, words};
 use crate::logic::operator::explain::Subject;
 
 /// Tells step by step which role a pod gets now, or why none.
 #[derive(FromArgs)]
-struct Words {
+struct ExplainArguments {
     /// NAMESPACE/POD, or the address of a pod of this node
     #[argh(positional)]
     subject: String,
@@ -23,13 +23,13 @@ struct Words {
     socket: PathBuf,
 }
 
-pub(super) fn run(words: &[String], output: &mut dyn Write) -> Outcome {
-    let Words { subject, json, socket } = words::read("explain", words)?;
+pub(super) fn run(words: &[String], output: &mut dyn Write) -> CommandResult {
+    let ExplainArguments { subject, json, socket } = words::read("explain", words)?;
     if Subject::parse(&subject).is_none() {
         let shown = subject.escape_debug();
         return Err(Failure::Usage(format!("failed to read `{shown}`: allowed is NAMESPACE/POD or an address")));
     }
-    let question = Question { method: "GET", path: "/explain", parameters: &[("subject", &subject), form(json)] };
+    let question = SocketRequest { method: "GET", path: "/explain", parameters: &[("subject", &subject), form(json)] };
     say(output, &shown(&ask(&socket, &question)?, json)?)?;
-    Ok(Verdict::Good)
+    Ok(CommandVerdict::Good)
 }

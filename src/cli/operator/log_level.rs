@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use argh::FromArgs;
 use serde_json::Value;
 
-use super::socket::{Question, ask};
-use super::{Failure, Outcome, Verdict, say, words};
+use super::socket::{SocketRequest, ask};
+use super::{CommandResult, CommandVerdict, Failure, say, words};
 use crate::config::{log_level, log_levels};
 
 /// Tells how much the agent logs, or changes it until the agent ends.
 #[derive(FromArgs)]
-struct Words {
+struct LogLevelArguments {
     /// error, warn, info, debug or trace
     #[argh(positional)]
     level: Option<String>,
@@ -21,15 +21,15 @@ struct Words {
     socket: PathBuf,
 }
 
-pub(super) fn run(words: &[String], output: &mut dyn Write) -> Outcome {
-    let Words { level, socket } = words::read("log-level", words)?;
+pub(super) fn run(words: &[String], output: &mut dyn Write) -> CommandResult {
+    let LogLevelArguments { level, socket } = words::read("log-level", words)?;
     if let Some(word) = level.as_deref().filter(|word| log_level(word).is_none()) {
         let shown = word.escape_debug();
         return Err(Failure::Usage(format!("failed to read `{shown}`: allowed is {}", log_levels())));
     }
     let parameter = level.as_deref().map(|level| ("level", level));
     let method = if parameter.is_some() { "POST" } else { "GET" };
-    let answer = ask(&socket, &Question { method, path: "/log-level", parameters: parameter.as_slice() })?;
+    let answer = ask(&socket, &SocketRequest { method, path: "/log-level", parameters: parameter.as_slice() })?;
     say(output, answer.get("level").and_then(Value::as_str).unwrap_or_default())?;
-    Ok(Verdict::Good)
+    Ok(CommandVerdict::Good)
 }

@@ -16,14 +16,14 @@ use crate::ports::Clock;
 
 /// A question: a method, a path, and its parameters.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Question<'a> {
+pub(super) struct SocketRequest<'a> {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
     pub(super) parameters: &'a [(&'static str, &'a str)],
 }
 
 /// Asks the agent that listens at `path` and gives its JSON.
-pub(super) fn ask(path: &Path, question: &Question<'_>) -> Result<Value, Failure> {
+pub(super) fn ask(path: &Path, question: &SocketRequest<'_>) -> Result<Value, Failure> {
     let answer = exchange(path, &question.bytes()).map_err(|cause| unreached(path, &cause))?;
     let (status, body) = parse(&answer).map_err(|cause| unreached(path, &cause))?;
     let json: Value = json::read(body).map_err(|cause| unreached(path, &cause))?;
@@ -48,7 +48,7 @@ pub(super) fn shown(answer: &Value, as_json: bool) -> Result<String, Failure> {
     text.ok_or_else(|| Failure::Unanswered("failed to read the agent's answer: it has no `text`".to_owned()))
 }
 
-impl Question<'_> {
+impl SocketRequest<'_> {
     /// HTTP/1.0: the answer ends with the connection, and is never in chunks.
     fn bytes(&self) -> Vec<u8> {
         let mut line = format!("{} {}", self.method, self.path);
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_question_is_one_line_whatever_it_carries() {
         let question =
-            Question { method: "GET", path: "/explain", parameters: &[("subject", "a/b c\r\n&x"), form(true)] };
+            SocketRequest { method: "GET", path: "/explain", parameters: &[("subject", "a/b c\r\n&x"), form(true)] };
         let bytes = String::from_utf8(question.bytes()).unwrap();
         assert_eq!(bytes, "GET /explain?subject=a%2Fb+c%0D%0A%26x&form=json HTTP/1.0\r\n\r\n");
     }
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_agent_that_is_not_there_is_named_with_its_path() {
-        let question = Question { method: "GET", path: "/status", parameters: &[] };
+        let question = SocketRequest { method: "GET", path: "/status", parameters: &[] };
         let Err(Failure::Unanswered(error)) = ask(Path::new("/nowhere/control.sock"), &question) else { panic!() };
         assert!(error.starts_with("failed to ask the agent at `/nowhere/control.sock`: no such file"), "{error}");
     }

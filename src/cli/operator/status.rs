@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::socket::{Question, ask, form, shown};
-use super::{Outcome, Verdict, say, words};
+use super::socket::{SocketRequest, ask, form, shown};
+use super::{CommandResult, CommandVerdict, say, words};
 
 /// Tells how the agent on this node is.
 #[derive(FromArgs)]
-struct Words {
+struct StatusArguments {
     /// print one JSON object
     #[argh(switch)]
     json: bool,
@@ -19,9 +19,9 @@ struct Words {
     socket: PathBuf,
 }
 
-pub(super) fn run(words: &[String], output: &mut dyn Write) -> Outcome {
-    let Words { json, socket } = words::read("status", words)?;
-    let answer = ask(&socket, &Question { method: "GET", path: "/status", parameters: &[form(json)] })?;
+pub(super) fn run(words: &[String], output: &mut dyn Write) -> CommandResult {
+    let StatusArguments { json, socket } = words::read("status", words)?;
+    let answer = ask(&socket, &SocketRequest { method: "GET", path: "/status", parameters: &[form(json)] })?;
     say(output, &shown(&answer, json)?)?;
-    Ok(Verdict::Good)
+    Ok(CommandVerdict::Good)
 }

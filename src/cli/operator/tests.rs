@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{self, Command, ControlSocket};
+use crate::config::{self, Command, SocketSetting};
 
 fn run_words(words: &[&str]) -> (Option<Ended>, String) {
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
@@ -47,7 +47,7 @@ fn wrong_words_end_with_64_and_one_line() {
 fn the_socket_is_looked_for_where_the_agent_opens_it() {
     let words = ["--api-server=http://127.0.0.1:1", "--api-token=t"].map(str::to_owned);
     let Ok(Command::Run(config)) = config::parse(words.into_iter(), &|_| None) else { panic!("no configuration") };
-    assert_eq!(config.operation.control_socket, ControlSocket::Preset(words::SOCKET.into()));
+    assert_eq!(config.operation.control_socket, SocketSetting::Preset(words::SOCKET.into()));
     let (ended, _) = run_words(&["explain", "a/b", "--socket=/nowhere/s"]);
     let Some(Ended { code: 1, error: Some(error) }) = ended else { panic!("{ended:?}") };
     assert!(error.starts_with("failed to ask the agent at `/nowhere/s`"), "{error}");

@@ -18,10 +18,10 @@ use super::Misconfigured;
 pub(super) struct Reread<T> {
     paths: Vec<PathBuf>,
     make: Box<dyn Fn() -> Result<T, Misconfigured> + Send + Sync>,
-    state: Mutex<State<T>>,
+    state: Mutex<FileState<T>>,
 }
 
-struct State<T> {
+struct FileState<T> {
     value: Arc<T>,
     /// What the files looked like before they were last read; `None`: read them whatever they look like
     stamps: Option<Vec<Option<Stamp>>>,
@@ -36,7 +36,7 @@ impl<T: PartialEq> Reread<T> {
         make: impl Fn() -> Result<T, Misconfigured> + Send + Sync + 'static,
     ) -> Result<Self, Misconfigured> {
         let stamps = stamps(&paths);
-        let state = State { value: Arc::new(make()?), stamps: Some(stamps), trouble: None };
+        let state = FileState { value: Arc::new(make()?), stamps: Some(stamps), trouble: None };
         Ok(Self { paths, make: Box::new(make), state: Mutex::new(state) })
     }
 

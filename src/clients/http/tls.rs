@@ -20,7 +20,7 @@ use ureq::unversioned::transport::{
 use ureq::{Body, Error, SendBody};
 
 use super::failure;
-use super::trust::{Identity, TlsOptions, Trusted};
+use super::trust::{ClientIdentity, TlsOptions, Trusted};
 use super::verify::client_config;
 
 /// How one agent speaks TLS, as its files are now.
@@ -33,7 +33,7 @@ pub(super) struct Tls {
 /// A configuration, and what it was made of. It holds the sessions that can be resumed.
 struct Made {
     trusted: Option<Arc<Trusted>>,
-    identity: Option<Arc<Identity>>,
+    identity: Option<Arc<ClientIdentity>>,
     config: Arc<ClientConfig>,
 }
 

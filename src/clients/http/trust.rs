@@ -158,7 +158,7 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> [u8; 32] {
 
 /// Who we are to a server that asks for a certificate.
 #[derive(Clone)]
-pub struct ClientCertificate(pub(super) Arc<Reread<Identity>>);
+pub struct ClientCertificate(pub(super) Arc<Reread<ClientIdentity>>);
 
 impl ClientCertificate {
     /// Reads a chain and its key (PKCS#1, PKCS#8 or SEC1), both in PEM form. Refuses a key that isn't the chain's. The
@@ -172,7 +172,7 @@ impl ClientCertificate {
                 let loaded = default_provider().key_provider.load_private_key(key);
                 loaded.map_err(|_| unusable_key("its kind or encoding is not supported"))
             })?;
-            Identity::of(CertifiedKey::new(chain, signer))
+            ClientIdentity::of(CertifiedKey::new(chain, signer))
         };
         Reread::new(paths, make).map(|identity| Self(Arc::new(identity)))
     }
@@ -192,9 +192,9 @@ impl fmt::Debug for ClientCertificate {
 }
 
 /// A chain and its key as they were read.
-pub(super) struct Identity(pub(super) Arc<CertifiedKey>);
+pub(super) struct ClientIdentity(pub(super) Arc<CertifiedKey>);
 
-impl Identity {
+impl ClientIdentity {
     /// A certificate holds its public key as it stands; looked for as bytes, since versions that no server's
     /// certificate may have are not parsed.
     fn of(certified: CertifiedKey) -> Result<Self, Misconfigured> {
@@ -211,7 +211,7 @@ impl Identity {
 }
 
 /// A key belongs to one certificate.
-impl PartialEq for Identity {
+impl PartialEq for ClientIdentity {
     fn eq(&self, other: &Self) -> bool {
         self.0.cert == other.0.cert
     }

@@ -12,10 +12,14 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use webpki::{EndEntityCert, KeyUsage};
 
-use super::trust::{Identity, Roots, Trusted};
+use super::trust::{ClientIdentity, Roots, Trusted};
 
 /// How to speak to a server that `roots` vouch for, of which `trusted` are those that were configured.
-pub(super) fn client_config(roots: &Roots, trusted: Option<Arc<Trusted>>, identity: Option<&Identity>) -> ClientConfig {
+pub(super) fn client_config(
+    roots: &Roots,
+    trusted: Option<Arc<Trusted>>,
+    identity: Option<&ClientIdentity>,
+) -> ClientConfig {
     let provider = Arc::new(default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

@@ -6,12 +6,12 @@ use std::io::{self, Read};
 use ureq::http::{HeaderMap, Response as Upstream};
 use ureq::{Body as UpstreamBody, BodyReader};
 
-use super::slots::Slot;
+use super::slots::CallSlot;
 use crate::logic::request::message::{Body, Response};
 use crate::ports::Forwarded;
 
 /// Makes the answer that reaches the pod. Small bodies are read here; what is left of larger ones keeps the slot.
-pub(super) fn relay(upstream: Upstream<UpstreamBody>, method: Forwarded, slot: Slot) -> Result<Response, String> {
+pub(super) fn relay(upstream: Upstream<UpstreamBody>, method: Forwarded, slot: CallSlot) -> Result<Response, String> {
     let (parts, body) = upstream.into_parts();
     let headers = &parts.headers;
     let declared = match method {
@@ -39,7 +39,7 @@ fn without_body(declared: Option<u64>) -> Body {
     }
 }
 
-fn bounded(mut rest: BodyReader<'static>, declared: Option<u64>, slot: Slot) -> Result<Body, String> {
+fn bounded(mut rest: BodyReader<'static>, declared: Option<u64>, slot: CallSlot) -> Result<Body, String> {
     let expected = declared.and_then(|length| usize::try_from(length.min(READ_AHEAD)).ok());
     let mut ahead = Vec::with_capacity(expected.unwrap_or(USUAL_BODY_BYTES));
     rest.by_ref().take(READ_AHEAD).read_to_end(&mut ahead).map_err(|error| format!("its answer broke off: {error}"))?;
@@ -57,7 +57,7 @@ struct Bounded {
     rest: BodyReader<'static>,
     left: u64,
     /// Held until the body is read
-    _slot: Slot,
+    _slot: CallSlot,
 }
 
 impl Read for Bounded {

@@ -16,7 +16,7 @@ pub fn region(service: &dyn Imds) -> Result<String, ImdsFailure> {
 }
 
 /// Region, account and instance id in one.
-pub fn identity(service: &dyn Imds) -> Result<upstream::Identity, ImdsFailure> {
+pub fn identity(service: &dyn Imds) -> Result<upstream::InstanceIdentity, ImdsFailure> {
     upstream::identity(&service.read(IDENTITY)?)
 }
 

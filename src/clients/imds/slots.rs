@@ -13,7 +13,7 @@ pub(super) struct Slots {
 }
 
 /// A place, given back when dropped.
-pub(super) struct Slot(Arc<Slots>);
+pub(super) struct CallSlot(Arc<Slots>);
 
 impl Slots {
     pub(super) fn new(places: usize) -> Arc<Self> {
@@ -21,7 +21,7 @@ impl Slots {
     }
 
     /// Takes a place, waiting for one until `deadline`.
-    pub(super) fn take(self: &Arc<Self>, deadline: Mono, clock: &dyn Clock) -> Option<Slot> {
+    pub(super) fn take(self: &Arc<Self>, deadline: Mono, clock: &dyn Clock) -> Option<CallSlot> {
         let mut free = self.free.lock();
         while *free == 0 {
             let left = clock.now().mono.until(deadline);
@@ -31,11 +31,11 @@ impl Slots {
             self.freed.wait_for(&mut free, left);
         }
         *free -= 1;
-        Some(Slot(Arc::clone(self)))
+        Some(CallSlot(Arc::clone(self)))
     }
 }
 
-impl Drop for Slot {
+impl Drop for CallSlot {
     fn drop(&mut self) {
         *self.0.free.lock() += 1;
         self.0.freed.notify_one();

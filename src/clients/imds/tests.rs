@@ -2,7 +2,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use super::*;
-use crate::clients::stand_in::{Act, Seen, StandIn, answer, nobody};
+use crate::clients::stand_in::{Act, SeenRequest, StandIn, answer, nobody};
 use crate::logic::request::message::Body as Given;
 use crate::os::clock::SystemClock;
 
@@ -21,7 +21,7 @@ fn service_within(url: &str, limits: MetadataLimits) -> MetadataService {
 }
 
 /// A service that gives the token `T` and says `documents` to whoever shows it.
-fn v2(documents: impl Fn(&Seen) -> Act + Send + Sync + 'static) -> StandIn {
+fn v2(documents: impl Fn(&SeenRequest) -> Act + Send + Sync + 'static) -> StandIn {
     StandIn::start(move |seen, _| match seen.line.as_str() {
         "PUT /latest/api/token" => Act::Say(answer(200, &[TTL], "T")),
         _ if seen.header(pass::TOKEN_HEADER) == Some("T") => documents(seen),
@@ -29,8 +29,8 @@ fn v2(documents: impl Fn(&Seen) -> Act + Send + Sync + 'static) -> StandIn {
     })
 }
 
-fn get<'a>(target: &'a str) -> Ask<'a> {
-    Ask { method: Forwarded::Get, target, accept: None }
+fn get<'a>(target: &'a str) -> ImdsCall<'a> {
+    ImdsCall { method: Forwarded::Get, target, accept: None }
 }
 
 fn whole(body: Given) -> std::io::Result<Vec<u8>> {
@@ -152,7 +152,7 @@ fn only_method_path_and_accept_go_up_and_only_known_headers_come_down() {
         ];
         Act::Say(answer(404, &headers, "{}"))
     });
-    let ask = Ask { method: Forwarded::Get, target: "/latest/a%20b?x=1", accept: Some(b"text/html") };
+    let ask = ImdsCall { method: Forwarded::Get, target: "/latest/a%20b?x=1", accept: Some(b"text/html") };
     let response = service(&stand_in.url()).relay(&ask).unwrap();
     assert_eq!((response.status, &*response.content_type), (404, "application/json; charset=x"));
     let names: Vec<_> = response.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
@@ -187,7 +187,7 @@ fn the_canonical_path_is_what_goes_up_with_its_plain_query() {
 #[test]
 fn a_head_is_told_the_length_and_gets_no_body() {
     let stand_in = v2(|_| Act::SayAndClose("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned()));
-    let ask = Ask { method: Forwarded::Head, target: "/x", accept: None };
+    let ask = ImdsCall { method: Forwarded::Head, target: "/x", accept: None };
     let response = service(&stand_in.url()).relay(&ask).unwrap();
     assert!(matches!(response.body, Given::Stream { length: Some(5), .. }));
     assert_eq!(&*response.content_type, "text/plain");

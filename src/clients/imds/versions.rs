@@ -1,7 +1,7 @@
 //! Which versions of its protocol the metadata service speaks, found out by trying both.
 
 use super::pass::{Pass, fetch_pass};
-use super::{Ask, MetadataService};
+use super::{ImdsCall, MetadataService};
 use crate::logic::request::upstream::{INSTANCE_ID, ImdsFailure};
 use crate::ports::Forwarded;
 
@@ -18,7 +18,7 @@ impl MetadataService {
     /// Asks for a token, and without one.
     pub fn versions(&self) -> Result<Versions, ImdsFailure> {
         let lease = fetch_pass(&self.agent, &self.base, self.limits.token, self.clock.as_ref())?;
-        let ask = Ask { method: Forwarded::Get, target: INSTANCE_ID, accept: None };
+        let ask = ImdsCall { method: Forwarded::Get, target: INSTANCE_ID, accept: None };
         let plain = self.send(&ask, &Pass::V1, self.deadline())?;
         Ok(Versions { tokens: lease.value != Pass::V1, without_token: plain.status() == 200 })
     }

@@ -11,7 +11,7 @@ use crate::os::files::read_bytes;
 
 /// A server and what it takes to be let in.
 #[derive(Clone, Debug)]
-pub struct Connection {
+pub struct ApiServerConnection {
     /// `https://HOST:PORT`, perhaps with a path, without a slash at its end.
     pub server: String,
     pub auth: Auth,
@@ -36,7 +36,7 @@ pub enum Verification {
     Skipped,
 }
 
-impl Connection {
+impl ApiServerConnection {
     /// From inside a pod: `KUBERNETES_SERVICE_HOST` and `_PORT`, and the files of its service account.
     /// There is no way to skip verification here.
     pub fn in_cluster(host: &str, port: &str, token: &Path, ca: &Path) -> Result<Self, Misconfigured> {

@@ -3,14 +3,14 @@
 use ureq::Body;
 use ureq::http::{HeaderValue, Response};
 
-use super::{ApiServer, Patience, authorized, encoded, named, refusal};
+use super::{ApiServer, CallPatience, authorized, encoded, named, refusal};
 use crate::logic::cluster::kubernetes::KubernetesFailure;
 use crate::logic::operator::events::Notice;
 use crate::ports::Events;
 
 /// Whether something is done, or only tried as if.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Earnest {
+pub enum WriteMode {
     Done,
     /// `dryRun=All`: judged like the real thing, without a trace
     Tried,
@@ -18,20 +18,20 @@ pub enum Earnest {
 
 impl Events for ApiServer {
     fn write(&self, notice: &Notice) -> Result<(), KubernetesFailure> {
-        self.write_event(notice, Earnest::Done)
+        self.write_event(notice, WriteMode::Done)
     }
 }
 
 impl ApiServer {
     /// Writes an Event, or tries to.
-    pub fn write_event(&self, notice: &Notice, earnest: Earnest) -> Result<(), KubernetesFailure> {
+    pub fn write_event(&self, notice: &Notice, earnest: WriteMode) -> Result<(), KubernetesFailure> {
         let events = format!("{}/api/v1/namespaces/{}/events", self.server, encoded(&notice.namespace));
         let dry_run = match earnest {
-            Earnest::Done => "",
-            Earnest::Tried => "?dryRun=All",
+            WriteMode::Done => "",
+            WriteMode::Tried => "?dryRun=All",
         };
-        let create = || self.send(Verb::Create, &format!("{events}{dry_run}"), &notice.object);
-        let change = || self.send(Verb::Patch, &format!("{events}/{}{dry_run}", notice.name), &notice.change);
+        let create = || self.send(EventVerb::Create, &format!("{events}{dry_run}"), &notice.object);
+        let change = || self.send(EventVerb::Patch, &format!("{events}/{}{dry_run}", notice.name), &notice.change);
         // an Event of an earlier agent may be there, and one of ours may have ended by now
         let (first, second, otherwise): (_, &dyn Fn() -> _, _) = match notice.count {
             0 | 1 => (create()?, &change, CONFLICT),
@@ -45,18 +45,18 @@ impl ApiServer {
     pub fn try_change(&self, notice: &Notice) -> Result<(), KubernetesFailure> {
         let namespace = encoded(&notice.namespace);
         let url = format!("{}/api/v1/namespaces/{namespace}/events/{}?dryRun=All", self.server, notice.name);
-        let response = self.send(Verb::Patch, &url, &notice.change)?;
+        let response = self.send(EventVerb::Patch, &url, &notice.change)?;
         let may = response.status().is_success() || response.status() == NOT_FOUND;
         if may { Ok(()) } else { Err(named("patch", "events", refusal(response))) }
     }
 
-    fn send(&self, verb: Verb, url: &str, body: &str) -> Result<Response<Body>, KubernetesFailure> {
+    fn send(&self, verb: EventVerb, url: &str, body: &str) -> Result<Response<Body>, KubernetesFailure> {
         let call = |bearer: Option<&HeaderValue>| {
             let (request, content) = match verb {
-                Verb::Create => (self.connections.agent().post(url), "application/json"),
-                Verb::Patch => (self.connections.agent().patch(url), "application/merge-patch+json"),
+                EventVerb::Create => (self.connections.agent().post(url), "application/json"),
+                EventVerb::Patch => (self.connections.agent().patch(url), "application/merge-patch+json"),
             };
-            let request = self.bounded(request.header("accept", "application/json"), Patience::List);
+            let request = self.bounded(request.header("accept", "application/json"), CallPatience::List);
             authorized(request.content_type(content), bearer).send(body)
         };
         self.call(&call).map_err(|failure| named("write", "events", failure))
@@ -64,7 +64,7 @@ impl ApiServer {
 }
 
 #[derive(Clone, Copy)]
-enum Verb {
+enum EventVerb {
     Create,
     Patch,
 }

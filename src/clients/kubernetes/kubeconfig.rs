@@ -12,12 +12,16 @@ use serde_json::{Map, Value};
 use yaml_rust2::scanner::Marker;
 use zeroize::Zeroizing;
 
-use super::connection::{Auth, Connection, Verification, server, tls_options};
+use super::connection::{ApiServerConnection, Auth, Verification, server, tls_options};
 use crate::clients::http::{Authorities, ClientCertificate, Misconfigured, Pem, Roots, TlsOptions};
 use crate::logic::base::secret::Secret;
 
 /// Reads the text of the kubeconfig at `path`. Paths in it are relative to its directory.
-pub(super) fn connection(text: &[u8], path: &Path, verification: Verification) -> Result<Connection, Misconfigured> {
+pub(super) fn connection(
+    text: &[u8],
+    path: &Path,
+    verification: Verification,
+) -> Result<ApiServerConnection, Misconfigured> {
     let directory = path.parent().unwrap_or(Path::new(""));
     let mut file = parse(text)?;
     let wanted = required(file.text("current-context")?, "it has no `current-context`")?;
@@ -40,13 +44,13 @@ pub(super) fn connection(text: &[u8], path: &Path, verification: Verification) -
     };
     let url = required(cluster.server, &format!("cluster `{cluster_name}` has no `server`"))?;
     let url = if url.contains("://") { url } else { format!("https://{url}") };
-    Ok(Connection { server: server(&url)?, auth: user.auth(directory), tls })
+    Ok(ApiServerConnection { server: server(&url)?, auth: user.auth(directory), tls })
 }
 
 /// The parser's own messages quote the file, and with it tokens: only the place is told.
-fn parse(text: &[u8]) -> Result<Fields, Misconfigured> {
+fn parse(text: &[u8]) -> Result<YamlMapping, Misconfigured> {
     let text = std::str::from_utf8(text).map_err(|_| Misconfigured("it is not UTF-8".to_owned()))?;
-    Fields::of(yaml::read(text).map_err(broken)?)
+    YamlMapping::of(yaml::read(text).map_err(broken)?)
 }
 
 fn malformed() -> Misconfigured {
@@ -58,9 +62,9 @@ fn broken(at: Marker) -> Misconfigured {
 }
 
 /// A mapping; each of its fields is taken out by its name.
-struct Fields(Map<String, Value>);
+struct YamlMapping(Map<String, Value>);
 
-impl Fields {
+impl YamlMapping {
     fn of(node: Value) -> Result<Self, Misconfigured> {
         match node {
             Value::Object(fields) => Ok(Self(fields)),
@@ -129,7 +133,7 @@ struct User {
 }
 
 impl Cluster {
-    fn read(mut fields: Fields) -> Result<Self, Misconfigured> {
+    fn read(mut fields: YamlMapping) -> Result<Self, Misconfigured> {
         Ok(Self {
             server: fields.text("server")?,
             certificate_authority: fields.text("certificate-authority")?,
@@ -182,7 +186,7 @@ impl Cluster {
 }
 
 impl User {
-    fn read(mut fields: Fields) -> Result<Self, Misconfigured> {
+    fn read(mut fields: YamlMapping) -> Result<Self, Misconfigured> {
         Ok(Self {
             token: fields.secret("token")?,
             token_file: fields.text("tokenFile")?,

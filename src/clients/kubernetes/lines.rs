@@ -6,12 +6,12 @@ use ureq::{Body, BodyReader};
 
 use super::unavailable;
 use crate::logic::cluster::kubernetes::{
-    AnnotationKeys, Frame, KubernetesFailure, KubernetesFailureKind, LineReader, Lined, Resource, one_line,
+    AnnotationKeys, Frame, KubernetesFailure, KubernetesFailureKind, LineReader, Resource, WatchLine, one_line,
 };
 use crate::ports::WatchLines;
 
 /// An open watch. Dropping it closes its connection.
-pub(super) struct Lines {
+pub(super) struct WatchStream {
     body: BodyReader<'static>,
     resource: Resource,
     reader: LineReader,
@@ -23,7 +23,7 @@ pub(super) struct Lines {
     is_endless: bool,
 }
 
-impl Lines {
+impl WatchStream {
     pub(super) fn new(body: Body, resource: Resource, keys: &AnnotationKeys) -> Self {
         let (body, reader) = (body.into_reader(), LineReader::new(resource, keys));
         let buffer = vec![0; READ_BYTES].into_boxed_slice();
@@ -42,7 +42,7 @@ impl Lines {
     }
 }
 
-impl WatchLines for Lines {
+impl WatchLines for WatchStream {
     fn next_line(&mut self) -> Result<Option<Frame>, KubernetesFailure> {
         loop {
             if self.is_endless {
@@ -52,15 +52,15 @@ impl WatchLines for Lines {
                 });
             }
             match self.reader.push(&self.buffer[self.start..self.end]) {
-                Lined::Line(frame, length) => {
+                WatchLine::Line(frame, length) => {
                     self.start += length;
                     return Ok(Some(frame));
                 }
-                Lined::Endless(frame) => {
+                WatchLine::Endless(frame) => {
                     self.is_endless = true;
                     return Ok(Some(frame));
                 }
-                Lined::More => self.start = self.end,
+                WatchLine::More => self.start = self.end,
             }
             if self.fill()? == 0 {
                 if let Some(frame) = self.reader.end() {

@@ -23,8 +23,8 @@ use form_urlencoded::byte_serialize;
 use ureq::http::{HeaderValue, Response};
 use ureq::{Agent, Body, RequestBuilder};
 
-pub use connection::{Auth, Connection, SERVICE_ACCOUNT_CA, SERVICE_ACCOUNT_TOKEN, Verification};
-pub use events::Earnest;
+pub use connection::{ApiServerConnection, Auth, SERVICE_ACCOUNT_CA, SERVICE_ACCOUNT_TOKEN, Verification};
+pub use events::WriteMode;
 
 use crate::clients::http::{
     AgentOptions, ClientCertificate, Misconfigured, ProxyUse, TimeLimits, cause, twice_if_disconnected,
@@ -33,28 +33,28 @@ use crate::logic::base::proxy::ProxyEnvironment;
 use crate::logic::base::secret::Secret;
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::{
-    AnnotationKeys, Item, KubernetesFailure, KubernetesFailureKind, Object, Page, Pod, Resource, one_line, status,
+    AnnotationKeys, Item, KubernetesFailure, KubernetesFailureKind, ListPage, Object, Pod, Resource, one_line, status,
 };
 use crate::ports::{Clock, Kubernetes, WatchLines};
 use connections::Connections;
-use lines::Lines;
+use lines::WatchStream;
 use page::PageItems;
-use token::Tokens;
+use token::BearerTokens;
 
 /// What an API server is made from.
 pub struct ApiServerOptions {
-    pub connection: Connection,
+    pub connection: ApiServerConnection,
     pub proxies: ProxyEnvironment,
     /// Restricts lists and watches of pods to this node; `--node`.
     pub node: Option<String>,
     pub keys: AnnotationKeys,
     pub clock: Arc<dyn Clock>,
-    pub limits: Limits,
+    pub limits: CallLimits,
 }
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct CallLimits {
     /// TCP, proxy and TLS.
     pub connect: Duration,
     pub send: Duration,
@@ -73,7 +73,7 @@ pub struct Limits {
     pub live: Duration,
 }
 
-impl Default for Limits {
+impl Default for CallLimits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
@@ -92,12 +92,12 @@ impl Default for Limits {
 pub struct ApiServer {
     connections: Connections,
     server: String,
-    tokens: Tokens,
+    tokens: BearerTokens,
     client_certificate: Option<ClientCertificate>,
     node: Option<String>,
     keys: AnnotationKeys,
     clock: Arc<dyn Clock>,
-    limits: Limits,
+    limits: CallLimits,
     page_items: PageItems,
 }
 
@@ -117,12 +117,12 @@ impl ApiServer {
             },
             idle_connections: IDLE_CONNECTIONS,
         })?;
-        let tokens = Tokens::new(connection.auth);
+        let tokens = BearerTokens::new(connection.auth);
         let (server, page_items) = (connection.server, PageItems::default());
         Ok(Self { connections, server, tokens, client_certificate, node, keys, clock, limits, page_items })
     }
 
-    fn get(&self, url: &str, patience: Patience) -> Result<Response<Body>, KubernetesFailure> {
+    fn get(&self, url: &str, patience: CallPatience) -> Result<Response<Body>, KubernetesFailure> {
         let call = |bearer: Option<&HeaderValue>| {
             let request = self.connections.agent().get(url).header("accept", "application/json");
             self.bounded(authorized(request, bearer), patience).call()
@@ -132,7 +132,7 @@ impl ApiServer {
     }
 
     /// Makes an idempotent call; once more with a fresh token or client certificate if the server doesn't know these.
-    fn call(&self, call: Call<'_>) -> Result<Response<Body>, KubernetesFailure> {
+    fn call(&self, call: SendWith<'_>) -> Result<Response<Body>, KubernetesFailure> {
         let token = self.tokens.current(self.clock.now().mono)?;
         let response = send(call, token.as_ref())?;
         if response.status() != 401 {
@@ -148,16 +148,16 @@ impl ApiServer {
         send(call, token.as_ref())
     }
 
-    fn bounded<B>(&self, request: RequestBuilder<B>, patience: Patience) -> RequestBuilder<B> {
+    fn bounded<B>(&self, request: RequestBuilder<B>, patience: CallPatience) -> RequestBuilder<B> {
         let limits = &self.limits;
         let config = request.config();
         match patience {
-            Patience::List => config.build(),
-            Patience::Watch => {
+            CallPatience::List => config.build(),
+            CallPatience::Watch => {
                 config.timeout_per_read(Some(limits.watch_idle)).timeout_recv_body(Some(limits.watch_body)).build()
             }
             // The whole of it, a second try included: a pod waits for it.
-            Patience::Live(deadline) => {
+            CallPatience::Live(deadline) => {
                 config.timeout_global(Some(self.clock.now().mono.until(deadline).max(SHORTEST))).build()
             }
         }
@@ -180,13 +180,13 @@ impl Kubernetes for ApiServer {
         resource: Resource,
         continuation: Option<&str>,
         each: &mut dyn FnMut(Item),
-    ) -> Result<Page, KubernetesFailure> {
+    ) -> Result<ListPage, KubernetesFailure> {
         let selector = self.selector(resource);
         // No resourceVersion: the newest state, not whatever a cache happens to hold.
         let mut query = vec![("limit", self.page_items.of(resource))];
         query.extend(selector.as_deref().map(|selector| ("fieldSelector", selector)));
         query.extend(continuation.map(|token| ("continue", token)));
-        self.get(&self.url(resource, &query), Patience::List)
+        self.get(&self.url(resource, &query), CallPatience::List)
             .and_then(|response| {
                 let read = page::read(response, resource, &self.keys, each);
                 self.page_items.learn(resource, &read);
@@ -207,9 +207,9 @@ impl Kubernetes for ApiServer {
         ];
         query.extend(selector.as_deref().map(|selector| ("fieldSelector", selector)));
         let response = self
-            .get(&self.url(resource, &query), Patience::Watch)
+            .get(&self.url(resource, &query), CallPatience::Watch)
             .map_err(|failure| named("watch", resource, failure))?;
-        Ok(Box::new(Lines::new(response.into_body(), resource, &self.keys)))
+        Ok(Box::new(WatchStream::new(response.into_body(), resource, &self.keys)))
     }
 
     fn pods_at(&self, address: IpAddr) -> Result<Vec<Pod>, KubernetesFailure> {
@@ -221,7 +221,7 @@ impl Kubernetes for ApiServer {
         };
         let url = self.url(Resource::Pods, &[("limit", LIVE_ITEMS), ("fieldSelector", &selector)]);
         let page = self
-            .get(&url, Patience::Live(self.clock.now().mono.after(self.limits.live)))
+            .get(&url, CallPatience::Live(self.clock.now().mono.after(self.limits.live)))
             .and_then(|response| Ok(page::read(response, Resource::Pods, &self.keys, &mut each)?))
             .and_then(|page| match page.continuation {
                 None if is_whole => Ok(()),
@@ -254,7 +254,7 @@ impl Kubernetes for ApiServer {
 
 /// How long to wait for what.
 #[derive(Clone, Copy)]
-enum Patience {
+enum CallPatience {
     List,
     Watch,
     /// Until then
@@ -262,9 +262,9 @@ enum Patience {
 }
 
 /// Sends a request with this `Authorization`.
-type Call<'a> = &'a dyn Fn(Option<&HeaderValue>) -> Result<Response<Body>, ureq::Error>;
+type SendWith<'a> = &'a dyn Fn(Option<&HeaderValue>) -> Result<Response<Body>, ureq::Error>;
 
-fn send(call: Call<'_>, token: Option<&Secret<String>>) -> Result<Response<Body>, KubernetesFailure> {
+fn send(call: SendWith<'_>, token: Option<&Secret<String>>) -> Result<Response<Body>, KubernetesFailure> {
     let bearer = token.map(bearer).transpose()?;
     twice_if_disconnected(|| call(bearer.as_ref())).map_err(|error| unavailable(cause(&error)))
 }
@@ -287,7 +287,7 @@ fn bearer(token: &Secret<String>) -> Result<HeaderValue, KubernetesFailure> {
     Ok(value)
 }
 
-/// What a status other than 200 means. The body is a `Status` that says more, if it is the API server's.
+/// What a status other than 200 means. The body is a `ApiStatus` that says more, if it is the API server's.
 fn refusal(response: Response<Body>) -> KubernetesFailure {
     let code = response.status();
     let retry_after_s = response
@@ -330,5 +330,5 @@ const QUESTION: Duration = Duration::from_secs(5);
 const IDLE_CONNECTIONS: usize = 2;
 /// No time left: zero would mean no limit.
 const SHORTEST: Duration = Duration::from_millis(1);
-/// A `Status` is less than a tenth of it.
+/// A `ApiStatus` is less than a tenth of it.
 const REFUSAL_BYTES: u64 = 64 * 1024;

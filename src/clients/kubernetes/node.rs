@@ -3,7 +3,7 @@
 use ureq::Body;
 use ureq::http::{HeaderValue, Response};
 
-use super::{ApiServer, Patience, authorized, encoded, named, refusal, unavailable};
+use super::{ApiServer, CallPatience, authorized, encoded, named, refusal, unavailable};
 use crate::clients::http::cause;
 use crate::logic::cluster::kubernetes::KubernetesFailure;
 use crate::logic::cluster::taint::{Patched, Removal, Taint, taints};
@@ -11,7 +11,7 @@ use crate::ports::Nodes;
 
 impl Nodes for ApiServer {
     fn taints(&self, node: &str) -> Result<Vec<Taint>, KubernetesFailure> {
-        self.get(&self.node_url(node), Patience::List)
+        self.get(&self.node_url(node), CallPatience::List)
             .and_then(read)
             .and_then(|node| taints(&node).map_err(unavailable))
             .map_err(|failure| named("get", format_args!("nodes/{node}"), failure))

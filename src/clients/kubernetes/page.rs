@@ -9,7 +9,7 @@ use ureq::http::Response;
 
 use super::{refused, unavailable};
 use crate::logic::cluster::kubernetes::{
-    AnnotationKeys, Item, KubernetesFailure, Page, PageReader, Resource, one_line,
+    AnnotationKeys, Item, KubernetesFailure, ListPage, PageReader, Resource, one_line,
 };
 
 /// Reads the whole body, so that its connection can be used again.
@@ -18,7 +18,7 @@ pub(super) fn read(
     resource: Resource,
     keys: &AnnotationKeys,
     each: &mut dyn FnMut(Item),
-) -> Result<Page, Unread> {
+) -> Result<ListPage, Unread> {
     let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
     let mut page = PageReader::new(resource, keys, each);
     let mut piece = vec![0; READ_BYTES];
@@ -65,7 +65,7 @@ impl PageItems {
     }
 
     /// Fewer after a page that took too long, until a list is complete.
-    pub(super) fn learn(&self, resource: Resource, read: &Result<Page, Unread>) {
+    pub(super) fn learn(&self, resource: Resource, read: &Result<ListPage, Unread>) {
         let step = &self.0[resource as usize];
         match read {
             Ok(page) if page.continuation.is_none() => step.store(0, Ordering::Relaxed),

@@ -1,18 +1,18 @@
 //! Whether the API server lets us do what the agent does, tried in the smallest way.
 
-use super::{ApiServer, Patience, named, page};
-use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind, Resource, Version};
+use super::{ApiServer, CallPatience, named, page};
+use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind, Resource, ResourceVersion};
 use crate::ports::WatchLines;
 
-use super::lines::Lines;
+use super::lines::WatchStream;
 
 impl ApiServer {
     /// Lists one item, and gives the list's version.
-    pub fn try_list(&self, resource: Resource) -> Result<Version, KubernetesFailure> {
+    pub fn try_list(&self, resource: Resource) -> Result<ResourceVersion, KubernetesFailure> {
         let selector = self.selector(resource);
         let mut query = vec![("limit", "1")];
         query.extend(selector.as_deref().map(|selector| ("fieldSelector", selector)));
-        self.get(&self.url(resource, &query), Patience::List)
+        self.get(&self.url(resource, &query), CallPatience::List)
             .and_then(|response| Ok(page::read(response, resource, &self.keys, &mut |_| {})?))
             .map(|page| page.version)
             .map_err(|failure| named("list", resource, failure))
@@ -32,9 +32,9 @@ impl ApiServer {
         let mut query = vec![("watch", "1"), ("resourceVersion", version), ("timeoutSeconds", "1")];
         query.extend(selector.as_deref().map(|selector| ("fieldSelector", selector)));
         let response = self
-            .get(&self.url(resource, &query), Patience::Watch)
+            .get(&self.url(resource, &query), CallPatience::Watch)
             .map_err(|failure| named("watch", resource, failure))?;
-        let mut lines = Lines::new(response.into_body(), resource, &self.keys);
+        let mut lines = WatchStream::new(response.into_body(), resource, &self.keys);
         for _ in 0..MOST_LINES {
             if lines.next_line()?.is_none() {
                 break;

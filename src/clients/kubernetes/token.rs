@@ -17,20 +17,20 @@ use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::KubernetesFailure;
 
 /// Where tokens come from, and the last one read.
-pub(super) struct Tokens {
+pub(super) struct BearerTokens {
     auth: Auth,
-    last: Mutex<Option<Known>>,
+    last: Mutex<Option<KnownToken>>,
     /// Why the file can't be read; warned of once
     trouble: Mutex<Option<String>>,
 }
 
 #[derive(Clone)]
-struct Known {
+struct KnownToken {
     token: Secret<String>,
     at: Mono,
 }
 
-impl Tokens {
+impl BearerTokens {
     pub(super) fn new(auth: Auth) -> Self {
         Self { auth, last: Mutex::new(None), trouble: Mutex::new(None) }
     }
@@ -57,7 +57,7 @@ impl Tokens {
         let Auth::TokenFile(path) = &self.auth else { return self.current(now) };
         match read_token(path) {
             Ok(token) => {
-                *self.last.lock() = Some(Known { token: token.clone(), at: now });
+                *self.last.lock() = Some(KnownToken { token: token.clone(), at: now });
                 *self.trouble.lock() = None;
                 Ok(Some(token))
             }
@@ -73,7 +73,7 @@ impl Tokens {
     }
 
     /// A copy, so that the lock is gone before anything is read or locked again.
-    fn last(&self) -> Option<Known> {
+    fn last(&self) -> Option<KnownToken> {
         self.last.lock().clone()
     }
 }

@@ -10,7 +10,7 @@ fn addresses(texts: &[&str]) -> Vec<IpAddr> {
 }
 
 /// Resolves the URL with `names` as ureq does.
-fn resolve(names: &Names, url: &str, config: &Config, limit: Duration) -> Result<Vec<String>, Error> {
+fn resolve(names: &NameResolver, url: &str, config: &Config, limit: Duration) -> Result<Vec<String>, Error> {
     let timeout = NextTimeout { after: limit.into(), reason: ureq::Timeout::Resolve, ..NextTimeout::default() };
     let found = names.resolve(&url.parse().unwrap(), config, timeout)?;
     Ok(found.iter().map(ToString::to_string).collect())
@@ -34,7 +34,7 @@ fn some_names_are_known_without_asking() {
     ] {
         assert_eq!(known(host), expected.map(|texts| addresses(&texts)), "{host}");
     }
-    let names = Names::by(|_| unreachable!("an address is no name"));
+    let names = NameResolver::by(|_| unreachable!("an address is no name"));
     for (url, expected) in [
         ("https://10.96.0.1/", "10.96.0.1:443"),
         ("http://[fd00::1]/", "[fd00::1]:80"),
@@ -47,24 +47,25 @@ fn some_names_are_known_without_asking() {
 
 #[test]
 fn addresses_come_in_the_systems_order_and_of_the_wanted_family() {
-    let names = Names::by(|_| Ok(addresses(&["fd00::1", "10.0.0.1", "fd00::2"])));
+    let names = NameResolver::by(|_| Ok(addresses(&["fd00::1", "10.0.0.1", "fd00::2"])));
     let of = |family| ureq::Agent::config_builder().proxy(None).ip_family(family).build();
     let ask = |family| resolve(&names, "https://sts.test/", &of(family), LONG).unwrap();
     assert_eq!(ask(IpFamily::Any), ["[fd00::1]:443", "10.0.0.1:443", "[fd00::2]:443"]);
     assert_eq!(ask(IpFamily::Ipv4Only), ["10.0.0.1:443"]);
     assert_eq!(ask(IpFamily::Ipv6Only), ["[fd00::1]:443", "[fd00::2]:443"]);
-    let many = Names::by(|_| Ok((0..100).map(|number| Ipv4Addr::new(10, 0, 0, number).into()).collect()));
+    let many = NameResolver::by(|_| Ok((0..100).map(|number| Ipv4Addr::new(10, 0, 0, number).into()).collect()));
     assert_eq!(resolve(&many, "https://sts.test/", &any(), LONG).unwrap().len(), MOST_ADDRESSES);
 }
 
 #[test]
 fn a_name_that_does_not_exist_is_told_from_one_that_nobody_knows() {
-    let absent = Names::by(|_| Err(io::Error::other(format!("{STD_SAYS}Name or service not known"))));
+    let absent = NameResolver::by(|_| Err(io::Error::other(format!("{STD_SAYS}Name or service not known"))));
     assert!(matches!(resolve(&absent, "https://sts.test/", &any(), LONG), Err(Error::HostNotFound)));
     let proxied = ureq::Agent::config_builder().proxy(ureq::Proxy::new("http://proxy.test").ok()).build();
     let proxy = resolve(&absent, "http://proxy.test/", &proxied, LONG).unwrap_err().to_string();
     assert!(proxy.contains("there is no host `proxy.test`"), "{proxy}");
-    let unknown = Names::by(|_| Err(io::Error::other(format!("{STD_SAYS}Temporary failure in name resolution"))));
+    let unknown =
+        NameResolver::by(|_| Err(io::Error::other(format!("{STD_SAYS}Temporary failure in name resolution"))));
     let error = resolve(&unknown, "https://sts.test/", &any(), LONG).unwrap_err();
     assert!(
         error.to_string().contains("failed to look up `sts.test`: Temporary failure in name resolution"),
@@ -94,7 +95,7 @@ fn hang_on_slow(host: &str) -> io::Result<Vec<IpAddr>> {
 
 #[test]
 fn a_name_server_that_hangs_holds_up_neither_other_agents_nor_anyone_for_longer_than_he_waits() {
-    let (one, other) = (Names::by(hang_on_slow), Names::by(hang_on_slow));
+    let (one, other) = (NameResolver::by(hang_on_slow), NameResolver::by(hang_on_slow));
     for _ in 0..5 {
         let error = resolve(&one, "https://slow.test/", &any(), SHORT).unwrap_err();
         assert!(matches!(&error, Error::Io(error) if error.kind() == ErrorKind::TimedOut), "{error}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ureq::Agent;
 use zeroize::Zeroizing;
 
-use super::{Fetched, Source, none};
+use super::{CredentialSource, Fetched, none};
 use crate::clients::exchange::{phases, read_body, within};
 use crate::clients::http::{AgentOptions, Misconfigured, ProxyUse, TlsOptions, agent, cause, twice_if_disconnected};
 use crate::logic::base::secret::Secret;
@@ -63,7 +63,7 @@ impl ContainerEndpoint {
     }
 }
 
-impl Source for ContainerEndpoint {
+impl CredentialSource for ContainerEndpoint {
     fn fetch(&self, patience: Duration) -> Result<Fetched, StsFailure> {
         let (status, body) = self.ask(patience.min(TOTAL))?;
         let document = std::str::from_utf8(&body).unwrap_or_default();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Fetched, NodeCredentials, Source, as_nodes_own};
+use super::{CredentialSource, Fetched, NodeCredentials, as_nodes_own};
 use crate::clients::sts::{StsClient, StsWire};
 use crate::logic::policy::OwnRole;
 use crate::logic::sts::{AssumeRole, StsFailure};
@@ -22,7 +22,7 @@ impl Hop {
     }
 }
 
-impl Source for Hop {
+impl CredentialSource for Hop {
     fn fetch(&self, patience: Duration) -> Result<Fetched, StsFailure> {
         self.sts.assume_role_within(&self.request, patience.min(TOTAL)).map(Fetched::from).map_err(as_nodes_own)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{Fetched, Source, none};
+use super::{CredentialSource, Fetched, none};
 use crate::clients::imds::discovery;
 use crate::logic::policy::OwnRole;
 use crate::logic::request::upstream::{ImdsFailure, ROLE_LIST, role_name};
@@ -24,7 +24,7 @@ impl InstanceRole {
     }
 }
 
-impl Source for InstanceRole {
+impl CredentialSource for InstanceRole {
     fn fetch(&self, _patience: Duration) -> Result<Fetched, StsFailure> {
         let listing = self.imds.read(ROLE_LIST).map_err(|failure| without_role(&failure))?;
         let role = role_name(&listing).map_err(|failure| without_role(&failure))?;

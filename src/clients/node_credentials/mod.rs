@@ -56,7 +56,7 @@ pub trait NodeCredentials: Send + Sync {
 
 /// What the sources ask.
 #[derive(Clone)]
-pub struct Doors {
+pub struct SourceClients {
     pub imds: Arc<dyn Imds>,
     pub wire: Arc<StsWire>,
     pub clock: Arc<dyn Clock>,
@@ -66,26 +66,28 @@ pub struct Doors {
 pub fn node_credentials(
     source: NodeSource,
     hop: Option<AssumeRole>,
-    doors: &Doors,
+    listeners: &SourceClients,
 ) -> Result<Arc<dyn NodeCredentials>, Misconfigured> {
     let own: Arc<dyn NodeCredentials> = match source {
         NodeSource::Environment(keys) => Arc::new(Fixed(Arc::new(keys))),
-        NodeSource::WebIdentity(identity) => renewed(WebIdentityRole::new(identity, Arc::clone(&doors.wire)), doors),
-        NodeSource::Container(container) => renewed(ContainerEndpoint::new(container)?, doors),
-        NodeSource::InstanceRole => renewed(InstanceRole::new(Arc::clone(&doors.imds)), doors),
+        NodeSource::WebIdentity(identity) => {
+            renewed(WebIdentityRole::new(identity, Arc::clone(&listeners.wire)), listeners)
+        }
+        NodeSource::Container(container) => renewed(ContainerEndpoint::new(container)?, listeners),
+        NodeSource::InstanceRole => renewed(InstanceRole::new(Arc::clone(&listeners.imds)), listeners),
     };
     Ok(match hop {
-        Some(request) => renewed(Hop::new(own, request, Arc::clone(&doors.wire)), doors),
+        Some(request) => renewed(Hop::new(own, request, Arc::clone(&listeners.wire)), listeners),
         None => own,
     })
 }
 
-fn renewed(source: impl Source + 'static, doors: &Doors) -> Arc<dyn NodeCredentials> {
-    Arc::new(Renewed::new(Box::new(source), Arc::clone(&doors.clock)))
+fn renewed(source: impl CredentialSource + 'static, listeners: &SourceClients) -> Arc<dyn NodeCredentials> {
+    Arc::new(Renewed::new(Box::new(source), Arc::clone(&listeners.clock)))
 }
 
 /// Where fresh credentials are fetched. Each call is a fetch.
-trait Source: Send + Sync {
+trait CredentialSource: Send + Sync {
     fn fetch(&self, patience: Duration) -> Result<Fetched, StsFailure>;
 
     fn describe(&self) -> String;

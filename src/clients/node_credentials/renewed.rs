@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Fetched, NodeCredentials, Source, none};
+use super::{CredentialSource, Fetched, NodeCredentials, none};
 use crate::logic::base::time::Wall;
 use crate::logic::policy::OwnRole;
 use crate::logic::sessions::credentials::{Credentials, lease_for, lease_until};
@@ -13,13 +13,13 @@ use crate::ports::Clock;
 
 /// A source, fetched from by one caller at a time.
 pub(super) struct Renewed {
-    source: Box<dyn Source>,
+    source: Box<dyn CredentialSource>,
     kept: SingleFlight<Arc<Credentials>, StsFailure>,
     clock: Arc<dyn Clock>,
 }
 
 impl Renewed {
-    pub(super) fn new(source: Box<dyn Source>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(source: Box<dyn CredentialSource>, clock: Arc<dyn Clock>) -> Self {
         Self { source, kept: SingleFlight::new(Arc::clone(&clock)), clock }
     }
 }

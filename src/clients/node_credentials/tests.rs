@@ -16,7 +16,7 @@ use crate::logic::policy::arn::RoleArn;
 use crate::logic::request::message::Response;
 use crate::logic::request::path::CanonicalPath;
 use crate::logic::request::upstream::ImdsFailure;
-use crate::logic::sts::endpoints::Endpoints;
+use crate::logic::sts::endpoints::StsEndpoints;
 use crate::logic::sts::environment::{AwsEnvironment, Container, ContainerToken};
 use crate::ports::Forwarded;
 
@@ -48,14 +48,14 @@ impl Documents {
 struct Node {
     imds: Arc<Documents>,
     clock: Arc<WallAt>,
-    doors: Doors,
+    listeners: SourceClients,
 }
 
 /// A node whose STS is at `url`.
 fn node(url: &str) -> Node {
     let clock = WallAt::new(NOW);
     let options = StsOptions {
-        endpoints: Endpoints { override_sts: Some(ServiceUrl::parse(url).unwrap()), ..Endpoints::default() },
+        endpoints: StsEndpoints { override_sts: Some(ServiceUrl::parse(url).unwrap()), ..StsEndpoints::default() },
         region: RegionSource::Told("eu-west-1".to_owned()),
         proxy: ProxyEnvironment::default(),
         tls: TlsOptions::public("STS"),
@@ -63,8 +63,8 @@ fn node(url: &str) -> Node {
     };
     let wire = Arc::new(StsWire::new(options, clock.clone()).unwrap());
     let imds = Arc::new(Documents::default());
-    let doors = Doors { imds: imds.clone(), wire, clock: clock.clone() };
-    Node { imds, clock, doors }
+    let listeners = SourceClients { imds: imds.clone(), wire, clock: clock.clone() };
+    Node { imds, clock, listeners }
 }
 
 fn keys(text: &str) -> NodeSource {
@@ -122,7 +122,7 @@ impl Drop for TokenFile {
 
 #[test]
 fn the_environments_keys_stay_whatever_aws_says() {
-    let credentials = node_credentials(keys("AKIA"), None, &node(&nobody()).doors).unwrap();
+    let credentials = node_credentials(keys("AKIA"), None, &node(&nobody()).listeners).unwrap();
     let held = credentials.current(PATIENCE).unwrap();
     credentials.reload(&held);
     assert_eq!(current(&credentials).unwrap(), "AKIA");
@@ -132,7 +132,7 @@ fn the_environments_keys_stay_whatever_aws_says() {
 #[test]
 fn the_instances_role_is_read_kept_and_renewed_before_its_end() {
     let node = node(&nobody());
-    let credentials = node_credentials(NodeSource::InstanceRole, None, &node.doors).unwrap();
+    let credentials = node_credentials(NodeSource::InstanceRole, None, &node.listeners).unwrap();
     node.imds.put("/latest/meta-data/iam/security-credentials/", "node");
     let path = "/latest/meta-data/iam/security-credentials/node";
     node.imds.put(path, &instance_document("FIRST", "2026-11-23T03:59:47Z"));
@@ -146,7 +146,7 @@ fn the_instances_role_is_read_kept_and_renewed_before_its_end() {
 #[test]
 fn what_is_still_valid_is_used_while_renewal_fails_and_not_longer() {
     let node = node(&nobody());
-    let credentials = node_credentials(NodeSource::InstanceRole, None, &node.doors).unwrap();
+    let credentials = node_credentials(NodeSource::InstanceRole, None, &node.listeners).unwrap();
     node.imds.put("/latest/meta-data/iam/security-credentials/", "node");
     node.imds
         .put("/latest/meta-data/iam/security-credentials/node", &instance_document("ONLY", "2026-11-23T03:59:47Z"));
@@ -162,7 +162,7 @@ fn what_is_still_valid_is_used_while_renewal_fails_and_not_longer() {
 #[test]
 fn an_instance_without_usable_role_says_which_way() {
     let node = node(&nobody());
-    let fetched = || current(&node_credentials(NodeSource::InstanceRole, None, &node.doors).unwrap()).unwrap_err();
+    let fetched = || current(&node_credentials(NodeSource::InstanceRole, None, &node.listeners).unwrap()).unwrap_err();
     assert_eq!(fetched().code, "NoInstanceRole");
     node.imds.put("/latest/meta-data/iam/security-credentials/", "<html>");
     assert_eq!(fetched().code, "NoMetadata");
@@ -177,7 +177,7 @@ fn an_instance_without_usable_role_says_which_way() {
 #[test]
 fn refused_credentials_are_fetched_anew_and_newer_ones_stay() {
     let node = node(&nobody());
-    let credentials = node_credentials(NodeSource::InstanceRole, None, &node.doors).unwrap();
+    let credentials = node_credentials(NodeSource::InstanceRole, None, &node.listeners).unwrap();
     node.imds.put("/latest/meta-data/iam/security-credentials/", "node");
     let path = "/latest/meta-data/iam/security-credentials/node";
     node.imds.put(path, &instance_document("FIRST", "2026-11-23T03:59:47Z"));
@@ -204,7 +204,7 @@ fn a_web_identity_is_unsigned_and_its_file_read_anew() {
         ..AwsEnvironment::default()
     };
     let node = node(&stand_in.url());
-    let credentials = node_credentials(environment.node_source().unwrap(), None, &node.doors).unwrap();
+    let credentials = node_credentials(environment.node_source().unwrap(), None, &node.listeners).unwrap();
     assert!(credentials.describe().ends_with("-web` for `arn:aws:iam::123456789012:role/node`"));
     let first = credentials.current(PATIENCE).unwrap();
     assert_eq!(first.access_key_id, "WEB0");
@@ -233,7 +233,7 @@ fn a_web_identity_that_sts_refuses_is_no_identity_and_its_token_stays_secret() {
             ..AwsEnvironment::default()
         };
         let node = node(&stand_in.url());
-        let credentials = node_credentials(environment.node_source().unwrap(), None, &node.doors).unwrap();
+        let credentials = node_credentials(environment.node_source().unwrap(), None, &node.listeners).unwrap();
         let failure = current(&credentials).unwrap_err();
         assert_eq!((failure.kind, failure.to_string()), (kind, format!("{code}: [secret] is odd")));
     }
@@ -256,7 +256,7 @@ fn a_container_endpoint_is_shown_the_token_of_the_moment() {
     let file = TokenFile::new("container", "one");
     let url = format!("{}/v1/credentials?id=1", stand_in.url());
     let source = container(&url, ContainerToken::File(file.path()));
-    let credentials = node_credentials(source, None, &node(&nobody()).doors).unwrap();
+    let credentials = node_credentials(source, None, &node(&nobody()).listeners).unwrap();
     let first = credentials.current(PATIENCE).unwrap();
     file.write("two");
     credentials.reload(&first);
@@ -275,7 +275,7 @@ fn a_container_endpoint_that_gives_nothing_says_why() {
     ] {
         let stand_in = StandIn::start(move |_, _| Act::Say(answer(status, &[], body)));
         let source = container(&stand_in.url(), ContainerToken::Absent);
-        let failure = current(&node_credentials(source, None, &node(&nobody()).doors).unwrap()).unwrap_err();
+        let failure = current(&node_credentials(source, None, &node(&nobody()).listeners).unwrap()).unwrap_err();
         assert_eq!((failure.kind, failure.code.as_str()), (StsFailureKind::NoNodeCredentials, code));
         assert!(!failure.to_string().contains("CANARY"), "{failure}");
     }
@@ -292,7 +292,8 @@ fn a_token_of_two_lines_or_none_never_reaches_the_endpoint() {
         ContainerToken::File("/nowhere/at/all".to_owned()),
         ContainerToken::Value(Secret::new("CANARY\n".to_owned())),
     ] {
-        let credentials = node_credentials(container(&stand_in.url(), token), None, &node(&nobody()).doors).unwrap();
+        let credentials =
+            node_credentials(container(&stand_in.url(), token), None, &node(&nobody()).listeners).unwrap();
         let failure = current(&credentials).unwrap_err();
         assert_eq!(failure.code, "NoContainerToken");
         assert!(!failure.to_string().contains("CANARY"), "{failure}");
@@ -321,7 +322,7 @@ fn a_hop_signs_with_the_first_keys_and_gives_the_second_and_is_renewed() {
         Act::Say(answer(200, &[], &session(&format!("HOP{before}"), end)))
     });
     let node = node(&stand_in.url());
-    let credentials = node_credentials(keys("AKIA"), Some(hop()), &node.doors).unwrap();
+    let credentials = node_credentials(keys("AKIA"), Some(hop()), &node.listeners).unwrap();
     assert_eq!(credentials.describe(), "role `arn:aws:iam::123456789012:role/hop`, assumed by environment variables");
     assert_eq!(credentials.role().unwrap().name, "hop");
     assert_eq!(current(&credentials.first().unwrap()).unwrap(), "AKIA");
@@ -337,9 +338,9 @@ fn a_hop_that_is_refused_leaves_the_node_without_credentials() {
         let error = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
         Act::Say(answer(403, &[], &format!("<ErrorResponse>{error}</ErrorResponse>")))
     });
-    let credentials = node_credentials(keys("AKIA"), Some(hop()), &node(&stand_in.url()).doors).unwrap();
+    let credentials = node_credentials(keys("AKIA"), Some(hop()), &node(&stand_in.url()).listeners).unwrap();
     let failure = current(&credentials).unwrap_err();
     assert_eq!((failure.kind, failure.code.as_str()), (StsFailureKind::NoNodeCredentials, "AccessDenied"));
-    let away = node_credentials(keys("AKIA"), Some(hop()), &node(&nobody()).doors).unwrap();
+    let away = node_credentials(keys("AKIA"), Some(hop()), &node(&nobody()).listeners).unwrap();
     assert_eq!(current(&away).unwrap_err().kind, StsFailureKind::Unavailable);
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Fetched, Source, as_nodes_own, none};
-use crate::clients::sts::{Question, StsWire, read_assumed};
+use super::{CredentialSource, Fetched, as_nodes_own, none};
+use crate::clients::sts::{StsRequest, StsWire, read_assumed};
 use crate::logic::base::secret::Secret;
 use crate::logic::policy::OwnRole;
 use crate::logic::sts::environment::WebIdentity;
@@ -27,12 +27,12 @@ impl WebIdentityRole {
     }
 }
 
-impl Source for WebIdentityRole {
+impl CredentialSource for WebIdentityRole {
     fn fetch(&self, patience: Duration) -> Result<Fetched, StsFailure> {
         let token = self.token()?;
         let body = web_identity_body(self.identity.role.as_str(), &self.identity.session_name, &token);
         let partition = Some(self.identity.role.partition());
-        let question = Question { partition, body: body.expose(), signer: None };
+        let question = StsRequest { partition, body: body.expose(), signer: None };
         let reply = self.wire.ask(&question, patience)?;
         read_assumed(&reply.answer(), self.wire.moment_of(&reply)).map(Fetched::from).map_err(|mut failure| {
             failure.message = failure.message.replace(token.expose().as_str(), "[secret]");

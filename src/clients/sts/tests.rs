@@ -4,13 +4,13 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::clients::http::TlsOptions;
-use crate::clients::stand_in::{Act, Seen, StandIn, WallAt, answer, nobody};
+use crate::clients::stand_in::{Act, SeenRequest, StandIn, WallAt, answer, nobody};
 use crate::logic::base::proxy::ProxyEnvironment;
 use crate::logic::base::secret::Secret;
 use crate::logic::base::url::ServiceUrl;
 use crate::logic::policy::arn::RoleArn;
 use crate::logic::request::upstream::ImdsFailure;
-use crate::logic::sts::endpoints::Endpoints;
+use crate::logic::sts::endpoints::StsEndpoints;
 
 const RECORDED: &str = include_str!("../../../tests/fixtures/sts/assume-role-ok.http");
 const UNKNOWN_KEY: &str = include_str!("../../../tests/fixtures/sts/unknown-key.http");
@@ -52,7 +52,7 @@ impl NodeCredentials for Numbered {
 
 fn wire(url: &str, attempt: Duration) -> Arc<StsWire> {
     let options = StsOptions {
-        endpoints: Endpoints { override_sts: Some(ServiceUrl::parse(url).unwrap()), ..Endpoints::default() },
+        endpoints: StsEndpoints { override_sts: Some(ServiceUrl::parse(url).unwrap()), ..StsEndpoints::default() },
         region: RegionSource::Told("eu-west-1".to_owned()),
         proxy: ProxyEnvironment::default(),
         tls: TlsOptions::public("STS"),
@@ -88,7 +88,7 @@ fn refusal(status: u16, code: &str, headers: &[(&str, &str)]) -> Act {
     Act::Say(answer(status, headers, &body))
 }
 
-fn key_of(seen: &Seen) -> String {
+fn key_of(seen: &SeenRequest) -> String {
     let authorization = seen.header("authorization").unwrap();
     authorization.split_once("Credential=").unwrap().1.split('/').next().unwrap().to_owned()
 }
@@ -290,7 +290,7 @@ fn a_name_that_does_not_exist_is_trouble_on_the_way_and_not_a_missing_region() {
 #[test]
 fn a_proxy_that_cannot_be_used_is_found_at_the_start() {
     let options = |proxy: &str| StsOptions {
-        endpoints: Endpoints::default(),
+        endpoints: StsEndpoints::default(),
         region: RegionSource::Told("eu-west-1".to_owned()),
         proxy: ProxyEnvironment { https_proxy: Some(Secret::new(proxy.to_owned())), ..ProxyEnvironment::default() },
         tls: TlsOptions::public("STS"),

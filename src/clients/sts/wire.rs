@@ -17,15 +17,15 @@ use crate::clients::http::{
 use crate::logic::base::proxy::ProxyEnvironment;
 use crate::logic::base::time::{Now, Wall};
 use crate::logic::sessions::credentials::Credentials;
-use crate::logic::sts::endpoints::{Endpoint, Endpoints};
+use crate::logic::sts::endpoints::{Endpoint, StsEndpoints};
 use crate::logic::sts::environment::AwsEnvironment;
-use crate::logic::sts::{Answer, StsFailure, caller_identity_body, http_date, skew_ms};
+use crate::logic::sts::{StsAnswer, StsFailure, caller_identity_body, http_date, skew_ms};
 use crate::ports::Clock;
 
 /// How STS is reached.
 pub struct StsOptions {
     /// Its region is left alone; `region` says it
-    pub endpoints: Endpoints,
+    pub endpoints: StsEndpoints,
     pub region: RegionSource,
     pub proxy: ProxyEnvironment,
     pub tls: TlsOptions,
@@ -36,7 +36,7 @@ pub struct StsOptions {
 impl StsOptions {
     /// What `environment` says, with the default of 20 s for an attempt.
     pub fn new(
-        endpoints: Endpoints,
+        endpoints: StsEndpoints,
         region: RegionSource,
         environment: &AwsEnvironment,
     ) -> Result<Self, Misconfigured> {
@@ -68,7 +68,7 @@ pub struct StsWire {
 }
 
 /// What is asked, and in whose name; without a signer the call isn't signed.
-pub(crate) struct Question<'a> {
+pub(crate) struct StsRequest<'a> {
     /// Of the role's ARN
     pub(crate) partition: Option<&'a str>,
     pub(crate) body: &'a str,
@@ -76,16 +76,16 @@ pub(crate) struct Question<'a> {
 }
 
 /// What came back.
-pub(crate) struct Reply {
+pub(crate) struct StsReply {
     status: u16,
     request_id: Option<String>,
     pub(crate) date: Option<String>,
     body: Zeroizing<Vec<u8>>,
 }
 
-impl Reply {
-    pub(crate) fn answer(&self) -> Answer<'_> {
-        Answer { status: self.status, request_id: self.request_id.as_deref(), body: &self.body }
+impl StsReply {
+    pub(crate) fn answer(&self) -> StsAnswer<'_> {
+        StsAnswer { status: self.status, request_id: self.request_id.as_deref(), body: &self.body }
     }
 }
 
@@ -107,11 +107,11 @@ impl StsWire {
     }
 
     fn endpoint_in(&self, region: String, partition: Option<&str>) -> Result<Endpoint, StsFailure> {
-        Endpoints { region: Some(region), ..self.options.endpoints.clone() }.endpoint(partition)
+        StsEndpoints { region: Some(region), ..self.options.endpoints.clone() }.endpoint(partition)
     }
 
     /// Sends the question and reads the reply within `left`, or the time of one attempt if that is shorter.
-    pub(crate) fn ask(&self, question: &Question<'_>, left: Duration) -> Result<Reply, StsFailure> {
+    pub(crate) fn ask(&self, question: &StsRequest<'_>, left: Duration) -> Result<StsReply, StsFailure> {
         let deadline = self.now().mono.after(left.min(self.options.attempt));
         let endpoint = self.endpoint(question.partition)?;
         let signature = match question.signer {
@@ -131,12 +131,12 @@ impl StsWire {
         let (status, request_id, date) = (response.status().as_u16(), header("x-amzn-requestid"), header("date"));
         let body = read_body(response, LONGEST_ANSWER)
             .map_err(|cause| unavailable("Unreadable", format!("failed to read `{}`: {cause}", endpoint.url)))?;
-        Ok(Reply { status, request_id, date, body })
+        Ok(StsReply { status, request_id, date, body })
     }
 
     /// The time at STS, of an answer to a question that nobody signed; `None` if it doesn't say.
     pub fn date(&self) -> Result<Option<Wall>, StsFailure> {
-        let question = Question { partition: None, body: &caller_identity_body(), signer: None };
+        let question = StsRequest { partition: None, body: &caller_identity_body(), signer: None };
         let reply = self.ask(&question, self.options.attempt)?;
         Ok(reply.date.as_deref().and_then(http_date))
     }
@@ -152,7 +152,7 @@ impl StsWire {
     }
 
     /// When AWS gave a reply: its `Date`, or the time as we see it if it has none.
-    pub(crate) fn moment_of(&self, reply: &Reply) -> Wall {
+    pub(crate) fn moment_of(&self, reply: &StsReply) -> Wall {
         reply.date.as_deref().and_then(http_date).unwrap_or_else(|| self.aws_time())
     }
 

@@ -1,6 +1,6 @@
 //! Every flag that kube2iam has is here, with its default or with the difference that is decided.
 
-use crate::config::table::{Default, Flag, Origin, Takes, flags};
+use crate::config::table::{Default, Flag, FlagOrigin, Takes, flags};
 
 /// kube2iam's flags: name, whether it is a boolean, default. `*`: another default here, or none that a value says.
 const KUBE2IAM: [(&str, bool, &str); 33] = [
@@ -54,7 +54,7 @@ fn all_of_kube2iams_flags_exist_with_their_defaults() {
         };
         assert_eq!(here, default.trim_start_matches('*'), "--{name}");
         if default.starts_with('*') {
-            assert!(matches!(flag.origin, Origin::Differs(_)), "--{name} differs without a note");
+            assert!(matches!(flag.origin, FlagOrigin::Differs(_)), "--{name} differs without a note");
         }
     }
 }
@@ -63,7 +63,7 @@ fn all_of_kube2iams_flags_exist_with_their_defaults() {
 fn a_flag_is_called_new_exactly_if_kube2iam_lacks_it() {
     for flag in flags().iter().filter(|flag| flag.name != "help") {
         let old = KUBE2IAM.iter().any(|(name, ..)| *name == flag.name);
-        assert_eq!(flag.origin == Origin::New, !old, "--{}", flag.name);
+        assert_eq!(flag.origin == FlagOrigin::New, !old, "--{}", flag.name);
     }
 }
 

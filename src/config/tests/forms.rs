@@ -7,13 +7,13 @@ use crate::config::{Command, UsageError};
 use crate::logic::redirect::interfaces::InterfaceRule;
 
 fn debug(args: &[&str]) -> bool {
-    config(args).door.debug_store
+    config(args).listen.debug_store
 }
 
 #[test]
 fn values_follow_by_sign_or_by_word() {
     for args in [["--app-port=9", "--verbose"].as_slice(), &["--app-port", "9"], &["--app-port", "8", "--app-port=9"]] {
-        assert_eq!(config(args).door.app.port, 9, "{args:?}");
+        assert_eq!(config(args).listen.app.port, 9, "{args:?}");
     }
 }
 
@@ -44,8 +44,8 @@ fn booleans_are_read_as_go_reads_them() {
 #[test]
 fn a_boolean_never_takes_the_next_word() {
     let config = config(&["--debug", "false", "--app-port=9"]);
-    assert!(config.door.debug_store);
-    assert_eq!(config.door.app.port, 9);
+    assert!(config.listen.debug_store);
+    assert_eq!(config.listen.app.port, 9);
     let warning = "ignoring a word after `--debug`: it belongs to no flag (a boolean is written `--flag=false`)";
     assert_eq!(config.warnings, [warning]);
 }
@@ -77,8 +77,8 @@ fn the_last_one_wins_and_lists_add_up() {
 #[test]
 fn stray_words_are_ignored_and_never_repeated() {
     let config = config(&["s3cret", "--debug", "-", "--", "--app-port=9", "s3cret"]);
-    assert!(config.door.debug_store);
-    assert_eq!(config.door.app.port, 8181);
+    assert!(config.listen.debug_store);
+    assert_eq!(config.listen.app.port, 8181);
     assert_eq!(config.warnings.len(), 4, "{:?}", config.warnings);
     assert!(!config.warnings.concat().contains("s3cret"));
 }

@@ -7,8 +7,8 @@ use log::LevelFilter;
 
 use super::{POD, config, config_in};
 use crate::config::{
-    Access, Authority, BaseSource, ControlSocket, DefaultRole, ErrorMemory, ImdsV2, Listen, MetricsDoor, OnExit,
-    PolicyMode, Renew, SessionLife, SessionTags, SharedAddress,
+    Access, Authority, BaseSource, DefaultRoleSource, ErrorMemory, ImdsV2, Listen, MetricsListener, OnExit, PolicyMode,
+    Renew, SessionLife, SessionTags, SharedAddress, SocketSetting,
 };
 use crate::logic::operator::log_line::LogFormat;
 use crate::logic::policy::pattern::Format;
@@ -32,18 +32,21 @@ fn without_flags_everything_has_a_meaning() {
     assert_eq!(config.kubernetes.keys.external_id, "iam.amazonaws.com/external-id");
     assert_eq!(config.kubernetes.keys.allowed_roles, "iam.amazonaws.com/allowed-roles");
     assert_eq!((config.kubernetes.node, config.kubernetes.insecure), (None, false));
-    assert_eq!((config.roles.base, config.roles.default_role), (BaseSource::None, DefaultRole::None));
+    assert_eq!((config.roles.base, config.roles.default_role), (BaseSource::None, DefaultRoleSource::None));
     assert_eq!((config.roles.restrictions, config.roles.mode), (None, PolicyMode::Enforce));
     assert_eq!(config.sts.life, SessionLife { asked_s: 3_600, renew: Renew::AtHalf });
     assert_eq!((config.sts.error_memory, config.sts.tags), (ErrorMemory::ByKind, SessionTags::None));
     assert_eq!((config.sts.calls_per_second, config.sts.prefetch), (10.0, false));
     assert_eq!(config.metadata.proxied, config.metadata.own);
     assert_eq!(config.metadata.v2, ImdsV2::Optional);
-    assert_eq!(config.door.app, Listen { address: None, port: 8181 });
-    assert_eq!((config.door.metrics, config.door.shared_address), (MetricsDoor::OnAppPort, SharedAddress::Refuse));
-    assert_eq!(config.door.wait_for_pod, Duration::from_millis(900));
+    assert_eq!(config.listen.app, Listen { address: None, port: 8181 });
+    assert_eq!(
+        (config.listen.metrics, config.listen.shared_address),
+        (MetricsListener::OnAppPort, SharedAddress::Refuse)
+    );
+    assert_eq!(config.listen.wait_for_pod, Duration::from_millis(900));
     assert_eq!((config.redirect, config.host), (None, None));
-    assert_eq!(config.operation.control_socket, ControlSocket::Preset(PathBuf::from("/run/kube2iam/control.sock")));
+    assert_eq!(config.operation.control_socket, SocketSetting::Preset(PathBuf::from("/run/kube2iam/control.sock")));
     assert_eq!((config.log.level, config.log.format), (LevelFilter::Info, LogFormat::Text));
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }
@@ -89,15 +92,20 @@ fn the_token_is_never_shown() {
 #[test]
 fn base_and_default_role() {
     let base = |text: &str| BaseSource::Given(crate::logic::policy::arn::BaseArn::parse(text).unwrap());
-    let given = |role: &str| DefaultRole::Given(role.to_owned());
+    let given = |role: &str| DefaultRoleSource::Given(role.to_owned());
     let arn = "arn:aws:iam::1:role/x";
     let base_arg = "--base-role-arn=arn:aws:iam::1:role";
     for (args, source, role, warnings) in [
-        ([base_arg].as_slice(), base("arn:aws:iam::1:role/"), DefaultRole::None, 0),
-        (&["--auto-discover-base-arn"], BaseSource::Discover, DefaultRole::None, 0),
-        (&["--auto-discover-default-role"], BaseSource::Discover, DefaultRole::Discover, 0),
-        (&["--auto-discover-default-role", "--auto-discover-base-arn"], BaseSource::Discover, DefaultRole::Discover, 0),
-        (&["--auto-discover-default-role", base_arg], BaseSource::Discover, DefaultRole::Discover, 1),
+        ([base_arg].as_slice(), base("arn:aws:iam::1:role/"), DefaultRoleSource::None, 0),
+        (&["--auto-discover-base-arn"], BaseSource::Discover, DefaultRoleSource::None, 0),
+        (&["--auto-discover-default-role"], BaseSource::Discover, DefaultRoleSource::Discover, 0),
+        (
+            &["--auto-discover-default-role", "--auto-discover-base-arn"],
+            BaseSource::Discover,
+            DefaultRoleSource::Discover,
+            0,
+        ),
+        (&["--auto-discover-default-role", base_arg], BaseSource::Discover, DefaultRoleSource::Discover, 1),
         (&["--default-role=team/x", base_arg], base("arn:aws:iam::1:role/"), given("team/x"), 0),
         (&["--default-role=x", "--auto-discover-base-arn"], BaseSource::Discover, given("x"), 0),
         (&["--default-role=arn:aws:iam::1:role/x"], BaseSource::None, given(arn), 0),
@@ -220,34 +228,34 @@ fn a_request_waits_as_long_as_said_and_never_for_ever() {
     for (given, wait) in
         [("0", seconds(10)), ("2s", seconds(2)), ("1m", seconds(60)), ("1ms", Duration::from_millis(1))]
     {
-        assert_eq!(config(&["--backoff-max-elapsed-time", given]).door.wait_for_pod, wait, "{given}");
+        assert_eq!(config(&["--backoff-max-elapsed-time", given]).listen.wait_for_pod, wait, "{given}");
     }
 }
 
 #[test]
 fn where_metrics_are() {
     let own = |address: Option<&str>| {
-        MetricsDoor::Own(Listen { address: address.map(|text| text.parse().unwrap()), port: 9 })
+        MetricsListener::Own(Listen { address: address.map(|text| text.parse().unwrap()), port: 9 })
     };
     for (args, metrics) in [
-        (["--app-port=9"].as_slice(), MetricsDoor::OnAppPort),
-        (&["--app-port=9", "--metrics-port=9"], MetricsDoor::OnAppPort),
+        (["--app-port=9"].as_slice(), MetricsListener::OnAppPort),
+        (&["--app-port=9", "--metrics-port=9"], MetricsListener::OnAppPort),
         (&["--metrics-port=9"], own(None)),
         (&["--metrics-port=9", "--bind-address=10.0.0.1"], own(None)),
         (&["--metrics-port=9", "--metrics-bind-address=::1"], own(Some("::1"))),
     ] {
-        assert_eq!(config(args).door.metrics, metrics, "{args:?}");
+        assert_eq!(config(args).listen.metrics, metrics, "{args:?}");
     }
-    assert_eq!(config(&["--bind-address=10.0.0.1"]).door.app.address, "10.0.0.1".parse().ok());
+    assert_eq!(config(&["--bind-address=10.0.0.1"]).listen.app.address, "10.0.0.1".parse().ok());
     for (args, served) in [
         (&[][..], false),
         (&["--container-credentials"], true),
         (&["--container-credentials", "--bind-address=::"], true),
         (&["--container-credentials", "--bind-address=0.0.0.0"], true),
     ] {
-        assert_eq!(config(args).door.container_credentials, served, "{args:?}");
+        assert_eq!(config(args).listen.container_credentials, served, "{args:?}");
     }
-    assert_eq!(config(&["--resolve-duplicate-cache-ips"]).door.shared_address, SharedAddress::AskApiServer);
+    assert_eq!(config(&["--resolve-duplicate-cache-ips"]).listen.shared_address, SharedAddress::AskApiServer);
 }
 
 #[test]
@@ -314,8 +322,8 @@ fn what_happens_beside() {
     assert_eq!(operation.shadow.as_deref(), Some("http://n:8181"));
     assert_eq!((operation.events, operation.state_dir), (true, Some(PathBuf::from("/run/k"))));
     let socket = |value: &str| config(&["--control-socket", value]).operation.control_socket;
-    assert_eq!(socket(""), ControlSocket::Off);
-    assert_eq!(socket("/run/kube2iam/control.sock"), ControlSocket::Asked(PathBuf::from("/run/kube2iam/control.sock")));
+    assert_eq!(socket(""), SocketSetting::Off);
+    assert_eq!(socket("/run/kube2iam/control.sock"), SocketSetting::Asked(PathBuf::from("/run/kube2iam/control.sock")));
 }
 
 #[test]

@@ -13,13 +13,13 @@ impl Backoff {
     /// The rest after one more failure: between half of the step and all of it, so that nodes that failed together
     /// come back spread, also at the far end. Never below `floor` (the server's `Retry-After`), which gets a jitter of
     /// its own.
-    pub fn next(&mut self, floor: Option<Duration>, dice: u64) -> Duration {
+    pub fn next(&mut self, floor: Option<Duration>, random: u64) -> Duration {
         let doubled = FIRST.saturating_mul(2).saturating_mul(2_u32.saturating_pow(self.failures));
         let step = doubled.min(LONGEST);
         self.failures = self.failures.saturating_add(1);
-        let rest = step / 2 + share(step / 2, dice);
+        let rest = step / 2 + share(step / 2, random);
         match floor.map(|floor| floor.min(LONGEST_FLOOR)) {
-            Some(floor) if floor >= rest => floor + share(FIRST, dice),
+            Some(floor) if floor >= rest => floor + share(FIRST, random),
             _ => rest,
         }
     }
@@ -36,9 +36,9 @@ impl Backoff {
 }
 
 /// A part of `span`, as the dice fall: from nothing to nearly all.
-pub fn share(span: Duration, dice: u64) -> Duration {
+pub fn share(span: Duration, random: u64) -> Duration {
     const HALF_BITS: u32 = 32;
-    let micros = (span.as_micros() * u128::from(dice >> HALF_BITS)) >> HALF_BITS;
+    let micros = (span.as_micros() * u128::from(random >> HALF_BITS)) >> HALF_BITS;
     Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }
 
@@ -54,14 +54,14 @@ mod tests {
 
     #[test]
     fn rests_double_from_800_ms_to_30_s_with_jitter() {
-        for (dice, expected) in [
+        for (random, expected) in [
             (0, [800, 1_600, 3_200, 6_400, 12_800, 15_000, 15_000]),
             (1 << 63, [1_200, 2_400, 4_800, 9_600, 19_200, 22_500, 22_500]),
             (u64::MAX, [1_599, 3_199, 6_399, 12_799, 25_599, 29_999, 29_999]),
         ] {
             let mut backoff = Backoff::default();
-            let rests = expected.map(|_| backoff.next(None, dice).as_millis());
-            assert_eq!(rests, expected, "{dice}");
+            let rests = expected.map(|_| backoff.next(None, random).as_millis());
+            assert_eq!(rests, expected, "{random}");
         }
     }
 
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_servers_wish_is_a_floor_within_reason() {
-        let rest = |seconds, dice| Backoff::default().next(Some(Duration::from_secs(seconds)), dice).as_millis();
+        let rest = |seconds, random| Backoff::default().next(Some(Duration::from_secs(seconds)), random).as_millis();
         assert_eq!(rest(0, 0), 800);
         assert_eq!(rest(1, u64::MAX), 1_599);
         assert_eq!(rest(5, 0), 5_000);

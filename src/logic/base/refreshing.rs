@@ -28,7 +28,7 @@ pub struct Lease<T> {
 
 /// What a caller does next.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step<T, F> {
+pub enum RefreshStep<T, F> {
     Use(T),
     /// Fetch it, then call `succeed`, `fail` or `abandon`. What is held may serve until then.
     Fetch,
@@ -46,20 +46,20 @@ impl<T, F> Default for Kept<T, F> {
 
 impl<T: Clone, F: Clone> Kept<T, F> {
     /// Decides for one caller. After `Fetch` the caller is the one who fetches.
-    pub fn step(&mut self, now: Mono) -> Step<T, F> {
+    pub fn step(&mut self, now: Mono) -> RefreshStep<T, F> {
         let held = self.usable(now);
         let due =
             held.is_none() || self.lease.as_ref().is_some_and(|lease| lease.renew_from.is_some_and(|at| at <= now));
         let failed =
             self.failure.as_ref().filter(|(_, retry_from)| now < *retry_from).map(|(failure, _)| failure.clone());
         match (held, failed) {
-            (Some(value), _) if !due || self.fetching => Step::Use(value),
-            (Some(value), Some(_)) => Step::Use(value),
-            (None, _) if self.fetching => Step::Join,
-            (None, Some(failure)) => Step::Refuse(failure),
+            (Some(value), _) if !due || self.fetching => RefreshStep::Use(value),
+            (Some(value), Some(_)) => RefreshStep::Use(value),
+            (None, _) if self.fetching => RefreshStep::Join,
+            (None, Some(failure)) => RefreshStep::Refuse(failure),
             _ => {
                 self.fetching = true;
-                Step::Fetch
+                RefreshStep::Fetch
             }
         }
     }
@@ -113,55 +113,55 @@ mod tests {
     #[test]
     fn one_fetches_and_the_others_wait_for_it() {
         let mut kept = kept();
-        assert_eq!(kept.step(at(0)), Step::Fetch);
-        assert_eq!(kept.step(at(0)), Step::Join);
+        assert_eq!(kept.step(at(0)), RefreshStep::Fetch);
+        assert_eq!(kept.step(at(0)), RefreshStep::Join);
         kept.succeed(lease(1));
-        assert_eq!(kept.step(at(1)), Step::Use(1));
+        assert_eq!(kept.step(at(1)), RefreshStep::Use(1));
     }
 
     #[test]
     fn a_renewal_is_one_callers_work_and_nobody_waits_for_it() {
         let mut kept = kept();
         kept.succeed(lease(1));
-        assert_eq!(kept.step(at(49)), Step::Use(1));
-        assert_eq!(kept.step(at(50)), Step::Fetch);
-        assert_eq!(kept.step(at(51)), Step::Use(1));
+        assert_eq!(kept.step(at(49)), RefreshStep::Use(1));
+        assert_eq!(kept.step(at(50)), RefreshStep::Fetch);
+        assert_eq!(kept.step(at(51)), RefreshStep::Use(1));
         kept.succeed(Lease { value: 2, renew_from: None, end: None });
-        assert_eq!(kept.step(at(u64::MAX / 1_000)), Step::Use(2));
+        assert_eq!(kept.step(at(u64::MAX / 1_000)), RefreshStep::Use(2));
     }
 
     #[test]
     fn a_failed_renewal_leaves_the_value_until_its_end() {
         let mut kept = kept();
         kept.succeed(lease(1));
-        assert_eq!(kept.step(at(60)), Step::Fetch);
+        assert_eq!(kept.step(at(60)), RefreshStep::Fetch);
         kept.fail("no", at(70));
-        assert_eq!(kept.step(at(69)), Step::Use(1));
-        assert_eq!(kept.step(at(70)), Step::Fetch);
+        assert_eq!(kept.step(at(69)), RefreshStep::Use(1));
+        assert_eq!(kept.step(at(70)), RefreshStep::Fetch);
         kept.fail("still no", at(110));
-        assert_eq!(kept.step(at(99)), Step::Use(1));
-        assert_eq!(kept.step(at(100)), Step::Refuse("still no"));
-        assert_eq!(kept.step(at(110)), Step::Fetch);
+        assert_eq!(kept.step(at(99)), RefreshStep::Use(1));
+        assert_eq!(kept.step(at(100)), RefreshStep::Refuse("still no"));
+        assert_eq!(kept.step(at(110)), RefreshStep::Fetch);
     }
 
     #[test]
     fn a_failure_is_remembered_for_its_time_and_forgotten_by_success() {
         let mut kept = kept();
-        assert_eq!(kept.step(at(0)), Step::Fetch);
+        assert_eq!(kept.step(at(0)), RefreshStep::Fetch);
         kept.fail("no", at(10));
-        assert_eq!(kept.step(at(9)), Step::Refuse("no"));
-        assert_eq!(kept.step(at(10)), Step::Fetch);
+        assert_eq!(kept.step(at(9)), RefreshStep::Refuse("no"));
+        assert_eq!(kept.step(at(10)), RefreshStep::Fetch);
         kept.succeed(lease(1));
         kept.discard(|_| true);
-        assert_eq!(kept.step(at(11)), Step::Fetch);
+        assert_eq!(kept.step(at(11)), RefreshStep::Fetch);
     }
 
     #[test]
     fn a_fetch_that_came_to_nothing_frees_the_place() {
         let mut kept = kept();
-        assert_eq!(kept.step(at(0)), Step::Fetch);
+        assert_eq!(kept.step(at(0)), RefreshStep::Fetch);
         kept.abandon();
-        assert_eq!(kept.step(at(0)), Step::Fetch);
+        assert_eq!(kept.step(at(0)), RefreshStep::Fetch);
     }
 
     #[test]
@@ -171,6 +171,6 @@ mod tests {
         kept.discard(|held| *held == 1);
         assert_eq!(kept.usable(at(0)), Some(2));
         kept.discard(|held| *held == 2);
-        assert_eq!(kept.step(at(0)), Step::Fetch);
+        assert_eq!(kept.step(at(0)), RefreshStep::Fetch);
     }
 }

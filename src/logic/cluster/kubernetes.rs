@@ -12,7 +12,7 @@ mod scan;
 use std::fmt;
 use std::net::IpAddr;
 
-pub use frame::{LineReader, Lined, Status, frame, one_line, status};
+pub use frame::{ApiStatus, LineReader, WatchLine, frame, one_line, status};
 pub use list::{Item, PageReader};
 pub use object::{SESSION_NAME, object};
 
@@ -103,16 +103,16 @@ pub enum Object {
 /// One line of a watch, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    Added(Object, Version),
-    Modified(Object, Version),
-    Deleted(Object, Version),
-    Bookmark(Version),
+    Added(Object, ResourceVersion),
+    Modified(Object, ResourceVersion),
+    Deleted(Object, ResourceVersion),
+    Bookmark(ResourceVersion),
     /// The watch's version is too old: relist.
     Gone(String),
     /// Another error object; its message.
     Failed(String),
     /// Not JSON, or not of the expected shape, and its version where that could be read.
-    Unreadable(Unreadable, Option<Version>),
+    Unreadable(Unreadable, Option<ResourceVersion>),
 }
 
 /// Something that could not be read.
@@ -120,24 +120,24 @@ pub enum Frame {
 pub struct Unreadable {
     pub resource: Resource,
     pub why: String,
-    pub identity: Identity,
+    pub identity: ObjectIdentity,
 }
 
 /// Whose object something is, as far as that could be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
+pub struct ObjectIdentity {
     pub namespace: Option<String>,
     pub name: Option<String>,
     pub uid: Option<String>,
 }
 
 /// A `resourceVersion`: opaque, only handed back.
-pub type Version = String;
+pub type ResourceVersion = String;
 
 /// A page of a list. Its items have been handed over one by one while it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    pub version: Version,
+pub struct ListPage {
+    pub version: ResourceVersion,
     /// Where the next page begins; `None` on the last.
     pub continuation: Option<String>,
 }
@@ -152,7 +152,7 @@ pub enum Event {
     InitDone,
     Apply(Object),
     Delete(Object),
-    Forget(Identity),
+    Forget(ObjectIdentity),
 }
 
 /// Why the API server gave no answer that can be used.
@@ -185,7 +185,7 @@ impl KubernetesFailureKind {
     }
 }
 
-impl Identity {
+impl ObjectIdentity {
     /// Whether it names one object of this resource.
     pub fn is_known(&self, resource: Resource) -> bool {
         let placed = resource == Resource::Namespaces || self.namespace.is_some();
@@ -193,7 +193,7 @@ impl Identity {
     }
 }
 
-impl fmt::Display for Identity {
+impl fmt::Display for ObjectIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.namespace, &self.name, &self.uid) {
             (Some(namespace), Some(name), _) => write!(f, "{namespace}/{name}"),

@@ -10,18 +10,18 @@ use crate::logic::base::time::Mono;
 
 /// When to ask.
 #[derive(Clone, Copy, Debug)]
-pub struct Silence {
+pub struct WatchSilence {
     patience: Duration,
     asked_at: Option<Mono>,
 }
 
-impl Default for Silence {
+impl Default for WatchSilence {
     fn default() -> Self {
         Self { patience: PATIENCE, asked_at: None }
     }
 }
 
-impl Silence {
+impl WatchSilence {
     /// When to ask, with the last line or bookmark of any watch at `heard_at`.
     pub fn due(&self, heard_at: Mono) -> Mono {
         match self.asked_at {
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn silence_of_all_is_questioned_well_within_90_s_and_ever_more_rarely_if_that_leads_to_nothing() {
-        let mut silence = Silence::default();
+        let mut silence = WatchSilence::default();
         assert_eq!(silence.due(at(10)), at(82));
         silence.asked(at(10), at(82));
         assert_eq!(silence.due(at(10)), at(82 + 144));

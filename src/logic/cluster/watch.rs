@@ -17,19 +17,19 @@ mod unreadable;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-pub use note::{Logged, Note, Relist};
+pub use note::{Logged, Relist, WatchNote};
 
-use super::kubernetes::{Event, Frame, Item, KubernetesFailure, KubernetesFailureKind, Page, Version};
+use super::kubernetes::{Event, Frame, Item, KubernetesFailure, KubernetesFailureKind, ListPage, ResourceVersion};
 use crate::logic::base::backoff::{Backoff, share};
 use crate::logic::base::time::Mono;
 
 /// What to do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum WatchStep {
     /// Read a page: the first, or the one where `continuation` leads.
     List { continuation: Option<String> },
     /// Open a watch from `version` on.
-    Watch { version: Version },
+    Watch { version: ResourceVersion },
     /// Read the next line of the open watch.
     Read,
     /// Hold no watch open, and wait.
@@ -51,7 +51,7 @@ pub enum Input {
     /// An item of the page that is being read.
     Item(Item),
     /// The page was read to its end.
-    Page(Page),
+    Page(ListPage),
     /// The page, or the opening of a watch, failed.
     Refused(KubernetesFailure),
     Opened,
@@ -67,7 +67,7 @@ pub enum Input {
 pub struct Reaction {
     /// To be applied to the World, in this order.
     pub events: [Option<Event>; 2],
-    pub note: Option<Note>,
+    pub note: Option<WatchNote>,
 }
 
 /// The state of list and watch.
@@ -75,7 +75,7 @@ pub struct Reaction {
 pub struct Watch {
     phase: Phase,
     /// The last version understood.
-    version: Version,
+    version: ResourceVersion,
     rest_until: Mono,
     cut: Cut,
     /// When the last list ended or the last frame was understood.
@@ -104,14 +104,14 @@ enum FailureClass {
 #[derive(Clone, Debug)]
 enum Phase {
     /// A list is due or under way.
-    Listing(Listing),
+    Listing(ListProgress),
     /// A watch is to be opened.
     Ready,
-    Watching(Open),
+    Watching(OpenWatch),
 }
 
 #[derive(Clone, Debug, Default)]
-struct Listing {
+struct ListProgress {
     continuation: Option<String>,
     /// `Init` was said.
     begun: bool,
@@ -120,7 +120,7 @@ struct Listing {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Open {
+struct OpenWatch {
     since: Mono,
     /// A frame was understood.
     heard: bool,
@@ -128,7 +128,7 @@ struct Open {
 
 impl Default for Phase {
     fn default() -> Self {
-        Self::Listing(Listing::default())
+        Self::Listing(ListProgress::default())
     }
 }
 
@@ -137,19 +137,19 @@ impl Watch {
         Self::default()
     }
 
-    pub fn next(&self, now: Mono) -> Step {
+    pub fn next(&self, now: Mono) -> WatchStep {
         if now < self.rest_until {
-            return Step::Rest { until: self.rest_until, cut: self.cut };
+            return WatchStep::Rest { until: self.rest_until, cut: self.cut };
         }
         match &self.phase {
-            Phase::Listing(listing) => Step::List { continuation: listing.continuation.clone() },
-            Phase::Ready => Step::Watch { version: self.version.clone() },
-            Phase::Watching(_) => Step::Read,
+            Phase::Listing(listing) => WatchStep::List { continuation: listing.continuation.clone() },
+            Phase::Ready => WatchStep::Watch { version: self.version.clone() },
+            Phase::Watching(_) => WatchStep::Read,
         }
     }
 
-    /// Takes in what came of the last step. `dice` are 64 random bits. An input that doesn't fit the step is ignored.
-    pub fn on(&mut self, input: Input, now: Mono, dice: u64) -> Reaction {
+    /// Takes in what came of the last step. `random` are 64 random bits. An input that doesn't fit the step is ignored.
+    pub fn on(&mut self, input: Input, now: Mono, random: u64) -> Reaction {
         match (input, &mut self.phase) {
             (Input::Item(Ok(object)), Phase::Listing(listing)) => {
                 listing.items += 1;
@@ -157,24 +157,24 @@ impl Watch {
             }
             (Input::Item(Err(object)), Phase::Listing(_)) => self.unreadable_item(object),
             (Input::Page(page), Phase::Listing(_)) => self.page(page, now),
-            (Input::Refused(failure), Phase::Listing(_) | Phase::Ready) => self.refused(failure, now, dice),
+            (Input::Refused(failure), Phase::Listing(_) | Phase::Ready) => self.refused(failure, now, random),
             (Input::Opened, Phase::Ready) => {
-                self.phase = Phase::Watching(Open { since: now, heard: false });
-                Reaction::note(Note::Watching)
+                self.phase = Phase::Watching(OpenWatch { since: now, heard: false });
+                Reaction::note(WatchNote::Watching)
             }
-            (Input::Line(frame), Phase::Watching(_)) => self.line(frame, now, dice),
+            (Input::Line(frame), Phase::Watching(_)) => self.line(frame, now, random),
             (Input::OthersGotThrough, Phase::Listing(_) | Phase::Ready) => {
                 if self.cut == Cut::WhenOthersGetThrough && now < self.rest_until {
-                    self.rest(now, share(RESUME_WITHIN, dice), Cut::Never);
+                    self.rest(now, share(RESUME_WITHIN, random), Cut::Never);
                 }
                 Reaction::default()
             }
-            (Input::Ended(failure), &mut Phase::Watching(open)) => self.ended(open, failure, now, dice),
+            (Input::Ended(failure), &mut Phase::Watching(open)) => self.ended(open, failure, now, random),
             _ => Reaction::default(),
         }
     }
 
-    fn page(&mut self, page: Page, now: Mono) -> Reaction {
+    fn page(&mut self, page: ListPage, now: Mono) -> Reaction {
         let Phase::Listing(listing) = &mut self.phase else { return Reaction::default() };
         self.refusals.reset();
         self.last_failure = None;
@@ -182,7 +182,7 @@ impl Watch {
             listing.continuation = page.continuation;
             return listing.begin();
         }
-        let note = Note::Listed { items: listing.items, unreadable: listing.unreadable };
+        let note = WatchNote::Listed { items: listing.items, unreadable: listing.unreadable };
         let reaction = listing.begin_with(Event::InitDone);
         self.has_forgotten = false;
         self.version = page.version;
@@ -191,9 +191,9 @@ impl Watch {
         Reaction { note: Some(note), ..reaction }
     }
 
-    fn refused(&mut self, failure: KubernetesFailure, now: Mono, dice: u64) -> Reaction {
+    fn refused(&mut self, failure: KubernetesFailure, now: Mono, random: u64) -> Reaction {
         let floor = match failure.kind {
-            KubernetesFailureKind::Gone => return self.gone(failure.cause, now, dice),
+            KubernetesFailureKind::Gone => return self.gone(failure.cause, now, random),
             KubernetesFailureKind::Unavailable { retry_after_s } => {
                 retry_after_s.map(u64::from).map(Duration::from_secs)
             }
@@ -201,17 +201,17 @@ impl Watch {
         };
         let nth = self.count_failure(failure.kind);
         let is_first = self.refusals.is_fresh();
-        let rest = self.refusals.next(floor, dice);
+        let rest = self.refusals.next(floor, random);
         if let Phase::Listing(listing) = &mut self.phase {
             // A continue token that fails again may be the cause. The first page always starts over.
             if listing.continuation.is_none() || !is_first {
-                *listing = Listing::default();
+                *listing = ListProgress::default();
             }
         } else if now.since(self.heard_at) >= SILENCE {
             return self.relist(Relist::Silence, now, rest);
         }
         self.rest(now, rest, if floor.is_none() { Cut::WhenOthersGetThrough } else { Cut::Never });
-        Reaction::note(Note::BackedOff { failure, rest, nth })
+        Reaction::note(WatchNote::BackedOff { failure, rest, nth })
     }
 
     /// How often in a row the server failed in this way. What it refuses at first after it was away (its own rights are
@@ -237,20 +237,20 @@ impl Watch {
         self.cut = cut;
     }
 
-    fn line(&mut self, frame: Frame, now: Mono, dice: u64) -> Reaction {
+    fn line(&mut self, frame: Frame, now: Mono, random: u64) -> Reaction {
         let (event, version) = match frame {
             Frame::Added(object, version) | Frame::Modified(object, version) => (Some(Event::Apply(object)), version),
             Frame::Deleted(object, version) => (Some(Event::Delete(object)), version),
             Frame::Bookmark(version) => (None, version),
-            Frame::Gone(message) => return self.gone(message, now, dice),
-            Frame::Failed(message) => return self.failed(message, now, dice),
-            Frame::Unreadable(object, version) => return self.unreadable_line(object, version, now, dice),
+            Frame::Gone(message) => return self.gone(message, now, random),
+            Frame::Failed(message) => return self.failed(message, now, random),
+            Frame::Unreadable(object, version) => return self.unreadable_line(object, version, now, random),
         };
         self.understood(Some(version), now);
-        Reaction { events: [event, None], note: Some(Note::Heard) }
+        Reaction { events: [event, None], note: Some(WatchNote::Heard) }
     }
 
-    fn understood(&mut self, version: Option<Version>, now: Mono) {
+    fn understood(&mut self, version: Option<ResourceVersion>, now: Mono) {
         if let Phase::Watching(open) = &mut self.phase {
             open.heard = true;
         }
@@ -262,9 +262,9 @@ impl Watch {
     }
 
     /// The first error object resumes, as the fault may pass; a second one in a row lists.
-    fn failed(&mut self, message: String, now: Mono, dice: u64) -> Reaction {
+    fn failed(&mut self, message: String, now: Mono, random: u64) -> Reaction {
         let is_first = self.faults.is_fresh();
-        let rest = self.faults.next(None, dice);
+        let rest = self.faults.next(None, random);
         if !is_first || self.has_forgotten {
             return self.relist(Relist::Failed(message), now, rest);
         }
@@ -272,32 +272,32 @@ impl Watch {
         self.rest(now, rest, Cut::WhenOthersGetThrough);
         let kind = KubernetesFailureKind::Unavailable { retry_after_s: None };
         let nth = self.count_failure(kind);
-        Reaction::note(Note::BackedOff { failure: KubernetesFailure { kind, cause: message }, rest, nth })
+        Reaction::note(WatchNote::BackedOff { failure: KubernetesFailure { kind, cause: message }, rest, nth })
     }
 
     /// Lists at once, unless the last list already led to a 410.
-    fn gone(&mut self, message: String, now: Mono, dice: u64) -> Reaction {
-        let rest = if self.is_gone { self.faults.next(None, dice) } else { share(RESUME_WITHIN, dice) };
+    fn gone(&mut self, message: String, now: Mono, random: u64) -> Reaction {
+        let rest = if self.is_gone { self.faults.next(None, random) } else { share(RESUME_WITHIN, random) };
         self.is_gone = true;
         self.relist(Relist::Gone(message), now, rest)
     }
 
-    fn ended(&mut self, open: Open, failure: Option<KubernetesFailure>, now: Mono, dice: u64) -> Reaction {
+    fn ended(&mut self, open: OpenWatch, failure: Option<KubernetesFailure>, now: Mono, random: u64) -> Reaction {
         if let Some(failure) = failure.as_ref().filter(|failure| failure.kind.is_refusal()) {
-            let rest = self.faults.next(None, dice);
+            let rest = self.faults.next(None, random);
             return self.relist(Relist::Unreadable(failure.cause.clone()), now, rest);
         }
         if self.has_forgotten {
-            let rest = self.faults.next(None, dice);
+            let rest = self.faults.next(None, random);
             return self.relist(Relist::Forgotten, now, rest);
         }
         if now.since(self.heard_at) >= SILENCE {
-            return self.relist(Relist::Silence, now, share(RESUME_WITHIN, dice));
+            return self.relist(Relist::Silence, now, share(RESUME_WITHIN, random));
         }
         let is_stillborn = !open.heard && now.since(open.since) < STILLBORN;
         let is_first = self.refusals.is_fresh();
-        let backed_off = self.refusals.next(None, dice);
-        let rest = if is_stillborn && !is_first { backed_off } else { share(RESUME_WITHIN, dice) };
+        let backed_off = self.refusals.next(None, random);
+        let rest = if is_stillborn && !is_first { backed_off } else { share(RESUME_WITHIN, random) };
         if !is_stillborn {
             self.refusals.reset();
         }
@@ -306,17 +306,17 @@ impl Watch {
         }
         self.phase = Phase::Ready;
         self.rest(now, rest, Cut::Never);
-        Reaction::note(Note::Ended { cause: failure.map(|failure| failure.cause), rest })
+        Reaction::note(WatchNote::Ended { cause: failure.map(|failure| failure.cause), rest })
     }
 
     fn relist(&mut self, why: Relist, now: Mono, rest: Duration) -> Reaction {
         self.phase = Phase::default();
         self.rest(now, rest, Cut::WhenOthersGetThrough);
-        Reaction::note(Note::Relisting { why, rest })
+        Reaction::note(WatchNote::Relisting { why, rest })
     }
 }
 
-impl Listing {
+impl ListProgress {
     /// Says `Init` if it wasn't said yet.
     fn begin(&mut self) -> Reaction {
         let init = (!std::mem::replace(&mut self.begun, true)).then_some(Event::Init);
@@ -330,7 +330,7 @@ impl Listing {
 }
 
 impl Reaction {
-    fn note(note: Note) -> Self {
+    fn note(note: WatchNote) -> Self {
         Self { events: [None, None], note: Some(note) }
     }
 }

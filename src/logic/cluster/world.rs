@@ -15,7 +15,7 @@ mod pods;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::kubernetes::{Event, Identity, Namespace, Object, Pod, Resource};
+use super::kubernetes::{Event, Namespace, Object, ObjectIdentity, Pod, Resource};
 use crate::logic::base::maps::FastMap;
 use crate::logic::policy::arn::NamedRole;
 use accounts::ServiceAccounts;
@@ -26,19 +26,19 @@ use holders::Holders;
 pub use lists::{HeldList, ListResults};
 use parsed::{Annotations, NamespaceAnnotations};
 pub use parsed::{ParsedEvent, PodAnnotations, Reading};
-use pods::Pods;
+use pods::PodIndex;
 pub use pods::{Addresses, HeldPod};
 
 /// Pods by uid and by address, namespaces and service accounts by name.
 #[derive(Debug, Default)]
 pub struct World {
-    pods: Pods,
+    pods: PodIndex,
     holders: FastMap<IpAddr, Holders>,
     namespaces: FastMap<Box<str>, HeldNamespace>,
     accounts: ServiceAccounts,
     /// How many lists of namespaces there have been
     lists: u64,
-    listing: [Listing; 3],
+    listing: [ListedGeneration; 3],
     /// Service accounts name roles: without them nothing is decided.
     needs_accounts: bool,
     ages: Ages,
@@ -57,7 +57,7 @@ pub struct HeldNamespace {
 
 /// Who holds an address.
 #[derive(Debug)]
-pub enum Holder<'a> {
+pub enum AddressHolder<'a> {
     Nobody,
     Pod(&'a Arc<HeldPod>),
     /// Several live pods claim it; how many.
@@ -66,7 +66,7 @@ pub enum Holder<'a> {
 
 /// How far the lists of one resource are.
 #[derive(Clone, Copy, Debug, Default)]
-struct Listing {
+struct ListedGeneration {
     generation: u32,
     complete_once: bool,
 }
@@ -136,17 +136,17 @@ impl World {
     }
 
     /// Who holds `address` now: of several live pods the one that isn't being deleted.
-    pub fn holder(&self, address: IpAddr) -> Holder<'_> {
+    pub fn holder(&self, address: IpAddr) -> AddressHolder<'_> {
         let pod = |uid: &Arc<str>| self.pods.get(uid);
         match self.holders.get(&address) {
-            None => Holder::Nobody,
-            Some(Holders::One(uid)) => pod(uid).map_or(Holder::Nobody, Holder::Pod),
+            None => AddressHolder::Nobody,
+            Some(Holders::One(uid)) => pod(uid).map_or(AddressHolder::Nobody, AddressHolder::Pod),
             Some(Holders::Many(uids)) => {
                 let mut staying = uids.iter().filter_map(pod).filter(|pod| !pod.deleting);
                 match (staying.next(), staying.count()) {
-                    (Some(pod), 0) => Holder::Pod(pod),
-                    (Some(_), others) => Holder::Several(others + 1),
-                    (None, _) => Holder::Several(uids.len()),
+                    (Some(pod), 0) => AddressHolder::Pod(pod),
+                    (Some(_), others) => AddressHolder::Several(others + 1),
+                    (None, _) => AddressHolder::Several(uids.len()),
                 }
             }
         }
@@ -154,12 +154,12 @@ impl World {
 
     /// Who holds `address`, if need be by the word of the API server, which was asked for it. It sees only the first
     /// address of each pod: its word counts while all claimants have this one as their first.
-    pub fn holder_among(&self, address: IpAddr, chosen: Option<&str>) -> Holder<'_> {
+    pub fn holder_among(&self, address: IpAddr, chosen: Option<&str>) -> AddressHolder<'_> {
         let is_seen = || self.claimants(address).all(|pod| pod.addresses.first() == Some(&address));
         let claims = |pod: &&Arc<HeldPod>| is_seen() && pod.counts() && pod.addresses.contains(&address);
         match (self.holder(address), chosen) {
-            (Holder::Several(count), Some(uid)) => {
-                self.pods.get(uid).filter(claims).map_or(Holder::Several(count), Holder::Pod)
+            (AddressHolder::Several(count), Some(uid)) => {
+                self.pods.get(uid).filter(claims).map_or(AddressHolder::Several(count), AddressHolder::Pod)
             }
             (holder, _) => holder,
         }
@@ -230,7 +230,7 @@ impl World {
     }
 
     /// Forgets the object of this uid, and the one of this name.
-    fn forget(&mut self, resource: Resource, identity: &Identity) -> Change {
+    fn forget(&mut self, resource: Resource, identity: &ObjectIdentity) -> Change {
         let (uid, name) = (identity.uid.as_deref(), identity.name.as_deref());
         match resource {
             Resource::Pods => {

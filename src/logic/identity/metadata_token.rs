@@ -37,12 +37,12 @@ impl Bearer<'_> {
 /// The keys under which tokens are made and read.
 #[derive(Clone)]
 pub struct TokenKeys {
-    current: Key,
-    previous: Option<Key>,
+    current: MacKey,
+    previous: Option<MacKey>,
 }
 
 #[derive(Clone)]
-struct Key {
+struct MacKey {
     id: u32,
     secret: Secret<[u8; 32]>,
     mac: hmac::Key,
@@ -52,7 +52,7 @@ struct Key {
 impl TokenKeys {
     /// Starts with one key of 32 random bytes.
     pub fn new(secret: &[u8; 32], now: Wall) -> Self {
-        Self { current: Key::new(secret, now), previous: None }
+        Self { current: MacKey::new(secret, now), previous: None }
     }
 
     /// Whether the current key has served its time.
@@ -62,7 +62,7 @@ impl TokenKeys {
 
     /// Puts a new key in front; what it replaces stays valid until the next rotation.
     pub fn rotate(&mut self, secret: &[u8; 32], now: Wall) {
-        let retired = std::mem::replace(&mut self.current, Key::new(secret, now));
+        let retired = std::mem::replace(&mut self.current, MacKey::new(secret, now));
         self.previous = Some(retired);
     }
 
@@ -123,12 +123,12 @@ impl TokenKeys {
         is_token && named_key(bare).is_none_or(|id| self.all().all(|key| key.id != id))
     }
 
-    fn all(&self) -> impl Iterator<Item = &Key> {
+    fn all(&self) -> impl Iterator<Item = &MacKey> {
         [Some(&self.current), self.previous.as_ref()].into_iter().flatten()
     }
 }
 
-impl Key {
+impl MacKey {
     fn new(secret: &[u8; 32], since: Wall) -> Self {
         let mac = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let fingerprint = hmac::sign(&mac, b"key id");

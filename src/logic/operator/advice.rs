@@ -6,7 +6,7 @@ use crate::logic::policy::reason::Reason;
 
 /// The names that advice fills in.
 #[derive(Clone, Copy, Debug)]
-pub struct Names<'a> {
+pub struct AdviceNames<'a> {
     pub namespace: &'a str,
     pub pod: &'a str,
     /// As far as it is known; empty otherwise
@@ -34,7 +34,7 @@ impl Base {
     }
 }
 
-impl Names<'static> {
+impl AdviceNames<'static> {
     /// Stand-ins, for a text about no pod in particular.
     pub const SAMPLE: Self = Self {
         namespace: "NAMESPACE",
@@ -101,8 +101,8 @@ pub const fn meaning(reason: Reason) -> &'static str {
 }
 
 /// How to mend it, in one sentence.
-pub fn mend(reason: Reason, names: &Names<'_>) -> String {
-    let Names { namespace, pod, role, role_key, list_key, base, listed } = names;
+pub fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
+    let AdviceNames { namespace, pod, role, role_key, list_key, base, listed } = names;
     match reason {
         Reason::RoleNotAllowed => {
             let list = format!("list `{role}` in the annotation `{list_key}` of namespace `{namespace}`, a JSON array");
@@ -239,14 +239,14 @@ mod tests {
         meanings.dedup();
         assert_eq!(meanings.len(), Reason::ALL.len());
         for reason in Reason::ALL {
-            let text = mend(*reason, &Names::SAMPLE);
+            let text = mend(*reason, &AdviceNames::SAMPLE);
             assert!(!text.is_empty() && !text.contains('\n') && !text.starts_with("see `kube2iam explain`"), "{text}");
         }
     }
 
     #[test]
     fn where_a_base_is_set_nobody_is_told_to_set_one() {
-        let advice = |base| mend(Reason::RoleMalformed, &Names { base, ..Names::SAMPLE });
+        let advice = |base| mend(Reason::RoleMalformed, &AdviceNames { base, ..AdviceNames::SAMPLE });
         assert!(advice(Base::Unset).ends_with("or as a name and start the agent with --base-role-arn"));
         assert!(advice(Base::Set).contains("as it stands behind the agent's base"));
         assert!(!advice(Base::Set).contains("--base-role-arn"));
@@ -259,12 +259,12 @@ mod tests {
     #[test]
     fn advice_names_the_keys_that_are_configured() {
         let listed = ["other*".to_owned()];
-        let names = Names {
+        let names = AdviceNames {
             list_key: "example.org/roles",
             role: "app",
             namespace: "shop",
             listed: Some(&listed),
-            ..Names::SAMPLE
+            ..AdviceNames::SAMPLE
         };
         let text = mend(Reason::RoleNotAllowed, &names);
         assert!(

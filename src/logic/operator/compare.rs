@@ -13,12 +13,12 @@ use serde::Deserialize;
 
 use crate::logic::base::json;
 use crate::logic::base::time::{Mono, Wall};
-use crate::logic::cluster::world::{Holder, World};
+use crate::logic::cluster::world::{AddressHolder, World};
 use crate::logic::identity::metadata_token::{Bearer, TokenKeys};
 use crate::logic::policy::pattern::{Format, Matcher};
 use crate::logic::policy::reason::Reason;
-use crate::logic::policy::{Ask, Decision, Patience, Rules, Tokens, decide};
-use crate::logic::request::route::{Form, Route};
+use crate::logic::policy::{Ask, Decision, Patience, Rules, TokenRequirement, decide};
+use crate::logic::request::route::{DocumentForm, Route};
 
 /// What kube2iam's `/debug/store` shows.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -105,8 +105,8 @@ pub fn compare(world: &World, rules: &Rules, keys: &TokenKeys, theirs: &TheirAns
             None => comparison.alike += 1,
             Some((kind, text)) => {
                 let pod = match world.holder(address) {
-                    Holder::Pod(pod) => Some(format!("{}/{}", pod.namespace, pod.name)),
-                    Holder::Nobody | Holder::Several(_) => None,
+                    AddressHolder::Pod(pod) => Some(format!("{}/{}", pod.namespace, pod.name)),
+                    AddressHolder::Nobody | AddressHolder::Several(_) => None,
                 };
                 comparison.differences.push((address, Difference { kind, pod, text }));
             }
@@ -117,14 +117,14 @@ pub fn compare(world: &World, rules: &Rules, keys: &TokenKeys, theirs: &TheirAns
 
 /// The role that a request of `address` gets here, or why none.
 fn our_answer(world: &World, rules: &Rules, keys: &TokenKeys, peer: IpAddr, now: Wall) -> Result<String, Reason> {
-    let (route, token) = (Route::RoleList(Form::Plain), keys.issue(Bearer::Address(peer), TOKEN_S, now));
+    let (route, token) = (Route::RoleList(DocumentForm::Plain), keys.issue(Bearer::Address(peer), TOKEN_S, now));
     let token = Some(token.as_bytes());
     let ask = Ask {
         peer,
         route: &route,
         token,
         forwarded_for: false,
-        tokens: Tokens::Optional,
+        tokens: TokenRequirement::Optional,
         patience: Patience::Exhausted,
         // It is what is known that is compared, not whether credentials rest on it.
         at: Mono::default(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::advice::{Base, Names, meaning, mend};
+use super::advice::{AdviceNames, Base, meaning, mend};
 use crate::logic::base::json;
 use crate::logic::base::time::{Mono, Now, Wall};
 use crate::logic::cluster::kubernetes::AnnotationKeys;
@@ -22,7 +22,7 @@ use crate::logic::sessions::budget::{Bucket, Rate};
 
 /// A pod that was refused, or in audit mode would have been.
 #[derive(Clone, Debug)]
-pub struct Refused {
+pub struct RefusedPod {
     pub pod: Arc<HeldPod>,
     pub reason: Reason,
     pub effect: Effect,
@@ -52,7 +52,7 @@ pub struct Notice {
 /// What has been told so far.
 #[derive(Debug)]
 pub struct EventBook {
-    told: HashMap<Key, Told>,
+    told: HashMap<NoticeKey, WrittenNotice>,
     pace: Bucket,
     keys: AnnotationKeys,
     base: Base,
@@ -60,10 +60,10 @@ pub struct EventBook {
     node: String,
 }
 
-type Key = (Arc<str>, Reason, Effect);
+type NoticeKey = (Arc<str>, Reason, Effect);
 
 #[derive(Debug)]
-struct Told {
+struct WrittenNotice {
     first: Wall,
     written: Mono,
     count: u32,
@@ -119,7 +119,7 @@ impl EventBook {
     }
 
     /// Takes up a refusal; `Some` if it is to be written down now.
-    pub fn note(&mut self, refused: &Refused, now: Now) -> Option<Notice> {
+    pub fn note(&mut self, refused: &RefusedPod, now: Now) -> Option<Notice> {
         if !is_for_owner(refused.reason) {
             return None;
         }
@@ -134,7 +134,7 @@ impl EventBook {
         if !due || !self.pace.take(PACE, now.mono) {
             return None;
         }
-        let told = self.told.entry(key).or_insert(Told { first: now.wall, written: now.mono, count: 1 });
+        let told = self.told.entry(key).or_insert(WrittenNotice { first: now.wall, written: now.mono, count: 1 });
         told.written = now.mono;
         let (first, count) = (told.first, told.count);
         Some(self.notice(refused, first, now.wall, count))
@@ -148,8 +148,8 @@ impl EventBook {
         self.told.len() < MOST_TOLD
     }
 
-    fn notice(&self, refused: &Refused, first: Wall, last: Wall, count: u32) -> Notice {
-        let Refused { pod, reason, effect } = refused;
+    fn notice(&self, refused: &RefusedPod, first: Wall, last: Wall, count: u32) -> Notice {
+        let RefusedPod { pod, reason, effect } = refused;
         let (namespace, last) = (pod.namespace.to_string(), last.rfc3339());
         let name = name(pod, *reason, *effect);
         let message = self.message(pod, *reason, *effect);
@@ -179,7 +179,7 @@ impl EventBook {
     fn message(&self, pod: &HeldPod, reason: Reason, effect: Effect) -> String {
         let named = pod.role().map(NamedRole::written).filter(|role| !role.is_empty());
         let role = named.as_deref().unwrap_or("the default role");
-        let names = Names {
+        let names = AdviceNames {
             namespace: &pod.namespace,
             pod: &pod.name,
             role,

@@ -37,7 +37,7 @@ pub struct Explanation {
     pub reason: Option<String>,
     /// `audit`: the policy would refuse, and lets pass
     pub policy: Option<String>,
-    pub steps: Vec<Told>,
+    pub steps: Vec<ExplainedStep>,
     /// `None`: it never comes to credentials
     pub credentials: Option<SessionState>,
     /// One sentence
@@ -54,16 +54,16 @@ pub enum Judgement {
 
 /// A step of the way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Told {
+pub struct ExplainedStep {
     pub step: String,
-    pub outcome: Outcome,
+    pub outcome: StepOutcome,
     pub detail: String,
 }
 
 /// What a step did to the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum StepOutcome {
     Ok,
     /// Decided nothing by itself
     Note,
@@ -103,11 +103,11 @@ impl Explanation {
         let mut text = self.headline(subject);
         let role = self.role.as_deref().unwrap_or("none");
         let _ = writeln!(text, "  role: {role}"); // writing to a String can't fail
-        for Told { step, outcome, detail } in &self.steps {
+        for ExplainedStep { step, outcome, detail } in &self.steps {
             let mark = match outcome {
-                Outcome::Ok => "ok",
-                Outcome::Note => "-",
-                Outcome::Refused => "NO",
+                StepOutcome::Ok => "ok",
+                StepOutcome::Note => "-",
+                StepOutcome::Refused => "NO",
             };
             let _ = writeln!(text, "  {mark:<3} {step:<12} {detail}");
         }

@@ -13,30 +13,30 @@ use crate::logic::policy::{Denial, Rules, permit};
 
 /// A doubt about a namespace, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Doubt {
+pub struct LintFinding {
     pub namespace: String,
     pub text: String,
 }
 
 /// Looks at every list, and at what pods' annotations ask for. What a list says was found out when it changed.
-pub fn lint(world: &World, rules: &Rules) -> BTreeSet<Doubt> {
-    let mut doubts = malformed(world);
+pub fn lint(world: &World, rules: &Rules) -> BTreeSet<LintFinding> {
+    let mut findings = malformed(world);
     if rules.restrictions.is_none() {
-        return doubts;
+        return findings;
     }
     for (name, namespace) in world.namespaces() {
         let Some(held) = &namespace.allowed_roles else { continue };
         let whole = held.list().fault().map(ToString::to_string);
-        let entries = held.doubts().unwrap_or_default().iter().map(ToString::to_string);
+        let entries = held.findings().unwrap_or_default().iter().map(ToString::to_string);
         let texts = whole.into_iter().chain(entries);
-        doubts.extend(texts.map(|text| Doubt { namespace: name.to_owned(), text }));
+        findings.extend(texts.map(|text| LintFinding { namespace: name.to_owned(), text }));
     }
-    doubts.extend(unlisted(world, rules));
-    doubts
+    findings.extend(unlisted(world, rules));
+    findings
 }
 
 /// Annotations that can't be meant so, or are beyond their bounds. One pod stands for all of its namespace.
-fn malformed(world: &World) -> BTreeSet<Doubt> {
+fn malformed(world: &World) -> BTreeSet<LintFinding> {
     let mut one_of_each: BTreeMap<(&Arc<str>, Reason), &Arc<HeldPod>> = BTreeMap::new();
     for pod in world.pods() {
         let role = matches!(pod.role(), Some(NamedRole::Malformed(_))).then_some(Reason::RoleMalformed);
@@ -50,14 +50,14 @@ fn malformed(world: &World) -> BTreeSet<Doubt> {
     }
     let doubt = |((namespace, reason), pod): ((&Arc<str>, Reason), &Arc<HeldPod>)| {
         let text = format!("pod `{}` gets nothing ({}): {}", pod.name, reason.word(), meaning(reason));
-        Doubt { namespace: namespace.to_string(), text }
+        LintFinding { namespace: namespace.to_string(), text }
     };
     one_of_each.into_iter().map(doubt).collect()
 }
 
 /// The roles that pods name and their namespace doesn't allow. One pod stands for all of its like: always the same one
 /// while it is there, or each look would bring a doubt in other words.
-fn unlisted(world: &World, rules: &Rules) -> Vec<Doubt> {
+fn unlisted(world: &World, rules: &Rules) -> Vec<LintFinding> {
     let mut one_of_each = BTreeMap::new();
     for pod in world.pods().filter(|pod| pod.counts()) {
         let one = one_of_each
@@ -71,28 +71,28 @@ fn unlisted(world: &World, rules: &Rules) -> Vec<Doubt> {
         Ok(permitted) => permitted.audited() == Some(Reason::RoleNotAllowed),
         Err(denial) => denial == Denial::Refused(Reason::RoleNotAllowed),
     });
-    let doubt = |pod: &Arc<HeldPod>| Doubt {
+    let doubt = |pod: &Arc<HeldPod>| LintFinding {
         namespace: pod.namespace.to_string(),
         text: match pod.role() {
             Some(role) => format!("no entry allows `{}`, which pod `{}` names", shown(&role.written()), pod.name),
             None => format!("no entry allows the role that pod `{}` gets without naming one", pod.name),
         },
     };
-    let mut doubts: Vec<Doubt> = Vec::new();
+    let mut findings: Vec<LintFinding> = Vec::new();
     let mut counts: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
     for pod in refused {
         let count = counts.entry(&pod.namespace).or_default();
         *count += 1;
         if *count <= MOST_UNLISTED {
-            doubts.push(doubt(pod));
+            findings.push(doubt(pod));
         }
     }
-    let more = counts.into_iter().filter(|(_, count)| *count > MOST_UNLISTED).map(|(namespace, count)| Doubt {
+    let more = counts.into_iter().filter(|(_, count)| *count > MOST_UNLISTED).map(|(namespace, count)| LintFinding {
         namespace: namespace.to_string(),
         text: format!("no entry allows {} more roles that its pods name", count - MOST_UNLISTED),
     });
-    doubts.extend(more);
-    doubts
+    findings.extend(more);
+    findings
 }
 
 /// Doubts of one kind about one namespace: its pods can name as many roles as they like.
@@ -119,10 +119,10 @@ mod tests {
     #[test]
     fn lists_that_cannot_be_read_and_roles_without_an_entry_are_named() {
         for enforcement in [Enforcement::Enforce, Enforcement::Audit] {
-            let doubts = check(Format::Glob, "app", enforcement);
-            assert!(doubts[0].starts_with("no entry allows `app`, which pod `pod-"), "{doubts:?}");
-            assert!(doubts[1].starts_with("the list is not a JSON array of strings"), "{doubts:?}");
-            assert_eq!(doubts.len(), 2, "one pod stands for all of its like");
+            let findings = check(Format::Glob, "app", enforcement);
+            assert!(findings[0].starts_with("no entry allows `app`, which pod `pod-"), "{findings:?}");
+            assert!(findings[1].starts_with("the list is not a JSON array of strings"), "{findings:?}");
+            assert_eq!(findings.len(), 2, "one pod stands for all of its like");
         }
     }
 
@@ -132,9 +132,9 @@ mod tests {
             .map(|uid| Pod { role: Some(format!("app-{uid}")), ..pod(&uid.to_string(), &format!("10.0.0.{uid}")) });
         let world = listed(pods.collect(), vec![namespace("shop", Some(r#"["x"]"#))]);
         let rules = Rules { restrictions: Some(Format::Glob), ..rules() };
-        let doubts: Vec<String> = lint(&world, &rules).into_iter().map(|doubt| doubt.text).collect();
-        assert_eq!(doubts.len(), 9);
-        assert!(doubts.contains(&"no entry allows 12 more roles that its pods name".to_owned()), "{doubts:?}");
+        let findings: Vec<String> = lint(&world, &rules).into_iter().map(|doubt| doubt.text).collect();
+        assert_eq!(findings.len(), 9);
+        assert!(findings.contains(&"no entry allows 12 more roles that its pods name".to_owned()), "{findings:?}");
     }
 
     /// Whatever the order in which the picture holds them.
@@ -149,8 +149,8 @@ mod tests {
         for _ in 0..4 {
             let mut world = listed(pods.clone(), vec![]);
             events(&mut world);
-            let doubts: Vec<String> = lint(&world, &rules).into_iter().map(|doubt| doubt.text).collect();
-            assert_eq!(doubts, ["no entry allows `app`, which pod `pod-10` names"]);
+            let findings: Vec<String> = lint(&world, &rules).into_iter().map(|doubt| doubt.text).collect();
+            assert_eq!(findings, ["no entry allows `app`, which pod `pod-10` names"]);
         }
     }
 
@@ -167,9 +167,9 @@ mod tests {
         let long = |uid: &str, address: &str| Pod { role: Some("x".repeat(65)), ..pod(uid, address) };
         let wide = Pod { external_id: Some("x".repeat(1_225)), ..pod("c", "10.0.0.3") };
         let world = listed(vec![long("b", "10.0.0.2"), long("a", "10.0.0.1"), wide], vec![]);
-        let doubts: Vec<String> = lint(&world, &rules()).into_iter().map(|doubt| doubt.text).collect();
-        assert!(doubts[0].starts_with("pod `pod-a` gets nothing (role_malformed): "), "{doubts:?}");
-        assert!(doubts[1].starts_with("pod `pod-c` gets nothing (external_id_malformed): "), "{doubts:?}");
-        assert_eq!(doubts.len(), 2);
+        let findings: Vec<String> = lint(&world, &rules()).into_iter().map(|doubt| doubt.text).collect();
+        assert!(findings[0].starts_with("pod `pod-a` gets nothing (role_malformed): "), "{findings:?}");
+        assert!(findings[1].starts_with("pod `pod-c` gets nothing (external_id_malformed): "), "{findings:?}");
+        assert_eq!(findings.len(), 2);
     }
 }

@@ -18,7 +18,7 @@ pub enum LogFormat {
 
 /// A value beside a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Field<'a> {
+pub enum FieldValue<'a> {
     Text(&'a str),
     Address(IpAddr),
     Number(f64),
@@ -29,7 +29,7 @@ pub enum Field<'a> {
 
 /// What a line says.
 #[derive(Clone, Copy, Debug)]
-pub enum Message<'a> {
+pub enum MessageText<'a> {
     Formatted(fmt::Arguments<'a>),
     /// `METHOD TARGET (STATUS) took MILLISECONDS ms`
     Answered {
@@ -50,20 +50,20 @@ pub enum Taken {
 
 /// A line to be: everything in it is still where it came from.
 #[derive(Clone, Copy)]
-pub struct Line<'a, K> {
+pub struct LineParts<'a, K> {
     pub at: Wall,
     pub level: &'a str,
-    pub message: Message<'a>,
+    pub message: MessageText<'a>,
     /// By key
-    pub fields: &'a [(K, Field<'a>)],
+    pub fields: &'a [(K, FieldValue<'a>)],
 }
 
-impl<K: AsRef<str>> Line<'_, K> {
+impl<K: AsRef<str>> LineParts<'_, K> {
     /// Renders the line with its closing newline. Quotes and controls are escaped; a field whose text is empty says
     /// nothing and is left out.
     pub fn render(self, format: LogFormat) -> Vec<u8> {
         debug_assert!(self.fields.is_sorted_by(|one, other| one.0.as_ref() <= other.0.as_ref()), "fields in disorder");
-        let mut pen = Pen { line: Vec::with_capacity(USUAL_LINE), format };
+        let mut pen = LineWriter { line: Vec::with_capacity(USUAL_LINE), format };
         match format {
             LogFormat::Text => self.text(&mut pen),
             LogFormat::Json => self.json(&mut pen),
@@ -72,11 +72,11 @@ impl<K: AsRef<str>> Line<'_, K> {
         pen.line
     }
 
-    fn said(&self) -> impl Iterator<Item = &(K, Field<'_>)> {
-        self.fields.iter().filter(|(_, value)| !matches!(value, Field::Text("")))
+    fn said(&self) -> impl Iterator<Item = &(K, FieldValue<'_>)> {
+        self.fields.iter().filter(|(_, value)| !matches!(value, FieldValue::Text("")))
     }
 
-    fn text(&self, pen: &mut Pen) {
+    fn text(&self, pen: &mut LineWriter) {
         pen.push("time=\"");
         pen.line.extend_from_slice(&self.at.rfc3339_bytes());
         pen.push("\" level=");
@@ -92,7 +92,7 @@ impl<K: AsRef<str>> Line<'_, K> {
         }
     }
 
-    fn json(&self, pen: &mut Pen) {
+    fn json(&self, pen: &mut LineWriter) {
         pen.push("{\"level\":\"");
         pen.push(self.level);
         pen.push("\",\"msg\":\"");
@@ -111,23 +111,23 @@ impl<K: AsRef<str>> Line<'_, K> {
 }
 
 /// Writes a line.
-struct Pen {
+struct LineWriter {
     line: Vec<u8>,
     format: LogFormat,
 }
 
-impl Pen {
+impl LineWriter {
     /// As it stands.
     fn push(&mut self, text: &str) {
         self.line.extend_from_slice(text.as_bytes());
     }
 
-    fn message(&mut self, message: Message<'_>) {
+    fn message(&mut self, message: MessageText<'_>) {
         match message {
-            Message::Formatted(arguments) => {
+            MessageText::Formatted(arguments) => {
                 let _ = self.write_fmt(arguments); // what is formatted may fail, the pen can't
             }
-            Message::Answered { method, target, status, took } => {
+            MessageText::Answered { method, target, status, took } => {
                 self.push(method);
                 self.push(" ");
                 self.escape(target);
@@ -140,21 +140,23 @@ impl Pen {
         }
     }
 
-    fn value(&mut self, value: Field<'_>) {
+    fn value(&mut self, value: FieldValue<'_>) {
         match value {
             // logrus leaves these bare and quotes everything else.
-            Field::Text(text) if self.format == LogFormat::Text && !text.is_empty() && look(text) == Look::Bare => {
+            FieldValue::Text(text)
+                if self.format == LogFormat::Text && !text.is_empty() && look(text) == Look::Bare =>
+            {
                 self.push(text);
             }
-            Field::Text(text) => self.quote(text),
-            Field::Address(address) => self.address(address),
-            Field::Number(number) if self.format == LogFormat::Json && !number.is_finite() => self.push("null"),
-            Field::Number(number) => self.shown(&number),
-            Field::Whole(number) => match u64::try_from(number) {
+            FieldValue::Text(text) => self.quote(text),
+            FieldValue::Address(address) => self.address(address),
+            FieldValue::Number(number) if self.format == LogFormat::Json && !number.is_finite() => self.push("null"),
+            FieldValue::Number(number) => self.shown(&number),
+            FieldValue::Whole(number) => match u64::try_from(number) {
                 Ok(number) => push_decimal(&mut self.line, number),
                 Err(_) => self.shown(&number),
             },
-            Field::Span(span) => push_millis(&mut self.line, span),
+            FieldValue::Span(span) => push_millis(&mut self.line, span),
         }
     }
 
@@ -225,7 +227,7 @@ impl Pen {
 }
 
 /// What is formatted stands between quotes.
-impl Write for Pen {
+impl Write for LineWriter {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.escape(text);
         Ok(())

@@ -17,7 +17,7 @@ pub struct ListeningSocket {
 
 /// A process that holds a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub struct PortHolder {
     pub uid: u32,
     /// `None`: it can't be seen from here, being in another container or another user's.
     pub process: Option<HolderProcess>,
@@ -30,7 +30,7 @@ pub struct HolderProcess {
     pub command: String,
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for PortHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.process {
             Some(HolderProcess { pid, command }) => {
@@ -46,8 +46,8 @@ impl fmt::Display for Holder {
 pub struct TakenPort {
     pub port: u16,
     /// Empty: none was found
-    pub holders: Vec<Holder>,
-    pub judgement: Judgement,
+    pub holders: Vec<PortHolder>,
+    pub judgement: HolderJudgement,
     pub requests: Requests,
 }
 
@@ -86,7 +86,7 @@ impl fmt::Display for TakenPort {
 
 /// What an address on which the port is held answered to `GET /healthz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answered {
+pub enum PortAnswer {
     AsKube2iam,
     Otherwise,
     /// Within the time that is given
@@ -98,12 +98,12 @@ pub enum Answered {
 /// What to do with pods' requests, given what the addresses answered to which they would be redirected, and what was done
 /// until now. An agent too busy to answer in time is no stranger at once: that takes several failures in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Judgement {
+pub struct HolderJudgement {
     is_kube2iam: bool,
     unanswered: u32,
 }
 
-impl Judgement {
+impl HolderJudgement {
     /// Before anything was asked nothing is trusted.
     pub const STRANGER: Self = Self { is_kube2iam: false, unanswered: 0 };
 
@@ -112,26 +112,26 @@ impl Judgement {
     }
 
     /// The judgement after one more round of answers.
-    pub fn after(self, answers: &[Answered]) -> Self {
-        if answers.contains(&Answered::Otherwise) {
+    pub fn after(self, answers: &[PortAnswer]) -> Self {
+        if answers.contains(&PortAnswer::Otherwise) {
             return Self::STRANGER;
         }
-        if answers.contains(&Answered::Nothing) {
+        if answers.contains(&PortAnswer::Nothing) {
             let unanswered = self.unanswered.saturating_add(1);
             return Self { is_kube2iam: self.is_kube2iam && unanswered < MOST_UNANSWERED, unanswered };
         }
-        Self { is_kube2iam: answers.contains(&Answered::AsKube2iam), unanswered: 0 }
+        Self { is_kube2iam: answers.contains(&PortAnswer::AsKube2iam), unanswered: 0 }
     }
 }
 
 /// What bytes say as an answer to `GET /healthz`: a kube2iam gives 200 and a JSON object with `hostIP` and `instanceId`.
-pub fn read_health(answer: &[u8]) -> Answered {
-    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return Answered::Otherwise };
+pub fn read_health(answer: &[u8]) -> PortAnswer {
+    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return PortAnswer::Otherwise };
     let is_ok = answer.starts_with(b"HTTP/1.1 200 ") || answer.starts_with(b"HTTP/1.0 200 ");
     let body = answer.get(end + 4..).unwrap_or_default();
     let object: Option<Value> = json::read(body).ok();
     let has = |key| object.as_ref().is_some_and(|object| object.get(key).is_some_and(Value::is_string));
-    if is_ok && has("hostIP") && has("instanceId") { Answered::AsKube2iam } else { Answered::Otherwise }
+    if is_ok && has("hostIP") && has("instanceId") { PortAnswer::AsKube2iam } else { PortAnswer::Otherwise }
 }
 
 /// The sockets that listen on `port`, out of the lines of `/proc/net/tcp` or `/proc/net/tcp6` (proc(5)).
@@ -177,7 +177,7 @@ mod tests {
     fn only_the_health_of_a_kube2iam_is_taken_for_it() {
         let answer = |status: &str, body: &str| format!("HTTP/1.1 {status}\r\nServer: x\r\n\r\n{body}").into_bytes();
         let health = r#"{"hostIP":"10.0.0.1","instanceId":""}"#;
-        assert_eq!(read_health(&answer("200 OK", health)), Answered::AsKube2iam);
+        assert_eq!(read_health(&answer("200 OK", health)), PortAnswer::AsKube2iam);
         for other in [
             answer("500 Internal Server Error", health),
             answer("200 OK", ""),
@@ -189,15 +189,15 @@ mod tests {
             b"SSH-2.0-OpenSSH\r\n\r\n".to_vec(),
             Vec::new(),
         ] {
-            assert_eq!(read_health(&other), Answered::Otherwise, "{}", String::from_utf8_lossy(&other));
+            assert_eq!(read_health(&other), PortAnswer::Otherwise, "{}", String::from_utf8_lossy(&other));
         }
     }
 
     #[test]
     fn a_stranger_on_any_address_is_one_and_silence_takes_three_rounds() {
-        use Answered::{AsKube2iam, Nothing, Otherwise, Refused};
-        let judge = |rounds: &[&[Answered]]| {
-            rounds.iter().fold(Judgement::STRANGER, |judgement, answers| judgement.after(answers)).is_kube2iam()
+        use PortAnswer::{AsKube2iam, Nothing, Otherwise, Refused};
+        let judge = |rounds: &[&[PortAnswer]]| {
+            rounds.iter().fold(HolderJudgement::STRANGER, |judgement, answers| judgement.after(answers)).is_kube2iam()
         };
         for (rounds, wanted) in [
             (&[][..], false),
@@ -220,10 +220,10 @@ mod tests {
     #[test]
     fn the_message_names_the_process_or_says_that_it_cannot_be_seen() {
         let process = HolderProcess { pid: 7, command: "ng\u{1b}inx".to_owned() };
-        let seen = Holder { uid: 0, process: Some(process) };
-        let unseen = Holder { uid: 65_532, process: None };
-        let text = |holders: Vec<Holder>, requests| {
-            TakenPort { port: 8181, holders, judgement: Judgement::STRANGER, requests }.to_string()
+        let seen = PortHolder { uid: 0, process: Some(process) };
+        let unseen = PortHolder { uid: 65_532, process: None };
+        let text = |holders: Vec<PortHolder>, requests| {
+            TakenPort { port: 8181, holders, judgement: HolderJudgement::STRANGER, requests }.to_string()
         };
         let known = text(vec![seen.clone()], Requests::Dropped);
         assert!(known.starts_with("port 8181 is held by process 7 (`ng\\u{1b}inx`) of user 0; stop it"), "{known}");

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// The whole state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Status {
+pub struct AgentStatus {
     pub version: String,
     pub commit: String,
     pub uptime_s: u64,
@@ -42,12 +42,12 @@ pub struct Watching {
     /// Since the last complete list, line or bookmark; before the first list, since the start
     pub age_s: u64,
     /// Why it isn't kept current
-    pub failing: Option<Trouble>,
+    pub failing: Option<ServerTrouble>,
 }
 
 /// What is wrong, and since when.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Trouble {
+pub struct ServerTrouble {
     pub since_s: u64,
     pub cause: String,
 }
@@ -102,7 +102,7 @@ pub struct RedirectReport {
     pub detail: String,
 }
 
-impl Status {
+impl AgentStatus {
     /// For people.
     pub fn text(&self) -> String {
         let mut text = format!("kube2iam {} ({}), up {}\n", self.version, self.commit, span(self.uptime_s));
@@ -152,7 +152,7 @@ impl Watching {
             true => format!("{resource}: listed, last heard of {} ago", span(*age_s)),
             false => format!("{resource}: not listed yet"),
         };
-        if let Some(Trouble { since_s, cause }) = failing {
+        if let Some(ServerTrouble { since_s, cause }) = failing {
             text.push_str(&format!("; failing for {}: {cause}", span(*since_s)));
         }
         text
@@ -213,20 +213,20 @@ mod tests {
 
     #[test]
     fn the_text_has_a_line_for_every_fact() {
-        let status = Status {
+        let status = AgentStatus {
             version: "1.2.3".into(),
             taken_port: Some("port 8181 is held".into()),
             watches: vec![
                 Watching { resource: "pods".into(), listed: true, age_s: 3, failing: None },
                 Watching {
                     resource: "namespaces".into(),
-                    failing: Some(Trouble { since_s: 61, cause: "403 Forbidden".into() }),
+                    failing: Some(ServerTrouble { since_s: 61, cause: "403 Forbidden".into() }),
                     ..Watching::default()
                 },
             ],
             limits: vec![Limit { name: "connections".into(), used: 3, most: 1_024 }],
             redirect: Some(RedirectReport { whole: true, connections: Some(7), detail: "whole\n7 connections".into() }),
-            ..Status::default()
+            ..AgentStatus::default()
         };
         let text = status.text();
         assert!(text.contains("\nport               port 8181 is held\n"), "{text}");

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Ask, Denial, Patience, Tokens};
+use super::{Ask, Denial, Patience, TokenRequirement};
 use crate::logic::base::time::Wall;
 use crate::logic::cluster::kubernetes::Resource;
-use crate::logic::cluster::world::{HeldPod, Holder, World};
+use crate::logic::cluster::world::{AddressHolder, HeldPod, World};
 use crate::logic::identity::metadata_token::TokenKeys;
 use crate::logic::policy::reason::Reason;
 
@@ -15,23 +15,23 @@ use crate::logic::policy::reason::Reason;
 /// known; while several claim the address it may be any one's of them.
 pub(super) fn token_left(
     world: &World,
-    holder: &Holder<'_>,
+    holder: &AddressHolder<'_>,
     peer: IpAddr,
     check: &dyn Fn(IpAddr, Option<&str>) -> Option<Duration>,
 ) -> Option<Duration> {
     match holder {
-        Holder::Nobody => check(peer, None),
-        Holder::Pod(pod) => check(peer, Some(&pod.uid))
+        AddressHolder::Nobody => check(peer, None),
+        AddressHolder::Pod(pod) => check(peer, Some(&pod.uid))
             .or_else(|| pod.addresses.iter().filter(|other| **other != peer).find_map(|other| check(*other, None))),
-        Holder::Several(_) => {
+        AddressHolder::Several(_) => {
             check(peer, None).or_else(|| world.claimants(peer).find_map(|pod| check(peer, Some(&pod.uid))))
         }
     }
 }
 
 /// Whether requests of `pod` must bear a session token, as far as it is known.
-pub fn is_token_required(world: &World, everywhere: Tokens, pod: Option<&Arc<HeldPod>>) -> bool {
-    everywhere == Tokens::Required || pod.is_some_and(|pod| demand_of(world, pod) == Demand::Required)
+pub fn is_token_required(world: &World, everywhere: TokenRequirement, pod: Option<&Arc<HeldPod>>) -> bool {
+    everywhere == TokenRequirement::Required || pod.is_some_and(|pod| demand_of(world, pod) == Demand::Required)
 }
 
 /// Whether a request without a token is taken.
@@ -57,7 +57,7 @@ pub(super) fn without_good_token(
     world: &World,
     keys: &TokenKeys,
     ask: &Ask<'_, '_>,
-    holder: &Holder<'_>,
+    holder: &AddressHolder<'_>,
     now: Wall,
 ) -> Result<Demand, Denial> {
     let demand = token_demand(world, ask.tokens, holder, ask.peer);
@@ -65,7 +65,7 @@ pub(super) fn without_good_token(
         (None, Demand::Required) => Err(Denial::Refused(Reason::TokenRequired)),
         (None, _) => Ok(demand),
         (Some(token), Demand::None | Demand::Unknown) if keys.is_foreign(token) => Ok(demand),
-        (Some(token), _) if matches!(holder, Holder::Nobody) && keys.may_be_of_pod(token, now) => {
+        (Some(token), _) if matches!(holder, AddressHolder::Nobody) && keys.may_be_of_pod(token, now) => {
             Err(unchecked(world, ask.patience))
         }
         (Some(_), _) => Err(Denial::Refused(Reason::TokenInvalid)),
@@ -83,12 +83,12 @@ fn unchecked(world: &World, patience: Patience) -> Denial {
 }
 
 /// Of several claimants of an address the strictest counts.
-fn token_demand(world: &World, everywhere: Tokens, holder: &Holder<'_>, peer: IpAddr) -> Demand {
+fn token_demand(world: &World, everywhere: TokenRequirement, holder: &AddressHolder<'_>, peer: IpAddr) -> Demand {
     let of = |pod: &Arc<HeldPod>| demand_of(world, pod);
     match holder {
-        _ if everywhere == Tokens::Required => Demand::Required,
-        Holder::Nobody => Demand::None,
-        Holder::Pod(pod) => of(pod),
-        Holder::Several(_) => world.claimants(peer).map(of).max().unwrap_or(Demand::None),
+        _ if everywhere == TokenRequirement::Required => Demand::Required,
+        AddressHolder::Nobody => Demand::None,
+        AddressHolder::Pod(pod) => of(pod),
+        AddressHolder::Several(_) => world.claimants(peer).map(of).max().unwrap_or(Demand::None),
     }
 }

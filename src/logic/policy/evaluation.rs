@@ -15,13 +15,13 @@ use super::role::role_of;
 use crate::logic::cluster::world::{Change, HeldList, HeldPod, ListResults, World};
 use crate::logic::policy::arn::{BaseArn, RoleArn};
 use crate::logic::policy::pattern::{FirstMatch, Format, Matcher, RoleList, glob_below};
-use crate::logic::policy::trace::unheard;
+use crate::logic::policy::trace::no_trace;
 use inspection::Inspection;
-pub use queue::{EvaluationQueue, Next};
+pub use queue::{EvaluationQueue, NextEvaluation};
 
 /// What isn't known of a namespace's list and will be needed.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct ListQuestion {
     pub namespace: Arc<str>,
     pub list: Arc<RoleList>,
     /// [`HeldList::serial`]
@@ -39,11 +39,11 @@ pub enum About {
 }
 
 /// What a change leaves to be found out.
-pub fn questions(world: &World, rules: &Rules, change: &Change) -> Vec<Question> {
+pub fn questions(world: &World, rules: &Rules, change: &Change) -> Vec<ListQuestion> {
     if rules.restrictions.is_none() || !world.is_ready() {
         return Vec::new();
     }
-    let entries: Vec<Question> = match change {
+    let entries: Vec<ListQuestion> = match change {
         Change::NamespaceApplied { name, .. } => world
             .namespace(name)
             .and_then(|held| about_entries(name, held.allowed_roles.as_ref()?))
@@ -51,7 +51,7 @@ pub fn questions(world: &World, rules: &Rules, change: &Change) -> Vec<Question>
             .collect(),
         Change::Listed(..) => {
             // In an order that doesn't hang on the hash, as in `concerned`.
-            let lists: BTreeMap<&str, Question> = world
+            let lists: BTreeMap<&str, ListQuestion> = world
                 .namespaces()
                 .filter_map(|(name, held)| Some((name, about_entries(name, held.allowed_roles.as_ref()?)?)))
                 .collect();
@@ -64,20 +64,20 @@ pub fn questions(world: &World, rules: &Rules, change: &Change) -> Vec<Question>
 }
 
 /// What must be found out before it is decided whether `pod` may have its role.
-pub fn question(world: &World, rules: &Rules, pod: &HeldPod) -> Option<Question> {
+pub fn question(world: &World, rules: &Rules, pod: &HeldPod) -> Option<ListQuestion> {
     rules.restrictions.filter(|_| pod.counts())?;
-    let role = role_of(world, rules, pod, &mut unheard).ok().filter(|role| !rules.exempts(role))?;
+    let role = role_of(world, rules, pod, &mut no_trace).ok().filter(|role| !rules.exempts(role))?;
     let held = world.namespace(&pod.namespace)?.allowed_roles.as_ref()?;
     held.first_match(&role).is_none().then(|| ask(pod.namespace.clone(), held, About::Role(role)))
 }
 
-fn about_entries(namespace: &str, held: &HeldList) -> Option<Question> {
-    let open = held.doubts().is_none() && !held.list().is_empty();
+fn about_entries(namespace: &str, held: &HeldList) -> Option<ListQuestion> {
+    let open = held.findings().is_none() && !held.list().is_empty();
     open.then(|| ask(namespace.into(), held, About::Entries))
 }
 
-fn ask(namespace: Arc<str>, held: &HeldList, about: About) -> Question {
-    Question { namespace, list: held.list().clone(), serial: held.serial(), about }
+fn ask(namespace: Arc<str>, held: &HeldList, about: About) -> ListQuestion {
+    ListQuestion { namespace, list: held.list().clone(), serial: held.serial(), about }
 }
 
 /// A list under evaluation: every entry is compiled once, asked about every role, and dropped.
@@ -95,23 +95,23 @@ pub struct Evaluation {
 
 /// Whether an evaluation has come to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum EvaluationProgress {
     More,
     Done,
 }
 
 impl Evaluation {
     /// One step: a match of an expression, or all matches of a glob, which take less.
-    pub fn step(&mut self, base: &BaseArn) -> Progress {
+    pub fn step(&mut self, base: &BaseArn) -> EvaluationProgress {
         if self.entry >= self.list.len() {
-            return Progress::Done;
+            return EvaluationProgress::Done;
         }
         if self.list.format == Format::Glob {
             let list = self.list.clone();
             let glob = list.entry(self.entry);
             (0..self.subjects()).for_each(|subject| self.ask(subject, &|role| glob_below(glob, role, base)));
             self.finish_entry(base);
-            return Progress::More;
+            return EvaluationProgress::More;
         }
         match self.expression.take() {
             None => match Matcher::compile(self.list.entry(self.entry), self.list.format, base) {
@@ -129,7 +129,7 @@ impl Evaluation {
                 self.expression = Some((matcher, subject + 1));
             }
         }
-        Progress::More
+        EvaluationProgress::More
     }
 
     fn subjects(&self) -> usize {
@@ -158,8 +158,8 @@ impl Evaluation {
     }
 
     pub fn into_results(self) -> ListResults {
-        let doubts = self.inspection.map(Inspection::into_doubts);
-        ListResults { namespace: self.namespace, serial: self.serial, matches: self.roles, doubts }
+        let findings = self.inspection.map(Inspection::into_doubts);
+        ListResults { namespace: self.namespace, serial: self.serial, matches: self.roles, findings }
     }
 }
 

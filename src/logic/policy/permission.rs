@@ -7,17 +7,17 @@ use super::{DefaultObeys, Denial, Enforcement, Patience, Permitted, Rules};
 use crate::logic::cluster::world::{HeldPod, World};
 use crate::logic::policy::arn::RoleArn;
 use crate::logic::policy::reason::Reason;
-use crate::logic::policy::trace::{Step, Verdict, unheard};
+use crate::logic::policy::trace::{ListVerdict, Step, no_trace};
 use crate::logic::sts::AssumeRole;
 
 /// Whether a pod may have the role that it names or that is meant for it, as far as it is known, and the call that gets
 /// it.
 pub fn permit(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Result<Permitted, Denial> {
-    permit_aloud(world, rules, pod, Patience::Exhausted, &mut unheard)
+    permit_traced(world, rules, pod, Patience::Exhausted, &mut no_trace)
 }
 
 /// The same, after waiting for what isn't known while there is patience, and telling every step to `trace`.
-pub fn permit_aloud(
+pub fn permit_traced(
     world: &World,
     rules: &Rules,
     pod: &Arc<HeldPod>,
@@ -43,7 +43,7 @@ pub fn permit_aloud(
     }
     if !rules.allowed_accounts.is_empty() {
         let allowed = rules.allowed_accounts.iter().any(|account| account == role.account());
-        trace(Step::Account(Verdict::of(allowed)));
+        trace(Step::Account(ListVerdict::of(allowed)));
         allowed.then_some(()).ok_or(Denial::Refused(Reason::AccountNotAllowed))?;
     }
     let request = rules.session.request(&role, pod).map_err(|reason| {
@@ -71,7 +71,7 @@ pub fn entitled(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Option<Assu
     match permit(world, rules, pod) {
         Ok(permitted) => Some(permitted.request),
         Err(Denial::NotYet(Reason::PolicyPending)) => {
-            let role = role_of(world, rules, pod, &mut unheard).ok()?;
+            let role = role_of(world, rules, pod, &mut no_trace).ok()?;
             rules.session.request(&role, pod).ok()
         }
         Err(_) => None,

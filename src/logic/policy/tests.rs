@@ -67,7 +67,7 @@ fn ask<'r>(route: &'r Route) -> Ask<'r, 'static> {
         route,
         token: None,
         forwarded_for: false,
-        tokens: Tokens::Optional,
+        tokens: TokenRequirement::Optional,
         patience: Patience::Left,
         at: Mono::default(),
         chosen: None,

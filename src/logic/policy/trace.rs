@@ -4,14 +4,14 @@
 use super::arn::RoleArn;
 use super::pattern::{FirstMatch, RoleList};
 use super::reason::Reason;
-use crate::logic::cluster::world::{Holder, TooOld};
+use crate::logic::cluster::world::{AddressHolder, TooOld};
 use crate::logic::sts::AssumeRole;
 
 /// A rule that was applied, and how it came out.
 #[derive(Clone, Copy, Debug)]
 pub enum Step<'a> {
     /// Who holds the address that asks
-    Holder(&'a Holder<'a>),
+    Holder(&'a AddressHolder<'a>),
     /// The rules or the first lists aren't there yet.
     NotReady,
     /// What is known is too old while the API server refuses.
@@ -47,7 +47,7 @@ pub enum Step<'a> {
     /// The role is the one under which the agent works.
     OwnRole,
     /// Whether the role's account is among those that may be assumed into
-    Account(Verdict),
+    Account(ListVerdict),
     /// What the pod asks of its session can't be asked of STS.
     SessionMalformed(Reason),
     /// The pod names its session, and isn't listened to.
@@ -58,12 +58,12 @@ pub enum Step<'a> {
 
 /// Whether something allows the role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ListVerdict {
     Allows,
     DoesNot,
 }
 
-impl Verdict {
+impl ListVerdict {
     /// `Allows` if `allowed`.
     pub fn of(allowed: bool) -> Self {
         if allowed { Self::Allows } else { Self::DoesNot }
@@ -71,4 +71,4 @@ impl Verdict {
 }
 
 /// Listens to nothing.
-pub fn unheard(_: Step<'_>) {}
+pub fn no_trace(_: Step<'_>) {}

@@ -2,7 +2,7 @@
 
 use super::address::{ADDRESS, AddressStep, FoundAddress, LINK_KIND, LinkChoice, LinkSupport, Place, next_step};
 use super::compare::{Count, FoundChain, FoundTable, differences};
-use super::expression::Verdict;
+use super::expression::NftVerdict;
 use super::guard::{CHAIN_CLOSED, CHAIN_KEPT, CHAIN_KEPT_LOCAL, GUARD_TABLE, Guard, chains, read_back};
 use super::interfaces::InterfacePattern;
 use super::{RequestAction, readback};
@@ -107,7 +107,8 @@ impl AddressStatus {
     fn dropped(&self) -> (Count, Count) {
         let mut sums = (Count::default(), Count::default());
         let rules = self.chain(CHAIN_CLOSED).map(|chain| chain.rules.as_slice()).unwrap_or_default();
-        for rule in rules.iter().filter(|rule| rule.expressions.last() == Some(&Expression::Verdict(Verdict::Drop))) {
+        for rule in rules.iter().filter(|rule| rule.expressions.last() == Some(&Expression::Verdict(NftVerdict::Drop)))
+        {
             let from_uplink = readback::interface_of(&rule.expressions).is_some();
             let sum = if from_uplink { &mut sums.0 } else { &mut sums.1 };
             sum.packets += rule.count.packets;

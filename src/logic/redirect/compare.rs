@@ -55,7 +55,7 @@ impl FoundTable {
 
 /// What to do about a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum RepairStep {
     /// It is whole.
     Keep { generation: u64 },
     /// Write it, in the name of `generation`.
@@ -87,7 +87,7 @@ pub enum Claim {
 ///
 /// An agent that starts takes the number after the one it finds, so the latest to start is the newest whatever the
 /// clocks say. Where the content is right the number doesn't matter: nothing is written, the counters go on.
-pub fn decide(wanted: &[Chain], own: Option<u64>, claim: Claim, found: Option<&FoundTable>) -> Step {
+pub fn decide(wanted: &[Chain], own: Option<u64>, claim: Claim, found: Option<&FoundTable>) -> RepairStep {
     decide_for(&is_intact, wanted, own, claim, found)
 }
 
@@ -98,21 +98,21 @@ pub fn decide_for(
     own: Option<u64>,
     claim: Claim,
     found: Option<&FoundTable>,
-) -> Step {
+) -> RepairStep {
     let Some(found) = found else {
-        return Step::Write { generation: own.unwrap_or(1), cause: Cause::Missing };
+        return RepairStep::Write { generation: own.unwrap_or(1), cause: Cause::Missing };
     };
     let theirs = found.generation();
     let differences = differences(wanted, found);
     if differences.is_empty() {
-        return Step::Keep { generation: own.map_or(theirs, |own| own.max(theirs)) };
+        return RepairStep::Keep { generation: own.map_or(theirs, |own| own.max(theirs)) };
     }
     match (own, claim) {
-        (Some(own), Claim::Held | Claim::Changed) if own < theirs => Step::Yield { generation: theirs },
-        (Some(own), Claim::Held) => Step::Write { generation: own, cause: Cause::Altered(differences) },
+        (Some(own), Claim::Held | Claim::Changed) if own < theirs => RepairStep::Yield { generation: theirs },
+        (Some(own), Claim::Held) => RepairStep::Write { generation: own, cause: Cause::Altered(differences) },
         (own, _) => {
             let cause = if is_intact(found) { Cause::Outdated } else { Cause::Altered(differences) };
-            Step::Write { generation: own.unwrap_or(0).max(theirs.saturating_add(1)), cause }
+            RepairStep::Write { generation: own.unwrap_or(0).max(theirs.saturating_add(1)), cause }
         }
     }
 }
@@ -191,7 +191,7 @@ impl FoundTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::redirect::scope::Scope;
+    use crate::logic::redirect::scope::InterfaceScope;
     use crate::logic::redirect::{Metadata, OtherPorts, Wanted};
 
     fn wanted(agent: &str) -> Vec<Chain> {
@@ -199,7 +199,7 @@ mod tests {
             metadata: Metadata::of([]),
             agent_v4: Some(agent.parse().unwrap()),
             agent_v6: None,
-            scope: Scope::default(),
+            scope: InterfaceScope::default(),
             other_ports: OtherPorts::Drop,
         })
     }
@@ -209,9 +209,9 @@ mod tests {
 
     fn check(own: Option<u64>, found: Option<&FoundTable>, expected: &str) {
         let step = match decide(&wanted(OURS), own, Claim::Held, found) {
-            Step::Keep { generation } => format!("keep {generation}"),
-            Step::Write { generation, .. } => format!("write {generation}"),
-            Step::Yield { generation } => format!("yield {generation}"),
+            RepairStep::Keep { generation } => format!("keep {generation}"),
+            RepairStep::Write { generation, .. } => format!("write {generation}"),
+            RepairStep::Yield { generation } => format!("yield {generation}"),
         };
         assert_eq!(step, expected, "own {own:?}, found {:?}", found.map(FoundTable::generation));
     }
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn other_flags_are_no_alteration_but_a_missing_rule_is() {
         let cause = |own, found: &FoundTable| match decide(&wanted(OURS), own, Claim::Held, Some(found)) {
-            Step::Write { cause, .. } => cause,
+            RepairStep::Write { cause, .. } => cause,
             other => panic!("{other:?}"),
         };
         let mut found = FoundTable::as_written(&wanted(OTHER), 4);
@@ -258,7 +258,9 @@ mod tests {
             let mut writes = 0;
             for turn in 0..8 {
                 let (agent, own) = if turn % 2 == 0 { (OURS, 1) } else { (OTHER, 2) };
-                if let Step::Write { generation, .. } = decide(&wanted(agent), Some(own), Claim::Held, table.as_ref()) {
+                if let RepairStep::Write { generation, .. } =
+                    decide(&wanted(agent), Some(own), Claim::Held, table.as_ref())
+                {
                     table = Some(FoundTable::as_written(&wanted(agent), generation));
                     writes += 1;
                 }
@@ -272,9 +274,9 @@ mod tests {
     fn a_changed_wish_takes_the_next_number() {
         let shared = FoundTable::as_written(&wanted(OTHER), 4);
         let step = |own, claim| decide(&wanted(OURS), Some(own), claim, Some(&shared));
-        let write = |generation| Step::Write { generation, cause: Cause::Outdated };
+        let write = |generation| RepairStep::Write { generation, cause: Cause::Outdated };
         assert_eq!(step(4, Claim::Changed), write(5), "the other agent that holds 4 yields then");
-        assert_eq!(step(3, Claim::Changed), Step::Yield { generation: 4 });
+        assert_eq!(step(3, Claim::Changed), RepairStep::Yield { generation: 4 });
         assert_eq!([step(3, Claim::Anew), step(4, Claim::Anew), step(6, Claim::Anew)], [write(5), write(5), write(6)]);
     }
 

@@ -37,7 +37,7 @@ pub enum Expression {
         register: u32,
         value: Vec<u8>,
     },
-    Verdict(Verdict),
+    Verdict(NftVerdict),
     Counter,
     /// To the address in register 1 and the port in register 2.
     DestinationNat(Family),
@@ -76,7 +76,7 @@ pub enum Relation {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum NftVerdict {
     Drop,
     Return,
 }

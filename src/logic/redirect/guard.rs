@@ -17,7 +17,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::address::ADDRESS;
 use super::compare::{FoundTable, differences};
-use super::expression::{Relation, Verdict};
+use super::expression::{NftVerdict, Relation};
 use super::interfaces::{InterfacePattern, InterfaceRule};
 use super::resolve::HostNetwork;
 use super::ruleset::{Chain, ChainKind, Hook, PRIORITY_DESTINATION_NAT, Rule, RuleComment, Statement};
@@ -101,8 +101,8 @@ fn closed(guard: &Guard) -> Vec<Rule> {
     rules
 }
 
-const DROP: [Statement; 2] = [Statement::Counter, Statement::Verdict(Verdict::Drop)];
-const RETURN: [Statement; 1] = [Statement::Verdict(Verdict::Return)];
+const DROP: [Statement; 2] = [Statement::Counter, Statement::Verdict(NftVerdict::Drop)];
+const RETURN: [Statement; 1] = [Statement::Verdict(NftVerdict::Return)];
 
 /// What the table was written for; `None` if too little of it is left. A claim, as
 /// [`readback::read_back`] gives one.

@@ -154,7 +154,7 @@ pub fn by_hand(wanted: &Wanted) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::redirect::scope::{Exempt, ExemptReason, Scope};
+    use crate::logic::redirect::scope::{Exempt, ExemptReason, InterfaceScope};
     use crate::logic::redirect::{METADATA_V4, Metadata};
 
     fn compare(value: &[u8]) -> Expression {
@@ -241,7 +241,7 @@ mod tests {
             metadata: Metadata::of([]),
             agent_v4: Some("10.0.0.1:8181".parse().unwrap()),
             agent_v6: None,
-            scope: Scope {
+            scope: InterfaceScope {
                 exempt: vec![Exempt { pattern: pattern("eth0"), reason: ExemptReason::Uplink }],
                 redirected: redirected.iter().map(|name| pattern(name)).collect(),
             },

@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::compare::{FoundChain, FoundTable};
 use super::expression::{
-    self, Expression, LOAD_DESTINATION_V4, LOAD_DESTINATION_V6, LOAD_INTERFACE, Meta, Relation, Verdict,
+    self, Expression, LOAD_DESTINATION_V4, LOAD_DESTINATION_V6, LOAD_INTERFACE, Meta, NftVerdict, Relation,
 };
 use super::interfaces::InterfacePattern;
 use super::ruleset::{CHAIN_DROPPED, CHAIN_TO_AGENT};
-use super::scope::{Exempt, ExemptReason, Scope};
+use super::scope::{Exempt, ExemptReason, InterfaceScope};
 use super::{Metadata, OtherPorts, Wanted};
 
 /// What the table was written for; `None` if too little of it is left. The answer is a claim:
@@ -33,7 +33,7 @@ pub fn read_back(found: &FoundTable) -> Option<Wanted> {
 }
 
 fn other_ports(chain: &FoundChain) -> OtherPorts {
-    const DROP_ALL: [Expression; 2] = [Expression::Counter, Expression::Verdict(Verdict::Drop)];
+    const DROP_ALL: [Expression; 2] = [Expression::Counter, Expression::Verdict(NftVerdict::Drop)];
     match chain.rules.last() {
         Some(rule) if rule.expressions == DROP_ALL => OtherPorts::Drop,
         _ => OtherPorts::Pass,
@@ -58,8 +58,8 @@ fn ip(value: &[u8]) -> Option<IpAddr> {
 }
 
 /// An exemption whose comment gives no reason counts as asked for.
-fn scope(chain: &FoundChain) -> Scope {
-    let mut scope = Scope::default();
+fn scope(chain: &FoundChain) -> InterfaceScope {
+    let mut scope = InterfaceScope::default();
     for rule in &chain.rules {
         let names = interfaces(&rule.expressions);
         match names.as_slice() {
@@ -76,7 +76,7 @@ fn scope(chain: &FoundChain) -> Scope {
 
 /// The interface comparisons of a rule that does nothing but compare interfaces and return.
 fn interfaces(rule: &[Expression]) -> Vec<(Relation, InterfacePattern)> {
-    let Some((Expression::Verdict(Verdict::Return), comparisons)) = rule.split_last() else { return Vec::new() };
+    let Some((Expression::Verdict(NftVerdict::Return), comparisons)) = rule.split_last() else { return Vec::new() };
     let pattern = |pair: &[Expression]| match pair {
         [Expression::LoadMeta(Meta::InterfaceName), Expression::Compare { relation, value }] => {
             expression::interface_pattern(value).map(|pattern| (*relation, pattern))
@@ -129,7 +129,7 @@ mod tests {
                             metadata: Metadata::of(further[..count].iter().copied()),
                             agent_v4: v4.then(|| "10.0.0.1:8181".parse().unwrap()),
                             agent_v6: v6.then(|| "[fd00::1]:8181".parse().unwrap()),
-                            scope: Scope { exempt: exempt.to_vec(), redirected },
+                            scope: InterfaceScope { exempt: exempt.to_vec(), redirected },
                             other_ports,
                         });
                     }

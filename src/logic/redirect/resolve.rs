@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 use super::interfaces::{InterfacePattern, InterfaceRule};
-use super::scope::{Exempt, ExemptReason, Scope};
+use super::scope::{Exempt, ExemptReason, InterfaceScope};
 use super::{RedirectSpec, RequestAction, Wanted};
 
 /// kube2iam's chart passes this name whether it exists or not, so by itself it says nothing about the node.
@@ -36,12 +36,12 @@ pub enum InterfaceKind {
 pub struct Address {
     pub interface: u32,
     pub ip: IpAddr,
-    pub standing: Standing,
+    pub standing: AddressStanding,
 }
 
 /// Whether others may rely on an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum AddressStanding {
     /// Of global scope and there to stay.
     Global,
     /// Link-local, of the host, secondary, temporary, deprecated or not yet checked for duplicates.
@@ -77,11 +77,11 @@ pub enum Family {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
     pub wanted: Wanted,
-    pub notes: Vec<Note>,
+    pub notes: Vec<RedirectNote>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
+pub enum RedirectNote {
     V4LeftOut,
     V6LeftOut,
     /// The rule waits for an interface of this name.
@@ -119,32 +119,33 @@ pub fn resolve(spec: &RedirectSpec, host: &HostNetwork) -> Result<Resolved, NoHo
 fn agents(
     spec: &RedirectSpec,
     host: &HostNetwork,
-    notes: &mut Vec<Note>,
+    notes: &mut Vec<RedirectNote>,
 ) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>), NoHostAddress> {
     let v4 = spec.host_ip.or_else(|| host.default_v4());
     let v6 = spec.host_ip6.or_else(|| host.beside(v4)).or_else(|| host.default_v6());
     match (v4, v6) {
         (None, None) => return Err(NoHostAddress),
-        (None, Some(_)) => notes.push(Note::V4LeftOut),
-        (Some(_), None) => notes.push(Note::V6LeftOut),
+        (None, Some(_)) => notes.push(RedirectNote::V4LeftOut),
+        (Some(_), None) => notes.push(RedirectNote::V6LeftOut),
         (Some(_), Some(_)) => {}
     }
-    notes.extend(spec.given().into_iter().filter(|ip| host.holder(*ip).is_none()).map(Note::ForeignHostAddress));
+    notes
+        .extend(spec.given().into_iter().filter(|ip| host.holder(*ip).is_none()).map(RedirectNote::ForeignHostAddress));
     Ok((v4, v6))
 }
 
 /// Loopback is always left alone unless it is named: what the node sends to itself is not a pod's. Uplinks are too,
 /// unless a name or `+` covers them.
-fn scope(spec: &RedirectSpec, host: &HostNetwork, notes: &mut Vec<Note>) -> Scope {
+fn scope(spec: &RedirectSpec, host: &HostNetwork, notes: &mut Vec<RedirectNote>) -> InterfaceScope {
     let (redirected, excepted, uplinks) = match &spec.interfaces {
         InterfaceRule::Automatic => (&[][..], &[][..], host.uplinks(&spec.given())),
         InterfaceRule::Named { included, excluded } => {
             let missing: Vec<&String> = included.iter().filter_map(|pattern| host.missing(pattern)).collect();
             if excluded.is_empty() && included.len() == 1 && missing.iter().any(|name| *name == CHART_DEFAULT) {
-                notes.push(Note::ChartDefaultMissing);
+                notes.push(RedirectNote::ChartDefaultMissing);
                 (&[][..], &[][..], host.uplinks(&spec.given()))
             } else {
-                notes.extend(missing.into_iter().cloned().map(Note::MissingInterface));
+                notes.extend(missing.into_iter().cloned().map(RedirectNote::MissingInterface));
                 let uplinks = if included.is_empty() { Vec::new() } else { host.uplinks(&spec.given()) };
                 (&included[..], &excluded[..], uplinks)
             }
@@ -160,7 +161,7 @@ fn scope(spec: &RedirectSpec, host: &HostNetwork, notes: &mut Vec<Note>) -> Scop
     let mut exempt: Vec<Exempt> = excepted.chain(uplinks).chain(loopbacks).collect();
     exempt.sort_by(|one, next| one.pattern.cmp(&next.pattern));
     exempt.dedup_by(|later, first| later.pattern == first.pattern);
-    Scope { exempt, redirected: redirected.to_vec() }
+    InterfaceScope { exempt, redirected: redirected.to_vec() }
 }
 
 impl HostNetwork {
@@ -236,25 +237,25 @@ impl HostNetwork {
         let of_family = |ip: IpAddr| (family == Family::V4) == ip.is_ipv4();
         self.addresses
             .iter()
-            .find(|a| a.interface == interface && of_family(a.ip) && a.standing == Standing::Global)
+            .find(|a| a.interface == interface && of_family(a.ip) && a.standing == AddressStanding::Global)
             .map(|address| address.ip)
     }
 }
 
 /// The uplinks that came since `before`.
-pub fn new_uplinks(before: &Scope, now: &Scope) -> Vec<Note> {
+pub fn new_uplinks(before: &InterfaceScope, now: &InterfaceScope) -> Vec<RedirectNote> {
     let before = before.uplinks();
-    now.uplinks().into_iter().filter(|uplink| !before.contains(uplink)).cloned().map(Note::NewUplink).collect()
+    now.uplinks().into_iter().filter(|uplink| !before.contains(uplink)).cloned().map(RedirectNote::NewUplink).collect()
 }
 
-impl Note {
+impl RedirectNote {
     /// Whether somebody should look, or it is just so.
     pub fn is_warning(&self) -> bool {
         !matches!(self, Self::V4LeftOut | Self::V6LeftOut)
     }
 }
 
-impl fmt::Display for Note {
+impl fmt::Display for RedirectNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::V4LeftOut => f.write_str("the node has no IPv4 address: IPv4 is not redirected"),

@@ -16,7 +16,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::expression::{self, Expression, Relation, Verdict};
+use super::expression::{self, Expression, NftVerdict, Relation};
 use super::interfaces::InterfacePattern;
 use super::scope::{Exempt, ExemptReason};
 use super::{METADATA_PORT, OtherPorts, TABLE, Wanted};
@@ -70,7 +70,7 @@ pub enum Statement {
     Icmp,
     Counter,
     DestinationNat(SocketAddr),
-    Verdict(Verdict),
+    Verdict(NftVerdict),
 }
 
 /// What a rule's comment says.
@@ -103,13 +103,13 @@ pub fn chains(wanted: &Wanted) -> Vec<Chain> {
 /// One rule for each metadata address, also where there is no agent for it: the absence of a rule must never look wanted.
 fn to_agent(wanted: &Wanted) -> Vec<Rule> {
     let mut rules = prelude(wanted);
-    rules.extend(on_other_interfaces(wanted, &[Statement::Verdict(Verdict::Return)]));
+    rules.extend(on_other_interfaces(wanted, &[Statement::Verdict(NftVerdict::Return)]));
     for metadata in wanted.metadata.all() {
         let request = vec![Statement::To(metadata), Statement::TcpPort(METADATA_PORT)];
         rules.push(match wanted.agent_for(metadata) {
             Some(agent) => Rule::of([request, vec![Statement::Counter, Statement::DestinationNat(agent)]].concat())
                 .with(RuleComment::Generation),
-            None => Rule::of([request, vec![Statement::Verdict(Verdict::Return)]].concat()),
+            None => Rule::of([request, vec![Statement::Verdict(NftVerdict::Return)]].concat()),
         });
     }
     rules
@@ -118,8 +118,8 @@ fn to_agent(wanted: &Wanted) -> Vec<Rule> {
 /// Drops everything on interfaces that aren't redirected; on those that are, requests and, unless they may pass, all
 /// other packets.
 fn dropped(wanted: &Wanted) -> Vec<Rule> {
-    const DROP: [Statement; 2] = [Statement::Counter, Statement::Verdict(Verdict::Drop)];
-    const PASS: [Statement; 2] = [Statement::Counter, Statement::Verdict(Verdict::Return)];
+    const DROP: [Statement; 2] = [Statement::Counter, Statement::Verdict(NftVerdict::Drop)];
+    const PASS: [Statement; 2] = [Statement::Counter, Statement::Verdict(NftVerdict::Return)];
     let mut rules = prelude(wanted);
     rules.extend(on_other_interfaces(wanted, &DROP));
     let requests = [&[Statement::TcpPort(METADATA_PORT)][..], &DROP].concat();
@@ -133,7 +133,7 @@ fn dropped(wanted: &Wanted) -> Vec<Rule> {
 
 /// Lets pass what is not for the metadata service or comes in by an exempt interface.
 fn prelude(wanted: &Wanted) -> Vec<Rule> {
-    const RETURN: Statement = Statement::Verdict(Verdict::Return);
+    const RETURN: Statement = Statement::Verdict(NftVerdict::Return);
     let (v4, v6) = wanted.metadata.all().into_iter().partition(IpAddr::is_ipv4);
     let mut rules = vec![Rule::of(vec![Statement::NotTo(v4), RETURN]), Rule::of(vec![Statement::NotTo(v6), RETURN])];
     for Exempt { pattern, reason } in &wanted.scope.exempt {
@@ -278,8 +278,8 @@ impl fmt::Display for Statement {
             Self::DestinationNat(agent) => {
                 write!(f, "dnat {} to {agent}", family(agent.ip()))
             }
-            Self::Verdict(Verdict::Drop) => f.write_str("drop"),
-            Self::Verdict(Verdict::Return) => f.write_str("return"),
+            Self::Verdict(NftVerdict::Drop) => f.write_str("drop"),
+            Self::Verdict(NftVerdict::Return) => f.write_str("return"),
         }
     }
 }

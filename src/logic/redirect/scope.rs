@@ -7,7 +7,7 @@ use super::resolve::Interface;
 
 /// Every interface is in exactly one class: exempt, redirected, or dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
+pub struct InterfaceScope {
     /// Left alone. These come first.
     pub exempt: Vec<Exempt>,
     /// Where requests are redirected. Empty: on every interface that isn't exempt. Otherwise packets for the metadata
@@ -39,7 +39,7 @@ pub enum InterfaceClass {
     Exempt(ExemptReason),
 }
 
-impl Scope {
+impl InterfaceScope {
     pub fn class(&self, name: &str) -> InterfaceClass {
         if let Some(exempt) = self.exempt.iter().find(|exempt| exempt.pattern.matches(name)) {
             return InterfaceClass::Exempt(exempt.reason);
@@ -96,7 +96,7 @@ impl fmt::Display for InterfaceClass {
 }
 
 /// `all but eth0 (uplink), lo (loopback)`, or `cali+; dropped on all others but eth0 (uplink), lo (loopback)`.
-impl fmt::Display for Scope {
+impl fmt::Display for InterfaceScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let exempt: Vec<String> =
             self.exempt.iter().map(|exempt| format!("{} ({})", exempt.pattern, exempt.reason.word())).collect();
@@ -114,13 +114,13 @@ mod tests {
     use super::*;
     use crate::logic::redirect::resolve::InterfaceKind;
 
-    fn scope(exempt: &[(&str, ExemptReason)], redirected: &[&str]) -> Scope {
+    fn scope(exempt: &[(&str, ExemptReason)], redirected: &[&str]) -> InterfaceScope {
         let pattern = |name: &str| InterfacePattern::parse(name).unwrap();
         let exempt = exempt.iter().map(|(name, reason)| Exempt { pattern: pattern(name), reason: *reason });
-        Scope { exempt: exempt.collect(), redirected: redirected.iter().map(|name| pattern(name)).collect() }
+        InterfaceScope { exempt: exempt.collect(), redirected: redirected.iter().map(|name| pattern(name)).collect() }
     }
 
-    fn check(scope: &Scope, name: &str, class: &str) {
+    fn check(scope: &InterfaceScope, name: &str, class: &str) {
         assert_eq!(scope.class(name).to_string(), class, "{name} in {scope}");
     }
 
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn nothing_named_redirects_all_that_is_not_exempt() {
-        check(&Scope::default(), "anything", "redirected");
+        check(&InterfaceScope::default(), "anything", "redirected");
         check(&scope(&[("eth0", ExemptReason::Uplink)], &[]), "eth1", "redirected");
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::address_status::AddressStatus;
 use super::compare::{Count, FoundTable, differences};
-use super::expression::Verdict;
+use super::expression::NftVerdict;
 use super::leftover::OldRule;
 use super::resolve::Interface;
 use super::ruleset::{CHAIN_DROPPED, CHAIN_TO_AGENT, Rule, Statement, chains};
@@ -12,7 +12,7 @@ use super::{METADATA_PORT, OtherPorts, TABLE, Wanted, readback};
 
 /// The state of the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
+pub struct RedirectStatus {
     pub table: Option<FoundTable>,
     /// The node's interfaces, to say what each gets.
     pub interfaces: Vec<Interface>,
@@ -26,21 +26,21 @@ pub struct Status {
 
 /// What became of our table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wholeness {
+pub enum TableState {
     Whole(Wanted),
     Missing,
     Altered(Vec<String>),
 }
 
-impl Status {
-    pub fn wholeness(&self) -> Wholeness {
-        let Some(table) = &self.table else { return Wholeness::Missing };
+impl RedirectStatus {
+    pub fn wholeness(&self) -> TableState {
+        let Some(table) = &self.table else { return TableState::Missing };
         let Some(wanted) = readback::read_back(table) else {
-            return Wholeness::Altered(vec!["one of its chains is missing".to_owned()]);
+            return TableState::Altered(vec!["one of its chains is missing".to_owned()]);
         };
         match differences(&chains(&wanted), table) {
-            none if none.is_empty() => Wholeness::Whole(wanted),
-            some => Wholeness::Altered(some),
+            none if none.is_empty() => TableState::Whole(wanted),
+            some => TableState::Altered(some),
         }
     }
 
@@ -58,9 +58,9 @@ impl Status {
     /// The same without the address of container credentials.
     pub fn redirect_text(&self) -> String {
         let mut lines = match (self.wholeness(), &self.table) {
-            (Wholeness::Whole(wanted), Some(table)) => whole(&wanted, table, &self.interfaces),
-            (Wholeness::Altered(differences), _) => altered(&differences),
-            (Wholeness::Missing | Wholeness::Whole(_), _) => {
+            (TableState::Whole(wanted), Some(table)) => whole(&wanted, table, &self.interfaces),
+            (TableState::Altered(differences), _) => altered(&differences),
+            (TableState::Missing | TableState::Whole(_), _) => {
                 vec![format!("table inet {TABLE}: missing, pods reach the node's own metadata service")]
             }
         };
@@ -127,7 +127,7 @@ fn is_last(rule: &Rule) -> bool {
 
 fn is_not_named(rule: &Rule) -> bool {
     let interface = matches!(rule.statements.first(), Some(Statement::Interface(..)));
-    interface && rule.statements.last() == Some(&Statement::Verdict(Verdict::Drop))
+    interface && rule.statements.last() == Some(&Statement::Verdict(NftVerdict::Drop))
 }
 
 #[cfg(test)]
@@ -136,7 +136,7 @@ mod tests {
     use crate::logic::redirect::expression::Expression;
     use crate::logic::redirect::interfaces::InterfacePattern;
     use crate::logic::redirect::resolve::InterfaceKind;
-    use crate::logic::redirect::scope::{Exempt, ExemptReason, Scope};
+    use crate::logic::redirect::scope::{Exempt, ExemptReason, InterfaceScope};
     use crate::logic::redirect::{METADATA_V4, Metadata};
 
     fn wanted(redirected: &[&str]) -> Wanted {
@@ -145,7 +145,7 @@ mod tests {
             metadata: Metadata::of([]),
             agent_v4: Some("10.0.0.1:8181".parse().unwrap()),
             agent_v6: Some("[fd00::1]:8181".parse().unwrap()),
-            scope: Scope {
+            scope: InterfaceScope {
                 exempt: vec![Exempt { pattern: pattern("eth0"), reason: ExemptReason::Uplink }],
                 redirected: redirected.iter().map(|name| pattern(name)).collect(),
             },
@@ -164,9 +164,13 @@ mod tests {
         table
     }
 
-    fn status(table: Option<FoundTable>) -> Status {
+    fn status(table: Option<FoundTable>) -> RedirectStatus {
         let interface = |name: &str| Interface { index: 1, name: name.to_owned(), kind: InterfaceKind::Other };
-        Status { table, interfaces: ["eth0", "cali1", "veth9"].map(interface).to_vec(), ..Status::default() }
+        RedirectStatus {
+            table,
+            interfaces: ["eth0", "cali1", "veth9"].map(interface).to_vec(),
+            ..RedirectStatus::default()
+        }
     }
 
     #[test]
@@ -216,7 +220,7 @@ mod tests {
     #[test]
     fn old_rules_come_with_the_line_that_deletes_them() {
         let rule = OldRule { handle: 5, metadata: METADATA_V4, port: Some(80), target: None, interface: None };
-        let text = Status { old_rules: vec![rule], ..status(None) }.text();
+        let text = RedirectStatus { old_rules: vec![rule], ..status(None) }.text();
         assert!(
             text.ends_with(
                 "  delete it: iptables-nft -t nat -D PREROUTING -p tcp -d 169.254.169.254 --dport 80 -j DNAT\n"

@@ -26,7 +26,7 @@ pub enum Facing {
 
 /// Which of the two documents of a role is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum DocumentForm {
     Plain,
     /// With `AccountId`, below `security-credentials-extended/`
     Extended,
@@ -34,7 +34,7 @@ pub enum Form {
 
 /// A page of the agent's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
+pub enum OwnPage {
     Health,
     Ready,
     Metrics,
@@ -51,9 +51,9 @@ pub enum Route {
     /// Another method on the token path
     TokenMethod,
     /// `iam/security-credentials` and its extended twin, with and without a closing slash
-    RoleList(Form),
+    RoleList(DocumentForm),
     /// A role's credentials; the role as it was asked for
-    RoleDocument(Form, String),
+    RoleDocument(DocumentForm, String),
     /// `iam/`
     IamListing,
     /// `iam/info`
@@ -62,7 +62,7 @@ pub enum Route {
     Listing(CanonicalPath),
     /// Any other path of the metadata service
     Forward(CanonicalPath),
-    Page(Page),
+    Page(OwnPage),
     Refuse(Reason),
 }
 
@@ -87,9 +87,9 @@ impl Route {
             Self::RoleDocument(..) => "roleHandler",
             Self::Token | Self::TokenOptions | Self::TokenMethod => "tokenHandler",
             Self::IamListing | Self::IamInfo => "iamHandler",
-            Self::Page(Page::Health | Page::Ready) => "healthHandler",
-            Self::Page(Page::Store) => "debugStoreHandler",
-            Self::Page(Page::Metrics) => "metricsHandler",
+            Self::Page(OwnPage::Health | OwnPage::Ready) => "healthHandler",
+            Self::Page(OwnPage::Store) => "debugStoreHandler",
+            Self::Page(OwnPage::Metrics) => "metricsHandler",
             Self::Listing(_) | Self::Forward(_) | Self::Refuse(_) => "reverseProxyHandler",
         }
     }
@@ -206,10 +206,10 @@ fn names_credentials(folded: &[&str]) -> bool {
     !is_tag(folded) && folded.iter().any(|word| is_credential(word))
 }
 
-fn form(tree: &str) -> Option<Form> {
+fn form(tree: &str) -> Option<DocumentForm> {
     match tree {
-        "security-credentials" => Some(Form::Plain),
-        "security-credentials-extended" => Some(Form::Extended),
+        "security-credentials" => Some(DocumentForm::Plain),
+        "security-credentials-extended" => Some(DocumentForm::Extended),
         _ => None,
     }
 }
@@ -222,10 +222,10 @@ fn tail(path: &CanonicalPath, segments: &[&str; ROLE_TAIL + 1]) -> String {
 
 fn own_page(segments: &[&str], folded: &[&str], rules: &RouteRules) -> Option<Route> {
     let page = match segments {
-        ["healthz"] => Some(Page::Health),
-        ["readyz"] => Some(Page::Ready),
-        ["metrics"] if rules.metrics => Some(Page::Metrics),
-        ["debug", "store"] if rules.debug => Some(Page::Store),
+        ["healthz"] => Some(OwnPage::Health),
+        ["readyz"] => Some(OwnPage::Ready),
+        ["metrics"] if rules.metrics => Some(OwnPage::Metrics),
+        ["debug", "store"] if rules.debug => Some(OwnPage::Store),
         _ => None,
     };
     match (page, folded) {

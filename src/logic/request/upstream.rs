@@ -70,7 +70,7 @@ pub fn instance_id(text: &str) -> Result<&str, ImdsFailure> {
 
 /// What the agent needs of the identity document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct InstanceIdentity {
     pub region: String,
     /// The node's account
     pub account: String,
@@ -78,23 +78,24 @@ pub struct Identity {
 }
 
 /// Reads the identity document.
-pub fn identity(document: &str) -> Result<Identity, ImdsFailure> {
+pub fn identity(document: &str) -> Result<InstanceIdentity, ImdsFailure> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Document {
+    struct IdentityDocument {
         region: String,
         account_id: String,
         instance_id: String,
     }
     let wrong = |why: &str| unreadable(IDENTITY, why);
-    let document: Document = serde_json::from_str(document).map_err(|_| wrong("it is not the expected JSON"))?;
+    let document: IdentityDocument =
+        serde_json::from_str(document).map_err(|_| wrong("it is not the expected JSON"))?;
     let numbered = !document.account_id.is_empty() && document.account_id.bytes().all(|b| b.is_ascii_digit());
     if !numbered {
         return Err(wrong("its account is not a number"));
     }
     let region = region(&document.region)?.to_owned();
     let instance_id = instance_id(&document.instance_id)?.to_owned();
-    Ok(Identity { region, account: document.account_id, instance_id })
+    Ok(InstanceIdentity { region, account: document.account_id, instance_id })
 }
 
 fn unreadable(path: &str, why: &str) -> ImdsFailure {
@@ -130,7 +131,7 @@ mod tests {
         let id = recorded(include_str!("../../../tests/fixtures/imds/instance-id.http"));
         assert_eq!(instance_id(id).unwrap(), "i-1234567890abcdef0");
         let identity = identity(recorded(include_str!("../../../tests/fixtures/imds/identity-document.http"))).unwrap();
-        let expected = Identity {
+        let expected = InstanceIdentity {
             region: "us-east-1".to_owned(),
             account: "0123456789".to_owned(),
             instance_id: "i-1234567890abcdef0".to_owned(),

@@ -9,12 +9,12 @@
 //! - Only [`Mono`] counts: a wall clock that jumps ends no session and prolongs none.
 
 mod ahead;
+mod call_queue;
 mod entry;
-mod line;
-mod look;
+mod entry_state;
 mod queue;
 
-pub use look::Standing;
+pub use entry_state::EntryState;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
@@ -27,9 +27,9 @@ use crate::logic::sessions::budget::Rate;
 use crate::logic::sts::{AssumeRole, StsFailure};
 
 use ahead::Prefetches;
-use entry::{Call, Entry, Interest, Worth};
-use line::Line;
-pub use line::{CallReport, MOST_CALLS, Purpose};
+use call_queue::CallQueue;
+pub use call_queue::{CallPurpose, CallReport, MOST_CALLS};
+use entry::{CacheEntry, CallDemand, CallState, Keep};
 
 /// What the operator laid down about calls to STS.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +54,8 @@ pub enum RenewAt {
 #[derive(Debug)]
 pub struct Cache<S> {
     rules: CacheRules,
-    entries: FastMap<Arc<AssumeRole>, Entry<S>>,
-    line: Line,
+    entries: FastMap<Arc<AssumeRole>, CacheEntry<S>>,
+    line: CallQueue,
     prefetches: Prefetches,
     /// No renewal is due before this.
     next_due: Mono,
@@ -63,7 +63,7 @@ pub struct Cache<S> {
 
 /// What whoever asks gets.
 #[derive(Debug)]
-pub enum Answer<S> {
+pub enum CacheAnswer<S> {
     Serve(Arc<S>),
     /// Take this if nothing better comes until then. Counts as a wait for the call with this number.
     Refresh {
@@ -89,7 +89,7 @@ pub enum Start {
 
 /// What a caller of STS does next.
 #[derive(Debug)]
-pub enum Next {
+pub enum NextCall {
     Call(Due),
     /// Nothing to do until then, or until something is asked.
     Rest(Mono),
@@ -99,7 +99,7 @@ pub enum Next {
 #[derive(Clone, Debug)]
 pub struct Due {
     pub request: Arc<AssumeRole>,
-    pub purpose: Purpose,
+    pub purpose: CallPurpose,
     /// How long it was queued
     pub queued: Duration,
 }
@@ -118,43 +118,43 @@ impl<S> Cache<S> {
         Self {
             rules,
             entries: FastMap::default(),
-            line: Line::new(rules.budget, now),
+            line: CallQueue::new(rules.budget, now),
             prefetches: Prefetches::default(),
             next_due: NEVER,
         }
     }
 
     /// Asks for the session of `key`. Who is told to wait counts as a waiter until [`Cache::look`] or [`Cache::leave`].
-    pub fn ask(&mut self, key: &AssumeRole, start: Start, now: Mono) -> Answer<S> {
+    pub fn ask(&mut self, key: &AssumeRole, start: Start, now: Mono) -> CacheAnswer<S> {
         let Some(entry) = self.entries.get_mut(key) else { return self.ask_anew(key, start, now) };
         entry.orphan = false;
         if let Some(held) = entry.servable(now) {
             return self.serve(key, held, now);
         }
-        if let (Some(failure), Call::Idle) = (entry.remembered(now), entry.call) {
-            return Answer::Refuse(failure.clone());
+        if let (Some(failure), CallState::Idle) = (entry.remembered(now), entry.call) {
+            return CacheAnswer::Refuse(failure.clone());
         }
-        if entry.call == Call::Idle && start == Start::Withheld {
-            return Answer::Unstarted(entry.last_failure.clone());
+        if entry.call == CallState::Idle && start == Start::Withheld {
+            return CacheAnswer::Unstarted(entry.last_failure.clone());
         }
         entry.waiters += 1;
-        entry.asked = Interest::Asked;
+        entry.asked = CallDemand::Asked;
         let (key, turn) = (entry.key.clone(), entry.turn + 1);
-        self.enqueue(&key, Purpose::Request, now);
-        Answer::Wait(turn)
+        self.enqueue(&key, CallPurpose::Request, now);
+        CacheAnswer::Wait(turn)
     }
 
     /// What came of the call with number `turn`; `None`: it isn't done yet. A waiter that got an answer is none any more.
-    pub fn look(&mut self, key: &AssumeRole, turn: u64, now: Mono) -> Option<Answer<S>> {
-        let Some(entry) = self.entries.get_mut(key) else { return Some(Answer::Full) };
+    pub fn look(&mut self, key: &AssumeRole, turn: u64, now: Mono) -> Option<CacheAnswer<S>> {
+        let Some(entry) = self.entries.get_mut(key) else { return Some(CacheAnswer::Full) };
         if entry.turn < turn {
             return None;
         }
         entry.waiters = entry.waiters.saturating_sub(1);
         Some(match (entry.fetched(now), &entry.last_failure) {
-            (Some(session), _) => Answer::Serve(session),
-            (None, Some(failure)) => Answer::Refuse(failure.clone()),
-            (None, None) => Answer::Full,
+            (Some(session), _) => CacheAnswer::Serve(session),
+            (None, Some(failure)) => CacheAnswer::Refuse(failure.clone()),
+            (None, None) => CacheAnswer::Full,
         })
     }
 
@@ -162,48 +162,48 @@ impl<S> Cache<S> {
     pub fn leave(&mut self, key: &AssumeRole) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         entry.waiters = entry.waiters.saturating_sub(1);
-        if entry.waiters == 0 && matches!(entry.call, Call::Queued { purpose: Purpose::Request, .. }) {
-            entry.call = Call::Idle;
+        if entry.waiters == 0 && matches!(entry.call, CallState::Queued { purpose: CallPurpose::Request, .. }) {
+            entry.call = CallState::Idle;
             self.next_due = self.next_due.min(entry.due_at());
-            self.line.remove(key, Purpose::Request);
+            self.line.remove(key, CallPurpose::Request);
         }
     }
 
     /// Gives out the next call, if there is one that may be made now. Whoever takes it owes a [`Cache::finish`].
-    pub fn next(&mut self, now: Mono) -> Next {
+    pub fn next(&mut self, now: Mono) -> NextCall {
         if now >= self.next_due {
             self.queue_due_renewals(now);
         }
         let Some((request, purpose)) = self.line.next(now) else {
             let ready_at = self.line.ready_at(now).unwrap_or(NEVER);
-            return Next::Rest(ready_at.min(self.next_due));
+            return NextCall::Rest(ready_at.min(self.next_due));
         };
-        if purpose == Purpose::Prefetch {
+        if purpose == CallPurpose::Prefetch {
             self.end_prefetch_wait(&request);
         }
         let mut since = now;
         if let Some(entry) = self.entries.get_mut(&request) {
-            if let Call::Queued { since: queued, .. } = entry.call {
+            if let CallState::Queued { since: queued, .. } = entry.call {
                 since = queued;
             }
-            entry.call = Call::InFlight { since };
+            entry.call = CallState::InFlight { since };
         }
-        Next::Call(Due { request, purpose, queued: now.since(since) })
+        NextCall::Call(Due { request, purpose, queued: now.since(since) })
     }
 
-    /// Takes the result of a call: a session and how long it lives. `dice` is any random number.
-    pub fn finish(&mut self, key: &AssumeRole, result: Result<(S, Duration), StsFailure>, now: Mono, dice: u64) {
+    /// Takes the result of a call: a session and how long it lives. `random` is any random number.
+    pub fn finish(&mut self, key: &AssumeRole, result: Result<(S, Duration), StsFailure>, now: Mono, random: u64) {
         self.line.done(key);
         let CacheRules { renew, error_ttl, .. } = self.rules;
         let Some(entry) = self.entries.get_mut(key) else { return };
-        entry.call = Call::Idle;
+        entry.call = CallState::Idle;
         entry.turn += 1;
         match result {
             // STS never grants more than was asked: a longer life is a date that was misread.
             Ok((session, life)) => {
-                entry.accept(session, life.min(Duration::from_secs(key.duration_s.into())), renew, now, dice);
+                entry.accept(session, life.min(Duration::from_secs(key.duration_s.into())), renew, now, random);
             }
-            Err(failure) => entry.reject(failure, error_ttl, now, dice),
+            Err(failure) => entry.reject(failure, error_ttl, now, random),
         }
         let due = entry.due_at();
         if entry.orphan && entry.waiters == 0 {
@@ -217,8 +217,8 @@ impl<S> Cache<S> {
     pub fn sweep(&mut self, entitled: &HashSet<AssumeRole>, now: Mono) {
         self.entries.retain(|key, entry| {
             entry.orphan = !entitled.contains(&**key);
-            let busy = entry.waiters > 0 || matches!(entry.call, Call::InFlight { .. });
-            busy || (entry.tidy(now) == Worth::Keeping && !entry.orphan)
+            let busy = entry.waiters > 0 || matches!(entry.call, CallState::InFlight { .. });
+            busy || (entry.tidy(now) == Keep::Keeping && !entry.orphan)
         });
         let entries = &self.entries;
         self.line.retain(|key| entries.contains_key(key));
@@ -226,7 +226,7 @@ impl<S> Cache<S> {
     }
 
     pub fn counts(&self, now: Mono) -> CacheCounts {
-        let live = |entry: &&Entry<S>| entry.live(now).is_some();
+        let live = |entry: &&CacheEntry<S>| entry.live(now).is_some();
         CacheCounts {
             sessions: self.entries.values().filter(live).count(),
             refused: self.entries.values().filter(|entry| !live(entry) && entry.has_refusal()).count(),
@@ -242,57 +242,57 @@ impl<S> Cache<S> {
     }
 
     /// Hands out what is held, and sees to its renewal if that is due.
-    fn serve(&mut self, key: &AssumeRole, held: Arc<S>, now: Mono) -> Answer<S> {
-        let Some(entry) = self.entries.get_mut(key) else { return Answer::Serve(held) };
-        entry.asked = Interest::Asked;
+    fn serve(&mut self, key: &AssumeRole, held: Arc<S>, now: Mono) -> CacheAnswer<S> {
+        let Some(entry) = self.entries.get_mut(key) else { return CacheAnswer::Serve(held) };
+        entry.asked = CallDemand::Asked;
         let (key, turn, due) = (entry.key.clone(), entry.turn + 1, entry.is_due(now));
         let Some(until) = entry.worth_waiting(now) else {
             if due {
-                self.enqueue(&key, Purpose::Renewal, now);
+                self.enqueue(&key, CallPurpose::Renewal, now);
             }
-            return Answer::Serve(held);
+            return CacheAnswer::Serve(held);
         };
         entry.waiters += 1;
-        self.enqueue(&key, Purpose::Request, now);
-        Answer::Refresh { held, turn, until }
+        self.enqueue(&key, CallPurpose::Request, now);
+        CacheAnswer::Refresh { held, turn, until }
     }
 
-    fn ask_anew(&mut self, key: &AssumeRole, start: Start, now: Mono) -> Answer<S> {
+    fn ask_anew(&mut self, key: &AssumeRole, start: Start, now: Mono) -> CacheAnswer<S> {
         if start == Start::Withheld {
-            return Answer::Unstarted(None);
+            return CacheAnswer::Unstarted(None);
         }
-        if !self.make_room(Purpose::Request, now) {
-            return Answer::Full;
+        if !self.make_room(CallPurpose::Request, now) {
+            return CacheAnswer::Full;
         }
-        let key = self.insert(key.clone(), Interest::Asked);
+        let key = self.insert(key.clone(), CallDemand::Asked);
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.waiters = 1;
         }
-        self.enqueue(&key, Purpose::Request, now);
-        Answer::Wait(1)
+        self.enqueue(&key, CallPurpose::Request, now);
+        CacheAnswer::Wait(1)
     }
 
-    fn insert(&mut self, key: AssumeRole, asked: Interest) -> Arc<AssumeRole> {
+    fn insert(&mut self, key: AssumeRole, asked: CallDemand) -> Arc<AssumeRole> {
         let key = Arc::new(key);
-        self.entries.insert(key.clone(), Entry::new(key.clone(), asked));
+        self.entries.insert(key.clone(), CacheEntry::new(key.clone(), asked));
         key
     }
 
     /// Queues a call, or moves a queued one to the front rank if it became more urgent.
-    fn enqueue(&mut self, key: &Arc<AssumeRole>, purpose: Purpose, now: Mono) {
+    fn enqueue(&mut self, key: &Arc<AssumeRole>, purpose: CallPurpose, now: Mono) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         let since = match entry.call {
-            Call::InFlight { .. } => return,
-            Call::Queued { purpose: already, .. } if already <= purpose => return,
-            Call::Queued { purpose: already, since } => {
+            CallState::InFlight { .. } => return,
+            CallState::Queued { purpose: already, .. } if already <= purpose => return,
+            CallState::Queued { purpose: already, since } => {
                 self.line.remove(key, already);
                 since
             }
-            Call::Idle => now,
+            CallState::Idle => now,
         };
-        entry.call = Call::Queued { purpose, since };
+        entry.call = CallState::Queued { purpose, since };
         self.line.push(key.clone(), purpose);
-        if purpose != Purpose::Prefetch {
+        if purpose != CallPurpose::Prefetch {
             self.end_prefetch_wait(key);
         }
     }
@@ -308,20 +308,21 @@ impl<S> Cache<S> {
             }
         }
         while let Some(Reverse((_, key))) = due.pop() {
-            self.enqueue(&key, Purpose::Renewal, now);
+            self.enqueue(&key, CallPurpose::Renewal, now);
         }
     }
 
     /// Makes room for one more key: among those at rest, what is of least use goes. A prefetch takes only the place of
     /// what holds nothing.
-    fn make_room(&mut self, purpose: Purpose, now: Mono) -> bool {
+    fn make_room(&mut self, purpose: CallPurpose, now: Mono) -> bool {
         if self.entries.len() < MOST_ENTRIES {
             return true;
         }
-        let may_go = |entry: &Entry<S>| entry.is_at_rest() && (purpose != Purpose::Prefetch || entry.is_bare(now));
-        let usefulness = |entry: &Entry<S>| {
+        let may_go =
+            |entry: &CacheEntry<S>| entry.is_at_rest() && (purpose != CallPurpose::Prefetch || entry.is_bare(now));
+        let usefulness = |entry: &CacheEntry<S>| {
             let left = entry.live(now).map_or(Duration::ZERO, |held| held.life_left(now));
-            (!left.is_zero(), entry.asked == Interest::Asked, left)
+            (!left.is_zero(), entry.asked == CallDemand::Asked, left)
         };
         let least = self.entries.iter().filter(|(_, entry)| may_go(entry)).min_by_key(|(_, entry)| usefulness(entry));
         let Some(key) = least.map(|(key, _)| key.clone()) else { return false };

@@ -13,7 +13,7 @@ use crate::logic::sessions::credentials::Credentials;
 
 /// An answer as it came.
 #[derive(Clone, Copy)]
-pub struct Answer<'a> {
+pub struct StsAnswer<'a> {
     pub status: u16,
     /// `x-amzn-requestid`
     pub request_id: Option<&'a str>,
@@ -22,7 +22,7 @@ pub struct Answer<'a> {
 
 /// Reads the answer to AssumeRole or AssumeRoleWithWebIdentity.
 /// Credentials that are incomplete or already over can't be meant: such an answer is unreadable.
-pub fn read_credentials(answer: &Answer<'_>, now: Wall) -> Result<Credentials, StsFailure> {
+pub fn read_credentials(answer: &StsAnswer<'_>, now: Wall) -> Result<Credentials, StsFailure> {
     with_document(answer, |document| {
         let given = find(document.root(), "Credentials").ok_or("no credentials in it")?;
         let access_key_id = text_of(given, "AccessKeyId").ok_or("no access key id in it")?;
@@ -45,7 +45,7 @@ pub fn read_credentials(answer: &Answer<'_>, now: Wall) -> Result<Credentials, S
 }
 
 /// Reads the answer to GetCallerIdentity: the caller's ARN.
-pub fn read_caller_identity(answer: &Answer<'_>) -> Result<String, StsFailure> {
+pub fn read_caller_identity(answer: &StsAnswer<'_>) -> Result<String, StsFailure> {
     with_document(answer, |document| {
         let result = find(document.root(), "GetCallerIdentityResult").ok_or("no caller in it")?;
         text_of(result, "Arn").map(str::to_owned).ok_or("no ARN in it")
@@ -53,7 +53,7 @@ pub fn read_caller_identity(answer: &Answer<'_>) -> Result<String, StsFailure> {
 }
 
 fn with_document<T>(
-    answer: &Answer<'_>,
+    answer: &StsAnswer<'_>,
     read: impl FnOnce(&Document<'_>) -> Result<T, &'static str>,
 ) -> Result<T, StsFailure> {
     let unreadable = |why: &str| unreadable(answer, why);
@@ -70,7 +70,7 @@ fn with_document<T>(
     read(&document).map_err(unreadable)
 }
 
-fn read_failure(answer: &Answer<'_>, document: &Document<'_>) -> Option<StsFailure> {
+fn read_failure(answer: &StsAnswer<'_>, document: &Document<'_>) -> Option<StsFailure> {
     let error = find(document.root(), "Error")?;
     let code: String = text_of(error, "Code")?.chars().filter(|c| is_code(*c)).take(LONGEST_CODE).collect();
     if code.is_empty() {
@@ -85,7 +85,7 @@ fn read_failure(answer: &Answer<'_>, document: &Document<'_>) -> Option<StsFailu
     })
 }
 
-fn unreadable(answer: &Answer<'_>, why: &str) -> StsFailure {
+fn unreadable(answer: &StsAnswer<'_>, why: &str) -> StsFailure {
     let kind = if answer.status == 429 { StsFailureKind::Throttled } else { StsFailureKind::Unavailable };
     StsFailure {
         kind,

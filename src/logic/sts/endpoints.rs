@@ -7,7 +7,7 @@ use crate::logic::sts::{StsFailure, StsFailureKind};
 
 /// What decides where STS is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Endpoints {
+pub struct StsEndpoints {
     /// `None`: to be found out at the metadata service.
     pub region: Option<String>,
     /// `AWS_USE_FIPS_ENDPOINT`
@@ -32,7 +32,7 @@ pub struct Endpoint {
     pub signing_region: String,
 }
 
-impl Endpoints {
+impl StsEndpoints {
     /// The endpoint for a call about something in `partition` (of the role's ARN), which only counts
     /// if the region's own name doesn't tell.
     pub fn endpoint(&self, partition: Option<&str>) -> Result<Endpoint, StsFailure> {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::endpoints::Endpoints;
+use super::endpoints::StsEndpoints;
 use crate::logic::base::proxy::ProxyEnvironment;
 use crate::logic::base::secret::Secret;
 use crate::logic::base::url::{Scheme, ServiceUrl};
@@ -73,10 +73,10 @@ impl AwsEnvironment {
     }
 
     /// Where STS is asked, as far as the variables say.
-    pub fn endpoints(&self) -> Result<Endpoints, EnvironmentError> {
+    pub fn endpoints(&self) -> Result<StsEndpoints, EnvironmentError> {
         let url = |name, value: &Option<String>| value.as_deref().map(|text| service(name, text)).transpose();
         let regional = ("AWS_STS_REGIONAL_ENDPOINTS", &self.sts_regional_endpoints);
-        Ok(Endpoints {
+        Ok(StsEndpoints {
             region: self.region.clone(),
             fips: choice("AWS_USE_FIPS_ENDPOINT", &self.use_fips_endpoint, ["false", "true"])?,
             dual_stack: choice("AWS_USE_DUALSTACK_ENDPOINT", &self.use_dualstack_endpoint, ["false", "true"])?,

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::os::clock::SystemClock;
-use crate::os::state_dir::tests::Place;
+use crate::os::state_dir::tests::TestStateDir;
 
 fn listener() -> TcpListener {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
@@ -24,13 +24,13 @@ fn asked(dir: &StateDir) -> Option<(Vec<TcpListener>, Predecessor)> {
     ask(dir, &SystemClock::new()).handed
 }
 
-fn sockets(place: &Place) -> usize {
+fn sockets(place: &TestStateDir) -> usize {
     read_dir(place.path()).unwrap().count()
 }
 
 #[test]
 fn the_queue_outlives_the_agent_that_opened_it() {
-    let place = Place::new();
+    let place = TestStateDir::new();
     let dir = place.open();
     let (app, metrics) = (listener(), listener());
     let wanted = vec![address(&app), address(&metrics)];
@@ -48,7 +48,7 @@ fn the_queue_outlives_the_agent_that_opened_it() {
 
 #[test]
 fn the_latest_offer_is_taken_and_the_others_stay() {
-    let place = Place::new();
+    let place = TestStateDir::new();
     let dir = place.open();
     let offers: Vec<_> = (0..3)
         .map(|number| {
@@ -72,7 +72,7 @@ fn the_latest_offer_is_taken_and_the_others_stay() {
 
 #[test]
 fn what_a_killed_agent_left_is_taken_away_and_nothing_else_is() {
-    let place = Place::new();
+    let place = TestStateDir::new();
     let dir = place.open();
     drop(UnixListener::bind(dir.join("agent-00000001.sock")).unwrap());
     drop(UnixListener::bind(dir.join("control.sock")).unwrap());
@@ -83,7 +83,7 @@ fn what_a_killed_agent_left_is_taken_away_and_nothing_else_is() {
 
 #[test]
 fn nobody_delays_a_start_for_long_whatever_they_do() {
-    let place = Place::new();
+    let place = TestStateDir::new();
     let dir = place.open();
     let _silent = UnixListener::bind(dir.join("agent-00000001.sock")).unwrap();
     let full = UnixListener::bind(dir.join("agent-00000002.sock")).unwrap();
@@ -102,11 +102,11 @@ fn neither_a_greeting_nor_a_listener_alone_is_taken() {
     for (greeting, count) in
         [(&b"kube2iam listeners 2\n"[..], 1), (b"kube2iam listeners 1\nmore", 1), (GREETING, 0), (b"", 0)]
     {
-        let place = Place::new();
+        let place = TestStateDir::new();
         let dir = place.open();
-        let door = UnixListener::bind(dir.join("agent-00000001.sock")).unwrap();
+        let listen = UnixListener::bind(dir.join("agent-00000001.sock")).unwrap();
         let talk = threads::spawn("talker", threads::STACK_BYTES, move || {
-            let (line, _) = door.accept().unwrap();
+            let (line, _) = listen.accept().unwrap();
             let listener = listener();
             let descriptors = [listener.as_fd()];
             let mut room = [MaybeUninit::uninit(); ROOM];
@@ -121,7 +121,7 @@ fn neither_a_greeting_nor_a_listener_alone_is_taken() {
 
 #[test]
 fn the_predecessor_knows_who_waits_for_its_turn() {
-    let place = Place::new();
+    let place = TestStateDir::new();
     let dir = place.open();
     let (tell, told) = std::sync::mpsc::channel();
     let offer = Offer::make(&dir, vec![listener()], 7, move |waiting| tell.send(waiting).unwrap()).unwrap();
@@ -139,7 +139,7 @@ fn the_predecessor_knows_who_waits_for_its_turn() {
 
 #[test]
 fn a_crowd_of_successors_is_served_and_the_first_are_forgotten() {
-    let place = Place::new();
+    let place = TestStateDir::new();
     let dir = place.open();
     let offer = Offer::make(&dir, vec![listener()], 7, |_| {}).unwrap();
     let lines: Vec<_> = (0..MOST_LINES + 2).map(|_| asked(&dir).unwrap().1).collect();
@@ -150,7 +150,7 @@ fn a_crowd_of_successors_is_served_and_the_first_are_forgotten() {
 
 #[test]
 fn nothing_is_handed_over_or_taken_where_everybody_may_write() {
-    let place = Place::new();
+    let place = TestStateDir::new();
     let dir = place.open();
     let offer = Offer::make(&dir, vec![listener()], 7, |_| {}).unwrap();
     let set = |mode| std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(mode)).unwrap();
@@ -168,7 +168,7 @@ fn a_process_of_another_user_gets_no_listener() {
         eprintln!("SKIPPED: only root can be another user");
         return;
     }
-    let place = Place::new();
+    let place = TestStateDir::new();
     let dir = place.open();
     let offer = Offer::make(&dir, vec![listener()], 7, |_| {}).unwrap();
     let path = dir.join("agent-00000007.sock");
@@ -200,7 +200,7 @@ fn a_process_of_another_user_gets_no_listener() {
 
 #[test]
 fn the_longest_directory_holds_an_offer() {
-    let place = Place::new();
+    let place = TestStateDir::new();
     let root = place.open();
     let name = "d".repeat(LONGEST_DIR - root.path().as_os_str().len() - 1);
     let dir = StateDir::open(&root.join(&name)).unwrap();

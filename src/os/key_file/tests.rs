@@ -7,13 +7,13 @@ use super::*;
 use crate::logic::base::secret::Secret;
 use crate::logic::base::time::Wall;
 use crate::os::clock::SystemClock;
-use crate::os::state_dir::tests::Place;
+use crate::os::state_dir::tests::TestStateDir;
 
 fn keys(secret: u8) -> TokenKeys {
     TokenKeys::new(&[secret; 32], Wall::from_unix_seconds(1_800_000_000))
 }
 
-fn file(place: &Place) -> KeyFile {
+fn file(place: &TestStateDir) -> KeyFile {
     KeyFile::new(&place.open(), Arc::new(SystemClock::new()))
 }
 
@@ -23,7 +23,7 @@ fn record(found: Result<Option<TokenKeys>, String>) -> Option<Secret<String>> {
 
 #[test]
 fn what_one_agent_writes_the_other_reads() {
-    let place = Place::new();
+    let place = TestStateDir::new();
     let (old, new) = (file(&place), file(&place));
     assert_eq!(record(new.read()), None);
     old.update(&mut |found| found.unwrap().is_none().then(|| keys(1))).unwrap();
@@ -46,7 +46,7 @@ fn what_is_no_record_is_told_and_replaced() {
         |path| symlink("/etc/hostname", path).unwrap(),
     ];
     for spoil in spoils {
-        let place = Place::new();
+        let place = TestStateDir::new();
         let file = file(&place);
         spoil(&file.file);
         assert!(file.read().is_err());
@@ -57,7 +57,7 @@ fn what_is_no_record_is_told_and_replaced() {
 
 #[test]
 fn a_pipe_in_its_place_holds_nobody_up() {
-    let place = Place::new();
+    let place = TestStateDir::new();
     let file = file(&place);
     let directory = rustix::fs::open(place.path(), rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
@@ -69,7 +69,7 @@ fn a_pipe_in_its_place_holds_nobody_up() {
 
 #[test]
 fn what_cannot_be_replaced_is_told() {
-    let place = Place::new();
+    let place = TestStateDir::new();
     let file = file(&place);
     create_dir(&file.file).unwrap();
     create_dir(file.file.join("below")).unwrap();
@@ -79,7 +79,7 @@ fn what_cannot_be_replaced_is_told() {
 
 #[test]
 fn a_lock_that_is_never_released_is_given_up_on() {
-    let place = Place::new();
+    let place = TestStateDir::new();
     let (stuck, other) = (file(&place), file(&place));
     stuck.update(&mut |_| Some(keys(1))).unwrap();
     let _held = stuck.lock().unwrap();
@@ -96,7 +96,7 @@ fn a_lock_that_is_never_released_is_given_up_on() {
 
 #[test]
 fn a_draft_left_behind_is_no_hindrance() {
-    let place = Place::new();
+    let place = TestStateDir::new();
     let file = file(&place);
     write(&file.draft, "half a rec").unwrap();
     file.update(&mut |_| Some(keys(1))).unwrap();

@@ -39,7 +39,7 @@ fn the_last_line_is_written_before_the_end() {
 
 #[test]
 fn a_reader_that_is_stuck_is_waited_for_once() {
-    let tray = Arc::new(Tray::default());
+    let tray = Arc::new(Batch::default());
     let mut pipe = Pipe { tray: tray.clone(), patience: LONGEST_WAIT };
     pipe.write_all(&vec![b'x'; TRAY_BYTES]).unwrap();
     for (taken, patience) in [(false, Duration::ZERO), (false, Duration::ZERO), (true, LONGEST_WAIT)] {

@@ -39,13 +39,13 @@ impl Server {
 
     /// Admits a connection a millisecond after the one before; its number is its slot's. Returns the number of the
     /// evicted one.
-    fn admit(&mut self, peer: IpAddr, origin: Origin) -> Result<Option<u32>, Refusal> {
+    fn admit(&mut self, peer: IpAddr, origin: PeerOrigin) -> Result<Option<u32>, Refusal> {
         self.now = self.now.after(Duration::from_millis(1));
         let number = u32::try_from(self.fakes.len()).unwrap();
         let fake = Fake { number, idle: Rc::new(Cell::new(Some(Idle::Silent(self.now)))) };
         match self.admission.admit(peer, origin, fake.clone(), self.now) {
-            Verdict::Refused(why) => Err(why),
-            Verdict::Admitted { number: slot, evicted } => {
+            AdmissionVerdict::Refused(why) => Err(why),
+            AdmissionVerdict::Admitted { number: slot, evicted } => {
                 assert_eq!(slot, u64::from(number));
                 self.fakes.push(fake);
                 Ok(evicted.map(|fake| fake.number))
@@ -54,7 +54,7 @@ impl Server {
     }
 
     fn connect(&mut self, peer: u8) -> Result<Option<u32>, Refusal> {
-        self.admit(pod(peer), Origin::Elsewhere)
+        self.admit(pod(peer), PeerOrigin::Elsewhere)
     }
 
     /// A request of this connection is being answered.
@@ -211,10 +211,10 @@ fn last_slots_are_the_nodes() {
         server.busy(number);
     }
     assert_eq!(server.connect(2), Err(Refusal::AllFull));
-    assert_eq!(server.admit(NODE, Origin::Node), Ok(None));
-    assert_eq!(server.admit(NODE, Origin::Node), Ok(None));
+    assert_eq!(server.admit(NODE, PeerOrigin::Node), Ok(None));
+    assert_eq!(server.admit(NODE, PeerOrigin::Node), Ok(None));
     assert_eq!(server.connect(2), Err(Refusal::AllFull), "a node's connection is never evicted for another's");
-    assert_eq!(server.admit(NODE, Origin::Node), Ok(Some(4)));
+    assert_eq!(server.admit(NODE, PeerOrigin::Node), Ok(Some(4)));
     server.admission.release(pod(1), 0);
     assert_eq!(server.connect(2), Ok(None));
 }
@@ -258,11 +258,11 @@ fn quiet_peers_always_get_in_among_thirty_crowds() {
         let evicted = server.connect(peer).unwrap();
         assert!(evicted.is_none_or(|evicted| evicted < 1_500), "peer {peer} cost another quiet one its slot");
     }
-    assert_eq!(server.admit(NODE, Origin::Node), Ok(None));
+    assert_eq!(server.admit(NODE, PeerOrigin::Node), Ok(None));
 }
 
 /// Numbers that look like chance and are the same in each run.
-fn dice(state: &mut u64) -> u8 {
+fn random(state: &mut u64) -> u8 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     u8::try_from(*state >> 56).unwrap()
 }
@@ -273,9 +273,9 @@ fn counts_hold_through_any_order_of_events() {
     let mut server = Server::new(per_peer, connections, reserved);
     let mut state = 7;
     for _ in 0..20_000 {
-        let (action, peer) = (dice(&mut state) % 4, dice(&mut state) % 6);
-        let origin = if peer == 0 { Origin::Node } else { Origin::Elsewhere };
-        let some = usize::from(dice(&mut state)) % server.fakes.len().max(1);
+        let (action, peer) = (random(&mut state) % 4, random(&mut state) % 6);
+        let origin = if peer == 0 { PeerOrigin::Node } else { PeerOrigin::Elsewhere };
+        let some = usize::from(random(&mut state)) % server.fakes.len().max(1);
         match action {
             0 | 1 => drop(server.admit(pod(peer), origin)),
             2 if some < server.fakes.len() => server.busy(some),
@@ -283,7 +283,7 @@ fn counts_hold_through_any_order_of_events() {
         }
         let admission = &server.admission;
         let sizes: Vec<_> = admission.peers.values().map(|of_peer| of_peer.slots.len()).collect();
-        let elsewhere = admission.peers.values().filter(|of_peer| of_peer.origin == Origin::Elsewhere);
+        let elsewhere = admission.peers.values().filter(|of_peer| of_peer.origin == PeerOrigin::Elsewhere);
         assert_eq!(admission.open, sizes.iter().sum::<usize>());
         assert_eq!(admission.elsewhere, elsewhere.map(|of_peer| of_peer.slots.len()).sum::<usize>());
         assert!(admission.open <= connections && admission.elsewhere <= connections - reserved);

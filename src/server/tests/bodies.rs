@@ -102,7 +102,7 @@ fn broken_source_shows_on_the_wire() {
     client.send("GET /stream/broken HTTP/1.0\r\n\r\n");
     assert!(client.reader.read_to_end(&mut Vec::new()).is_err(), "an end in good order would look like the whole");
     for _ in 0..4 {
-        server.await_event(|event| *event == Event::Cut { peer: peer(1), why: Cut::BrokenSource });
+        server.await_event(|event| *event == ConnectionEvent::Cut { peer: peer(1), why: CutReason::BrokenSource });
     }
 }
 

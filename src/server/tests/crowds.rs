@@ -6,8 +6,8 @@ fn narrow() -> Limits {
     Limits { per_peer: 4, connections: 8, reserved_for_node: 2, ..Limits::default() }
 }
 
-fn is_evicted(number: u8) -> impl Fn(&Event) -> bool {
-    move |event| *event == Event::Evicted { peer: peer(number) }
+fn is_evicted(number: u8) -> impl Fn(&ConnectionEvent) -> bool {
+    move |event| *event == ConnectionEvent::Evicted { peer: peer(number) }
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn request_in_progress_is_never_evicted() {
     }
     let mut refused = server.client_from(2);
     assert!(refused.is_closed());
-    server.await_event(|event| *event == Event::Refused { peer: peer(2), why: Refusal::PeerFull });
+    server.await_event(|event| *event == ConnectionEvent::Refused { peer: peer(2), why: Refusal::PeerFull });
     busy.iter().for_each(|_| server.gate.send(()).unwrap());
     for client in &mut busy {
         assert_eq!(client.reply().body, "waited");
@@ -124,7 +124,7 @@ fn idle_workers_leave_and_the_last_to_rest_is_the_first_to_work() {
 fn server_without_strangers_places_serves_the_node_alone() {
     let server = TestServer::with(Limits { reserved_for_node: 8, ..narrow() });
     assert!(server.client_from(2).is_closed());
-    server.await_event(|event| *event == Event::Refused { peer: peer(2), why: Refusal::AllFull });
+    server.await_event(|event| *event == ConnectionEvent::Refused { peer: peer(2), why: Refusal::AllFull });
     assert_eq!(server.client().get("/").status, 200);
 }
 
@@ -135,8 +135,8 @@ fn thread_that_cannot_be_had_costs_one_connection_at_most() {
     for _ in 0..3 {
         assert!(server.client_from(2).is_closed());
         // Nobody else's connection is taken for it: that would free no worker, where there is none.
-        let event = server.await_event(|event| !matches!(event, Event::Accepted { .. }));
-        assert_eq!(event, Event::Refused { peer: peer(2), why: Refusal::NoThread });
+        let event = server.await_event(|event| !matches!(event, ConnectionEvent::Accepted { .. }));
+        assert_eq!(event, ConnectionEvent::Refused { peer: peer(2), why: Refusal::NoThread });
     }
     assert_eq!((server.server.connections(), server.server.workers()), (0, 0));
 }

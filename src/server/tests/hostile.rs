@@ -70,7 +70,7 @@ fn who_says_nothing_is_closed_without_a_word() {
     let mut client = server.client();
     assert_eq!(client.get("/").status, 200);
     assert_eq!(client.rest(), "");
-    assert!(server.events.try_iter().all(|event| matches!(event, Event::Accepted { .. })));
+    assert!(server.events.try_iter().all(|event| matches!(event, ConnectionEvent::Accepted { .. })));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn slow_reader_is_cut_at_the_write_deadline() {
     let mut client = server.client();
     let start = RealClock.now().mono;
     client.send("GET /big HTTP/1.1\r\n\r\n");
-    server.await_event(|event| *event == Event::Cut { peer: peer(1), why: Cut::SlowReader });
+    server.await_event(|event| *event == ConnectionEvent::Cut { peer: peer(1), why: CutReason::SlowReader });
     assert!(elapsed_since(start) >= Duration::from_millis(200));
     assert!(client.reader.read_to_end(&mut Vec::new()).is_err());
 }
@@ -137,7 +137,10 @@ fn pipeline_that_is_read_slowly_has_one_deadline_for_all_its_answers() {
     let mut block = [0; 8 * 1024];
     for _ in 0..1_000 {
         // Paces the reading; the end is a cut, or an answer that says that it is the last.
-        let cut = server.events.recv_timeout(Duration::from_millis(10)).is_ok_and(|e| matches!(e, Event::Cut { .. }));
+        let cut = server
+            .events
+            .recv_timeout(Duration::from_millis(10))
+            .is_ok_and(|e| matches!(e, ConnectionEvent::Cut { .. }));
         if cut || !client.reader.read(&mut block).is_ok_and(|read| read > 0) {
             return assert!(elapsed_since(start) < Duration::from_secs(5), "{:?}", elapsed_since(start));
         }
@@ -173,7 +176,7 @@ fn who_lets_its_answer_lie_makes_room() {
         newcomer.reply_if_any().is_some_and(|reply| reply.status == 200)
     });
     assert!(answered);
-    server.await_event(|event| *event == Event::Evicted { peer: peer(2) });
+    server.await_event(|event| *event == ConnectionEvent::Evicted { peer: peer(2) });
 }
 
 #[test]
@@ -194,7 +197,7 @@ fn panic_is_answered_500_and_costs_nobody_else_anything() {
         assert_eq!((reply.status, reply.body.as_str()), (500, "internal-error"));
         assert_eq!(header(&reply.head, "Connection"), Some("close"));
         assert_eq!(client.rest(), "");
-        server.await_event(|event| *event == Event::Panicked { peer: peer(1) });
+        server.await_event(|event| *event == ConnectionEvent::Panicked { peer: peer(1) });
     }
     assert_eq!(server.client().get("/next").status, 200);
 }

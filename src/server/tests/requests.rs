@@ -12,7 +12,7 @@ fn answers_carry_length_date_and_the_handlers_headers() {
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 22\r\n\
          Date: Mon, 23 Nov 2026 05:42:04 GMT\r\nServer: EC2ws\r\n\r\n"
     );
-    assert_eq!(server.events.try_iter().collect::<Vec<_>>(), [Event::Accepted { peer: peer(1) }]);
+    assert_eq!(server.events.try_iter().collect::<Vec<_>>(), [ConnectionEvent::Accepted { peer: peer(1) }]);
 }
 
 #[test]

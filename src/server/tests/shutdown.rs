@@ -12,7 +12,7 @@ fn idle_connections_and_half_heads_are_closed_at_once() {
     assert_eq!(idle.get("/").status, 200);
     half.send("GET / HTTP/1.1\r\n");
     for _ in 0..3 {
-        server.await_event(|event| matches!(event, Event::Accepted { .. }));
+        server.await_event(|event| matches!(event, ConnectionEvent::Accepted { .. }));
     }
     let start = RealClock.now().mono;
     assert_eq!(server.server.shut_down(PATIENCE), Drained { unfinished: 0 });
@@ -29,7 +29,7 @@ fn who_came_a_moment_ago_may_still_say_what_it_wants() {
     let (mut fresh, mut half) = (server.client(), server.client());
     half.send("GET /half HT");
     for _ in 0..2 {
-        server.await_event(|event| matches!(event, Event::Accepted { .. }));
+        server.await_event(|event| matches!(event, ConnectionEvent::Accepted { .. }));
     }
     server.server.stop_accepting();
     assert!(TcpStream::connect(server.address).is_err());
@@ -45,7 +45,7 @@ fn who_came_a_moment_ago_may_still_say_what_it_wants() {
 fn newcomers_who_stay_silent_are_sent_away_within_the_grace() {
     let server = TestServer::with(Limits { newcomer: Duration::from_millis(50), ..Limits::default() });
     let mut silent = server.client();
-    server.await_event(|event| matches!(event, Event::Accepted { .. }));
+    server.await_event(|event| matches!(event, ConnectionEvent::Accepted { .. }));
     let start = RealClock.now().mono;
     assert_eq!(server.server.shut_down(PATIENCE), Drained { unfinished: 0 });
     assert!(elapsed_since(start) < Duration::from_secs(2), "long before its head's deadline, and its own");

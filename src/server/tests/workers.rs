@@ -95,8 +95,8 @@ fn an_observer_that_panics_ends_no_worker() {
         }
     }
     impl Observer for Panics {
-        fn saw(&self, event: &Event) {
-            assert!(!matches!(event, Event::Panicked { .. }), "as asked");
+        fn saw(&self, event: &ConnectionEvent) {
+            assert!(!matches!(event, ConnectionEvent::Panicked { .. }), "as asked");
         }
     }
     let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();

@@ -50,29 +50,29 @@ fn permitted(role: &str) -> Permitted {
 /// Runs `scene` beside two workers.
 fn with_workers(
     gate: Option<crossbeam_channel::Receiver<()>>,
-    scene: impl FnOnce(&Desk, &(dyn Fn(u64) -> Mono + Sync), &FakeSts),
+    scene: impl FnOnce(&SessionCache, &(dyn Fn(u64) -> Mono + Sync), &FakeSts),
 ) {
     let clock = Arc::new(SystemClock::new());
     let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
-    let desk = Arc::new(Desk::new(rules, clock.clone()));
+    let sessions = Arc::new(SessionCache::new(rules, clock.clone()));
     let sts = Arc::new(FakeSts { calls: AtomicUsize::new(0), gate });
     let workers: Vec<_> = (0..2)
         .map(|_| {
-            let (desk, sts) = (desk.clone(), sts.clone());
-            threads::spawn("worker", threads::STACK_BYTES, move || desk.work(&*sts, &|| 0, &|_| {})).unwrap()
+            let (sessions, sts) = (sessions.clone(), sts.clone());
+            threads::spawn("worker", threads::STACK_BYTES, move || sessions.work(&*sts, &|| 0, &|_| {})).unwrap()
         })
         .collect();
     let later = clock.clone();
-    scene(&desk, &move |seconds| later.now().mono.after(Duration::from_secs(seconds)), &sts);
-    desk.close();
+    scene(&sessions, &move |seconds| later.now().mono.after(Duration::from_secs(seconds)), &sts);
+    sessions.close();
     workers.into_iter().for_each(|worker| worker.join().unwrap());
 }
 
 #[test]
 fn a_session_is_fetched_once_and_then_ready() {
-    with_workers(None, |desk, later, sts| {
-        assert!(matches!(desk.obtain(&permitted("app"), PEER, later(10)), Outcome::Fetched(_)));
-        assert!(matches!(desk.obtain(&permitted("app"), PEER, later(10)), Outcome::Ready(_)));
+    with_workers(None, |sessions, later, sts| {
+        assert!(matches!(sessions.obtain(&permitted("app"), PEER, later(10)), SessionOutcome::Fetched(_)));
+        assert!(matches!(sessions.obtain(&permitted("app"), PEER, later(10)), SessionOutcome::Ready(_)));
         assert_eq!(sts.calls.load(Ordering::SeqCst), 1);
     });
 }
@@ -80,12 +80,12 @@ fn a_session_is_fetched_once_and_then_ready() {
 #[test]
 fn who_waits_too_long_is_let_go_and_the_call_goes_on_for_the_others() {
     let (open, gate) = crossbeam_channel::bounded(0);
-    with_workers(Some(gate), |desk, later, sts| {
-        assert!(matches!(desk.obtain(&permitted("app"), PEER, later(0)), Outcome::TimedOut));
+    with_workers(Some(gate), |sessions, later, sts| {
+        assert!(matches!(sessions.obtain(&permitted("app"), PEER, later(0)), SessionOutcome::TimedOut));
         std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| desk.obtain(&permitted("app"), PEER, later(10)));
+            let waiter = scope.spawn(|| sessions.obtain(&permitted("app"), PEER, later(10)));
             open.send_timeout((), Duration::from_secs(10)).unwrap();
-            assert!(matches!(waiter.join().unwrap(), Outcome::Fetched(_) | Outcome::Ready(_)));
+            assert!(matches!(waiter.join().unwrap(), SessionOutcome::Fetched(_) | SessionOutcome::Ready(_)));
         });
         assert_eq!(sts.calls.load(Ordering::SeqCst), 1);
     });
@@ -94,46 +94,50 @@ fn who_waits_too_long_is_let_go_and_the_call_goes_on_for_the_others() {
 #[test]
 fn who_waited_in_vain_keeps_no_session_from_being_swept() {
     let (open, gate) = crossbeam_channel::bounded(0);
-    with_workers(Some(gate), |desk, later, _| {
+    with_workers(Some(gate), |sessions, later, _| {
         std::thread::scope(|scope| {
             // The call is under way: its session comes, whoever waits.
-            let last = scope.spawn(|| desk.obtain(&permitted("app"), PEER, later(10)));
+            let last = scope.spawn(|| sessions.obtain(&permitted("app"), PEER, later(10)));
             open.send_timeout((), Duration::from_secs(10)).unwrap();
-            assert!(matches!(last.join().unwrap(), Outcome::Fetched(_)));
-            let slow = scope.spawn(|| desk.obtain(&permitted("slow"), PEER, later(10)));
-            while desk.counts().in_flight == 0 {
+            assert!(matches!(last.join().unwrap(), SessionOutcome::Fetched(_)));
+            let slow = scope.spawn(|| sessions.obtain(&permitted("slow"), PEER, later(10)));
+            while sessions.counts().in_flight == 0 {
                 std::thread::yield_now();
             }
-            assert!(matches!(desk.obtain(&permitted("slow"), PEER, later(0)), Outcome::TimedOut));
+            assert!(matches!(sessions.obtain(&permitted("slow"), PEER, later(0)), SessionOutcome::TimedOut));
             open.send_timeout((), Duration::from_secs(10)).unwrap();
-            assert!(matches!(slow.join().unwrap(), Outcome::Fetched(_)));
+            assert!(matches!(slow.join().unwrap(), SessionOutcome::Fetched(_)));
         });
-        assert_eq!(desk.counts().sessions, 2);
-        desk.sweep(&HashSet::new());
-        assert_eq!(desk.counts().sessions, 0);
+        assert_eq!(sessions.counts().sessions, 2);
+        sessions.sweep(&HashSet::new());
+        assert_eq!(sessions.counts().sessions, 0);
     });
 }
 
 #[test]
 fn a_call_that_panics_strands_nobody() {
-    with_workers(None, |desk, later, _| {
-        assert!(matches!(desk.obtain(&permitted("panics"), PEER, later(10)), Outcome::Refused(_)));
-        assert!(matches!(desk.obtain(&permitted("app"), PEER, later(10)), Outcome::Fetched(_)));
+    with_workers(None, |sessions, later, _| {
+        assert!(matches!(sessions.obtain(&permitted("panics"), PEER, later(10)), SessionOutcome::Refused(_)));
+        assert!(matches!(sessions.obtain(&permitted("app"), PEER, later(10)), SessionOutcome::Fetched(_)));
     });
 }
 
 #[test]
 fn a_peer_can_start_only_so_much_but_join_and_reuse_at_will() {
-    with_workers(None, |desk, later, _| {
+    with_workers(None, |sessions, later, _| {
         for index in 0..20 {
-            assert!(matches!(desk.obtain(&permitted(&format!("r{index}")), PEER, later(10)), Outcome::Fetched(_)));
+            assert!(matches!(
+                sessions.obtain(&permitted(&format!("r{index}")), PEER, later(10)),
+                SessionOutcome::Fetched(_)
+            ));
         }
         let other = "10.0.0.2".parse().unwrap();
-        let refused = (0..5)
-            .filter(|index| matches!(desk.obtain(&permitted(&format!("x{index}")), PEER, later(10)), Outcome::Busy));
+        let refused = (0..5).filter(|index| {
+            matches!(sessions.obtain(&permitted(&format!("x{index}")), PEER, later(10)), SessionOutcome::Busy)
+        });
         assert!(refused.count() >= 3);
-        assert!(matches!(desk.obtain(&permitted("r0"), PEER, later(10)), Outcome::Ready(_)));
-        assert!(matches!(desk.obtain(&permitted("y"), other, later(10)), Outcome::Fetched(_)));
+        assert!(matches!(sessions.obtain(&permitted("r0"), PEER, later(10)), SessionOutcome::Ready(_)));
+        assert!(matches!(sessions.obtain(&permitted("y"), other, later(10)), SessionOutcome::Fetched(_)));
     });
 }
 
@@ -166,36 +170,39 @@ impl Sts for SlowSts {
 fn a_thousand_pods_make_a_hundred_calls_and_nobody_starves() {
     let clock = Arc::new(SystemClock::new());
     let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
-    let desk = Arc::new(Desk::new(rules, clock.clone()));
+    let sessions = Arc::new(SessionCache::new(rules, clock.clone()));
     let takes = Duration::from_millis(2);
     let sts = Arc::new(SlowSts { calls: Mutex::default(), refused: false.into(), takes });
     let workers: Vec<_> = (0..8)
         .map(|_| {
-            let (desk, sts) = (desk.clone(), sts.clone());
-            threads::spawn("worker", threads::STACK_BYTES, move || desk.work(&*sts, &|| 0, &|_| {})).unwrap()
+            let (sessions, sts) = (sessions.clone(), sts.clone());
+            threads::spawn("worker", threads::STACK_BYTES, move || sessions.work(&*sts, &|| 0, &|_| {})).unwrap()
         })
         .collect();
     let deadline = clock.now().mono.after(Duration::from_secs(60));
-    assert!(matches!(desk.obtain(&permitted("held"), PEER, deadline), Outcome::Fetched(_)));
+    assert!(matches!(sessions.obtain(&permitted("held"), PEER, deadline), SessionOutcome::Fetched(_)));
     let roles: Vec<_> = (0..100).map(|role| permitted(&format!("r{role}"))).collect();
     let pods: Vec<_> = (0..1_000_u32)
         .map(|pod| {
-            let (desk, permitted) = (desk.clone(), roles[pod as usize % 100].clone());
+            let (sessions, permitted) = (sessions.clone(), roles[pod as usize % 100].clone());
             let peer = IpAddr::from((0x0a01_0000 + pod).to_be_bytes());
             let ask = move || {
-                assert!(matches!(desk.obtain(&permitted, peer, deadline), Outcome::Fetched(_) | Outcome::Ready(_)))
+                assert!(matches!(
+                    sessions.obtain(&permitted, peer, deadline),
+                    SessionOutcome::Fetched(_) | SessionOutcome::Ready(_)
+                ))
             };
             threads::spawn("pod", 64 * 1024, ask).unwrap()
         })
         .collect();
     for _ in 0..1_000 {
-        assert!(matches!(desk.obtain(&permitted("held"), PEER, Mono::default()), Outcome::Ready(_)));
+        assert!(matches!(sessions.obtain(&permitted("held"), PEER, Mono::default()), SessionOutcome::Ready(_)));
     }
     pods.into_iter().for_each(|pod| pod.join().unwrap());
     let calls = sts.calls.lock().clone();
     let roles: HashSet<&String> = calls.iter().collect();
-    assert_eq!((calls.len(), roles.len(), desk.counts().sessions), (101, 101, 101));
-    desk.close();
+    assert_eq!((calls.len(), roles.len(), sessions.counts().sessions), (101, 101, 101));
+    sessions.close();
     workers.into_iter().for_each(|worker| worker.join().unwrap());
 }
 
@@ -208,18 +215,18 @@ fn a_pod_that_starts_too_much_hears_the_last_word_of_sts() {
         renew: RenewAt::Half,
         error_ttl: Some(Duration::ZERO),
     };
-    let desk = Arc::new(Desk::new(rules, clock.clone()));
+    let sessions = Arc::new(SessionCache::new(rules, clock.clone()));
     let sts = Arc::new(SlowSts { calls: Mutex::default(), refused: true.into(), takes: Duration::ZERO });
     let worker = {
-        let (desk, sts) = (desk.clone(), sts.clone());
-        threads::spawn("worker", threads::STACK_BYTES, move || desk.work(&*sts, &|| 0, &|_| {})).unwrap()
+        let (sessions, sts) = (sessions.clone(), sts.clone());
+        threads::spawn("worker", threads::STACK_BYTES, move || sessions.work(&*sts, &|| 0, &|_| {})).unwrap()
     };
     let deadline = clock.now().mono.after(Duration::from_secs(60));
     let (app, mut remembered) = (permitted("app"), 0);
     for _ in 0..2_000 {
-        match desk.obtain(&app, PEER, deadline) {
-            Outcome::Refused(failure) => assert_eq!(failure.code, "AccessDenied"),
-            Outcome::Remembered(failure) => {
+        match sessions.obtain(&app, PEER, deadline) {
+            SessionOutcome::Refused(failure) => assert_eq!(failure.code, "AccessDenied"),
+            SessionOutcome::Remembered(failure) => {
                 assert_eq!(failure.code, "AccessDenied");
                 remembered += 1;
             }
@@ -230,8 +237,11 @@ fn a_pod_that_starts_too_much_hears_the_last_word_of_sts() {
         }
     }
     assert_eq!(remembered, 3);
-    assert!(matches!(desk.obtain(&app, "10.0.0.9".parse().unwrap(), deadline), Outcome::Refused(_)), "another pod may");
-    desk.close();
+    assert!(
+        matches!(sessions.obtain(&app, "10.0.0.9".parse().unwrap(), deadline), SessionOutcome::Refused(_)),
+        "another pod may"
+    );
+    sessions.close();
     worker.join().unwrap();
 }
 
@@ -239,11 +249,11 @@ fn a_pod_that_starts_too_much_hears_the_last_word_of_sts() {
 fn closing_lets_everyone_go() {
     let clock = Arc::new(SystemClock::new());
     let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
-    let desk = Desk::new(rules, clock);
+    let sessions = SessionCache::new(rules, clock);
     std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| desk.obtain(&permitted("app"), PEER, Mono::from_micros(u64::MAX)));
-        desk.close();
-        assert!(matches!(waiter.join().unwrap(), Outcome::TimedOut));
+        let waiter = scope.spawn(|| sessions.obtain(&permitted("app"), PEER, Mono::from_micros(u64::MAX)));
+        sessions.close();
+        assert!(matches!(waiter.join().unwrap(), SessionOutcome::TimedOut));
     });
 }
 
@@ -252,23 +262,23 @@ fn closing_lets_everyone_go() {
 fn a_result_is_handed_in_before_the_report_and_whatever_becomes_of_it() {
     let clock = Arc::new(SystemClock::new());
     let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
-    let desk = Desk::new(rules, clock.clone());
+    let sessions = SessionCache::new(rules, clock.clone());
     let sts = FakeSts { calls: AtomicUsize::new(0), gate: None };
     let deadline = clock.now().mono.after(Duration::from_secs(10));
     let (obtained, reported) = crossbeam_channel::bounded::<()>(1);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            desk.work(&sts, &|| 0, &|report| {
+            sessions.work(&sts, &|| 0, &|report| {
                 let told = reported.recv_timeout(Duration::from_secs(10));
                 assert!(told.is_err() || report.request.role.name() != "app", "a report that fails");
             });
         });
-        let first = desk.obtain(&permitted("app"), PEER, deadline);
+        let first = sessions.obtain(&permitted("app"), PEER, deadline);
         obtained.send(()).unwrap();
-        let second = desk.obtain(&permitted("other"), PEER, deadline);
+        let second = sessions.obtain(&permitted("other"), PEER, deadline);
         obtained.send(()).unwrap();
-        desk.close();
-        assert!(matches!((first, second), (Outcome::Fetched(_), Outcome::Fetched(_))));
+        sessions.close();
+        assert!(matches!((first, second), (SessionOutcome::Fetched(_), SessionOutcome::Fetched(_))));
     });
 }
 
@@ -276,7 +286,7 @@ fn a_result_is_handed_in_before_the_report_and_whatever_becomes_of_it() {
 #[derive(Default)]
 struct SleepyTime(std::sync::atomic::AtomicU64);
 
-struct SleepyBell(Arc<SleepyTime>);
+struct SleepyNotifier(Arc<SleepyTime>);
 
 impl Clock for Arc<SleepyTime> {
     fn now(&self) -> crate::logic::base::time::Now {
@@ -285,17 +295,17 @@ impl Clock for Arc<SleepyTime> {
 }
 
 impl Time for Arc<SleepyTime> {
-    fn bell(&self) -> Arc<dyn Bell> {
-        Arc::new(SleepyBell(self.clone()))
+    fn notifier(&self) -> Arc<dyn Notifier> {
+        Arc::new(SleepyNotifier(self.clone()))
     }
 }
 
-impl Bell for SleepyBell {
-    fn rung(&self) -> u64 {
+impl Notifier for SleepyNotifier {
+    fn generation(&self) -> u64 {
         0
     }
 
-    fn ring(&self) {}
+    fn notify(&self) {}
 
     fn wait(&self, _: u64, _: Mono) {
         self.0.0.fetch_add(2 * 3_600_000, Ordering::SeqCst);
@@ -307,14 +317,14 @@ impl Bell for SleepyBell {
 fn what_ended_while_a_fresher_one_was_waited_for_is_not_handed_out() {
     let time = Arc::new(SleepyTime::default());
     let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
-    let desk = Desk::new(rules, Arc::new(time.clone()));
+    let sessions = SessionCache::new(rules, Arc::new(time.clone()));
     let app = permitted("app");
-    desk.prefetch(&app);
-    let mut ticket = desk.take(&|| 0).unwrap();
+    sessions.prefetch(&app);
+    let mut ticket = sessions.take(&|| 0).unwrap();
     let assumed = FakeSts { calls: AtomicUsize::new(0), gate: None }.assume_role(app.request()).unwrap();
     ticket.result = Some(Ok((Session::render(app.request(), &assumed, time.now()), assumed.life)));
     drop(ticket);
     time.0.store(50 * 60_000, Ordering::SeqCst);
     let deadline = time.now().mono.after(Duration::from_secs(5));
-    assert!(matches!(desk.obtain(&app, PEER, deadline), Outcome::TimedOut));
+    assert!(matches!(sessions.obtain(&app, PEER, deadline), SessionOutcome::TimedOut));
 }

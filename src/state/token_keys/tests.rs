@@ -96,7 +96,7 @@ impl Node {
         keyring
     }
 
-    fn troubled_agent(&self, secret: u8) -> (Keyring, Option<Trouble>) {
+    fn troubled_agent(&self, secret: u8) -> (Keyring, Option<StoreTrouble>) {
         Keyring::open(Some(self.shelf.clone()), &[secret; 32], self.clock.clone())
     }
 

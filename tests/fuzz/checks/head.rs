@@ -2,7 +2,7 @@
 //! strictest there can be: what it can't read must have been refused.
 
 use kube2iam::logic::request::message::Method;
-use kube2iam::server::{Afterwards, BodyLength, ChunkedBody, Head, Limits, Version, read_head, worth_another_look};
+use kube2iam::server::{Afterwards, BodyLength, ChunkedBody, Head, HttpVersion, Limits, read_head, worth_another_look};
 
 /// A stream of bytes, as a client sends it.
 pub(crate) fn check(bytes: &[u8]) {
@@ -97,7 +97,7 @@ fn strictly(head: &Head<'_>, bytes: &[u8], limits: &Limits) {
     assert_eq!(Method::parse(method), head.request.method);
     let raw: String = head.request.target.bytes().map(char::from).collect();
     assert_eq!(raw, target);
-    assert_eq!(version, if head.version == Version::Http11 { "HTTP/1.1" } else { "HTTP/1.0" });
+    assert_eq!(version, if head.version == HttpVersion::Http11 { "HTTP/1.1" } else { "HTTP/1.0" });
     let fields: Vec<(String, &str)> = lines.map(field).collect();
     assert!(fields.len() <= limits.headers);
     read_in(head, &fields, limits);
@@ -119,7 +119,7 @@ fn read_in(head: &Head<'_>, fields: &[(String, &str)], limits: &Limits) {
     let headers = &head.request.headers;
     let coding = all("transfer-encoding");
     let is_chunked = matches!(coding[..], [one] if one.eq_ignore_ascii_case("chunked"));
-    assert!(all("host").len() <= 1 && (coding.is_empty() || is_chunked && head.version == Version::Http11));
+    assert!(all("host").len() <= 1 && (coding.is_empty() || is_chunked && head.version == HttpVersion::Http11));
     assert_eq!(text(headers.host).as_deref(), all("host").first().copied());
     assert_eq!(text(headers.accept).as_deref(), all("accept").first().copied());
     let said = |name: &str| all(name).into_iter().filter(|value| !value.is_empty()).collect::<Vec<_>>();
@@ -142,10 +142,10 @@ fn read_in(head: &Head<'_>, fields: &[(String, &str)], limits: &Limits) {
     assert_eq!(head.body, if is_chunked { BodyLength::Chunked } else { BodyLength::Bytes(length) });
     let options = all("connection").join(",").to_ascii_lowercase();
     let asks = |word: &str| options.split(',').any(|option| option.trim_matches([' ', '\t', '\u{c}']) == word);
-    let stays = !asks("close") && (head.version == Version::Http11 || asks("keep-alive"));
+    let stays = !asks("close") && (head.version == HttpVersion::Http11 || asks("keep-alive"));
     assert_eq!(head.afterwards == Afterwards::KeepAlive, stays, "{options:?}");
     let expects = all("expect").iter().any(|value| value.eq_ignore_ascii_case("100-continue"));
-    assert_eq!(head.expects_continue, expects && head.version == Version::Http11);
+    assert_eq!(head.expects_continue, expects && head.version == HttpVersion::Http11);
 }
 
 fn is_token(text: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use kube2iam::clients::kubernetes::{Auth, Connection, Verification};
+use kube2iam::clients::kubernetes::{ApiServerConnection, Auth, Verification};
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// The text of a kubeconfig.
@@ -12,7 +12,7 @@ pub(crate) fn check(bytes: &[u8]) {
         return; // paths in it are opened, and some of those never end
     }
     for verification in [Verification::Required, Verification::Skipped] {
-        let said = match Connection::kubeconfig_text(bytes, Path::new("/nonexistent/config"), verification) {
+        let said = match ApiServerConnection::kubeconfig_text(bytes, Path::new("/nonexistent/config"), verification) {
             Ok(connection) => {
                 usable(&connection);
                 format!("{connection:?}")
@@ -32,7 +32,7 @@ pub(crate) fn check(bytes: &[u8]) {
     }
 }
 
-fn usable(connection: &Connection) {
+fn usable(connection: &ApiServerConnection) {
     assert!(connection.server.to_ascii_lowercase().starts_with("http"), "{}", connection.server);
     assert!(!connection.server.contains(['?', '#', '@', ' ', '\n']), "{}", connection.server);
     assert!(!matches!(&connection.auth, Auth::Token(token) if token.expose() != token.expose().trim()));

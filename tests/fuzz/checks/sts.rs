@@ -1,7 +1,7 @@
 //! What STS says: credentials only if all of them are there, and no secret in any word about an answer.
 
 use kube2iam::logic::base::time::Wall;
-use kube2iam::logic::sts::{Answer, read_caller_identity, read_credentials};
+use kube2iam::logic::sts::{StsAnswer, read_caller_identity, read_credentials};
 
 /// The body of an answer.
 pub(crate) fn check(bytes: &[u8]) {
@@ -16,7 +16,7 @@ pub(crate) fn check(bytes: &[u8]) {
 
 /// All words that come of an answer.
 fn said_of(body: &[u8], status: u16) -> String {
-    let answer = Answer { status, request_id: Some("id"), body };
+    let answer = StsAnswer { status, request_id: Some("id"), body };
     let caller = match read_caller_identity(&answer) {
         Ok(arn) => arn.escape_debug().to_string(),
         Err(failure) => format!("{failure:?} {}", failure.to_string().escape_debug()),
@@ -33,7 +33,7 @@ fn said_of(body: &[u8], status: u16) -> String {
 
 /// Credentials come of a 200 that has every field, each of it whole, and of nothing else.
 fn complete(body: &[u8], status: u16) {
-    let Ok(credentials) = read_credentials(&Answer { status, request_id: None, body }, NOW) else { return };
+    let Ok(credentials) = read_credentials(&StsAnswer { status, request_id: None, body }, NOW) else { return };
     let text = std::str::from_utf8(body).expect("credentials come of text");
     assert_eq!(status, 200);
     let named = |name: &str| text.contains(name);

@@ -3,10 +3,10 @@
 //! leaves nothing of the old one.
 
 use kube2iam::logic::cluster::kubernetes::{
-    AnnotationKeys, Event, Frame, Item, LineReader, Lined, Object, Page, PageReader, Pod, Resource, Unreadable, frame,
-    status,
+    AnnotationKeys, Event, Frame, Item, LineReader, ListPage, Object, PageReader, Pod, Resource, Unreadable, WatchLine,
+    frame, status,
 };
-use kube2iam::logic::cluster::world::{Holder, ParsedEvent, Reading, World};
+use kube2iam::logic::cluster::world::{AddressHolder, ParsedEvent, Reading, World};
 use kube2iam::logic::policy::arn::BaseArn;
 use kube2iam::logic::policy::pattern::Format;
 use serde_json::Value;
@@ -175,7 +175,7 @@ fn list(bytes: &[u8], resource: Resource) {
     }
 }
 
-fn in_pieces(bytes: &[u8], resource: Resource, length: usize) -> (Result<Page, String>, Vec<Item>) {
+fn in_pieces(bytes: &[u8], resource: Resource, length: usize) -> (Result<ListPage, String>, Vec<Item>) {
     let mut items = Vec::new();
     let mut each = |item: Item| items.push(item);
     let keys = keys();
@@ -197,7 +197,7 @@ fn lines(bytes: &[u8], resource: Resource) {
 fn lines_in_pieces(bytes: &[u8], resource: Resource, length: usize) -> (Vec<Frame>, bool) {
     let (mut frames, mut reader) = (Vec::new(), LineReader::new(resource, &keys()));
     for mut piece in bytes.chunks(length) {
-        while let Lined::Line(frame, end) = reader.push(piece) {
+        while let WatchLine::Line(frame, end) = reader.push(piece) {
             frames.push(frame);
             piece = &piece[end..];
         }
@@ -236,7 +236,7 @@ fn made_anew(pod: &Pod) {
     };
     tell(&mut world, Event::Apply(Object::Pod(heir.clone())));
     for address in &pod.addresses {
-        assert!(matches!(world.holder(*address), Holder::Pod(held) if *held.uid == *heir.uid), "{pod:?}");
+        assert!(matches!(world.holder(*address), AddressHolder::Pod(held) if *held.uid == *heir.uid), "{pod:?}");
     }
 }
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 use kube2iam::logic::base::time::Mono;
 use kube2iam::logic::policy::arn::RoleArn;
 use kube2iam::logic::sessions::budget::{Bucket, Rate};
-use kube2iam::logic::sessions::cache::{Answer, Cache, CacheRules, Next, RenewAt, Start};
+use kube2iam::logic::sessions::cache::{Cache, CacheAnswer, CacheRules, NextCall, RenewAt, Start};
 use kube2iam::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
 
 use super::{NODES, PODS_PER_NODE, QUOTA, index};
-use crate::dice::Dice;
+use crate::random::Random;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Flags {
@@ -87,7 +87,7 @@ pub struct Fleet {
     events: BinaryHeap<Reverse<(u64, u64, usize, Event)>>,
     now: u64,
     born: u64,
-    dice: Dice,
+    random: Random,
     quota: Option<(Rate, Bucket)>,
     missing: usize,
     tally: Tally,
@@ -125,7 +125,7 @@ impl Fleet {
             events: BinaryHeap::new(),
             now: 0,
             born: 0,
-            dice: Dice::new(7),
+            random: Random::new(7),
             quota: flags.quota.map(share),
             missing: index(nodes * sessions),
             tally: Tally::default(),
@@ -139,7 +139,7 @@ impl Fleet {
     /// Everything has run for long: pods came at any time.
     pub fn begin_warm(&mut self) {
         self.each_pod(|fleet, node, pod| {
-            let at = fleet.dice.roll(1_800 * SECOND);
+            let at = fleet.random.roll(1_800 * SECOND);
             fleet.at(at, node, Event::Asks { pod });
         });
     }
@@ -147,11 +147,11 @@ impl Fleet {
     /// Agents start; pods have credentials of some age and ask when these get old.
     pub fn begin_with_pods_that_have_sessions(&mut self) {
         self.each_node(|fleet, node| {
-            let at = fleet.dice.roll(SECOND);
+            let at = fleet.random.roll(SECOND);
             fleet.at(at, node, Event::Prefetches);
         });
         self.each_pod(|fleet, node, pod| {
-            let left = ADVISORY + fleet.dice.roll(1_800 * SECOND);
+            let left = ADVISORY + fleet.random.roll(1_800 * SECOND);
             fleet.nodes[node].pods[pod] = left;
             fleet.at(left - ADVISORY, node, Event::Asks { pod });
         });
@@ -160,12 +160,12 @@ impl Fleet {
     /// Agents and pods start, the pods within half a minute.
     pub fn begin_cold(&mut self) {
         self.each_node(|fleet, node| {
-            let at = fleet.dice.roll(SECOND);
+            let at = fleet.random.roll(SECOND);
             fleet.at(at, node, Event::Prefetches);
         });
         self.each_pod(|fleet, node, pod| {
             fleet.nodes[node].pods[pod] = u64::MAX;
-            let at = SECOND + fleet.dice.roll(30 * SECOND);
+            let at = SECOND + fleet.random.roll(30 * SECOND);
             fleet.at(at, node, Event::Asks { pod });
         });
     }
@@ -214,16 +214,16 @@ impl Fleet {
     fn ask(&mut self, node: usize, pod: usize) {
         let (now, session) = (self.mono(), self.session_of(pod));
         match self.nodes[node].cache.ask(&self.keys[session], Start::Allowed, now) {
-            Answer::Serve(ends) => self.has(node, pod, *ends),
-            Answer::Refresh { held, turn, until } => {
+            CacheAnswer::Serve(ends) => self.has(node, pod, *ends),
+            CacheAnswer::Refresh { held, turn, until } => {
                 self.nodes[node].waiting.push(Waiting { session, turn, pod, in_hand: Some(*held) });
                 self.at(until.micros(), node, Event::GivesUp { pod });
             }
-            Answer::Wait(turn) => {
+            CacheAnswer::Wait(turn) => {
                 self.nodes[node].waiting.push(Waiting { session, turn, pod, in_hand: None });
                 self.at(self.now + 5 * SECOND, node, Event::GivesUp { pod });
             }
-            Answer::Refuse(_) | Answer::Full | Answer::Unstarted(_) => self.refused(node, pod),
+            CacheAnswer::Refuse(_) | CacheAnswer::Full | CacheAnswer::Unstarted(_) => self.refused(node, pod),
         }
     }
 
@@ -231,7 +231,7 @@ impl Fleet {
     fn has(&mut self, node: usize, pod: usize, ends: u64) {
         let had = std::mem::replace(&mut self.nodes[node].pods[pod], ends);
         self.tally.expired += u64::from(had < self.now && had != 0);
-        let again = ends.saturating_sub(ADVISORY).max(self.now + SECOND) + self.dice.roll(60 * SECOND);
+        let again = ends.saturating_sub(ADVISORY).max(self.now + SECOND) + self.random.roll(60 * SECOND);
         self.at(again, node, Event::Asks { pod });
     }
 
@@ -239,7 +239,7 @@ impl Fleet {
     fn refused(&mut self, node: usize, pod: usize) {
         let heard = std::mem::replace(&mut self.nodes[node].refused[pod], true);
         self.tally.pods_refused += u64::from(!heard);
-        let again = self.now + SECOND + self.dice.roll(SECOND);
+        let again = self.now + SECOND + self.random.roll(SECOND);
         self.at(again, node, Event::Asks { pod });
     }
 
@@ -261,8 +261,8 @@ impl Fleet {
         let now = self.mono();
         let life = Duration::from_secs(self.flags.asked_s);
         let result = if is_well { Ok((now.after(life).micros(), life)) } else { Err(throttled()) };
-        let dice = if self.flags.jitter { self.dice.number() } else { 0 };
-        self.nodes[node].cache.finish(&self.keys[session], result, now, dice);
+        let random = if self.flags.jitter { self.random.number() } else { 0 };
+        self.nodes[node].cache.finish(&self.keys[session], result, now, random);
         if is_well && !std::mem::replace(&mut self.nodes[node].fetched[session], true) {
             self.missing -= 1;
             if self.missing == 0 {
@@ -275,7 +275,7 @@ impl Fleet {
         let here: Vec<Waiting> = here;
         for waiting in here {
             match self.nodes[node].cache.look(&self.keys[session], waiting.turn, now) {
-                Some(Answer::Serve(ends)) => self.has(node, waiting.pod, *ends),
+                Some(CacheAnswer::Serve(ends)) => self.has(node, waiting.pod, *ends),
                 Some(_) => self.goes_without(node, &waiting),
                 None => self.nodes[node].waiting.push(waiting),
             }
@@ -287,8 +287,8 @@ impl Fleet {
         loop {
             let now = self.mono();
             match self.nodes[node].cache.next(now) {
-                Next::Call(due) => self.call(node, &due.request),
-                Next::Rest(until) => {
+                NextCall::Call(due) => self.call(node, &due.request),
+                NextCall::Rest(until) => {
                     let until = until.micros();
                     if until < self.nodes[node].wakes_at {
                         self.nodes[node].wakes_at = until;
@@ -307,7 +307,7 @@ impl Fleet {
         let is_well = self.quota.as_mut().is_none_or(|(rate, bucket)| bucket.take(*rate, now));
         self.tally.throttled += u64::from(!is_well);
         let session = index(request.session_name.parse().unwrap());
-        let took = if is_well { 60_000 } else { 30_000 } + self.dice.roll(60_000);
+        let took = if is_well { 60_000 } else { 30_000 } + self.random.roll(60_000);
         self.at(self.now + took, node, Event::CallEnds { session, is_well });
     }
 

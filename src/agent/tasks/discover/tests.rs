@@ -4,9 +4,9 @@ use crate::logic::sts::{AssumeRole, Assumed, StsFailure};
 use std::sync::Arc;
 
 /// Says who calls, or why it doesn't.
-struct Told(Result<&'static str, StsFailureKind>);
+struct FixedSts(Result<&'static str, StsFailureKind>);
 
-impl Sts for Told {
+impl Sts for FixedSts {
     fn assume_role(&self, _: &AssumeRole) -> Result<Assumed, StsFailure> {
         Err(failure(StsFailureKind::Unavailable))
     }
@@ -55,6 +55,6 @@ fn the_own_role_is_what_sts_says_else_what_the_source_knows() {
         (Err(StsFailureKind::Unavailable), Some("known"), Err(())),
         (Err(StsFailureKind::NoNodeCredentials), None, Err(())),
     ] {
-        assert_eq!(own_role(&Told(sts), &Source(source), |_| {}).map_err(drop), found, "{sts:?}");
+        assert_eq!(own_role(&FixedSts(sts), &Source(source), |_| {}).map_err(drop), found, "{sts:?}");
     }
 }

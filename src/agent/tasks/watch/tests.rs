@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::*;
 use crate::logic::base::time::{Now, Wall};
 use crate::logic::cluster::kubernetes::{
-    AnnotationKeys, Frame, Item, KubernetesFailure, KubernetesFailureKind, Object, Page, Pod, frame,
+    AnnotationKeys, Frame, Item, KubernetesFailure, KubernetesFailureKind, ListPage, Object, Pod, frame,
 };
 
 /// What the stand-in does when it is asked next.
@@ -74,13 +74,13 @@ impl Kubernetes for Stage {
         _: Resource,
         continuation: Option<&str>,
         each: &mut dyn FnMut(Item),
-    ) -> Result<Page, KubernetesFailure> {
+    ) -> Result<ListPage, KubernetesFailure> {
         self.see(&format!("list {}", continuation.unwrap_or("from the start")));
         match self.answer() {
             Answer::Page(items, version, continuation) => {
                 items.iter().for_each(|name| each(Ok(namespace(name))));
                 let continuation = continuation.map(str::to_owned);
-                Ok(Page { version: version.to_owned(), continuation })
+                Ok(ListPage { version: version.to_owned(), continuation })
             }
             Answer::Refuse(kind) => Err(KubernetesFailure { kind, cause: "refused".to_owned() }),
             Answer::Watch(_) => panic!("a list was asked for, the script has a watch"),
@@ -167,10 +167,10 @@ fn play(answers: Vec<Answer>) -> Vec<String> {
         resource: Resource::Namespaces,
         clock: &stage,
         wait: &|until, cut| stage.wait(until, cut),
-        dice: &|| 1 << 63,
+        random: &|| 1 << 63,
         apply: &|event| stage.see(&told(&event)),
         note: &|note| {
-            if !matches!(note, Note::Heard | Note::Watching | Note::Listed { .. }) {
+            if !matches!(note, WatchNote::Heard | WatchNote::Watching | WatchNote::Listed { .. }) {
                 stage.see(&format!("{note:?}").split([' ', '{', '(']).next().unwrap().to_lowercase());
             }
         },

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::Build;
-use crate::logic::cluster::kubernetes::{Item, KubernetesFailure, KubernetesFailureKind, Page, Resource};
+use crate::logic::cluster::kubernetes::{Item, KubernetesFailure, KubernetesFailureKind, ListPage, Resource};
 use crate::logic::cluster::world::tests::pod;
 use crate::logic::operator::log_line::Taken;
 use crate::logic::sessions::budget::Rate;
@@ -27,7 +27,7 @@ impl Kubernetes for Api {
         if fails { Err(failure()) } else { Ok(vec![pod("a", "10.0.0.1")]) }
     }
 
-    fn list(&self, _: Resource, _: Option<&str>, _: &mut dyn FnMut(Item)) -> Result<Page, KubernetesFailure> {
+    fn list(&self, _: Resource, _: Option<&str>, _: &mut dyn FnMut(Item)) -> Result<ListPage, KubernetesFailure> {
         Err(failure())
     }
 
@@ -51,7 +51,7 @@ fn peer(number: u8) -> IpAddr {
 
 struct House {
     duplicates: Arc<Duplicates>,
-    desk: Arc<Desk>,
+    sessions: Arc<SessionCache>,
     asked: Receiver<IpAddr>,
     gate: Sender<()>,
     clock: Arc<SystemClock>,
@@ -63,12 +63,12 @@ impl House {
         let (gate, gate_out) = unbounded();
         let clock = Arc::new(SystemClock::new());
         let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
-        let desk = Arc::new(Desk::new(rules, clock.clone()));
+        let sessions = Arc::new(SessionCache::new(rules, clock.clone()));
         let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
         let telemetry = Arc::new(Telemetry::new(metrics, Box::new(|_| Taken::Yes)));
         let api = Arc::new(Api { asked: asked_in, gate: gate_out });
-        let duplicates = Arc::new(Duplicates::new(api, desk.clone(), clock.clone(), telemetry));
-        Self { duplicates, desk, asked, gate, clock }
+        let duplicates = Arc::new(Duplicates::new(api, sessions.clone(), clock.clone(), telemetry));
+        Self { duplicates, sessions, asked, gate, clock }
     }
 
     fn resolve(&self, number: u8, patience: Duration) -> Found {
@@ -133,7 +133,7 @@ fn patience_ends_while_another_still_asks_and_so_do_places() {
 #[test]
 fn a_peer_that_started_too_much_is_told_so_and_others_are_not() {
     let house = House::open();
-    while house.desk.may_start(peer(1)) {}
+    while house.sessions.may_start(peer(1)) {}
     assert_eq!(house.resolve(1, PATIENCE), Found::Busy);
     house.gate.send(()).unwrap();
     assert_eq!(house.resolve(2, PATIENCE), holder());

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::*;
 use crate::logic::base::time::Wall;
 use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind};
-use crate::ports::{Bell, Time};
+use crate::ports::{Notifier, Time};
 
 /// Events by when they come, in milliseconds.
 type Script = VecDeque<(u64, Box<dyn FnOnce() + Send>)>;
@@ -20,9 +20,9 @@ struct VirtualTime {
     script: Mutex<Script>,
 }
 
-struct VirtualBell {
+struct VirtualNotifier {
     time: Arc<VirtualTime>,
-    rung: AtomicU64,
+    generation: AtomicU64,
 }
 
 impl VirtualTime {
@@ -53,22 +53,22 @@ impl Clock for Arc<VirtualTime> {
 }
 
 impl Time for Arc<VirtualTime> {
-    fn bell(&self) -> Arc<dyn Bell> {
-        Arc::new(VirtualBell { time: self.clone(), rung: AtomicU64::new(0) })
+    fn notifier(&self) -> Arc<dyn Notifier> {
+        Arc::new(VirtualNotifier { time: self.clone(), generation: AtomicU64::new(0) })
     }
 }
 
-impl Bell for VirtualBell {
-    fn rung(&self) -> u64 {
-        self.rung.load(Ordering::SeqCst)
+impl Notifier for VirtualNotifier {
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
-    fn ring(&self) {
-        self.rung.fetch_add(1, Ordering::SeqCst);
+    fn notify(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
     fn wait(&self, before: u64, deadline: Mono) {
-        if self.rung() <= before {
+        if self.generation() <= before {
             self.time.pass(deadline.micros() / 1_000);
         }
     }
@@ -95,13 +95,13 @@ impl Node {
     fn starting() -> Self {
         let time = Arc::new(VirtualTime::default());
         let clock = Arc::new(time.clone());
-        let registry = Arc::new(Registry::new(clock.clone()));
-        registry.set_rules(Rules { restrictions: Some(Format::Glob), ..rules() });
+        let world = Arc::new(SharedWorld::new(clock.clone()));
+        world.set_rules(Rules { restrictions: Some(Format::Glob), ..rules() });
         let budget = Rate { burst: 20.0, refill: 10.0 };
-        let desk = Desk::new(CacheRules { budget, renew: RenewAt::Half, error_ttl: None }, clock.clone());
+        let sessions = SessionCache::new(CacheRules { budget, renew: RenewAt::Half, error_ttl: None }, clock.clone());
         let service = Service {
-            registry,
-            desk: Arc::new(desk),
+            world,
+            sessions: Arc::new(sessions),
             clock: clock.clone(),
             keys: Arc::new(Keyring::open(None, &[1; 32], clock).0),
             wait_for_pod: Duration::from_millis(900),
@@ -113,25 +113,25 @@ impl Node {
     /// An agent that knows the namespace and no pod.
     fn ready() -> Self {
         let node = Self::starting();
-        node.service.registry.apply(Resource::Pods, Event::InitDone);
-        apply(&node.service.registry, Object::Namespace(namespace("shop", Some(r#"["app"]"#))));
-        node.service.registry.apply(Resource::Namespaces, Event::InitDone);
+        node.service.world.apply(Resource::Pods, Event::InitDone);
+        apply(&node.service.world, Object::Namespace(namespace("shop", Some(r#"["app"]"#))));
+        node.service.world.apply(Resource::Namespaces, Event::InitDone);
         node
     }
 
     /// Lets something happen to the World after so many milliseconds from the start.
-    fn at(&self, at_ms: u64, happen: impl FnOnce(&Registry) + Send + 'static) {
-        let registry = self.service.registry.clone();
+    fn at(&self, at_ms: u64, happen: impl FnOnce(&SharedWorld) + Send + 'static) {
+        let world = self.service.world.clone();
         let happen = move || {
-            happen(&registry);
-            evaluate(&registry);
+            happen(&world);
+            evaluate(&world);
         };
         self.time.script.lock().push_back((at_ms, Box::new(happen)));
     }
 
     /// The pod's address is posted after so many milliseconds.
     fn posts_at(&self, at_ms: u64) {
-        self.at(at_ms, |registry| apply(registry, Object::Pod(holder())));
+        self.at(at_ms, |world| apply(world, Object::Pod(holder())));
     }
 
     fn put(&self, ttl: &str, whose: Whose) -> Got {
@@ -160,14 +160,14 @@ impl Node {
     }
 }
 
-fn apply(registry: &Registry, object: Object) {
-    super::apply(registry, object);
-    evaluate(registry);
+fn apply(world: &SharedWorld, object: Object) {
+    super::apply(world, object);
+    evaluate(world);
 }
 
 /// Finds out what lists say, as a thread of the agent does at once.
-fn evaluate(registry: &Registry) {
-    while !matches!(registry.evaluate(), Evaluated::Nothing | Evaluated::Rest(_)) {}
+fn evaluate(world: &SharedWorld) {
+    while !matches!(world.evaluate(), Evaluated::Nothing | Evaluated::Rest(_)) {}
 }
 
 /// Whose address asks.
@@ -259,7 +259,7 @@ fn what_needs_no_pod_waits_for_none() {
     assert_eq!((own.status, own.took_ms, own.ttl.as_deref()), (200, 0, Some("60")));
     let bad = node.put("0", Whose::Pods);
     assert_eq!((bad.status, bad.took_ms), (400, 0));
-    apply(&node.service.registry, Object::Pod(holder()));
+    apply(&node.service.world, Object::Pod(holder()));
     assert_eq!(node.put("60", Whose::Pods).took_ms, 0);
     assert_eq!(node.list(None).took_ms, 0);
     let patient = Node::ready();
@@ -278,9 +278,9 @@ fn until_the_first_lists_are_in_requests_wait_and_are_then_told_to_try_again() {
     assert_eq!(list.retry_after.as_deref(), Some("1"));
     let node = Node::starting();
     node.posts_at(100);
-    node.at(200, |registry| drop(registry.apply(Resource::Pods, Event::InitDone)));
-    node.at(600, |registry| apply(registry, Object::Namespace(namespace("shop", Some(r#"["app"]"#)))));
-    node.at(700, |registry| drop(registry.apply(Resource::Namespaces, Event::InitDone)));
+    node.at(200, |world| drop(world.apply(Resource::Pods, Event::InitDone)));
+    node.at(600, |world| apply(world, Object::Namespace(namespace("shop", Some(r#"["app"]"#)))));
+    node.at(700, |world| drop(world.apply(Resource::Namespaces, Event::InitDone)));
     assert_eq!((node.list(None).status, node.time.now_ms()), (200, 700));
 }
 
@@ -288,8 +288,8 @@ fn until_the_first_lists_are_in_requests_wait_and_are_then_told_to_try_again() {
 fn an_unknown_namespace_is_waited_for_like_an_unknown_pod() {
     for (late_ms, status) in [(800, 200), (900, 200), (901, 404)] {
         let node = Node::ready();
-        apply(&node.service.registry, Object::Pod(Pod { namespace: "late".into(), ..holder() }));
-        node.at(late_ms, |registry| apply(registry, Object::Namespace(namespace("late", Some(r#"["app"]"#)))));
+        apply(&node.service.world, Object::Pod(Pod { namespace: "late".into(), ..holder() }));
+        node.at(late_ms, |world| apply(world, Object::Namespace(namespace("late", Some(r#"["app"]"#)))));
         let got = node.ask(
             &Request {
                 method: Method::Get,
@@ -311,8 +311,8 @@ fn failure() -> KubernetesFailure {
 #[test]
 fn while_the_watch_is_broken_what_is_unknown_waits_and_is_then_told_to_try_again() {
     let node = Node::ready();
-    let registry = &node.service.registry;
-    let fails = |resource| registry.record_failure(resource, &failure(), Mono::default());
+    let world = &node.service.world;
+    let fails = |resource| world.record_failure(resource, &failure(), Mono::default());
     fails(Resource::Namespaces);
     assert_eq!(node.list(None).text, "unknown_pod\n", "the pods' watch is well");
     fails(Resource::Pods);
@@ -321,14 +321,14 @@ fn while_the_watch_is_broken_what_is_unknown_waits_and_is_then_told_to_try_again
     assert_eq!(got.retry_after.as_deref(), Some("1"));
     let token = node.put("60", Whose::Pods);
     assert_eq!((token.status, token.took_ms), (200, 300));
-    registry.clear_failure(Resource::Pods);
+    world.clear_failure(Resource::Pods);
     assert_eq!(node.list(None).status, 404);
     // What is known is given, whatever the watch does.
-    apply(registry, Object::Pod(holder()));
+    apply(world, Object::Pod(holder()));
     fails(Resource::Pods);
     assert_eq!(node.list(None).status, 200);
-    apply(registry, Object::Pod(Pod { namespace: "late".into(), ..holder() }));
+    apply(world, Object::Pod(Pod { namespace: "late".into(), ..holder() }));
     assert_eq!(node.list(None).text, "watch_broken\n", "so is the namespaces' watch");
-    registry.clear_failure(Resource::Namespaces);
+    world.clear_failure(Resource::Namespaces);
     assert_eq!(node.list(None).text, "unknown_namespace\n");
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Patient, Sheet};
+use super::{Checks, DoctorContext};
 use crate::agent::wiring::{self, session_rules};
 use crate::cli::operator::Failure;
 use crate::clients::imds::{MetadataService, discovery};
 use crate::clients::node_credentials::NodeCredentials;
 use crate::clients::sts::StsWire;
-use crate::config::{BaseSource, DefaultRole, SessionTags};
+use crate::config::{BaseSource, DefaultRoleSource, SessionTags};
 use crate::logic::base::time::Wall;
 use crate::logic::operator::doctor::{Finding, of_clock, of_denied_role, of_versions};
 use crate::logic::policy::arn::{BaseArn, RoleArn};
@@ -17,44 +17,44 @@ use crate::logic::sts::AssumeRole;
 use crate::logic::sts::environment::NodeSource;
 use crate::ports::{Imds, Sts};
 
-pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Failure> {
-    let authority = patient.config.metadata.own.to_string();
-    let service = match wiring::metadata_service(&authority, &patient.clock) {
+pub(super) fn check(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<(), Failure> {
+    let authority = context.config.metadata.own.to_string();
+    let service = match wiring::metadata_service(&authority, &context.clock) {
         Ok(service) => service,
-        Err(error) => return sheet.check("metadata service", || Finding::fail(error.to_string())),
+        Err(error) => return checks.check("metadata service", || Finding::fail(error.to_string())),
     };
-    sheet.check("metadata service", || metadata(patient, &service))?;
+    checks.check("metadata service", || metadata(context, &service))?;
     let imds: Arc<dyn Imds> = service;
-    sheet.check("region", || region(patient, &*imds))?;
+    checks.check("region", || region(context, &*imds))?;
     let mut base = None;
-    if needs_base(patient) {
-        sheet.check("roles", || roles(patient, &*imds, &mut base))?;
+    if needs_base(context) {
+        checks.check("roles", || roles(context, &*imds, &mut base))?;
     }
-    let wire = match wiring::sts_wire(&patient.environment, &imds, &patient.clock) {
+    let wire = match wiring::sts_wire(&context.environment, &imds, &context.clock) {
         Ok(wire) => wire,
-        Err(error) => return sheet.check("STS", || Finding::fail(error.to_string())),
+        Err(error) => return checks.check("STS", || Finding::fail(error.to_string())),
     };
     let mut theirs = None;
-    sheet.check("STS", || reach(&wire, &mut theirs))?;
+    checks.check("STS", || reach(&wire, &mut theirs))?;
     if let Some(theirs) = theirs {
-        sheet.check("clock", || of_clock(patient.clock.now().wall, theirs))?;
+        checks.check("clock", || of_clock(context.clock.now().wall, theirs))?;
     }
-    match wiring::sts(&patient.config, &imds, &wire, &patient.environment, &patient.clock) {
-        Ok((sts, credentials)) => sessions(patient, sheet, &*sts, &*credentials, base.as_ref()),
-        Err(error) => sheet.check("node credentials", || Finding::fail(error.to_string())),
+    match wiring::sts(&context.config, &imds, &wire, &context.environment, &context.clock) {
+        Ok((sts, credentials)) => sessions(context, checks, &*sts, &*credentials, base.as_ref()),
+        Err(error) => checks.check("node credentials", || Finding::fail(error.to_string())),
     }
 }
 
 /// The node's own credentials, and what they are good for.
 fn sessions(
-    patient: &Patient,
-    sheet: &mut Sheet<'_>,
+    context: &DoctorContext,
+    checks: &mut Checks<'_>,
     sts: &dyn Sts,
     credentials: &dyn NodeCredentials,
     base: Option<&BaseArn>,
 ) -> Result<(), Failure> {
     let mut held = false;
-    sheet.check("node credentials", || match credentials.current(PATIENCE) {
+    checks.check("node credentials", || match credentials.current(PATIENCE) {
         Ok(_) => {
             held = true;
             let until = credentials.expiration().map(|end| format!(", valid until {}", end.rfc3339()));
@@ -66,23 +66,23 @@ fn sessions(
         return Ok(());
     }
     let mut caller = None;
-    sheet.check("whose they are", || match sts.caller_identity() {
+    checks.check("whose they are", || match sts.caller_identity() {
         Ok(arn) => {
             caller = Some(arn.clone());
             Finding::ok(format!("{arn} (GetCallerIdentity)"))
         }
         Err(failure) => Finding::fail(format!("{failure}; no role can be assumed with them")),
     })?;
-    for role in &patient.asked.roles {
-        sheet.check(&format!("role {role}"), || try_role(patient, sts, role, base, caller.as_deref()))?;
+    for role in &context.asked.roles {
+        checks.check(&format!("role {role}"), || try_role(context, sts, role, base, caller.as_deref()))?;
     }
     Ok(())
 }
 
-fn metadata(patient: &Patient, service: &MetadataService) -> Finding {
+fn metadata(context: &DoctorContext, service: &MetadataService) -> Finding {
     match service.versions() {
         Ok(versions) => of_versions(versions.tokens, versions.without_token),
-        Err(failure) if needs_metadata(patient) => Finding::fail(format!(
+        Err(failure) if needs_metadata(context) => Finding::fail(format!(
             "{failure}; the agent needs it: look at --metadata-addr, at a firewall, and whether the instance's \
              metadata is switched on"
         )),
@@ -91,16 +91,16 @@ fn metadata(patient: &Patient, service: &MetadataService) -> Finding {
 }
 
 /// Whether anything that the agent can't do without comes from the metadata service.
-fn needs_metadata(patient: &Patient) -> bool {
-    let source = patient.environment.node_source();
-    patient.environment.region.is_none()
+fn needs_metadata(context: &DoctorContext) -> bool {
+    let source = context.environment.node_source();
+    context.environment.region.is_none()
         || matches!(source, Ok(NodeSource::InstanceRole))
-        || patient.config.roles.base == BaseSource::Discover
-        || patient.config.roles.default_role == DefaultRole::Discover
+        || context.config.roles.base == BaseSource::Discover
+        || context.config.roles.default_role == DefaultRoleSource::Discover
 }
 
-fn region(patient: &Patient, imds: &dyn Imds) -> Finding {
-    match &patient.environment.region {
+fn region(context: &DoctorContext, imds: &dyn Imds) -> Finding {
+    match &context.environment.region {
         Some(region) => Finding::ok(format!("{region}, by AWS_REGION or AWS_DEFAULT_REGION")),
         None => match discovery::region(imds) {
             Ok(region) => Finding::ok(format!("{region}, by the metadata service")),
@@ -109,14 +109,16 @@ fn region(patient: &Patient, imds: &dyn Imds) -> Finding {
     }
 }
 
-fn needs_base(patient: &Patient) -> bool {
-    let roles = &patient.config.roles;
-    !patient.asked.roles.is_empty() || roles.base == BaseSource::Discover || roles.default_role == DefaultRole::Discover
+fn needs_base(context: &DoctorContext) -> bool {
+    let roles = &context.config.roles;
+    !context.asked.roles.is_empty()
+        || roles.base == BaseSource::Discover
+        || roles.default_role == DefaultRoleSource::Discover
 }
 
 /// What goes before names, and the default role if that is the node's.
-fn roles(patient: &Patient, imds: &dyn Imds, found: &mut Option<BaseArn>) -> Finding {
-    let base = match &patient.config.roles.base {
+fn roles(context: &DoctorContext, imds: &dyn Imds, found: &mut Option<BaseArn>) -> Finding {
+    let base = match &context.config.roles.base {
         BaseSource::None => BaseArn::default(),
         BaseSource::Given(base) => base.clone(),
         BaseSource::Discover => match discovery::base_arn(imds) {
@@ -126,7 +128,7 @@ fn roles(patient: &Patient, imds: &dyn Imds, found: &mut Option<BaseArn>) -> Fin
     };
     let shown = if base.as_str().is_empty() { "no base".to_owned() } else { format!("base {}", base.as_str()) };
     *found = Some(base);
-    if patient.config.roles.default_role != DefaultRole::Discover {
+    if context.config.roles.default_role != DefaultRoleSource::Discover {
         return Finding::ok(shown);
     }
     match discovery::role_name(imds) {
@@ -150,12 +152,18 @@ fn reach(wire: &StsWire, theirs: &mut Option<Wall>) -> Finding {
     }
 }
 
-fn try_role(patient: &Patient, sts: &dyn Sts, name: &str, base: Option<&BaseArn>, caller: Option<&str>) -> Finding {
+fn try_role(
+    context: &DoctorContext,
+    sts: &dyn Sts,
+    name: &str,
+    base: Option<&BaseArn>,
+    caller: Option<&str>,
+) -> Finding {
     let role = match base.unwrap_or(&BaseArn::default()).role(name) {
         Ok(role) => role,
         Err(cause) => return Finding::fail(format!("{cause}; or give --base-role-arn")),
     };
-    let request = trial(patient, &role);
+    let request = trial(context, &role);
     match sts.assume_role(&request) {
         Ok(_) => Finding::ok(format!("{role} can be assumed, as session `{}`", request.session_name)),
         Err(failure) => of_denied_role(role.as_str(), caller, &failure),
@@ -163,14 +171,14 @@ fn try_role(patient: &Patient, sts: &dyn Sts, name: &str, base: Option<&BaseArn>
 }
 
 /// As pods' calls are, with a tag if theirs have any; as short as STS allows.
-fn trial(patient: &Patient, role: &RoleArn) -> AssumeRole {
-    let tagged = !matches!(patient.config.sts.tags, SessionTags::None);
+fn trial(context: &DoctorContext, role: &RoleArn) -> AssumeRole {
+    let tagged = !matches!(context.config.sts.tags, SessionTags::None);
     let tags = if tagged { vec![("kubernetes-pod-name".to_owned(), "doctor".to_owned())] } else { Vec::new() };
     AssumeRole {
-        external_id: patient.asked.external_id.clone(),
+        external_id: context.asked.external_id.clone(),
         duration_s: SHORTEST_S,
         tags,
-        ..session_rules(&patient.config).hop(role)
+        ..session_rules(&context.config).hop(role)
     }
 }
 

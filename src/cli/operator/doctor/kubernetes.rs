@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-use super::{Patient, Sheet};
+use super::{Checks, DoctorContext};
 use crate::agent::wiring;
 use crate::cli::operator::Failure;
-use crate::clients::kubernetes::{ApiServer, Earnest, Limits};
+use crate::clients::kubernetes::{ApiServer, CallLimits, WriteMode};
 use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind, Resource};
 use crate::logic::operator::doctor::{Finding, Mark, of_kubernetes};
 use crate::logic::operator::events::Notice;
 use crate::ports::{Kubernetes, Nodes};
 
-pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Failure> {
-    let config = &patient.config.kubernetes;
-    let server = match wiring::api_server(config, &patient.environment, &patient.clock, LIMITS) {
+pub(super) fn check(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<(), Failure> {
+    let config = &context.config.kubernetes;
+    let server = match wiring::api_server(config, &context.environment, &context.clock, LIMITS) {
         Ok(server) => server,
-        Err(error) => return sheet.check("API server", || Finding::fail(error.to_string())),
+        Err(error) => return checks.check("API server", || Finding::fail(error.to_string())),
     };
     let mut first = None;
-    sheet.check("API server", || {
+    checks.check("API server", || {
         let tried = server.try_list(Resource::Pods);
         let finding = reached(&server, &tried);
         first = Some(tried);
@@ -26,9 +26,9 @@ pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Fa
     })?;
     let Some(first) = first.filter(is_answer) else { return Ok(()) };
     let mut tried = Some(first);
-    for resource in patient.config.watched() {
+    for resource in context.config.watched() {
         let mut version = None;
-        sheet.check(&format!("list {resource}"), || {
+        checks.check(&format!("list {resource}"), || {
             match tried.take().unwrap_or_else(|| server.try_list(resource)) {
                 Ok(listed) => {
                     version = Some(listed);
@@ -37,27 +37,27 @@ pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Fa
                 Err(failure) => of_kubernetes("list", &resource.to_string(), &failure),
             }
         })?;
-        sheet.check(&format!("watch {resource}"), || {
+        checks.check(&format!("watch {resource}"), || {
             allowed(server.try_watch(resource, version.as_deref()), "watch", &resource.to_string())
         })?;
     }
-    if patient.config.operation.events {
+    if context.config.operation.events {
         let trial = Notice::trial();
         // An agent that can't write them gives credentials all the same.
         let tried = |outcome, verb| no_worse_than_a_warning(allowed(outcome, verb, "events"));
-        sheet.check("write events", || tried(server.write_event(&trial, Earnest::Tried), "create"))?;
-        sheet.check("count up events", || tried(server.try_change(&trial), "patch"))?;
+        checks.check("write events", || tried(server.write_event(&trial, WriteMode::Tried), "create"))?;
+        checks.check("count up events", || tried(server.try_change(&trial), "patch"))?;
     }
-    match (&patient.config.operation.remove_taint, &patient.config.kubernetes.node) {
-        (Some(_), Some(node)) => examine_node(&server, node, sheet),
+    match (&context.config.operation.remove_taint, &context.config.kubernetes.node) {
+        (Some(_), Some(node)) => examine_node(&server, node, checks),
         _ => Ok(()),
     }
 }
 
 /// What `--remove-taint` needs: as long as the taint stays, no pod comes to this node.
-fn examine_node(server: &ApiServer, node: &str, sheet: &mut Sheet<'_>) -> Result<(), Failure> {
-    sheet.check("get node", || allowed(server.taints(node), "get", "nodes"))?;
-    sheet.check("patch node", || allowed(server.try_patch(node), "patch", "nodes"))
+fn examine_node(server: &ApiServer, node: &str, checks: &mut Checks<'_>) -> Result<(), Failure> {
+    checks.check("get node", || allowed(server.taints(node), "get", "nodes"))?;
+    checks.check("patch node", || allowed(server.try_patch(node), "patch", "nodes"))
 }
 
 fn allowed<T>(outcome: Result<T, KubernetesFailure>, verb: &str, resource: &str) -> Finding {
@@ -84,7 +84,7 @@ fn reached(server: &ApiServer, tried: &Result<String, KubernetesFailure>) -> Fin
 }
 
 /// Somebody waits in front of a terminal.
-const LIMITS: Limits = Limits {
+const LIMITS: CallLimits = CallLimits {
     connect: Duration::from_secs(3),
     send: Duration::from_secs(3),
     response_head: Duration::from_secs(5),

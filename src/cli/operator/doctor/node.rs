@@ -5,33 +5,33 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Patient, Sheet};
+use super::{Checks, DoctorContext};
 use crate::agent::{credentials_address, redirect::report};
 use crate::cli::operator::Failure;
-use crate::cli::operator::socket::{Question, ask};
-use crate::config::{ControlSocket, Listen};
+use crate::cli::operator::socket::{SocketRequest, ask};
+use crate::config::{Listen, SocketSetting};
 use crate::logic::operator::doctor::Finding;
-use crate::logic::operator::port_holder::{Answered, Judgement, Requests, TakenPort};
+use crate::logic::operator::port_holder::{HolderJudgement, PortAnswer, Requests, TakenPort};
 use crate::logic::operator::status::RedirectReport;
 use crate::logic::redirect::address::ADDRESS;
 use crate::os::clock::SystemClock;
 use crate::os::port_holder::{ask_health, holders};
 
-pub(super) fn examine(patient: &Patient, sheet: &mut Sheet<'_>) -> Result<(), Failure> {
-    let config = &patient.config;
+pub(super) fn check(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<(), Failure> {
+    let config = &context.config;
     let mut running = false;
-    sheet.check("agent", || {
+    checks.check("agent", || {
         let (finding, found) = agent(&config.operation.control_socket);
         running = found;
         finding
     })?;
-    sheet.check("port", || port(config.door.app, running))?;
-    sheet.check("redirect", || redirect(&report(), config.redirect.is_some()))?;
+    checks.check("port", || port(config.listen.app, running))?;
+    checks.check("redirect", || redirect(&report(), config.redirect.is_some()))?;
     if config.credentials_address.is_none() {
         return Ok(());
     }
-    let at = SocketAddr::new(ADDRESS.into(), config.door.app.port);
-    sheet.check("container address", || {
+    let at = SocketAddr::new(ADDRESS.into(), config.listen.app.port);
+    checks.check("container address", || {
         let connected = TcpStream::connect_timeout(&at, CONNECT_WAIT).map(drop);
         address(&credentials_address::report(), at, connected)
     })
@@ -73,12 +73,12 @@ fn redirect(report: &RedirectReport, wanted: bool) -> Finding {
 }
 
 /// Whether an agent answers on the control socket, and in words.
-fn agent(socket: &ControlSocket) -> (Finding, bool) {
+fn agent(socket: &SocketSetting) -> (Finding, bool) {
     let path: &Path = match socket {
-        ControlSocket::Off => return (Finding::ok("no control socket to ask at"), false),
-        ControlSocket::Preset(path) | ControlSocket::Asked(path) => path,
+        SocketSetting::Off => return (Finding::ok("no control socket to ask at"), false),
+        SocketSetting::Preset(path) | SocketSetting::Asked(path) => path,
     };
-    let question = Question { method: "GET", path: "/status", parameters: &[] };
+    let question = SocketRequest { method: "GET", path: "/status", parameters: &[] };
     let Ok(status) = ask(path, &question) else {
         return (Finding::ok(format!("none answers at `{}`", path.display())), false);
     };
@@ -107,13 +107,13 @@ fn port(listen: Listen, running: bool) -> Finding {
         Err(cause) if cause.kind() == ErrorKind::AddrInUse => {
             let named = address.filter(|address| !address.is_unspecified());
             let local = named.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            if running || ask_health(SocketAddr::new(local, port), &SystemClock::new()) == Answered::AsKube2iam {
+            if running || ask_health(SocketAddr::new(local, port), &SystemClock::new()) == PortAnswer::AsKube2iam {
                 Finding::ok(format!("{port} is held by an agent"))
             } else {
                 let taken = TakenPort {
                     port,
                     holders: holders(port),
-                    judgement: Judgement::STRANGER,
+                    judgement: HolderJudgement::STRANGER,
                     requests: Requests::NotOurs,
                 };
                 Finding::fail(taken.to_string())

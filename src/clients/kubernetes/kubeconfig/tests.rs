@@ -21,7 +21,7 @@ users:
     token: hunter2
 ";
 
-fn read_text(text: &str) -> Result<Connection, String> {
+fn read_text(text: &str) -> Result<ApiServerConnection, String> {
     let connection = connection(text.as_bytes(), Path::new("/nowhere/config"), Verification::Required);
     connection.map_err(|error| error.to_string())
 }

@@ -11,21 +11,21 @@ pub(super) fn read(text: &str) -> Result<Value, Marker> {
     // By the numbers that the parser gives to anchors: weights and nodes.
     let mut anchored: Vec<(usize, Value)> = Vec::new();
     // First, what holds the documents.
-    let mut open = vec![Open::new(0, Value::Array(Vec::new()))];
+    let mut open = vec![OpenNode::new(0, Value::Array(Vec::new()))];
     loop {
         let (event, at) = parser.next_token().map_err(|error| *error.marker())?;
         let (anchor, weight, node) = match event {
             Event::SequenceStart(..) | Event::MappingStart(..) if open.len() > DEEPEST => return Err(at),
             Event::SequenceStart(anchor, _) => {
-                open.push(Open::new(anchor, Value::Array(Vec::new())));
+                open.push(OpenNode::new(anchor, Value::Array(Vec::new())));
                 continue;
             }
             Event::MappingStart(anchor, _) => {
-                open.push(Open::new(anchor, Value::Object(Map::new())));
+                open.push(OpenNode::new(anchor, Value::Object(Map::new())));
                 continue;
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                let Some(Open { anchor, weight, node, .. }) = open.pop() else { return Err(at) };
+                let Some(OpenNode { anchor, weight, node, .. }) = open.pop() else { return Err(at) };
                 (anchor, weight, node)
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -54,7 +54,7 @@ pub(super) fn read(text: &str) -> Result<Value, Marker> {
 }
 
 /// A list or a mapping that hasn't ended.
-struct Open {
+struct OpenNode {
     /// 0: it has none
     anchor: usize,
     weight: usize,
@@ -63,7 +63,7 @@ struct Open {
     name: Option<Value>,
 }
 
-impl Open {
+impl OpenNode {
     fn new(anchor: usize, node: Value) -> Self {
         Self { anchor, weight: NODE_BYTES, node, name: None }
     }

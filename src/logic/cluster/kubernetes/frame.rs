@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::list::{ENDLESS, NO_END};
 use super::object::{read, wanted};
-use super::scan::{Field, Scanner, Scope};
-use super::{AnnotationKeys, Frame, Object, Resource, Version};
+use super::scan::{Field, ObjectScope, Scanner};
+use super::{AnnotationKeys, Frame, Object, Resource, ResourceVersion};
 use crate::logic::base::json;
 
 /// Reads the lines of a watch, one after the other.
@@ -20,7 +20,7 @@ pub struct LineReader {
 
 /// What a piece of a watch brought.
 #[derive(Debug)]
-pub enum Lined {
+pub enum WatchLine {
     /// A line, which ends after so many bytes of the piece
     Line(Frame, usize),
     /// Nothing yet: a line goes on.
@@ -31,26 +31,26 @@ pub enum Lined {
 
 impl LineReader {
     pub fn new(resource: Resource, keys: &AnnotationKeys) -> Self {
-        Self { scanner: Scanner::new(Scope::Line, &wanted(resource, keys)), resource, fault: None }
+        Self { scanner: Scanner::new(ObjectScope::Line, &wanted(resource, keys)), resource, fault: None }
     }
 
     /// Takes in a piece up to the end of a line. Empty lines are none.
-    pub fn push(&mut self, piece: &[u8]) -> Lined {
+    pub fn push(&mut self, piece: &[u8]) -> WatchLine {
         let mut start = 0;
         while let Some(length) = memchr(b'\n', &piece[start..]) {
             let end = start + length;
             self.take(&piece[start..end]);
             start = end + 1;
             if !self.is_between_lines() {
-                return Lined::Line(self.end_line(), start);
+                return WatchLine::Line(self.end_line(), start);
             }
         }
         self.take(&piece[start..]);
         if self.scanner.record().bytes <= ENDLESS {
-            return Lined::More;
+            return WatchLine::More;
         }
         self.fault = Some(NO_END.to_owned());
-        Lined::Endless(self.end_line())
+        WatchLine::Endless(self.end_line())
     }
 
     /// Whether a line may begin here.
@@ -94,7 +94,7 @@ impl LineReader {
     fn understood(&mut self) -> Result<Frame, String> {
         let resource = self.resource;
         let record = self.scanner.record();
-        let change = |frame: fn(Object, Version) -> Frame| {
+        let change = |frame: fn(Object, ResourceVersion) -> Frame| {
             read(record, resource).map(|(object, version)| frame(object, version))
         };
         match &*record.required(Field::Type)? {
@@ -103,7 +103,7 @@ impl LineReader {
             "DELETED" => change(Frame::Deleted),
             "BOOKMARK" => record.check().and_then(|()| record.required(Field::Version)).map(Frame::Bookmark),
             "ERROR" => {
-                let status = Status {
+                let status = ApiStatus {
                     code: record.read(Field::Code)?.unwrap_or_default(),
                     reason: record.text(Field::Reason)?,
                     message: record.text(Field::Message)?,
@@ -123,24 +123,24 @@ pub fn frame(line: &[u8], resource: Resource, keys: &AnnotationKeys) -> Frame {
     reader.end_line()
 }
 
-/// The API server's own word on a failure (`kind: Status`).
+/// The API server's own word on a failure (`kind: ApiStatus`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct Status {
+pub struct ApiStatus {
     pub code: i64,
     pub reason: String,
     pub message: String,
 }
 
-impl Status {
+impl ApiStatus {
     /// The version or the continue token is too old; `Gone` is what old servers say.
     pub fn is_gone(&self) -> bool {
         self.code == 410 || matches!(&*self.reason, "Expired" | "Gone")
     }
 }
 
-/// Reads a `Status`, if it is one.
-pub fn status(bytes: &[u8]) -> Option<Status> {
+/// Reads a `ApiStatus`, if it is one.
+pub fn status(bytes: &[u8]) -> Option<ApiStatus> {
     json::read(bytes).ok()
 }
 

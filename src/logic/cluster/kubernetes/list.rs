@@ -2,8 +2,8 @@
 //! One that can't be read is skipped to its end, and handed on as such.
 
 use super::object::{read, wanted};
-use super::scan::{Field, Progress, Scanner, Scope};
-use super::{AnnotationKeys, Object, Page, Resource, Unreadable, Version};
+use super::scan::{Field, ObjectScope, Progress, Scanner};
+use super::{AnnotationKeys, ListPage, Object, Resource, ResourceVersion, Unreadable};
 
 /// An object of a list and its version, or whose object could not be read.
 pub type Item = Result<Object, Unreadable>;
@@ -18,7 +18,7 @@ pub struct PageReader<'a> {
 
 impl<'a> PageReader<'a> {
     pub fn new(resource: Resource, keys: &AnnotationKeys, each: &'a mut dyn FnMut(Item)) -> Self {
-        Self { scanner: Scanner::new(Scope::Page, &wanted(resource, keys)), resource, each }
+        Self { scanner: Scanner::new(ObjectScope::Page, &wanted(resource, keys)), resource, each }
     }
 
     /// Takes in a piece of the body. The error says why it is no list.
@@ -27,7 +27,7 @@ impl<'a> PageReader<'a> {
             match self.scanner.push(piece)? {
                 Progress::Item(end) => {
                     let record = self.scanner.take();
-                    let item = read(&record, self.resource).map(|(object, _): (Object, Version)| object);
+                    let item = read(&record, self.resource).map(|(object, _): (Object, ResourceVersion)| object);
                     (self.each)(item.map_err(|why| record.unreadable(self.resource, &why)));
                     piece = &piece[end..];
                 }
@@ -39,7 +39,7 @@ impl<'a> PageReader<'a> {
     }
 
     /// After the last piece.
-    pub fn finish(mut self) -> Result<Page, String> {
+    pub fn finish(mut self) -> Result<ListPage, String> {
         if !self.scanner.is_whole() {
             return Err("it ends too early".to_owned());
         }
@@ -49,7 +49,7 @@ impl<'a> PageReader<'a> {
         let record = self.scanner.record();
         let version = record.required(Field::PageVersion)?;
         let continuation = Some(record.text(Field::Continuation)?).filter(|token| !token.is_empty());
-        Ok(Page { version, continuation })
+        Ok(ListPage { version, continuation })
     }
 
     fn give_up_if_endless(&mut self) -> Result<(), String> {

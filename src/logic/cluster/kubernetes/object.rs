@@ -7,14 +7,14 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::record::{Record, TOO_LONG};
-use super::scan::{Field, Progress, Scanner, Scope};
+use super::scan::{Field, ObjectScope, Progress, Scanner};
 use super::{
-    AnnotationKeys, Namespace, Object, Pod, Resource, ServiceAccount, SessionAnnotations, Unreadable, Version,
+    AnnotationKeys, Namespace, Object, Pod, Resource, ResourceVersion, ServiceAccount, SessionAnnotations, Unreadable,
 };
 
 /// Reads one object and its version.
-pub fn object(json: &str, resource: Resource, keys: &AnnotationKeys) -> Result<(Object, Version), Unreadable> {
-    let mut scanner = Scanner::new(Scope::Object, &wanted(resource, keys));
+pub fn object(json: &str, resource: Resource, keys: &AnnotationKeys) -> Result<(Object, ResourceVersion), Unreadable> {
+    let mut scanner = Scanner::new(ObjectScope::Object, &wanted(resource, keys));
     let pushed = scanner.push(json.as_bytes());
     let record = scanner.record();
     match pushed {
@@ -36,7 +36,7 @@ pub(super) fn wanted(resource: Resource, keys: &AnnotationKeys) -> Vec<&str> {
 }
 
 /// Makes an object and its version of what was kept. The error says what is wrong with it.
-pub(super) fn read(record: &Record, resource: Resource) -> Result<(Object, Version), String> {
+pub(super) fn read(record: &Record, resource: Resource) -> Result<(Object, ResourceVersion), String> {
     record.check()?;
     let object = match resource {
         Resource::Pods => Object::Pod(pod(record)?),

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::scan::{Field, Raw, Slot};
-use super::{Identity, Resource, Unreadable, one_line};
+use super::scan::{Field, FieldSlot, Raw};
+use super::{ObjectIdentity, Resource, Unreadable, one_line};
 
 /// The kept values of an object, or of a page's own.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(super) struct Record {
     /// The first thing that has not the expected shape
     fault: Option<String>,
     /// Where the value that is being read goes; `None`: nowhere
-    pub(super) slot: Option<Slot>,
+    pub(super) slot: Option<FieldSlot>,
     /// How many bytes of the document flowed by
     pub(super) bytes: u64,
 }
@@ -32,8 +32,8 @@ impl Record {
     pub(super) fn store(&mut self, raw: Raw, wanted: &[Box<str>]) {
         match self.slot.take() {
             None => {}
-            Some(Slot::Field(field)) => self.fields[field as usize] = Some(raw),
-            Some(Slot::Annotations(bits)) => {
+            Some(FieldSlot::Field(field)) => self.fields[field as usize] = Some(raw),
+            Some(FieldSlot::Annotations(bits)) => {
                 for place in (0..wanted.len()).filter(|place| bits & 1 << place != 0) {
                     self.annotations[place] = Some(raw.clone());
                 }
@@ -97,9 +97,9 @@ impl Record {
     }
 
     /// Whose object it is, as far as that can be read.
-    pub(super) fn identity(&self) -> Identity {
+    pub(super) fn identity(&self) -> ObjectIdentity {
         let text = |field| self.text(field).ok().filter(|text| !text.is_empty());
-        Identity { namespace: text(Field::Namespace), name: text(Field::Name), uid: text(Field::Uid) }
+        ObjectIdentity { namespace: text(Field::Namespace), name: text(Field::Name), uid: text(Field::Uid) }
     }
 
     pub(super) fn unreadable(&self, resource: Resource, why: &str) -> Unreadable {

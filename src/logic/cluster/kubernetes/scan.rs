@@ -9,7 +9,7 @@ mod value;
 
 use super::record::Record;
 use field::Under;
-pub(super) use field::{Field, Raw, Scope, Slot};
+pub(super) use field::{Field, FieldSlot, ObjectScope, Raw};
 use value::{Value, Walked};
 
 /// Where in a document the next byte stands.
@@ -42,9 +42,9 @@ pub(super) enum Progress {
 /// The machine.
 #[derive(Debug)]
 pub(super) struct Scanner {
-    root: Scope,
+    root: ObjectScope,
     /// The objects and lists around the next byte, the innermost last
-    scopes: Vec<Scope>,
+    scopes: Vec<ObjectScope>,
     expect: Expect,
     /// The key being read, as it is written; too long a one is cut, and equals none that is wanted.
     key: Vec<u8>,
@@ -60,7 +60,7 @@ pub(super) struct Scanner {
 
 impl Scanner {
     /// Expects a document of this shape.
-    pub(super) fn new(root: Scope, wanted: &[&str]) -> Self {
+    pub(super) fn new(root: ObjectScope, wanted: &[&str]) -> Self {
         Self {
             root,
             scopes: Vec::with_capacity(DEPTH),
@@ -148,12 +148,12 @@ impl Scanner {
 
     /// One byte outside of keys and values.
     fn step(&mut self, byte: u8) -> Result<(usize, Complete), String> {
-        let in_items = self.scopes.last() == Some(&Scope::Items);
+        let in_items = self.scopes.last() == Some(&ObjectScope::Items);
         match (self.expect, byte) {
             (Expect::Value(under), _) => return self.begin_value(under, byte).map(|taken| (taken, Complete::Nothing)),
             (Expect::ItemOrEnd, b']') => return Ok((1, self.close())),
             (Expect::ItemOrEnd, _) => {
-                self.expect = Expect::Value(Under::Enter(Scope::Object));
+                self.expect = Expect::Value(Under::Enter(ObjectScope::Object));
                 return Ok((0, Complete::Nothing));
             }
             (Expect::KeyOrEnd | Expect::Key, b'"') => {
@@ -165,7 +165,7 @@ impl Scanner {
             (Expect::KeyOrEnd, b'}') => return Ok((1, self.close())),
             (Expect::CommaOrEnd, b'}') if !in_items => return Ok((1, self.close())),
             (Expect::CommaOrEnd, b']') if in_items => return Ok((1, self.close())),
-            (Expect::CommaOrEnd, b',') if in_items => self.expect = Expect::Value(Under::Enter(Scope::Object)),
+            (Expect::CommaOrEnd, b',') if in_items => self.expect = Expect::Value(Under::Enter(ObjectScope::Object)),
             (Expect::CommaOrEnd, b',') => self.expect = Expect::Key,
             _ => return Err(self.unexpected(byte)),
         }
@@ -180,14 +180,14 @@ impl Scanner {
         }
         match (under, byte) {
             (Under::Enter(scope), b'{') => self.open(scope, Expect::KeyOrEnd),
-            (Under::Items, b'[') => self.open(Scope::Items, Expect::ItemOrEnd),
+            (Under::Items, b'[') => self.open(ObjectScope::Items, Expect::ItemOrEnd),
             (Under::Items, b'n') => self.begin_leaf(None),
             (Under::Items, _) => return Err("`items` is no list".to_owned()),
             (Under::Enter(scope), b'"' | b'[' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
                 if self.scopes.is_empty() {
                     return Err(format!("it is no {}", scope.name()));
                 }
-                if scope == Scope::Object || scope != Scope::PageMetadata && byte != b'n' {
+                if scope == ObjectScope::Object || scope != ObjectScope::PageMetadata && byte != b'n' {
                     self.record.fault(format!("`{}` is no object", scope.name()));
                 }
                 self.begin_leaf(None);
@@ -200,13 +200,13 @@ impl Scanner {
         Ok(usize::from(self.expect != Expect::InValue))
     }
 
-    fn begin_leaf(&mut self, slot: Option<Slot>) {
-        self.value.begin(slot.map(Slot::longest));
+    fn begin_leaf(&mut self, slot: Option<FieldSlot>) {
+        self.value.begin(slot.map(FieldSlot::longest));
         self.record.slot = slot;
         self.expect = Expect::InValue;
     }
 
-    fn open(&mut self, scope: Scope, expect: Expect) {
+    fn open(&mut self, scope: ObjectScope, expect: Expect) {
         self.scopes.push(scope);
         self.expect = expect;
     }
@@ -216,7 +216,7 @@ impl Scanner {
         let bytes = self.value.end();
         self.record.store(if is_whole { Raw::Whole(bytes) } else { Raw::TooLong }, &self.wanted);
         self.expect = Expect::CommaOrEnd;
-        if self.scopes.last() == Some(&Scope::Items) { Complete::Item } else { Complete::Nothing }
+        if self.scopes.last() == Some(&ObjectScope::Items) { Complete::Item } else { Complete::Nothing }
     }
 
     fn close(&mut self) -> Complete {
@@ -228,7 +228,7 @@ impl Scanner {
             }
             Some(around) => {
                 self.expect = Expect::CommaOrEnd;
-                let is_item = *around == Scope::Items && closed == Some(Scope::Object);
+                let is_item = *around == ObjectScope::Items && closed == Some(ObjectScope::Object);
                 if is_item { Complete::Item } else { Complete::Nothing }
             }
         }

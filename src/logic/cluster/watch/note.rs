@@ -8,7 +8,7 @@ use crate::logic::cluster::kubernetes::{KubernetesFailure, Unreadable};
 
 /// What is worth a log line or a count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
+pub enum WatchNote {
     /// The World is whole.
     Listed { items: usize, unreadable: usize },
     /// A watch was established.

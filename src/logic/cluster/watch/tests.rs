@@ -2,7 +2,7 @@ mod any;
 
 use super::unreadable::MOST_LOGGED;
 use super::*;
-use crate::logic::cluster::kubernetes::{Identity, Namespace, Object, Resource, Unreadable};
+use crate::logic::cluster::kubernetes::{Namespace, Object, ObjectIdentity, Resource, Unreadable};
 
 const HALF: u64 = 1 << 63;
 
@@ -22,7 +22,7 @@ fn object(name: &str) -> Object {
 }
 
 fn page(version: &str, continuation: Option<&str>) -> Input {
-    Input::Page(Page { version: version.to_owned(), continuation: continuation.map(str::to_owned) })
+    Input::Page(ListPage { version: version.to_owned(), continuation: continuation.map(str::to_owned) })
 }
 
 fn refused(kind: KubernetesFailureKind) -> Input {
@@ -37,7 +37,7 @@ fn bookmark(version: &str) -> Input {
 
 /// What can't be read, with a name or without one.
 fn odd(name: Option<&str>) -> Unreadable {
-    let identity = Identity { name: name.map(str::to_owned), ..Identity::default() };
+    let identity = ObjectIdentity { name: name.map(str::to_owned), ..ObjectIdentity::default() };
     Unreadable { resource: Resource::Namespaces, why: "not json".to_owned(), identity }
 }
 
@@ -57,12 +57,12 @@ fn gone() -> Input {
     Input::Line(Frame::Gone("too old".to_owned()))
 }
 
-fn list(continuation: Option<&str>) -> Step {
-    Step::List { continuation: continuation.map(str::to_owned) }
+fn list(continuation: Option<&str>) -> WatchStep {
+    WatchStep::List { continuation: continuation.map(str::to_owned) }
 }
 
-fn watch_from(version: &str) -> Step {
-    Step::Watch { version: version.to_owned() }
+fn watch_from(version: &str) -> WatchStep {
+    WatchStep::Watch { version: version.to_owned() }
 }
 
 fn forget(name: &str) -> Event {
@@ -78,10 +78,10 @@ fn watching() -> Watch {
 }
 
 /// Feeds an input and gives how long the machine then rests, in ms, and what it does after that.
-fn after(watch: &mut Watch, input: Input, now: Mono) -> (u128, Step) {
+fn after(watch: &mut Watch, input: Input, now: Mono) -> (u128, WatchStep) {
     watch.on(input, now, HALF);
     match watch.next(now) {
-        Step::Rest { until, .. } => (now.until(until).as_millis(), watch.next(until)),
+        WatchStep::Rest { until, .. } => (now.until(until).as_millis(), watch.next(until)),
         step => (0, step),
     }
 }
@@ -104,7 +104,7 @@ fn a_paged_list_is_one_init() {
 fn an_empty_list_is_told_too() {
     let reaction = Watch::new().on(page("5", None), at(0), HALF);
     assert_eq!(reaction.events, [Some(Event::Init), Some(Event::InitDone)]);
-    assert_eq!(reaction.note, Some(Note::Listed { items: 0, unreadable: 0 }));
+    assert_eq!(reaction.note, Some(WatchNote::Listed { items: 0, unreadable: 0 }));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn frames_become_changes_and_move_the_version() {
     ] {
         assert_eq!(watch.on(Input::Line(frame), at(1), HALF).events, [event, None]);
         assert_eq!(watch.version, version);
-        assert_eq!(watch.next(at(1)), Step::Read);
+        assert_eq!(watch.next(at(1)), WatchStep::Read);
     }
 }
 
@@ -248,7 +248,7 @@ fn an_item_that_cannot_be_read_is_forgotten_and_counted() {
     let last = watch.on(page("5", None), at(0), HALF);
     events.extend(last.events.into_iter().flatten());
     assert_eq!(events, [Event::Init, forget("a"), Event::InitApply(object("b")), Event::InitDone].to_vec());
-    assert_eq!(last.note, Some(Note::Listed { items: 1, unreadable: 2 }));
+    assert_eq!(last.note, Some(WatchNote::Listed { items: 1, unreadable: 2 }));
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn an_object_that_cannot_be_read_is_logged_once_and_counted_each_time() {
     let mut watch = watching();
     let mut logged =
         |name: &str| match watch.on(Input::Line(Frame::Unreadable(odd(Some(name)), None)), at(0), HALF).note {
-            Some(Note::Unreadable { logged, .. }) => logged,
+            Some(WatchNote::Unreadable { logged, .. }) => logged,
             other => panic!("{other:?}"),
         };
     assert_eq!(["a", "a", "b"].map(&mut logged), [Logged::No, Logged::Before, Logged::No]);
@@ -287,7 +287,7 @@ fn what_gets_through_wakes_the_others_unless_the_server_asked_them_to_wait() {
         assert_eq!(after(&mut watch, Input::OthersGotThrough, at(3_000)), (rest, watch_from("5")));
     }
     let mut resuming = watching();
-    assert_eq!(after(&mut resuming, Input::OthersGotThrough, at(2_000)), (0, Step::Read));
+    assert_eq!(after(&mut resuming, Input::OthersGotThrough, at(2_000)), (0, WatchStep::Read));
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn the_first_refusals_after_an_outage_are_tried_again_soon() {
     let mut watch = watching();
     watch.on(Input::Ended(None), at(2_000), HALF);
     let nth = |watch: &mut Watch, kind| match watch.on(refused(kind), at(3_000), HALF).note {
-        Some(Note::BackedOff { rest, nth, .. }) => (rest.as_millis(), nth),
+        Some(WatchNote::BackedOff { rest, nth, .. }) => (rest.as_millis(), nth),
         other => panic!("{other:?}"),
     };
     for expected in 1..=6 {

@@ -1,9 +1,9 @@
 //! Objects that can't be read: each costs only what was known of it.
 
-use super::{Logged, Note, Phase, RESUME_WITHIN, Reaction, Relist, Watch};
+use super::{Logged, Phase, RESUME_WITHIN, Reaction, Relist, Watch, WatchNote};
 use crate::logic::base::backoff::share;
 use crate::logic::base::time::Mono;
-use crate::logic::cluster::kubernetes::{Event, Unreadable, Version};
+use crate::logic::cluster::kubernetes::{Event, ResourceVersion, Unreadable};
 
 impl Watch {
     /// What was known of the object is forgotten. If it may be any object, only a list tells which one isn't known any
@@ -11,9 +11,9 @@ impl Watch {
     pub(super) fn unreadable_line(
         &mut self,
         object: Unreadable,
-        version: Option<Version>,
+        version: Option<ResourceVersion>,
         now: Mono,
-        dice: u64,
+        random: u64,
     ) -> Reaction {
         if object.identity.is_known(object.resource) {
             self.understood(version, now);
@@ -22,8 +22,8 @@ impl Watch {
             return Reaction { events: [Some(forget), None], note: Some(self.note_of(object)) };
         }
         let is_first = self.faults.is_fresh();
-        let backed_off = self.faults.next(None, dice);
-        let rest = if is_first { share(RESUME_WITHIN, dice) } else { backed_off };
+        let backed_off = self.faults.next(None, random);
+        let rest = if is_first { share(RESUME_WITHIN, random) } else { backed_off };
         self.relist(Relist::Unreadable(object.why), now, rest)
     }
 
@@ -39,10 +39,10 @@ impl Watch {
         Reaction { note, ..reaction }
     }
 
-    fn note_of(&mut self, object: Unreadable) -> Note {
+    fn note_of(&mut self, object: Unreadable) -> WatchNote {
         let name = object.identity.to_string();
         let is_news = self.logged.len() < MOST_LOGGED && self.logged.insert(name);
-        Note::Unreadable { object, logged: if is_news { Logged::No } else { Logged::Before } }
+        WatchNote::Unreadable { object, logged: if is_news { Logged::No } else { Logged::Before } }
     }
 }
 

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 
 use super::Novelty;
-use crate::logic::cluster::kubernetes::{Identity, ServiceAccount};
+use crate::logic::cluster::kubernetes::{ObjectIdentity, ServiceAccount};
 use crate::logic::policy::arn::NamedRole;
 
 /// By namespace and name.
 #[derive(Debug, Default)]
-pub(super) struct ServiceAccounts(HashMap<Box<str>, HashMap<Box<str>, Held>>);
+pub(super) struct ServiceAccounts(HashMap<Box<str>, HashMap<Box<str>, HeldAccount>>);
 
 #[derive(Debug)]
-struct Held {
+struct HeldAccount {
     role: Option<NamedRole>,
     uid: Box<str>,
     generation: u32,
@@ -24,7 +24,7 @@ impl ServiceAccounts {
             Some(before) if before.role == role => Novelty::Known,
             _ => Novelty::News,
         };
-        of_namespace.insert(account.name.into(), Held { role, uid: account.uid.into(), generation });
+        of_namespace.insert(account.name.into(), HeldAccount { role, uid: account.uid.into(), generation });
         novelty
     }
 
@@ -40,8 +40,8 @@ impl ServiceAccounts {
     }
 
     /// Forgets the account of this name, or of this uid where the name isn't known.
-    pub(super) fn forget(&mut self, identity: &Identity) {
-        let is_meant = |namespace: &str, name: &str, held: &Held| {
+    pub(super) fn forget(&mut self, identity: &ObjectIdentity) {
+        let is_meant = |namespace: &str, name: &str, held: &HeldAccount| {
             let named = (identity.namespace.as_deref(), identity.name.as_deref()) == (Some(namespace), Some(name));
             named || identity.uid.as_deref() == Some(&*held.uid)
         };
@@ -103,9 +103,9 @@ mod tests {
             accounts.apply(account(uid, uid), named("a"), 1);
         }
         let namespace = Some("shop".to_owned());
-        accounts.forget(&Identity { namespace, name: Some("1".to_owned()), uid: None });
+        accounts.forget(&ObjectIdentity { namespace, name: Some("1".to_owned()), uid: None });
         assert_eq!((accounts.role("shop", "1"), accounts.role("shop", "2")), (None, Some(named("a").as_ref())));
-        accounts.forget(&Identity { uid: Some("2".to_owned()), ..Identity::default() });
+        accounts.forget(&ObjectIdentity { uid: Some("2".to_owned()), ..ObjectIdentity::default() });
         assert!(accounts.0.is_empty());
     }
 }

@@ -13,13 +13,13 @@ use crate::logic::cluster::kubernetes::KubernetesFailure;
 /// When each resource was last known to be current, and what is wrong since.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ages {
-    of: [Known; 3],
+    of: [Knowledge; 3],
     /// `None`: no age is too old.
     longest: Option<Duration>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Known {
+struct Knowledge {
     current_at: Option<Mono>,
     failing: Option<Failing>,
 }
@@ -48,7 +48,7 @@ impl World {
 
     /// A list was completed, or a line or a bookmark came.
     pub fn confirm(&mut self, resource: Resource, now: Mono) {
-        self.ages.of[index(resource)] = Known { current_at: Some(now), failing: None };
+        self.ages.of[index(resource)] = Knowledge { current_at: Some(now), failing: None };
     }
 
     /// The API server serves it: what comes is to be waited for.

@@ -16,7 +16,7 @@ pub struct HeldList {
     /// Matches are kept up to this many before it is looked whether pods still need them.
     room: usize,
     /// What is doubtful about the entries; `None` until that has been looked at
-    doubts: Option<Box<[Box<str>]>>,
+    findings: Option<Box<[Box<str>]>>,
 }
 
 /// What the evaluation of a list found out.
@@ -26,12 +26,12 @@ pub struct ListResults {
     pub serial: u64,
     pub matches: Vec<(RoleArn, FirstMatch)>,
     /// `None`: the entries weren't looked at by themselves
-    pub doubts: Option<Vec<Box<str>>>,
+    pub findings: Option<Vec<Box<str>>>,
 }
 
 impl HeldList {
     pub(super) fn new(list: RoleList, serial: u64) -> Self {
-        Self { list: Arc::new(list), serial, matches: FastMap::default(), room: LEAST_ROOM, doubts: None }
+        Self { list: Arc::new(list), serial, matches: FastMap::default(), room: LEAST_ROOM, findings: None }
     }
 
     pub fn list(&self) -> &Arc<RoleList> {
@@ -50,15 +50,15 @@ impl HeldList {
         self.matches.get(role).copied()
     }
 
-    pub fn doubts(&self) -> Option<&[Box<str>]> {
-        self.doubts.as_deref()
+    pub fn findings(&self) -> Option<&[Box<str>]> {
+        self.findings.as_deref()
     }
 
     /// Takes up what was found out. `pods` counts the pods of the namespace: matches that they can't all need are
     /// forgotten, and found out again where one does.
     pub(super) fn record(&mut self, results: ListResults, pods: impl Fn() -> usize) {
-        if let Some(doubts) = results.doubts {
-            self.doubts = Some(doubts.into());
+        if let Some(findings) = results.findings {
+            self.findings = Some(findings.into());
         }
         for (role, first_match) in results.matches {
             if self.matches.len() >= self.room {

@@ -97,14 +97,14 @@ impl Deref for Addresses {
 
 /// All pods, and the names that they share.
 #[derive(Debug, Default)]
-pub(super) struct Pods {
+pub(super) struct PodIndex {
     by_uid: FastSet<ByUid>,
     by_name: FastSet<ByName>,
     /// Of namespaces and ServiceAccounts
     names: FastSet<Arc<str>>,
 }
 
-impl Pods {
+impl PodIndex {
     pub(super) fn get(&self, uid: &str) -> Option<&Arc<HeldPod>> {
         self.by_uid.get(uid).map(|ByUid(pod)| pod)
     }
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn pods_share_their_names_and_the_last_takes_them_along() {
-        let mut pods = Pods::default();
+        let mut pods = PodIndex::default();
         for uid in ["a", "b"] {
             pods.insert(pod(uid, "10.0.0.1"), None, 0);
         }

@@ -68,7 +68,7 @@ fn evaluate(world: &mut World, base: &BaseArn) {
     let lists = world.namespaces().filter_map(|(name, held)| {
         let list = held.allowed_roles.as_ref()?;
         let matches = roles.iter().map(|role| (role.clone(), list.list().first_match(role, base))).collect();
-        Some(ListResults { namespace: name.into(), serial: list.serial(), matches, doubts: None })
+        Some(ListResults { namespace: name.into(), serial: list.serial(), matches, findings: None })
     });
     lists.collect::<Vec<_>>().into_iter().for_each(|results| drop(world.record(results)));
 }
@@ -107,9 +107,9 @@ fn delete(pod: Pod) -> Event {
 
 fn check(world: &World, address: &str) -> String {
     match world.holder(address.parse().unwrap()) {
-        Holder::Nobody => "nobody".into(),
-        Holder::Pod(pod) => pod.uid.to_string(),
-        Holder::Several(count) => format!("{count} pods"),
+        AddressHolder::Nobody => "nobody".into(),
+        AddressHolder::Pod(pod) => pod.uid.to_string(),
+        AddressHolder::Several(count) => format!("{count} pods"),
     }
 }
 
@@ -224,7 +224,7 @@ fn the_api_servers_word_counts_only_where_it_sees_every_claimant() {
     for (other, holder) in [(pod("b", address), Some("a")), (dual("b"), None)] {
         let world = listed(vec![pod("a", address), other], vec![]);
         let found = match world.holder_among(address.parse().unwrap(), Some("a")) {
-            Holder::Pod(pod) => Some(&*pod.uid),
+            AddressHolder::Pod(pod) => Some(&*pod.uid),
             _ => None,
         };
         assert_eq!(found, holder);
@@ -240,7 +240,7 @@ fn the_api_servers_word_counts_only_for_a_claimant() {
     let pods = vec![pod("a", address), pod("b", address), pod("elsewhere", "10.0.0.2"), finished, host];
     let world = listed(pods, vec![]);
     let chosen = |uid| match world.holder_among(address.parse().unwrap(), Some(uid)) {
-        Holder::Pod(pod) => Some(pod.uid.to_string()),
+        AddressHolder::Pod(pod) => Some(pod.uid.to_string()),
         _ => None,
     };
     assert_eq!(chosen("a").as_deref(), Some("a"));
@@ -255,8 +255,8 @@ fn a_name_made_anew_replaces_the_old_uid_though_its_end_was_missed() {
     let mut world = listed(vec![named("old", "10.0.0.1")], vec![]);
     paint(&mut world, [Event::Apply(Object::Pod(named("new", "10.0.0.2")))]);
     let (old, new) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
-    assert!(matches!(world.holder(old), Holder::Nobody) && world.pod("old").is_none());
-    assert!(matches!(world.holder(new), Holder::Pod(pod) if *pod.uid == *"new"));
+    assert!(matches!(world.holder(old), AddressHolder::Nobody) && world.pod("old").is_none());
+    assert!(matches!(world.holder(new), AddressHolder::Pod(pod) if *pod.uid == *"new"));
     paint(&mut world, [Event::Delete(Object::Pod(named("old", "10.0.0.2")))]);
     assert!(world.pod("new").is_some(), "a late delete keeps the new owner");
     let other = Pod { namespace: "bank".into(), ..named("other", "10.0.0.3") };
@@ -268,7 +268,7 @@ fn a_name_made_anew_replaces_the_old_uid_though_its_end_was_missed() {
 fn what_cannot_be_read_is_forgotten_by_its_uid_or_its_name() {
     let identity = |namespace: Option<&str>, name: Option<&str>, uid: Option<&str>| {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        Event::Forget(Identity { namespace: text(namespace), name: text(name), uid: text(uid) })
+        Event::Forget(ObjectIdentity { namespace: text(namespace), name: text(name), uid: text(uid) })
     };
     let apply = |world: &mut World, resource, event| drop(apply_event(world, resource, event, Format::Glob));
     for (event, is_gone) in [
@@ -281,7 +281,7 @@ fn what_cannot_be_read_is_forgotten_by_its_uid_or_its_name() {
         let mut world = listed(vec![pod("a", "10.0.0.1")], vec![]);
         apply(&mut world, Resource::Pods, event.clone());
         assert_eq!(world.pod("a").is_none(), is_gone, "{event:?}");
-        assert_eq!(matches!(world.holder("10.0.0.1".parse().unwrap()), Holder::Nobody), is_gone, "{event:?}");
+        assert_eq!(matches!(world.holder("10.0.0.1".parse().unwrap()), AddressHolder::Nobody), is_gone, "{event:?}");
     }
     let mut world = listed(vec![], vec![namespace("shop", None), namespace("bank", None)]);
     apply(&mut world, Resource::Namespaces, identity(None, Some("shop"), None));

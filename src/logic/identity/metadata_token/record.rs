@@ -6,7 +6,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Key, TokenKeys};
+use super::{MacKey, TokenKeys};
 use crate::logic::base::secret::Secret;
 use crate::logic::base::time::Wall;
 
@@ -35,7 +35,7 @@ impl TokenKeys {
     }
 }
 
-fn read_key(line: &str) -> Option<Key> {
+fn read_key(line: &str) -> Option<MacKey> {
     let (digits, since) = line.split_once(' ')?;
     let mut secret = Zeroizing::new([0; 32]);
     if digits.len() != 2 * secret.len() {
@@ -44,7 +44,7 @@ fn read_key(line: &str) -> Option<Key> {
     for (pair, byte) in digits.as_bytes().chunks_exact(2).zip(secret.iter_mut()) {
         *byte = value(pair[0])? << 4 | value(pair[1])?;
     }
-    Some(Key::new(&secret, Wall::from_unix_millis(since.parse().ok()?)))
+    Some(MacKey::new(&secret, Wall::from_unix_millis(since.parse().ok()?)))
 }
 
 fn digit(value: u8) -> char {

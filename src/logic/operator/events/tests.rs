@@ -25,8 +25,8 @@ fn at(seconds: u64) -> Now {
     Now { mono: Mono::from_millis(seconds * 1_000), wall }
 }
 
-fn refused(uid: &str, reason: Reason) -> Refused {
-    Refused { pod: held(pod(uid, "10.0.0.1")), reason, effect: Effect::Refused }
+fn refused(uid: &str, reason: Reason) -> RefusedPod {
+    RefusedPod { pod: held(pod(uid, "10.0.0.1")), reason, effect: Effect::Refused }
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn other_reasons_pods_and_effects_are_told_apart() {
         ("a", Reason::RoleNotAllowed, Effect::LetPass),
         ("b", Reason::NoRole, Effect::Refused),
     ] {
-        let notice = book.note(&Refused { effect, ..refused(uid, reason) }, at(0)).unwrap();
+        let notice = book.note(&RefusedPod { effect, ..refused(uid, reason) }, at(0)).unwrap();
         assert_eq!(notice.object.contains("AuditRoleNotAllowed"), effect == Effect::LetPass);
         assert_eq!(notice.object.contains("policy=audit"), effect == Effect::LetPass);
         names.push(notice.name);
@@ -102,7 +102,7 @@ fn other_reasons_pods_and_effects_are_told_apart() {
 #[test]
 fn a_crowd_is_told_at_a_pace_and_within_bounds() {
     let mut book = book();
-    let all: Vec<Refused> = (0..100).map(|n| refused(&format!("u{n}"), Reason::StsRefused)).collect();
+    let all: Vec<RefusedPod> = (0..100).map(|n| refused(&format!("u{n}"), Reason::StsRefused)).collect();
     assert_eq!(all.iter().filter_map(|refused| book.note(refused, at(0))).count(), 25);
     assert_eq!(all.iter().filter_map(|refused| book.note(refused, at(10))).count(), 5);
     for n in 0..2_000 {
@@ -123,7 +123,7 @@ fn what_passes_by_itself_is_no_event() {
 #[test]
 fn names_and_messages_keep_within_their_limits() {
     let long = Pod { name: format!("{}.x", "n".repeat(251)), role: Some("r".repeat(5_000)), ..pod("a", "10.0.0.1") };
-    let refused = Refused { pod: held(long), ..refused("a", Reason::StsRefused) };
+    let refused = RefusedPod { pod: held(long), ..refused("a", Reason::StsRefused) };
     let notice = book().note(&refused, at(0)).unwrap();
     assert!(notice.name.len() <= 253, "{}", notice.name.len());
     let object: Value = serde_json::from_str(&notice.object).unwrap();

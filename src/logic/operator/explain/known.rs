@@ -2,16 +2,16 @@
 
 use super::story::Scene;
 use super::words::{of_list, of_policy, told, unlisted};
-use super::{Outcome, Subject, Told};
+use super::{ExplainedStep, StepOutcome, Subject};
 use crate::logic::cluster::kubernetes::AnnotationKeys;
 use crate::logic::cluster::world::{HeldPod, World};
-use crate::logic::operator::advice::{Base, Names, mend};
+use crate::logic::operator::advice::{AdviceNames, Base, mend};
 use crate::logic::policy::arn::RoleArn;
 use crate::logic::policy::reason::Reason;
 use crate::logic::policy::trace::Step;
 
 /// Names and lists.
-pub(super) struct Known {
+pub(super) struct KnownFacts {
     namespace: String,
     pod: String,
     pub(super) role: Option<RoleArn>,
@@ -23,7 +23,7 @@ pub(super) struct Known {
     base: Base,
 }
 
-impl Known {
+impl KnownFacts {
     pub(super) fn of(pod: Option<&HeldPod>, subject: &Subject, scene: &Scene<'_>) -> Self {
         let (namespace, name) = match (pod, subject) {
             (Some(pod), _) => (pod.namespace.to_string(), pod.name.to_string()),
@@ -35,7 +35,7 @@ impl Known {
         Self { namespace, pod: name, role: None, short: String::new(), listed: Vec::new(), keys, base }
     }
 
-    pub(super) fn hear(&mut self, step: Step<'_>, scene: &Scene<'_>, steps: &mut Vec<Told>) {
+    pub(super) fn hear(&mut self, step: Step<'_>, scene: &Scene<'_>, steps: &mut Vec<ExplainedStep>) {
         match step {
             Step::Role(role) => {
                 self.role = Some(role.clone());
@@ -72,18 +72,18 @@ impl Known {
                 let role = if self.short.is_empty() { "ROLE" } else { &self.short };
                 let (namespace, pod) = (&*self.namespace, &*self.pod);
                 let (base, listed) = (self.base, Some(&*self.listed));
-                mend(reason, &Names { namespace, pod, role, role_key, list_key, base, listed })
+                mend(reason, &AdviceNames { namespace, pod, role, role_key, list_key, base, listed })
             }
         }
     }
 }
 
 /// What is wrong with the list that allows nothing.
-fn faults(world: &World, namespace: &str) -> Vec<Told> {
+fn faults(world: &World, namespace: &str) -> Vec<ExplainedStep> {
     let Some(held) = world.namespace(namespace).and_then(|namespace| namespace.allowed_roles.as_ref()) else {
         return Vec::new();
     };
     let whole = held.list().fault().map(ToString::to_string);
-    let entries = held.doubts().unwrap_or_default().iter().map(ToString::to_string);
-    whole.into_iter().chain(entries).map(|fault| told("namespace", Outcome::Note, fault)).collect()
+    let entries = held.findings().unwrap_or_default().iter().map(ToString::to_string);
+    whole.into_iter().chain(entries).map(|fault| told("namespace", StepOutcome::Note, fault)).collect()
 }

@@ -4,19 +4,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::known::Known;
+use super::known::KnownFacts;
 use super::words::{of_pod, told};
-use super::{Explanation, Judgement, Outcome, SessionState, Subject, Told};
+use super::{ExplainedStep, Explanation, Judgement, SessionState, StepOutcome, Subject};
 use crate::logic::base::time::{Mono, Wall};
 use crate::logic::cluster::kubernetes::{AnnotationKeys, Resource};
-use crate::logic::cluster::world::{HeldPod, Holder, World};
+use crate::logic::cluster::world::{AddressHolder, HeldPod, World};
 use crate::logic::identity::metadata_token::{Bearer, TokenKeys};
 use crate::logic::policy::reason::Reason;
 use crate::logic::policy::trace::Step;
 use crate::logic::policy::{
-    Ask, Decision, Patience, Permitted, Rules, Tokens, decide, decide_aloud, is_token_required, permit_aloud,
+    Ask, Decision, Patience, Permitted, Rules, TokenRequirement, decide, decide_traced, is_token_required,
+    permit_traced,
 };
-use crate::logic::request::route::{Form, Route};
+use crate::logic::request::route::{DocumentForm, Route};
 use crate::logic::sessions::session::Session;
 use crate::logic::sts::{StsFailure, StsFailureKind};
 
@@ -27,7 +28,7 @@ pub struct Scene<'a> {
     pub rules: Option<&'a Rules>,
     pub keys: &'a TokenKeys,
     /// `--imds-v2`
-    pub tokens: Tokens,
+    pub tokens: TokenRequirement,
     pub annotations: &'a AnnotationKeys,
     pub now: Wall,
     /// The same moment, for the age of what is known
@@ -47,11 +48,11 @@ pub struct Story {
     /// The address that a request would come from
     pub peer: Option<IpAddr>,
     pub pod: Option<Arc<HeldPod>>,
-    known: Known,
+    known: KnownFacts,
 }
 
 /// What a request would come to.
-enum Came {
+enum Located {
     To(Permitted),
     Refused(Reason),
 }
@@ -71,18 +72,18 @@ pub fn tell(scene: &Scene<'_>, subject: &Subject) -> Story {
         Some(pod) => steps.extend(of_pod(pod, &age(scene), scene.annotations)),
         None => steps.extend(not_found(scene, subject)),
     }
-    let mut known = Known::of(pod.as_deref(), subject, scene);
+    let mut known = KnownFacts::of(pod.as_deref(), subject, scene);
     let came = match (peer, &pod) {
         (Some(peer), Some(pod)) if is_held_by_another(scene, peer, pod, &mut steps) => {
-            Came::Refused(if pod.counts() { Reason::OwnerChanged } else { Reason::UnknownPod })
+            Located::Refused(if pod.counts() { Reason::OwnerChanged } else { Reason::UnknownPod })
         }
         (Some(peer), _) => by_address(scene, peer, pod.as_ref(), &mut steps, &mut known),
-        (None, _) if !scene.world.is_ready() => Came::Refused(Reason::NotReady),
-        (None, _) => Came::Refused(Reason::UnknownPod),
+        (None, _) if !scene.world.is_ready() => Located::Refused(Reason::NotReady),
+        (None, _) => Located::Refused(Reason::UnknownPod),
     };
     let without_rules = matches!(
         came,
-        Came::Refused(Reason::UnknownPod | Reason::AmbiguousAddress | Reason::OwnerChanged | Reason::WatchBroken)
+        Located::Refused(Reason::UnknownPod | Reason::AmbiguousAddress | Reason::OwnerChanged | Reason::WatchBroken)
     );
     if let (true, Some(pod)) = (without_rules, pod.as_ref().filter(|pod| pod.counts())) {
         rules_for(scene, pod, &mut steps, &mut known);
@@ -91,11 +92,11 @@ pub fn tell(scene: &Scene<'_>, subject: &Subject) -> Story {
 }
 
 /// Whether the address leads to another pod, by now or by choice; says so.
-fn is_held_by_another(scene: &Scene<'_>, peer: IpAddr, pod: &HeldPod, steps: &mut Vec<Told>) -> bool {
+fn is_held_by_another(scene: &Scene<'_>, peer: IpAddr, pod: &HeldPod, steps: &mut Vec<ExplainedStep>) -> bool {
     match scene.world.holder_among(peer, scene.chosen) {
-        Holder::Pod(holder) if holder.uid != pod.uid => {
+        AddressHolder::Pod(holder) if holder.uid != pod.uid => {
             let detail = format!("{peer} belongs to `{}/{}` now", holder.namespace, holder.name);
-            steps.push(told("shared", Outcome::Refused, detail));
+            steps.push(told("shared", StepOutcome::Refused, detail));
             true
         }
         _ => false,
@@ -107,15 +108,15 @@ fn by_address(
     scene: &Scene<'_>,
     peer: IpAddr,
     pod: Option<&Arc<HeldPod>>,
-    steps: &mut Vec<Told>,
-    known: &mut Known,
-) -> Came {
+    steps: &mut Vec<ExplainedStep>,
+    known: &mut KnownFacts,
+) -> Located {
     if is_token_required(scene.world, scene.tokens, pod) {
-        steps.push(told("token", Outcome::Note, "requests must bear a session token (IMDSv2)"));
+        steps.push(told("token", StepOutcome::Note, "requests must bear a session token (IMDSv2)"));
     }
     // the token that whoever asks properly would have
     let token = scene.keys.issue(Bearer::Address(peer), TOKEN_S, scene.now);
-    let list = Route::RoleList(Form::Plain);
+    let list = Route::RoleList(DocumentForm::Plain);
     let ask = Ask {
         peer,
         route: &list,
@@ -127,35 +128,35 @@ fn by_address(
         chosen: scene.chosen,
     };
     let mut trace = |step: Step<'_>| known.hear(step, scene, steps);
-    let decided = decide_aloud(scene.world, scene.rules, scene.keys, ask, scene.now, &mut trace);
+    let decided = decide_traced(scene.world, scene.rules, scene.keys, ask, scene.now, &mut trace);
     let role = match decided.decision {
         Decision::Name(role) => role,
-        Decision::Refuse(reason) | Decision::NotYet(reason) => return Came::Refused(reason),
-        _ => return Came::Refused(Reason::Internal),
+        Decision::Refuse(reason) | Decision::NotYet(reason) => return Located::Refused(reason),
+        _ => return Located::Refused(Reason::Internal),
     };
-    let document = Route::RoleDocument(Form::Plain, role.as_str().to_owned());
+    let document = Route::RoleDocument(DocumentForm::Plain, role.as_str().to_owned());
     match decide(scene.world, scene.rules, scene.keys, Ask { route: &document, ..ask }, scene.now).decision {
-        Decision::Assume(permitted, _) => Came::To(permitted),
-        Decision::Refuse(reason) | Decision::NotYet(reason) => Came::Refused(reason),
-        _ => Came::Refused(Reason::Internal),
+        Decision::Assume(permitted, _) => Located::To(permitted),
+        Decision::Refuse(reason) | Decision::NotYet(reason) => Located::Refused(reason),
+        _ => Located::Refused(Reason::Internal),
     }
 }
 
 /// A pod that no address leads to gets nothing, whatever its role; what the rules say of it is told all the same.
-fn rules_for(scene: &Scene<'_>, pod: &Arc<HeldPod>, steps: &mut Vec<Told>, known: &mut Known) {
+fn rules_for(scene: &Scene<'_>, pod: &Arc<HeldPod>, steps: &mut Vec<ExplainedStep>, known: &mut KnownFacts) {
     if let Some(rules) = scene.rules {
         let mut trace = |step: Step<'_>| known.hear(step, scene, steps);
-        let _ = permit_aloud(scene.world, rules, pod, Patience::Exhausted, &mut trace); // of no consequence
+        let _ = permit_traced(scene.world, rules, pod, Patience::Exhausted, &mut trace); // of no consequence
     }
 }
 
-fn finish(came: Came, pod: Option<&HeldPod>, steps: Vec<Told>, known: Known) -> Story {
+fn finish(came: Located, pod: Option<&HeldPod>, steps: Vec<ExplainedStep>, known: KnownFacts) -> Story {
     let (permitted, reason, policy) = match came {
-        Came::To(permitted) => {
+        Located::To(permitted) => {
             let audited = permitted.audited();
             (Some(permitted), audited, audited.map(|_| "audit".to_owned()))
         }
-        Came::Refused(reason) => (None, Some(reason), None),
+        Located::Refused(reason) => (None, Some(reason), None),
     };
     let decision = if permitted.is_some() { Judgement::Allowed } else { Judgement::Refused };
     let fix = reason.map(|reason| known.advice(reason, pod));
@@ -217,9 +218,9 @@ fn find(world: &World, namespace: &str, name: &str) -> Option<Arc<HeldPod>> {
 /// Who holds the address, or would if its pods could be told apart by it.
 fn holder(scene: &Scene<'_>, address: IpAddr) -> Option<Arc<HeldPod>> {
     match scene.world.holder_among(address, scene.chosen) {
-        Holder::Pod(pod) => Some(pod.clone()),
-        Holder::Several(_) => None,
-        Holder::Nobody => {
+        AddressHolder::Pod(pod) => Some(pod.clone()),
+        AddressHolder::Several(_) => None,
+        AddressHolder::Nobody => {
             let mut there = scene.world.pods().filter(|pod| pod.addresses.contains(&address));
             let first = there.next()?;
             there.next().is_none().then(|| first.clone())
@@ -228,10 +229,10 @@ fn holder(scene: &Scene<'_>, address: IpAddr) -> Option<Arc<HeldPod>> {
 }
 
 /// What there is to say about somebody of whom nothing is known.
-fn not_found(scene: &Scene<'_>, subject: &Subject) -> Vec<Told> {
+fn not_found(scene: &Scene<'_>, subject: &Subject) -> Vec<ExplainedStep> {
     let whose = scene.node.map_or("in the cluster".to_owned(), |node| format!("on node `{node}`"));
     if !scene.world.is_listed(Resource::Pods) {
-        return vec![told("pod", Outcome::Refused, "not found: pods aren't listed yet")];
+        return vec![told("pod", StepOutcome::Refused, "not found: pods aren't listed yet")];
     }
     let detail = match subject {
         Subject::Pod { namespace, name } => {
@@ -248,7 +249,7 @@ fn not_found(scene: &Scene<'_>, subject: &Subject) -> Vec<Told> {
             }
         }
     };
-    vec![told("pod", Outcome::Refused, detail)]
+    vec![told("pod", StepOutcome::Refused, detail)]
 }
 
 fn claimants(world: &World, address: IpAddr) -> impl Iterator<Item = String> {

@@ -8,7 +8,7 @@ use crate::logic::identity::metadata_token::TokenKeys;
 use crate::logic::policy::pattern::Format;
 use crate::logic::policy::tests::rules;
 use crate::logic::policy::{
-    AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules, Tokens,
+    AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules, TokenRequirement,
 };
 use crate::logic::sessions::credentials::Credentials;
 use crate::logic::sessions::session::{NameAnnotation, Session};
@@ -28,7 +28,7 @@ fn story(world: &World, rules: &Rules, subject: &str) -> Story {
         world,
         rules: Some(rules),
         keys: &keys,
-        tokens: Tokens::Optional,
+        tokens: TokenRequirement::Optional,
         annotations: &annotations,
         now: NOON,
         at: Mono::default(),

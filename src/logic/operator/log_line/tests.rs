@@ -2,16 +2,16 @@ use super::*;
 
 fn check(format: LogFormat) -> String {
     let fields = [
-        ("empty", Field::Text("")),
-        ("req.method", Field::Text("GET")),
-        ("req.path", Field::Text("/a b\n\"")),
-        ("req.remote", Field::Address("10.0.0.255".parse().unwrap())),
-        ("res.duration", Field::Span(Duration::from_micros(250))),
-        ("res.status", Field::Whole(200)),
+        ("empty", FieldValue::Text("")),
+        ("req.method", FieldValue::Text("GET")),
+        ("req.path", FieldValue::Text("/a b\n\"")),
+        ("req.remote", FieldValue::Address("10.0.0.255".parse().unwrap())),
+        ("res.duration", FieldValue::Span(Duration::from_micros(250))),
+        ("res.status", FieldValue::Whole(200)),
     ];
     let at = Wall::from_unix_seconds(1_795_412_524);
-    let message = Message::Formatted(format_args!("GET {} `é\"", "/a\\"));
-    String::from_utf8(Line { at, level: "info", message, fields: &fields }.render(format)).unwrap()
+    let message = MessageText::Formatted(format_args!("GET {} `é\"", "/a\\"));
+    String::from_utf8(LineParts { at, level: "info", message, fields: &fields }.render(format)).unwrap()
 }
 
 #[test]
@@ -22,25 +22,25 @@ fn text_lines_look_like_logrus() {
     );
 }
 
-fn value(format: LogFormat, value: Field<'_>) -> String {
-    let mut pen = Pen { line: Vec::new(), format };
+fn value(format: LogFormat, value: FieldValue<'_>) -> String {
+    let mut pen = LineWriter { line: Vec::new(), format };
     pen.value(value);
     String::from_utf8(pen.line).unwrap()
 }
 
 #[test]
 fn values_are_written_as_each_format_takes_them() {
-    let span = |micros| Field::Span(Duration::from_micros(micros));
+    let span = |micros| FieldValue::Span(Duration::from_micros(micros));
     for (field, text, json) in [
-        (Field::Text("a-b.c_d/e@f^g+h9"), "a-b.c_d/e@f^g+h9", "\"a-b.c_d/e@f^g+h9\""),
-        (Field::Text("a b"), "\"a b\"", "\"a b\""),
-        (Field::Text("ü\u{7f}"), "\"ü\\u{7f}\"", "\"ü\\u007f\""),
-        (Field::Address("10.0.0.1".parse().unwrap()), "10.0.0.1", "\"10.0.0.1\""),
-        (Field::Address("fd00::1".parse().unwrap()), "\"fd00::1\"", "\"fd00::1\""),
-        (Field::Whole(i64::MIN), "-9223372036854775808", "-9223372036854775808"),
-        (Field::Whole(429), "429", "429"),
-        (Field::Number(0.25), "0.25", "0.25"),
-        (Field::Number(f64::NAN), "NaN", "null"),
+        (FieldValue::Text("a-b.c_d/e@f^g+h9"), "a-b.c_d/e@f^g+h9", "\"a-b.c_d/e@f^g+h9\""),
+        (FieldValue::Text("a b"), "\"a b\"", "\"a b\""),
+        (FieldValue::Text("ü\u{7f}"), "\"ü\\u{7f}\"", "\"ü\\u007f\""),
+        (FieldValue::Address("10.0.0.1".parse().unwrap()), "10.0.0.1", "\"10.0.0.1\""),
+        (FieldValue::Address("fd00::1".parse().unwrap()), "\"fd00::1\"", "\"fd00::1\""),
+        (FieldValue::Whole(i64::MIN), "-9223372036854775808", "-9223372036854775808"),
+        (FieldValue::Whole(429), "429", "429"),
+        (FieldValue::Number(0.25), "0.25", "0.25"),
+        (FieldValue::Number(f64::NAN), "NaN", "null"),
         (span(0), "0", "0"),
         (span(7), "0.007", "0.007"),
         (span(1_500), "1.5", "1.5"),
@@ -60,13 +60,13 @@ fn a_requests_message_is_what_formatting_would_make_of_it() {
     for target in ["/latest/", "/a b?\"\\\n", "/ü"] {
         for format in [LogFormat::Text, LogFormat::Json] {
             let written = |message| {
-                let mut pen = Pen { line: Vec::new(), format };
+                let mut pen = LineWriter { line: Vec::new(), format };
                 pen.message(message);
                 String::from_utf8(pen.line).unwrap()
             };
             let took = Duration::from_micros(1_250);
-            let answered = written(Message::Answered { method: "GET", target, status: 404, took });
-            assert_eq!(answered, written(Message::Formatted(format_args!("GET {target} (404) took 1.25 ms"))));
+            let answered = written(MessageText::Answered { method: "GET", target, status: 404, took });
+            assert_eq!(answered, written(MessageText::Formatted(format_args!("GET {target} (404) took 1.25 ms"))));
         }
     }
 }
@@ -95,7 +95,7 @@ fn json_lines_are_one_object() {
 /// A pod's path can hold any letter; a line of JSON is often shown by what has decoded nothing of it.
 #[test]
 fn json_lines_escape_whatever_text_lines_escape() {
-    let shown = |format, letter: char| value(format, Field::Text(&format!("a{letter}a")));
+    let shown = |format, letter: char| value(format, FieldValue::Text(&format!("a{letter}a")));
     for letter in
         ['\u{7f}', '\u{85}', '\u{2028}', '\u{2029}', '\u{200e}', '\u{202e}', '\u{2066}', '\u{feff}', '\u{e0001}']
     {

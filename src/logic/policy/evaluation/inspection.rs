@@ -11,7 +11,7 @@ pub(super) struct Inspection {
     /// How far the entry under inspection reaches, as far as it has been asked
     allows_all_below_base: bool,
     allows_all: bool,
-    doubts: Vec<Box<str>>,
+    findings: Vec<Box<str>>,
     /// Doubts beyond those
     more: usize,
 }
@@ -30,7 +30,7 @@ impl Inspection {
         let below = HOME_PROBES.iter().filter_map(|probe| Some((at_home(base, probe)?, Reach::BelowBase)));
         let anywhere = ABROAD.iter().filter_map(|probe| Some((RoleArn::parse(probe).ok()?, Reach::Anywhere)));
         let probes = below.chain(anywhere).collect();
-        Self { probes, allows_all_below_base: true, allows_all: true, doubts: Vec::new(), more: 0 }
+        Self { probes, allows_all_below_base: true, allows_all: true, findings: Vec::new(), more: 0 }
     }
 
     pub(super) fn probes(&self) -> usize {
@@ -67,8 +67,8 @@ impl Inspection {
     }
 
     fn doubt(&mut self, text: &str) {
-        if self.doubts.len() < MOST_DOUBTS {
-            self.doubts.push(text.into());
+        if self.findings.len() < MOST_DOUBTS {
+            self.findings.push(text.into());
         } else {
             self.more += 1;
         }
@@ -76,9 +76,9 @@ impl Inspection {
 
     pub(super) fn into_doubts(mut self) -> Vec<Box<str>> {
         if self.more > 0 {
-            self.doubts.push(format!("{} more of its entries are doubtful", self.more).into());
+            self.findings.push(format!("{} more of its entries are doubtful", self.more).into());
         }
-        self.doubts
+        self.findings
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{About, Evaluation, Inspection, Question};
+use super::{About, Evaluation, Inspection, ListQuestion};
 use crate::logic::base::time::Mono;
 use crate::logic::policy::arn::{BaseArn, RoleArn};
 use crate::logic::policy::pattern::RoleList;
@@ -44,7 +44,7 @@ enum Entries {
 
 /// What is to be done now.
 #[derive(Debug)]
-pub enum Next {
+pub enum NextEvaluation {
     Evaluate(Box<Evaluation>),
     /// Nothing before this moment
     Rest(Mono),
@@ -52,8 +52,8 @@ pub enum Next {
 }
 
 impl EvaluationQueue {
-    pub fn ask(&mut self, question: Question) {
-        let Question { namespace, list, serial, about } = question;
+    pub fn ask(&mut self, question: ListQuestion) {
+        let ListQuestion { namespace, list, serial, about } = question;
         let lane = self.lanes.entry(namespace.clone()).or_insert_with(|| {
             self.turns.push_back(namespace.clone());
             Lane::new(list.clone(), serial)
@@ -76,7 +76,7 @@ impl EvaluationQueue {
     }
 
     /// The next evaluation whose turn it is.
-    pub fn next(&mut self, now: Mono, base: &BaseArn) -> Next {
+    pub fn next(&mut self, now: Mono, base: &BaseArn) -> NextEvaluation {
         let mut earliest = None;
         for _ in 0..self.turns.len() {
             let Some(namespace) = self.turns.pop_front() else { break };
@@ -92,12 +92,12 @@ impl EvaluationQueue {
             match evaluation {
                 Some(evaluation) => {
                     self.turns.push_back(namespace);
-                    return Next::Evaluate(Box::new(evaluation));
+                    return NextEvaluation::Evaluate(Box::new(evaluation));
                 }
                 None => drop(self.lanes.remove(&namespace)),
             }
         }
-        earliest.map_or(Next::Nothing, Next::Rest)
+        earliest.map_or(NextEvaluation::Nothing, NextEvaluation::Rest)
     }
 
     /// Takes back an evaluation that isn't done, after a turn that took `spent`.

@@ -9,40 +9,42 @@ fn role(name: &str) -> RoleArn {
     rules().base.role(name).unwrap()
 }
 
-fn about(namespace: &str, serial: u64, list: &str, format: Format, about: About) -> Question {
-    Question { namespace: namespace.into(), list: Arc::new(RoleList::parse(list, format)), serial, about }
+fn about(namespace: &str, serial: u64, list: &str, format: Format, about: About) -> ListQuestion {
+    ListQuestion { namespace: namespace.into(), list: Arc::new(RoleList::parse(list, format)), serial, about }
 }
 
-fn about_role(namespace: &str, serial: u64, name: &str) -> Question {
+fn about_role(namespace: &str, serial: u64, name: &str) -> ListQuestion {
     about(namespace, serial, r#"["app"]"#, Format::Glob, About::Role(role(name)))
 }
 
 /// The namespace whose turn it is, with the roles that are asked about; or a word.
 fn next(queue: &mut EvaluationQueue, now: u64) -> String {
     match queue.next(Mono::from_millis(now), &rules().base) {
-        Next::Evaluate(evaluation) => {
+        NextEvaluation::Evaluate(evaluation) => {
             let roles: Vec<&str> = evaluation.roles.iter().map(|(role, _)| role.name()).collect();
             let text = format!("{} {}", evaluation.namespace, roles.join(" "));
             queue.finish(&evaluation.namespace, evaluation.serial, Duration::ZERO, Mono::from_millis(now));
             text
         }
-        Next::Rest(until) => format!("rest until {}", until.micros() / 1_000),
-        Next::Nothing => "nothing".to_owned(),
+        NextEvaluation::Rest(until) => format!("rest until {}", until.micros() / 1_000),
+        NextEvaluation::Nothing => "nothing".to_owned(),
     }
 }
 
-fn evaluate(question: Question) -> ListResults {
+fn evaluate(question: ListQuestion) -> ListResults {
     let mut queue = EvaluationQueue::default();
     queue.ask(question);
-    let Next::Evaluate(mut evaluation) = queue.next(Mono::default(), &rules().base) else { panic!("nothing to do") };
-    while evaluation.step(&rules().base) == Progress::More {}
+    let NextEvaluation::Evaluate(mut evaluation) = queue.next(Mono::default(), &rules().base) else {
+        panic!("nothing to do")
+    };
+    while evaluation.step(&rules().base) == EvaluationProgress::More {}
     evaluation.into_results()
 }
 
 /// The doubts about the entries of a list.
-fn doubts(format: Format, list: &str) -> Vec<String> {
+fn findings(format: Format, list: &str) -> Vec<String> {
     let results = evaluate(about("shop", 1, list, format, About::Entries));
-    results.doubts.unwrap().into_iter().map(String::from).collect()
+    results.findings.unwrap().into_iter().map(String::from).collect()
 }
 
 #[test]
@@ -74,15 +76,15 @@ fn entries_that_allow_more_than_they_seem_to_are_named() {
         ),
         (Format::RegexpUnanchored, r#"[""]"#, vec!["`` allows every role below the base"]),
     ] {
-        assert_eq!(doubts(format, list), named, "{format:?} {list}");
+        assert_eq!(findings(format, list), named, "{format:?} {list}");
     }
-    let torn = doubts(Format::Regexp, r#"["(", "app"]"#);
+    let torn = findings(Format::Regexp, r#"["(", "app"]"#);
     assert!(torn.len() == 1 && torn[0].starts_with("the pattern `(` allows nothing"), "{torn:?}");
 }
 
 #[test]
 fn of_many_doubts_about_a_list_a_few_are_kept() {
-    let named = doubts(Format::Glob, &format!("[{}\"*\"]", "\"*\",".repeat(99)));
+    let named = findings(Format::Glob, &format!("[{}\"*\"]", "\"*\",".repeat(99)));
     assert_eq!((named.len(), named.last().map(String::as_str)), (9, Some("92 more of its entries are doubtful")));
 }
 
@@ -100,7 +102,9 @@ fn namespaces_take_turns_and_a_role_is_asked_about_once() {
 fn a_list_that_takes_long_leaves_the_others_their_turns() {
     let mut queue = EvaluationQueue::default();
     queue.ask(about_role("slow", 1, "x"));
-    let Next::Evaluate(evaluation) = queue.next(Mono::default(), &rules().base) else { panic!("nothing to do") };
+    let NextEvaluation::Evaluate(evaluation) = queue.next(Mono::default(), &rules().base) else {
+        panic!("nothing to do")
+    };
     queue.put_back(*evaluation, Duration::from_millis(10), Mono::from_millis(10));
     queue.ask(about_role("shop", 1, "app"));
     queue.ask(about_role("slow", 2, "y"));
@@ -137,8 +141,11 @@ fn the_worst_list_is_evaluated_in_steps() {
     let list = format!("[{}\"app\"]", format!("\"{entry}\",").repeat(MOST_EXPRESSIONS - 1));
     let mut queue = EvaluationQueue::default();
     queue.ask(about("shop", 1, &list, Format::Regexp, About::Role(role("app"))));
-    let Next::Evaluate(mut evaluation) = queue.next(Mono::default(), &rules().base) else { panic!("nothing to do") };
-    let steps = std::iter::from_fn(|| (evaluation.step(&rules().base) == Progress::More).then_some(())).count();
+    let NextEvaluation::Evaluate(mut evaluation) = queue.next(Mono::default(), &rules().base) else {
+        panic!("nothing to do")
+    };
+    let steps =
+        std::iter::from_fn(|| (evaluation.step(&rules().base) == EvaluationProgress::More).then_some(())).count();
     assert_eq!(steps, 3 * MOST_EXPRESSIONS);
     assert_eq!(evaluation.into_results().matches, [(role("app"), Some(99))]);
 }

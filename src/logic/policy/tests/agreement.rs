@@ -72,7 +72,7 @@ fn explained(world: &World, rules: &Rules) -> (Judgement, Option<String>, Option
         world,
         rules: Some(rules),
         keys: &keys,
-        tokens: Tokens::Optional,
+        tokens: TokenRequirement::Optional,
         annotations: &annotations,
         now: NOON,
         at: crate::logic::base::time::Mono::default(),

@@ -7,7 +7,7 @@ const V4: &str = "10.0.0.1";
 const V6: &str = "fd00::1";
 
 /// Decides a GET of `target` by the holder of `peer`, and gives the decision as a word, and whether the token was good.
-fn check(world: &World, tokens: Tokens, peer: &str, target: &str, token: Option<&[u8]>) -> (String, bool) {
+fn check(world: &World, tokens: TokenRequirement, peer: &str, target: &str, token: Option<&[u8]>) -> (String, bool) {
     let request = Request { method: Method::Get, target, headers: Headers::default() };
     let route = route(&request, Facing::Metadata, &RouteRules::default());
     let ask = Ask { peer: peer.parse().unwrap(), token, tokens, ..ask(&route) };
@@ -22,7 +22,7 @@ fn check(world: &World, tokens: Tokens, peer: &str, target: &str, token: Option<
 }
 
 fn optional(world: &World, peer: &str, token: &str) -> String {
-    check(world, Tokens::Optional, peer, LIST, Some(token.as_bytes())).0
+    check(world, TokenRequirement::Optional, peer, LIST, Some(token.as_bytes())).0
 }
 
 fn of_pod(uid: &str) -> String {
@@ -44,10 +44,10 @@ fn tokens_are_checked_wherever_they_come() {
     let world = listed(vec![annotated("app")], vec![]);
     for target in [LIST, PROXIED, "/latest/meta-data/iam/info", "/", "/latest/meta-data/iam/security-credentials/x"] {
         for token in [of_pod("b"), of_address("10.0.0.9"), String::new(), "x".repeat(39), of_pod("a")[1..].to_owned()] {
-            let (word, good) = check(&world, Tokens::Optional, V4, target, Some(token.as_bytes()));
+            let (word, good) = check(&world, TokenRequirement::Optional, V4, target, Some(token.as_bytes()));
             assert_eq!((word.as_str(), good), ("token_invalid", false), "{target}");
         }
-        assert!(check(&world, Tokens::Optional, V4, target, Some(of_pod("a").as_bytes())).1, "{target}");
+        assert!(check(&world, TokenRequirement::Optional, V4, target, Some(of_pod("a").as_bytes())).1, "{target}");
     }
 }
 
@@ -57,15 +57,17 @@ fn tokens_are_demanded_where_somebody_says_so() {
     let by_pod = listed(vec![Pod { v2_required: true, ..annotated("app") }], vec![]);
     let by_namespace = listed(vec![annotated("app")], vec![Namespace { v2_required: true, ..namespace("shop", None) }]);
     let good = of_pod("a");
-    for (world, tokens) in
-        [(&lenient, Tokens::Required), (&by_pod, Tokens::Optional), (&by_namespace, Tokens::Optional)]
-    {
+    for (world, tokens) in [
+        (&lenient, TokenRequirement::Required),
+        (&by_pod, TokenRequirement::Optional),
+        (&by_namespace, TokenRequirement::Optional),
+    ] {
         for target in [LIST, PROXIED] {
             assert_eq!(check(world, tokens, V4, target, None).0, "token_required", "{target}");
             assert_eq!(check(world, tokens, V4, target, Some(good.as_bytes())).0, "ok", "{target}");
         }
     }
-    assert_eq!(check(&lenient, Tokens::Optional, V4, LIST, None).0, "ok");
+    assert_eq!(check(&lenient, TokenRequirement::Optional, V4, LIST, None).0, "ok");
 }
 
 /// What is demanded of all doesn't wait for roles to be discovered.
@@ -77,7 +79,7 @@ fn tokens_are_demanded_before_the_rules_are_known() {
         Decision::Refuse(reason) => reason.word(),
         _ => "ok",
     };
-    assert_eq!((word(Tokens::Required), word(Tokens::Optional)), ("token_required", "ok"));
+    assert_eq!((word(TokenRequirement::Required), word(TokenRequirement::Optional)), ("token_required", "ok"));
 }
 
 #[test]
@@ -107,12 +109,13 @@ fn a_token_of_any_claimant_is_good_while_nobody_knows_who_holds_the_address() {
 #[test]
 fn an_unknown_namespace_is_waited_for_unless_a_good_token_comes() {
     let lenient = listed(vec![annotated("app")], vec![namespace("other", None)]);
-    assert_eq!(check(&lenient, Tokens::Optional, V4, LIST, None).0, "ok");
+    assert_eq!(check(&lenient, TokenRequirement::Optional, V4, LIST, None).0, "ok");
     let strict = Namespace { v2_required: true, ..namespace("other", None) };
     let elsewhere = listed(vec![annotated("app")], vec![strict]);
     let (good, foreign) = (of_pod("a"), TokenKeys::new(&[9; 32], NOON).issue(Bearer::Pod("a"), 60, NOON));
-    let word =
-        |target, token: Option<&str>| check(&elsewhere, Tokens::Optional, V4, target, token.map(str::as_bytes)).0;
+    let word = |target, token: Option<&str>| {
+        check(&elsewhere, TokenRequirement::Optional, V4, target, token.map(str::as_bytes)).0
+    };
     for token in [None, Some(&*foreign)] {
         assert_eq!(word(LIST, token), "not yet: unknown_namespace");
         assert_eq!(word(PROXIED, token), "ok");
@@ -128,12 +131,12 @@ fn a_pods_token_at_an_unknown_address_is_waited_with() {
     let empty = listed(vec![], vec![]);
     let good = of_pod("a");
     let word = |tokens, target, token: &str| check(&empty, tokens, V4, target, Some(token.as_bytes())).0;
-    assert_eq!(word(Tokens::Optional, LIST, &good), "not yet: unknown_pod");
-    assert_eq!(word(Tokens::Optional, PROXIED, &good), "not yet: unknown_pod");
+    assert_eq!(word(TokenRequirement::Optional, LIST, &good), "not yet: unknown_pod");
+    assert_eq!(word(TokenRequirement::Optional, PROXIED, &good), "not yet: unknown_pod");
     for target in [LIST, PROXIED] {
-        assert_eq!(word(Tokens::Required, target, &good), "not yet: unknown_pod", "{target}");
+        assert_eq!(word(TokenRequirement::Required, target, &good), "not yet: unknown_pod", "{target}");
         for bad in [of_address("10.0.0.9"), keys().issue(Bearer::Pod("a"), 0, NOON), "x".repeat(39)] {
-            assert_eq!(word(Tokens::Optional, target, &bad), "token_invalid", "{target}");
+            assert_eq!(word(TokenRequirement::Optional, target, &bad), "token_invalid", "{target}");
         }
     }
     let last = |world: &World| super::check_with(world, &rules(), LIST, Some(good.as_bytes()), Patience::Exhausted);
@@ -154,8 +157,8 @@ fn of_several_claimants_the_strictest_counts() {
         (vec![annotated("app"), lenient], vec![strict, namespace("other", None)]),
     ] {
         let world = listed(pods, namespaces);
-        assert_eq!(check(&world, Tokens::Optional, V4, PROXIED, None).0, "token_required");
-        assert_eq!(check(&world, Tokens::Optional, V4, LIST, None).0, "token_required");
+        assert_eq!(check(&world, TokenRequirement::Optional, V4, PROXIED, None).0, "token_required");
+        assert_eq!(check(&world, TokenRequirement::Optional, V4, LIST, None).0, "token_required");
     }
 }
 
@@ -168,8 +171,8 @@ fn a_token_under_a_key_that_was_never_ours_counts_as_none_where_none_is_needed()
     for token in ["kjcXUFMxlL5pelCmeaP+kdIGaA/yVwFQ+0q+nvhEvTw=", &lost] {
         let check = |world, tokens, target| check(world, tokens, V4, target, Some(token.as_bytes()));
         for target in [LIST, PROXIED] {
-            assert_eq!(check(&open, Tokens::Optional, target), ("ok".to_owned(), false), "{target}");
-            for (world, tokens) in [(&open, Tokens::Required), (&strict, Tokens::Optional)] {
+            assert_eq!(check(&open, TokenRequirement::Optional, target), ("ok".to_owned(), false), "{target}");
+            for (world, tokens) in [(&open, TokenRequirement::Required), (&strict, TokenRequirement::Optional)] {
                 assert_eq!(check(world, tokens, target).0, "token_invalid", "{target}");
             }
         }

@@ -12,19 +12,19 @@ fn node() -> HostNetwork {
             interface(4, "cni0", InterfaceKind::Other),
         ],
         addresses: vec![
-            address(1, "127.0.0.1", Standing::Other),
-            address(2, "169.254.7.7", Standing::Other),
-            address(2, "10.0.0.5", Standing::Global),
-            address(2, "10.0.0.6", Standing::Global),
-            address(2, "fe80::1", Standing::Other),
-            address(3, "2001:db8::3", Standing::Global),
-            address(4, "10.1.0.1", Standing::Global),
+            address(1, "127.0.0.1", AddressStanding::Other),
+            address(2, "169.254.7.7", AddressStanding::Other),
+            address(2, "10.0.0.5", AddressStanding::Global),
+            address(2, "10.0.0.6", AddressStanding::Global),
+            address(2, "fe80::1", AddressStanding::Other),
+            address(3, "2001:db8::3", AddressStanding::Global),
+            address(4, "10.1.0.1", AddressStanding::Global),
         ],
         default_routes: vec![route(Family::V4, 2, 100), route(Family::V6, 3, 1024)],
     }
 }
 
-fn address(interface: u32, ip: &str, standing: Standing) -> Address {
+fn address(interface: u32, ip: &str, standing: AddressStanding) -> Address {
     Address { interface, ip: ip.parse().unwrap(), standing }
 }
 
@@ -56,7 +56,7 @@ fn addresses_come_from_the_default_routes() {
 #[test]
 fn v6_address_beside_the_v4_one_comes_first() {
     let mut host = node();
-    host.addresses.push(address(2, "fd12::2", Standing::Global));
+    host.addresses.push(address(2, "fd12::2", AddressStanding::Global));
     check(&host, &spec(&[]), "10.0.0.5:8181", "[fd12::2]:8181");
 }
 
@@ -66,7 +66,7 @@ fn given_addresses_win() {
         RedirectSpec { host_ip: Some([10, 1, 0, 1].into()), host_ip6: Some("fd99::9".parse().unwrap()), ..spec(&[]) };
     check(&node(), &given, "10.1.0.1:8181", "[fd99::9]:8181");
     let notes = resolve(&given, &node()).unwrap().notes;
-    assert_eq!(notes, [Note::ForeignHostAddress("fd99::9".parse().unwrap())]);
+    assert_eq!(notes, [RedirectNote::ForeignHostAddress("fd99::9".parse().unwrap())]);
 }
 
 #[test]
@@ -89,15 +89,15 @@ fn one_family_may_be_missing_but_not_both() {
     let mut host = node();
     host.addresses.retain(|address| address.ip.is_ipv4());
     check(&host, &spec(&[]), "10.0.0.5:8181", "");
-    assert_eq!(resolve(&spec(&[]), &host).unwrap().notes, [Note::V6LeftOut]);
+    assert_eq!(resolve(&spec(&[]), &host).unwrap().notes, [RedirectNote::V6LeftOut]);
     let mut host = node();
     host.addresses.retain(|address| address.ip.is_ipv6());
     check(&host, &spec(&[]), "", "[2001:db8::3]:8181");
-    assert_eq!(resolve(&spec(&[]), &host).unwrap().notes, [Note::V4LeftOut]);
+    assert_eq!(resolve(&spec(&[]), &host).unwrap().notes, [RedirectNote::V4LeftOut]);
     assert_eq!(resolve(&spec(&[]), &HostNetwork::default()), Err(NoHostAddress));
 }
 
-fn check_scope(values: &[&str], scope: &str, notes: &[Note]) {
+fn check_scope(values: &[&str], scope: &str, notes: &[RedirectNote]) {
     let resolved = resolve(&spec(values), &node()).unwrap();
     assert_eq!(resolved.wanted.scope.to_string(), scope, "{values:?}");
     assert_eq!(resolved.notes, notes, "{values:?}");
@@ -142,7 +142,7 @@ fn placed_routes_then_a_given_address_then_one_advertised_route_make_uplinks() {
 fn an_advertised_route_gives_no_address_beside_a_placed_one() {
     let mut host = node();
     host.default_routes.push(advertised(4, 1));
-    host.addresses.push(address(4, "2001:db8:bad::1", Standing::Global));
+    host.addresses.push(address(4, "2001:db8:bad::1", AddressStanding::Global));
     check(&host, &spec(&[]), "10.0.0.5:8181", "[2001:db8::3]:8181");
 }
 
@@ -166,7 +166,7 @@ fn every_interface_or_every_but_one_can_be_named() {
 fn a_missing_interface_is_a_note_not_an_error() {
     for (value, missing) in [("cbr0", "cbr0"), ("docker0,cali+", "docker0")] {
         let resolved = resolve(&spec(&[value]), &node()).unwrap();
-        assert_eq!(resolved.notes, [Note::MissingInterface(missing.to_owned())], "{value}");
+        assert_eq!(resolved.notes, [RedirectNote::MissingInterface(missing.to_owned())], "{value}");
     }
 }
 
@@ -183,7 +183,11 @@ fn requests_that_are_dropped_need_no_address() {
 
 #[test]
 fn chart_default_that_is_missing_leaves_no_pod_out() {
-    check_scope(&["docker0"], "all but eth0 (uplink), eth1 (uplink), lo (loopback)", &[Note::ChartDefaultMissing]);
+    check_scope(
+        &["docker0"],
+        "all but eth0 (uplink), eth1 (uplink), lo (loopback)",
+        &[RedirectNote::ChartDefaultMissing],
+    );
     let mut host = node();
     host.interfaces.push(Interface { index: 5, name: "docker0".to_owned(), kind: InterfaceKind::Other });
     let resolved = resolve(&spec(&["docker0"]), &host).unwrap();

@@ -1,8 +1,8 @@
 use super::*;
-use crate::logic::redirect::scope::Scope;
+use crate::logic::redirect::scope::InterfaceScope;
 use crate::logic::redirect::{METADATA_V4, Metadata};
 
-fn wanted(v4: Option<&str>, v6: Option<&str>, scope: Scope, other_ports: OtherPorts) -> Wanted {
+fn wanted(v4: Option<&str>, v6: Option<&str>, scope: InterfaceScope, other_ports: OtherPorts) -> Wanted {
     Wanted {
         metadata: Metadata::of([]),
         agent_v4: v4.map(|text| text.parse().unwrap()),
@@ -23,7 +23,7 @@ fn exempt(name: &str, reason: ExemptReason) -> Exempt {
 #[test]
 fn both_families_and_everything_but_the_uplink() {
     let exempt = vec![exempt("eth0", ExemptReason::Uplink), exempt("lo", ExemptReason::Loopback)];
-    let scope = Scope { exempt, redirected: vec![] };
+    let scope = InterfaceScope { exempt, redirected: vec![] };
     let wanted = wanted(Some("10.0.0.1:8181"), Some("[2001:db8::1]:8181"), scope, OtherPorts::Drop);
     assert_eq!(nft_text(&wanted, 7), include_str!("everything_but_the_uplink.nft"));
 }
@@ -31,14 +31,14 @@ fn both_families_and_everything_but_the_uplink() {
 #[test]
 fn v4_only_named_interfaces_and_other_ports_passed() {
     let exempt = vec![exempt("docker0", ExemptReason::Excepted), exempt("lo", ExemptReason::Loopback)];
-    let scope = Scope { exempt, redirected: names(&["cni0", "cali+"]) };
+    let scope = InterfaceScope { exempt, redirected: names(&["cni0", "cali+"]) };
     let wanted = wanted(Some("10.0.0.1:8181"), None, scope, OtherPorts::Pass);
     assert_eq!(nft_text(&wanted, 1), include_str!("named_interfaces.nft"));
 }
 
 #[test]
 fn without_an_agent_requests_of_both_families_are_dropped() {
-    let wanted = wanted(None, None, Scope::default(), OtherPorts::Drop);
+    let wanted = wanted(None, None, InterfaceScope::default(), OtherPorts::Drop);
     let texts: Vec<Vec<String>> =
         chains(&wanted).iter().map(|chain| chain.rules[2..].iter().map(Rule::to_string).collect()).collect();
     assert_eq!(
@@ -52,7 +52,7 @@ fn without_an_agent_requests_of_both_families_are_dropped() {
 
 #[test]
 fn a_rule_is_lowered_as_nft_lowers_it() {
-    let scope = Scope { exempt: vec![exempt("lo", ExemptReason::Loopback)], redirected: vec![] };
+    let scope = InterfaceScope { exempt: vec![exempt("lo", ExemptReason::Loopback)], redirected: vec![] };
     let wanted = wanted(Some("10.0.0.1:8181"), None, scope, OtherPorts::Pass);
     let to_agent = chains(&wanted).remove(0);
     let compare = |relation, value: &[u8]| Expression::Compare { relation, value: value.to_vec() };
@@ -61,7 +61,7 @@ fn a_rule_is_lowered_as_nft_lowers_it() {
         [
             Expression::LoadMeta(expression::Meta::InterfaceName),
             compare(Relation::Equal, b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
-            Expression::Verdict(Verdict::Return),
+            Expression::Verdict(NftVerdict::Return),
         ]
     );
     assert_eq!(
@@ -96,7 +96,7 @@ fn a_third_metadata_address_is_redirected_too() {
     let third = "10.9.9.9".parse().unwrap();
     let wanted = Wanted {
         metadata: Metadata::of([third, METADATA_V4.into(), third]),
-        ..wanted(Some("10.0.0.1:8181"), None, Scope::default(), OtherPorts::Pass)
+        ..wanted(Some("10.0.0.1:8181"), None, InterfaceScope::default(), OtherPorts::Pass)
     };
     let to_agent: Vec<String> = chains(&wanted).remove(0).rules.iter().map(Rule::to_string).collect();
     assert_eq!(

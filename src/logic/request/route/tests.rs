@@ -15,24 +15,27 @@ fn get(target: &str) -> Route {
 fn the_routes_of_kube2iam_for_every_version() {
     for version in ["latest", "2009-04-04", "1.0", "x"] {
         let at = |rest: &str| get(&format!("/{version}/meta-data/iam{rest}"));
-        assert_eq!(at("/security-credentials"), Route::RoleList(Form::Plain));
-        assert_eq!(at("/security-credentials/"), Route::RoleList(Form::Plain));
-        assert_eq!(at("/security-credentials/app"), Route::RoleDocument(Form::Plain, "app".into()));
-        assert_eq!(at("/security-credentials/team/app"), Route::RoleDocument(Form::Plain, "team/app".into()));
-        assert_eq!(at("/security-credentials/team%2Fapp"), Route::RoleDocument(Form::Plain, "team/app".into()));
+        assert_eq!(at("/security-credentials"), Route::RoleList(DocumentForm::Plain));
+        assert_eq!(at("/security-credentials/"), Route::RoleList(DocumentForm::Plain));
+        assert_eq!(at("/security-credentials/app"), Route::RoleDocument(DocumentForm::Plain, "app".into()));
+        assert_eq!(at("/security-credentials/team/app"), Route::RoleDocument(DocumentForm::Plain, "team/app".into()));
+        assert_eq!(at("/security-credentials/team%2Fapp"), Route::RoleDocument(DocumentForm::Plain, "team/app".into()));
         assert_eq!(
             at("/security-credentials/arn:aws:iam::1:role%2Fapp"),
-            Route::RoleDocument(Form::Plain, "arn:aws:iam::1:role/app".into())
+            Route::RoleDocument(DocumentForm::Plain, "arn:aws:iam::1:role/app".into())
         );
-        assert_eq!(at("/security-credentials-extended/"), Route::RoleList(Form::Extended));
-        assert_eq!(at("/security-credentials-extended/app"), Route::RoleDocument(Form::Extended, "app".into()));
+        assert_eq!(at("/security-credentials-extended/"), Route::RoleList(DocumentForm::Extended));
+        assert_eq!(at("/security-credentials-extended/app"), Route::RoleDocument(DocumentForm::Extended, "app".into()));
         for role in ["app", "team/app", "team%2Fapp", "arn:aws:iam::1:role%2Fapp"] {
             let open = at(&format!("/security-credentials/{role}"));
             for closed in ["/", "%2F", "%2f/", "//", "/."] {
                 assert_eq!(at(&format!("/security-credentials/{role}{closed}")), open, "{role}{closed}");
             }
         }
-        assert_eq!(at("/security-credentials-extended/app/"), Route::RoleDocument(Form::Extended, "app".into()));
+        assert_eq!(
+            at("/security-credentials-extended/app/"),
+            Route::RoleDocument(DocumentForm::Extended, "app".into())
+        );
         assert_eq!(at("/info"), Route::IamInfo);
         assert_eq!(at(""), Route::IamListing);
         assert_eq!(at("/"), Route::IamListing);
@@ -180,10 +183,10 @@ fn methods() {
 fn own_pages_are_for_the_node() {
     let rules = RouteRules { metrics: true, debug: true, ..RouteRules::default() };
     for (target, page) in [
-        ("/healthz", Page::Health),
-        ("/readyz", Page::Ready),
-        ("/metrics", Page::Metrics),
-        ("/debug/store", Page::Store),
+        ("/healthz", OwnPage::Health),
+        ("/readyz", OwnPage::Ready),
+        ("/metrics", OwnPage::Metrics),
+        ("/debug/store", OwnPage::Store),
     ] {
         let request = Request { method: Method::Get, target, headers: Headers::default() };
         assert_eq!(route(&request, Facing::Node, &rules), Route::Page(page));

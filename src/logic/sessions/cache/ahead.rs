@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::entry::{Call, Interest, Worth};
-use super::{Cache, Purpose};
+use super::entry::{CallDemand, CallState, Keep};
+use super::{Cache, CallPurpose};
 use crate::logic::base::maps::FastMap;
 use crate::logic::base::time::Mono;
 use crate::logic::sts::AssumeRole;
@@ -19,17 +19,17 @@ impl<S> Cache<S> {
         self.withdraw_prefetch(pod_uid, &key, now);
         let key = if let Some(entry) = self.entries.get_mut(&key) {
             if entry.wants_prefetch(now) {
-                (entry.asked, entry.orphan) = (Interest::Ahead, false);
+                (entry.asked, entry.orphan) = (CallDemand::Ahead, false);
             } else if !entry.awaits_prefetch() {
                 return;
             }
             entry.key.clone()
-        } else if self.make_room(Purpose::Prefetch, now) {
-            self.insert(key, Interest::Ahead)
+        } else if self.make_room(CallPurpose::Prefetch, now) {
+            self.insert(key, CallDemand::Ahead)
         } else {
             return;
         };
-        self.enqueue(&key, Purpose::Prefetch, now);
+        self.enqueue(&key, CallPurpose::Prefetch, now);
         self.prefetches.insert(pod_uid.clone(), key);
     }
 
@@ -42,10 +42,10 @@ impl<S> Cache<S> {
         if self.prefetches.values().any(|other| Arc::ptr_eq(other, &waiting)) {
             return;
         }
-        self.line.remove(&waiting, Purpose::Prefetch);
+        self.line.remove(&waiting, CallPurpose::Prefetch);
         let Some(entry) = self.entries.get_mut(&waiting) else { return };
-        entry.call = Call::Idle;
-        if entry.tidy(now) == Worth::Nothing {
+        entry.call = CallState::Idle;
+        if entry.tidy(now) == Keep::Nothing {
             self.entries.remove(&waiting);
         } else {
             self.next_due = self.next_due.min(entry.due_at());

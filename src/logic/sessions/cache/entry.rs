@@ -3,23 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{NEVER, Purpose, RenewAt};
+use super::{CallPurpose, NEVER, RenewAt};
 use crate::logic::base::time::Mono;
 use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
 
 #[derive(Debug)]
-pub(super) struct Entry<S> {
+pub(super) struct CacheEntry<S> {
     pub(super) key: Arc<AssumeRole>,
-    pub(super) held: Option<Held<S>>,
+    pub(super) held: Option<HeldSession<S>>,
     /// A failure, and until when it is the answer
     refusal: Option<(StsFailure, Mono)>,
-    pub(super) call: Call,
+    pub(super) call: CallState,
     /// Calls done so far
     pub(super) turn: u64,
     /// How the last call ended, for those who waited for it; `None`: well
     pub(super) last_failure: Option<StsFailure>,
     pub(super) waiters: usize,
-    pub(super) asked: Interest,
+    pub(super) asked: CallDemand,
     /// Failures in a row
     failures: u32,
     retry_at: Mono,
@@ -28,7 +28,7 @@ pub(super) struct Entry<S> {
 }
 
 #[derive(Debug)]
-pub(super) struct Held<S> {
+pub(super) struct HeldSession<S> {
     pub(super) session: Arc<S>,
     serve_until: Mono,
     ends: Mono,
@@ -39,7 +39,7 @@ pub(super) struct Held<S> {
 
 /// Why a session is worth renewing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Interest {
+pub(super) enum CallDemand {
     /// Somebody asked for it in its present life.
     Asked,
     /// It was fetched ahead, for a first request yet to come.
@@ -49,19 +49,19 @@ pub(super) enum Interest {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Call {
+pub(super) enum CallState {
     Idle,
-    Queued { purpose: Purpose, since: Mono },
+    Queued { purpose: CallPurpose, since: Mono },
     InFlight { since: Mono },
 }
 
-impl<S> Entry<S> {
-    pub(super) fn new(key: Arc<AssumeRole>, asked: Interest) -> Self {
+impl<S> CacheEntry<S> {
+    pub(super) fn new(key: Arc<AssumeRole>, asked: CallDemand) -> Self {
         Self {
             key,
             held: None,
             refusal: None,
-            call: Call::Idle,
+            call: CallState::Idle,
             turn: 0,
             last_failure: None,
             waiters: 0,
@@ -85,7 +85,7 @@ impl<S> Entry<S> {
         held.map(|held| held.session.clone())
     }
 
-    pub(super) fn live(&self, now: Mono) -> Option<&Held<S>> {
+    pub(super) fn live(&self, now: Mono) -> Option<&HeldSession<S>> {
         self.held.as_ref().filter(|held| now < held.ends)
     }
 
@@ -103,10 +103,10 @@ impl<S> Entry<S> {
     pub(super) fn worth_waiting(&self, now: Mono) -> Option<Mono> {
         let stale = self.held.as_ref().is_some_and(|held| now >= held.fresh_until);
         let until = match self.call {
-            Call::Idle => now.after(REFRESH_PATIENCE),
-            Call::Queued { since, .. } | Call::InFlight { since } => since.after(REFRESH_PATIENCE),
+            CallState::Idle => now.after(REFRESH_PATIENCE),
+            CallState::Queued { since, .. } | CallState::InFlight { since } => since.after(REFRESH_PATIENCE),
         };
-        let tried = self.call != Call::Idle || self.is_due(now);
+        let tried = self.call != CallState::Idle || self.is_due(now);
         (stale && tried && now < until).then_some(until)
     }
 
@@ -118,7 +118,7 @@ impl<S> Entry<S> {
     /// When a renewal may next be tried.
     pub(super) fn due_at(&self) -> Mono {
         match (&self.held, self.call) {
-            (Some(held), Call::Idle) => held.renew_at.max(self.retry_at),
+            (Some(held), CallState::Idle) => held.renew_at.max(self.retry_at),
             _ => NEVER,
         }
     }
@@ -126,29 +126,29 @@ impl<S> Entry<S> {
     /// Asked for in this life, or fetched ahead and not yet renewed. Decides, and remembers that it was renewed unasked.
     pub(super) fn is_worth_renewing(&mut self) -> bool {
         match self.asked {
-            Interest::Asked => true,
-            Interest::Ahead => {
-                self.asked = Interest::Gone;
+            CallDemand::Asked => true,
+            CallDemand::Ahead => {
+                self.asked = CallDemand::Gone;
                 true
             }
-            Interest::Gone => false,
+            CallDemand::Gone => false,
         }
     }
 
     /// Whether fetching ahead would be of use: nothing good is held or under way, and the last try didn't fail.
     pub(super) fn wants_prefetch(&self, now: Mono) -> bool {
         let good = self.held.as_ref().is_some_and(|held| now < held.renew_at);
-        !good && self.call == Call::Idle && self.last_failure.is_none()
+        !good && self.call == CallState::Idle && self.last_failure.is_none()
     }
 
     /// Whether a prefetch is queued and not yet made.
     pub(super) fn awaits_prefetch(&self) -> bool {
-        matches!(self.call, Call::Queued { purpose: Purpose::Prefetch, .. })
+        matches!(self.call, CallState::Queued { purpose: CallPurpose::Prefetch, .. })
     }
 
     /// Whether there is neither a waiter nor a call.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.waiters == 0 && self.call == Call::Idle
+        self.waiters == 0 && self.call == CallState::Idle
     }
 
     /// Whether neither a session nor a refusal is remembered.
@@ -157,28 +157,28 @@ impl<S> Entry<S> {
     }
 
     /// Wipes what has ended and forgets what has been remembered long enough. What is left is worth keeping, or isn't.
-    pub(super) fn tidy(&mut self, now: Mono) -> Worth {
-        if self.call == Call::Idle && self.live(now).is_none() {
+    pub(super) fn tidy(&mut self, now: Mono) -> Keep {
+        if self.call == CallState::Idle && self.live(now).is_none() {
             self.held = None;
         }
         if self.remembered(now).is_none() {
             self.refusal = None;
         }
         // A failed prefetch is remembered, so that nothing but a request repeats it.
-        let failed_ahead = self.asked == Interest::Ahead && self.last_failure.is_some();
-        let empty = self.held.is_none() && self.refusal.is_none() && self.call == Call::Idle;
-        if empty && !failed_ahead { Worth::Nothing } else { Worth::Keeping }
+        let failed_ahead = self.asked == CallDemand::Ahead && self.last_failure.is_some();
+        let empty = self.held.is_none() && self.refusal.is_none() && self.call == CallState::Idle;
+        if empty && !failed_ahead { Keep::Nothing } else { Keep::Keeping }
     }
 
-    pub(super) fn accept(&mut self, session: S, life: Duration, renew: RenewAt, now: Mono, dice: u64) {
+    pub(super) fn accept(&mut self, session: S, life: Duration, renew: RenewAt, now: Mono, random: u64) {
         let servable = life.saturating_sub(SERVE_MARGIN);
         let age = match renew {
             RenewAt::Half => life / 2,
             RenewAt::Age(age) => age.min(life / 2),
         };
         let age = age.min(servable.max(life / 4));
-        let early = age.mul_f64(RENEWAL_JITTER * fraction(dice));
-        self.held = Some(Held {
+        let early = age.mul_f64(RENEWAL_JITTER * fraction(random));
+        self.held = Some(HeldSession {
             session: Arc::new(session),
             serve_until: now.after(servable),
             ends: now.after(life),
@@ -186,39 +186,39 @@ impl<S> Entry<S> {
             fresh_until: now.after(life * FRESH_TWELFTHS / 12),
         });
         (self.refusal, self.last_failure, self.failures) = (None, None, 0);
-        self.asked = if self.asked == Interest::Ahead { Interest::Ahead } else { Interest::Gone };
+        self.asked = if self.asked == CallDemand::Ahead { CallDemand::Ahead } else { CallDemand::Gone };
         if self.waiters > 0 {
-            self.asked = Interest::Asked;
+            self.asked = CallDemand::Asked;
         }
         self.retry_at = now;
     }
 
-    pub(super) fn reject(&mut self, failure: StsFailure, error_ttl: Option<Duration>, now: Mono, dice: u64) {
+    pub(super) fn reject(&mut self, failure: StsFailure, error_ttl: Option<Duration>, now: Mono, random: u64) {
         let ttl = error_ttl.unwrap_or(if failure.kind == StsFailureKind::Refused { FINAL_TTL } else { PASSING_TTL });
         let pause = RETRY_FIRST.saturating_mul(1 << self.failures.min(RETRY_DOUBLINGS)).min(RETRY_LONGEST);
         self.failures = self.failures.saturating_add(1);
-        self.retry_at = now.after(pause.mul_f64(1.0 + fraction(dice)) / 2);
+        self.retry_at = now.after(pause.mul_f64(1.0 + fraction(random)) / 2);
         self.refusal = Some((failure.clone(), now.after(ttl)));
         self.last_failure = Some(failure);
     }
 }
 
-impl<S> Held<S> {
+impl<S> HeldSession<S> {
     pub(super) fn life_left(&self, now: Mono) -> Duration {
         now.until(self.ends)
     }
 }
 
-/// What [`Entry::tidy`] left.
+/// What [`CacheEntry::tidy`] left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Worth {
+pub(super) enum Keep {
     Keeping,
     Nothing,
 }
 
 /// A number in 0..1 out of random bits.
-fn fraction(dice: u64) -> f64 {
-    let bits = u32::try_from(dice >> 32).unwrap_or(0);
+fn fraction(random: u64) -> f64 {
+    let bits = u32::try_from(random >> 32).unwrap_or(0);
     f64::from(bits) / (f64::from(u32::MAX) + 1.0)
 }
 

@@ -41,14 +41,14 @@ fn ask(cache: &mut Cache<u32>, name: &str, second: u64) -> String {
     said(&cache.ask(&key(name), Start::Allowed, at(second)))
 }
 
-fn said(answer: &Answer<u32>) -> String {
+fn said(answer: &CacheAnswer<u32>) -> String {
     match answer {
-        Answer::Serve(session) => format!("serve {session}"),
-        Answer::Refuse(failure) => format!("refuse {}", failure.code),
-        Answer::Wait(turn) => format!("wait {turn}"),
-        Answer::Refresh { held, .. } => format!("refresh {held}"),
-        Answer::Unstarted(_) => "unstarted".into(),
-        Answer::Full => "full".into(),
+        CacheAnswer::Serve(session) => format!("serve {session}"),
+        CacheAnswer::Refuse(failure) => format!("refuse {}", failure.code),
+        CacheAnswer::Wait(turn) => format!("wait {turn}"),
+        CacheAnswer::Refresh { held, .. } => format!("refresh {held}"),
+        CacheAnswer::Unstarted(_) => "unstarted".into(),
+        CacheAnswer::Full => "full".into(),
     }
 }
 
@@ -59,8 +59,8 @@ fn prefetch(cache: &mut Cache<u32>, name: &str, second: u64) {
 
 fn next(cache: &mut Cache<u32>, second: u64) -> Option<String> {
     match cache.next(at(second)) {
-        Next::Call(due) => Some(due.request.role.name().to_owned()),
-        Next::Rest(_) => None,
+        NextCall::Call(due) => Some(due.request.role.name().to_owned()),
+        NextCall::Rest(_) => None,
     }
 }
 
@@ -122,7 +122,7 @@ fn those_who_wait_go_first_and_keep_to_no_budget() {
     }
     let order: Vec<String> = std::iter::from_fn(|| next(&mut cache, 0)).collect();
     assert_eq!(order, ["w1", "w2", "w3", "p4", "p1", "p2"]);
-    assert!(matches!(cache.next(at(0)), Next::Rest(until) if until == at(1)));
+    assert!(matches!(cache.next(at(0)), NextCall::Rest(until) if until == at(1)));
     assert_eq!(next(&mut cache, 1).as_deref(), Some("p3"));
 }
 
@@ -178,7 +178,7 @@ fn calls_that_nobody_waits_for_leave_places_free() {
         prefetch(&mut cache, &format!("p{index}"), 0);
     }
     assert_eq!(std::iter::from_fn(|| next(&mut cache, 0)).count(), 6);
-    assert!(matches!(cache.next(at(0)), Next::Rest(until) if until > at(1)), "no place, no busy waiting");
+    assert!(matches!(cache.next(at(0)), NextCall::Rest(until) if until > at(1)), "no place, no busy waiting");
     assert_eq!((ask(&mut cache, "w1", 0).as_str(), ask(&mut cache, "p15", 0).as_str()), ("wait 1", "wait 1"));
     assert_eq!((next(&mut cache, 0).as_deref(), next(&mut cache, 0).as_deref()), (Some("w1"), Some("p15")));
     assert_eq!(next(&mut cache, 0), None);
@@ -191,7 +191,7 @@ fn one_role_with_a_session_for_each_pod_leaves_the_others_their_turns() {
     let mut cache = cache();
     for index in 0..100 {
         let tagged = AssumeRole { tags: vec![("kubernetes-pod-uid".into(), index.to_string())], ..key("greedy") };
-        assert!(matches!(cache.ask(&tagged, Start::Allowed, at(0)), Answer::Wait(1)));
+        assert!(matches!(cache.ask(&tagged, Start::Allowed, at(0)), CacheAnswer::Wait(1)));
     }
     ask(&mut cache, "a", 0);
     ask(&mut cache, "b", 0);
@@ -204,11 +204,11 @@ fn a_call_tells_why_it_is_made_and_how_long_it_was_queued() {
     let mut cache = cache();
     ["p1", "p2", "p3"].iter().for_each(|name| prefetch(&mut cache, name, 0));
     let due = |cache: &mut Cache<u32>, second| match cache.next(at(second)) {
-        Next::Call(due) => Some((due.purpose, due.queued.as_secs())),
-        Next::Rest(_) => None,
+        NextCall::Call(due) => Some((due.purpose, due.queued.as_secs())),
+        NextCall::Rest(_) => None,
     };
-    let prefetched = Some((Purpose::Prefetch, 0));
+    let prefetched = Some((CallPurpose::Prefetch, 0));
     assert_eq!([due(&mut cache, 0), due(&mut cache, 0), due(&mut cache, 0)], [prefetched, prefetched, None]);
     assert_eq!(ask(&mut cache, "p3", 1), "wait 1");
-    assert_eq!(due(&mut cache, 2), Some((Purpose::Request, 2)));
+    assert_eq!(due(&mut cache, 2), Some((CallPurpose::Request, 2)));
 }

@@ -7,16 +7,16 @@ const UNKNOWN_KEY: &str = include_str!("../../../../tests/fixtures/sts/unknown-k
 const NOW: Wall = Wall::from_unix_seconds(1_795_402_787);
 
 /// Status, request id and body of a recorded exchange.
-fn recorded(exchange: &str) -> Answer<'_> {
+fn recorded(exchange: &str) -> StsAnswer<'_> {
     let (_request, answer) = exchange.split_once("\n\n").or_else(|| exchange.split_once("\r\n\r\n")).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").or_else(|| answer.split_once("\n\n")).unwrap();
     let status = head.split(' ').nth(1).unwrap().get(..3).unwrap().parse().unwrap();
     let request_id = head.lines().find_map(|line| line.strip_prefix("x-amzn-requestid: "));
-    Answer { status, request_id: request_id.map(str::trim), body: body.as_bytes() }
+    StsAnswer { status, request_id: request_id.map(str::trim), body: body.as_bytes() }
 }
 
-fn said(status: u16, body: &str) -> Answer<'_> {
-    Answer { status, request_id: Some("from-header"), body: body.as_bytes() }
+fn said(status: u16, body: &str) -> StsAnswer<'_> {
+    StsAnswer { status, request_id: Some("from-header"), body: body.as_bytes() }
 }
 
 #[test]

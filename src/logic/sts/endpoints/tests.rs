@@ -1,7 +1,7 @@
 use super::*;
 
-fn in_region(region: &str) -> Endpoints {
-    Endpoints { region: Some(region.to_owned()), ..Endpoints::default() }
+fn in_region(region: &str) -> StsEndpoints {
+    StsEndpoints { region: Some(region.to_owned()), ..StsEndpoints::default() }
 }
 
 /// Region, then the hosts: plain, FIPS, dual-stack, both.
@@ -94,7 +94,7 @@ fn every_partition_has_its_four_endpoints() {
     for (region, hosts) in HOSTS {
         let variants = [(false, false), (true, false), (false, true), (true, true)];
         for ((fips, dual_stack), host) in variants.into_iter().zip(hosts) {
-            let endpoint = Endpoints { fips, dual_stack, ..in_region(region) }.endpoint(None).unwrap();
+            let endpoint = StsEndpoints { fips, dual_stack, ..in_region(region) }.endpoint(None).unwrap();
             assert_eq!(endpoint.url, format!("https://{host}/"));
             assert_eq!((endpoint.host.as_str(), endpoint.signing_region.as_str()), (host, region));
         }
@@ -109,7 +109,7 @@ fn the_global_endpoint_is_legacy_and_only_of_the_public_partition() {
         ("cn-north-1", false, "sts.cn-north-1.amazonaws.com.cn", "cn-north-1"),
         ("us-gov-east-1", false, "sts.us-gov-east-1.amazonaws.com", "us-gov-east-1"),
     ] {
-        let endpoint = Endpoints { legacy_global: true, fips, ..in_region(region) }.endpoint(None).unwrap();
+        let endpoint = StsEndpoints { legacy_global: true, fips, ..in_region(region) }.endpoint(None).unwrap();
         assert_eq!((endpoint.host.as_str(), endpoint.signing_region.as_str()), (host, signing_region));
     }
     assert_eq!(in_region("aws-global").endpoint(None).unwrap().host, "sts.amazonaws.com");
@@ -118,11 +118,11 @@ fn the_global_endpoint_is_legacy_and_only_of_the_public_partition() {
 #[test]
 fn an_override_wins_and_the_one_for_sts_wins_over_the_one_for_all() {
     let url = |text: &str| Some(ServiceUrl::parse(text).unwrap());
-    let all = Endpoints { override_all: url("http://127.0.0.1:5000"), ..in_region("eu-west-1") };
+    let all = StsEndpoints { override_all: url("http://127.0.0.1:5000"), ..in_region("eu-west-1") };
     let endpoint = all.endpoint(None).unwrap();
     assert_eq!(endpoint.url, "http://127.0.0.1:5000/");
     assert_eq!((endpoint.host.as_str(), endpoint.signing_region.as_str()), ("127.0.0.1:5000", "eu-west-1"));
-    let sts = Endpoints { override_sts: url("https://vpce.example.com/sts"), fips: true, ..all };
+    let sts = StsEndpoints { override_sts: url("https://vpce.example.com/sts"), fips: true, ..all };
     assert_eq!(sts.endpoint(None).unwrap().url, "https://vpce.example.com/sts");
 }
 
@@ -144,5 +144,5 @@ fn what_is_no_region_never_becomes_a_host() {
         let failure = in_region(region).endpoint(Some("aws")).unwrap_err();
         assert_eq!((failure.kind, failure.code.as_str()), (StsFailureKind::NoRegion, "InvalidRegion"), "{region}");
     }
-    assert_eq!(Endpoints::default().endpoint(None).unwrap_err().code, "NoRegion");
+    assert_eq!(StsEndpoints::default().endpoint(None).unwrap_err().code, "NoRegion");
 }

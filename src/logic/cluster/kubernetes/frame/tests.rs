@@ -152,7 +152,7 @@ fn read_in(flow: &[u8], bytes: usize) -> Vec<String> {
     let mut reader = LineReader::new(Resource::Pods, &keys());
     let mut read = Vec::new();
     for mut piece in flow.chunks(bytes) {
-        while let Lined::Line(frame, end) = reader.push(piece) {
+        while let WatchLine::Line(frame, end) = reader.push(piece) {
             read.push(told(&frame));
             piece = &piece[end..];
         }
@@ -191,10 +191,10 @@ fn a_long_line_is_read_and_a_longer_one_than_there_are_is_skipped_and_named() {
 fn a_line_without_end_is_named_and_ends_the_watch() {
     let mut reader = LineReader::new(Resource::Pods, &keys());
     let beginning = br#"{"type":"ADDED","object":{"metadata":{"namespace":"n","name":"p"},"spec":""#;
-    assert!(matches!(reader.push(beginning), Lined::More));
+    assert!(matches!(reader.push(beginning), WatchLine::More));
     let piece = vec![b'x'; 1 << 20];
-    let endless = (0..300).map(|_| reader.push(&piece)).find(|lined| !matches!(lined, Lined::More));
-    let Some(Lined::Endless(frame)) = endless else { panic!("{endless:?}") };
+    let endless = (0..300).map(|_| reader.push(&piece)).find(|lined| !matches!(lined, WatchLine::More));
+    let Some(WatchLine::Endless(frame)) = endless else { panic!("{endless:?}") };
     assert_eq!(told(&frame), "unreadable n/p");
 }
 

@@ -18,12 +18,12 @@ fn body(recording: &str) -> &str {
 }
 
 /// Reads a page from a stream; the names of its items, `?` for an unreadable one.
-fn read(json: &[u8], resource: Resource) -> (Result<Page, String>, Vec<String>) {
+fn read(json: &[u8], resource: Resource) -> (Result<ListPage, String>, Vec<String>) {
     read_in(json, resource, json.len().max(1))
 }
 
 /// The same in pieces of so many bytes.
-fn read_in(json: &[u8], resource: Resource, bytes: usize) -> (Result<Page, String>, Vec<String>) {
+fn read_in(json: &[u8], resource: Resource, bytes: usize) -> (Result<ListPage, String>, Vec<String>) {
     let keys = AnnotationKeys {
         role: "iam.amazonaws.com/role".to_owned(),
         external_id: "iam.amazonaws.com/external-id".to_owned(),
@@ -84,7 +84,7 @@ fn an_unreadable_item_costs_no_other_one() {
         good("b")
     );
     let (page, names) = read(json.as_bytes(), Resource::Namespaces);
-    assert_eq!(page.unwrap(), Page { version: "5".to_owned(), continuation: None });
+    assert_eq!(page.unwrap(), ListPage { version: "5".to_owned(), continuation: None });
     assert_eq!(names, ["a", "? an unknown one", "? an unknown one", "? x", "b"]);
 }
 
@@ -169,7 +169,7 @@ fn only_a_real_list_is_an_empty_list() {
         (r#"{"items":[]}"#, false),
         (r#"{"items":[],"items":[],"metadata":{"resourceVersion":"5"}}"#, false),
         (r#"{"metadata":{},"items":{}}"#, false),
-        (r#"{"kind":"Status","code":500}"#, false),
+        (r#"{"kind":"ApiStatus","code":500}"#, false),
         ("[]", false),
         ("", false),
     ] {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::logic::cluster::kubernetes::Identity;
+use crate::logic::cluster::kubernetes::ObjectIdentity;
 
 pub(in crate::logic::cluster::kubernetes) fn keys() -> AnnotationKeys {
     AnnotationKeys {
@@ -188,7 +188,7 @@ fn annotations_that_nobody_could_use_are_not_held() {
 
 #[test]
 fn what_cannot_be_read_is_named_as_far_as_it_can() {
-    let known = |namespace: Option<&str>, name: Option<&str>, uid: Option<&str>| Identity {
+    let known = |namespace: Option<&str>, name: Option<&str>, uid: Option<&str>| ObjectIdentity {
         namespace: namespace.map(str::to_owned),
         name: name.map(str::to_owned),
         uid: uid.map(str::to_owned),

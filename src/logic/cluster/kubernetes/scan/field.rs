@@ -2,7 +2,7 @@
 
 /// An object or a list of a document that is looked into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::logic::cluster::kubernetes) enum Scope {
+pub(in crate::logic::cluster::kubernetes) enum ObjectScope {
     /// A line of a watch
     Line,
     /// A page of a list
@@ -19,15 +19,15 @@ pub(in crate::logic::cluster::kubernetes) enum Scope {
 /// What a value is for, by the key that it stands under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Under {
-    Enter(Scope),
+    Enter(ObjectScope),
     Items,
-    Keep(Slot),
+    Keep(FieldSlot),
     Skip,
 }
 
 /// Where a value is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::logic::cluster::kubernetes) enum Slot {
+pub(in crate::logic::cluster::kubernetes) enum FieldSlot {
     Field(Field),
     /// A bit for each of the wanted annotations of that name; two may be configured alike.
     Annotations(u8),
@@ -63,9 +63,9 @@ pub(in crate::logic::cluster::kubernetes) enum Raw {
     TooLong,
 }
 
-impl Scope {
+impl ObjectScope {
     pub(super) fn under(self, key: &str, wanted: &[Box<str>]) -> Under {
-        let field = |field| Under::Keep(Slot::Field(field));
+        let field = |field| Under::Keep(FieldSlot::Field(field));
         match (self, key) {
             (Self::Line, "type") => field(Field::Type),
             (Self::Line, "object") => Under::Enter(Self::Object),
@@ -89,7 +89,7 @@ impl Scope {
                 let bits = wanted.iter().enumerate().map(|(place, name)| u8::from(**name == *key) << place);
                 match bits.fold(0, |all, bit| all | bit) {
                     0 => Under::Skip,
-                    bits => Under::Keep(Slot::Annotations(bits)),
+                    bits => Under::Keep(FieldSlot::Annotations(bits)),
                 }
             }
             (Self::Spec, "serviceAccountName") => field(Field::ServiceAccount),
@@ -116,7 +116,7 @@ impl Scope {
     }
 }
 
-impl Slot {
+impl FieldSlot {
     /// How many bytes are kept.
     pub(super) const fn longest(self) -> usize {
         match self {

@@ -19,7 +19,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         Just(Input::Line(Frame::Unreadable(odd(Some("a")), None))),
         Just(Input::OthersGotThrough),
         (version(), proptest::option::of(Just("more".to_owned())))
-            .prop_map(|(version, continuation)| { Input::Page(Page { version, continuation }) }),
+            .prop_map(|(version, continuation)| { Input::Page(ListPage { version, continuation }) }),
         kind.prop_map(refused),
         Just(Input::Opened),
         version().prop_map(|version| Input::Line(Frame::Modified(object("a"), version))),
@@ -38,9 +38,9 @@ proptest! {
     #[test]
     fn no_request_ever_sees_half_a_list(inputs in proptest::collection::vec((any_input(), any::<u64>(), 0_u64..400_000), 0..60)) {
         let (mut watch, mut now, mut in_list) = (Watch::new(), Mono::default(), false);
-        for (input, dice, passed) in inputs {
+        for (input, random, passed) in inputs {
             now = now.after(Duration::from_millis(passed));
-            for event in watch.on(input, now, dice).events.into_iter().flatten() {
+            for event in watch.on(input, now, random).events.into_iter().flatten() {
                 match event {
                     Event::Init => in_list = true,
                     Event::InitApply(_) => prop_assert!(in_list),
@@ -49,7 +49,7 @@ proptest! {
                     Event::Apply(_) | Event::Delete(_) => prop_assert!(!in_list),
                 }
             }
-            if let Step::Rest { until, .. } = watch.next(now) {
+            if let WatchStep::Rest { until, .. } = watch.next(now) {
                 prop_assert!(now.until(until) <= Duration::from_secs(121));
             }
         }

@@ -5,7 +5,7 @@ use crate::logic::cluster::world::{Change, World};
 
 fn results(world: &World, matches: Vec<(RoleArn, Option<u16>)>) -> ListResults {
     let serial = world.namespace("shop").unwrap().allowed_roles.as_ref().unwrap().serial();
-    ListResults { namespace: "shop".into(), serial, matches, doubts: None }
+    ListResults { namespace: "shop".into(), serial, matches, findings: None }
 }
 
 fn role(name: &str) -> RoleArn {

@@ -8,7 +8,7 @@ fn of_pod(cache: &mut Cache<u32>, pod: &str, name: &str, second: u64) {
 
 /// No queue is in step with the entries' calls and the pods' waiting prefetches if this doesn't hold.
 fn check(cache: &Cache<u32>) {
-    let queued = cache.entries.values().filter(|entry| matches!(entry.call, Call::Queued { .. })).count();
+    let queued = cache.entries.values().filter(|entry| matches!(entry.call, CallState::Queued { .. })).count();
     assert_eq!(queued, cache.counts(at(0)).queued);
     assert!(cache.prefetches.values().all(|key| cache.entries[key].awaits_prefetch()));
     let waiting = cache.entries.values().filter(|entry| entry.awaits_prefetch());

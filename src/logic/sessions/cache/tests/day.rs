@@ -50,7 +50,7 @@ enum Event {
     ClockJumps,
 }
 
-struct Call {
+struct CallState {
     request: Arc<AssumeRole>,
     result: Result<(Granted, Duration), StsFailure>,
 }
@@ -68,14 +68,14 @@ struct Tally {
 
 struct Day {
     now: u64,
-    dice: Dice,
+    random: Random,
     weather: Weather,
     cache: Cache<Granted>,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     born: u64,
     /// The role of each pod that lives
     pods: HashMap<u64, u64>,
-    calls: Vec<Option<Call>>,
+    calls: Vec<Option<CallState>>,
     /// The longest-lived session that STS granted for a role since a pod may have it without a break
     ledger: HashMap<u64, u64>,
     tally: Tally,
@@ -84,11 +84,11 @@ struct Day {
 impl Day {
     fn new(seed: u64) -> Self {
         let rules = CacheRules { budget: BUDGET, ..RULES };
-        let mut dice = Dice(seed);
+        let mut random = Random(seed);
         let mut day = Self {
             now: 0,
-            weather: Weather::new(DAY_MS, Dice(dice.number())),
-            dice,
+            weather: Weather::new(DAY_MS, Random(random.number())),
+            random,
             cache: Cache::new(rules, Mono::from_millis(0)),
             events: BinaryHeap::new(),
             born: 0,
@@ -136,14 +136,14 @@ impl Day {
                 self.after(20_000, Event::Sweep);
             }
             Event::ClockJumps => {
-                self.weather.jump(self.dice.roll(5));
+                self.weather.jump(self.random.roll(5));
                 self.tally.jumps += 1;
             }
         }
     }
 
     fn come(&mut self, pod: u64) {
-        let role = self.dice.roll(ROLES);
+        let role = self.random.roll(ROLES);
         self.pods.insert(pod, role);
         self.cache.prefetch(&format!("pod-{pod}").into(), request(role).clone(), self.mono());
         self.after_up_to(5_000, Event::PodAsks(pod));
@@ -163,13 +163,13 @@ impl Day {
         let patience = if pod.is_multiple_of(5) { 120 * MINUTE_MS } else { 10 * MINUTE_MS };
         self.after_up_to(patience, Event::PodAsks(pod));
         match self.cache.ask(request(role), Start::Allowed, self.mono()) {
-            Answer::Serve(granted) => self.served(role, *granted),
-            Answer::Wait(turn) => self.after(5_000, Event::Looks { role, turn, in_hand: None }),
-            Answer::Refresh { held, turn, until } => {
+            CacheAnswer::Serve(granted) => self.served(role, *granted),
+            CacheAnswer::Wait(turn) => self.after(5_000, Event::Looks { role, turn, in_hand: None }),
+            CacheAnswer::Refresh { held, turn, until } => {
                 let patience = u64::try_from(self.mono().until(until).as_millis()).unwrap();
                 self.after(patience, Event::Looks { role, turn, in_hand: Some(held.ends) });
             }
-            Answer::Refuse(_) => self.refused(role),
+            CacheAnswer::Refuse(_) => self.refused(role),
             other => panic!("{other:?} at {}", self.now),
         }
     }
@@ -181,7 +181,7 @@ impl Day {
             self.cache.leave(request(role));
         }
         match (answer, in_hand) {
-            (Some(Answer::Serve(granted)), _) => self.served(role, *granted),
+            (Some(CacheAnswer::Serve(granted)), _) => self.served(role, *granted),
             (_, Some(ends)) => self.served(role, Granted { role, ends }),
             _ => self.refused(role),
         }
@@ -211,8 +211,8 @@ impl Day {
     fn work(&mut self) -> u64 {
         loop {
             match self.cache.next(self.mono()) {
-                Next::Call(due) => self.call(due),
-                Next::Rest(until) => {
+                NextCall::Call(due) => self.call(due),
+                NextCall::Rest(until) => {
                     let rest = u64::try_from(self.mono().until(until).as_millis()).unwrap();
                     return rest.clamp(1, 30_000);
                 }
@@ -222,23 +222,23 @@ impl Day {
 
     fn call(&mut self, due: Due) {
         self.tally.calls[due.purpose as usize] += 1;
-        if due.purpose != Purpose::Request {
+        if due.purpose != CallPurpose::Request {
             self.tally.unasked.push(self.now);
         }
         let (took, result) = self.weather.call(&due.request, self.now);
-        self.calls.push(Some(Call { request: due.request, result: result.map(|granted| (granted, HOUR)) }));
+        self.calls.push(Some(CallState { request: due.request, result: result.map(|granted| (granted, HOUR)) }));
         self.after(took, Event::CallEnds(self.calls.len() - 1));
     }
 
     fn finish(&mut self, index: usize) {
-        let Call { request, result } = self.calls[index].take().unwrap();
+        let CallState { request, result } = self.calls[index].take().unwrap();
         if let Ok((granted, _)) = &result
             && self.pods.values().any(|role| *role == granted.role)
         {
             self.ledger.insert(granted.role, granted.ends);
         }
-        let dice = self.dice.number();
-        self.cache.finish(&request, result, self.mono(), dice);
+        let random = self.random.number();
+        self.cache.finish(&request, result, self.mono(), random);
     }
 
     fn judge(&self) {
@@ -273,7 +273,7 @@ impl Day {
     }
 
     fn after_up_to(&mut self, span: u64, event: Event) {
-        let rolled = self.dice.roll(span);
+        let rolled = self.random.roll(span);
         self.after(rolled, event);
     }
 }
@@ -285,9 +285,9 @@ fn request(role: u64) -> &'static AssumeRole {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
-struct Dice(u64);
+struct Random(u64);
 
-impl Dice {
+impl Random {
     fn roll(&mut self, sides: u64) -> u64 {
         u64::try_from((u128::from(self.number()) * u128::from(sides)) >> 64).unwrap()
     }

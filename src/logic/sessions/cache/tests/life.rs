@@ -17,11 +17,11 @@ fn renewed_at_half_life_only_if_asked_for() {
 
 #[test]
 fn jitter_renews_early_and_never_late() {
-    for (dice, due) in [(0, 1_800), (u64::MAX, 1_621)] {
+    for (random, due) in [(0, 1_800), (u64::MAX, 1_621)] {
         let mut cache = cache();
         assert_eq!(ask(&mut cache, "a", 0), "wait 1");
         next(&mut cache, 0);
-        cache.finish(&key("a"), Ok((1, HOUR)), at(0), dice);
+        cache.finish(&key("a"), Ok((1, HOUR)), at(0), random);
         assert_eq!(next(&mut cache, due - 2), None);
         assert_eq!(next(&mut cache, due).as_deref(), Some("a"));
     }
@@ -106,13 +106,13 @@ fn who_has_an_answer_or_gave_up_keeps_nothing_from_being_swept() {
 /// Granted: how long STS lets a session of 30 minutes live.
 #[test]
 fn a_given_age_is_when_renewals_come_and_half_of_a_shorter_life() {
-    for (granted_s, dice, due) in [(1_800, 0, 900), (1_800, u64::MAX, 811), (3_600, 0, 900), (1_000, 0, 500)] {
+    for (granted_s, random, due) in [(1_800, 0, 900), (1_800, u64::MAX, 811), (3_600, 0, 900), (1_000, 0, 500)] {
         let request = AssumeRole { duration_s: 1_800, ..key("a") };
         let renew = RenewAt::Age(Duration::from_secs(900));
         let mut cache: Cache<u32> = Cache::new(CacheRules { renew, ..RULES }, at(0));
-        assert!(matches!(cache.ask(&request, Start::Allowed, at(0)), Answer::Wait(1)));
+        assert!(matches!(cache.ask(&request, Start::Allowed, at(0)), CacheAnswer::Wait(1)));
         next(&mut cache, 0);
-        cache.finish(&request, Ok((1, Duration::from_secs(granted_s))), at(0), dice);
+        cache.finish(&request, Ok((1, Duration::from_secs(granted_s))), at(0), random);
         assert_eq!(next(&mut cache, due - 2), None, "{granted_s}");
         assert_eq!(next(&mut cache, due).as_deref(), Some("a"), "{granted_s}");
     }
@@ -218,15 +218,15 @@ fn what_is_swept_is_gone_from_memory() {
     let mut cache: Cache<Wiped> = Cache::new(RULES, at(0));
     for name in ["left", "ended", "stays"] {
         let life = if name == "ended" { 900 } else { 3_600 };
-        assert!(matches!(cache.ask(&key(name), Start::Allowed, at(0)), Answer::Wait(1)));
-        assert!(matches!(cache.next(at(0)), Next::Call(_)));
+        assert!(matches!(cache.ask(&key(name), Start::Allowed, at(0)), CacheAnswer::Wait(1)));
+        assert!(matches!(cache.next(at(0)), NextCall::Call(_)));
         cache.finish(&key(name), Ok((Wiped(wiped.clone()), Duration::from_secs(life))), at(0), 0);
-        assert!(matches!(cache.look(&key(name), 1, at(0)), Some(Answer::Serve(_))));
+        assert!(matches!(cache.look(&key(name), 1, at(0)), Some(CacheAnswer::Serve(_))));
     }
     let entitled = HashSet::from([key("ended"), key("stays")]);
     cache.sweep(&entitled, at(20));
     assert_eq!((count(), cache.entries.len()), (1, 2));
-    assert!(matches!(cache.next(at(450)), Next::Call(due) if due.request.role.name() == "ended"));
+    assert!(matches!(cache.next(at(450)), NextCall::Call(due) if due.request.role.name() == "ended"));
     cache.finish(&key("ended"), Err(failure(StsFailureKind::Unavailable)), at(451), 0);
     cache.sweep(&entitled, at(900));
     assert_eq!(count(), 2);
@@ -236,10 +236,10 @@ fn what_is_swept_is_gone_from_memory() {
 #[test]
 fn whoever_may_not_start_a_call_is_told_how_the_last_one_failed() {
     let mut cache: Cache<u32> = Cache::new(CacheRules { error_ttl: Some(Duration::ZERO), ..RULES }, at(0));
-    assert!(matches!(cache.ask(&key("a"), Start::Withheld, at(0)), Answer::Unstarted(None)));
+    assert!(matches!(cache.ask(&key("a"), Start::Withheld, at(0)), CacheAnswer::Unstarted(None)));
     assert_eq!(ask(&mut cache, "a", 0), "wait 1");
     next(&mut cache, 0);
     cache.finish(&key("a"), Err(failure(StsFailureKind::Refused)), at(0), 0);
     let told = cache.ask(&key("a"), Start::Withheld, at(1));
-    assert!(matches!(told, Answer::Unstarted(Some(failure)) if failure.code == "Refused"));
+    assert!(matches!(told, CacheAnswer::Unstarted(Some(failure)) if failure.code == "Refused"));
 }

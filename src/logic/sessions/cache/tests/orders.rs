@@ -84,14 +84,14 @@ impl Scene {
             return self.cache.leave(key);
         }
         match self.cache.ask(key, Start::Allowed, at(self.second)) {
-            Answer::Wait(turn) | Answer::Refresh { turn, .. } => self.waiting[caller] = Some(turn),
-            Answer::Serve(session) => assert_eq!(*session, token(key)),
+            CacheAnswer::Wait(turn) | CacheAnswer::Refresh { turn, .. } => self.waiting[caller] = Some(turn),
+            CacheAnswer::Serve(session) => assert_eq!(*session, token(key)),
             _ => {}
         }
     }
 
     fn begin(&mut self) {
-        if let Next::Call(due) = self.cache.next(at(self.second)) {
+        if let NextCall::Call(due) = self.cache.next(at(self.second)) {
             assert!(!self.flying.contains(&due.request), "two calls for one key");
             self.flying.push(due.request);
         }
@@ -111,7 +111,7 @@ impl Scene {
         for (caller, turn) in self.waiting.iter_mut().enumerate() {
             let key = &KEYS[caller];
             if let Some(answer) = turn.and_then(|turn| self.cache.look(key, turn, at(self.second))) {
-                if let Answer::Serve(session) = answer {
+                if let CacheAnswer::Serve(session) = answer {
                     assert_eq!(*session, token(key));
                 }
                 *turn = None;

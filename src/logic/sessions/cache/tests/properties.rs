@@ -52,10 +52,10 @@ fn changed(request: &AssumeRole, field: usize) -> AssumeRole {
 
 fn check(one: &AssumeRole, other: &AssumeRole) {
     let mut cache = cache();
-    assert!(matches!(cache.ask(one, Start::Allowed, at(0)), Answer::Wait(1)));
-    assert!(matches!(cache.next(at(0)), Next::Call(due) if *due.request == *one));
+    assert!(matches!(cache.ask(one, Start::Allowed, at(0)), CacheAnswer::Wait(1)));
+    assert!(matches!(cache.next(at(0)), NextCall::Call(due) if *due.request == *one));
     cache.finish(one, Ok((1, HOUR)), at(0), 0);
-    let shared = matches!(cache.ask(other, Start::Allowed, at(1)), Answer::Serve(_));
+    let shared = matches!(cache.ask(other, Start::Allowed, at(1)), CacheAnswer::Serve(_));
     // What STS is asked is what keeps them apart, not some hash of ours.
     assert_eq!(shared, form_body(one) == form_body(other), "{one:?} {other:?}");
     assert_eq!(shared, one == other, "{one:?} {other:?}");

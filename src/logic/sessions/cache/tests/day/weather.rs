@@ -1,7 +1,7 @@
 //! STS as a day may bring it: away, throttling, denying, and looked at by a node whose wall clock jumps.
 
 use super::super::failure;
-use super::Dice;
+use super::Random;
 use crate::logic::base::time::Wall;
 use crate::logic::sts::{AssumeRole, Remedy, StsFailure, StsFailureKind, remedy, skew_ms};
 use std::time::Duration;
@@ -24,7 +24,7 @@ enum Trouble {
 }
 
 pub(super) struct Weather {
-    dice: Dice,
+    random: Random,
     troubles: Vec<(u64, u64, Trouble)>,
     /// What the agent's wall clock shows too much, and what it adds to that
     wall_ms: i64,
@@ -34,15 +34,15 @@ pub(super) struct Weather {
 }
 
 impl Weather {
-    pub(super) fn new(day_ms: u64, mut dice: Dice) -> Self {
+    pub(super) fn new(day_ms: u64, mut random: Random) -> Self {
         let mut troubles = Vec::new();
         for (kind, minutes, times) in [(Trouble::Away, 20, 5), (Trouble::Throttles, 5, 8), (Trouble::Denies, 10, 2)] {
             for _ in 0..times {
-                let from = dice.roll(day_ms);
+                let from = random.roll(day_ms);
                 troubles.push((from, from + minutes * MINUTE_MS, kind));
             }
         }
-        Self { dice, troubles, wall_ms: 0, skew_ms: 0, attempts: 0 }
+        Self { random, troubles, wall_ms: 0, skew_ms: 0, attempts: 0 }
     }
 
     /// The wall clock jumps by up to two hours either way.
@@ -71,15 +71,15 @@ impl Weather {
     fn attempt(&mut self, request: &AssumeRole, now: u64) -> (u64, Result<Granted, StsFailure>) {
         self.attempts += 1;
         let fail = |kind, code: &str| Err(StsFailure { code: code.to_owned(), ..failure(kind) });
-        let quick = 20 + self.dice.roll(180);
+        let quick = 20 + self.random.roll(180);
         let trouble =
             self.troubles.iter().find(|(from, until, _)| (*from..*until).contains(&now)).map(|(.., kind)| *kind);
         match trouble {
-            Some(Trouble::Away) if self.dice.roll(2) == 0 => {
+            Some(Trouble::Away) if self.random.roll(2) == 0 => {
                 return (10_000, fail(StsFailureKind::Unavailable, "Timeout"));
             }
             Some(Trouble::Away) => return (quick, fail(StsFailureKind::Unavailable, "Unreachable")),
-            Some(Trouble::Throttles) if self.dice.roll(4) > 0 => {
+            Some(Trouble::Throttles) if self.random.roll(4) > 0 => {
                 return (quick, fail(StsFailureKind::Throttled, "Throttling"));
             }
             Some(Trouble::Denies) => return (quick, fail(StsFailureKind::Refused, "AccessDenied")),

@@ -2,9 +2,9 @@
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub struct Random(u64);
 
-impl Dice {
+impl Random {
     /// The seed of a run: `KUBE2IAM_CHAOS_SEED`, else always the same one. A failed test prints it.
     pub fn of_run() -> Self {
         let given = std::env::var(SEED).ok().and_then(|text| text.parse().ok());

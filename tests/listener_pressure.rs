@@ -16,7 +16,7 @@ use kube2iam::logic::base::time::{Mono, Now, Wall};
 use kube2iam::logic::request::message::{Request, Response};
 use kube2iam::os::threads;
 use kube2iam::ports::Clock;
-use kube2iam::server::{Drained, Endpoints, Event, Front, Handler, Limits, Observer, Server, bind};
+use kube2iam::server::{ConnectionEvent, Drained, Endpoints, Front, Handler, Limits, Observer, Server, bind};
 use parking_lot::{Mutex, MutexGuard};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -47,10 +47,10 @@ impl Handler for Fixed {
     }
 }
 
-struct Events(Sender<Event>);
+struct Events(Sender<ConnectionEvent>);
 
 impl Observer for Events {
-    fn saw(&self, event: &Event) {
+    fn saw(&self, event: &ConnectionEvent) {
         // What doesn't fit is dropped: in a crowd's memory the events that nobody reads must not count.
         let _ = self.0.try_send(*event);
     }
@@ -59,7 +59,7 @@ impl Observer for Events {
 struct House {
     server: Server,
     address: SocketAddr,
-    events: Receiver<Event>,
+    events: Receiver<ConnectionEvent>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -86,7 +86,7 @@ impl House {
         Self { server, address: (Ipv4Addr::LOCALHOST, port).into(), events, _alone: alone }
     }
 
-    fn await_event(&self, expected: impl Fn(&Event) -> bool) {
+    fn await_event(&self, expected: impl Fn(&ConnectionEvent) -> bool) {
         for _ in 0..1_000_000 {
             if expected(&self.events.recv_timeout(PATIENCE).expect("the event should come")) {
                 return;
@@ -148,8 +148,8 @@ fn descriptor_exhaustion_sheds_idle_connections_and_passes() {
             socket.into()
         })
         .collect();
-    house.await_event(|event| matches!(event, Event::AcceptFailed { errno } if *errno == EMFILE));
-    house.await_event(|event| matches!(event, Event::Evicted { .. }));
+    house.await_event(|event| matches!(event, ConnectionEvent::AcceptFailed { errno } if *errno == EMFILE));
+    house.await_event(|event| matches!(event, ConnectionEvent::Evicted { .. }));
     // The last in the queue gets its turn: those before it, silent, were sent away.
     let mut last = clients.last().unwrap();
     last.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
@@ -175,7 +175,7 @@ fn thread_exhaustion_serves_the_newest_at_the_cost_of_the_idle() {
     let tight = u64::try_from(kib_of("VmSize:") * 1024 + 4 * STACK).unwrap();
     setrlimit(Resource::As, Rlimit { current: Some(tight), maximum: before.maximum }).unwrap();
     let mut clients: Vec<_> = (0..20).map(|number| connected(2 + number, house.address)).collect();
-    house.await_event(|event| matches!(event, Event::Evicted { .. }));
+    house.await_event(|event| matches!(event, ConnectionEvent::Evicted { .. }));
     let mut last = clients.pop().unwrap();
     last.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
     let mut reply = String::new();

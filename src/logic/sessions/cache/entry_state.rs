@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Cache, Call};
+use super::{Cache, CallState};
 use crate::logic::base::time::Mono;
 use crate::logic::sts::AssumeRole;
 
 /// How it stands with the session of one call.
 #[derive(Debug)]
-pub struct Standing<S> {
+pub struct EntryState<S> {
     /// What is held and hasn't ended
     pub session: Option<Arc<S>>,
     /// Whether a call is queued or in flight
@@ -17,9 +17,12 @@ pub struct Standing<S> {
 
 impl<S> Cache<S> {
     /// How it stands with the session of `key`.
-    pub fn standing(&self, key: &AssumeRole, now: Mono) -> Standing<S> {
-        let Some(entry) = self.entries.get(key) else { return Standing { session: None, under_way: false } };
-        Standing { session: entry.live(now).map(|held| held.session.clone()), under_way: entry.call != Call::Idle }
+    pub fn standing(&self, key: &AssumeRole, now: Mono) -> EntryState<S> {
+        let Some(entry) = self.entries.get(key) else { return EntryState { session: None, under_way: false } };
+        EntryState {
+            session: entry.live(now).map(|held| held.session.clone()),
+            under_way: entry.call != CallState::Idle,
+        }
     }
 
     /// Calls that renewals and prefetches may make at once, of how many.

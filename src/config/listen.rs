@@ -4,17 +4,17 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::duration::{duration, ignored_duration};
-use super::flags::DoorFlags;
+use super::flags::ListenFlags;
 use super::given::unless_empty;
 use super::usage::UsageError;
 use super::values::{address, port};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DoorConfig {
+pub struct ListenConfig {
     pub app: Listen,
     /// Serve `/v1/credentials`, at 169.254.170.2 and at loopback.
     pub container_credentials: bool,
-    pub metrics: MetricsDoor,
+    pub metrics: MetricsListener,
     /// Serve `/debug/store`.
     pub debug_store: bool,
     /// How long a request waits for its pod to become known.
@@ -32,7 +32,7 @@ pub struct Listen {
 
 /// Where `/metrics` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetricsDoor {
+pub enum MetricsListener {
     OnAppPort,
     Own(Listen),
 }
@@ -44,8 +44,8 @@ pub enum SharedAddress {
     AskApiServer,
 }
 
-impl DoorConfig {
-    pub(super) fn read(flags: &DoorFlags) -> Result<Self, UsageError> {
+impl ListenConfig {
+    pub(super) fn read(flags: &ListenFlags) -> Result<Self, UsageError> {
         ignored_duration(&flags.backoff_max_interval)?;
         let app = Listen {
             address: unless_empty(flags.bind_address.as_ref()).map(address).transpose()?,
@@ -75,7 +75,7 @@ impl DoorConfig {
     }
 }
 
-fn metrics(flags: &DoorFlags, app: Listen) -> Result<MetricsDoor, UsageError> {
+fn metrics(flags: &ListenFlags, app: Listen) -> Result<MetricsListener, UsageError> {
     let port = unless_empty(flags.metrics_port.as_ref()).map(port).transpose()?.unwrap_or(app.port);
     let bound = unless_empty(flags.metrics_bind_address.as_ref());
     let address = bound.map(address).transpose()?;
@@ -83,8 +83,8 @@ fn metrics(flags: &DoorFlags, app: Listen) -> Result<MetricsDoor, UsageError> {
         Some(bound) if port == app.port => {
             Err(bound.conflict(&format!("allowed only with a --metrics-port other than the app port {port}")))
         }
-        _ if port == app.port => Ok(MetricsDoor::OnAppPort),
-        _ => Ok(MetricsDoor::Own(Listen { address, port })),
+        _ if port == app.port => Ok(MetricsListener::OnAppPort),
+        _ => Ok(MetricsListener::Own(Listen { address, port })),
     }
 }
 

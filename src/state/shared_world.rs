@@ -13,22 +13,24 @@ use crate::logic::cluster::kubernetes::{Event, KubernetesFailure, Resource};
 use crate::logic::cluster::world::{Change, HeldPod, ParsedEvent, Reading, World};
 use crate::logic::policy::arn::BaseArn;
 use crate::logic::policy::pattern::Format;
-use crate::logic::policy::{AccountRoles, Evaluation, EvaluationQueue, Next, Progress, Rules, question, questions};
-use crate::ports::{Bell, Time};
+use crate::logic::policy::{
+    AccountRoles, Evaluation, EvaluationProgress, EvaluationQueue, NextEvaluation, Rules, question, questions,
+};
+use crate::ports::{Notifier, Time};
 
 /// The shared World, and what the operator laid down.
-pub struct Registry {
-    state: RwLock<State>,
-    changed: Arc<dyn Bell>,
+pub struct SharedWorld {
+    state: RwLock<WorldState>,
+    changed: Arc<dyn Notifier>,
     /// What lists are still to be asked
     evaluations: Mutex<EvaluationQueue>,
-    asked: Arc<dyn Bell>,
+    asked: Arc<dyn Notifier>,
     closed: AtomicBool,
     time: Arc<dyn Time>,
 }
 
 #[derive(Default)]
-struct State {
+struct WorldState {
     world: World,
     /// `None` until everything that is discovered has been.
     rules: Option<Arc<Rules>>,
@@ -49,15 +51,15 @@ pub enum Evaluated {
 
 /// How many changes there had been; taken before a look, it tells whether the look is out of date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen(u64);
+pub struct WorldVersion(u64);
 
-impl Registry {
+impl SharedWorld {
     pub fn new(time: Arc<dyn Time>) -> Self {
         Self {
             state: RwLock::default(),
-            changed: time.bell(),
+            changed: time.notifier(),
             evaluations: Mutex::default(),
-            asked: time.bell(),
+            asked: time.notifier(),
             closed: AtomicBool::new(false),
             time,
         }
@@ -81,7 +83,7 @@ impl Registry {
         };
         self.ask_lists(&change);
         if ends || is_ready && !begins {
-            self.changed.ring();
+            self.changed.notify();
         }
         change
     }
@@ -97,14 +99,14 @@ impl Registry {
             let mut evaluations = self.evaluations.lock();
             questions.into_iter().for_each(|question| evaluations.ask(question));
         }
-        self.asked.ring();
+        self.asked.notify();
     }
 
     /// Has found out what a decision about `pod` lacks: it may have been forgotten.
     pub fn ask_for(&self, pod: &HeldPod) {
         if let Some(question) = self.read(|world, rules| question(world, rules?, pod)) {
             self.evaluations.lock().ask(question);
-            self.asked.ring();
+            self.asked.notify();
         }
     }
 
@@ -117,9 +119,9 @@ impl Registry {
         let began = self.time.now().mono;
         let next = self.evaluations.lock().next(began, &rules.base);
         match next {
-            Next::Evaluate(evaluation) => self.take_turn(*evaluation, &rules.base, began),
-            Next::Rest(until) => Evaluated::Rest(until),
-            Next::Nothing => Evaluated::Nothing,
+            NextEvaluation::Evaluate(evaluation) => self.take_turn(*evaluation, &rules.base, began),
+            NextEvaluation::Rest(until) => Evaluated::Rest(until),
+            NextEvaluation::Nothing => Evaluated::Nothing,
         }
     }
 
@@ -127,12 +129,12 @@ impl Registry {
         let (progress, now) = loop {
             let progress = evaluation.step(base);
             let now = self.time.now().mono;
-            if progress == Progress::Done || now.since(began) >= TURN {
+            if progress == EvaluationProgress::Done || now.since(began) >= TURN {
                 break (progress, now);
             }
         };
         let spent = now.since(began);
-        if progress == Progress::More {
+        if progress == EvaluationProgress::More {
             self.evaluations.lock().put_back(evaluation, spent, now);
             return Evaluated::Part;
         }
@@ -140,13 +142,13 @@ impl Registry {
         let (namespace, serial) = (results.namespace.clone(), results.serial);
         let change = self.state.write().world.record(results);
         self.evaluations.lock().finish(&namespace, serial, spent, now);
-        self.changed.ring();
+        self.changed.notify();
         Evaluated::List(change)
     }
 
-    /// How many questions there had been; see [`Registry::wait_for_questions`].
+    /// How many questions there had been; see [`SharedWorld::wait_for_questions`].
     pub fn asked(&self) -> u64 {
-        self.asked.rung()
+        self.asked.generation()
     }
 
     /// Waits until a list is to be asked something that wasn't when `asked` was taken, or until `deadline`.
@@ -157,7 +159,7 @@ impl Registry {
     /// Ends the evaluation of lists.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
-        self.asked.ring();
+        self.asked.notify();
     }
 
     /// Puts the rules in force. Lists of namespaces are read by them from then on.
@@ -169,7 +171,7 @@ impl Registry {
             }
             state.rules = Some(Arc::new(rules));
         }
-        self.changed.ring();
+        self.changed.notify();
     }
 
     /// Changes the rules in force, if there are any yet.
@@ -177,7 +179,7 @@ impl Registry {
         if let Some(rules) = &mut self.state.write().rules {
             amend(Arc::make_mut(rules));
         }
-        self.changed.ring();
+        self.changed.notify();
     }
 
     /// A resource is known as it is now.
@@ -204,12 +206,12 @@ impl Registry {
         self.state.write().world.record_failure(resource, failure, now);
     }
 
-    pub fn seen(&self) -> Seen {
-        Seen(self.changed.rung())
+    pub fn seen(&self) -> WorldVersion {
+        WorldVersion(self.changed.generation())
     }
 
     /// Waits until something has changed since `seen`; at most until `deadline`.
-    pub fn wait(&self, seen: Seen, deadline: Mono) {
+    pub fn wait(&self, seen: WorldVersion, deadline: Mono) {
         if self.time.now().mono < deadline {
             self.changed.wait(seen.0, deadline);
         }
@@ -225,7 +227,7 @@ const TURN: Duration = Duration::from_millis(2);
 mod tests {
     use super::*;
     use crate::logic::cluster::kubernetes::Object;
-    use crate::logic::cluster::world::Holder;
+    use crate::logic::cluster::world::AddressHolder;
     use crate::logic::cluster::world::tests::pod;
     use crate::os::clock::SystemClock;
     use crate::os::threads;
@@ -234,36 +236,36 @@ mod tests {
     #[test]
     fn an_event_wakes_those_who_wait() {
         let clock = Arc::new(SystemClock::new());
-        let registry = Arc::new(Registry::new(clock.clone()));
+        let world = Arc::new(SharedWorld::new(clock.clone()));
         let peer = "10.0.0.1".parse().unwrap();
         for resource in [Resource::Pods, Resource::Namespaces] {
-            registry.apply(resource, Event::InitDone);
+            world.apply(resource, Event::InitDone);
         }
-        let seen = registry.seen();
-        let painter = registry.clone();
+        let seen = world.seen();
+        let painter = world.clone();
         let thread = threads::spawn("painter", threads::STACK_BYTES, move || {
             painter.apply(Resource::Pods, Event::Apply(Object::Pod(pod("a", "10.0.0.1"))));
         });
         let deadline = clock.now().mono.after(Duration::from_secs(10));
-        registry.wait(seen, deadline);
+        world.wait(seen, deadline);
         thread.unwrap().join().unwrap();
-        assert!(registry.read(|world, _| matches!(world.holder(peer), Holder::Pod(pod) if *pod.uid == *"a")));
+        assert!(world.read(|world, _| matches!(world.holder(peer), AddressHolder::Pod(pod) if *pod.uid == *"a")));
         assert!(clock.now().mono < deadline);
     }
 
     #[test]
     fn waiting_ends_at_the_deadline_and_not_at_all_if_the_look_is_stale() {
         let clock = Arc::new(SystemClock::new());
-        let registry = Registry::new(clock.clone());
-        let stale = registry.seen();
-        registry.apply(Resource::Pods, Event::InitDone);
-        registry.wait(stale, Mono::from_micros(u64::MAX));
-        registry.wait(registry.seen(), clock.now().mono);
+        let world = SharedWorld::new(clock.clone());
+        let stale = world.seen();
+        world.apply(Resource::Pods, Event::InitDone);
+        world.wait(stale, Mono::from_micros(u64::MAX));
+        world.wait(world.seen(), clock.now().mono);
     }
 
     #[test]
     fn only_what_may_matter_to_somebody_rings() {
-        let registry = Registry::new(Arc::new(SystemClock::new()));
+        let world = SharedWorld::new(Arc::new(SystemClock::new()));
         let item = |uid: &str| Event::InitApply(Object::Pod(pod(uid, "10.0.0.1")));
         for (resource, event, rings) in [
             (Resource::Pods, Event::Init, false),
@@ -274,9 +276,9 @@ mod tests {
             (Resource::Pods, Event::Init, false),
             (Resource::Pods, item("b"), true),
         ] {
-            let (before, shown) = (registry.seen(), format!("{event:?}"));
-            registry.apply(resource, event);
-            assert_eq!(registry.seen() != before, rings, "{shown}");
+            let (before, shown) = (world.seen(), format!("{event:?}"));
+            world.apply(resource, event);
+            assert_eq!(world.seen() != before, rings, "{shown}");
         }
     }
 }

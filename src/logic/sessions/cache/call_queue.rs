@@ -10,14 +10,14 @@ use crate::logic::sts::{AssumeRole, StsFailure};
 
 /// Why a call is made, in the order in which calls are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Purpose {
+pub enum CallPurpose {
     /// Somebody waits for it.
     Request,
     Renewal,
     Prefetch,
 }
 
-impl Purpose {
+impl CallPurpose {
     pub const ALL: [Self; 3] = [Self::Request, Self::Renewal, Self::Prefetch];
 
     /// The word for log and metrics.
@@ -34,7 +34,7 @@ impl Purpose {
 #[derive(Debug)]
 pub struct CallReport<'a> {
     pub request: &'a AssumeRole,
-    pub purpose: Purpose,
+    pub purpose: CallPurpose,
     /// How long it waited for its turn
     pub queued: Duration,
     pub took: Duration,
@@ -42,16 +42,16 @@ pub struct CallReport<'a> {
 }
 
 #[derive(Debug)]
-pub(super) struct Line {
-    /// By [`Purpose`]
+pub(super) struct CallQueue {
+    /// By [`CallPurpose`]
     queues: [Queue; 3],
-    under_way: Vec<(Arc<AssumeRole>, Purpose)>,
+    under_way: Vec<(Arc<AssumeRole>, CallPurpose)>,
     /// The pace of calls that nobody waits for
     pace: Rate,
     budget: Bucket,
 }
 
-impl Line {
+impl CallQueue {
     pub(super) fn new(pace: Rate, now: Mono) -> Self {
         Self {
             queues: Default::default(),
@@ -66,11 +66,11 @@ impl Line {
         (self.budget.left(self.pace, now), self.pace.burst)
     }
 
-    pub(super) fn push(&mut self, key: Arc<AssumeRole>, purpose: Purpose) {
+    pub(super) fn push(&mut self, key: Arc<AssumeRole>, purpose: CallPurpose) {
         self.queues[purpose as usize].push(key);
     }
 
-    pub(super) fn remove(&mut self, key: &AssumeRole, purpose: Purpose) {
+    pub(super) fn remove(&mut self, key: &AssumeRole, purpose: CallPurpose) {
         self.queues[purpose as usize].remove(key);
     }
 
@@ -78,17 +78,20 @@ impl Line {
         self.queues.iter_mut().for_each(|queue| queue.retain(&mut keep));
     }
 
-    /// The most urgent call that may be made now. It is under way until it is [`Line::done`].
-    pub(super) fn next(&mut self, now: Mono) -> Option<(Arc<AssumeRole>, Purpose)> {
+    /// The most urgent call that may be made now. It is under way until it is [`CallQueue::done`].
+    pub(super) fn next(&mut self, now: Mono) -> Option<(Arc<AssumeRole>, CallPurpose)> {
         if self.is_full() {
             return None;
         }
         let [requests, renewals, prefetches] = &mut self.queues;
         let next = if let Some(key) = requests.pop() {
-            (key, Purpose::Request)
+            (key, CallPurpose::Request)
         } else {
-            let (queue, purpose) =
-                if renewals.is_empty() { (prefetches, Purpose::Prefetch) } else { (renewals, Purpose::Renewal) };
+            let (queue, purpose) = if renewals.is_empty() {
+                (prefetches, CallPurpose::Prefetch)
+            } else {
+                (renewals, CallPurpose::Renewal)
+            };
             if queue.is_empty() || unasked(&self.under_way) >= MOST_UNASKED || !self.budget.take(self.pace, now) {
                 return None;
             }
@@ -125,8 +128,8 @@ impl Line {
     }
 }
 
-fn unasked(under_way: &[(Arc<AssumeRole>, Purpose)]) -> usize {
-    under_way.iter().filter(|(_, purpose)| *purpose != Purpose::Request).count()
+fn unasked(under_way: &[(Arc<AssumeRole>, CallPurpose)]) -> usize {
+    under_way.iter().filter(|(_, purpose)| *purpose != CallPurpose::Request).count()
 }
 
 /// Calls to STS at a time.
