@@ -91,7 +91,7 @@ impl PlacedAddress {
         while goes_on() {
             let mut past = self.past;
             let mut report = |event: AddressEvent| past = log(agent, past, &event);
-            let ask = |agent| ask_health(agent, &*agent.clock);
+            let ask = |address| ask_health(address, &*agent.clock);
             let around =
                 Surroundings { clock: &*agent.clock, goes_on: &goes_on, requests: &|| requests(agent), ask: &ask };
             let ended = self.address.watch(&around, &mut report);
@@ -127,13 +127,13 @@ fn log(agent: &AgentState, past: AddressPast, event: &AddressEvent) -> AddressPa
     let in_place = matches!(event, AddressEvent::Ensured(ensured) if ensured.is_in_place());
     set(agent, if in_place { InPlace::Yes } else { InPlace::No });
     let first = past == AddressPast::NeverInPlace;
+    if event.is_repair() && !first {
+        agent.telemetry.metrics.redirect.address_repairs.inc();
+    }
     if event.is_warning() && !(first && in_place) {
         warn!("{event}");
     } else {
         info!("{event}");
-    }
-    if event.is_repair() && !first {
-        agent.telemetry.metrics.redirect.address_repairs.inc();
     }
     if let AddressEvent::Ensured(AddressEnsured { cut, .. }) = event {
         match cut {

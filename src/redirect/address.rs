@@ -24,7 +24,7 @@ pub use super::address_watch::AddressEvent;
 use super::error::RedirectError;
 use super::hold::{HeldTable, Hold};
 use super::link::Links;
-use super::{RedirectOutcome, Removed, Seen, conntrack, host_network};
+use super::{LastCheck, RedirectOutcome, Removed, conntrack, host_network};
 
 const TABLE: HeldTable =
     HeldTable { name: GUARD_TABLE, chains: &[CHAIN_KEPT, CHAIN_KEPT_LOCAL, CHAIN_CLOSED], is_intact };
@@ -40,7 +40,7 @@ pub struct CredentialsAddress {
     links: Links,
     /// What was wanted last
     guard: Option<Guard>,
-    pub(super) seen: Seen,
+    pub(super) seen: LastCheck,
     /// What was in the way last
     pub(super) obstacle: Option<Obstacle>,
     /// Where a newer agent that has the table listens
@@ -74,7 +74,7 @@ impl CredentialsAddress {
         let hold = Hold::open(TABLE)?;
         let links = Links::open().map_err(|cause| kernel("open", "rtnetlink", cause))?;
         let choice = LinkChoice { kind: LINK_KIND, support: LinkSupport::Assumed };
-        Ok(Self { spec, choice, hold, links, guard: None, seen: Seen::Nothing, obstacle: None, newer: Vec::new() })
+        Ok(Self { spec, choice, hold, links, guard: None, seen: LastCheck::Nothing, obstacle: None, newer: Vec::new() })
     }
 
     /// For an agent that can't start: sets it up unless it stands. `None`: it stands.
@@ -97,7 +97,7 @@ impl CredentialsAddress {
 
     /// Makes link, address and rules what they should be.
     pub fn ensure(&mut self) -> Result<AddressEnsured, RedirectError> {
-        self.seen = Seen::Nothing;
+        self.seen = LastCheck::Nothing;
         let (host, found) = (host_network()?, find(&mut self.links)?);
         let mut guard = Guard::resolve(&self.spec, &host);
         if obstacle(&found, self.choice.kind).is_some() {
@@ -117,7 +117,8 @@ impl CredentialsAddress {
         }
         let (place, repairs) = self.settle()?;
         self.obstacle = place.as_ref().err().cloned();
-        self.seen = if outcome == RedirectOutcome::Yielded { Seen::Newer(turn.generation) } else { Seen::Whole };
+        self.seen =
+            if outcome == RedirectOutcome::Yielded { LastCheck::Newer(turn.generation) } else { LastCheck::Whole };
         let wrote = !matches!(outcome, RedirectOutcome::Kept | RedirectOutcome::Yielded);
         let cut = if wrote || first { cut(&guard) } else { Ok(0) }.map_err(|cause| cause.to_string());
         self.guard = Some(guard.clone());

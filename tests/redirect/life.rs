@@ -26,7 +26,7 @@ fn assert_served(site: &Site) {
     }
 }
 
-fn wait_for_end(agent: &mut Agent) {
+pub(crate) fn wait_for_end(agent: &mut Agent) {
     let deadline = Instant::now() + PATIENCE;
     while agent.exit_status().is_none() {
         assert!(Instant::now() < deadline, "the agent does not end");
