@@ -24,6 +24,7 @@ mod table;
 mod usage;
 mod values;
 mod version;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -40,10 +41,13 @@ pub use redirect::{OnExit, RedirectConfig};
 pub use redirect_command::{RedirectAsked, parse_redirect};
 pub use roles::{BaseSource, DefaultRoleSource, PolicyMode, RolesConfig};
 pub use sts::{ErrorMemory, Renew, SessionLife, SessionTags, StsConfig};
-pub use subcommands::{SUBCOMMANDS, SubcommandHelp, misnamed};
+pub use subcommands::{OwnFlag, Positional, SUBCOMMANDS, Subcommand, misnamed};
 pub use usage::UsageError;
-pub use values::Authority;
+pub use values::http_url;
+
+pub use crate::logic::base::url::Authority;
 pub use version::{BUILD, Build};
+pub use words::{Words, WordsAsked, read_words};
 
 use crate::logic::cluster::kubernetes::Resource;
 use flags::Typed;
@@ -123,9 +127,6 @@ impl Config {
         let node = kubernetes.node.as_deref();
         let sts = StsConfig::read(&typed.sessions, node, &mut warnings)?;
         let operation = OperationConfig::read(&typed.operation, node)?;
-        if let (Some(url), Some(_)) = (&operation.shadow, &redirect) {
-            return Err(UsageError::contradiction(format!("--shadow={url}"), "allowed only without --iptables"));
-        }
         Ok(Self {
             kubernetes,
             roles,

@@ -1,18 +1,21 @@
-//! The doors between the house and the world: its time, its chance, its services. `edge` stands behind them in the
-//! binary, stand-ins in tests and the simulator. Whoever holds one may wait; `logic` never does.
+//! The traits through which the agent reaches the outside: clocks, randomness, AWS and Kubernetes. `clients` and `os`
+//! implement them in the binary, stand-ins in tests and the simulator. Their methods may block; `logic` never calls them.
 
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::logic::base::time::{Mono, Now};
+use crate::logic::base::time::{Mono, Now, Wall};
 use crate::logic::cluster::kubernetes::{Frame, Item, KubernetesFailure, ListPage, Pod, Resource};
 use crate::logic::cluster::taint::{Patched, Removal, Taint};
 use crate::logic::identity::metadata_token::TokenKeys;
 use crate::logic::operator::events::Notice;
+use crate::logic::policy::OwnRole;
 use crate::logic::request::message::Response;
 use crate::logic::request::path::CanonicalPath;
 use crate::logic::request::upstream::ImdsFailure;
+use crate::logic::sessions::credentials::Credentials;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure};
 
 /// The system's clocks.
@@ -68,6 +71,33 @@ pub trait Sts: Send + Sync {
     /// The same of the credentials that come first, where these are assumed with others.
     fn first_caller_identity(&self) -> Result<String, StsFailure> {
         self.caller_identity()
+    }
+}
+
+/// The node's own credentials, which calls to STS are signed with, renewed before they expire.
+pub trait NodeCredentials: Send + Sync {
+    /// Those to sign with now. Returns within `patience`, give or take two reads of the metadata service (4 s).
+    fn current(&self, patience: Duration) -> Result<Arc<Credentials>, StsFailure>;
+
+    /// Fetches others on the next call, since AWS refused these. Others than these, fetched meanwhile, stay.
+    fn reload(&self, refused: &Credentials);
+
+    /// When those that are held end; `None`: none are, or they don't.
+    fn expiration(&self) -> Option<Wall> {
+        None
+    }
+
+    /// Where they come from, for the start-up line. No secret, no key id.
+    fn describe(&self) -> String;
+
+    /// Those that these are assumed with, if they are.
+    fn first(&self) -> Option<Arc<dyn NodeCredentials>> {
+        None
+    }
+
+    /// The role that they stand for, as far as their source knows it without asking STS.
+    fn role(&self) -> Option<OwnRole> {
+        None
     }
 }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::StartError;
-use super::front::{AgentListeners, ListenerSource, NoListeners, PortSharing};
+use super::listeners::{AgentListeners, ListenerSource, NoListeners, PortSharing};
 use super::taken_port;
-use crate::agent::wiring::AgentState;
+use crate::agent::state::AgentState;
 use crate::config::{Config, Listen, ListenConfig};
 use crate::os::handover::{HandoverReply, Offer, Predecessor, ask, is_offered};
 use crate::os::key_file::KeyFile;
@@ -35,11 +35,10 @@ pub(super) enum Acquired {
 }
 
 impl Succession {
-    /// As the configuration wants it. An agent that serves no pods (`--shadow`) takes over from none.
+    /// As the configuration wants it.
     pub(super) fn new(config: &Config, clock: Arc<dyn Clock>) -> Self {
-        let serves_pods = config.operation.shadow.is_none();
-        let dir = config.operation.state_dir.as_deref().filter(|_| serves_pods).and_then(state_dir);
-        if dir.is_none() && serves_pods {
+        let dir = config.operation.state_dir.as_deref().and_then(state_dir);
+        if dir.is_none() {
             warn!(
                 "without a --state-dir that can be used, the port stays open (SO_REUSEPORT) to every process of this \
                  user on this network, which may take pods' requests for itself; and an update may cost connections \

@@ -10,9 +10,9 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::StartError;
-use super::front::AgentListeners;
+use super::listeners::AgentListeners;
 use super::succession::{Acquired, Succession};
-use crate::agent::wiring::AgentState;
+use crate::agent::state::AgentState;
 use crate::config::Listen;
 use crate::logic::base::time::Mono;
 use crate::logic::operator::port_holder::{HolderJudgement, PortAnswer, PortHolder, Requests, TakenPort};

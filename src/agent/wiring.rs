@@ -1,84 +1,26 @@
-//! Builds the edges out of the configuration, and the rooms out of any edges.
+//! Builds the clients that the configuration asks for. `doctor` builds them here too.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
-
-use log::warn;
+use std::sync::Arc;
 
 use super::StartError;
-use super::tell::Refusals;
-use crate::api::metadata::{Duplicates, Facts, Forwards, Service};
+use super::state::Ports;
 use crate::clients::imds::{MetadataLimits, MetadataService};
 use crate::clients::kubernetes::{
     ApiServer, ApiServerConnection, ApiServerOptions, CallLimits, SERVICE_ACCOUNT_CA, SERVICE_ACCOUNT_TOKEN,
     Verification,
 };
-use crate::clients::node_credentials::{self, NodeCredentials};
+use crate::clients::node_credentials;
 use crate::clients::sts::{RegionSource, StsClient, StsOptions, StsWire};
-use crate::config::{Access, BUILD, Config, ErrorMemory, ImdsV2, KubernetesConfig, Renew, SessionTags, SharedAddress};
+use crate::config::{Access, Config, KubernetesConfig, SessionTags};
 use crate::logic::base::url::ServiceUrl;
-use crate::logic::policy::TokenRequirement;
-use crate::logic::request::route::RouteRules;
-use crate::logic::sessions::budget::Rate;
-use crate::logic::sessions::cache::{CacheRules, RenewAt};
 use crate::logic::sessions::session::{SessionRules, TagReach, Tags};
 use crate::logic::sts::environment::AwsEnvironment;
 use crate::os::key_file::KeyFile;
-use crate::os::latch::Latch;
 use crate::os::random::OsRandom;
 use crate::os::state_dir::StateDir;
-use crate::ports::{Clock, Events, Imds, KeyStore, Kubernetes, Nodes, Random, Sts, Time};
-use crate::state::sessions::SessionCache;
-use crate::state::shared_world::SharedWorld;
-use crate::state::token_keys::Keyring;
-use crate::telemetry::{Metrics, RequestLines, Telemetry};
-
-/// Everything that threads share.
-pub struct AgentState {
-    pub config: Config,
-    pub clock: Arc<dyn Clock>,
-    pub random: Arc<dyn Random>,
-    pub latch: Arc<Latch>,
-    /// Closed once the last answers are out: until then they may need news from the API server
-    pub drained: Latch,
-    pub world: Arc<SharedWorld>,
-    pub sessions: Arc<SessionCache>,
-    pub telemetry: Arc<Telemetry>,
-    pub facts: Arc<Facts>,
-    pub keys: Arc<Keyring>,
-    pub service: Arc<Service>,
-    pub kubernetes: Arc<dyn Kubernetes>,
-    pub nodes: Option<Arc<dyn Nodes>>,
-    pub events: Option<Arc<dyn Events>>,
-    /// The metadata service as the agent itself asks it
-    pub imds: Arc<dyn Imds>,
-    pub sts: Arc<dyn Sts>,
-    pub node_credentials: Arc<dyn NodeCredentials>,
-    /// What is to become Events
-    pub(super) refusals: Option<Refusals>,
-    /// The first thread that panicked, if any did
-    pub fallen: OnceLock<&'static str>,
-}
-
-/// What the rooms reach the world through.
-pub struct Ports {
-    pub time: Arc<dyn Time>,
-    pub random: Arc<dyn Random>,
-    pub kubernetes: Arc<dyn Kubernetes>,
-    /// `None`: no taint is taken off
-    pub nodes: Option<Arc<dyn Nodes>>,
-    /// `None`: no Events are written
-    pub events: Option<Arc<dyn Events>>,
-    /// `None`: the keys of the tokens are this agent's alone
-    pub key_store: Option<Arc<dyn KeyStore>>,
-    /// The metadata service as pods reach it
-    pub proxied: Arc<dyn Imds>,
-    /// The metadata service as the agent itself asks it
-    pub imds: Arc<dyn Imds>,
-    pub sts: Arc<dyn Sts>,
-    pub node_credentials: Arc<dyn NodeCredentials>,
-}
+use crate::ports::NodeCredentials;
+use crate::ports::{Clock, Events, Imds, KeyStore, Nodes, Sts, Time};
 
 impl Ports {
     /// The edges, as the configuration asks for them.
@@ -101,85 +43,6 @@ impl Ports {
         let random = Arc::new(OsRandom);
         Ok(Self { time, random, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials })
     }
-}
-
-impl AgentState {
-    /// Puts the rooms together. Whatever stands behind the ports, these are the rooms of the binary.
-    pub fn new(
-        config: &Config,
-        ports: Ports,
-        latch: Arc<Latch>,
-        request_lines: RequestLines,
-    ) -> Result<Arc<Self>, StartError> {
-        let Ports { time, random, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials } = ports;
-        let metrics = Metrics::new(&BUILD).map_err(|cause| StartError::new("register the metrics", &cause))?;
-        let refusals = config.operation.events.then(|| Refusals::new(&*time));
-        let telemetry = Telemetry::new(metrics, request_lines);
-        let telemetry = Arc::new(telemetry.telling(refusals.as_ref().map(Refusals::sink)));
-        let world = Arc::new(SharedWorld::new(time.clone()));
-        world.limit_age(config.kubernetes.longest_age);
-        let drained = Latch::new(time.clone());
-        let sessions = Arc::new(SessionCache::new(cache_rules(config), time.clone()));
-        let keys = Arc::new(token_keys(key_store, &*random, time.clone())?);
-        let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
-        // Until it has been seen in place.
-        let redirect_missing = AtomicBool::new(config.redirect.is_some());
-        let address_missing = AtomicBool::new(config.credentials_address.is_some());
-        let facts = Arc::new(Facts { host_ip, redirect_missing, address_missing, ..Facts::default() });
-        let duplicates = (config.listen.shared_address == SharedAddress::AskApiServer)
-            .then(|| Duplicates::new(kubernetes.clone(), sessions.clone(), time.clone(), telemetry.clone()));
-        let clock: Arc<dyn Clock> = time;
-        let service = Arc::new(Service {
-            world: world.clone(),
-            sessions: sessions.clone(),
-            imds: proxied,
-            forwards: Forwards::default(),
-            clock: clock.clone(),
-            keys: keys.clone(),
-            telemetry: telemetry.clone(),
-            facts: facts.clone(),
-            duplicates,
-            routes: route_rules(config),
-            tokens: tokens(config),
-            wait_for_pod: config.listen.wait_for_pod,
-        });
-        let config = config.clone();
-        Ok(Arc::new(Self {
-            config,
-            clock,
-            random,
-            latch,
-            drained,
-            world,
-            sessions,
-            telemetry,
-            facts,
-            keys,
-            service,
-            kubernetes,
-            nodes,
-            events,
-            imds,
-            sts,
-            node_credentials,
-            refusals,
-            fallen: OnceLock::new(),
-        }))
-    }
-}
-
-/// The keys of the agent before, or new ones: what lies in the state directory is never a reason not to start.
-fn token_keys(
-    store: Option<Arc<dyn KeyStore>>,
-    random: &dyn Random,
-    clock: Arc<dyn Clock>,
-) -> Result<Keyring, StartError> {
-    let secret = random.secret().map_err(|cause| StartError::new("draw a token key", &cause))?;
-    let (keys, trouble) = Keyring::open(store, &secret, clock);
-    if let Some(cause) = trouble {
-        warn!("session tokens may have to be asked for anew after an upgrade: {cause}");
-    }
-    Ok(keys)
 }
 
 /// The metadata service at `authority`.
@@ -258,29 +121,6 @@ pub(crate) fn api_server(
     ApiServer::new(options).map_err(|cause| failed(&cause))
 }
 
-fn cache_rules(config: &Config) -> CacheRules {
-    let error_ttl = match config.sts.error_memory {
-        ErrorMemory::ByKind => None,
-        ErrorMemory::For(span) => Some(span),
-        ErrorMemory::Off => Some(std::time::Duration::ZERO),
-    };
-    let refill = config.sts.calls_per_second;
-    let renew = match config.sts.life.renew {
-        Renew::AtHalf => RenewAt::Half,
-        Renew::After(age) => RenewAt::Age(age),
-    };
-    CacheRules { budget: Rate { burst: (refill * 2.0).max(1.0), refill }, renew, error_ttl }
-}
-
-fn route_rules(config: &Config) -> RouteRules {
-    RouteRules {
-        metrics: config.listen.metrics == crate::config::MetricsListener::OnAppPort,
-        debug: config.listen.debug_store,
-        allowed: config.metadata.allowed.clone(),
-        denied: config.metadata.denied.clone(),
-    }
-}
-
 pub(crate) fn session_rules(config: &Config) -> SessionRules {
     SessionRules {
         duration_s: config.sts.life.asked_s,
@@ -294,12 +134,5 @@ pub(crate) fn session_rules(config: &Config) -> SessionRules {
                 reach: if *transitive { TagReach::Chain } else { TagReach::Session },
             },
         },
-    }
-}
-
-fn tokens(config: &Config) -> TokenRequirement {
-    match config.metadata.v2 {
-        ImdsV2::Optional => TokenRequirement::Optional,
-        ImdsV2::Required => TokenRequirement::Required,
     }
 }

@@ -10,7 +10,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::api::metadata::{Found, Service};
-use crate::clients::node_credentials::NodeCredentials;
 use crate::config::{log_level, log_levels};
 use crate::logic::base::json;
 use crate::logic::base::time::Mono;
@@ -20,6 +19,7 @@ use crate::logic::operator::status::RedirectReport;
 use crate::logic::policy::reason::Reason;
 use crate::os::control_socket::{ControlAnswer, ControlRequest, ControlVerb};
 use crate::os::log_writer::LogLevel;
+use crate::ports::NodeCredentials;
 
 /// Everything that a question may be about.
 pub struct Control {
@@ -30,8 +30,6 @@ pub struct Control {
     pub resources: Vec<Resource>,
     /// `--node`
     pub node: Option<String>,
-    /// `--shadow`
-    pub shadow: Option<String>,
     pub log: LogLevel,
     pub started: Mono,
     pub most_connections: usize,

@@ -1,20 +1,21 @@
-//! The programs of the node's operator: `kube2iam explain`, `status`, `log-level` ask the running agent over its control
-//! socket; `doctor` looks for itself; `state-dir` prepares a directory. Each prints for people, or with `--json` for programs.
+//! The commands of the node's operator: `kube2iam explain`, `status`, `log-level` ask the running agent over its control
+//! socket; `doctor` and `compare` look for themselves; `state-dir` prepares a directory. Each prints for people, or with
+//! `--json` for programs.
 
+mod compare;
 mod doctor;
 mod explain;
 mod log_level;
 mod socket;
 mod state_dir;
 mod status;
-mod words;
 
 #[cfg(test)]
 mod tests;
 
 use std::io::Write;
 
-use crate::config::{EnvironmentLookup, UsageError};
+use crate::config::{EnvironmentLookup, SUBCOMMANDS, UsageError, WordsAsked, read_words};
 
 /// How a subcommand ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,13 +49,18 @@ type CommandResult = Result<CommandVerdict, Failure>;
 /// Runs the subcommand that the first word names; `None` if it names none.
 pub fn run(words: &[String], lookup: EnvironmentLookup<'_>, output: &mut dyn Write) -> Option<Ended> {
     let (first, rest) = words.split_first()?;
-    let outcome = match first.as_str() {
-        "explain" => explain::run(rest, output),
-        "status" => status::run(rest, output),
-        "log-level" => log_level::run(rest, output),
-        "state-dir" => state_dir::run(rest, output),
-        "doctor" => doctor::run(rest, lookup, output),
-        _ => return None,
+    let command = SUBCOMMANDS.iter().find(|command| command.word == first && command.word != "redirect")?;
+    let outcome = match read_words(command, rest) {
+        Err(error) => Err(Failure::Usage(error.to_string())),
+        Ok(WordsAsked::Help(text)) => Err(Failure::Help(text)),
+        Ok(WordsAsked::Run(words)) => match command.word {
+            "explain" => explain::run(&words, output),
+            "status" => status::run(&words, output),
+            "log-level" => log_level::run(&words, output),
+            "state-dir" => state_dir::run(&words, output),
+            "compare" => compare::run(&words, lookup, output),
+            _ => doctor::run(&words, lookup, output),
+        },
     };
     let ended = |code, error| Ended { code, error };
     Some(match outcome {

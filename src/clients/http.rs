@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::config::{AutoHeaderValue, IpFamily, RedirectAuthHeaders};
-use ureq::http::Uri;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Proxy, ProxyProtocol, Timeout};
 
@@ -25,7 +24,8 @@ use self::tcp::KeptAliveConnector;
 use self::tls::{FilesFirst, Tls, TlsConnector};
 pub use self::trust::{Authorities, ClientCertificate, Pem, Roots, TlsOptions};
 use super::names::NameResolver;
-use crate::logic::base::proxy::{ProxyEnvironment, Scheme};
+use crate::logic::base::proxy::ProxyEnvironment;
+use crate::logic::base::url::ServiceUrl;
 
 /// Everything in which our agents differ.
 #[derive(Clone, Debug)]
@@ -156,8 +156,9 @@ impl std::error::Error for Misconfigured {}
 /// The proxy is chosen here and once: an agent speaks to one server, and ureq's own NO_PROXY knows no CIDR.
 fn proxy(proxy: &ProxyUse) -> Result<Option<Proxy>, Misconfigured> {
     let ProxyUse::FromEnvironment { environment, target } = proxy else { return Ok(None) };
-    let (scheme, host, port) = target_of(target)?;
-    let Some(address) = environment.proxy_for(scheme, &host, port) else { return Ok(None) };
+    let target = target_of(target)?;
+    let host = target.host();
+    let Some(address) = environment.proxy_for(target.scheme(), host, target.port()) else { return Ok(None) };
     // The address may carry a password and is never part of a message.
     let unusable = || Misconfigured(format!("unusable proxy address for `{host}`: need http://HOST:PORT"));
     let proxy = Proxy::new(address.expose().trim()).map_err(|_| unusable())?;
@@ -167,27 +168,12 @@ fn proxy(proxy: &ProxyUse) -> Result<Option<Proxy>, Misconfigured> {
     }
 }
 
-/// Scheme, host without brackets, and port of a URL.
-pub fn target_of(url: &str) -> Result<(Scheme, String, u16), Misconfigured> {
+/// A URL taken apart.
+pub fn target_of(url: &str) -> Result<ServiceUrl, Misconfigured> {
     // What stands before an `@` may be a password.
     let shown = url.rsplit('@').next().unwrap_or_default();
     let unusable = || Misconfigured(format!("unusable URL `{shown}`: need https://HOST[:PORT] or http://HOST[:PORT]"));
-    let uri: Uri = url.parse().map_err(|_| unusable())?;
-    let (scheme, usual_port) = match uri.scheme_str() {
-        Some("https") => (Scheme::Https, 443),
-        Some("http") => (Scheme::Http, 80),
-        _ => return Err(unusable()),
-    };
-    let authority = uri.authority().ok_or_else(unusable)?;
-    let place = authority.as_str().rsplit('@').next().unwrap_or_default();
-    // http::Uri takes any text after the host, and none for a port it can't read.
-    let port = match place.strip_prefix(authority.host()) {
-        Some("") => usual_port,
-        Some(port) => port.strip_prefix(':').and_then(|port| port.parse().ok()).ok_or_else(unusable)?,
-        None => return Err(unusable()),
-    };
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    if host.is_empty() || port == 0 { Err(unusable()) } else { Ok((scheme, host.to_owned(), port)) }
+    ServiceUrl::parse(url).map_err(|_| unusable())
 }
 
 const USER_AGENT: &str = concat!("kube2iam/", env!("CARGO_PKG_VERSION"));

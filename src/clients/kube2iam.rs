@@ -1,4 +1,4 @@
-//! A running kube2iam, of which `--shadow` reads the one page that shows what it holds.
+//! A running kube2iam, of which `kube2iam compare` reads the one page that shows what it holds.
 
 use std::time::Duration;
 

@@ -14,13 +14,13 @@ pub use wire::{StsOptions, StsWire};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::node_credentials::NodeCredentials;
 use crate::logic::base::time::{Mono, Wall};
 use crate::logic::sessions::credentials::Credentials;
 use crate::logic::sts::{
     AssumeRole, Assumed, Remedy, StsAnswer, StsFailure, StsFailureKind, caller_identity_body, form_body,
     read_caller_identity, read_credentials, remedy,
 };
+use crate::ports::NodeCredentials;
 use crate::ports::Sts;
 
 /// Signs with whatever the node's credentials are at the moment.

@@ -265,9 +265,6 @@ pub(super) struct OperationFlags {
     /// write an Event to a pod that is refused. New.
     #[argh(switch)]
     pub(super) events: bool,
-    /// serve nobody; compare answers with those of the kube2iam at this address (it needs --debug for that). New.
-    #[argh(option, arg_name = "url")]
-    pub(super) shadow: Option<Given>,
 }
 
 /// Logs

@@ -1,16 +1,34 @@
 //! The table of flags for readers: `--help`, and the table of the README.
 
-use super::subcommands::SUBCOMMANDS;
+use super::subcommands::{OwnFlag, Positional, SUBCOMMANDS, Subcommand};
 use super::table::{Default, Flag, FlagOrigin, Takes, flags};
 
 /// The text of `--help`.
 pub(super) fn help(flags: &[Flag]) -> String {
     let mut about = format!("{TITLE}\n\n{USAGE}\n\nCommands:\n");
-    for command in SUBCOMMANDS {
+    for command in &SUBCOMMANDS {
         about.push_str(&format!("  {}\n", format!("{} {}", command.word, command.arguments).trim_end()));
         wrap(&mut about, command.meaning);
     }
     of(&about, flags)
+}
+
+/// The text of a subcommand's `--help`.
+pub(super) fn of_subcommand(command: &Subcommand) -> String {
+    let mut text = format!("Usage: kube2iam {} {}", command.word, command.arguments).trim_end().to_owned();
+    text.push_str("\n\n");
+    wrap(&mut text, command.meaning);
+    text.push_str("\nFlags:\n");
+    let help = OwnFlag { name: "help", value: None, meaning: "print this text and exit; also -h" };
+    for flag in command.flags.iter().chain([&help]) {
+        let value = flag.value.map(|value| format!("={value}")).unwrap_or_default();
+        text.push_str(&format!("  --{}{value}\n", flag.name));
+        wrap(&mut text, flag.meaning);
+    }
+    if command.takes == Positional::AgentFlags {
+        text.push_str("\n`kube2iam --help` lists the agent's flags.\n");
+    }
+    text
 }
 
 /// A help text: what it is about, then the flags, group by group.
@@ -117,7 +135,7 @@ mod tests {
     fn help_names_every_subcommand_before_the_flags() {
         let text = help(&flags());
         let flags_begin = text.find("Kubernetes API:").unwrap();
-        for command in SUBCOMMANDS {
+        for command in &SUBCOMMANDS {
             assert!(text.find(&format!("\n  {}", command.word)).unwrap() < flags_begin, "{}", command.word);
         }
     }

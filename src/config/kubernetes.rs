@@ -8,8 +8,9 @@ use super::duration::{duration, ignored_duration};
 use super::flags::{KubernetesFlags, RoleFlags, SessionFlags};
 use super::given::{Given, unless_empty};
 use super::usage::UsageError;
-use super::values::{http_url, is_host, is_key, port_number};
+use super::values::{http_url, is_key};
 use crate::logic::base::secret::Secret;
+use crate::logic::base::url::{is_host, port_number};
 use crate::logic::cluster::kubernetes::AnnotationKeys;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

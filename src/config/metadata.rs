@@ -8,7 +8,8 @@ use super::EnvironmentLookup;
 use super::flags::MetadataFlags;
 use super::given::entries;
 use super::usage::UsageError;
-use super::values::{Authority, listed, one_of};
+use super::values::{listed, one_of};
+use crate::logic::base::url::Authority;
 use crate::logic::redirect::{METADATA_PORT, METADATA_V6, Metadata};
 
 #[derive(Clone, Debug)]

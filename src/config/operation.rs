@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::flags::OperationFlags;
 use super::given::{Given, unless_empty};
 use super::usage::UsageError;
-use super::values::{http_url, is_key};
+use super::values::is_key;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationConfig {
@@ -16,8 +16,6 @@ pub struct OperationConfig {
     pub remove_taint: Option<String>,
     /// Write Events to pods that are refused.
     pub events: bool,
-    /// The kube2iam to compare with, `http://…` without a slash at the end; then nobody is served
-    pub shadow: Option<String>,
 }
 
 /// The socket that answers the node's operator.
@@ -35,7 +33,6 @@ impl OperationConfig {
         let state_dir = unless_empty(flags.state_dir.as_ref());
         let directory = |text: &str| absolute(text).filter(|_| text.len() <= LONGEST_STATE_DIR);
         let state_dir = state_dir.map(|given| given.read(A_DIRECTORY, directory)).transpose()?;
-        let shadow = unless_empty(flags.shadow.as_ref());
         let taint = unless_empty(flags.remove_taint.as_ref());
         let remove_taint = taint.map(|given| given.read("a taint's key: [PREFIX/]NAME", key)).transpose()?;
         if let (Some(taint), None) = (taint, node) {
@@ -46,7 +43,6 @@ impl OperationConfig {
             control_socket: SocketSetting::read(&flags.control_socket)?,
             remove_taint,
             events: flags.events,
-            shadow: shadow.map(|given| given.read("http://HOST[:PORT]", http_url)).transpose()?,
         })
     }
 }

@@ -45,6 +45,9 @@ pub(super) fn settle<'a>(
             return Ok(Invocation::Help);
         }
         let Some(index) = flags.iter().position(|flag| flag.name == name) else {
+            if name == GONE {
+                return Err(UsageError::contradiction("--shadow", NOW_A_COMMAND));
+            }
             return Err(UsageError::unknown(&format!("--{name}"), nearest(name, flags)));
         };
         settled.take(index, value, args)?;
@@ -128,7 +131,7 @@ fn split<'w>(word: &'w str, flags: &[Flag]) -> Result<(&'w str, Option<&'w str>)
 }
 
 /// The values of Go's `strconv.ParseBool`.
-fn boolean(name: &str, value: &str) -> Result<bool, UsageError> {
+pub(super) fn boolean(name: &str, value: &str) -> Result<bool, UsageError> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -138,7 +141,12 @@ fn boolean(name: &str, value: &str) -> Result<bool, UsageError> {
 
 /// The flag that `name` is most likely meant to be.
 fn nearest(name: &str, flags: &[Flag]) -> Option<&'static str> {
-    let near = flags.iter().map(|flag| (distance(name, flag.name), flag.name));
+    nearest_of(name, flags.iter().map(|flag| flag.name))
+}
+
+/// The word that `name` is most likely meant to be.
+pub(super) fn nearest_of(name: &str, words: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let near = words.map(|word| (distance(name, word), word));
     near.filter(|(distance, _)| *distance <= FARTHEST_TYPO).min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
@@ -158,6 +166,9 @@ pub(super) fn distance(left: &str, right: &str) -> usize {
 }
 
 const HELP: &str = "help";
+const GONE: &str = "shadow";
+const NOW_A_COMMAND: &str =
+    "comparing is a command of its own now: `kube2iam compare --theirs=URL`, with the agent's flags";
 /// Two letters wrong is a slip, three is another word.
 const FARTHEST_TYPO: usize = 2;
 /// No flag is longer, nor near to anything that is.

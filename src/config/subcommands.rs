@@ -3,41 +3,121 @@
 use super::pflag::distance;
 use super::usage::UsageError;
 
-/// A subcommand, for the help text.
+/// A subcommand: what its help, the reader of its words and the completions are made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SubcommandHelp {
+pub struct Subcommand {
     /// The first word
     pub word: &'static str,
     /// What follows it
     pub arguments: &'static str,
     pub meaning: &'static str,
+    /// Its own flags
+    pub flags: &'static [OwnFlag],
+    /// Which other words may follow
+    pub takes: Positional,
+}
+
+/// A flag that belongs to one subcommand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnFlag {
+    /// Without the dashes
+    pub name: &'static str,
+    /// The word that stands for its value; `None`: a switch
+    pub value: Option<&'static str>,
+    pub meaning: &'static str,
+}
+
+/// Words after a subcommand that are none of its own flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Positional {
+    Nothing,
+    AtMostOne,
+    One,
+    /// The agent's own flags
+    AgentFlags,
+    /// A word of these, then what it takes
+    Actions(&'static [&'static str]),
 }
 
 /// All of them, in the order of the help text.
-pub const SUBCOMMANDS: [SubcommandHelp; 6] = [
-    SubcommandHelp {
+pub static SUBCOMMANDS: [Subcommand; 7] = [
+    Subcommand {
         word: "explain",
         arguments: "NAMESPACE/POD | ADDRESS",
-        meaning: "tell step by step which role a pod gets now, or why none",
+        meaning: "show step by step which role a pod gets now, or why none",
+        flags: &[JSON, SOCKET],
+        takes: Positional::One,
     },
-    SubcommandHelp { word: "status", arguments: "", meaning: "tell how the agent on this node is" },
-    SubcommandHelp {
+    Subcommand {
+        word: "status",
+        arguments: "",
+        meaning: "show the agent's status",
+        flags: &[JSON, SOCKET],
+        takes: Positional::Nothing,
+    },
+    Subcommand {
         word: "doctor",
-        arguments: "[--role=NAME] [flags]",
-        meaning: "check everything that the agent with these flags depends on",
+        arguments: "[--role=NAME] [agent flags]",
+        meaning: "check everything that the agent with these flags depends on, one line a check: ok, warn or FAIL with \
+                  what to do; the exit code is 1 if anything keeps credentials from pods",
+        flags: &[
+            OwnFlag {
+                name: "role",
+                value: Some("NAME"),
+                meaning: "a role to assume as a trial, as an annotation would name it; repeat it for several",
+            },
+            OwnFlag { name: "external-id", value: Some("ID"), meaning: "external ID to send along" },
+            SOCKET,
+        ],
+        takes: Positional::AgentFlags,
     },
-    SubcommandHelp {
+    Subcommand {
+        word: "compare",
+        arguments: "--theirs=URL [agent flags]",
+        meaning: "compare what a running kube2iam answers at each address with what an agent with these flags would \
+                  answer; the exit code is 1 if any address differs. Nothing is served. Give both the same flags",
+        flags: &[
+            OwnFlag {
+                name: "theirs",
+                value: Some("URL"),
+                meaning: "the other kube2iam, such as http://NODE_IP:8181; it must run with --debug",
+            },
+            OwnFlag { name: "watch", value: None, meaning: "compare every 10 s until interrupted; print what changed" },
+            JSON,
+        ],
+        takes: Positional::AgentFlags,
+    },
+    Subcommand {
         word: "redirect",
         arguments: "add|remove|status",
-        meaning: "place, remove or look at the redirect of pods' requests on this node",
+        meaning: "add, remove or show the redirect of pods' requests on this node",
+        flags: &[],
+        takes: Positional::Actions(&["add", "remove", "status"]),
     },
-    SubcommandHelp {
+    Subcommand {
         word: "state-dir",
         arguments: "PATH",
-        meaning: "prepare a --state-dir for agents that are not root",
+        meaning: "prepare a directory for --state-dir that agents of several users can use: create it if it is \
+                  missing and open it to the group under which this runs. It must run as root, with the group of \
+                  the agents; it needs no capability",
+        flags: &[],
+        takes: Positional::One,
     },
-    SubcommandHelp { word: "log-level", arguments: "[LEVEL]", meaning: "tell or change how much the agent logs" },
+    Subcommand {
+        word: "log-level",
+        arguments: "[LEVEL]",
+        meaning: "show how much the agent logs, or change it until the agent stops",
+        flags: &[SOCKET],
+        takes: Positional::AtMostOne,
+    },
 ];
+
+const JSON: OwnFlag = OwnFlag { name: "json", value: None, meaning: "print one JSON object" };
+const SOCKET: OwnFlag = OwnFlag {
+    name: "socket",
+    value: Some("PATH"),
+    meaning: "the agent's control socket (default /run/kube2iam/control.sock)",
+};
 
 /// Whether the first word was meant for a command and is none. Words that belong to no flag are ignored, as kube2iam
 /// does; but a slip in `kubectl exec POD -- /kube2iam status` would start a second agent there, without its flags and

@@ -36,6 +36,16 @@ impl UsageError {
         Self(format!("failed to read the first word: no such command; {hint}"))
     }
 
+    /// A subcommand without the word that it is about.
+    pub(super) fn missing_word(command: &str, arguments: &str) -> Self {
+        Self(format!("failed to read `{command}`: it needs {arguments}; `kube2iam {command} --help` shows how"))
+    }
+
+    /// More words than the subcommand takes.
+    pub(super) fn stray_word(command: &str) -> Self {
+        Self(format!("failed to read `{command}`: one word too many; `kube2iam {command} --help` shows how"))
+    }
+
     /// Things that can't be had together, or not without another.
     pub(super) fn contradiction(first: impl Display, cause: impl Display) -> Self {
         Self(format!("failed to use `{first}`: {cause}"))

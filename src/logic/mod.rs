@@ -3,7 +3,6 @@
 pub mod base;
 pub mod cluster;
 pub mod identity;
-pub mod known_vulnerabilities;
 pub mod operator;
 pub mod policy;
 pub mod redirect;

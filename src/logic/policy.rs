@@ -29,7 +29,8 @@ pub use ahead::ahead;
 pub use bearer::is_token_required;
 use bearer::{Demand, token_left, without_good_token};
 pub use evaluation::{
-    About, Evaluation, EvaluationProgress, EvaluationQueue, ListQuestion, NextEvaluation, question, questions,
+    About, Evaluation, EvaluationProgress, EvaluationQueue, ListQuestion, NextEvaluation, evaluate_all, question,
+    questions,
 };
 pub use own::{OwnRole, OwnRoles};
 pub use permission::{entitled, permit, permit_traced};

@@ -1,31 +1,25 @@
-//! What is counted for the operator beside requests: audit mode, doubtful lists, Events, the shadow.
+//! What is counted for the operator beside requests: audit mode, doubtful lists, Events.
 
 use prometheus::core::Collector;
-use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, Registry};
+use prometheus::{Gauge, IntCounterVec, Registry};
 
-use super::metrics::{counter, counters, gauge, gauges};
+use super::metrics::{counters, gauge};
 
-/// Audit mode, doubts, Events, shadow mode.
+/// Audit mode, doubts, Events.
 pub struct OperatorMetrics {
     /// Requests that the policy would have refused, in audit mode
     pub audited: IntCounterVec,
     pub policy_doubts: Gauge,
     pub events: IntCounterVec,
-    pub shadow_addresses: GaugeVec,
-    pub shadow_failures: IntCounter,
 }
 
 impl OperatorMetrics {
     pub(super) fn register(r: &Registry) -> prometheus::Result<Self> {
         let audited = "Requests let pass in audit mode that the policy would refuse.";
-        let shadow = "Addresses by how the shadowed kube2iam and this agent agree on them.";
-        let unread = "Times the shadowed kube2iam couldn't be read.";
         Ok(Self {
             audited: counters(r, "policy_audited_total", audited, &["namespace", "reason"])?,
             policy_doubts: gauge(r, "policy_doubts", "What is doubtful about namespaces' lists of roles.")?,
             events: counters(r, "events_total", "Refusals by what became of their Events.", &["outcome"])?,
-            shadow_addresses: gauges(r, "shadow_addresses", shadow, &["outcome"])?,
-            shadow_failures: counter(r, "shadow_failures_total", unread)?,
         })
     }
 

@@ -81,7 +81,8 @@ impl Stage {
 
     /// The server's address if it is one of loopback.
     pub fn loopback(&self) -> Option<SocketAddr> {
-        let (_, host, port) = target_of(&self.api.server).unwrap();
+        let target = target_of(&self.api.server).unwrap();
+        let (host, port) = (target.host(), target.port());
         let mut addresses = (host, port).to_socket_addrs().unwrap();
         addresses.find(|address| address.ip().is_loopback() && address.is_ipv4())
     }

@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("server", &["logic", "ports", "os"]),
     ("clients", &["logic", "ports", "os"]),
     ("redirect", &["logic", "ports", "os"]),
-    ("api", &["logic", "config", "ports", "os", "state", "telemetry", "clients"]),
+    ("api", &["logic", "config", "ports", "os", "state", "telemetry"]),
     ("agent", &["logic", "config", "ports", "os", "state", "telemetry", "server", "clients", "redirect", "api"]),
     ("cli", &["logic", "config", "ports", "os", "clients", "redirect", "agent"]),
 ];

@@ -65,7 +65,7 @@ fn the_log_level_changes_while_the_agent_runs() {
     );
 }
 
-/// Whoever reads kube2iam's page with a script, shadow mode included, reads this one.
+/// Scripts that read kube2iam's page, and `kube2iam compare`, read this one.
 #[test]
 fn the_debug_store_has_kube2iams_keys_and_form() {
     let lab = Lab::start();

@@ -1,5 +1,5 @@
 //! The operator's side of the running agent: the control socket and its subcommands, the doctor, Events, audit mode,
-//! shadow mode, dashboards and alerts.
+//! `compare`, dashboards and alerts.
 
 #![allow(
     unreachable_pub,
@@ -15,12 +15,12 @@ mod standins;
 mod tools;
 
 mod audit;
+mod compare;
 mod control;
 mod doctor;
 mod events;
 mod explain;
 mod monitoring;
-mod shadow;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};

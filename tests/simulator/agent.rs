@@ -56,12 +56,12 @@ impl Agent {
         let agent = Arc::new(Self { number, state: state.clone(), closed: AtomicBool::new(false) });
         sim.agents.lock().push(agent.clone());
         sim.stage.note(&format!("agent {number} starts"));
-        // The steward of the daemon gives memory back to the system as well, which takes real time.
-        for (name, work) in work().into_iter().filter(|(name, _)| *name != "steward") {
+        // The agent's housekeeping gives memory back to the system as well, which takes real time.
+        for (name, work) in work().into_iter().filter(|(name, _)| *name != "housekeeping") {
             let state = state.clone();
             sim.stage.enter(name, move || work(&state));
         }
-        sim.stage.enter("steward", move || keep_clean(&state));
+        sim.stage.enter("housekeeping", move || housekeeping(&state));
         agent
     }
 
@@ -116,8 +116,8 @@ fn config(swarm: &Swarm) -> Config {
     }
 }
 
-/// As the daemon's steward keeps it.
-fn keep_clean(state: &AgentState) {
+/// As the agent's housekeeping does.
+fn housekeeping(state: &AgentState) {
     let mut pause = Duration::from_secs(2);
     while state.latch.wait(state.clock.now().mono.after(pause)) == Waited::Elapsed {
         pause = Duration::from_secs(20);

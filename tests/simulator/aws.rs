@@ -4,7 +4,6 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube2iam::clients::node_credentials::NodeCredentials;
 use kube2iam::logic::base::secret::Secret;
 use kube2iam::logic::base::time::Wall;
 use kube2iam::logic::policy::OwnRole;
@@ -14,6 +13,7 @@ use kube2iam::logic::request::upstream::ImdsFailure;
 use kube2iam::logic::sessions::cache::MOST_CALLS;
 use kube2iam::logic::sessions::credentials::Credentials;
 use kube2iam::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
+use kube2iam::ports::NodeCredentials;
 use kube2iam::ports::{Forwarded, Imds, Sts};
 
 use crate::plants::Plant;

@@ -99,8 +99,10 @@ impl Feed {
 
     /// Whether credentials end: nothing new was told for longer than `--max-world-age`, and the API server refuses.
     fn is_too_old(&self, now: u64) -> bool {
-        let is_refused = self.refused_at.is_some_and(|at| now.saturating_sub(at) <= REFUSAL_COUNTS);
-        is_refused && now.saturating_sub(self.current_at) >= OLDEST_WORLD
+        self.refused_at.is_some_and(|at| {
+            let until = if now.saturating_sub(at) <= REFUSAL_COUNTS { now } else { at };
+            until.saturating_sub(self.current_at) >= OLDEST_WORLD
+        })
     }
 
     fn may_lack(&self, whom: &str, since_step: u64) -> bool {

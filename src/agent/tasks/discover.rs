@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use log::{Level, info, log, warn};
 
-use crate::agent::wiring::{AgentState, session_rules};
+use crate::agent::state::AgentState;
+use crate::agent::wiring::session_rules;
 use crate::clients::imds::discovery;
-use crate::clients::node_credentials::NodeCredentials;
-use crate::config::{BaseSource, DefaultRoleSource as DefaultSource, PolicyMode};
+use crate::config::{BaseSource, Config, DefaultRoleSource as DefaultSource, PolicyMode};
 use crate::logic::base::backoff::Backoff;
 use crate::logic::policy::arn::BaseArn;
 use crate::logic::policy::{
     AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules,
 };
 use crate::logic::sts::StsFailureKind;
-use crate::ports::{Sts, Waited};
+use crate::ports::{Imds, NodeCredentials, Sts, Waited};
 
 /// Finds everything out, however long it takes; the watches begin once the rules are set.
 pub(crate) fn run(agent: &AgentState) {
     info!("the node's credentials come from {}", agent.node_credentials.describe());
-    let Some(rules) = until_done(agent, "discover roles", || rules(agent)) else { return };
+    let Some(rules) = until_done(agent, "discover roles", || rules(&agent.config, &*agent.imds)) else { return };
     if let Some(default) = &rules.default_role {
         info!("params.iam.role" = default.role.as_str(); "pods that name no role get the default role");
     }
@@ -31,15 +31,28 @@ pub(crate) fn run(agent: &AgentState) {
         });
         if own.is_err() {
             // STS may never tell, and then pods are to have their credentials all the same.
-            let known = source_role(&*agent.node_credentials).into_iter().chain(hop(agent)).collect();
+            let known = source_role(&*agent.node_credentials).into_iter().chain(hop(&agent.config)).collect();
             agent.world.amend_rules(|rules| rules.own_roles = OwnRoles::Found(known));
         }
         own
     };
     if let Some(own) = until_done(agent, "learn the agent's own role", identity) {
-        let found = own.into_iter().chain(hop(agent)).collect();
+        let found = own.into_iter().chain(hop(&agent.config)).collect();
         agent.world.amend_rules(|rules| rules.own_roles = OwnRoles::Found(found));
     }
+}
+
+/// The roles under which the agent itself works, in one try, and why STS didn't say if it didn't.
+pub(crate) fn own_roles(
+    config: &Config,
+    sts: &dyn Sts,
+    credentials: &dyn NodeCredentials,
+) -> (OwnRoles, Option<String>) {
+    let (own, trouble) = match own_role(sts, credentials, |_| {}) {
+        Ok(own) => (own, None),
+        Err(cause) => (source_role(credentials), Some(cause)),
+    };
+    (OwnRoles::Found(own.into_iter().chain(hop(config)).collect()), trouble)
 }
 
 /// The role of the node: STS tells under which the calls are made. If it won't, the source of the credentials may know;
@@ -74,8 +87,8 @@ fn source_role(credentials: &dyn NodeCredentials) -> Option<OwnRole> {
 }
 
 /// The role on the way, if there is one.
-fn hop(agent: &AgentState) -> Option<OwnRole> {
-    agent.config.sts.assume_first.as_ref().map(OwnRole::from)
+fn hop(config: &Config) -> Option<OwnRole> {
+    config.sts.assume_first.as_ref().map(OwnRole::from)
 }
 
 /// Tries until it goes well, with pauses; `None` at shutdown. A cause is a warning when it is new.
@@ -97,12 +110,12 @@ fn until_done<T>(agent: &AgentState, what: &str, attempt: impl Fn() -> Result<T,
     }
 }
 
-fn rules(agent: &AgentState) -> Result<Rules, String> {
-    let config = &agent.config;
+/// The rules by which roles are given, as far as flags and the metadata service say.
+pub(crate) fn rules(config: &Config, imds: &dyn Imds) -> Result<Rules, String> {
     let base = match &config.roles.base {
         BaseSource::None => BaseArn::default(),
         BaseSource::Given(base) => base.clone(),
-        BaseSource::Discover => discovery::base_arn(&*agent.imds).map_err(|failure| failure.cause)?,
+        BaseSource::Discover => discovery::base_arn(imds).map_err(|failure| failure.cause)?,
     };
     let obeys = if config.roles.default_role_restricted { DefaultObeys::Namespaces } else { DefaultObeys::Nothing };
     let default = |name: &str, origin| match base.role(name) {
@@ -116,7 +129,7 @@ fn rules(agent: &AgentState) -> Result<Rules, String> {
         DefaultSource::None => None,
         DefaultSource::Given(name) => default(name, DefaultOrigin::Given),
         DefaultSource::Discover => {
-            let name = discovery::role_name(&*agent.imds).map_err(|failure| failure.cause)?;
+            let name = discovery::role_name(imds).map_err(|failure| failure.cause)?;
             default(&name, DefaultOrigin::Discovered)
         }
     };
@@ -130,7 +143,7 @@ fn rules(agent: &AgentState) -> Result<Rules, String> {
             PolicyMode::Audit => Enforcement::Audit,
         },
         session: session_rules(config),
-        own_roles: OwnRoles::Sought(hop(agent).into_iter().collect()),
+        own_roles: OwnRoles::Sought(hop(config).into_iter().collect()),
         allowed_accounts: config.roles.allowed_accounts.clone(),
     })
 }

@@ -1,7 +1,7 @@
 //! The thread that finds out what namespaces' lists say of roles.
 
-use crate::agent::prefetch::prefetch;
-use crate::agent::wiring::AgentState;
+use crate::agent::state::AgentState;
+use crate::agent::tasks::prefetch::prefetch;
 use crate::logic::base::time::Mono;
 use crate::state::shared_world::Evaluated;
 

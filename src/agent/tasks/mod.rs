@@ -1,8 +1,16 @@
 //! The threads that the agent runs beside its HTTP server, one file for each kind of work.
 
-pub(super) mod discover;
+pub(crate) mod credentials_address;
+pub(crate) mod discover;
 pub(super) mod evaluate;
+pub(super) mod events;
+pub(super) mod health;
+pub(super) mod housekeeping;
+pub(super) mod lint;
+pub(super) mod prefetch;
+pub(crate) mod redirect;
 pub(super) mod silence;
+pub(super) mod sts;
 pub(super) mod taint;
 pub mod watch;
 pub(super) mod watches;

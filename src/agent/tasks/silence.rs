@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use crate::agent::wiring::AgentState;
+use crate::agent::state::AgentState;
 use crate::logic::cluster::kubernetes::Resource;
 use crate::logic::cluster::silence::WatchSilence;
 use crate::ports::Waited;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use log::{error, info, warn};
 
-use crate::agent::wiring::AgentState;
+use crate::agent::state::AgentState;
 use crate::logic::base::backoff::Backoff;
 use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind};
 use crate::logic::cluster::taint::{Patched, removal};
@@ -18,7 +18,7 @@ use crate::ports::{Nodes, Waited};
 pub(crate) fn take_off(agent: &AgentState) {
     let config = &agent.config;
     let (Some(key), Some(node)) = (&config.operation.remove_taint, &config.kubernetes.node) else { return };
-    let Some(nodes) = agent.nodes.as_ref().filter(|_| config.operation.shadow.is_none()) else { return };
+    let Some(nodes) = &agent.nodes else { return };
     if await_readiness(agent) == Waited::ShutDown {
         return;
     }

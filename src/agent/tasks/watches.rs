@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use log::{debug, info, warn};
 
-use crate::agent::prefetch::prefetch;
+use crate::agent::state::AgentState;
+use crate::agent::tasks::prefetch::prefetch;
 use crate::agent::tasks::watch::Reflector;
-use crate::agent::wiring::AgentState;
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::{Event, KubernetesFailure, KubernetesFailureKind, Resource};
 use crate::logic::cluster::watch::{Cut, Logged, Relist, WatchNote};
@@ -63,9 +63,7 @@ impl Watcher<'_> {
     fn apply(&self, event: Event) {
         let change = self.agent.world.apply(self.resource, event);
         self.agent.telemetry.changed(&change);
-        if self.agent.config.operation.shadow.is_none() {
-            prefetch(self.agent, &change);
-        }
+        prefetch(self.agent, &change);
     }
 
     fn note(&self, note: WatchNote) {

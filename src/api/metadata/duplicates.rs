@@ -4,6 +4,7 @@
 //! a watch event may have overtaken it.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use log::warn;
 use parking_lot::Mutex;
 
+use crate::logic::base::refreshing::{Kept, Lease, RefreshStep};
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::Pod;
 use crate::ports::{Kubernetes, Notifier, Time};
@@ -28,13 +30,8 @@ pub struct Duplicates {
     done: Arc<dyn Notifier>,
 }
 
-/// How far the lookup of an address is.
-#[derive(Clone)]
-enum Lookup {
-    UnderWay,
-    /// The uid of the one holder, if there is one; good until then
-    Done(Option<String>, Mono),
-}
+/// How far the lookup of an address is; it brings the uid of the one holder, if there is one.
+type Lookup = Kept<Option<String>, Infallible>;
 
 /// What a lookup came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,17 +60,18 @@ impl Duplicates {
             let generation = self.done.generation();
             let now = self.time.now().mono;
             let mut lookups = self.lookups.lock();
-            lookups.retain(|_, lookup| !matches!(lookup, Lookup::Done(_, until) if now >= *until));
-            let under_way = lookups.values().filter(|lookup| matches!(lookup, Lookup::UnderWay)).count();
-            match lookups.get(&address) {
-                Some(Lookup::Done(holder, _)) => return holder.clone().map_or(Found::Nobody, Found::Holder),
-                Some(Lookup::UnderWay) if now >= deadline => return Found::Nobody,
-                None if under_way < MOST_LISTS => {
-                    lookups.insert(address, Lookup::UnderWay);
-                    break;
+            lookups.retain(|_, lookup| lookup.is_fetching() || lookup.usable(now).is_some());
+            let under_way = lookups.values().filter(|lookup| lookup.is_fetching()).count();
+            if lookups.contains_key(&address) || under_way < MOST_LISTS {
+                match lookups.entry(address).or_default().step(now) {
+                    RefreshStep::Use(holder) => return holder.map_or(Found::Nobody, Found::Holder),
+                    RefreshStep::Fetch => break,
+                    RefreshStep::Join if now >= deadline => return Found::Nobody,
+                    RefreshStep::Join => {}
+                    RefreshStep::Refuse(never) => match never {},
                 }
-                None if now >= deadline => return Found::Busy,
-                Some(Lookup::UnderWay) | None => {}
+            } else if now >= deadline {
+                return Found::Busy;
             }
             drop(lookups);
             self.done.wait(generation, deadline);
@@ -128,9 +126,11 @@ impl Drop for UnderWay<'_> {
         let until = self.duplicates.time.now().mono.after(REMEMBERED);
         let mut lookups = self.duplicates.lookups.lock();
         match self.outcome.take() {
-            Some(holder) => lookups.insert(self.address, Lookup::Done(holder, until)),
-            None => lookups.remove(&self.address),
-        };
+            Some(value) => {
+                lookups.entry(self.address).or_default().succeed(Lease { value, renew_from: None, end: Some(until) });
+            }
+            None => drop(lookups.remove(&self.address)),
+        }
         drop(lookups);
         self.duplicates.done.notify();
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 use serde_json::{Map, Value, json};
 
-use super::{Caller, Service};
+use super::Service;
 use crate::logic::base::json;
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::Resource;
@@ -13,10 +13,8 @@ use crate::logic::cluster::world::AddressHolder;
 use crate::logic::operator::port_holder::TakenPort;
 use crate::logic::policy::arn::NamedRole;
 use crate::logic::policy::needs_namespaces;
-use crate::logic::policy::reason::Reason;
-use crate::logic::request::message::{Request, Response};
+use crate::logic::request::message::Response;
 use crate::logic::request::reply;
-use crate::logic::request::route::{self, Route};
 use crate::state::shared_world::SharedWorld;
 
 /// What is known of the node and of the agent itself.
@@ -66,15 +64,6 @@ impl Facts {
 }
 
 impl Service {
-    /// Answers with one of the agent's own pages, or not at all.
-    pub fn own_page(&self, request: &Request<'_>, caller: &Caller<'_>) -> Response {
-        let facing = route::facing(request, caller.is_redirected);
-        match route::route(request, facing, &self.routes) {
-            Route::Page(page) => self.page(page),
-            _ => reply::refusal(Reason::NotFound, &Route::Refuse(Reason::NotFound)),
-        }
-    }
-
     /// `/metrics`
     pub fn metrics(&self) -> Response {
         let metrics = &self.telemetry.metrics;

@@ -29,7 +29,6 @@ impl Control {
         status.commit = BUILD.commit.to_owned();
         status.uptime_s = now.mono.since(self.started).as_secs();
         status.node.clone_from(&self.node);
-        status.shadow.clone_from(&self.shadow);
         status.taken_port = taken_port;
         status.node_credentials = self.node_keys();
         status.sessions = self.sessions();

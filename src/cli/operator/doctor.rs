@@ -9,7 +9,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::{CommandResult, CommandVerdict, Failure};
-use crate::config::{self, Command, Config, EnvironmentLookup};
+use crate::config::{self, Command, Config, EnvironmentLookup, Words};
 use crate::logic::operator::doctor::{Finding, Mark};
 use crate::logic::sts::environment::AwsEnvironment;
 use crate::os::clock::SystemClock;
@@ -26,18 +26,22 @@ struct DoctorContext {
 /// The doctor's own flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct TrialOptions {
-    /// Roles to be assumed for a try
+    /// Roles to be assumed as a trial
     roles: Vec<String>,
     /// Sent along with them
     external_id: Option<String>,
 }
 
-pub(super) fn run(words: &[String], lookup: EnvironmentLookup<'_>, output: &mut dyn Write) -> CommandResult {
-    let (asked, rest) = TrialOptions::read(words)?;
-    let config = match config::parse(rest.into_iter(), lookup) {
+pub(super) fn run(words: &Words, lookup: EnvironmentLookup<'_>, output: &mut dyn Write) -> CommandResult {
+    let asked = TrialOptions {
+        roles: words.values("role").map(str::to_owned).collect(),
+        external_id: words.value("external-id").map(str::to_owned),
+    };
+    // as its sisters call the agent's flag
+    let socket = words.value("socket").map(|path| format!("--control-socket={path}"));
+    let config = match config::parse(words.rest.iter().cloned().chain(socket), lookup) {
         Ok(Command::Run(config)) => *config,
-        Ok(Command::Help(_)) => return Err(Failure::Help(HELP.to_owned())),
-        Ok(Command::Version(line)) => return Err(Failure::Help(line)),
+        Ok(Command::Help(text) | Command::Version(text)) => return Err(Failure::Help(text)),
         Err(error) => return Err(Failure::Usage(error.to_string())),
     };
     let environment = AwsEnvironment::from_lookup(lookup);
@@ -54,37 +58,6 @@ fn flags(config: &Config) -> Finding {
     match config.warnings.as_slice() {
         [] => Finding::ok("they fit together"),
         warnings => Finding::warn(warnings.join("; ")),
-    }
-}
-
-impl TrialOptions {
-    /// Takes the doctor's own flags out of the agent's.
-    fn read(words: &[String]) -> Result<(Self, Vec<String>), Failure> {
-        let (mut asked, mut rest) = (Self::default(), Vec::new());
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            let (flag, written) = match word.split_once('=') {
-                Some((flag, value)) => (flag, Some(value.to_owned())),
-                None => (word.as_str(), None),
-            };
-            if flag == "--socket" {
-                // as its sisters call the agent's flag; its value follows in either form
-                rest.push(word.replacen("--socket", "--control-socket", 1));
-                continue;
-            }
-            if !matches!(flag, "--role" | "--external-id") {
-                rest.push(word.clone());
-                continue;
-            }
-            let value = written.or_else(|| words.next().cloned()).filter(|value| !value.is_empty());
-            let value =
-                value.ok_or_else(|| Failure::Usage(format!("failed to read `{flag}`: a value must follow it")))?;
-            match flag {
-                "--role" => asked.roles.push(value),
-                _ => asked.external_id = Some(value),
-            }
-        }
-        Ok((asked, rest))
     }
 }
 
@@ -114,39 +87,9 @@ impl Checks<'_> {
 }
 
 const NAME_WIDTH: usize = 20;
-const HELP: &str = "\
-Usage: kube2iam doctor [--role=NAME]... [--external-id=ID] [the agent's flags]
-
-Checks everything that the agent with these flags depends on, one line a check: ok, warn or FAIL with what to do.
-FAIL is only what keeps credentials from pods; then the exit code is 1.
-
-  --role=NAME
-        a role to assume for a try, as an annotation would name it; repeat it for several
-  --external-id=ID
-        external id to send along
-  --socket=PATH
-        the control socket of an agent that may run here; the same as --control-socket
-
-`kube2iam --help` tells the agent's flags.
-";
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn read(words: &[&str]) -> Result<(TrialOptions, Vec<String>), Failure> {
-        TrialOptions::read(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn own_flags_are_taken_out_of_the_agents() {
-        let (asked, rest) = read(&["--node=n", "--role=a", "--role", "b", "--external-id=x=y", "--debug"]).unwrap();
-        assert_eq!(asked, TrialOptions { roles: vec!["a".into(), "b".into()], external_id: Some("x=y".into()) });
-        assert_eq!(rest, ["--node=n", "--debug"]);
-        assert!(matches!(read(&["--role"]), Err(Failure::Usage(_))) && read(&["--role="]).is_err());
-        let (_, rest) = read(&["--socket=/s", "--socket", "/t"]).unwrap();
-        assert_eq!(rest, ["--control-socket=/s", "--control-socket", "/t"]);
-    }
 
     /// What a terminal shows.
     #[derive(Clone, Default)]

@@ -9,6 +9,7 @@ use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Failure;
+use crate::config::Words;
 use crate::logic::base::json;
 use crate::logic::base::time::Mono;
 use crate::os::clock::SystemClock;
@@ -20,6 +21,11 @@ pub(super) struct SocketRequest<'a> {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
     pub(super) parameters: &'a [(&'static str, &'a str)],
+}
+
+/// Where the agent is asked: `--socket`, else its default.
+pub(super) fn path(words: &Words) -> &Path {
+    Path::new(words.value("socket").unwrap_or(CONTROL_SOCKET))
 }
 
 /// Asks the agent that listens at `path` and gives its JSON.
@@ -113,6 +119,8 @@ fn unreached(path: &Path, cause: &dyn std::fmt::Display) -> Failure {
     ))
 }
 
+/// The default of the agent's `--control-socket`.
+pub(super) const CONTROL_SOCKET: &str = "/run/kube2iam/control.sock";
 /// Longer than the agent takes for anything that it is asked here.
 const PATIENCE: Duration = Duration::from_secs(15);
 const LONGEST_ANSWER: usize = 1024 * 1024;

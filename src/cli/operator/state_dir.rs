@@ -1,25 +1,15 @@
 //! `kube2iam state-dir PATH`
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 
-use argh::FromArgs;
-
-use super::{CommandResult, CommandVerdict, Failure, say, words};
+use super::{CommandResult, CommandVerdict, Failure, say};
+use crate::config::Words;
 use crate::os::state_dir::StateDir;
 
-/// Prepares a directory for --state-dir that agents of several users can use: makes it if need be, and opens it to the
-/// group under which this runs. Must run as root, with the group of the agents; needs no capability.
-#[derive(FromArgs)]
-struct StateDirArguments {
-    /// the directory
-    #[argh(positional)]
-    path: PathBuf,
-}
-
-pub(super) fn run(words: &[String], output: &mut dyn Write) -> CommandResult {
-    let StateDirArguments { path } = words::read("state-dir", words)?;
-    StateDir::prepare(&path).map_err(|cause| {
+pub(super) fn run(words: &Words, output: &mut dyn Write) -> CommandResult {
+    let path = Path::new(words.rest.first().map(String::as_str).unwrap_or_default());
+    StateDir::prepare(path).map_err(|cause| {
         Failure::Unanswered(format!("failed to prepare state directory `{}`: {cause}", path.display()))
     })?;
     let group = rustix::process::getegid().as_raw();

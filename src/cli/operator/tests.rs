@@ -17,7 +17,7 @@ fn words_that_name_no_subcommand_are_the_agents() {
 
 #[test]
 fn every_subcommand_has_help_of_its_own() {
-    for command in config::SUBCOMMANDS.map(|command| command.word) {
+    for command in config::SUBCOMMANDS.each_ref().map(|command| command.word) {
         let (ended, text) = run_words(&[command, "--help"]);
         let Some(ended) = ended else { continue }; // of another room
         assert_eq!(ended, Ended { code: 0, error: None }, "{command}");
@@ -28,14 +28,16 @@ fn every_subcommand_has_help_of_its_own() {
 #[test]
 fn wrong_words_end_with_64_and_one_line() {
     for (words, part) in [
-        (&["explain"][..], "subject"),
+        (&["explain"][..], "it needs NAMESPACE/POD | ADDRESS"),
         (&["explain", "web-1"], "failed to read `web-1`: allowed is NAMESPACE/POD or an address"),
         (&["explain", "a/b", "--jsno"], "--jsno"),
-        (&["status", "now"], "now"),
+        (&["status", "now"], "one word too many"),
         (&["log-level", "loud"], "failed to read `loud`: allowed is panic, fatal, error, warn"),
         (&["status", "--socket"], "--socket"),
         (&["doctor", "--rol=x", "--node=n"], "no such flag"),
         (&["doctor", "--role"], "a value must follow it"),
+        (&["compare", "--node=n"], "it needs --theirs=URL"),
+        (&["compare", "--theirs=kube2iam"], "failed to read `--theirs=kube2iam`: allowed is http://HOST[:PORT]"),
     ] {
         let (ended, _) = run_words(words);
         let Some(Ended { code: 64, error: Some(error) }) = ended else { panic!("{words:?}: {ended:?}") };
@@ -47,7 +49,7 @@ fn wrong_words_end_with_64_and_one_line() {
 fn the_socket_is_looked_for_where_the_agent_opens_it() {
     let words = ["--api-server=http://127.0.0.1:1", "--api-token=t"].map(str::to_owned);
     let Ok(Command::Run(config)) = config::parse(words.into_iter(), &|_| None) else { panic!("no configuration") };
-    assert_eq!(config.operation.control_socket, SocketSetting::Preset(words::SOCKET.into()));
+    assert_eq!(config.operation.control_socket, SocketSetting::Preset(socket::CONTROL_SOCKET.into()));
     let (ended, _) = run_words(&["explain", "a/b", "--socket=/nowhere/s"]);
     let Some(Ended { code: 1, error: Some(error) }) = ended else { panic!("{ended:?}") };
     assert!(error.starts_with("failed to ask the agent at `/nowhere/s`"), "{error}");

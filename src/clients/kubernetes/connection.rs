@@ -79,11 +79,11 @@ impl ApiServerConnection {
 
 /// A URL as requests are built on.
 pub(super) fn server(url: &str) -> Result<String, Misconfigured> {
-    target_of(url)?;
     if url.contains(['?', '#', '@']) {
         let shown = url.rsplit('@').next().unwrap_or_default();
         return Err(Misconfigured(format!("unusable URL `{shown}`: it has a user, a query or a fragment")));
     }
+    target_of(url)?;
     Ok(url.trim_end_matches('/').to_owned())
 }
 

@@ -19,40 +19,13 @@ use crate::logic::policy::OwnRole;
 use crate::logic::sessions::credentials::Credentials;
 use crate::logic::sts::environment::NodeSource;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
-use crate::ports::{Clock, Imds};
+use crate::ports::{Clock, Imds, NodeCredentials};
 
 use container::ContainerEndpoint;
 use hop::Hop;
 use instance_role::InstanceRole;
 use renewed::Renewed;
 use web_identity::WebIdentityRole;
-
-/// Credentials to sign with, renewed before they end.
-pub trait NodeCredentials: Send + Sync {
-    /// Those to sign with now. Returns within `patience`, give or take two reads of the metadata service (4 s).
-    fn current(&self, patience: Duration) -> Result<Arc<Credentials>, StsFailure>;
-
-    /// Fetches others on the next call, since AWS refused these. Others than these, fetched meanwhile, stay.
-    fn reload(&self, refused: &Credentials);
-
-    /// When those that are held end; `None`: none are, or they don't.
-    fn expiration(&self) -> Option<Wall> {
-        None
-    }
-
-    /// Where they come from, for the start-up line. No secret, no key id.
-    fn describe(&self) -> String;
-
-    /// Those that these are assumed with, if they are.
-    fn first(&self) -> Option<Arc<dyn NodeCredentials>> {
-        None
-    }
-
-    /// The role that they stand for, as far as their source knows it without asking STS.
-    fn role(&self) -> Option<OwnRole> {
-        None
-    }
-}
 
 /// What the sources ask.
 #[derive(Clone)]

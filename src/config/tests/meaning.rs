@@ -310,16 +310,9 @@ fn a_third_metadata_address_is_redirected_too() {
 
 #[test]
 fn what_happens_beside() {
-    let operation = config(&[
-        "--node=n",
-        "--remove-taint=kube2iam/starting",
-        "--events",
-        "--state-dir=/run/k",
-        "--shadow=http://n:8181/",
-    ])
-    .operation;
+    let operation =
+        config(&["--node=n", "--remove-taint=kube2iam/starting", "--events", "--state-dir=/run/k"]).operation;
     assert_eq!(operation.remove_taint.as_deref(), Some("kube2iam/starting"));
-    assert_eq!(operation.shadow.as_deref(), Some("http://n:8181"));
     assert_eq!((operation.events, operation.state_dir), (true, Some(PathBuf::from("/run/k"))));
     let socket = |value: &str| config(&["--control-socket", value]).operation.control_socket;
     assert_eq!(socket(""), SocketSetting::Off);

@@ -149,10 +149,9 @@ const GOLDEN: &[(&[&str], &str)] = &[
         &["--remove-taint=k:NoSchedule"],
         "failed to read `--remove-taint=k:NoSchedule`: allowed is a taint's key: [PREFIX/]NAME",
     ),
-    (&["--shadow=kube2iam"], "failed to read `--shadow=kube2iam`: allowed is http://HOST[:PORT]"),
     (
-        &["--shadow=http://127.0.0.1:8181/", "--iptables"],
-        "failed to use `--shadow=http://127.0.0.1:8181`: allowed only without --iptables",
+        &["--shadow=http://127.0.0.1:8181/"],
+        "failed to use `--shadow`: comparing is a command of its own now: `kube2iam compare --theirs=URL`, with the agent's flags",
     ),
 ];
 

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use crate::logic::base::secret::Secret;
+use crate::logic::base::url::Scheme;
 
 /// The three variables as they were set. A proxy's address may carry a password, hence the secrets.
 #[derive(Clone, Debug, Default)]
@@ -11,13 +12,6 @@ pub struct ProxyEnvironment {
     pub https_proxy: Option<Secret<String>>,
     pub http_proxy: Option<Secret<String>>,
     pub no_proxy: Option<String>,
-}
-
-/// How a target is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    Http,
-    Https,
 }
 
 impl ProxyEnvironment {

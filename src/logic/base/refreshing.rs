@@ -1,5 +1,5 @@
 //! One value that one caller fetches, all share, and that is replaced before it ends: the node's credentials,
-//! the agent's metadata token.
+//! the agent's metadata token, the holder of an address by the API server's word.
 //!
 //! Invariants: at most one fetch is under way; a value is handed out until its end, whatever becomes of its renewal;
 //! after a failure nobody fetches before the moment that came with it. Only [`Mono`] counts: a wall clock that jumps
@@ -62,6 +62,11 @@ impl<T: Clone, F: Clone> Kept<T, F> {
                 RefreshStep::Fetch
             }
         }
+    }
+
+    /// Whether a fetch is under way.
+    pub const fn is_fetching(&self) -> bool {
+        self.fetching
     }
 
     /// What is held, if it isn't over.

@@ -1,4 +1,4 @@
-//! The address of a service as an operator writes it: `http(s)://HOST[:PORT][/PATH]`.
+//! The address of a service as an operator writes it: `http(s)://HOST[:PORT][/PATH]`, or without the scheme.
 //!
 //! Invariant: what is inside can be put before a path and sent as it stands: no user, no fragment, no blanks,
 //! a host that is a name or an address, and no port that the scheme implies (signatures cover the `Host` header).
@@ -6,11 +6,20 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    /// A name or an address, without brackets
+    pub host: String,
+    pub port: u16,
+}
+
 /// A well-formed address of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceUrl {
     scheme: Scheme,
-    /// As the `Host` header says it
+    place: Authority,
+    /// As the `Host` header says it: without a port that the scheme implies
     authority: String,
     /// Empty, or with a leading `/`; the query belongs to it
     target: String,
@@ -23,6 +32,40 @@ pub enum Scheme {
     Https,
 }
 
+impl Authority {
+    /// Reads `HOST`, `HOST:PORT`, `[V6]`, `[V6]:PORT` or a bare IPv6 address.
+    pub fn parse(text: &str, default_port: u16) -> Option<Self> {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Some(Self { host: address.to_string(), port: default_port });
+        }
+        if let Some((host, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+            let address: Ipv6Addr = host.parse().ok()?;
+            let port = if rest.is_empty() { default_port } else { port_number(rest.strip_prefix(':')?)? };
+            return Some(Self { host: address.to_string(), port });
+        }
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) => (host, port_number(port)?),
+            None => (text, default_port),
+        };
+        is_host(host).then(|| Self { host: host.to_owned(), port })
+    }
+
+    /// The host, if it is an address.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+}
+
+impl fmt::Display for Authority {
+    /// `HOST:PORT`, an IPv6 address in brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
 impl ServiceUrl {
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let wrong = |cause| UrlError { found: text.chars().take(SHOWN).collect(), cause };
@@ -32,16 +75,15 @@ impl ServiceUrl {
         }
         let (scheme, rest) = split_scheme(text).ok_or_else(|| wrong("it must begin with http:// or https://"))?;
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let (host, port) = split_port(authority).ok_or_else(|| wrong("its port is not a number of 1 to 65535"))?;
-        if !is_host(host) {
-            return Err(wrong("its host is neither a name nor an address"));
-        }
+        let is_bare_v6 = authority.parse::<Ipv6Addr>().is_ok();
+        let place = Authority::parse(authority, scheme.port()).filter(|_| !is_bare_v6);
+        let place =
+            place.ok_or_else(|| wrong("it needs a host, a name or an address, and a port of 1 to 65535 if any"))?;
         let target = if target.starts_with('?') { format!("/{target}") } else { target.to_owned() };
-        let authority = match port {
-            Some(port) if port != scheme.port() => format!("{host}:{port}"),
-            _ => host.to_owned(),
-        };
-        Ok(Self { scheme, authority, target })
+        let written = place.to_string();
+        let implied = format!(":{}", scheme.port());
+        let authority = written.strip_suffix(&implied).filter(|_| place.port == scheme.port()).unwrap_or(&written);
+        Ok(Self { scheme, authority: authority.to_owned(), target, place })
     }
 
     pub const fn scheme(&self) -> Scheme {
@@ -55,8 +97,12 @@ impl ServiceUrl {
 
     /// The host alone; an IPv6 address without its brackets.
     pub fn host(&self) -> &str {
-        let host = split_port(&self.authority).map_or(self.authority.as_str(), |(host, _)| host);
-        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+        &self.place.host
+    }
+
+    /// The port, given or implied by the scheme.
+    pub const fn port(&self) -> u16 {
+        self.place.port
     }
 
     /// Path and query as given; may be empty.
@@ -112,28 +158,16 @@ fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
     })
 }
 
-/// Splits the port off; `None` if there is one that can't be.
-fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
-    let after_brackets = authority.rfind(']').map_or(0, |end| end + 1);
-    let Some(colon) = authority[after_brackets..].find(':') else { return Some((authority, None)) };
-    let (host, port) = authority.split_at(after_brackets + colon);
-    let port =
-        port[1..].parse().ok().filter(|port| *port != 0 && port_digits(&authority[after_brackets + colon + 1..]))?;
-    Some((host, Some(port)))
+/// A port in digits; names such as `http` and signs are refused.
+pub fn port_number(text: &str) -> Option<u16> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|port| digits && *port != 0)
 }
 
-fn port_digits(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_digit())
-}
-
-fn is_host(host: &str) -> bool {
-    if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        return inner.parse::<Ipv6Addr>().is_ok();
-    }
-    !host.is_empty()
-        && host.len() <= LONGEST_HOST
-        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
-        && (host.parse::<IpAddr>().is_ok() || !host.starts_with(['.', '-']))
+/// A DNS name or an IPv4 address.
+pub fn is_host(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    (1..=LONGEST_HOST).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with(['.', '-'])
 }
 
 /// Far above any real endpoint.
@@ -146,6 +180,52 @@ const SHOWN: usize = 80;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn services_are_named_in_five_forms() {
+        for (text, read) in [
+            ("169.254.169.254", Some("169.254.169.254:80")),
+            ("127.0.0.1:8080", Some("127.0.0.1:8080")),
+            ("imds.local", Some("imds.local:80")),
+            ("imds:1", Some("imds:1")),
+            ("fd00:ec2::254", Some("[fd00:ec2::254]:80")),
+            ("[fd00:ec2::254]", Some("[fd00:ec2::254]:80")),
+            ("[FD00:EC2:0::254]:8080", Some("[fd00:ec2::254]:8080")),
+            ("", None),
+            (":80", None),
+            ("host:", None),
+            ("host:0", None),
+            ("host:65536", None),
+            ("host:+80", None),
+            ("http://host", None),
+            ("host/path", None),
+            ("a host", None),
+            ("[1.2.3.4]", None),
+            ("[::1", None),
+            ("[::1]80", None),
+        ] {
+            assert_eq!(Authority::parse(text, 80).map(|read| read.to_string()).as_deref(), read, "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_are_digits() {
+        for (text, number) in [
+            ("8181", Some(8181)),
+            ("1", Some(1)),
+            ("65535", Some(65_535)),
+            ("08181", Some(8181)),
+            ("0", None),
+            ("65536", None),
+            ("+80", None),
+            ("-1", None),
+            ("http", None),
+            (" 80", None),
+            ("", None),
+        ] {
+            assert_eq!(port_number(text), number, "{text}");
+        }
+    }
 
     #[test]
     fn addresses_are_taken_apart() {

@@ -1,15 +1,15 @@
-//! A running kube2iam and this agent, compared without a pod noticing.
+//! What a running kube2iam answers and what an agent with the same flags would answer, address by address.
 //!
 //! kube2iam knows its clients by their source address, which nobody else can take on: its answers to pods can't be
 //! asked for. What can be had is what it makes them from, its `/debug/store`: the annotation and the namespace that it
-//! holds for each address, and the lists that it holds for each namespace. From that, [`answer_of`] tells its answer by
+//! holds for each address, and the lists that it holds for each namespace. From that, [`answer_of`] derives its answer by
 //! its own published rules (an unanchored expression where the format is `regexp`, the default role exempt from lists);
 //! ours is made by the same `decide` as a request's. Flags can't be seen from outside: both must have the same.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::logic::base::json;
 use crate::logic::base::time::{Mono, Wall};
@@ -33,46 +33,81 @@ pub struct Store {
     lists: HashMap<String, Option<Vec<String>>>,
 }
 
-/// What there is to say of an address on which the two disagree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    pub kind: DifferenceKind,
-    /// `NAMESPACE/POD`, if we know one
+/// What the two answer at one address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    pub address: IpAddr,
+    /// `NAMESPACE/POD`, if the API server knows one
     pub pod: Option<String>,
+    pub outcome: Agreement,
+    /// The role that both give, or why one or both refuse
     pub text: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum DifferenceKind {
+/// How two answers agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Agreement {
     /// Both give a role, not the same one.
     OtherRole,
     /// kube2iam gives a role where this agent would refuse.
     OnlyTheirs,
     /// This agent would give a role where kube2iam refuses.
     OnlyOurs,
+    /// The same role, or both refuse.
+    Alike,
 }
 
-/// How a comparison came out.
+/// How a comparison came out: a row for each address, those that differ first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// Addresses on which both agree
-    pub alike: usize,
-    pub differences: Differences,
+    pub rows: Vec<Row>,
 }
 
-/// In the order of their addresses.
-pub type Differences = Vec<(IpAddr, Difference)>;
-
-impl DifferenceKind {
-    pub const ALL: [Self; 3] = [Self::OtherRole, Self::OnlyTheirs, Self::OnlyOurs];
-
-    /// For the metric's label and the log.
+impl Agreement {
     pub const fn word(self) -> &'static str {
         match self {
             Self::OtherRole => "other_role",
             Self::OnlyTheirs => "only_theirs",
             Self::OnlyOurs => "only_ours",
+            Self::Alike => "alike",
         }
+    }
+}
+
+impl Comparison {
+    /// How many addresses differ.
+    pub fn different(&self) -> usize {
+        self.rows.iter().filter(|row| row.outcome != Agreement::Alike).count()
+    }
+
+    /// A difference counts if two comparisons have found it: a pod that comes or goes between reading the one and
+    /// listing for the other looks like one.
+    pub fn confirmed_by(&self, second: Self) -> Self {
+        let is_sure = |row: &Row| row.outcome == Agreement::Alike || self.rows.contains(row);
+        Self { rows: second.rows.into_iter().filter(is_sure).collect() }
+    }
+
+    /// For people: a table, and the sum.
+    pub fn text(&self) -> String {
+        let cells = |row: &Row| {
+            let pod = row.pod.clone().unwrap_or_else(|| "-".to_owned());
+            [row.address.to_string(), pod, row.outcome.word().to_owned(), row.text.clone()]
+        };
+        let header = ["ADDRESS", "POD", "OUTCOME", "REASON"].map(str::to_owned);
+        let table: Vec<[String; 4]> = std::iter::once(header).chain(self.rows.iter().map(cells)).collect();
+        let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+        let widths = [width(0), width(1), width(2)];
+        let mut text = String::new();
+        for row in &table {
+            for (cell, width) in row.iter().zip(widths) {
+                text.push_str(&format!("{cell:<width$}  "));
+            }
+            text.push_str(&row[3]);
+            text.push('\n');
+        }
+        let different = self.different();
+        text + &format!("\n{} addresses alike, {different} different\n", self.rows.len() - different)
     }
 }
 
@@ -86,7 +121,7 @@ impl Store {
 /// What kube2iam answers at each address that it knows: a role, or why none.
 pub type TheirAnswers = HashMap<IpAddr, Result<String, &'static str>>;
 
-/// Works out kube2iam's answers. That takes as long as tenants' lists do: not while the World is locked.
+/// Works out kube2iam's answers. That takes as long as tenants' lists do.
 pub fn their_answers(store: &Store, rules: &Rules) -> TheirAnswers {
     let answer = |text: &String| Some((text.parse::<IpAddr>().ok()?.to_canonical(), answer_of(store, rules, text)));
     store.roles.keys().filter_map(answer).collect()
@@ -97,22 +132,19 @@ pub fn compare(world: &World, rules: &Rules, keys: &TokenKeys, theirs: &TheirAns
     let ours = world.pods().filter(|pod| pod.counts()).flat_map(|pod| pod.addresses.iter().copied());
     let mut addresses = BTreeSet::new();
     addresses.extend(theirs.keys().copied().chain(ours));
-    let mut comparison = Comparison::default();
+    let mut rows = Vec::new();
     for address in addresses {
         let ours = our_answer(world, rules, keys, address, now);
         let theirs = theirs.get(&address).cloned().unwrap_or(Err("it knows no pod there"));
-        match difference(ours, theirs, rules) {
-            None => comparison.alike += 1,
-            Some((kind, text)) => {
-                let pod = match world.holder(address) {
-                    AddressHolder::Pod(pod) => Some(format!("{}/{}", pod.namespace, pod.name)),
-                    AddressHolder::Nobody | AddressHolder::Several(_) => None,
-                };
-                comparison.differences.push((address, Difference { kind, pod, text }));
-            }
-        }
+        let (outcome, text) = judge(ours, theirs, rules);
+        let pod = match world.holder(address) {
+            AddressHolder::Pod(pod) => Some(format!("{}/{}", pod.namespace, pod.name)),
+            AddressHolder::Nobody | AddressHolder::Several(_) => None,
+        };
+        rows.push(Row { address, pod, outcome, text });
     }
-    comparison
+    rows.sort_by_key(|row| row.outcome == Agreement::Alike);
+    Comparison { rows }
 }
 
 /// The role that a request of `address` gets here, or why none.
@@ -157,19 +189,17 @@ fn answer_of(store: &Store, rules: &Rules, address: &str) -> Result<String, &'st
     if patterns.iter().any(allows) { Ok(role) } else { Err("the namespace doesn't allow the role") }
 }
 
-fn difference(
-    ours: Result<String, Reason>,
-    theirs: Result<String, &'static str>,
-    rules: &Rules,
-) -> Option<(DifferenceKind, String)> {
+fn judge(ours: Result<String, Reason>, theirs: Result<String, &'static str>, rules: &Rules) -> (Agreement, String) {
     match (ours, theirs) {
-        (Err(_), Err(_)) => None,
-        (Ok(ours), Ok(theirs)) if ours == theirs => None,
+        (Err(reason), Err(why)) => {
+            (Agreement::Alike, format!("kube2iam refuses ({why}), this agent would refuse ({})", reason.word()))
+        }
+        (Ok(ours), Ok(theirs)) if ours == theirs => (Agreement::Alike, ours),
         (Ok(ours), Ok(theirs)) => {
-            Some((DifferenceKind::OtherRole, format!("kube2iam gives `{theirs}`, this agent would give `{ours}`")))
+            (Agreement::OtherRole, format!("kube2iam gives `{theirs}`, this agent would give `{ours}`"))
         }
         (Ok(ours), Err(why)) => {
-            Some((DifferenceKind::OnlyOurs, format!("kube2iam refuses ({why}), this agent would give `{ours}`")))
+            (Agreement::OnlyOurs, format!("kube2iam refuses ({why}), this agent would give `{ours}`"))
         }
         (Err(reason), Ok(theirs)) => {
             let hint = match (reason, rules.restrictions) {
@@ -181,55 +211,9 @@ fn difference(
                 _ => "",
             };
             let text = format!("kube2iam gives `{theirs}`, this agent would refuse ({}){hint}", reason.word());
-            Some((DifferenceKind::OnlyTheirs, text))
+            (Agreement::OnlyTheirs, text)
         }
     }
-}
-
-/// What has been said: a difference counts once two comparisons in a row have found it, since a pod that comes or goes
-/// reaches the two at different moments.
-#[derive(Debug, Default)]
-pub struct Known {
-    before: Differences,
-    said: Differences,
-}
-
-impl Known {
-    /// Takes up a comparison: what is new and sure, and the addresses that agree by now.
-    pub fn note(&mut self, comparison: Comparison) -> (Differences, Vec<IpAddr>) {
-        let found = comparison.differences;
-        let (mut said, mut fresh) = (Vec::new(), Vec::new());
-        for (address, difference) in &found {
-            let old = at(&self.said, *address);
-            if at(&self.before, *address) != Some(difference) {
-                said.extend(old.map(|old| (*address, old.clone())));
-                continue;
-            }
-            said.push((*address, difference.clone()));
-            if old != Some(difference) {
-                fresh.push((*address, difference.clone()));
-            }
-        }
-        let known = self.said.iter().map(|(address, _)| *address);
-        let gone = known.filter(|address| at(&found, *address).is_none()).collect();
-        (self.said, self.before) = (said, found);
-        (fresh, gone)
-    }
-
-    /// Differences that are sure.
-    pub fn said(&self) -> &[(IpAddr, Difference)] {
-        &self.said
-    }
-
-    /// Whether something was found that another comparison must confirm.
-    pub fn is_unsure(&self) -> bool {
-        self.before.len() > self.said.len()
-    }
-}
-
-fn at(differences: &[(IpAddr, Difference)], address: IpAddr) -> Option<&Difference> {
-    let place = differences.binary_search_by_key(&address, |(known, _)| *known).ok()?;
-    differences.get(place).map(|(_, difference)| difference)
 }
 
 /// Long enough to be decided upon at once.

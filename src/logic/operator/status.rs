@@ -16,8 +16,6 @@ pub struct AgentStatus {
     pub ready: bool,
     /// Which process holds the port instead of the agent; `None`: the agent has it
     pub taken_port: Option<String>,
-    /// `--shadow`'s kube2iam, which serves the pods instead
-    pub shadow: Option<String>,
     pub pods: usize,
     pub namespaces: usize,
     pub watches: Vec<Watching>,
@@ -113,9 +111,6 @@ impl AgentStatus {
         line("ready", if self.ready { "yes".to_owned() } else { "no".to_owned() });
         if let Some(taken) = &self.taken_port {
             line("port", taken.clone());
-        }
-        if let Some(url) = &self.shadow {
-            line("shadow", format!("of {url}: nobody is served"));
         }
         line("world", format!("{} pods, {} namespaces", self.pods, self.namespaces));
         for watch in &self.watches {

@@ -8,11 +8,14 @@ mod queue;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Rules;
 use super::ahead::concerned;
 use super::role::role_of;
-use crate::logic::cluster::world::{Change, HeldList, HeldPod, ListResults, World};
+use crate::logic::base::time::Mono;
+use crate::logic::cluster::kubernetes::Resource;
+use crate::logic::cluster::world::{Change, HeldList, HeldPod, ListResults, Novelty, World};
 use crate::logic::policy::arn::{BaseArn, RoleArn};
 use crate::logic::policy::pattern::{FirstMatch, Format, Matcher, RoleList, glob_below};
 use crate::logic::policy::trace::no_trace;
@@ -78,6 +81,31 @@ fn about_entries(namespace: &str, held: &HeldList) -> Option<ListQuestion> {
 
 fn ask(namespace: Arc<str>, held: &HeldList, about: About) -> ListQuestion {
     ListQuestion { namespace, list: held.list().clone(), serial: held.serial(), about }
+}
+
+/// Answers everything that is open about pods' roles, at once and however long it takes: for a World that nothing waits
+/// for.
+pub fn evaluate_all(world: &mut World, rules: &Rules) {
+    let mut open_before = usize::MAX;
+    loop {
+        let all = Change::Listed(Resource::Pods, Novelty::News);
+        let open: Vec<_> =
+            questions(world, rules, &all).into_iter().filter(|question| question.about != About::Entries).collect();
+        // the queue forgets some of very many: they are open still
+        if open.is_empty() || open.len() >= open_before {
+            return;
+        }
+        open_before = open.len();
+        let mut queue = EvaluationQueue::default();
+        open.into_iter().for_each(|question| queue.ask(question));
+        while let NextEvaluation::Evaluate(mut evaluation) = queue.next(Mono::default(), &rules.base) {
+            while evaluation.step(&rules.base) == EvaluationProgress::More {}
+            let results = evaluation.into_results();
+            let (namespace, serial) = (results.namespace.clone(), results.serial);
+            world.record(results);
+            queue.finish(&namespace, serial, Duration::ZERO, Mono::default());
+        }
+    }
 }
 
 /// A list under evaluation: every entry is compiled once, asked about every role, and dropped.

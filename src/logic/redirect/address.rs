@@ -211,7 +211,10 @@ mod tests {
         let own = holder(7, LINK, LINK);
         for (found, text) in [
             (found(link(7, "veth", true), &[]), "the link `kube2iam0` (veth) is not this agent's"),
-            (found(link(7, "", true), &[own.clone()]), "the link `kube2iam0` (hardware) is not this agent's"),
+            (
+                found(link(7, "", true), std::slice::from_ref(&own)),
+                "the link `kube2iam0` (hardware) is not this agent's",
+            ),
             (found(None, &[holder(1, "lo", "lo")]), "169.254.170.2 is on `lo`, where this agent did not put it"),
             (found(None, &[holder(9, "docker0", "docker0")]), "169.254.170.2 is on `docker0`, where"),
             (

@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::logic::base::url::ServiceUrl;
 use crate::logic::policy::arn::BaseArn;
 use crate::logic::sts::endpoints::is_region;
 
@@ -20,13 +19,6 @@ impl fmt::Display for ImdsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.cause)
     }
-}
-
-/// Where the metadata service is, from what `--metadata-addr` takes: `host`, `host:port`, `[v6]:port`, a bare v6 address.
-pub fn service_at(address: &str) -> Option<ServiceUrl> {
-    let bare_v6 = address.parse::<std::net::Ipv6Addr>().is_ok();
-    let url = if bare_v6 { format!("http://[{address}]") } else { format!("http://{address}") };
-    ServiceUrl::parse(&url).ok().filter(|url| url.target().is_empty())
 }
 
 /// The node's role, from the listing below `iam/security-credentials/`: its first line.
@@ -165,23 +157,5 @@ mod tests {
         assert!(instance_id("").is_err() && instance_id("a b").is_err());
         assert_eq!(role_name("first\nsecond").unwrap(), "first");
         assert!(identity(r#"{"region":"us-east-1","accountId":"x","instanceId":"i-1"}"#).is_err());
-    }
-
-    #[test]
-    fn the_service_is_found_by_host_port_and_v6() {
-        for (address, base) in [
-            ("169.254.169.254", Some("http://169.254.169.254")),
-            ("127.0.0.1:1338", Some("http://127.0.0.1:1338")),
-            ("[fd00:ec2::254]:80", Some("http://[fd00:ec2::254]")),
-            ("[::1]:8080", Some("http://[::1]:8080")),
-            ("fd00:ec2::254", Some("http://[fd00:ec2::254]")),
-            ("metadata.local", Some("http://metadata.local")),
-            ("", None),
-            ("host/path", None),
-            ("host:port", None),
-            ("user@host", None),
-        ] {
-            assert_eq!(service_at(address).map(|url| url.base()).as_deref(), base, "{address}");
-        }
     }
 }

@@ -7,7 +7,6 @@ use super::{Checks, DoctorContext};
 use crate::agent::wiring::{self, session_rules};
 use crate::cli::operator::Failure;
 use crate::clients::imds::{MetadataService, discovery};
-use crate::clients::node_credentials::NodeCredentials;
 use crate::clients::sts::StsWire;
 use crate::config::{BaseSource, DefaultRoleSource, SessionTags};
 use crate::logic::base::time::Wall;
@@ -15,6 +14,7 @@ use crate::logic::operator::doctor::{Finding, of_clock, of_denied_role, of_versi
 use crate::logic::policy::arn::{BaseArn, RoleArn};
 use crate::logic::sts::AssumeRole;
 use crate::logic::sts::environment::NodeSource;
+use crate::ports::NodeCredentials;
 use crate::ports::{Imds, Sts};
 
 pub(super) fn check(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<(), Failure> {

@@ -2,7 +2,8 @@
 //!
 //! The age of a resource is the time since its last complete list, line or bookmark. While the API server can't be
 //! reached it changes nothing: no pod starts without it, so no address changes hands. While it answers and refuses,
-//! addresses may have gone to other pods: the agent is no longer ready, and later gives no credentials.
+//! addresses may have gone to other pods: the agent is no longer ready, and later gives no credentials. A World that
+//! became too old this way stays so when the server goes away, until it is known to be current again.
 
 use std::time::Duration;
 
@@ -62,8 +63,11 @@ impl World {
         let before = known.failing.take();
         let mut refused = before.as_ref().and_then(|failing| failing.refused);
         if failure.kind.is_refusal() {
-            let first = refused.filter(|(_, last)| now.since(*last) <= REFUSAL_COUNTS).map_or(now, |(first, _)| first);
-            refused = Some((first, now));
+            let longest = self.ages.longest;
+            let goes_on = |span: &(Mono, Mono)| {
+                now.since(span.1) <= REFUSAL_COUNTS || longest.is_some_and(|limit| known.was_too_old(*span, limit))
+            };
+            refused = Some((refused.filter(goes_on).map_or(now, |(first, _)| first), now));
         }
         let since = before.map_or(now, |failing| failing.since);
         known.failing = Some(Failing { since, cause: failure.cause.clone(), refused });
@@ -115,12 +119,19 @@ impl World {
     }
 
     fn is_refused_for(&self, resource: Resource, limit: Duration, now: Mono) -> bool {
-        let refused = self.failing(resource).and_then(|failing| failing.refused);
+        let known = &self.ages.of[index(resource)];
+        let refused = known.failing.as_ref().and_then(|failing| failing.refused);
         refused.is_some_and(|(first, last)| {
-            now.since(last) <= REFUSAL_COUNTS
-                && self.age(resource, now) >= limit
-                && now.since(first) >= limit.min(FIRST_REFUSALS)
+            let until = if now.since(last) <= REFUSAL_COUNTS { now } else { last };
+            known.was_too_old((first, until), limit)
         })
+    }
+}
+
+impl Knowledge {
+    /// Whether refusals from the first moment to the second made it older than `limit`.
+    fn was_too_old(&self, (first, until): (Mono, Mono), limit: Duration) -> bool {
+        until.since(self.current_at.unwrap_or_default()) >= limit && until.since(first) >= limit.min(FIRST_REFUSALS)
     }
 }
 
@@ -190,7 +201,15 @@ mod tests {
                 false,
             ),
             ("an hour away, then refused", [away, refused(3_610, 3_640)].concat(), 3_640, true, true),
-            ("refused, then away for long", [refused(5, 305), vec![('n', 380)]].concat(), 400, false, false),
+            ("refused for long, then away", [refused(5, 305), vec![('n', 380)]].concat(), 400, true, true),
+            (
+                "refused for long, then away, then refused",
+                [refused(5, 305), vec![('n', 900), ('r', 1_000)]].concat(),
+                1_001,
+                true,
+                true,
+            ),
+            ("refused for a moment, then away", [refused(5, 35), vec![('n', 380)]].concat(), 3_600, false, false),
             ("refused, then current", [refused(5, 305), vec![('c', 310)]].concat(), 311, false, false),
         ] {
             let world = world(&story);

@@ -14,11 +14,8 @@ fn check(ours: Option<Pod>, store: &str, rules: &Rules, list: &str) -> Vec<Strin
     apply_event(&mut world, Resource::Namespaces, event, format);
     let theirs = their_answers(&Store::read(store.as_bytes()).unwrap(), rules);
     let comparison = compare(&world, rules, &TokenKeys::new(&[1; 32], NOON), &theirs, NOON);
-    comparison
-        .differences
-        .iter()
-        .map(|(_, difference)| format!("{}: {}", difference.kind.word(), difference.text))
-        .collect()
+    let different = comparison.rows.iter().filter(|row| row.outcome != Agreement::Alike);
+    different.map(|row| format!("{}: {}", row.outcome.word(), row.text)).collect()
 }
 
 fn store(role: &str, list: &str) -> String {
@@ -104,24 +101,43 @@ fn what_is_no_store_is_named() {
     }
 }
 
+fn row(address: &str, outcome: Agreement, text: &str) -> Row {
+    Row { address: address.parse().unwrap(), pod: None, outcome, text: text.to_owned() }
+}
+
 #[test]
-fn a_difference_is_said_when_it_lasts_and_once() {
-    let address: IpAddr = "10.0.0.1".parse().unwrap();
-    let found = |text: &str| {
-        let difference = Difference { kind: DifferenceKind::OtherRole, pod: None, text: text.into() };
-        Comparison { alike: 0, differences: vec![(address, difference)] }
+fn a_difference_counts_if_two_comparisons_found_it() {
+    let first = Comparison {
+        rows: vec![row("10.0.0.1", Agreement::OnlyOurs, "a"), row("10.0.0.2", Agreement::OtherRole, "b")],
     };
-    let mut known = Known::default();
-    let mut note = |comparison| {
-        let (fresh, gone) = known.note(comparison);
-        (fresh.len(), gone.len(), known.is_unsure(), known.said().len())
-    };
-    assert_eq!(note(found("a")), (0, 0, true, 0));
-    assert_eq!(note(found("a")), (1, 0, false, 1));
-    assert_eq!(note(found("a")), (0, 0, false, 1));
-    assert_eq!(note(found("b")), (0, 0, false, 1));
-    assert_eq!(note(found("b")), (1, 0, false, 1));
-    assert_eq!(note(Comparison::default()), (0, 1, false, 0));
-    assert_eq!(note(found("a")), (0, 0, true, 0));
-    assert_eq!(note(Comparison::default()), (0, 0, false, 0));
+    let alike = row("10.0.0.2", Agreement::Alike, "c");
+    let lasting = row("10.0.0.1", Agreement::OnlyOurs, "a");
+    let fresh = row("10.0.0.3", Agreement::OnlyTheirs, "d");
+    let other = row("10.0.0.1", Agreement::OnlyOurs, "another role");
+    for (second, kept) in [
+        (vec![lasting.clone(), fresh.clone(), alike.clone()], vec![lasting.clone(), alike.clone()]),
+        (vec![other, alike.clone()], vec![alike]),
+        (vec![], vec![]),
+    ] {
+        assert_eq!(first.confirmed_by(Comparison { rows: second }), Comparison { rows: kept });
+    }
+}
+
+#[test]
+fn the_table_has_the_differences_first_and_ends_with_the_sum() {
+    let mut world = listed(vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.2")], vec![]);
+    apply_event(
+        &mut world,
+        Resource::Namespaces,
+        Event::Apply(Object::Namespace(namespace("shop", None))),
+        Format::Glob,
+    );
+    let page = r#"{"rolesByIP":{"10.0.0.1":"app","10.0.0.2":"web"},"namespaceByIP":{},"rolesByNamespace":{}}"#;
+    let theirs = their_answers(&Store::read(page.as_bytes()).unwrap(), &rules());
+    let text = compare(&world, &rules(), &TokenKeys::new(&[1; 32], NOON), &theirs, NOON).text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("ADDRESS   POD") && lines[0].ends_with("OUTCOME     REASON"), "{text}");
+    assert!(lines[1].starts_with("10.0.0.2  ") && lines[1].contains("  other_role  kube2iam gives `"), "{text}");
+    assert!(lines[2].starts_with("10.0.0.1  ") && lines[2].contains("  alike       arn:aws:iam::"), "{text}");
+    assert_eq!(lines[3..], ["", "1 addresses alike, 1 different"]);
 }

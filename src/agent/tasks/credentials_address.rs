@@ -7,9 +7,9 @@ use std::thread::JoinHandle;
 
 use log::{info, warn};
 
-use super::StartError;
 use super::redirect::{WATCH_AGAIN, requests};
-use crate::agent::wiring::AgentState;
+use crate::agent::StartError;
+use crate::agent::state::AgentState;
 use crate::config::{Config, OnExit, RedirectConfig};
 use crate::logic::operator::status::RedirectReport;
 use crate::logic::redirect::address::ADDRESS;
@@ -21,7 +21,7 @@ use crate::redirect::{RedirectError, Removed, Surroundings};
 use crate::telemetry::InPlace;
 
 /// An address that was looked after once.
-pub(super) struct PlacedAddress {
+pub(in crate::agent) struct PlacedAddress {
     address: CredentialsAddress,
     on_exit: OnExit,
     past: AddressPast,
@@ -36,7 +36,7 @@ enum AddressPast {
 
 /// Sets the address up, if there is to be one. Without the right to do so the agent goes on: processes on the host's
 /// network use loopback.
-pub(super) fn place(agent: &AgentState) -> Option<PlacedAddress> {
+pub(in crate::agent) fn place(agent: &AgentState) -> Option<PlacedAddress> {
     let RedirectConfig { spec, on_exit } = agent.config.credentials_address.clone()?;
     let spec = RedirectSpec { requests: requests(agent), ..spec };
     let mut placed = match CredentialsAddress::open(spec) {
@@ -70,7 +70,7 @@ fn go_without(agent: &AgentState, error: &RedirectError) {
 }
 
 /// Before an agent ends because it can't start: pods' tokens must not leave the node on their way to the address.
-pub(super) fn bar(config: &Config) {
+pub(in crate::agent) fn bar(config: &Config) {
     let Some(RedirectConfig { spec, .. }) = config.credentials_address.clone() else { return };
     let spec = RedirectSpec { requests: RequestAction::Drop, ..spec };
     match CredentialsAddress::bar(spec) {
@@ -82,8 +82,8 @@ pub(super) fn bar(config: &Config) {
 
 impl PlacedAddress {
     /// Keeps it true until shutdown, on a thread.
-    pub(super) fn keep(self, agent: &Arc<AgentState>) -> Result<JoinHandle<()>, StartError> {
-        super::start(agent, "address", move |agent| self.watch(agent))
+    pub(in crate::agent) fn keep(self, agent: &Arc<AgentState>) -> Result<JoinHandle<()>, StartError> {
+        crate::agent::run::start(agent, "address", move |agent| self.watch(agent))
     }
 
     fn watch(mut self, agent: &AgentState) {

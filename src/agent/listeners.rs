@@ -8,8 +8,8 @@ use log::warn;
 
 use super::StartError;
 use super::connection_events::ConnectionEvents;
-use super::node::NodeAddresses;
-use crate::agent::wiring::AgentState;
+use super::node_addresses::NodeAddresses;
+use crate::agent::state::AgentState;
 use crate::api::metadata::{Caller, Service};
 use crate::config::{Listen, ListenConfig, MetricsListener};
 use crate::logic::policy::reason::Reason;
@@ -86,8 +86,7 @@ impl AgentListeners {
     pub(super) fn open(self, agent: &Arc<AgentState>, node: &Arc<NodeAddresses>) -> Result<Vec<Server>, StartError> {
         let configured = agent.config.metadata.proxied.host.parse().ok();
         let configured = configured.map(|address| SocketAddr::new(address, METADATA_PORT));
-        let purpose = if agent.config.operation.shadow.is_none() { Purpose::ServePods } else { Purpose::OwnPages };
-        let pods = Arc::new(PodHandler { service: agent.service.clone(), configured, purpose, node: node.clone() });
+        let pods = Arc::new(PodHandler { service: agent.service.clone(), configured, node: node.clone() });
         let mut servers = vec![server(self.app, pods, Limits::default(), agent, node)?];
         if let Some(metrics) = self.metrics {
             let operators = Arc::new(Operators(agent.service.clone()));
@@ -147,16 +146,7 @@ struct PodHandler {
     service: Arc<Service>,
     /// What `--metadata-addr` names, as pods dial it
     configured: Option<SocketAddr>,
-    purpose: Purpose,
     node: Arc<NodeAddresses>,
-}
-
-/// What the app port is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    ServePods,
-    /// Beside a kube2iam that serves the pods, there are only the agent's own pages.
-    OwnPages,
 }
 
 impl PodHandler {
@@ -174,10 +164,7 @@ impl Handler for PodHandler {
             is_redirected: &|| self.is_redirected(endpoints),
             is_node: &|| self.node.holds(endpoints.peer),
         };
-        match self.purpose {
-            Purpose::ServePods => self.service.handle(request, &caller),
-            Purpose::OwnPages => self.service.own_page(request, &caller),
-        }
+        self.service.handle(request, &caller)
     }
 }
 

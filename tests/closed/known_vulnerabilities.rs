@@ -1,8 +1,8 @@
 //! How others were broken, and what prevents it here. Each line ends with the tests that fail if it comes back;
-//! that they exist is itself tested (`every_exhibit_names_tests_that_exist`). Numbers are of jtblin/kube2iam unless
+//! that they exist is itself tested (`every_vulnerability_names_tests_that_exist`). Numbers are of jtblin/kube2iam unless
 //! another project is named.
 //!
-//! **Paths.** Decided in [`path`](crate::logic::request::path) and [`route`](crate::logic::request::route).
+//! **Paths.** Decided in `logic::request::path` and `logic::request::route`.
 //! - A backslash taken for a slash behind the check (CVE-2022-23551, aad-pod-identity): no backslash passes, raw or
 //!   encoded (`tricks_are_refused`, `no_known_trick_is_forwarded`).
 //! - Encoding twice, so that the service decodes once more than the check: no encoded `%` passes
@@ -120,3 +120,45 @@
 //!   turns (`a_list_that_takes_long_delays_no_other_namespace`, `lists_beyond_their_bounds_allow_nothing_and_say_so`).
 //! - A role's name ran as part of the command that was printed to mend it: every word of a printed command is quoted
 //!   (`a_printed_command_gives_kubectl_what_is_meant_and_runs_nothing_else`, `empty_and_dot_segments_are_no_path`).
+
+use std::fs;
+use std::path::Path;
+
+const TEXT: &str = include_str!("known_vulnerabilities.rs");
+
+#[test]
+fn every_vulnerability_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = String::new();
+    for directory in ["src", "tests"] {
+        gather(&root.join(directory), &mut sources);
+    }
+    let prose: String =
+        TEXT.lines().filter_map(|line| line.strip_prefix("//!")).map(str::trim).collect::<Vec<_>>().join("\n");
+    let entries: Vec<&str> = prose.split("\n- ").skip(1).collect();
+    assert!(entries.len() >= 20, "{} entries", entries.len());
+    for entry in entries {
+        let names: Vec<&str> = entry.split('`').skip(1).step_by(2).filter(|word| is_test_name(word)).collect();
+        assert!(!names.is_empty(), "an entry names no test: {entry}");
+        for name in names {
+            let tested = sources.contains(&format!("\nfn {name}(")) || sources.contains(&format!("\n    fn {name}("));
+            assert!(tested, "there is no test `{name}`, but it is named here");
+        }
+    }
+}
+
+/// A claim of several words; single words in backticks are something else.
+fn is_test_name(word: &str) -> bool {
+    word.matches('_').count() >= 2 && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+fn gather(directory: &Path, sources: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            gather(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}

@@ -1,26 +1,20 @@
-//! The threads that work beside the requests: calls to STS, housekeeping, health.
+//! Housekeeping: unused sessions go, token keys rotate, metrics of what is gone are dropped, memory is given back.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{debug, error, warn};
+use log::{error, warn};
 
-use crate::agent::wiring::AgentState;
-use crate::clients::imds::discovery;
+use crate::agent::state::AgentState;
 use crate::logic::cluster::kubernetes::Resource;
 use crate::logic::policy;
 use crate::logic::sts::AssumeRole;
 use crate::os::memory;
 use crate::ports::Waited;
 
-/// Makes calls to STS until the desk closes.
-pub(super) fn call_sts(agent: &AgentState) {
-    agent.sessions.work(&*agent.sts, &|| agent.random.number(), &|report| agent.telemetry.called(report));
-}
-
 /// Drops sessions that no pod may use any more, and rotates the keys of the tokens.
-pub(super) fn keep_clean(agent: &AgentState) {
+pub(in crate::agent) fn run(agent: &AgentState) {
     let mut pause = FIRST_HOUSEKEEPING;
     while agent.latch.wait(agent.clock.now().mono.after(pause)) == Waited::Elapsed {
         pause = HOUSEKEEPING;
@@ -36,8 +30,8 @@ pub(super) fn keep_clean(agent: &AgentState) {
     }
 }
 
-/// What pods here may ask of STS, once everything is known. The picture is locked for a few pods at a time.
-pub(super) fn entitled(agent: &AgentState) -> Option<HashSet<AssumeRole>> {
+/// What pods here may ask of STS, once everything is known. The World is locked for a few pods at a time.
+pub(in crate::agent) fn entitled(agent: &AgentState) -> Option<HashSet<AssumeRole>> {
     let pods: Vec<_> = agent.world.read(|world, rules| {
         let known = rules.is_some() && world.is_ready();
         known.then(|| world.pods().filter(|pod| pod.counts()).cloned().collect())
@@ -73,30 +67,9 @@ fn rotate_keys(agent: &AgentState) {
     }
 }
 
-/// Looks after the metadata service as kube2iam does: `instanceId` of `/healthz` and the gauge.
-pub(super) fn watch_health(agent: &AgentState) {
-    loop {
-        match discovery::instance_id(&*agent.imds) {
-            Ok(id) => {
-                *agent.facts.instance_id.write() = id;
-                agent.telemetry.metrics.healthcheck_status.set(1.0);
-            }
-            Err(failure) => {
-                debug!("failed to read the instance id: {}", failure.cause);
-                agent.telemetry.metrics.healthcheck_status.set(0.0);
-            }
-        }
-        if agent.latch.wait(agent.clock.now().mono.after(HEALTH_CHECK)) == Waited::ShutDown {
-            return;
-        }
-    }
-}
-
 /// By then both lists are in, and what starting up took is free again.
 const FIRST_HOUSEKEEPING: Duration = Duration::from_secs(2);
 /// Well within the minute after which a session without a pod must be gone.
 const HOUSEKEEPING: Duration = Duration::from_secs(20);
 /// Pods judged under one lock: well below a millisecond.
 const PODS_AT_ONCE: usize = 256;
-/// kube2iam's interval.
-const HEALTH_CHECK: Duration = Duration::from_secs(30);

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use super::StartError;
-use super::node::NodeAddresses;
-use crate::agent::wiring::AgentState;
+use crate::agent::StartError;
+use crate::agent::node_addresses::NodeAddresses;
+use crate::agent::state::AgentState;
 use crate::config::{Config, OnExit, RedirectConfig};
 use crate::logic::operator::port_holder::Requests;
 use crate::logic::operator::status::RedirectReport;
@@ -22,7 +22,7 @@ use crate::redirect::{self, Ensured, Redirect, RedirectError, RedirectEvent, Red
 use crate::telemetry::InPlace;
 
 /// A redirect that was looked after once.
-pub(super) struct Placed {
+pub(in crate::agent) struct Placed {
     redirect: Redirect,
     on_exit: OnExit,
     past: LoggedState,
@@ -37,7 +37,7 @@ enum LoggedState {
 
 /// Places the redirect, if there is to be one. What the agent will never be able to do ends the start; what may pass,
 /// such as a node without a default route, is tried again by the watch.
-pub(super) fn place(agent: &AgentState) -> Result<Option<Placed>, StartError> {
+pub(in crate::agent) fn place(agent: &AgentState) -> Result<Option<Placed>, StartError> {
     let Some(RedirectConfig { spec, on_exit }) = agent.config.redirect.clone() else { return Ok(None) };
     let mut redirect = Redirect::open(spec)?;
     redirect.set_requests(requests(agent));
@@ -57,7 +57,7 @@ pub(super) fn place(agent: &AgentState) -> Result<Option<Placed>, StartError> {
 }
 
 /// Before an agent with a redirect ends because it can't start: pods must not reach the node's credentials meanwhile.
-pub(super) fn bar(config: &Config) {
+pub(in crate::agent) fn bar(config: &Config) {
     let Some(RedirectConfig { spec, .. }) = config.redirect.clone() else { return };
     match Redirect::bar(spec) {
         Ok(Some(ensured)) => warn!("the agent can't start: {ensured}; {}", description(&ensured.wanted)),
@@ -68,8 +68,12 @@ pub(super) fn bar(config: &Config) {
 
 impl Placed {
     /// Keeps it true until shutdown, on a thread.
-    pub(super) fn keep(self, agent: &Arc<AgentState>, node: Arc<NodeAddresses>) -> Result<JoinHandle<()>, StartError> {
-        super::start(agent, "redirect", move |agent| self.watch(agent, &node))
+    pub(in crate::agent) fn keep(
+        self,
+        agent: &Arc<AgentState>,
+        node: Arc<NodeAddresses>,
+    ) -> Result<JoinHandle<()>, StartError> {
+        crate::agent::run::start(agent, "redirect", move |agent| self.watch(agent, &node))
     }
 
     fn watch(mut self, agent: &AgentState, node: &NodeAddresses) {

@@ -3,19 +3,6 @@
 //! Nothing is started before everything that can be wrong with the configuration has been looked at. A port that another
 //! process holds is not: the redirect comes first, then the port is waited for.
 
-mod connection_events;
-pub(crate) mod credentials_address;
-mod front;
-mod node;
-mod operate;
-mod prefetch;
-pub(crate) mod redirect;
-mod shadow;
-mod succession;
-mod taken_port;
-mod tell;
-mod tend;
-
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -34,44 +21,16 @@ use crate::os::handover::Offer;
 use crate::os::latch::Latch;
 use crate::os::process::Right;
 use crate::os::{log_writer, memory, process, signals, threads};
-use crate::redirect::RedirectError;
 use crate::server::Server;
 
-use node::NodeAddresses;
-use operate::ControlListener;
-use succession::{Acquired, Succession};
-use tasks::{discover, evaluate, silence, taint, watches};
-pub use wiring::{AgentState, Ports};
-
-/// Why the agent didn't start: one line for the operator.
-#[derive(Debug)]
-pub struct StartError {
-    text: String,
-    exit_code: u8,
-}
-
-impl std::fmt::Display for StartError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl StartError {
-    fn new(what: &str, cause: &dyn std::fmt::Display) -> Self {
-        Self { text: format!("failed to {what}: {cause}"), exit_code: 1 }
-    }
-
-    /// What the process ends with.
-    pub fn exit_code(&self) -> u8 {
-        self.exit_code
-    }
-}
-
-impl From<RedirectError> for StartError {
-    fn from(error: RedirectError) -> Self {
-        Self { text: error.to_string(), exit_code: error.exit_code() }
-    }
-}
+use super::control_listener::ControlListener;
+use super::node_addresses::NodeAddresses;
+use super::state::{AgentState, Ports};
+use super::succession::{self, Acquired, Succession};
+use super::tasks::{
+    credentials_address, discover, evaluate, events, health, housekeeping, lint, redirect, silence, sts, taint, watches,
+};
+use super::{StartError, taken_port};
 
 /// Runs the agent until it is asked to end.
 pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
@@ -141,7 +100,7 @@ fn start_threads(agent: &Arc<AgentState>) -> Result<Vec<JoinHandle<()>>, StartEr
 }
 
 /// Starts a thread that the agent can't do without: if it panics the agent ends, to be started anew.
-fn start(
+pub(super) fn start(
     agent: &Arc<AgentState>,
     name: &'static str,
     work: impl FnOnce(&AgentState) + Send + 'static,
@@ -175,15 +134,14 @@ pub fn work() -> Vec<(&'static str, Work)> {
         ("silence", silence::watch_for_silence),
         ("evaluate", evaluate::evaluate_lists),
         ("discover", discover::run),
-        ("health", tend::watch_health),
-        ("steward", tend::keep_clean),
+        ("health", health::watch),
+        ("housekeeping", housekeeping::run),
         ("taint", taint::take_off),
-        ("events", tell::write_events),
-        ("lint", tell::doubt),
-        ("shadow", shadow::compare_all),
+        ("events", events::write_events),
+        ("lint", lint::lint_policies),
     ];
     work.extend(
-        (0..crate::logic::sessions::cache::MOST_CALLS).map(|_| -> (&'static str, Work) { ("sts", tend::call_sts) }),
+        (0..crate::logic::sessions::cache::MOST_CALLS).map(|_| -> (&'static str, Work) { ("sts", sts::call_sts) }),
     );
     work
 }
@@ -226,7 +184,5 @@ const DRAIN: Duration = Duration::from_secs(4);
 /// How long the agent's own threads get after that.
 const LAST_JOIN: Duration = Duration::from_millis(300);
 
-pub mod tasks;
 #[cfg(test)]
 mod tests;
-pub(crate) mod wiring;

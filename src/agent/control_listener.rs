@@ -6,7 +6,7 @@ use std::sync::Arc;
 use log::warn;
 
 use super::{StartError, credentials_address, redirect};
-use crate::agent::wiring::AgentState;
+use crate::agent::state::AgentState;
 use crate::api::operator::Control;
 use crate::config::SocketSetting;
 use crate::os::control_socket::ControlSocket;
@@ -71,7 +71,6 @@ fn control(agent: &Arc<AgentState>, log: &LogLevel) -> Control {
         annotations: agent.config.kubernetes.keys.clone(),
         resources: agent.config.watched(),
         node: agent.config.kubernetes.node.clone(),
-        shadow: agent.config.operation.shadow.clone(),
         log: log.clone(),
         started: agent.clock.now().mono,
         most_connections: Limits::default().connections,

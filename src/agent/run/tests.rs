@@ -29,12 +29,12 @@ fn a_thread_that_panics_ends_the_agent_with_a_failure() {
 
 /// Pods are judged in portions; none is left out.
 #[test]
-fn the_steward_knows_what_every_pod_may_have() {
+fn housekeeping_knows_what_every_pod_may_have() {
     use crate::logic::cluster::kubernetes::{Event, Object, Pod};
     use crate::logic::cluster::world::tests::pod;
     use crate::logic::policy::tests::rules;
     let (agent, _) = agent();
-    assert_eq!(tend::entitled(&agent), None);
+    assert_eq!(housekeeping::entitled(&agent), None);
     agent.world.set_rules(rules());
     for index in 0..600_u32 {
         let address = std::net::Ipv4Addr::from(0x0a00_0000 + index).to_string();
@@ -43,7 +43,7 @@ fn the_steward_knows_what_every_pod_may_have() {
     }
     agent.world.apply(Resource::Pods, Event::InitDone);
     agent.world.apply(Resource::Namespaces, Event::InitDone);
-    assert_eq!(tend::entitled(&agent).unwrap().len(), 600);
+    assert_eq!(housekeeping::entitled(&agent).unwrap().len(), 600);
 }
 
 #[test]

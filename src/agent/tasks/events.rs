@@ -1,34 +1,33 @@
-//! The threads that tell people: Events on refused pods, doubts about the namespaces' lists.
+//! Writes Kubernetes Events on pods that were refused.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{info, warn};
+use log::warn;
 use parking_lot::Mutex;
 
-use crate::agent::wiring::AgentState;
+use crate::agent::state::AgentState;
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::KubernetesFailureKind;
 use crate::logic::operator::advice::Base;
 use crate::logic::operator::events::{EventBook, RefusedPod};
-use crate::logic::operator::lint::{LintFinding, lint};
-use crate::ports::{Events, Notifier, Time, Waited};
+use crate::ports::{Events, Notifier, Time};
 use crate::telemetry::RefusalSink;
 
 /// Where refusals wait to become Events.
-pub(super) struct Refusals {
+pub(in crate::agent) struct Refusals {
     waiting: Arc<Mutex<VecDeque<RefusedPod>>>,
     notifier: Arc<dyn Notifier>,
 }
 
 impl Refusals {
-    pub(super) fn new(time: &dyn Time) -> Self {
+    pub(in crate::agent) fn new(time: &dyn Time) -> Self {
         Self { waiting: Arc::default(), notifier: time.notifier() }
     }
 
-    /// Takes refusals. When too many wait some are lost: an Event is told again as long as its cause is there.
-    pub(super) fn sink(&self) -> RefusalSink {
+    /// Takes refusals. When too many wait some are lost: an Event is counted again as long as its cause is there.
+    pub(in crate::agent) fn sink(&self) -> RefusalSink {
         let (waiting, notifier) = (self.waiting.clone(), self.notifier.clone());
         Arc::new(move |refused| {
             let mut waiting = waiting.lock();
@@ -42,7 +41,7 @@ impl Refusals {
 }
 
 /// Writes Events until shutdown; nothing without `--events`.
-pub(super) fn write_events(agent: &AgentState) {
+pub(in crate::agent) fn write_events(agent: &AgentState) {
     let (Some(refusals), Some(events)) = (&agent.refusals, &agent.events) else { return };
     let config = &agent.config.kubernetes;
     let node = config.node.clone().unwrap_or_default();
@@ -72,7 +71,7 @@ impl Writer<'_> {
         self.agent.telemetry.metrics.operator.events.with_label_values(&[outcome]).inc();
     }
 
-    /// Says what became of it, for the metric.
+    /// Returns what became of it, for the metric.
     fn write(&mut self, refused: &RefusedPod) -> &'static str {
         let now = self.agent.clock.now();
         if now.mono < self.silent_until {
@@ -91,51 +90,8 @@ impl Writer<'_> {
     }
 }
 
-/// Logs what is doubtful about lists and annotations, once for each doubt until it is gone.
-pub(super) fn doubt(agent: &AgentState) {
-    let mut known = BTreeSet::new();
-    let (mut seen, mut looked) = (None, false);
-    loop {
-        let changed = agent.world.seen();
-        if seen != Some(changed) {
-            seen = Some(changed);
-            let findings =
-                agent.world.read(|world, rules| rules.filter(|_| world.is_ready()).map(|rules| lint(world, rules)));
-            if let Some(findings) = findings {
-                looked = true;
-                say(agent, &findings, &known);
-                known = findings;
-            }
-        }
-        let pause = if looked { LOOK_AGAIN } else { UNTIL_READY };
-        if agent.latch.wait(agent.clock.now().mono.after(pause)) == Waited::ShutDown {
-            return;
-        }
-    }
-}
-
-fn say(agent: &AgentState, findings: &BTreeSet<LintFinding>, known: &BTreeSet<LintFinding>) {
-    agent.telemetry.metrics.operator.policy_doubts.set(f64::from(u32::try_from(findings.len()).unwrap_or(u32::MAX)));
-    let fresh: Vec<&LintFinding> = findings.difference(known).collect();
-    for doubt in fresh.iter().take(MOST_SAID) {
-        warn!("ns.name" = doubt.namespace.as_str(), "lint" = "policy"; "namespace `{}`: {}", doubt.namespace, doubt.text);
-    }
-    if fresh.len() > MOST_SAID {
-        warn!("lint" = "policy"; "{} more doubts about lists and annotations", fresh.len() - MOST_SAID);
-    }
-    if findings.is_empty() && !known.is_empty() {
-        info!("lint" = "policy"; "no list and no annotation is doubtful any more");
-    }
-}
-
 /// Refusals that wait for the API server.
 const MOST_WAITING: usize = 256;
 /// How soon the end of the agent is noticed.
 const LATCH_LOOK: Duration = Duration::from_millis(250);
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
-/// Lists are looked at again so long after a change at the latest.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// How often the end of the first lists is looked for.
-const UNTIL_READY: Duration = Duration::from_millis(100);
-/// Lines of one look.
-const MOST_SAID: usize = 50;

@@ -1,0 +1,204 @@
+//! `kube2iam compare --theirs=URL [agent flags]`: lists pods and namespaces once, reads what a running kube2iam holds,
+//! and prints at which addresses the two would answer alike and at which not. It needs no agent and disturbs none.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{CommandResult, CommandVerdict, Failure, say};
+use crate::agent::tasks::discover;
+use crate::agent::wiring;
+use crate::clients::kube2iam::Kube2iam;
+use crate::clients::kubernetes::{ApiServer, CallLimits};
+use crate::config::{self, Command, Config, EnvironmentLookup, Words};
+use crate::logic::base::json;
+use crate::logic::cluster::kubernetes::{Event, KubernetesFailure, Resource};
+use crate::logic::cluster::world::{ParsedEvent, World};
+use crate::logic::identity::metadata_token::TokenKeys;
+use crate::logic::operator::compare::{Comparison, compare, their_answers};
+use crate::logic::policy::{AccountRoles, Rules, evaluate_all};
+use crate::logic::sts::environment::AwsEnvironment;
+use crate::os::clock::SystemClock;
+use crate::os::latch::Latch;
+use crate::ports::{Clock, Imds, Kubernetes, Time, Waited};
+
+/// What both are asked through, and the rules of ours.
+struct Comparer {
+    config: Config,
+    rules: Rules,
+    server: ApiServer,
+    theirs: Kube2iam,
+    clock: Arc<dyn Clock>,
+    latch: Latch,
+}
+
+pub(super) fn run(words: &Words, lookup: EnvironmentLookup<'_>, output: &mut dyn Write) -> CommandResult {
+    let url = words.value("theirs").ok_or_else(|| {
+        Failure::Usage(
+            "failed to read `compare`: it needs --theirs=URL; `kube2iam compare --help` shows how".to_owned(),
+        )
+    })?;
+    let url = config::http_url(url).ok_or_else(|| {
+        Failure::Usage(format!("failed to read `--theirs={}`: allowed is http://HOST[:PORT]", url.escape_debug()))
+    })?;
+    let config = match config::parse(words.rest.iter().cloned(), lookup) {
+        Ok(Command::Run(config)) => *config,
+        Ok(Command::Help(text) | Command::Version(text)) => return Err(Failure::Help(text)),
+        Err(error) => return Err(Failure::Usage(error.to_string())),
+    };
+    let (comparer, mut notes) = Comparer::new(config, &url, lookup)?;
+    notes.extend(comparer.config.warnings.iter().cloned());
+    let show = Show { as_json: words.is_on("json"), notes };
+    if words.is_on("watch") { watch(&comparer, &show, output) } else { once(&comparer, &show, output) }
+}
+
+fn once(comparer: &Comparer, show: &Show, output: &mut dyn Write) -> CommandResult {
+    let comparison = comparer.compare()?;
+    say(output, &show.shown(&comparison))?;
+    Ok(if comparison.different() == 0 { CommandVerdict::Good } else { CommandVerdict::Bad })
+}
+
+/// Compares until a signal or a reader that has gone, and prints what isn't as it was. One side that can't be asked for
+/// a while ends nothing.
+fn watch(comparer: &Comparer, show: &Show, output: &mut dyn Write) -> CommandResult {
+    let (mut before, mut verdict) = (String::new(), CommandVerdict::Good);
+    loop {
+        let text = match comparer.compare() {
+            Ok(comparison) => {
+                verdict = if comparison.different() == 0 { CommandVerdict::Good } else { CommandVerdict::Bad };
+                show.shown(&comparison)
+            }
+            Err(Failure::Unanswered(cause)) => show.trouble(&cause),
+            Err(other) => return Err(other),
+        };
+        if text != before {
+            if !show.as_json {
+                say(output, &comparer.clock.now().wall.rfc3339())?;
+            }
+            say(output, &text)?;
+            before = text;
+        }
+        if comparer.latch.wait(comparer.clock.now().mono.after(COMPARE_EVERY)) == Waited::ShutDown {
+            return Ok(verdict);
+        }
+    }
+}
+
+/// How comparisons are printed.
+struct Show {
+    as_json: bool,
+    /// What the operator should know before believing the table
+    notes: Vec<String>,
+}
+
+impl Show {
+    fn shown(&self, comparison: &Comparison) -> String {
+        if self.as_json {
+            let different = comparison.different();
+            let alike = comparison.rows.len() - different;
+            return json::text(
+                &json!({ "alike": alike, "different": different, "notes": self.notes, "addresses": comparison.rows }),
+            );
+        }
+        let notes: String = self.notes.iter().map(|note| format!("note: {note}\n")).collect();
+        notes + &comparison.text()
+    }
+
+    fn trouble(&self, cause: &str) -> String {
+        if self.as_json { json::text(&json!({ "error": cause })) } else { cause.to_owned() }
+    }
+}
+
+impl Comparer {
+    /// Finds out what the agent would find out before it watches: base ARN, default role and its own role.
+    fn new(config: Config, url: &str, lookup: EnvironmentLookup<'_>) -> Result<(Self, Vec<String>), Failure> {
+        let failed = |cause: &dyn std::fmt::Display| Failure::Unanswered(cause.to_string());
+        let time: Arc<dyn Time> = Arc::new(SystemClock::new());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let environment = AwsEnvironment::from_lookup(lookup);
+        let server = wiring::api_server(&config.kubernetes, &environment, &clock, CallLimits::default());
+        let server = server.map_err(|cause| failed(&cause))?;
+        let theirs = Kube2iam::at(url).map_err(|cause| failed(&format!("failed to use `{url}`: {cause}")))?;
+        let authority = config.metadata.own.to_string();
+        let imds: Arc<dyn Imds> = wiring::metadata_service(&authority, &clock).map_err(|cause| failed(&cause))?;
+        let mut rules = discover::rules(&config, &*imds).map_err(|cause| failed(&cause))?;
+        let mut notes = Vec::new();
+        let wire = wiring::sts_wire(&environment, &imds, &clock).map_err(|cause| failed(&cause))?;
+        let (sts, credentials) =
+            wiring::sts(&config, &imds, &wire, &environment, &clock).map_err(|cause| failed(&cause))?;
+        let (own, trouble) = discover::own_roles(&config, &*sts, &*credentials);
+        rules.own_roles = own;
+        notes.extend(trouble.map(|cause| format!("which role the agent itself has isn't known here: {cause}")));
+        let latch = Latch::new(time);
+        Ok((Self { config, rules, server, theirs, clock, latch }, notes))
+    }
+
+    /// Theirs is read first: what comes meanwhile is newer in ours. What differs is looked at twice.
+    fn compare(&self) -> Result<Comparison, Failure> {
+        let theirs = || self.theirs.store().map_err(Failure::Unanswered);
+        let store = theirs()?;
+        let world = self.world()?;
+        let (keys, now) = (TokenKeys::new(&[0; 32], self.clock.now().wall), self.clock.now().wall);
+        let against = |store| compare(&world, &self.rules, &keys, &their_answers(&store, &self.rules), now);
+        let first = against(store);
+        if first.different() == 0 {
+            return Ok(first);
+        }
+        self.latch.wait(self.clock.now().mono.after(LOOK_TWICE));
+        Ok(first.confirmed_by(against(theirs()?)))
+    }
+
+    fn world(&self) -> Result<World, Failure> {
+        let mut world = World::default();
+        if self.rules.account_roles == AccountRoles::Read {
+            world.require_accounts();
+        }
+        for resource in self.config.watched() {
+            self.list(&mut world, resource)?;
+        }
+        evaluate_all(&mut world, &self.rules);
+        Ok(world)
+    }
+
+    /// Lists a resource page by page; from the start again if a page can't be had, since the server may give smaller ones.
+    fn list(&self, world: &mut World, resource: Resource) -> Result<(), Failure> {
+        let mut tries = 0;
+        while let Err(failure) = self.try_list(world, resource) {
+            tries += 1;
+            if tries >= MOST_TRIES || failure.kind.is_refusal() {
+                let server = self.server.server();
+                return Err(Failure::Unanswered(format!("{} (API server `{server}`)", failure.cause)));
+            }
+        }
+        Ok(())
+    }
+
+    fn try_list(&self, world: &mut World, resource: Resource) -> Result<(), KubernetesFailure> {
+        let mut apply = |event| drop(world.apply(resource, ParsedEvent::new(event, self.rules.reading())));
+        apply(Event::Init);
+        let mut continuation = None;
+        loop {
+            // what can't be read the agent skips too, and knows nothing of it
+            let mut each = |item| {
+                if let Ok(object) = item {
+                    apply(Event::InitApply(object));
+                }
+            };
+            let page = self.server.list(resource, continuation.as_deref(), &mut each)?;
+            match page.continuation {
+                Some(token) => continuation = Some(token),
+                None => break,
+            }
+        }
+        apply(Event::InitDone);
+        Ok(())
+    }
+}
+
+/// Each comparison lists all pods that the agent would watch.
+const COMPARE_EVERY: Duration = Duration::from_secs(10);
+/// A pod that comes or goes has reached the other by then.
+const LOOK_TWICE: Duration = Duration::from_secs(2);
+const MOST_TRIES: usize = 3;

@@ -1,0 +1,159 @@
+//! The words after a subcommand, read by its row of the table: flags in pflag's forms (`--flag=value`, `--flag value`,
+//! `--switch=false`), anywhere among the other words.
+
+use super::help;
+use super::pflag::{boolean, nearest_of};
+use super::subcommands::{OwnFlag, Positional, Subcommand};
+use super::usage::UsageError;
+
+/// What the words after a subcommand ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WordsAsked {
+    /// Print this and end well.
+    Help(String),
+    Run(Words),
+}
+
+/// The words after a subcommand, sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// The subcommand's own flags with their values, as often as they were typed
+    given: Vec<(&'static str, String)>,
+    /// Everything else, in its order: positional words, or the agent's flags
+    pub rest: Vec<String>,
+}
+
+impl Words {
+    /// Whether a switch is on. The last one counts.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.value(name) == Some("true")
+    }
+
+    /// The value of a flag. The last one counts, an empty one is none.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.values(name).last().filter(|value| !value.is_empty())
+    }
+
+    /// All values of a flag, in the order in which they were typed.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.given.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Reads the words after `command`.
+pub fn read_words(command: &'static Subcommand, words: &[String]) -> Result<WordsAsked, UsageError> {
+    let mut read = Words::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if matches!(word.as_str(), "-h" | "--help") {
+            return Ok(WordsAsked::Help(help::of_subcommand(command)));
+        }
+        let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
+        let own = name.strip_prefix("--").and_then(|name| command.flags.iter().find(|flag| flag.name == name));
+        match own {
+            Some(flag) => {
+                let value = value_of(flag, value, &mut words)?;
+                read.given.push((flag.name, value));
+            }
+            None if command.takes != Positional::AgentFlags && word.starts_with('-') && word != "-" => {
+                let near = nearest_of(name.trim_start_matches('-'), command.flags.iter().map(|flag| flag.name));
+                return Err(UsageError::unknown(name, near));
+            }
+            None => read.rest.push(word.clone()),
+        }
+    }
+    let (least, most) = match command.takes {
+        Positional::Nothing => (0, 0),
+        Positional::AtMostOne => (0, 1),
+        Positional::One => (1, 1),
+        Positional::AgentFlags | Positional::Actions(_) => (0, usize::MAX),
+    };
+    match read.rest.len() {
+        count if count < least => Err(UsageError::missing_word(command.word, command.arguments)),
+        count if count > most => Err(UsageError::stray_word(command.word)),
+        _ => Ok(WordsAsked::Run(read)),
+    }
+}
+
+fn value_of<'w>(
+    flag: &OwnFlag,
+    written: Option<&str>,
+    rest: &mut impl Iterator<Item = &'w String>,
+) -> Result<String, UsageError> {
+    let value = match (flag.value, written) {
+        (None, written) => return boolean(flag.name, written.unwrap_or("true")).map(|on| on.to_string()),
+        (Some(_), Some(written)) => written.to_owned(),
+        (Some(_), None) => rest.next().cloned().ok_or_else(|| UsageError::no_value(flag.name))?,
+    };
+    if value.is_empty() { Err(UsageError::no_value(flag.name)) } else { Ok(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLAGS: &[OwnFlag] = &[
+        OwnFlag { name: "role", value: Some("NAME"), meaning: "a role" },
+        OwnFlag { name: "json", value: None, meaning: "print one JSON object" },
+    ];
+    static DOCTOR: Subcommand = command(Positional::AgentFlags);
+    static EXPLAIN: Subcommand = command(Positional::One);
+    static STATUS: Subcommand = command(Positional::Nothing);
+
+    const fn command(takes: Positional) -> Subcommand {
+        Subcommand { word: "word", arguments: "THING", meaning: "do it", flags: FLAGS, takes }
+    }
+
+    fn read(command: &'static Subcommand, words: &[&str]) -> Result<WordsAsked, String> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        read_words(command, &words).map_err(|error| error.to_string())
+    }
+
+    fn run(command: &'static Subcommand, words: &[&str]) -> Words {
+        match read(command, words) {
+            Ok(WordsAsked::Run(words)) => words,
+            other => panic!("{words:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn own_flags_are_taken_out_in_every_form() {
+        let words = run(&DOCTOR, &["--node=n", "--role=a", "--role", "b=c", "--debug", "--json", "x"]);
+        assert_eq!(words.values("role").collect::<Vec<_>>(), ["a", "b=c"]);
+        assert_eq!((words.value("role"), words.is_on("json")), (Some("b=c"), true));
+        assert_eq!(words.rest, ["--node=n", "--debug", "x"]);
+        assert!(!run(&STATUS, &["--json", "--json=false"]).is_on("json"));
+        assert_eq!(run(&EXPLAIN, &["shop/web-1", "--json"]).rest, ["shop/web-1"]);
+    }
+
+    #[test]
+    fn wrong_words_are_one_line() {
+        for (command, words, text) in [
+            (&EXPLAIN, &[][..], "failed to read `word`: it needs THING; `kube2iam word --help` shows how"),
+            (&EXPLAIN, &["a", "b"], "failed to read `word`: one word too many; `kube2iam word --help` shows how"),
+            (&STATUS, &["s3cret"], "failed to read `word`: one word too many; `kube2iam word --help` shows how"),
+            (&STATUS, &["--jsno"], "failed to read `--jsno`: no such flag; did you mean `--json`?"),
+            (
+                &STATUS,
+                &["--password=s3cret"],
+                "failed to read `--password`: no such flag; `--help` lists what is allowed",
+            ),
+            (&STATUS, &["-x"], "failed to read `-x`: no such flag; `--help` lists what is allowed"),
+            (&DOCTOR, &["--role"], "failed to read `--role`: a value must follow it"),
+            (&DOCTOR, &["--role="], "failed to read `--role`: a value must follow it"),
+        ] {
+            assert_eq!(read(command, words), Err(text.to_owned()), "{words:?}");
+        }
+        assert!(read(&STATUS, &["--json=perhaps"]).unwrap_err().contains("true or false"));
+    }
+
+    #[test]
+    fn help_is_made_of_the_row() {
+        for words in [&["-h"][..], &["--help"], &["--json", "--help"]] {
+            let Ok(WordsAsked::Help(text)) = read(&DOCTOR, words) else { panic!("{words:?}") };
+            assert!(text.starts_with("Usage: kube2iam word THING\n"), "{text}");
+            assert!(text.contains("\n  --role=NAME\n        a role\n") && text.contains("\n  --json\n"), "{text}");
+            assert!(text.contains("`kube2iam --help` lists the agent's flags"), "{text}");
+        }
+    }
+}
