@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use rustix::io::Errno;
 
 use crate::logic::redirect::address::{
-    ADDRESS, AddressHolder, FoundAddress, FoundLink, LINK, LOOPBACK, LOOPBACK_LABEL, Place,
+    ADDRESS, AddressOnLink, FoundAddress, FoundLink, LINK, LOOPBACK, LOOPBACK_LABEL, Place,
 };
 
 use super::host::{
@@ -58,9 +58,9 @@ impl Links {
         self.netlink.ask(dump(GET_ADDRESS, &fixed), &mut |reply| holders.extend(holder(reply.body)))?;
         let by_name = |wanted: &str| links.iter().find(|(name, _)| name == wanted).map(|(_, link)| link.clone());
         let name_of = |index: u32| links.iter().find(|(_, link)| link.index == index).map(|(name, _)| name.clone());
-        let named = |holder: AddressHolder| {
+        let named = |holder: AddressOnLink| {
             let interface = name_of(holder.index).unwrap_or_else(|| holder.index.to_string());
-            AddressHolder { interface, ..holder }
+            AddressOnLink { interface, ..holder }
         };
         let holders = holders.into_iter().map(named).collect();
         Ok(FoundAddress { link: by_name(LINK), loopback: by_name(LOOPBACK), holders })
@@ -122,12 +122,12 @@ fn link(body: &[u8]) -> Option<(String, FoundLink)> {
 }
 
 /// Where the address is, if this says so. On a link between two ends it may be either.
-fn holder(body: &[u8]) -> Option<AddressHolder> {
+fn holder(body: &[u8]) -> Option<AddressOnLink> {
     let list = body.get(ADDRESS_BYTES..)?;
     let own = attribute(list, ADDRESS_LOCAL).or_else(|| attribute(list, ADDRESS_ADDRESS))?;
     let own = <[u8; 4]>::try_from(own).ok().map(Ipv4Addr::from)?;
     let label = text(list, ADDRESS_LABEL).unwrap_or_default().to_owned();
-    (own == ADDRESS).then_some(AddressHolder { index: native_u32(body, 4)?, interface: String::new(), label })
+    (own == ADDRESS).then_some(AddressOnLink { index: native_u32(body, 4)?, interface: String::new(), label })
 }
 
 /// Whether a notification is about the agent's link or the address.
@@ -156,7 +156,7 @@ mod tests {
         let list = address().text(ADDRESS_LABEL, LOOPBACK_LABEL);
         let message = NetlinkMessage::new(NEW_ADDRESS, 0, &address_fixed(1), list);
         let label = LOOPBACK_LABEL.to_owned();
-        assert_eq!(holder(&message.body), Some(AddressHolder { index: 1, interface: String::new(), label }));
+        assert_eq!(holder(&message.body), Some(AddressOnLink { index: 1, interface: String::new(), label }));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct FoundAddress {
     pub link: Option<FoundLink>,
     pub loopback: Option<FoundLink>,
     /// Where the address is
-    pub holders: Vec<AddressHolder>,
+    pub holders: Vec<AddressOnLink>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct FoundLink {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AddressHolder {
+pub struct AddressOnLink {
     pub index: u32,
     pub interface: String,
     pub label: String,
@@ -124,7 +124,7 @@ pub fn obstacle(found: &FoundAddress, kind: &str) -> Option<Obstacle> {
 
 impl FoundAddress {
     /// Whether the agent put the address there.
-    pub fn is_own(&self, holder: &AddressHolder) -> bool {
+    pub fn is_own(&self, holder: &AddressOnLink) -> bool {
         let on = |link: &Option<FoundLink>| link.as_ref().is_some_and(|link| link.index == holder.index);
         on(&self.link) || on(&self.loopback) && holder.label == LOOPBACK_LABEL
     }
@@ -166,12 +166,12 @@ mod tests {
         Some(FoundLink { index, kind: kind.to_owned(), is_up })
     }
 
-    fn holder(index: u32, interface: &str, label: &str) -> AddressHolder {
-        AddressHolder { index, interface: interface.to_owned(), label: label.to_owned() }
+    fn holder(index: u32, interface: &str, label: &str) -> AddressOnLink {
+        AddressOnLink { index, interface: interface.to_owned(), label: label.to_owned() }
     }
 
     /// A node of which `own` is the link of the agent's name.
-    fn found(own: Option<FoundLink>, holders: &[AddressHolder]) -> FoundAddress {
+    fn found(own: Option<FoundLink>, holders: &[AddressOnLink]) -> FoundAddress {
         FoundAddress { link: own, loopback: link(1, "", true), holders: holders.to_vec() }
     }
 

@@ -121,7 +121,7 @@ impl AddressStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::redirect::address::{AddressHolder, FoundLink, LINK, LOOPBACK, LOOPBACK_LABEL};
+    use crate::logic::redirect::address::{AddressOnLink, FoundLink, LINK, LOOPBACK, LOOPBACK_LABEL};
 
     fn guard(requests: RequestAction) -> Guard {
         Guard { port: 8181, uplinks: vec![InterfacePattern::Name("eth0".to_owned())], requests }
@@ -141,7 +141,7 @@ mod tests {
     fn on(index: u32, interface: &str, label: &str) -> FoundAddress {
         let own = FoundLink { index: 7, kind: LINK_KIND.to_owned(), is_up: true };
         let loopback = FoundLink { index: 1, kind: String::new(), is_up: true };
-        let holder = AddressHolder { index, interface: interface.to_owned(), label: label.to_owned() };
+        let holder = AddressOnLink { index, interface: interface.to_owned(), label: label.to_owned() };
         FoundAddress { link: (index == 7).then_some(own), loopback: Some(loopback), holders: vec![holder] }
     }
 
