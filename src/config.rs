@@ -120,7 +120,7 @@ impl Config {
         let keys = kubernetes::annotation_keys(&typed.roles, &typed.sessions)?;
         let roles = RolesConfig::read(&typed.roles, &mut warnings)?;
         let metadata = MetadataConfig::read(&typed.metadata, lookup)?;
-        let listen = ListenConfig::read(&typed.listen)?;
+        let listen = ListenConfig::read(&typed.listen, &mut warnings)?;
         let network = redirect::read(&typed.redirect, &metadata, &listen, &mut warnings)?;
         let NodeNetwork { host, redirect, credentials_address } = network;
         let kubernetes = KubernetesConfig::read(&typed.kubernetes, keys, lookup, &mut warnings)?;

@@ -217,5 +217,5 @@ fn wrong_usage_ends_with_64_and_help_with_0() {
         assert!(ended.stdout.contains("--adopt") && ended.stdout.contains("77"), "{}", ended.stdout);
     }
     let help = run(&["--help"]).stdout;
-    assert!(help.contains("\n  redirect add|remove|status\n        place, remove or look at the redirect"), "{help}");
+    assert!(help.contains("\n  redirect add|remove|status\n        add, remove or show the redirect"), "{help}");
 }

@@ -5,10 +5,10 @@
 //! and left alone.
 
 use std::fmt;
-use std::net::Ipv4Addr;
 
 /// What `AWS_CONTAINER_CREDENTIALS_FULL_URI` names for pods: SDKs accept it over plain HTTP, with any port.
-pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
+pub use crate::logic::request::route::CONTAINER_V4 as ADDRESS;
+
 pub const LINK: &str = "kube2iam0";
 /// The kind of link without ports.
 pub const LINK_KIND: &str = "dummy";
