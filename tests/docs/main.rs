@@ -11,7 +11,6 @@ mod generated;
 mod links;
 mod page;
 mod promises;
-mod runbook;
 #[path = "../standins/mod.rs"]
 mod standins;
 mod tests_of_tree;
