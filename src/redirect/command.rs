@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use crate::logic::base::json::{self, PrintedForm};
 use crate::logic::redirect::RedirectSpec;
 pub use crate::logic::redirect::command::{OldRules, RedirectCommand};
 use crate::logic::redirect::status::TableState;
@@ -28,9 +29,13 @@ pub fn run(command: &RedirectCommand) -> Printed {
         RedirectCommand::Remove => {
             remove().map(|removed| Printed { output: format!("{removed}\n"), ..Printed::default() })
         }
-        RedirectCommand::Status => status().map(|status| {
+        RedirectCommand::Status(form) => status().map(|status| {
             let exit_code = if matches!(status.wholeness(), TableState::Whole(_)) { 0 } else { EXIT_NOT_WHOLE };
-            Printed { exit_code, output: status.text(), errors: String::new() }
+            let output = match form {
+                PrintedForm::Text => status.text(),
+                PrintedForm::Json => json::text(&status.json()) + "\n",
+            };
+            Printed { exit_code, output, errors: String::new() }
         }),
     };
     done.unwrap_or_else(|error| failed(&error))
