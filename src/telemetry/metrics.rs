@@ -10,6 +10,7 @@ use prometheus::{
 };
 
 use super::AnsweredRequest;
+use super::container::ContainerMetrics;
 use super::operator::OperatorMetrics;
 use super::process::ProcessMetrics;
 use super::redirect::RedirectMetrics;
@@ -29,6 +30,8 @@ pub struct Metrics {
     pub duplicate_lookups_resolved: IntCounter,
     pub pod_not_in_cache: IntCounter,
     pub healthcheck_status: Gauge,
+    /// What `/readyz` says: 1 or 0
+    pub ready: Gauge,
     pub refusals: IntCounterVec,
     pub tokenless_requests: IntCounterVec,
     pub log_lines_dropped: IntCounter,
@@ -43,6 +46,7 @@ pub struct Metrics {
     process: ProcessMetrics,
     usage: OnceLock<UsageSource>,
     pub operator: OperatorMetrics,
+    pub container: ContainerMetrics,
 }
 
 /// Tells how many connections a door holds.
@@ -61,13 +65,13 @@ struct KnownRequests {
 }
 
 impl Metrics {
-    /// Registers everything. Fails only if two metrics bear one name.
-    pub fn new(build: &Build) -> prometheus::Result<Self> {
+    /// Registers everything, for the agent of `node`. Fails only if two metrics bear one name.
+    pub fn new(build: &Build, node: &str) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let r = &registry;
-        let info =
-            gauges(r, "info", "Information about the running build.", &["version", "build_date", "commit_hash"])?;
-        info.with_label_values(&[build.version, build.date, build.commit]).set(1.0);
+        let labels = ["version", "build_date", "commit_hash", "node"];
+        let info = gauges(r, "info", "Information about the running build, and the name of its node.", &labels)?;
+        info.with_label_values(&[build.version, build.date, build.commit, node]).set(1.0);
         Ok(Self {
             request_seconds: histograms(
                 r,
@@ -89,6 +93,7 @@ impl Metrics {
             )?,
             pod_not_in_cache: counter(r, "iam_k8s_pod_not_in_pod_cache", "Requests from addresses of no known pod.")?,
             healthcheck_status: gauge(r, "healthcheck_status", "Whether the last health check went well (1 or 0).")?,
+            ready: gauge(r, "ready", "Whether the agent is ready to give credentials (1 or 0), as /readyz says.")?,
             refusals: counters(r, "refusals_total", "Requests refused, by reason.", &["reason"])?,
             tokenless_requests: counters(
                 r,
@@ -122,6 +127,7 @@ impl Metrics {
             process: ProcessMetrics::register(r)?,
             usage: OnceLock::new(),
             operator: OperatorMetrics::register(r)?,
+            container: ContainerMetrics::register(r)?,
             registry,
         })
     }
@@ -251,7 +257,7 @@ mod tests {
 
     #[test]
     fn the_old_names_labels_and_buckets_are_kept() {
-        let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
+        let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }, "n").unwrap();
         metrics.request_seconds.with_label_values(&["200", "GET", "roleHandler"]).observe(0.003);
         let request = crate::logic::sessions::cache::tests::key("app");
         let (purpose, span) =
@@ -275,7 +281,7 @@ mod tests {
             "kube2iam_iam_k8s_dup_req_success_count 0",
             "kube2iam_iam_k8s_pod_not_in_pod_cache 0",
             "kube2iam_healthcheck_status 0",
-            r#"kube2iam_info{build_date="d",commit_hash="c",version="1"} 1"#,
+            r#"kube2iam_info{build_date="d",commit_hash="c",node="n",version="1"} 1"#,
             "process_open_fds",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
@@ -284,7 +290,7 @@ mod tests {
 
     #[test]
     fn counts_of_namespaces_that_are_gone_are_forgotten() {
-        let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
+        let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }, "n").unwrap();
         for namespace in ["stays", "goes", "goes-too"] {
             metrics.tokenless_requests.with_label_values(&[namespace]).inc();
         }

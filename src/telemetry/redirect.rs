@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn without_a_redirect_nothing_says_that_it_does_not_stand() {
-        let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
+        let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }, "n").unwrap();
         let text = || String::from_utf8(metrics.render().unwrap()).unwrap();
         assert!(!text().contains("kube2iam_redirect_whole"));
         assert!(text().contains("kube2iam_redirect_repairs_total 0\n"));

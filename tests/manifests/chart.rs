@@ -7,33 +7,34 @@ use std::process::Command;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::rules::{arguments, broken, pod};
+use crate::rules::{broken, pod};
 use crate::{kustomize, schema_faults, tools};
 
-const CHART: &str = "manifests/chart/kube2iam";
+pub(crate) const CHART: &str = "manifests/chart/kube2iam";
 /// Names of kube2iam's values, with its defaults.
 const OLD_VALUES: &str = include_str!("kube2iam-defaults.yaml");
 /// Names of kube2iam's values that mean nothing here; the values file says why.
 const IGNORED: [&str; 2] = ["lifecycle", "podSecurityPolicy"];
 
 #[derive(Deserialize)]
-struct Answer {
-    files: Map<String, Value>,
-    lint: Vec<String>,
+#[serde(untagged)]
+enum Answer {
+    Rendered { files: Map<String, Value>, lint: Vec<String> },
+    Refused { refused: String },
 }
 
 /// One rendering of the chart.
-struct Rendered {
-    objects: Vec<Value>,
-    notes: String,
+pub(crate) struct Rendered {
+    pub(crate) objects: Vec<Value>,
+    pub(crate) notes: String,
 }
 
 impl Rendered {
-    fn of_kind(&self, kind: &str) -> Option<&Value> {
+    pub(crate) fn of_kind(&self, kind: &str) -> Option<&Value> {
         self.objects.iter().find(|object| object["kind"] == *kind)
     }
 
-    fn agent(&self) -> &Value {
+    pub(crate) fn agent(&self) -> &Value {
         &pod(self.of_kind("DaemonSet").unwrap())["containers"][0]
     }
 }
@@ -41,25 +42,54 @@ impl Rendered {
 /// Renders `cases` of values, having checked lint and schemas; `None` if the test is to be skipped.
 fn render(chart: &Path, cases: &[Value]) -> Option<Vec<Rendered>> {
     let python = tools::python()?;
-    let request = json!({"chart": chart, "cases": cases});
-    let answer = tools::run_python(&python, "tests/manifests/chart.py", &request.to_string());
-    let answers: Vec<Answer> = serde_json::from_str(&answer).unwrap();
-    let rendered: Vec<Rendered> = answers.into_iter().map(read).collect();
-    let objects = rendered.iter().zip(cases).flat_map(|(one, _)| one.objects.iter().map(|object| ("chart", object)));
+    let rendered: Vec<Rendered> = ask_helm(chart, cases)?.into_iter().map(read).collect();
+    let objects = rendered.iter().flat_map(|one| one.objects.iter().map(|object| ("chart", object)));
     assert_eq!(schema_faults(&python, objects), Vec::<String>::new());
     Some(rendered)
 }
 
+fn ask_helm(chart: &Path, cases: &[Value]) -> Option<Vec<Answer>> {
+    let request = json!({"chart": chart, "cases": cases});
+    let answer = tools::run_python(&tools::python()?, "tests/manifests/chart.py", &request.to_string());
+    Some(serde_json::from_str(&answer).unwrap())
+}
+
 fn read(answer: Answer) -> Rendered {
-    assert_eq!(answer.lint, Vec::<String>::new());
+    let Answer::Rendered { files, lint } = answer else { panic!("refused: {}", refusal(answer)) };
+    assert_eq!(lint, Vec::<String>::new());
     let (notes, templates): (Vec<_>, Vec<_>) =
-        answer.files.iter().partition(|(path, _)| path.ends_with("/templates/NOTES.txt"));
+        files.iter().partition(|(path, _)| path.ends_with("/templates/NOTES.txt"));
     let objects = templates.iter().flat_map(|(_, text)| kustomize::objects(text.as_str().unwrap())).collect();
     Rendered { objects, notes: notes[0].1.as_str().unwrap().to_owned() }
 }
 
-fn rendered(cases: &[Value]) -> Option<Vec<Rendered>> {
-    render(&tools::project().join(CHART), cases)
+fn refusal(answer: Answer) -> String {
+    let Answer::Refused { refused } = answer else { panic!("it was rendered") };
+    refused
+}
+
+/// With an image, unless the values name one.
+pub(crate) fn rendered(cases: &[Value]) -> Option<Vec<Rendered>> {
+    render(&tools::project().join(CHART), &cases.iter().map(with_image).collect::<Vec<_>>())
+}
+
+fn with_image(values: &Value) -> Value {
+    let mut values = values.clone();
+    if values["image"]["repository"].is_null() {
+        values["image"]["repository"] = json!("kube2iam");
+    }
+    values
+}
+
+/// Why Helm doesn't render these values; `None` if the test is to be skipped.
+pub(crate) fn refused(values: &Value) -> Option<String> {
+    let answer = ask_helm(&tools::project().join(CHART), std::slice::from_ref(values))?.remove(0);
+    Some(refusal(answer))
+}
+
+/// The objects of each case of values.
+pub(crate) fn objects(cases: &[Value]) -> Option<Vec<Vec<Value>>> {
+    Some(rendered(cases)?.into_iter().map(|one| one.objects).collect())
 }
 
 /// The DaemonSet with every value on that gives the agent a flag; `None` if the test is to be skipped.
@@ -68,6 +98,7 @@ pub(crate) fn daemon_set_with_every_flag() -> Option<Value> {
         "host": {"interface": "eni+,vlan+"},
         "verbose": true,
         "extraArgs": {"events": true, "remove-taint": "key", "service-account-roles": "", "debug": false},
+        "containerCredentials": {"enabled": true},
     });
     Some(rendered(&[values])?[0].of_kind("DaemonSet").unwrap().clone())
 }
@@ -82,9 +113,12 @@ fn the_chart_by_itself_keeps_every_rule_and_is_the_agent_of_the_base() {
         assert_eq!(pod(set)[key], pod(base)[key], "{key}");
     }
     let (agent, other) = (all[0].agent(), &pod(base)["containers"][0]);
-    for key in ["image", "imagePullPolicy", "env", "resources", "securityContext"] {
+    for key in ["image", "imagePullPolicy", "resources", "securityContext"] {
         assert_eq!(agent[key], other[key], "{key}");
     }
+    // The chart writes the base ARN's argument out.
+    let env = other["env"].as_array().unwrap().iter().filter(|one| one["name"] != "KUBE2IAM_BASE_ARN_FLAG");
+    assert_eq!(agent["env"], env.cloned().collect::<Value>());
     for (list, key) in [(pod(set), "volumes"), (agent, "volumeMounts")] {
         let same = if key == "volumes" { pod(base) } else { other };
         let (mut these, mut those) = (list[key].as_array().unwrap().clone(), same[key].as_array().unwrap().clone());
@@ -96,73 +130,6 @@ fn the_chart_by_itself_keeps_every_rule_and_is_the_agent_of_the_base() {
     assert_eq!(set["spec"]["minReadySeconds"], base["spec"]["minReadySeconds"]);
     let read = &all[0].of_kind("ClusterRole").unwrap()["rules"];
     assert_eq!(*read, kustomized[0].of_kind("ClusterRole")["rules"]);
-}
-
-#[test]
-fn a_value_has_its_effect() {
-    let set = "/spec/template/spec";
-    let agent = "/spec/template/spec/containers/0";
-    let probe = json!({"enabled": true, "failureThreshold": 9});
-    let secret = json!({"secretKeyRef": {"name": "mine", "key": "aws_access_key_id"}});
-    let cases: Vec<(Value, String, Value)> = vec![
-        (json!({"affinity": {"nodeAffinity": {}}}), format!("{set}/affinity"), json!({"nodeAffinity": {}})),
-        (json!({"aws": {"region": "eu-west-1"}}), format!("{agent}/env/2/value"), json!("eu-west-1")),
-        (json!({"existingSecret": "mine"}), format!("{agent}/env/2/valueFrom"), secret),
-        (json!({"extraEnv": {"NO_PROXY": "a,b"}}), format!("{agent}/env/2/value"), json!("a,b")),
-        (json!({"extraEnv": {"N": 5}}), format!("{agent}/env/2/value"), json!("5")),
-        (json!({"host": {"ip": "10.0.0.1"}}), format!("{agent}/args/1"), json!("--host-ip=10.0.0.1")),
-        (json!({"host": {"interface": "cali+"}}), format!("{agent}/args/7"), json!("--host-interface=cali+")),
-        (json!({"host": {"iptables": false}}), format!("{agent}/args/6"), json!("--iptables=false")),
-        (
-            json!({"host": {"iptables": false}}),
-            format!("{agent}/securityContext/capabilities"),
-            json!({"drop": ["ALL"]}),
-        ),
-        (json!({"host": {"port": 8282}}), format!("{agent}/args/2"), json!("--app-port=8282")),
-        (json!({"host": {"port": 8282}}), format!("{agent}/livenessProbe/httpGet/port"), json!(8282)),
-        (json!({"host": {"port": 8282}}), format!("{agent}/args/3"), json!("--metrics-port=8282")),
-        (json!({"image": {"repository": "r/k", "tag": "7"}}), format!("{agent}/image"), json!("r/k:7")),
-        (json!({"image": {"pullPolicy": "Always"}}), format!("{agent}/imagePullPolicy"), json!("Always")),
-        (json!({"image": {"pullSecrets": ["s"]}}), format!("{set}/imagePullSecrets/0/name"), json!("s")),
-        (json!({"livenessProbe": probe}), format!("{agent}/livenessProbe/failureThreshold"), json!(9)),
-        (json!({"readinessProbe": {"enabled": false}}), format!("{agent}/readinessProbe"), Value::Null),
-        (json!({"nodeSelector": {"a": "b"}}), format!("{set}/nodeSelector/a"), json!("b")),
-        (json!({"podAnnotations": {"a": "b"}}), "/spec/template/metadata/annotations/a".to_owned(), json!("b")),
-        (json!({"podLabels": {"a": "b"}}), "/spec/template/metadata/labels/a".to_owned(), json!("b")),
-        (json!({"priorityClassName": "p"}), format!("{set}/priorityClassName"), json!("p")),
-        (json!({"prometheus": {"metricsPort": 9543}}), format!("{agent}/args/3"), json!("--metrics-port=9543")),
-        (json!({"rbac": {"create": false}}), format!("{set}/serviceAccountName"), json!("default")),
-        (json!({"serviceAccount": {"name": "n"}}), format!("{set}/serviceAccountName"), json!("n")),
-        (json!({"resources": {"limits": {"memory": "1Gi"}}}), format!("{agent}/resources/limits/memory"), json!("1Gi")),
-        (json!({"stateDir": ""}), format!("{set}/volumes/1"), Value::Null),
-        (json!({"stateDir": ""}), format!("{agent}/volumeMounts/1"), Value::Null),
-        (json!({"tolerations": []}), format!("{set}/tolerations"), Value::Null),
-        (json!({"updateStrategy": "OnDelete"}), "/spec/updateStrategy".to_owned(), json!({"type": "OnDelete"})),
-        (json!({"maxUnavailable": 1}), "/spec/updateStrategy/rollingUpdate".to_owned(), surge(json!(1), 0)),
-        (json!({"maxUnavailable": "10%"}), "/spec/updateStrategy/rollingUpdate".to_owned(), surge(json!("10%"), 0)),
-        (json!({"maxSurge": 2}), "/spec/updateStrategy/rollingUpdate".to_owned(), surge(json!(0), 2)),
-        (json!({"verbose": true}), format!("{agent}/args/7"), json!("--verbose")),
-        (json!({"nameOverride": "n"}), "/metadata/name".to_owned(), json!("kube2iam-n")),
-        (json!({"fullnameOverride": "n"}), "/metadata/name".to_owned(), json!("n")),
-    ];
-    let values: Vec<Value> = cases.iter().map(|(values, _, _)| values.clone()).collect();
-    let Some(all) = rendered(&values) else { return };
-    for (one, (values, pointer, wanted)) in all.iter().zip(&cases) {
-        let found = one.of_kind("DaemonSet").unwrap().pointer(pointer).unwrap_or(&Value::Null);
-        assert_eq!(found, wanted, "{pointer} with {values}");
-    }
-}
-
-fn surge(unavailable: Value, surge: u8) -> Value {
-    json!({"maxUnavailable": unavailable, "maxSurge": surge})
-}
-
-#[test]
-fn extra_args_become_flags_and_numbers_stay_whole() {
-    let given = json!({"a": "", "b": null, "c": true, "d": false, "e": 0, "f": "x y", "g": [210_987_654_321_f64, "h"]});
-    let wanted = ["--a", "--b", "--c=true", "--d=false", "--e=0", "--f=x y", "--g=210987654321", "--g=h"];
-    let Some(all) = rendered(&[json!({"extraArgs": given})]) else { return };
-    assert_eq!(arguments(all[0].agent())[7..], wanted);
 }
 
 #[test]
@@ -237,12 +204,14 @@ fn names(values: &Value, under: &str) -> Vec<String> {
 #[test]
 fn a_release_of_kube2iams_chart_upgrades_with_its_own_values() {
     let chart = tools::empty_dir(&format!("reused-{}", std::process::id())).join("kube2iam");
-    tools::run(Command::new("cp").arg("-r").arg(tools::project().join(CHART)).arg(&chart)).unwrap();
+    tools::run(Command::new("cp").arg("-rL").arg(tools::project().join(CHART)).arg(&chart)).unwrap();
     fs::write(chart.join("values.yaml"), OLD_VALUES).unwrap();
-    let Some(all) = render(&chart, &[json!({"image": {"repository": "r/kube2iam", "tag": "0.1.0"}})]) else { return };
+    let image = json!({"repository": "r/kube2iam", "tag": "0.1.0"});
+    // kube2iam's chart until April 2026, and since.
+    let newer = json!({"image": image, "nameOverride": "kube2iam-chart", "global": {"imagePullSecrets": ["s"]}});
+    let Some(all) = render(&chart, &[json!({"image": image}), newer]) else { return };
     let set = all[0].of_kind("DaemonSet").unwrap();
     let chosen_by_the_old_values = [
-        "an agent that adds no capability isn't root",
         "as important as the node",
         "on every node",
         "the next one before the last one goes",
@@ -252,9 +221,16 @@ fn a_release_of_kube2iams_chart_upgrades_with_its_own_values() {
     assert_eq!(left, Vec::<&str>::new());
     let selector = json!({"app.kubernetes.io/name": "kube2iam", "app.kubernetes.io/instance": "kube2iam"});
     assert_eq!(set["spec"]["selector"]["matchLabels"], selector, "a selector can't be changed by an upgrade");
-    for said in ["`lifecycle` is ignored", "host.iptables is false", "host.interface is docker0"] {
+    let renamed = "set nameOverride=kube2iam-chart";
+    for said in ["`lifecycle` is ignored", "host.iptables is false", "host.interface is docker0", renamed] {
         assert!(all[0].notes.contains(said), "the notes don't say: {said}");
     }
+    let newer = all[1].of_kind("DaemonSet").unwrap();
+    assert_eq!(newer["metadata"]["name"], "kube2iam-kube2iam-chart");
+    let selector = json!({"app.kubernetes.io/name": "kube2iam-chart", "app.kubernetes.io/instance": "kube2iam"});
+    assert_eq!(newer["spec"]["selector"]["matchLabels"], selector);
+    assert_eq!(pod(newer)["imagePullSecrets"], json!([{"name": "s"}]));
+    assert!(!all[1].notes.contains(renamed));
 }
 
 #[test]

@@ -14,7 +14,8 @@ struct Start {
 
 /// What the kubelet would put in place of references to the environment.
 fn expanded(word: &str) -> String {
-    word.replace("$(NODE_NAME)", "node-1").replace("$(HOST_IP)", "10.0.0.1")
+    let word = word.replace("$(NODE_NAME)", "node-1").replace("$(HOST_IP)", "10.0.0.1");
+    word.replace("$(KUBE2IAM_BASE_ARN_FLAG)", "--auto-discover-base-arn")
 }
 
 /// All of them: kustomizations, the chart with everything on, systemd units; `None` if the test is to be skipped.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 use yaml_rust2::{Yaml, YamlLoader};
@@ -42,21 +43,33 @@ fn render_all() -> Option<Vec<Rendered>> {
     Some(rendered)
 }
 
-/// A component needs something to be put on. kustomize reads no absolute paths, so the tree is linked beside it.
+/// A component needs something to be put on.
 fn with_component(kubectl: &Path, component: &Path) -> Rendered {
     let name = name_of(component);
-    let scratch = tools::empty_dir(&format!("kustomize-{name}-{}", std::process::id()));
-    stand_beside(&tools::project().join("manifests"), &scratch.join("manifests"));
     let text = format!("resources: [manifests/base]\ncomponents: [manifests/components/{name}]\n");
-    fs::write(scratch.join("kustomization.yaml"), text).unwrap();
-    let rendered = render(kubectl, &format!("base with {name}"), &scratch);
-    fs::remove_dir_all(scratch).unwrap();
-    rendered
+    Rendered { objects: render_beside(kubectl, &text), name: format!("base with {name}") }
 }
 
-/// Copies base and components: what a kustomization of a user's own would name by URL.
+/// The objects of a kustomization of a user's own; `None` if the test is to be skipped.
+pub(crate) fn render_text(kustomization: &str) -> Option<Vec<Value>> {
+    Some(render_beside(&tools::find("kubectl", PACKAGE)?, kustomization))
+}
+
+/// kustomize reads no absolute paths, so the tree stands beside the kustomization.
+fn render_beside(kubectl: &Path, kustomization: &str) -> Vec<Value> {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let scratch = tools::empty_dir(&format!("kustomize-{number}-{}", std::process::id()));
+    stand_beside(&tools::project().join("manifests"), &scratch.join("manifests"));
+    fs::write(scratch.join("kustomization.yaml"), kustomization).unwrap();
+    let rendered = render(kubectl, "", &scratch);
+    fs::remove_dir_all(scratch).unwrap();
+    rendered.objects
+}
+
+/// Copies what a kustomization of a user's own would name by URL.
 fn stand_beside(manifests: &Path, copy: &Path) {
-    let from = ["base", "components"].map(|part| manifests.join(part));
+    let from = ["base", "components", "overlays"].map(|part| manifests.join(part));
     fs::create_dir_all(copy).unwrap();
     tools::run(Command::new("cp").arg("-r").args(from).arg(copy)).unwrap();
 }

@@ -2,12 +2,16 @@
 //! for no more than it needs.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking, its helpers too
 
+mod admission;
 mod chart;
 mod flags;
 mod kustomize;
+mod pages;
 mod rules;
 #[path = "../tools/mod.rs"]
 mod tools;
+mod values;
+mod values_schema;
 
 use std::collections::BTreeSet;
 
@@ -18,7 +22,14 @@ use crate::rules::{RULES, arguments, broken, pod};
 /// Kubernetes versions whose schemas are asked: the oldest that the chart admits, some between, the newest there is.
 const KUBERNETES: [&str; 4] = ["1.25", "1.29", "1.33", "1.37"];
 /// Kinds of others, whose schemas are not Kubernetes' own.
-const FOREIGN: [&str; 2] = ["SecurityContextConstraints", "ServiceMonitor"];
+const FOREIGN: [&str; 4] = ["SecurityContextConstraints", "ServiceMonitor", "PrometheusRule", "CiliumNetworkPolicy"];
+/// Kinds that came later than the oldest of [`KUBERNETES`].
+const SINCE: [(&str, &str); 4] = [
+    ("MutatingAdmissionPolicy", "1.36"),
+    ("MutatingAdmissionPolicyBinding", "1.36"),
+    ("ValidatingAdmissionPolicy", "1.30"),
+    ("ValidatingAdmissionPolicyBinding", "1.30"),
+];
 
 #[test]
 fn every_kustomization_fits_kubernetes_schemas() {
@@ -121,17 +132,26 @@ fn rights_are_to_read_pods_and_namespaces_and_what_a_component_adds() {
             _ => None,
         };
         let more = more.map(|(thing, verbs)| json!({"apiGroups": [""], "resources": [thing], "verbs": verbs}));
-        let wanted: Vec<Value> = [Some(own.clone()), more].into_iter().flatten().collect();
+        let keys = (one.name == "base with issuer-discovery").then(token_keys);
+        let wanted: Vec<Value> = [Some(own.clone()), more, keys].into_iter().flatten().collect();
         assert_eq!(one.of_kind("ClusterRole")["rules"], json!(wanted), "in {}", one.name);
         let granting = ["ClusterRole", "Role"].map(|kind| one.objects.iter().filter(|it| it["kind"] == *kind).count());
         assert_eq!(granting, [1, 0], "in {}", one.name);
     }
 }
 
+/// What the default binding `system:service-account-issuer-discovery` gives every ServiceAccount.
+fn token_keys() -> Value {
+    json!({"nonResourceURLs": ["/openid/v1/jwks", "/.well-known/openid-configuration"], "verbs": ["get"]})
+}
+
 /// Asks the schemas of every version in [`KUBERNETES`] about objects, each with the name of where it is from.
 fn schema_faults<'a>(python: &std::path::Path, objects: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Vec<String> {
     let own = objects.into_iter().filter(|(_, object)| !FOREIGN.contains(&object["kind"].as_str().unwrap()));
-    let entries: Vec<Value> = own.map(|(from, object)| json!({"from": from, "object": object})).collect();
+    let since =
+        |kind: &Value| SINCE.iter().find(|(later, _)| kind == *later).map_or(KUBERNETES[0], |(_, since)| *since);
+    let entries: Vec<Value> =
+        own.map(|(from, object)| json!({"from": from, "since": since(&object["kind"]), "object": object})).collect();
     let request = json!({"versions": KUBERNETES, "objects": entries});
     serde_json::from_str(&tools::run_python(python, "tests/manifests/schema.py", &request.to_string())).unwrap()
 }
@@ -141,8 +161,11 @@ fn interface(one: &kustomize::Rendered) -> Option<&str> {
     arguments(agent).into_iter().find(|argument| argument.starts_with("--host-interface"))
 }
 
-/// Puts `value` at a JSON pointer; the last step may be new.
+/// Puts `value` at a JSON pointer; the last step may be a new member of an object.
 fn put(object: &mut Value, pointer: &str, value: Value) {
     let (parent, key) = pointer.rsplit_once('/').unwrap();
-    object.pointer_mut(parent).unwrap()[key] = value;
+    match object.pointer_mut(parent).unwrap() {
+        Value::Array(entries) => entries[key.parse::<usize>().unwrap()] = value,
+        parent => parent[key] = value,
+    }
 }

@@ -1,6 +1,7 @@
 """Checks Kubernetes objects against the schemas of several Kubernetes versions, unknown fields refused.
 
-Input: {"versions": ["1.31", ...], "objects": [{"from": name, "object": {...}}, ...]}. Output: a list of faults.
+Input: {"versions": ["1.31", ...], "objects": [{"from": name, "since": "1.30", "object": {...}}, ...]}. Output: a list of
+faults.
 """
 
 import functools
@@ -13,11 +14,18 @@ from kubernetes_validate import utils
 # It reads a schema of some MiB from its file for every object.
 utils.schema_contents = functools.cache(utils.schema_contents)
 
+
+def number(version):
+    return [int(part) for part in version.split(".")]
+
+
 request = json.load(sys.stdin)
 distinct = {json.dumps(entry["object"], sort_keys=True): entry for entry in request["objects"]}
 faults = []
 for version in request["versions"]:
     for entry in distinct.values():
+        if number(version) < number(entry["since"]):
+            continue
         thing = entry["object"]
         try:
             used = kubernetes_validate.validate(thing, version, strict=True)

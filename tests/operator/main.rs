@@ -14,6 +14,7 @@ mod standins;
 #[path = "../tools/mod.rs"]
 mod tools;
 
+mod alerts_end;
 mod audit;
 mod compare;
 mod control;
@@ -21,6 +22,7 @@ mod doctor;
 mod events;
 mod explain;
 mod monitoring;
+mod prometheus;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};

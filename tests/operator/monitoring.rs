@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use kube2iam::config::BUILD;
@@ -11,7 +11,8 @@ use kube2iam::telemetry::{InPlace, Metrics};
 use regex_lite::Regex;
 use serde_json::Value;
 
-use super::standins::agent::free_port;
+use super::prometheus::Prometheus;
+use super::standins::agent::{Agent, Until};
 use super::standins::client::{TOKEN_HEADER, get, get_as_operator, token};
 use super::standins::kubernetes::PodSpec;
 use super::standins::process::{run, run_well};
@@ -63,14 +64,14 @@ fn shown(text: &str) -> BTreeMap<String, BTreeSet<String>> {
 /// Every metric that an agent may show: the running one's, and the redirect's, which only shows where there is one.
 fn all_metrics(site: &Site) -> BTreeMap<String, BTreeSet<String>> {
     let mut metrics = shown(&get_as_operator(site.agent.addr(), "/metrics").text());
-    let at_rest = Metrics::new(&BUILD).unwrap();
+    let at_rest = Metrics::new(&BUILD, "n").unwrap();
     at_rest.redirect.set(InPlace::Yes);
     let rendered = shown(&String::from_utf8(at_rest.render().unwrap()).unwrap());
     metrics.extend(rendered.into_iter().filter(|(name, _)| name == "kube2iam_redirect_whole"));
     metrics
 }
 
-fn manifest(name: &str) -> PathBuf {
+pub fn manifest(name: &str) -> PathBuf {
     tools::project().join("manifests/monitoring").join(name)
 }
 
@@ -88,7 +89,7 @@ fn dashboard() -> Vec<(String, String)> {
 }
 
 /// The alerts' expressions by their names.
-fn alerts() -> Vec<(String, String)> {
+pub fn alerts() -> Vec<(String, String)> {
     let text = std::fs::read_to_string(manifest("alerts.yaml")).unwrap();
     let rule = Regex::new(r"- alert: (\w+)\n\s+expr: ((?:.|\n)*?)\n\s+(?:for|labels):").unwrap();
     rule.captures_iter(&text).map(|found| (found[1].to_owned(), found[2].to_owned())).collect()
@@ -103,7 +104,7 @@ fn dashboard_and_alerts_speak_of_metrics_and_labels_that_exist() {
     let grouped = Regex::new(r"\bby \(([^)]*)\)").unwrap();
     let expressions: Vec<(String, String)> = dashboard().into_iter().chain(alerts()).collect();
     assert!(expressions.len() > 50, "{}", expressions.len());
-    let of_prometheus = ["instance", "job", "le"];
+    let of_prometheus = ["cluster", "instance", "job", "le"];
     for (title, expression) in expressions {
         let mut known: BTreeSet<String> = of_prometheus.map(str::to_owned).into();
         for found in named.captures_iter(&expression) {
@@ -155,6 +156,8 @@ fn the_dashboard_shows_what_matters_and_no_panel_lies_upon_another() {
         "kube2iam_sts_calls_total",
         "kube2iam_tokenless_requests_total",
         "kube2iam_redirect_repairs_total",
+        "count(up{",
+        "kube2iam_ready{",
     ] {
         assert!(all.contains(metric), "{metric}");
     }
@@ -177,6 +180,41 @@ fn the_dashboard_shows_what_matters_and_no_panel_lies_upon_another() {
     }
 }
 
+/// An agent that never gets that far is seen by its readiness and by an age that grows from its start.
+#[test]
+fn an_agent_that_has_listed_nothing_shows_that_and_since_when() {
+    let lab = Lab::start();
+    let value = |agent: &Agent, name: &str| {
+        let text = get_as_operator(agent.addr(), "/metrics").text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name).map(|rest| rest.trim().to_owned()));
+        line.unwrap_or_else(|| panic!("no `{name}` in\n{text}")).parse::<f64>().unwrap()
+    };
+    let age = "kube2iam_watch_age_seconds{resource=\"pods\"}";
+    let waiting =
+        lab.setup().flags(&["--api-server=http://127.0.0.1:1", "--api-token=x"]).until(Until::Listening).start();
+    assert_eq!(value(&waiting, "kube2iam_ready "), 0.0);
+    let first = value(&waiting, age);
+    wait_for("a greater age", || (value(&waiting, age) > first).then_some(()));
+    assert!(value(&waiting, age) < 600.0, "since its own start, not the machine's");
+    let ready = lab.setup().start();
+    assert_eq!(value(&ready, "kube2iam_ready "), 1.0);
+}
+
+/// A path within the project and a heading there.
+#[test]
+fn every_alert_has_a_runbook_that_exists() {
+    let text = std::fs::read_to_string(manifest("alerts.yaml")).unwrap();
+    let runbooks: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("runbook_url: ")).collect();
+    let names: Vec<String> = alerts().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(runbooks.len(), names.len());
+    for (runbook, name) in runbooks.iter().zip(names) {
+        let (path, anchor) = runbook.split_once('#').unwrap();
+        let page = std::fs::read_to_string(tools::project().join(path)).unwrap();
+        assert_eq!(anchor, name.to_lowercase());
+        assert!(page.contains(&format!("\n### {name}\n")), "{path} has no heading {name}");
+    }
+}
+
 #[test]
 fn promtool_accepts_the_alerts_and_they_fire_in_trouble_only() {
     let Some(promtool) = tools::find("promtool", "Debian: prometheus") else { return };
@@ -195,7 +233,14 @@ fn promtool_accepts_the_alerts_and_they_fire_in_trouble_only() {
 fn prometheus_scrapes_the_agent_and_understands_every_expression() {
     let Some(program) = tools::find("prometheus", "Debian: prometheus") else { return };
     let site = busy();
-    let prometheus = Prometheus::start(&program, site.agent.addr());
+    let config = format!(
+        "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\n\
+         rule_files: [{}]\n\
+         scrape_configs:\n  - {{ job_name: kube2iam, static_configs: [{{ targets: ['{}'] }}] }}\n",
+        manifest("alerts.yaml").display(),
+        site.agent.addr()
+    );
+    let prometheus = Prometheus::start(&program, "prometheus", &config);
     let up = wait_for("a scrape", || {
         let up = prometheus.query("up{job=\"kube2iam\"} == 1");
         (!up.is_empty()).then_some(up)
@@ -205,11 +250,13 @@ fn prometheus_scrapes_the_agent_and_understands_every_expression() {
         (!prometheus.query("rate(kube2iam_watch_events_total[1m])").is_empty()).then_some(())
     });
     for (title, expression) in dashboard() {
-        let expression = expression.replace("$__rate_interval", "1m").replace("$instance", ".*");
+        let expression = expression.replace("$__rate_interval", "1m");
+        let expression = Regex::new(r"\$\w+").unwrap().replace_all(&expression, ".*");
         prometheus.query_of(&title, &expression);
     }
     let version = prometheus.query("kube2iam_info");
     assert_eq!(version[0]["metric"]["version"], BUILD.version);
+    assert_eq!(version[0]["metric"]["node"], "node-1");
     let health = wait_for("every rule to be evaluated", || {
         let answer = prometheus.get("/api/v1/rules");
         let rules = answer["data"]["groups"][0]["rules"].as_array()?.clone();
@@ -217,66 +264,6 @@ fn prometheus_scrapes_the_agent_and_understands_every_expression() {
     });
     for rule in health {
         assert_eq!(rule["health"], "ok", "{rule}");
-    }
-}
-
-/// A Prometheus with the alerts, which scrapes an agent every second.
-struct Prometheus {
-    child: Child,
-    port: u16,
-}
-
-impl Prometheus {
-    fn start(program: &std::path::Path, agent: std::net::SocketAddr) -> Self {
-        let home = tools::empty_dir("prometheus");
-        let config = format!(
-            "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\n\
-             rule_files: [{}]\n\
-             scrape_configs:\n  - {{ job_name: kube2iam, static_configs: [{{ targets: ['{agent}'] }}] }}\n",
-            manifest("alerts.yaml").display()
-        );
-        std::fs::write(home.join("prometheus.yml"), config).unwrap();
-        let port = free_port();
-        let child = Command::new(program)
-            .arg(format!("--config.file={}", home.join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", home.join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { child, port }
-    }
-
-    /// `Null` as long as it doesn't listen.
-    fn get(&self, target: &str) -> Value {
-        let address = ([127, 0, 0, 1], self.port).into();
-        let Ok(mut connection) = client::Connection::try_open(address, "127.0.0.1") else { return Value::Null };
-        connection.send(&client::Ask::get(target).host(&address.to_string()).to_bytes());
-        connection.read_answer().map_or(Value::Null, |answer| serde_json::from_slice(&answer.body).unwrap_or_default())
-    }
-
-    fn query(&self, expression: &str) -> Vec<Value> {
-        let answer = self.ask(expression);
-        answer["data"]["result"].as_array().cloned().unwrap_or_default()
-    }
-
-    fn query_of(&self, title: &str, expression: &str) {
-        let answer = self.ask(expression);
-        assert_eq!(answer["status"], "success", "{title}: {expression}: {answer}");
-    }
-
-    fn ask(&self, expression: &str) -> Value {
-        let encoded: String = form_urlencoded::byte_serialize(expression.as_bytes()).collect();
-        self.get(&format!("/api/v1/query?query={encoded}"))
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use yaml_rust2::{Yaml, YamlLoader};
 
-use crate::lab::{METADATA_V4, ready};
+use crate::lab::{METADATA_V4, ready, text};
 use crate::site::{Capability, ROLE_LIST, Site, v4};
 use crate::standins::PATIENCE;
 use crate::standins::agent::{Agent, Setup, Until, test_binary};
 use crate::standins::client::{Ask, TOKEN_HEADER, token};
 use crate::tools;
 
+/// The base with the component that makes agents take everything away when they end.
+const UNINSTALL: &str = "components/uninstall";
 const ORDER: [&str; 8] = [
     "overlays/non-root",
     "overlays/calico",
@@ -42,6 +44,7 @@ fn words<'a>(container: &Yaml, state: &Path) -> Vec<&'a str> {
     let state = state.to_str().unwrap();
     let expanded = |word: &Yaml| {
         let word = word.as_str().unwrap().replace("$(NODE_NAME)", "node-1").replace("$(HOST_IP)", "10.77.0.2");
+        let word = word.replace("$(KUBE2IAM_BASE_ARN_FLAG)", "--auto-discover-base-arn");
         word.replace("/state", state)
     };
     let words = container["args"].as_vec().unwrap().iter().map(expanded);
@@ -51,12 +54,25 @@ fn words<'a>(container: &Yaml, state: &Path) -> Vec<&'a str> {
 
 /// The containers of an overlay's pod: those that end before the agent starts, and the agent.
 fn containers(kubectl: &Path, overlay: &str) -> (Vec<Yaml>, Yaml) {
-    let text =
-        tools::stdout_of(Command::new(kubectl).arg("kustomize").arg(tools::project().join("manifests").join(overlay)));
+    let built = match overlay {
+        UNINSTALL => base_to_uninstall(),
+        overlay => tools::project().join("manifests").join(overlay),
+    };
+    let text = tools::stdout_of(Command::new(kubectl).arg("kustomize").arg(built));
     let objects = YamlLoader::load_from_str(&text).unwrap();
     let set = objects.iter().find(|object| object["kind"].as_str() == Some("DaemonSet")).unwrap();
     let pod = &set["spec"]["template"]["spec"];
     (pod["initContainers"].as_vec().cloned().unwrap_or_default(), pod["containers"][0].clone())
+}
+
+/// A kustomization of a user's own; kustomize reads no absolute paths, so the tree is copied beside it.
+fn base_to_uninstall() -> PathBuf {
+    let dir = tools::empty_dir(&format!("uninstall-{}", std::process::id()));
+    let manifests = tools::project().join("manifests");
+    tools::run(Command::new("cp").arg("-r").args([manifests.join("base"), manifests.join(UNINSTALL)]).arg(&dir))
+        .unwrap();
+    std::fs::write(dir.join("kustomization.yaml"), "resources: [base]\ncomponents: [uninstall]\n").unwrap();
+    dir
 }
 
 fn start(site: &Site, kubectl: &Path, overlay: &str, state: &Path) -> Agent {
@@ -158,4 +174,28 @@ fn what_lies_in_the_state_directory_goes_with_the_redirect() {
     assert!(state.join("token-keys").exists(), "the last agent needs it still");
     last.stop();
     assert!(!state.exists());
+}
+
+/// Agents of the overlays without capabilities can't remove what stands: the base does it in their place.
+#[test]
+fn an_uninstall_leaves_nothing_on_the_node_whatever_ran_before() {
+    if !ready() {
+        return;
+    }
+    let Some(kubectl) = tools::find("kubectl", "kubectl 1.22 or newer") else { return };
+    let site = Site::new(&["cali1"]);
+    let state: PathBuf = std::env::temp_dir().join(format!("kube2iam-uninstall-{}", std::process::id()));
+    for before in ["base", "overlays/non-root"] {
+        std::fs::create_dir(&state).unwrap();
+        let mut running = start(&site, &kubectl, before, &state);
+        let mut last = start(&site, &kubectl, UNINSTALL, &state);
+        assert_eq!(running.stop().status.code(), Some(0));
+        let status = site.command(&["redirect", "status"]);
+        assert_eq!(status.code, Some(0), "{before}: nothing goes before the last agent ends: {status:?}");
+        assert_eq!(last.stop().status.code(), Some(0));
+        let status = site.command(&["redirect", "status"]);
+        assert_eq!(status.code, Some(1), "{before}: {status:?}");
+        assert_eq!(site.ask("pod1", METADATA_V4), text("canary"), "{before}");
+        assert!(!state.exists(), "{before}");
+    }
 }

@@ -10,9 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-/// What the venv holds: Helm's own Go library, Kubernetes' schemas, CycloneDX's schemas.
-const PYTHON_PACKAGES: [&str; 3] =
-    ["helm-python-sdk==0.2.2", "kubernetes-validate==1.37.0", "cyclonedx-python-lib[json-validation]==11.12.0"];
+/// What the venv holds: Helm's own Go library, Kubernetes' schemas, CycloneDX's schemas, Google's CEL.
+const PYTHON_PACKAGES: [&str; 4] = [
+    "helm-python-sdk==0.2.2",
+    "kubernetes-validate==1.37.0",
+    "cyclonedx-python-lib[json-validation]==11.12.0",
+    "cel-expr-python==0.1.3",
+];
 
 /// The top of the project.
 pub(crate) fn project() -> &'static Path {

@@ -41,6 +41,11 @@ impl Facts {
     }
 
     pub(super) fn readiness(&self, world: &SharedWorld, now: Mono) -> Response {
+        reply::readiness(self.unready(world, now).map_or(Ok(()), Err))
+    }
+
+    /// Why the agent isn't ready; `None` if it is.
+    fn unready(&self, world: &SharedWorld, now: Mono) -> Option<&'static str> {
         let missing = world.read(|world, rules| match rules {
             None => Some("roles are not discovered yet"),
             Some(rules) if world.is_unready(|| needs_namespaces(world, rules), now).is_some() => {
@@ -56,7 +61,7 @@ impl Facts {
         let open = self.redirect_missing.load(Ordering::Relaxed).then_some("the redirect does not stand");
         // Both are asked at one address. Said to be ready now, the successor would be left alone too early.
         let successor = self.successor_waits.load(Ordering::Relaxed).then_some("the next agent is not ready yet");
-        reply::readiness(leaving.or(open).or(missing).or(successor).map_or(Ok(()), Err))
+        leaving.or(open).or(missing).or(successor)
     }
 }
 
@@ -67,7 +72,12 @@ impl Service {
         let now = self.clock.now().mono;
         let ages: Vec<_> =
             self.world.read(|world, _| world.watched().map(|resource| (resource, world.age(resource, now))).collect());
+        metrics.ready.set(if self.facts.unready(&self.world, now).is_none() { 1.0 } else { 0.0 });
         metrics.sample(&self.sessions.counts(), &ages);
+        if let Some(proof) = &self.proof {
+            let (known, now) = (proof.keys.known().issuer, self.clock.now().wall);
+            metrics.container.sample_keys(known.as_ref().map(|issuer| (&*issuer.name, now.since(issuer.read))));
+        }
         match metrics.render() {
             Ok(text) => Response { content_type: METRICS.into(), ..Response::text(200, text) },
             Err(cause) => Response::text(500, format!("failed to render metrics: {cause}\n")),

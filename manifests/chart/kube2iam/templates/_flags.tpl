@@ -26,6 +26,27 @@
 {{- if and (hasKey $given $flag) (ne (toString (get $given $flag)) "false") }}yes{{ end }}
 {{- end }}
 
+{{/* Where the role's base ARN comes from, unless extraArgs say. */}}
+{{- define "kube2iam.baseArn" -}}
+{{- $given := .Values.extraArgs | default dict -}}
+{{- if not (or (get $given "base-role-arn") (hasKey $given "auto-discover-base-arn")) }}--auto-discover-base-arn{{ end }}
+{{- end }}
+
+{{/* Names of interfaces as the one word that --host-interface takes. */}}
+{{- define "kube2iam.interfaces" -}}
+{{- if kindIs "slice" .Values.host.interface }}{{ join "," .Values.host.interface }}{{ else }}{{ .Values.host.interface | default "" }}{{ end }}
+{{- end }}
+
+{{/* "yes" if pods may show a token. Values of an older release may lack `containerCredentials`. */}}
+{{- define "kube2iam.tokens" -}}
+{{- if or (.Values.containerCredentials | default dict).enabled (include "kube2iam.asks" (list . "container-credentials")) }}yes{{ end }}
+{{- end }}
+
+{{/* "yes" if the agent needs NET_ADMIN: for the redirect, or for the address of container credentials. */}}
+{{- define "kube2iam.netAdmin" -}}
+{{- if or .Values.host.iptables (include "kube2iam.tokens" .) }}yes{{ end }}
+{{- end }}
+
 {{- define "kube2iam.stateDir" -}}
 {{- if hasKey .Values "stateDir" }}{{ .Values.stateDir }}{{ else }}/run/kube2iam{{ end }}
 {{- end }}

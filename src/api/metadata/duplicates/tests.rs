@@ -64,7 +64,7 @@ impl House {
         let clock = Arc::new(SystemClock::new());
         let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
         let sessions = Arc::new(SessionCache::new(rules, clock.clone()));
-        let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }).unwrap();
+        let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }, "n").unwrap();
         let telemetry = Arc::new(Telemetry::new(metrics, Box::new(|_| Taken::Yes)));
         let api = Arc::new(Api { asked: asked_in, gate: gate_out });
         let duplicates = Arc::new(Duplicates::new(api, sessions.clone(), clock.clone(), telemetry));
@@ -133,7 +133,7 @@ fn patience_ends_while_another_still_asks_and_so_do_places() {
 #[test]
 fn a_peer_that_started_too_much_is_told_so_and_others_are_not() {
     let house = House::open();
-    while house.sessions.may_start(peer(1)) {}
+    while house.sessions.may_start(Starter::Address(peer(1))) {}
     assert_eq!(house.resolve(1, PATIENCE), Found::Busy);
     house.gate.send(()).unwrap();
     assert_eq!(house.resolve(2, PATIENCE), holder());

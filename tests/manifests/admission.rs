@@ -1,0 +1,295 @@
+//! The admission policies of container credentials: their expressions are evaluated over pods by Google's own CEL, and
+//! the objects around them must fit each other. No API server: what only one can tell is not shown here.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{chart, kustomize, put, tools};
+
+const NAME: &str = "kube2iam-container-credentials";
+const URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+
+/// What the policies make of a pod that they match.
+#[derive(Deserialize)]
+struct Admitted {
+    pod: Value,
+    faults: Vec<String>,
+}
+
+/// Whether the mutating policy is bound.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mutation {
+    Bound,
+    Gone,
+}
+
+/// The objects of the component; `None` if the test is to be skipped.
+fn component() -> Option<Vec<Value>> {
+    let all = kustomize::every_one()?;
+    Some(all.iter().find(|one| one.name == "base with container-credentials").unwrap().objects.clone())
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
+    objects.iter().find(|object| object["kind"] == *kind && object["metadata"]["name"] == NAME).unwrap()
+}
+
+fn admit(objects: &[Value], mutation: Mutation, pods: &[Value]) -> Option<Vec<Option<Admitted>>> {
+    let python = tools::python()?;
+    let kinds = ["ConfigMap", "MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"];
+    let objects = kinds.map(|kind| of_kind(objects, kind));
+    let request = json!({"objects": objects, "mutate": mutation == Mutation::Bound, "pods": pods});
+    let answer = tools::run_python(&python, "tests/manifests/admission.py", &request.to_string());
+    Some(serde_json::from_str(&answer).unwrap())
+}
+
+/// One pod that the policies must match.
+fn admitted(objects: &[Value], mutation: Mutation, pod: &Value) -> Option<Admitted> {
+    Some(admit(objects, mutation, std::slice::from_ref(pod))?.remove(0).expect("the policies match the pod"))
+}
+
+fn pod(spec: Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web-1", "namespace": "shop", "annotations": {"iam.amazonaws.com/role": "app"}},
+        "spec": spec,
+    })
+}
+
+fn container(name: &str) -> Value {
+    json!({"name": name, "image": "app"})
+}
+
+fn plain() -> Value {
+    pod(json!({"containers": [container("app")]}))
+}
+
+/// What the mutation adds to a container.
+fn injected(name: &str, host: &str, port: u16) -> Value {
+    json!({
+        "name": name,
+        "image": "app",
+        "env": [
+            {"name": URI, "value": format!("http://{host}:{port}/v1/credentials")},
+            {"name": TOKEN_FILE, "value": "/var/run/secrets/kube2iam/token"},
+        ],
+        "volumeMounts": [{"name": "kube2iam-token", "mountPath": "/var/run/secrets/kube2iam", "readOnly": true}],
+    })
+}
+
+fn token_volume(audience: &str) -> Value {
+    let token = json!({"audience": audience, "expirationSeconds": 3600, "path": "token"});
+    json!({"name": "kube2iam-token", "projected": {"sources": [{"serviceAccountToken": token}]}})
+}
+
+#[test]
+fn every_container_of_a_pod_with_a_role_gets_variables_mount_and_token() {
+    let Some(objects) = component() else { return };
+    let sidecar = json!({"name": "proxy", "image": "app", "restartPolicy": "Always"});
+    let mut injected_sidecar = injected("proxy", "169.254.170.2", 8181);
+    injected_sidecar["restartPolicy"] = json!("Always");
+    let other = json!({"name": "data", "emptyDir": {}});
+    for (given, wanted) in [
+        (
+            json!({"containers": [container("app")]}),
+            json!({"containers": [injected("app", "169.254.170.2", 8181)], "volumes": [token_volume("kube2iam")]}),
+        ),
+        (
+            json!({"hostNetwork": true, "containers": [container("a"), container("b")], "volumes": [other]}),
+            json!({
+                "hostNetwork": true,
+                "containers": [injected("a", "127.0.0.1", 8181), injected("b", "127.0.0.1", 8181)],
+                "volumes": [other, token_volume("kube2iam")],
+            }),
+        ),
+        (
+            json!({"initContainers": [container("first"), sidecar], "containers": [container("app")]}),
+            json!({
+                "initContainers": [injected("first", "169.254.170.2", 8181), injected_sidecar],
+                "containers": [injected("app", "169.254.170.2", 8181)],
+                "volumes": [token_volume("kube2iam")],
+            }),
+        ),
+    ] {
+        let Some(admitted) = admitted(&objects, Mutation::Bound, &pod(given)) else { return };
+        assert_eq!(admitted.pod["spec"], wanted);
+        assert_eq!(admitted.faults, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_provider_of_the_pods_own_is_left_as_it_is() {
+    let Some(objects) = component() else { return };
+    let own =
+        json!({"name": "own", "image": "app", "env": [{"name": URI, "value": "http://169.254.170.23/v1/credentials"}]});
+    let alone = pod(json!({"containers": [own]}));
+    let both = pod(json!({"containers": [own, container("app")]}));
+    let Some(alone_after) = admitted(&objects, Mutation::Bound, &alone) else { return };
+    assert_eq!((alone_after.pod, alone_after.faults), (alone, Vec::new()));
+    let both = admitted(&objects, Mutation::Bound, &both).unwrap();
+    assert_eq!(both.pod["spec"]["containers"], json!([own, injected("app", "169.254.170.2", 8181)]));
+    assert_eq!((&both.pod["spec"]["volumes"], both.faults), (&json!([token_volume("kube2iam")]), Vec::new()));
+}
+
+/// A mutation by others makes the API server call the policy again.
+#[test]
+fn a_second_mutation_changes_nothing_and_keeps_what_the_container_had() {
+    let Some(objects) = component() else { return };
+    let mut given = plain();
+    put(&mut given, "/spec/containers/0/env", json!([{"name": "A", "value": "b"}]));
+    put(&mut given, "/spec/containers/0/volumeMounts", json!([{"name": "data", "mountPath": "/data"}]));
+    let Some(once) = admitted(&objects, Mutation::Bound, &given) else { return };
+    let agent = &once.pod["spec"]["containers"][0];
+    assert_eq!([&agent["env"][0]["name"], &agent["volumeMounts"][0]["name"]], ["A", "data"]);
+    assert_eq!([agent["env"].as_array().unwrap().len(), agent["volumeMounts"].as_array().unwrap().len()], [3, 2]);
+    let twice = admitted(&objects, Mutation::Bound, &once.pod).unwrap();
+    assert_eq!((twice.pod, twice.faults), (once.pod, Vec::new()));
+}
+
+#[test]
+fn pods_without_a_role_and_mirror_pods_are_not_touched_and_a_label_stands_for_a_role() {
+    let Some(objects) = component() else { return };
+    let annotated = |annotations: Value| {
+        let mut pod = plain();
+        put(&mut pod, "/metadata/annotations", annotations);
+        pod
+    };
+    let labelled = |value: &str| {
+        let mut pod = plain();
+        pod["metadata"] = json!({"name": "web-1", "labels": {"kube2iam/container-credentials": value}});
+        pod
+    };
+    let mut bare = plain();
+    bare["metadata"] = json!({"name": "web-1"});
+    let mirror = json!({"iam.amazonaws.com/role": "app", "kubernetes.io/config.mirror": "hash"});
+    let pods = [
+        (plain(), true),
+        (labelled("enabled"), true),
+        (labelled("disabled"), false),
+        (bare, false),
+        (annotated(json!({})), false),
+        (annotated(json!({"iam.amazonaws.com/role": ""})), false),
+        (annotated(mirror), false),
+    ];
+    let given: Vec<Value> = pods.iter().map(|(pod, _)| pod.clone()).collect();
+    let Some(admitted) = admit(&objects, Mutation::Bound, &given) else { return };
+    for (admitted, (pod, matched)) in admitted.iter().zip(&pods) {
+        assert_eq!(admitted.is_some(), *matched, "{pod}");
+    }
+}
+
+#[test]
+fn a_pod_that_would_not_get_its_credentials_this_way_is_refused_with_the_cause() {
+    let Some(objects) = component() else { return };
+    let Some(whole) = admitted(&objects, Mutation::Bound, &plain()) else { return };
+    let broken = |pointer: &str, value: Value| {
+        let mut pod = whole.pod.clone();
+        put(&mut pod, pointer, value);
+        pod
+    };
+    let uri = |uri: &str| broken("/spec/containers/0/env/0/value", json!(uri));
+    let (lacks, elsewhere, token) = ("a container lacks AWS_CONTAINER", "is none of http", "lies in no mounted volume");
+    let audience = "/spec/volumes/0/projected/sources/0/serviceAccountToken/audience";
+    let cases = [
+        (whole.pod.clone(), None),
+        (plain(), Some(lacks)),
+        (broken("/spec/initContainers", json!([container("first")])), Some(lacks)),
+        (uri("http://169.254.170.2:8282/v1/credentials"), Some(elsewhere)),
+        (uri("http://169.254.170.2:8181/"), Some(elsewhere)),
+        (uri("http://169.254.170.23/v1/credentials"), None),
+        (broken("/spec/containers/0/env/1/name", json!("OTHER")), Some(token)),
+        (broken("/spec/containers/0/env/1/value", json!("/elsewhere/token")), Some(token)),
+        (broken("/spec/containers/0/volumeMounts", json!([])), Some(token)),
+        (broken("/spec/containers/0/volumeMounts/0/name", json!("data")), Some(token)),
+        (broken("/spec/volumes", json!([])), Some(token)),
+        (broken(audience, json!("other")), Some(token)),
+        (broken("/spec/volumes/0", json!({"name": "kube2iam-token", "emptyDir": {}})), Some(token)),
+    ];
+    let pods: Vec<Value> = cases.iter().map(|(pod, _)| pod.clone()).collect();
+    let admitted = admit(&objects, Mutation::Gone, &pods).unwrap();
+    for (admitted, (pod, fault)) in admitted.into_iter().zip(cases) {
+        let faults = admitted.expect("the policies match the pod").faults;
+        assert_eq!(faults.len(), usize::from(fault.is_some()), "{faults:?} for {pod}");
+        assert!(fault.is_none_or(|fault| faults[0].contains(fault)), "{faults:?} for {pod}");
+        assert!(faults.iter().all(|fault| !fault.contains('\n')), "the API server takes no message of several lines");
+    }
+}
+
+#[test]
+fn annotation_port_and_audience_come_from_the_parameters() {
+    let Some(mut objects) = component() else { return };
+    let parameters = objects.iter_mut().find(|object| object["kind"] == "ConfigMap").unwrap();
+    parameters["data"] = json!({"roleKey": "team/role", "port": "8282", "audience": "team"});
+    let mut given = plain();
+    put(&mut given, "/metadata/annotations", json!({"team/role": "app"}));
+    let Some(admitted) = admit(&objects, Mutation::Bound, &[given, plain()]) else { return };
+    assert!(admitted[1].is_none(), "the default annotation no longer counts");
+    let first = admitted[0].as_ref().unwrap();
+    let wanted = json!({"containers": [injected("app", "169.254.170.2", 8282)], "volumes": [token_volume("team")]});
+    assert_eq!((&first.pod["spec"], &first.faults), (&wanted, &Vec::new()));
+}
+
+#[test]
+fn the_snippet_of_the_page_for_older_clusters_is_what_the_policies_ask_for() {
+    let Some(objects) = component() else { return };
+    let page = crate::pages::read("container-credentials.md");
+    let templates = page.yaml_blocks().into_iter().filter(|block| block["kind"] == "Deployment");
+    let mut count = 0;
+    for deployment in templates {
+        let template = &deployment["spec"]["template"];
+        let given = json!({"metadata": template["metadata"], "spec": template["spec"]});
+        let Some(checked) = admitted(&objects, Mutation::Gone, &given) else { return };
+        assert_eq!(checked.faults, Vec::<String>::new());
+        let mutated = admitted(&objects, Mutation::Bound, &given).unwrap();
+        assert_eq!(mutated.pod, given, "the policy adds nothing to it");
+        count += 1;
+    }
+    assert_eq!(count, 1);
+}
+
+#[test]
+fn the_bindings_name_their_policies_and_take_opted_in_namespaces_only() {
+    let Some(objects) = component() else { return };
+    let parameters = of_kind(&objects, "ConfigMap");
+    let selector = json!({"matchLabels": {"kube2iam/container-credentials": "enabled"}});
+    for kind in ["MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"] {
+        let (policy, binding) = (of_kind(&objects, kind), of_kind(&objects, &format!("{kind}Binding")));
+        assert_eq!(binding["spec"]["policyName"], policy["metadata"]["name"]);
+        assert_eq!(binding["spec"]["matchResources"], json!({"namespaceSelector": selector}));
+        let paired = json!({
+            "name": parameters["metadata"]["name"],
+            "namespace": parameters["metadata"]["namespace"],
+            "parameterNotFoundAction": "Deny",
+        });
+        assert_eq!(binding["spec"]["paramRef"], paired);
+        assert_eq!(policy["spec"]["paramKind"], json!({"apiVersion": "v1", "kind": "ConfigMap"}));
+        assert_eq!(policy["spec"]["failurePolicy"], "Fail");
+        let pods = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]});
+        assert_eq!(policy["spec"]["matchConstraints"]["resourceRules"], json!([pods]));
+    }
+    let both = ["MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"].map(|kind| of_kind(&objects, kind));
+    assert_eq!(both[0]["spec"]["matchConditions"], both[1]["spec"]["matchConditions"]);
+    assert_eq!(of_kind(&objects, "ValidatingAdmissionPolicyBinding")["spec"]["validationActions"], json!(["Deny"]));
+}
+
+#[test]
+fn the_chart_makes_the_same_policies_and_its_parameters_follow_its_values() {
+    let values = json!({"containerCredentials": {"enabled": true}});
+    let other = json!({
+        "containerCredentials": {"enabled": true, "audience": "team", "validationActions": ["Warn", "Audit"]},
+        "host": {"port": 8282},
+        "extraArgs": {"iam-role-key": "team/role"},
+    });
+    let (Some(objects), Some(charted)) = (component(), chart::objects(&[values, other])) else { return };
+    for kind in ["MutatingAdmissionPolicy", "ValidatingAdmissionPolicy", "ConfigMap"] {
+        for kind in [kind.to_owned(), format!("{kind}Binding")].iter().filter(|kind| *kind != "ConfigMapBinding") {
+            let (ours, theirs) = (of_kind(&objects, kind), of_kind(&charted[0], kind));
+            assert_eq!([&ours["spec"], &ours["data"]], [&theirs["spec"], &theirs["data"]], "{kind}");
+        }
+    }
+    let data = &of_kind(&charted[1], "ConfigMap")["data"];
+    assert_eq!(*data, json!({"roleKey": "team/role", "port": "8282", "audience": "team"}));
+    let binding = of_kind(&charted[1], "ValidatingAdmissionPolicyBinding");
+    assert_eq!(binding["spec"]["validationActions"], json!(["Warn", "Audit"]));
+}
