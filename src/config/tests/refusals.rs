@@ -20,11 +20,11 @@ const GOLDEN: &[(&[&str], &str)] = &[
     (&["--bind-address=node"], "invalid value `node` for `--bind-address`: allowed is an IP address"),
     (
         &["--token-audience="],
-        "failed to read `--token-audience=`: allowed is a token's audience of 1 to 256 characters",
+        "invalid value `` for `--token-audience`: allowed is a token's audience of 1 to 256 characters",
     ),
     (
         &["--container-credentials", "--token-audience=a\nb"],
-        "failed to read `--token-audience=a\\nb`: allowed is a token's audience of 1 to 256 characters",
+        "invalid value `a\\nb` for `--token-audience`: allowed is a token's audience of 1 to 256 characters",
     ),
     (
         &["--metrics-bind-address=127.0.0.1"],
