@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
+use super::address_status::AddressStatus;
 use super::compare::{Count, FoundTable, differences};
 use super::expression::NftVerdict;
 use super::leftover::OldRule;
@@ -21,6 +22,8 @@ pub struct RedirectStatus {
     pub old_rules: Vec<OldRule>,
     /// Where such rules could not be looked for, and what to do.
     pub unread: Vec<String>,
+    /// The address of container credentials
+    pub credentials: AddressStatus,
 }
 
 /// What became of our table.
@@ -63,14 +66,20 @@ impl RedirectStatus {
             "differences": differences,
             "generation": self.table.as_ref().map(FoundTable::generation),
             "connections": self.connections(),
-            "detail": self.text().lines().collect::<Vec<_>>(),
+            "detail": self.redirect_text().lines().collect::<Vec<_>>(),
             "old_rules": self.old_rules.iter().map(old).collect::<Vec<_>>(),
             "unread": self.unread,
+            "credentials_address": self.credentials.json(),
         })
     }
 
     /// One fact per line.
     pub fn text(&self) -> String {
+        self.redirect_text() + &self.credentials.text()
+    }
+
+    /// The same without the address of container credentials.
+    pub fn redirect_text(&self) -> String {
         let mut lines = match (self.wholeness(), &self.table) {
             (TableState::Whole(wanted), Some(table)) => whole(&wanted, table, &self.interfaces),
             (TableState::Altered(differences), _) => altered(&differences),
@@ -228,6 +237,7 @@ mod tests {
             (&missing["table"], &missing["whole"], &missing["generation"]),
             (&json!("missing"), &json!(false), &Value::Null)
         );
+        assert_eq!(missing["credentials_address"], Value::Null);
         let mut altered = table(&wanted(&[]));
         altered.chains[0].rules.pop();
         let altered = status(Some(altered)).json();
