@@ -56,11 +56,11 @@ fn of_the_node(network: &HostNetwork) -> BTreeSet<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::redirect::resolve::{Address, Standing};
+    use crate::logic::redirect::resolve::{Address, AddressStanding};
 
     #[test]
     fn the_address_of_container_credentials_is_not_the_nodes_own() {
-        let on = |ip: IpAddr| Address { interface: 1, ip, standing: Standing::Other };
+        let on = |ip: IpAddr| Address { interface: 1, ip, standing: AddressStanding::Other };
         let host: IpAddr = "10.0.0.1".parse().unwrap();
         let network = HostNetwork { addresses: vec![on(host), on(ADDRESS.into())], ..HostNetwork::default() };
         assert_eq!(of_the_node(&network), BTreeSet::from([host]));
