@@ -79,6 +79,11 @@ pub struct BaseArn {
 }
 
 impl BaseArn {
+    /// What stands in the account's place; empty without a base.
+    pub fn account(&self) -> &str {
+        fields(&self.text)[4]
+    }
+
     /// No base
     pub const NONE: Self = Self { text: String::new(), path: 0 };
 
