@@ -17,7 +17,7 @@ use super::path::{CanonicalPath, ROLE_TAIL};
 use crate::logic::policy::reason::Reason;
 use crate::logic::request::message::{Method, Request};
 pub use facing::{
-    CONTAINER_ADDRESS, Facing, METADATA_V4, METADATA_V6, facing, is_metadata_address, is_metadata_host,
+    CONTAINER_ADDRESS, CONTAINER_V4, Facing, METADATA_V4, METADATA_V6, facing, is_metadata_address, is_metadata_host,
     serves_container,
 };
 
