@@ -55,7 +55,7 @@ impl Service {
             }
         };
         self.telemetry.metrics.container.count_token(answer.reason);
-        self.told(request, &Route::ContainerCredentials, caller.peer, decided, answer, began)
+        self.record(request, &Route::ContainerCredentials, caller.peer, decided, answer, began)
     }
 
     /// Answers to a head of which only the start is there, if it asks for container credentials: what made it too long
