@@ -70,8 +70,7 @@ impl Metrics {
         let registry = Registry::new();
         let r = &registry;
         let labels = ["version", "build_date", "commit_hash", "node"];
-        let info =
-            gauges(r, "info", "Version, build date and commit of the running agent, and its node; always 1.", &labels)?;
+        let info = gauges(r, "info", "Version, build date and commit of the agent, and its node; always 1.", &labels)?;
         info.with_label_values(&[build.version, build.date, build.commit, node]).set(1.0);
         Ok(Self {
             request_seconds: histograms(
@@ -93,11 +92,7 @@ impl Metrics {
                 "Live lists that found the one holder of the address.",
             )?,
             pod_not_in_cache: counter(r, "iam_k8s_pod_not_in_pod_cache", "Requests from addresses of no known pod.")?,
-            healthcheck_status: gauge(
-                r,
-                "healthcheck_status",
-                "Whether the EC2 metadata service answered the last health check (1 or 0).",
-            )?,
+            healthcheck_status: gauge(r, "healthcheck_status", HEALTHCHECK)?,
             ready: gauge(r, "ready", "Whether the agent is ready to give credentials (1 or 0), as /readyz says.")?,
             refusals: counters(r, "refusals_total", "Refused requests, by reason code.", &["reason"])?,
             tokenless_requests: counters(
@@ -106,23 +101,9 @@ impl Metrics {
                 "Metadata requests of pods without a session token.",
                 &["namespace"],
             )?,
-            log_lines_dropped: counter(
-                r,
-                "log_lines_dropped_total",
-                "Log lines about requests that were dropped because the log was read too slowly.",
-            )?,
-            listen: counters(
-                r,
-                "connections_total",
-                "Connections: accepted, refused at a limit, evicted for another, cut while answering, panicked, accept_failed; and bad requests by what was wrong with them.",
-                &["event"],
-            )?,
-            watch_events: counters(
-                r,
-                "watch_events_total",
-                "Events of the watches by resource: heard (a change), listed, relisted, ended, refused (failed, retried later).",
-                &["resource", "event"],
-            )?,
+            log_lines_dropped: counter(r, "log_lines_dropped_total", LOG_LINES_DROPPED)?,
+            listen: counters(r, "connections_total", CONNECTIONS, &["event"])?,
+            watch_events: counters(r, "watch_events_total", WATCH_EVENTS, &["resource", "event"])?,
             unreadable: counters(
                 r,
                 "watch_unreadable_total",
@@ -266,6 +247,13 @@ pub(super) fn histograms(
 }
 
 const NAMESPACE: &str = "kube2iam";
+
+const HEALTHCHECK: &str = "Whether the EC2 metadata service answered the last health check (1 or 0).";
+const LOG_LINES_DROPPED: &str = "Log lines about requests that were dropped because the log was read too slowly.";
+const CONNECTIONS: &str = "Connections: accepted, refused at a limit, evicted for another, cut while answering, \
+    panicked, accept_failed; and bad requests by what was wrong with them.";
+const WATCH_EVENTS: &str =
+    "Events of the watches by resource: heard (a change), listed, relisted, ended, refused (failed, retried later).";
 
 #[cfg(test)]
 mod tests {
