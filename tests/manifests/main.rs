@@ -7,6 +7,7 @@ mod chart;
 mod flags;
 mod kustomize;
 mod pages;
+mod plugin;
 mod rules;
 #[path = "../tools/mod.rs"]
 mod tools;
