@@ -117,7 +117,7 @@ impl Config {
         let keys = kubernetes::annotation_keys(&typed.roles, &typed.sessions)?;
         let roles = RolesConfig::read(&typed.roles, &mut warnings)?;
         let metadata = MetadataConfig::read(&typed.metadata, lookup)?;
-        let listen = ListenConfig::read(&typed.listen)?;
+        let listen = ListenConfig::read(&typed.listen, &mut warnings)?;
         let (host, redirect) = redirect::read(&typed.redirect, &metadata, listen.app, &mut warnings)?;
         let kubernetes = KubernetesConfig::read(&typed.kubernetes, keys, lookup, &mut warnings)?;
         let node = kubernetes.node.as_deref();

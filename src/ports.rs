@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::logic::base::time::{Mono, Now, Wall};
 use crate::logic::cluster::kubernetes::{Frame, Item, KubernetesFailure, ListPage, Pod, Resource};
 use crate::logic::cluster::taint::{Patched, Removal, Taint};
+use crate::logic::identity::issuer::{Issuer, IssuerDocuments};
 use crate::logic::identity::metadata_token::TokenKeys;
 use crate::logic::operator::events::Notice;
 use crate::logic::policy::OwnRole;
@@ -167,6 +168,21 @@ pub trait Nodes: Send + Sync {
 pub trait Events: Send + Sync {
     /// Writes an Event, or counts up the one that is there.
     fn write(&self, notice: &Notice) -> Result<(), KubernetesFailure>;
+}
+
+/// What the API server publishes of the issuer of its ServiceAccount tokens.
+pub trait IssuerDiscovery: Send + Sync {
+    /// Both documents, of a bounded length.
+    fn issuer_documents(&self) -> Result<IssuerDocuments, KubernetesFailure>;
+}
+
+/// Where the issuer lies for the next start of an agent. A store that fails costs nothing but that.
+pub trait IssuerStore: Send + Sync {
+    /// What lies there; `None`: nothing.
+    fn read(&self) -> Result<Option<Issuer>, String>;
+
+    /// Replaces what lies there.
+    fn write(&self, issuer: &Issuer) -> Result<(), String>;
 }
 
 /// Where the keys of the tokens lie for this agent, its predecessor and its successor.

@@ -3,12 +3,14 @@
 //! Metrics bear kube2iam's names, labels and buckets. Every label but role ARNs and namespaces comes from a closed
 //! list; those two are bounded by what pods here may use.
 
+mod container;
 mod metrics;
 mod operator;
 mod process;
 mod redirect;
 mod sessions;
 
+pub use container::ContainerMetrics;
 pub use metrics::{Metrics, Seats};
 pub use operator::OperatorMetrics;
 pub use redirect::{InPlace, RedirectMetrics};
@@ -59,6 +61,8 @@ pub struct AnsweredRequest<'a> {
     pub at: Wall,
     pub took: Duration,
     pub handler: &'static str,
+    /// Which way in it took, if it isn't the metadata address
+    pub way: &'static str,
     pub reason: Option<Reason>,
     /// The full cause, which never reaches the pod
     pub cause: Option<&'a str>,
@@ -113,6 +117,7 @@ impl Telemetry {
             ("req.remote", FieldValue::Address(answered.peer)),
             ("res.duration", FieldValue::Span(answered.took)),
             ("res.status", FieldValue::Whole(status.into())),
+            ("way", FieldValue::Text(answered.way)),
         ];
         (self.request_lines)(LineParts {
             at: answered.at,

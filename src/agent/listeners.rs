@@ -162,6 +162,7 @@ impl Handler for PodHandler {
         let caller = Caller {
             peer: endpoints.peer,
             is_redirected: &|| self.is_redirected(endpoints),
+            local: &|| endpoints.local_address(),
             is_node: &|| self.node.holds(endpoints.peer),
         };
         self.service.handle(request, &caller)

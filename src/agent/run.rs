@@ -27,7 +27,9 @@ use super::control_listener::ControlListener;
 use super::node_addresses::NodeAddresses;
 use super::state::{AgentState, Ports};
 use super::succession::{self, Acquired, Succession};
-use super::tasks::{discover, evaluate, events, health, housekeeping, lint, redirect, silence, sts, taint, watches};
+use super::tasks::{
+    discover, evaluate, events, health, housekeeping, lint, redirect, silence, sts, taint, token_keys, watches,
+};
 use super::{StartError, taken_port};
 
 /// Runs the agent until it is asked to end.
@@ -129,6 +131,7 @@ pub fn work() -> Vec<(&'static str, Work)> {
         ("health", health::watch),
         ("housekeeping", housekeeping::run),
         ("taint", taint::take_off),
+        ("token-keys", token_keys::read_keys),
         ("events", events::write_events),
         ("lint", lint::lint_policies),
     ];
@@ -152,6 +155,7 @@ fn end(agent: &AgentState, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>
     // Only now: answers in progress may have waited for a pod to appear, or for its credentials.
     agent.drained.close();
     agent.world.close();
+    agent.issuer_keys.iter().for_each(|keys| keys.close());
     agent.kubernetes.shut_down();
     agent.sessions.close();
     // It may have the redirect to remove.

@@ -7,6 +7,7 @@ use log::warn;
 
 use super::StartError;
 use super::tasks::events::Refusals;
+use crate::api::container_credentials::Proof;
 use crate::api::metadata::{Duplicates, Facts, Forwards, Service};
 use crate::config::{BUILD, Config, ErrorMemory, ImdsV2, Renew, SharedAddress};
 use crate::logic::policy::TokenRequirement;
@@ -15,7 +16,8 @@ use crate::logic::sessions::budget::Rate;
 use crate::logic::sessions::cache::{CacheRules, RenewAt};
 use crate::os::latch::Latch;
 use crate::ports::NodeCredentials;
-use crate::ports::{Clock, Events, Imds, KeyStore, Kubernetes, Nodes, Random, Sts, Time};
+use crate::ports::{Clock, Events, Imds, IssuerDiscovery, IssuerStore, KeyStore, Kubernetes, Nodes, Random, Sts, Time};
+use crate::state::issuer_keys::IssuerKeyring;
 use crate::state::sessions::SessionCache;
 use crate::state::shared_world::SharedWorld;
 use crate::state::token_keys::Keyring;
@@ -34,6 +36,9 @@ pub struct AgentState {
     pub telemetry: Arc<Telemetry>,
     pub facts: Arc<Facts>,
     pub keys: Arc<Keyring>,
+    /// `None`: pods show no tokens
+    pub issuer_keys: Option<Arc<IssuerKeyring>>,
+    pub issuer_discovery: Option<Arc<dyn IssuerDiscovery>>,
     pub service: Arc<Service>,
     pub kubernetes: Arc<dyn Kubernetes>,
     pub nodes: Option<Arc<dyn Nodes>>,
@@ -59,6 +64,10 @@ pub struct Ports {
     pub events: Option<Arc<dyn Events>>,
     /// `None`: the keys of the tokens are this agent's alone
     pub key_store: Option<Arc<dyn KeyStore>>,
+    /// `None`: no keys of ServiceAccount tokens can be read
+    pub issuer_discovery: Option<Arc<dyn IssuerDiscovery>>,
+    /// `None`: they are read anew after each start
+    pub issuer_store: Option<Arc<dyn IssuerStore>>,
     /// The metadata service as pods reach it
     pub proxied: Arc<dyn Imds>,
     /// The metadata service as the agent itself asks it
@@ -75,9 +84,10 @@ impl AgentState {
         latch: Arc<Latch>,
         request_lines: RequestLines,
     ) -> Result<Arc<Self>, StartError> {
-        let Ports { time, random, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials } = ports;
-        let node = config.kubernetes.node.as_deref().unwrap_or_default();
-        let metrics = Metrics::new(&BUILD, node).map_err(|cause| StartError::new("register the metrics", &cause))?;
+        let Ports { time, random, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials, .. } =
+            ports;
+        let (issuer_discovery, issuer_store) = (ports.issuer_discovery, ports.issuer_store);
+        let metrics = metrics(config)?;
         let refusals = config.operation.events.then(|| Refusals::new(&*time));
         let telemetry = Telemetry::new(metrics, request_lines);
         let telemetry = Arc::new(telemetry.telling(refusals.as_ref().map(Refusals::sink)));
@@ -86,6 +96,8 @@ impl AgentState {
         let drained = Latch::new(time.clone());
         let sessions = Arc::new(SessionCache::new(cache_rules(config), time.clone()));
         let keys = Arc::new(token_keys(key_store, &*random, time.clone())?);
+        let issuer_keys = config.listen.container_credentials.then(|| issuer_keys(issuer_store, time.clone()));
+        let proof = issuer_keys.clone().map(|keys| proof(config, keys));
         let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
         // Until it has been seen in place.
         let redirect_missing = AtomicBool::new(config.redirect.is_some());
@@ -105,6 +117,7 @@ impl AgentState {
             duplicates,
             routes: route_rules(config),
             tokens: tokens(config),
+            proof,
             wait_for_pod: config.listen.wait_for_pod,
         });
         let config = config.clone();
@@ -119,6 +132,8 @@ impl AgentState {
             telemetry,
             facts,
             keys,
+            issuer_keys,
+            issuer_discovery,
             service,
             kubernetes,
             nodes,
@@ -146,6 +161,28 @@ fn token_keys(
     Ok(keys)
 }
 
+fn metrics(config: &Config) -> Result<Metrics, StartError> {
+    let node = config.kubernetes.node.as_deref().unwrap_or_default();
+    let metrics = Metrics::new(&BUILD, node).map_err(|cause| StartError::new("register the metrics", &cause))?;
+    if config.listen.container_credentials {
+        metrics.container.begin();
+    }
+    Ok(metrics)
+}
+
+fn proof(config: &Config, keys: Arc<IssuerKeyring>) -> Proof {
+    Proof { keys, audiences: config.listen.token_audiences.clone(), node: config.kubernetes.node.clone() }
+}
+
+/// The keys of ServiceAccount tokens, as an agent here last knew them.
+fn issuer_keys(store: Option<Arc<dyn IssuerStore>>, time: Arc<dyn Time>) -> Arc<IssuerKeyring> {
+    let (keys, trouble) = IssuerKeyring::open(store, time);
+    if let Some(cause) = trouble {
+        warn!("the keys of ServiceAccount tokens are to be read from the API server first: {cause}");
+    }
+    Arc::new(keys)
+}
+
 fn cache_rules(config: &Config) -> CacheRules {
     let error_ttl = match config.sts.error_memory {
         ErrorMemory::ByKind => None,
@@ -164,6 +201,7 @@ fn route_rules(config: &Config) -> RouteRules {
     RouteRules {
         metrics: config.listen.metrics == crate::config::MetricsListener::OnAppPort,
         debug: config.listen.debug_store,
+        container_credentials: config.listen.container_credentials,
         allowed: config.metadata.allowed.clone(),
         denied: config.metadata.denied.clone(),
     }

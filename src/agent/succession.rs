@@ -14,6 +14,7 @@ use super::taken_port;
 use crate::agent::state::AgentState;
 use crate::config::{Config, Listen, ListenConfig};
 use crate::os::handover::{HandoverReply, Offer, Predecessor, ask, is_offered};
+use crate::os::issuer_file::IssuerFile;
 use crate::os::key_file::KeyFile;
 use crate::os::state_dir::StateDir;
 use crate::ports::Clock;
@@ -82,6 +83,7 @@ impl Succession {
     pub(super) fn clear(&self) {
         if let Some(dir) = self.dir().filter(|dir| !is_offered(dir)) {
             KeyFile::remove(dir);
+            IssuerFile::remove(dir);
             let _ = std::fs::remove_dir(dir.path()); // it may be a mount, or hold what isn't ours
         }
     }

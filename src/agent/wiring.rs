@@ -16,11 +16,12 @@ use crate::config::{Access, Config, KubernetesConfig, SessionTags};
 use crate::logic::base::url::ServiceUrl;
 use crate::logic::sessions::session::{SessionRules, TagReach, Tags};
 use crate::logic::sts::environment::AwsEnvironment;
+use crate::os::issuer_file::IssuerFile;
 use crate::os::key_file::KeyFile;
 use crate::os::random::OsRandom;
 use crate::os::state_dir::StateDir;
 use crate::ports::NodeCredentials;
-use crate::ports::{Clock, Events, Imds, KeyStore, Nodes, Sts, Time};
+use crate::ports::{Clock, Events, Imds, IssuerDiscovery, IssuerStore, KeyStore, Nodes, Sts, Time};
 
 impl Ports {
     /// The edges, as the configuration asks for them.
@@ -39,9 +40,24 @@ impl Ports {
         let kubernetes = Arc::new(api_server(&config.kubernetes, environment, &clock, CallLimits::default())?);
         let nodes: Option<Arc<dyn Nodes>> = Some(kubernetes.clone());
         let events: Option<Arc<dyn Events>> = Some(kubernetes.clone());
+        let issuer_discovery: Option<Arc<dyn IssuerDiscovery>> = Some(kubernetes.clone());
+        let issuer_store = state_dir.map(|dir| Arc::new(IssuerFile::new(dir)) as Arc<dyn IssuerStore>);
         let key_store = state_dir.map(|dir| Arc::new(KeyFile::new(dir, clock)) as Arc<dyn KeyStore>);
         let random = Arc::new(OsRandom);
-        Ok(Self { time, random, kubernetes, nodes, events, key_store, proxied, imds, sts, node_credentials })
+        Ok(Self {
+            time,
+            random,
+            kubernetes,
+            nodes,
+            events,
+            key_store,
+            issuer_discovery,
+            issuer_store,
+            proxied,
+            imds,
+            sts,
+            node_credentials,
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! wait; a pod not yet known waits for the watch to tell of it, credentials not yet held wait for STS, each up to
 //! a deadline. An answer that took waiting goes out only if the same decision would be made again.
 
+mod answer;
 mod duplicates;
 mod forwards;
 mod pages;
@@ -12,22 +13,23 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::container_credentials::Proof;
 use crate::logic::base::time::{Mono, Now};
-use crate::logic::cluster::world::HeldPod;
+use crate::logic::cluster::world::{HeldPod, World};
 use crate::logic::identity::metadata_token::{Bearer, parse_ttl};
 use crate::logic::policy::reason::Reason;
-use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, TokenRequirement, decide};
+use crate::logic::policy::{Ask, Decided, Decision, Patience, Permitted, Rules, TokenRequirement, decide};
 use crate::logic::request::message::{Request, Response};
 use crate::logic::request::reply;
-use crate::logic::request::route::{self, DocumentForm, OwnPage, Route, RouteRules};
-use crate::logic::sessions::session::Session;
-use crate::logic::sts::StsFailure;
+use crate::logic::request::route::{self, OwnPage, Route, RouteRules};
+use crate::logic::sessions::budget::Starter;
 use crate::ports::{Clock, Imds};
-use crate::state::sessions::{SessionCache, SessionOutcome};
+use crate::state::sessions::SessionCache;
 use crate::state::shared_world::SharedWorld;
 use crate::state::token_keys::Keyring;
 use crate::telemetry::{AnsweredRequest, LogLine, Telemetry};
 
+pub(super) use answer::Answer;
 pub use duplicates::{Duplicates, Found};
 pub use forwards::Forwards;
 pub use pages::Facts;
@@ -48,6 +50,8 @@ pub struct Service {
     pub routes: RouteRules,
     /// Whether every request must bear a session token
     pub tokens: TokenRequirement,
+    /// `None`: pods show no tokens
+    pub proof: Option<Proof>,
     /// How long a request waits for its pod to become known
     pub wait_for_pod: Duration,
 }
@@ -58,15 +62,10 @@ pub struct Caller<'a> {
     pub peer: IpAddr,
     /// Whether its connection was meant for the metadata address
     pub is_redirected: &'a dyn Fn() -> bool,
+    /// The agent's own end of its connection, if that can be found out
+    pub local: &'a dyn Fn() -> Option<IpAddr>,
     /// Whether the address is the node's own: no pod is to be waited for there
     pub is_node: &'a dyn Fn() -> bool,
-}
-
-/// What a step came to: an answer, and why if it is a refusal.
-struct Answer {
-    response: Response,
-    reason: Option<Reason>,
-    cause: Option<String>,
 }
 
 impl Service {
@@ -74,6 +73,9 @@ impl Service {
     pub fn handle(&self, request: &Request<'_>, caller: &Caller<'_>) -> Response {
         let began = self.clock.now();
         let route = self.route(request, caller);
+        if let (Route::ContainerCredentials, Some(proof)) = (&route, &self.proof) {
+            return self.container_credentials(proof, request, caller.peer, began);
+        }
         let deadline = began.mono.after(self.longest_wait(request, &route, caller));
         let (decided, chosen, at) = self.decide_in_time(request, &route, caller.peer, began, deadline);
         let is_still_right = |permitted: &Permitted| {
@@ -84,11 +86,12 @@ impl Service {
     }
 
     fn route(&self, request: &Request<'_>, caller: &Caller<'_>) -> Route {
-        route::route(request, route::facing(request, caller.is_redirected), &self.routes)
+        let facing = route::facing(request, caller.is_redirected, caller.local, &self.routes);
+        route::route(request, facing, &self.routes)
     }
 
     /// Counts and logs an answer.
-    fn told(
+    pub(super) fn told(
         &self,
         request: &Request<'_>,
         route: &Route,
@@ -108,6 +111,7 @@ impl Service {
             at: end.wall,
             took: end.mono.since(began.mono),
             handler: route.handler(),
+            way: route.way(),
             reason,
             cause: cause.as_deref(),
             pod: decided.pod.as_ref(),
@@ -183,27 +187,14 @@ impl Service {
         }
     }
 
-    /// The second look, after a wait: whether the same question would still be answered with the same role of the
-    /// same pod. An address that has become ambiguous meanwhile, a changed role or a changed rule all say no; what a
-    /// list says is waited for if it has to be found out again.
+    /// The second look, after a wait, with what the request's own look asked.
     fn is_still_right(&self, ask: Ask<'_, '_>, chosen: Option<&str>, permitted: &Permitted) -> Result<(), Reason> {
         let keys = self.keys.keys_for(ask.token);
-        let is_same =
-            |again: &Permitted| again.pod().uid == permitted.pod().uid && again.request() == permitted.request();
-        let deadline = ask.at.after(self.wait_for_pod);
-        loop {
-            let (seen, now) = (self.world.seen(), self.clock.now());
-            let patience = if now.mono >= deadline { Patience::Exhausted } else { Patience::Left };
+        let again = |world: &World, rules: Option<&Rules>, patience: Patience, now: Now| {
             let ask = Ask { chosen, patience, at: now.mono, ..ask };
-            let again = self.world.read(|world, rules| decide(world, rules, &keys, ask, now.wall));
-            match again.decision {
-                Decision::Assume(again, _) if is_same(&again) => return Ok(()),
-                Decision::NotYet(Reason::PolicyPending) => self.world.ask_for(permitted.pod()),
-                Decision::Refuse(reason @ (Reason::WorldStale | Reason::PolicyPending)) => return Err(reason),
-                _ => return Err(Reason::OwnerChanged),
-            }
-            self.world.wait(seen, deadline);
-        }
+            decide(world, rules, &keys, ask, now.wall).decision
+        };
+        self.look_again(permitted, ask.at.after(self.wait_for_pod), &again)
     }
 
     /// Carries out a decision. Whatever isn't in memory takes waiting here.
@@ -221,7 +212,9 @@ impl Service {
                 let name = rules.map_or(role.as_str(), |rules| rules.base.shorten(role));
                 Answer::ok(Response::text(200, name))
             }),
-            Decision::Assume(permitted, form) => self.assume(permitted, *form, route, peer, at, is_still_right),
+            Decision::Assume(permitted, form) => {
+                self.assume(permitted, *form, route, Starter::Address(peer), at, is_still_right)
+            }
             Decision::Info(role) => Answer::ok(reply::iam_info(role, at.wall)),
             Decision::IamListing => Answer::ok(reply::iam_listing()),
             Decision::IssueToken => self.issue_token(request, route, peer, decided.pod.as_ref(), at),
@@ -231,46 +224,6 @@ impl Service {
             Decision::Page(page) => Answer::ok(self.page(*page)),
             Decision::Refuse(reason) | Decision::NotYet(reason) => Answer::refuse(*reason, route),
         }
-    }
-
-    fn assume(
-        &self,
-        permitted: &Permitted,
-        form: DocumentForm,
-        route: &Route,
-        peer: IpAddr,
-        at: Now,
-        is_still_right: &dyn Fn(&Permitted) -> Result<(), Reason>,
-    ) -> Answer {
-        let deadline = at.mono.after(WAIT_FOR_STS);
-        let session = match self.sessions.obtain(permitted, peer, deadline) {
-            SessionOutcome::Ready(session) => return self.hand_out_again(permitted, &session, form, at.mono),
-            SessionOutcome::Fetched(session) => session,
-            SessionOutcome::Refused(failure) => return Answer::refused_by_sts(&failure, route),
-            SessionOutcome::Remembered(failure) => {
-                self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
-                return Answer::refused_by_sts(&failure, route);
-            }
-            SessionOutcome::TimedOut => return Answer::refuse(Reason::StsTimeout, route),
-            SessionOutcome::Busy => return Answer::refuse(Reason::Busy, route),
-        };
-        if let Err(reason) = is_still_right(permitted) {
-            return Answer::refuse(reason, route);
-        }
-        self.hand_out(&session, form, self.clock.now().mono)
-    }
-
-    fn hand_out_again(&self, permitted: &Permitted, session: &Arc<Session>, form: DocumentForm, now: Mono) -> Answer {
-        self.telemetry.metrics.sessions.cache_hit(permitted.request().role.as_str());
-        self.hand_out(session, form, now)
-    }
-
-    fn hand_out(&self, session: &Arc<Session>, form: DocumentForm, now: Mono) -> Answer {
-        self.telemetry.metrics.sessions.handed_out(now.until(session.ends));
-        Answer::ok(match form {
-            DocumentForm::Plain => reply::document(session.document.clone()),
-            DocumentForm::Extended => reply::document(session.extended.clone()),
-        })
     }
 
     fn issue_token(
@@ -310,7 +263,13 @@ impl Service {
         }
         let metadata = !matches!(
             route,
-            Route::Page(_) | Route::Refuse(_) | Route::Token | Route::TokenOptions | Route::TokenMethod
+            Route::Page(_)
+                | Route::Refuse(_)
+                | Route::Token
+                | Route::TokenOptions
+                | Route::TokenMethod
+                | Route::ContainerCredentials
+                | Route::RefuseContainer(_)
         );
         if let (true, None, Some(pod)) = (metadata, request.headers.token, &decided.pod) {
             metrics.tokenless_requests.with_label_values(&[&*pod.namespace]).inc();
@@ -318,28 +277,8 @@ impl Service {
     }
 }
 
-impl Answer {
-    fn ok(response: Response) -> Self {
-        Self { response, reason: None, cause: None }
-    }
-
-    fn refuse(reason: Reason, route: &Route) -> Self {
-        Self { response: reply::refusal(reason, route), reason: Some(reason), cause: None }
-    }
-
-    fn refused_by_sts(failure: &StsFailure, route: &Route) -> Self {
-        Self::refuse_because(Reason::of_sts(failure), route, failure.to_string())
-    }
-
-    fn refuse_because(reason: Reason, route: &Route, cause: String) -> Self {
-        Self { cause: Some(cause), ..Self::refuse(reason, route) }
-    }
-}
-
 /// The SDK for Go gives a token half a second, and then does without for as long as it lives.
 const WAIT_FOR_POD_OF_TOKEN: Duration = Duration::from_millis(300);
-/// SDKs give up after a second or a few; a call that takes longer goes on for the next one who asks.
-const WAIT_FOR_STS: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

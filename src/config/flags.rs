@@ -198,6 +198,10 @@ pub(super) struct ListenFlags {
     /// 169.254.170.2 and at loopback; the agent keeps that address on a link of its own, also without --iptables. New.
     #[argh(switch)]
     pub(super) container_credentials: bool,
+    /// audience that these tokens must have; repeat it for several, of which each token needs one. Unset: kube2iam.
+    /// New.
+    #[argh(option, arg_name = "audience")]
+    pub(super) token_audience: Vec<Given>,
     /// port of /metrics. Unset: the app port. Differs: kube2iam's default is 8181, whatever the app port
     #[argh(option, arg_name = "port")]
     pub(super) metrics_port: Option<Given>,

@@ -14,6 +14,8 @@ pub struct ListenConfig {
     pub app: Listen,
     /// Serve `/v1/credentials`, at 169.254.170.2 and at loopback.
     pub container_credentials: bool,
+    /// One of these must be among the audiences of a token that is shown there.
+    pub token_audiences: Vec<String>,
     pub metrics: MetricsListener,
     /// Serve `/debug/store`.
     pub debug_store: bool,
@@ -45,7 +47,7 @@ pub enum SharedAddress {
 }
 
 impl ListenConfig {
-    pub(super) fn read(flags: &ListenFlags) -> Result<Self, UsageError> {
+    pub(super) fn read(flags: &ListenFlags, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
         ignored_duration(&flags.backoff_max_interval)?;
         let app = Listen {
             address: unless_empty(flags.bind_address.as_ref()).map(address).transpose()?,
@@ -67,12 +69,30 @@ impl ListenConfig {
         Ok(Self {
             app,
             container_credentials: flags.container_credentials,
+            token_audiences: token_audiences(flags, warnings)?,
             metrics: metrics(flags, app)?,
             debug_store: flags.debug,
             wait_for_pod,
             shared_address,
         })
     }
+}
+
+fn token_audiences(flags: &ListenFlags, warnings: &mut Vec<String>) -> Result<Vec<String>, UsageError> {
+    let given = flags.token_audience.iter().map(|given| given.read(AN_AUDIENCE, audience));
+    let mut audiences = given.collect::<Result<Vec<_>, _>>()?;
+    if !audiences.is_empty() && !flags.container_credentials {
+        warnings.push("--token-audience without --container-credentials has no effect".to_owned());
+    }
+    if audiences.is_empty() {
+        audiences.push(AUDIENCE.to_owned());
+    }
+    Ok(audiences)
+}
+
+fn audience(text: &str) -> Option<String> {
+    let is_plain = text.chars().all(|c| !c.is_control());
+    ((1..=LONGEST_AUDIENCE).contains(&text.len()) && is_plain).then(|| text.to_owned())
 }
 
 fn metrics(flags: &ListenFlags, app: Listen) -> Result<MetricsListener, UsageError> {
@@ -90,3 +110,8 @@ fn metrics(flags: &ListenFlags, app: Listen) -> Result<MetricsListener, UsageErr
 
 /// `--backoff-max-elapsed-time=0` means without end in kube2iam; no client waits longer than this.
 const LONG_WAIT: Duration = Duration::from_secs(10);
+/// What tokens are for, unless `--token-audience` says otherwise.
+const AUDIENCE: &str = "kube2iam";
+/// Bytes; audiences are names or URLs.
+const LONGEST_AUDIENCE: usize = 256;
+const AN_AUDIENCE: &str = "a token's audience of 1 to 256 characters";

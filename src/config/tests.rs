@@ -1,5 +1,6 @@
 //! Command lines, whole.
 
+mod container_credentials;
 mod contract;
 mod forms;
 mod meaning;

@@ -4,9 +4,11 @@
 
 mod ahead;
 mod bearer;
+mod denial;
 mod evaluation;
 mod own;
 mod permission;
+mod proven;
 mod role;
 
 use std::net::IpAddr;
@@ -15,8 +17,7 @@ use std::time::Duration;
 
 use super::sts::AssumeRole;
 use crate::logic::base::time::{Mono, Wall};
-use crate::logic::cluster::kubernetes::Resource;
-use crate::logic::cluster::world::{AddressHolder, HeldPod, Reading, World};
+use crate::logic::cluster::world::{AddressHolder, HeldPod, PodTokens, Reading, World};
 use crate::logic::identity::metadata_token::TokenKeys;
 use crate::logic::policy::arn::{BaseArn, RoleArn};
 use crate::logic::policy::pattern::Format;
@@ -28,12 +29,14 @@ use crate::logic::sessions::session::SessionRules;
 pub use ahead::ahead;
 pub use bearer::is_token_required;
 use bearer::{Demand, token_left, without_good_token};
+pub use denial::Denial;
 pub use evaluation::{
     About, Evaluation, EvaluationProgress, EvaluationQueue, ListQuestion, NextEvaluation, evaluate_all, question,
     questions,
 };
 pub use own::{OwnRole, OwnRoles};
 pub use permission::{entitled, permit, permit_traced};
+pub use proven::{ProvenAsk, decide_proven, decide_proven_traced};
 pub use role::{AccountRoles, needs_namespaces};
 
 /// What the operator laid down about roles.
@@ -51,6 +54,7 @@ pub struct Rules {
     pub own_roles: OwnRoles,
     /// The only accounts whose roles may be assumed; empty: any
     pub allowed_accounts: Vec<String>,
+    pub pod_tokens: PodTokens,
 }
 
 /// The role of pods that name none.
@@ -101,7 +105,7 @@ impl Rules {
 
     /// How annotations are read.
     pub fn reading(&self) -> Reading<'_> {
-        Reading { base: &self.base, format: self.restrictions.unwrap_or(Format::Glob) }
+        Reading { base: &self.base, format: self.restrictions.unwrap_or(Format::Glob), pod_tokens: self.pod_tokens }
     }
 
     /// Whether `role` could yet turn out to be the agent's own. Telling its name is harmless, giving it is not.
@@ -212,13 +216,6 @@ impl Permitted {
     }
 }
 
-/// Why a pod gets no role now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denial {
-    Refused(Reason),
-    NotYet(Reason),
-}
-
 /// Decides one request.
 pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: Ask<'r, '_>, now: Wall) -> Decided<'r> {
     decide_traced(world, rules, keys, ask, now, &mut no_trace)
@@ -238,7 +235,7 @@ pub fn decide_traced<'r>(
     let pod = if let AddressHolder::Pod(pod) = holder { Some(pod) } else { None };
     let plain = |decision| Decided { decision, pod: pod.cloned(), token_left: None, audited: None };
     match ask.route {
-        Route::Refuse(reason) => return plain(Decision::Refuse(*reason)),
+        Route::Refuse(reason) | Route::RefuseContainer(reason) => return plain(Decision::Refuse(*reason)),
         Route::Page(page) => return plain(Decision::Page(*page)),
         _ if ask.forwarded_for => return plain(Decision::Refuse(Reason::ForwardedFor)),
         Route::Token if matches!(holder, AddressHolder::Nobody) && ask.patience == Patience::Left => {
@@ -304,14 +301,7 @@ fn assign(
     ask: &Ask<'_, '_>,
     trace: &mut impl FnMut(Step<'_>),
 ) -> Result<Permitted, Denial> {
-    let Some(rules) = rules.filter(|_| world.is_ready()) else {
-        trace(Step::NotReady);
-        return Err(Denial::NotYet(Reason::NotReady));
-    };
-    if let Some(old) = world.is_stale(|| needs_namespaces(world, rules), ask.at) {
-        trace(Step::TooOld(old));
-        return Err(Denial::Refused(Reason::WorldStale));
-    }
+    let rules = current(world, rules, ask.at, trace)?;
     match holder {
         AddressHolder::Nobody => Err(Denial::NotYet(Reason::UnknownPod)),
         AddressHolder::Several(_) => Err(Denial::NotYet(Reason::AmbiguousAddress)),
@@ -319,26 +309,22 @@ fn assign(
     }
 }
 
-impl Denial {
-    fn after<'a>(self, patience: Patience) -> Decision<'a> {
-        match (self, patience) {
-            (Self::NotYet(reason), Patience::Left) => Decision::NotYet(reason),
-            (Self::NotYet(reason) | Self::Refused(reason), _) => Decision::Refuse(reason),
-        }
+/// The rules, if what is known is whole and not too old to decide by.
+fn current<'r>(
+    world: &World,
+    rules: Option<&'r Rules>,
+    at: Mono,
+    trace: &mut impl FnMut(Step<'_>),
+) -> Result<&'r Rules, Denial> {
+    let Some(rules) = rules.filter(|_| world.is_ready()) else {
+        trace(Step::NotReady);
+        return Err(Denial::NotYet(Reason::NotReady));
+    };
+    if let Some(old) = world.is_stale(|| needs_namespaces(world, rules), at) {
+        trace(Step::TooOld(old));
+        return Err(Denial::Refused(Reason::WorldStale));
     }
-}
-
-impl Decision<'_> {
-    /// What isn't known may be so all the same while the API server tells nothing of it: a 404 would be final for SDKs.
-    fn while_broken(self, world: &World) -> Self {
-        let resource = match self {
-            Self::Refuse(Reason::UnknownPod | Reason::AmbiguousAddress) => Resource::Pods,
-            Self::Refuse(Reason::UnknownNamespace) => Resource::Namespaces,
-            Self::Refuse(Reason::UnknownServiceAccount) => Resource::ServiceAccounts,
-            _ => return self,
-        };
-        if world.is_failing(resource) { Self::Refuse(Reason::WatchBroken) } else { self }
-    }
+    Ok(rules)
 }
 
 pub mod arn;

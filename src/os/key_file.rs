@@ -4,18 +4,18 @@
 //! agents that rotate at once one finds the other's keys. Nothing is synced to a disk: tokens are of no use to anybody
 //! after a power cut.
 
-use std::fs::{File, OpenOptions, remove_file, rename};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs::{File, OpenOptions, remove_file};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use zeroize::Zeroizing;
 
 use super::state_dir::StateDir;
+use super::state_file::{PRIVATE, SAFE, failed, read, replace};
 use crate::logic::identity::metadata_token::{LONGEST_RECORD, TokenKeys};
 use crate::ports::{Clock, KeyStore};
 
@@ -56,21 +56,13 @@ impl KeyFile {
     }
 
     fn write(&self, keys: &TokenKeys) -> io::Result<()> {
-        if let Err(error) = remove_file(&self.draft)
-            && error.kind() != ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let mut options = OpenOptions::new();
-        let mut draft = self.dir.open_shared(&self.draft, options.write(true).create_new(true).mode(PRIVATE))?;
-        draft.write_all(keys.to_record().expose().as_bytes())?;
-        rename(&self.draft, &self.file)
+        replace(&self.dir, &self.file, &self.draft, keys.to_record().expose().as_bytes())
     }
 }
 
 impl KeyStore for KeyFile {
     fn read(&self) -> Result<Option<TokenKeys>, String> {
-        let text = match read(&self.file) {
+        let text = match read(&self.file, LONGEST_RECORD) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             text => text.map_err(|error| failed("read", &self.file, &error))?,
         };
@@ -90,27 +82,8 @@ impl KeyStore for KeyFile {
     }
 }
 
-/// Reads a file that is one, and no longer than a record.
-fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let file = OpenOptions::new().read(true).custom_flags(SAFE).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let mut text = Zeroizing::new(Vec::with_capacity(LONGEST_RECORD + 1));
-    file.take(LONGEST_RECORD as u64 + 1).read_to_end(&mut text)?;
-    Ok(text)
-}
-
-fn failed(verb: &str, path: &Path, cause: &dyn std::fmt::Display) -> String {
-    format!("failed to {verb} `{}`: {cause}", path.display())
-}
-
 /// The keys, the lock, and the next keys while they are written.
 const FILES: [&str; 3] = ["token-keys", "token-keys.lock", "token-keys.new"];
-/// Until it is shared.
-const PRIVATE: u32 = 0o600;
-/// Follow no link, and wait for nobody at a pipe.
-const SAFE: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
 /// The lock is held for a read and a write of a small file; who holds it longer is stuck.
 const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 const LOCK_POLL: Duration = Duration::from_millis(2);

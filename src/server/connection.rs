@@ -17,11 +17,18 @@ pub(super) struct Connection {
     state: AtomicU64,
     /// Asked of the kernel once: it stays the same as long as the connection.
     destination: OnceLock<Option<SocketAddr>>,
+    local_address: OnceLock<Option<IpAddr>>,
 }
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, peer: IpAddr, arrived: Mono) -> Self {
-        Self { stream, peer, arrived, state: AtomicU64::new(word_of(SILENT, arrived)), destination: OnceLock::new() }
+        let state = AtomicU64::new(word_of(SILENT, arrived));
+        Self { stream, peer, arrived, state, destination: OnceLock::new(), local_address: OnceLock::new() }
+    }
+
+    /// The address that it was accepted at; v4-mapped v6 addresses are folded to v4.
+    pub(super) fn local_address(&self) -> Option<IpAddr> {
+        *self.local_address.get_or_init(|| Some(self.stream.local_addr().ok()?.ip().to_canonical()))
     }
 
     /// Where the client meant to connect to, as connection tracking knows it.

@@ -84,6 +84,11 @@ impl<'a> Endpoints<'a> {
         Self { peer: connection.peer, connection }
     }
 
+    /// The address of this end of the connection, folded likewise. One system call for a connection.
+    pub fn local_address(&self) -> Option<IpAddr> {
+        self.connection.local_address()
+    }
+
     /// Where the client meant to connect to, if connection tracking knows: the address before the redirect
     /// (`SO_ORIGINAL_DST`), or the agent's own where nothing was redirected. One system call for a connection.
     pub fn original_destination(&self) -> Option<SocketAddr> {

@@ -9,7 +9,7 @@ use httparse::{Error, Header, Status};
 use memchr::memchr_iter;
 
 use super::Limits;
-use crate::logic::request::message::{Headers, Method, Request};
+use crate::logic::request::message::{Headers, Method, Request, ShownToken};
 
 /// A complete head and what it says about the bytes around it.
 pub struct Head<'a> {
@@ -167,6 +167,10 @@ impl<'a> Fields<'a> {
                 6 if is(name, "accept") => first(&mut fields.kept.accept, value),
                 6 if is(name, "expect") => once(&mut fields.expect, value)?,
                 10 if is(name, "connection") => fields.note_connection(value),
+                13 if is(name, "authorization") && !value.trim_ascii().is_empty() => {
+                    let twice = fields.kept.authorization.is_some();
+                    fields.kept.authorization = Some(ShownToken::new(if twice { NO_TOKEN } else { value }));
+                }
                 14 if is(name, "content-length") => once(&mut fields.length, value)?,
                 15 if is(name, "x-forwarded-for") => fields.kept.forwarded_for |= !value.trim_ascii().is_empty(),
                 17 if is(name, "transfer-encoding") => once(&mut fields.coding, value)?,

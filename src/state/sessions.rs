@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::logic::base::time::{Mono, Wall};
 use crate::logic::policy::Permitted;
-use crate::logic::sessions::budget::{Buckets, Rate};
+use crate::logic::sessions::budget::{Buckets, Rate, Starter};
 use crate::logic::sessions::cache::{
     Cache, CacheAnswer, CacheCounts, CacheRules, CallPurpose, CallReport, Due, EntryState, NextCall, Start,
 };
@@ -32,7 +31,7 @@ pub struct SessionCache {
     /// There may be a call to make.
     work: Arc<dyn Notifier>,
     /// What each peer may start
-    starters: Mutex<Buckets<IpAddr>>,
+    starters: Mutex<Buckets<Starter>>,
     /// For whoever asks why
     failures: Mutex<RecentFailures>,
     time: Arc<dyn Time>,
@@ -74,12 +73,12 @@ impl SessionCache {
     }
 
     /// The session of a permitted request; waits for STS until `deadline` if none is held.
-    pub fn obtain(&self, permitted: &Permitted, peer: IpAddr, deadline: Mono) -> SessionOutcome {
+    pub fn obtain(&self, permitted: &Permitted, starter: Starter, deadline: Mono) -> SessionOutcome {
         let key = permitted.request();
         let now = self.time.now().mono;
         let mut answer = self.ask(key, Start::Withheld, now);
         if let CacheAnswer::Unstarted(last_failure) = answer {
-            if !self.may_start(peer) {
+            if !self.may_start(starter) {
                 return last_failure.map_or(SessionOutcome::Busy, SessionOutcome::Remembered);
             }
             answer = self.ask(key, Start::Allowed, now);
@@ -98,9 +97,9 @@ impl SessionCache {
         }
     }
 
-    /// Whether a peer may make somebody work for it once more: a call to STS, a live list.
-    pub fn may_start(&self, peer: IpAddr) -> bool {
-        self.starters.lock().take(peer, self.time.now().mono)
+    /// Whether somebody may make the agent work once more: a call to STS, a live list.
+    pub fn may_start(&self, starter: Starter) -> bool {
+        self.starters.lock().take(starter, self.time.now().mono)
     }
 
     fn ask(&self, key: &AssumeRole, start: Start, now: Mono) -> CacheAnswer<Session> {

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::{Event, KubernetesFailure, Resource};
-use crate::logic::cluster::world::{Change, HeldPod, ParsedEvent, Reading, World};
+use crate::logic::cluster::world::{Change, HeldPod, ParsedEvent, PodTokens, Reading, World};
 use crate::logic::policy::arn::BaseArn;
 use crate::logic::policy::pattern::Format;
 use crate::logic::policy::{
@@ -169,6 +169,9 @@ impl SharedWorld {
             if rules.account_roles == AccountRoles::Read {
                 state.world.require_accounts();
             }
+            if rules.pod_tokens == PodTokens::Accepted {
+                state.world.accept_pod_tokens();
+            }
             state.rules = Some(Arc::new(rules));
         }
         self.changed.notify();
@@ -219,7 +222,8 @@ impl SharedWorld {
 }
 
 /// Watches begin after the rules are set.
-const NO_READING: Reading<'static> = Reading { base: &BaseArn::NONE, format: Format::Glob };
+const NO_READING: Reading<'static> =
+    Reading { base: &BaseArn::NONE, format: Format::Glob, pod_tokens: PodTokens::Ignored };
 /// How long one namespace's list is evaluated before the next one's turn, a single match apart.
 const TURN: Duration = Duration::from_millis(2);
 

@@ -10,6 +10,7 @@ use prometheus::{
 };
 
 use super::AnsweredRequest;
+use super::container::ContainerMetrics;
 use super::operator::OperatorMetrics;
 use super::process::ProcessMetrics;
 use super::redirect::RedirectMetrics;
@@ -45,6 +46,7 @@ pub struct Metrics {
     process: ProcessMetrics,
     usage: OnceLock<UsageSource>,
     pub operator: OperatorMetrics,
+    pub container: ContainerMetrics,
 }
 
 /// Tells how many connections a door holds.
@@ -125,6 +127,7 @@ impl Metrics {
             process: ProcessMetrics::register(r)?,
             usage: OnceLock::new(),
             operator: OperatorMetrics::register(r)?,
+            container: ContainerMetrics::register(r)?,
             registry,
         })
     }

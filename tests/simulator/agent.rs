@@ -47,6 +47,8 @@ impl Agent {
             nodes: None,
             events: None,
             key_store: Some(key_store),
+            issuer_discovery: None,
+            issuer_store: None,
             proxied: imds.clone(),
             imds,
             sts: Arc::new(SimSts { sim: sim.clone(), agent: number }),
@@ -123,7 +125,7 @@ fn housekeeping(state: &AgentState) {
         pause = Duration::from_secs(20);
         let entitled: Option<HashSet<_>> = state.world.read(|world, rules| {
             let rules = rules.filter(|_| world.is_ready())?;
-            let pods = world.pods().filter(|pod| pod.counts());
+            let pods = world.pods().filter(|pod| world.can_have_role(pod));
             Some(pods.filter_map(|pod| policy::entitled(world, rules, pod)).collect())
         });
         if let Some(entitled) = entitled {

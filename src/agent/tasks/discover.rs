@@ -10,6 +10,7 @@ use crate::agent::wiring::session_rules;
 use crate::clients::imds::discovery;
 use crate::config::{BaseSource, Config, DefaultRoleSource as DefaultSource, PolicyMode};
 use crate::logic::base::backoff::Backoff;
+use crate::logic::cluster::world::PodTokens;
 use crate::logic::policy::arn::BaseArn;
 use crate::logic::policy::{
     AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules,
@@ -145,6 +146,7 @@ pub(crate) fn rules(config: &Config, imds: &dyn Imds) -> Result<Rules, String> {
         session: session_rules(config),
         own_roles: OwnRoles::Sought(hop(config).into_iter().collect()),
         allowed_accounts: config.roles.allowed_accounts.clone(),
+        pod_tokens: if config.listen.container_credentials { PodTokens::Accepted } else { PodTokens::Ignored },
     })
 }
 

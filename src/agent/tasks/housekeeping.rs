@@ -34,7 +34,7 @@ pub(in crate::agent) fn run(agent: &AgentState) {
 pub(in crate::agent) fn entitled(agent: &AgentState) -> Option<HashSet<AssumeRole>> {
     let pods: Vec<_> = agent.world.read(|world, rules| {
         let known = rules.is_some() && world.is_ready();
-        known.then(|| world.pods().filter(|pod| pod.counts()).cloned().collect())
+        known.then(|| world.pods().filter(|pod| world.can_have_role(pod)).cloned().collect())
     })?;
     let mut entitled = HashSet::new();
     for pods in pods.chunks(PODS_AT_ONCE) {

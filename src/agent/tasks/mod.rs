@@ -11,5 +11,6 @@ pub(crate) mod redirect;
 pub(super) mod silence;
 pub(super) mod sts;
 pub(super) mod taint;
+pub(super) mod token_keys;
 pub mod watch;
 pub(super) mod watches;

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use crate::logic::base::refreshing::{Kept, Lease, RefreshStep};
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::Pod;
+use crate::logic::sessions::budget::Starter;
 use crate::ports::{Kubernetes, Notifier, Time};
 use crate::state::sessions::SessionCache;
 use crate::telemetry::Telemetry;
@@ -77,7 +78,7 @@ impl Duplicates {
             self.done.wait(generation, deadline);
         }
         let mut lookup = UnderWay { duplicates: self, address, outcome: None };
-        if !self.sessions.may_start(address) {
+        if !self.sessions.may_start(Starter::Address(address)) {
             return Found::Busy;
         }
         let holder = self.ask(address);

@@ -74,6 +74,10 @@ impl Service {
             self.world.read(|world, _| world.watched().map(|resource| (resource, world.age(resource, now))).collect());
         metrics.ready.set(if self.facts.unready(&self.world, now).is_none() { 1.0 } else { 0.0 });
         metrics.sample(&self.sessions.counts(), &ages);
+        if let Some(proof) = &self.proof {
+            let (known, now) = (proof.keys.known().issuer, self.clock.now().wall);
+            metrics.container.sample_keys(known.as_ref().map(|issuer| (&*issuer.name, now.since(issuer.read))));
+        }
         match metrics.render() {
             Ok(text) => Response { content_type: METRICS.into(), ..Response::text(200, text) },
             Err(cause) => Response::text(500, format!("failed to render metrics: {cause}\n")),

@@ -14,6 +14,7 @@ use crate::logic::policy::tests::rules;
 use crate::logic::policy::{Enforcement, Rules, permit};
 use crate::logic::request::message::{Headers, Method};
 use crate::logic::request::path::CanonicalPath;
+use crate::logic::request::route::DocumentForm;
 use crate::logic::request::upstream::ImdsFailure;
 use crate::logic::sessions::budget::Rate;
 use crate::logic::sessions::cache::{CacheRules, RenewAt};
@@ -42,7 +43,7 @@ impl Imds for NoImds {
 }
 
 /// Changes the world while it is asked.
-struct MeddlingSts<'a>(&'a (dyn Fn() + Sync));
+pub(in crate::api) struct MeddlingSts<'a>(pub(in crate::api) &'a (dyn Fn() + Sync));
 
 impl Sts for MeddlingSts<'_> {
     fn assume_role(&self, _: &AssumeRole) -> Result<Assumed, StsFailure> {
@@ -62,7 +63,7 @@ impl Sts for MeddlingSts<'_> {
     }
 }
 
-fn service(rules: Rules, pods: Vec<Pod>, namespaces: Vec<Namespace>) -> Service {
+pub(in crate::api) fn service(rules: Rules, pods: Vec<Pod>, namespaces: Vec<Namespace>) -> Service {
     let clock = Arc::new(SystemClock::new());
     let world = Arc::new(SharedWorld::new(clock.clone()));
     world.set_rules(rules);
@@ -88,13 +89,16 @@ fn service(rules: Rules, pods: Vec<Pod>, namespaces: Vec<Namespace>) -> Service 
         duplicates: None,
         routes: RouteRules::default(),
         tokens: TokenRequirement::Optional,
+        proof: None,
         wait_for_pod: Duration::ZERO,
     }
 }
 
 fn get(service: &Service, target: &str) -> u16 {
     let request = Request { method: Method::Get, target, headers: Headers::default() };
-    service.handle(&request, &Caller { peer: PEER, is_redirected: &|| true, is_node: &|| false }).status
+    service
+        .handle(&request, &Caller { peer: PEER, is_redirected: &|| true, local: &|| None, is_node: &|| false })
+        .status
 }
 
 /// Asks for credentials; meanwhile `meddle` happens.
@@ -107,7 +111,7 @@ fn get_while(service: &Service, meddle: &(dyn Fn(&SharedWorld) + Sync)) -> u16 {
     })
 }
 
-fn apply(world: &SharedWorld, object: Object) {
+pub(in crate::api) fn apply(world: &SharedWorld, object: Object) {
     let resource = if matches!(object, Object::Pod(_)) { Resource::Pods } else { Resource::Namespaces };
     world.apply(resource, Event::Apply(object));
     evaluate(world);
@@ -118,7 +122,7 @@ fn evaluate(world: &SharedWorld) {
     while !matches!(world.evaluate(), Evaluated::Nothing) {}
 }
 
-fn holder() -> Pod {
+pub(in crate::api) fn holder() -> Pod {
     pod("a", "10.0.0.1")
 }
 
@@ -235,7 +239,7 @@ fn the_store_of_the_keys_is_read_for_unknown_keys_alone() {
     let ask = |token: &str| {
         let headers = Headers { token: Some(token.as_bytes()), ..Headers::default() };
         let request = Request { method: Method::Get, target: "/latest/user-data", headers };
-        let caller = Caller { peer: PEER, is_redirected: &|| true, is_node: &|| false };
+        let caller = Caller { peer: PEER, is_redirected: &|| true, local: &|| None, is_node: &|| false };
         let status = service.handle(&request, &caller).status;
         (status, disk.0.load(Ordering::Relaxed))
     };

@@ -1,5 +1,5 @@
 //! The API server, spoken to with ureq. Three calls are made: list, watch, and a live list of one address; for a node
-//! that starts with a taint two more, see [`node`]; for Events one, see [`events`].
+//! that starts with a taint two more, see [`node`]; for Events one, see [`events`]; for the keys of tokens two, see [`issuer`].
 //!
 //! Every wait has an end: the phases of a call, the silence between two reads, the whole of a body. Objects are read
 //! while they come, and nothing of them is held but the few fields that are used.
@@ -7,6 +7,7 @@
 mod connection;
 mod connections;
 mod events;
+mod issuer;
 mod kubeconfig;
 mod lines;
 mod node;
@@ -123,8 +124,12 @@ impl ApiServer {
     }
 
     fn get(&self, url: &str, patience: CallPatience) -> Result<Response<Body>, KubernetesFailure> {
+        self.get_as("application/json", url, patience)
+    }
+
+    fn get_as(&self, accept: &str, url: &str, patience: CallPatience) -> Result<Response<Body>, KubernetesFailure> {
         let call = |bearer: Option<&HeaderValue>| {
-            let request = self.connections.agent().get(url).header("accept", "application/json");
+            let request = self.connections.agent().get(url).header("accept", accept);
             self.bounded(authorized(request, bearer), patience).call()
         };
         let response = self.call(&call)?;

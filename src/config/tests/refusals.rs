@@ -19,6 +19,14 @@ const GOLDEN: &[(&[&str], &str)] = &[
     (&["--metrics-port", "70000"], "failed to read `--metrics-port=70000`: allowed is a port from 1 to 65535"),
     (&["--bind-address=node"], "failed to read `--bind-address=node`: allowed is an IP address"),
     (
+        &["--token-audience="],
+        "failed to read `--token-audience=`: allowed is a token's audience of 1 to 256 characters",
+    ),
+    (
+        &["--container-credentials", "--token-audience=a\nb"],
+        "failed to read `--token-audience=a\\nb`: allowed is a token's audience of 1 to 256 characters",
+    ),
+    (
         &["--metrics-bind-address=127.0.0.1"],
         "failed to use `--metrics-bind-address=127.0.0.1`: allowed only with a --metrics-port other than the app port 8181",
     ),

@@ -10,6 +10,7 @@ mod change;
 mod holders;
 mod lists;
 mod parsed;
+mod pod_tokens;
 mod pods;
 
 use std::net::IpAddr;
@@ -26,6 +27,7 @@ use holders::Holders;
 pub use lists::{HeldList, ListResults};
 use parsed::{Annotations, NamespaceAnnotations};
 pub use parsed::{ParsedEvent, PodAnnotations, Reading};
+pub use pod_tokens::PodTokens;
 use pods::PodIndex;
 pub use pods::{Addresses, HeldPod};
 
@@ -41,6 +43,7 @@ pub struct World {
     listing: [ListedGeneration; 3],
     /// Service accounts name roles: without them nothing is decided.
     needs_accounts: bool,
+    pod_tokens: PodTokens,
     ages: Ages,
 }
 
@@ -211,7 +214,7 @@ impl World {
         let held = self.pods.insert(pod, annotations, self.listing[index(Resource::Pods)].generation);
         if let Some(old) = old {
             self.release(&old);
-            if held.asks_like(&old) {
+            if self.can_ask(&held) == self.can_ask(&old) && held.asks_like(&old) {
                 novelty = Novelty::Known;
             }
         }

@@ -5,6 +5,8 @@
 //! by `ring`. A JWT library was weighed (`jsonwebtoken`): it reads the clock by itself and takes the algorithm from the
 //! token unless told otherwise; what is left to do on top of `ring` is one table.
 
+use std::fmt;
+
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, EcdsaVerificationAlgorithm, RSA_PKCS1_2048_8192_SHA256,
     RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey,
@@ -48,6 +50,23 @@ pub enum Signature {
     KeyUnknown,
 }
 
+/// Why a key set is of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySetFault {
+    Unreadable(String),
+    /// It is one, and holds no key that can be used.
+    Empty,
+}
+
+impl fmt::Display for KeySetFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(cause) => write!(f, "no JSON Web Key Set: {cause}"),
+            Self::Empty => f.write_str("the key set holds no key for RS256, RS384, RS512, ES256 or ES384"),
+        }
+    }
+}
+
 /// The keys of one issuer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IssuerKeys(Vec<IssuerKey>);
@@ -73,15 +92,11 @@ enum Material {
 
 impl IssuerKeys {
     /// Reads a key set. An error if it isn't one, or if it has no key that can be used.
-    pub fn read(json: &str) -> Result<Self, String> {
+    pub fn read(json: &str) -> Result<Self, KeySetFault> {
         let set: KeySetJson<'_> =
-            serde_json::from_str(json).map_err(|error| format!("no JSON Web Key Set: {error}"))?;
+            serde_json::from_str(json).map_err(|error| KeySetFault::Unreadable(error.to_string()))?;
         let keys: Vec<IssuerKey> = set.keys.iter().take(MOST_KEYS).filter_map(|key| IssuerKey::read(key)).collect();
-        if keys.is_empty() {
-            Err("holds no key for RS256, RS384, RS512, ES256 or ES384".to_owned())
-        } else {
-            Ok(Self(keys))
-        }
+        if keys.is_empty() { Err(KeySetFault::Empty) } else { Ok(Self(keys)) }
     }
 
     /// The ids of the keys, in the set's order.

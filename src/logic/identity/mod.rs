@@ -1,5 +1,6 @@
 //! Who asks, proven: the ServiceAccount tokens that the kubelet projects into pods, and the keys of their issuer.
 
+pub mod issuer;
 pub mod issuer_keys;
 pub mod projected_token;
 
@@ -13,4 +14,4 @@ fn base64_url(text: &str) -> Option<Vec<u8>> {
 
 pub mod metadata_token;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

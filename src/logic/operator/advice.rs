@@ -1,5 +1,7 @@
 //! What each reason means and how to mend it: for `explain`, for the Events on pods, for the table of the README.
 
+mod tokens;
+
 use super::shell::command_line;
 use crate::logic::policy::arn::BaseArn;
 use crate::logic::policy::reason::Reason;
@@ -52,6 +54,17 @@ pub const fn meaning(reason: Reason) -> &'static str {
     match reason {
         Reason::BadPath => "the path has no plain form: it is encoded twice, has a backslash or a control character",
         Reason::BadTokenTtl => "the TTL of a token request is missing or not within 1 to 21600 seconds",
+        Reason::TokenMissing
+        | Reason::TokenMalformed
+        | Reason::TokenUntrusted
+        | Reason::TokenExpired
+        | Reason::TokenAudience
+        | Reason::TokenUnbound
+        | Reason::TokenOtherNode
+        | Reason::TokenPodMismatch
+        | Reason::TokenOtherPod
+        | Reason::HostNotAllowed
+        | Reason::KeysUnknown => tokens::meaning(reason),
         Reason::TokenInvalid => "the session token has expired, is forged or another pod's",
         Reason::TokenRequired => "a session token (IMDSv2) is required here and none came",
         Reason::ForwardedFor => "the request came through a proxy (`X-Forwarded-For`)",
@@ -181,6 +194,17 @@ const fn always(reason: Reason) -> &'static str {
         }
         Reason::BadPath => "ask for the path as AWS documents it",
         Reason::BadTokenTtl => "send `X-aws-ec2-metadata-token-ttl-seconds: 21600`, as SDKs do",
+        Reason::TokenMissing
+        | Reason::TokenMalformed
+        | Reason::TokenUntrusted
+        | Reason::TokenExpired
+        | Reason::TokenAudience
+        | Reason::TokenUnbound
+        | Reason::TokenOtherNode
+        | Reason::TokenPodMismatch
+        | Reason::TokenOtherPod
+        | Reason::HostNotAllowed
+        | Reason::KeysUnknown => tokens::mend(reason),
         Reason::TokenInvalid => "nothing: SDKs ask for another token by themselves",
         Reason::TokenRequired => "use an SDK that speaks IMDSv2, or let namespace, pod or --imds-v2 require no token",
         Reason::ForwardedFor => "let the request bypass the proxy: set NO_PROXY=169.254.169.254 in the pod",

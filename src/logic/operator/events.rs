@@ -75,6 +75,7 @@ pub const fn is_for_owner(reason: Reason) -> bool {
         reason,
         Reason::TokenRequired
             | Reason::ForwardedFor
+            | Reason::TokenOtherPod
             | Reason::OtherRole
             | Reason::OwnRole
             | Reason::AccountNotAllowed

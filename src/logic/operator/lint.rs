@@ -59,7 +59,7 @@ fn malformed(world: &World) -> BTreeSet<LintFinding> {
 /// while it is there, or each look would bring a doubt in other words.
 fn unlisted(world: &World, rules: &Rules) -> Vec<LintFinding> {
     let mut one_of_each = BTreeMap::new();
-    for pod in world.pods().filter(|pod| pod.counts()) {
+    for pod in world.pods().filter(|pod| world.can_have_role(pod)) {
         let one = one_of_each
             .entry((&pod.namespace, &pod.service_account, pod.role().map(NamedRole::written)))
             .or_insert(pod);

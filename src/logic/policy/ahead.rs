@@ -1,5 +1,5 @@
 //! Whose credentials are worth fetching ahead after a change in the picture. The policy comes first: nothing is
-//! fetched for a pod that couldn't have it, nor for one that has no address to ask from.
+//! fetched for a pod that couldn't have it, nor for one that has no way to ask.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(super) fn concerned<'w>(world: &'w World, change: &'w Change) -> Vec<&'w Arc
 }
 
 fn soon(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Option<Permitted> {
-    let can_ask = pod.counts() && !pod.deleting && !pod.addresses.is_empty();
+    let can_ask = world.can_ask(pod) && !pod.deleting;
     can_ask.then(|| permit(world, rules, pod).ok()).flatten()
 }
 

@@ -68,7 +68,7 @@ pub fn questions(world: &World, rules: &Rules, change: &Change) -> Vec<ListQuest
 
 /// What must be found out before it is decided whether `pod` may have its role.
 pub fn question(world: &World, rules: &Rules, pod: &HeldPod) -> Option<ListQuestion> {
-    rules.restrictions.filter(|_| pod.counts())?;
+    rules.restrictions.filter(|_| world.can_have_role(pod))?;
     let role = role_of(world, rules, pod, &mut no_trace).ok().filter(|role| !rules.exempts(role))?;
     let held = world.namespace(&pod.namespace)?.allowed_roles.as_ref()?;
     held.first_match(&role).is_none().then(|| ask(pod.namespace.clone(), held, About::Role(role)))

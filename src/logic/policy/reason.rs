@@ -31,10 +31,30 @@ reasons! {
     BadPath = 400 "bad_path",
     /// The TTL of a token request is missing or not within 1..=21600 seconds.
     BadTokenTtl = 400 "bad_token_ttl",
+    /// No ServiceAccount token came along (`Authorization`).
+    TokenMissing = 400 "token_missing",
+    /// What came as a ServiceAccount token is none, or is signed in a way that isn't taken.
+    TokenMalformed = 400 "token_malformed",
+    /// The ServiceAccount token is signed with a key that isn't the cluster's, or its signature is wrong.
+    TokenUntrusted = 401 "token_untrusted",
+    /// The time of the ServiceAccount token is over, or hasn't begun.
+    TokenExpired = 401 "token_expired",
+    /// The ServiceAccount token is for another audience, or of another issuer.
+    TokenAudience = 401 "token_audience",
     /// The session token is forged, expired or another pod's.
     TokenInvalid = 401 "token_invalid",
     /// A session token is required here and none came.
     TokenRequired = 401 "token_required",
+    /// The ServiceAccount token names no pod.
+    TokenUnbound = 403 "token_unbound",
+    /// The ServiceAccount token is of a pod on another node.
+    TokenOtherNode = 403 "token_other_node",
+    /// The pod that the ServiceAccount token names isn't known here, has finished, or is another by now.
+    TokenPodMismatch = 403 "token_pod_mismatch",
+    /// The ServiceAccount token came from another pod's address.
+    TokenOtherPod = 403 "token_other_pod",
+    /// The request names a host under which container credentials aren't served.
+    HostNotAllowed = 403 "host_not_allowed",
     /// The request came through a proxy (`X-Forwarded-For`), as a forged one would.
     ForwardedFor = 403 "forwarded_for",
     /// Tokens are only given at `/latest/api/token`.
@@ -89,6 +109,8 @@ reasons! {
     WatchBroken = 503 "watch_broken",
     /// The API server refuses for so long that addresses may have gone to other pods.
     WorldStale = 503 "world_stale",
+    /// The keys that ServiceAccount tokens are signed with aren't known yet.
+    KeysUnknown = 503 "keys_unknown",
     /// What the namespace's list says of the role isn't found out yet.
     PolicyPending = 503 "policy_pending",
     /// The address changed hands while the answer was made.

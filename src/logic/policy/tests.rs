@@ -4,7 +4,7 @@ mod tokens;
 
 use super::*;
 
-use crate::logic::cluster::kubernetes::{Event, Object, Pod};
+use crate::logic::cluster::kubernetes::{Event, Object, Pod, Resource};
 use crate::logic::cluster::world::ParsedEvent;
 use crate::logic::cluster::world::tests::{listed, listed_below, namespace, pod};
 use crate::logic::identity::metadata_token::Bearer;
@@ -31,6 +31,7 @@ pub(crate) fn rules() -> Rules {
         },
         own_roles: OwnRoles::Found(vec![]),
         allowed_accounts: vec![],
+        pod_tokens: PodTokens::Ignored,
     }
 }
 
@@ -149,7 +150,7 @@ fn in_audit_mode_what_is_not_evaluated_yet_is_waited_for() {
     let audit = Rules { restrictions: Some(Format::Glob), enforcement: Enforcement::Audit, ..rules() };
     let mut world = listed(vec![annotated("app")], vec![]);
     let late = Event::Apply(Object::Namespace(namespace("shop", Some(r#"["app"]"#))));
-    let reading = Reading { base: &audit.base, format: Format::Glob };
+    let reading = Reading { base: &audit.base, format: Format::Glob, pod_tokens: PodTokens::Ignored };
     world.apply(Resource::Namespaces, ParsedEvent::new(late, reading));
     assert_eq!(check(&world, &audit, LIST), "not yet: policy_pending");
     assert_eq!(check_with(&world, &audit, LIST, None, Patience::Exhausted), "app");

@@ -1,6 +1,7 @@
 //! Requests and replies as values. `edge/http/wire` turns bytes into the one and the other into bytes.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -57,7 +58,7 @@ pub struct Request<'a> {
 }
 
 /// The headers that decide something. A header that came twice counts by its first value,
-/// but for [`Headers::token`], where a second value makes the token invalid.
+/// but for the two that hold tokens, where a second value makes the token invalid.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Headers<'a> {
     pub host: Option<&'a [u8]>,
@@ -68,6 +69,29 @@ pub struct Headers<'a> {
     pub token_ttl: Option<&'a [u8]>,
     /// Whether there was an `X-Forwarded-For` that isn't empty
     pub forwarded_for: bool,
+    /// `Authorization`; an empty one counts as absent, a second value makes it unusable
+    pub authorization: Option<ShownToken<'a>>,
+}
+
+/// A token as it came. It is a secret: it can't be formatted, and whoever holds the bytes wipes them.
+#[derive(Clone, Copy)]
+pub struct ShownToken<'a>(&'a [u8]);
+
+impl<'a> ShownToken<'a> {
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for whoever checks them.
+    pub const fn expose(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for ShownToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
 }
 
 /// An answer. The status line, `Date`, `Content-Length` and `Connection` are added where it is written.

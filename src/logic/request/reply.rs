@@ -6,19 +6,29 @@ use std::time::Duration;
 use super::route::Route;
 use crate::logic::base::json;
 use crate::logic::base::time::Wall;
+use crate::logic::operator::advice::meaning;
 use crate::logic::policy::arn::RoleArn;
 use crate::logic::policy::reason::Reason;
 use crate::logic::request::message::{Body, JSON, Method, Response};
 
 /// A refusal: its word and nothing else.
 pub fn refusal(reason: Reason, route: &Route) -> Response {
-    let reply =
-        Response::text(reason.status(), format!("{}\n", reason.word())).with("X-Content-Type-Options", "nosniff");
+    let reply = match route {
+        Route::ContainerCredentials | Route::RefuseContainer(_) => container_error(reason),
+        _ => Response::text(reason.status(), format!("{}\n", reason.word())).with("X-Content-Type-Options", "nosniff"),
+    };
     match reason {
         Reason::MethodNotAllowed => reply.with("Allow", allowed_methods(route)),
         reason if reason.is_passing() => reply.with("Retry-After", "1"),
         _ => reply,
     }
+}
+
+/// An error of container credentials. SDKs read one or the other spelling of the two keys.
+fn container_error(reason: Reason) -> Response {
+    let (word, meaning) = (json::text(reason.word()), json::text(meaning(reason)));
+    let body = format!(r#"{{"code":{word},"message":{meaning},"Code":{word},"Message":{meaning}}}"#);
+    Response { content_type: JSON.into(), ..Response::text(reason.status(), body) }
 }
 
 /// The answer to other methods on the token path, as the metadata service gives it.
@@ -56,6 +66,11 @@ pub fn iam_listing() -> Response {
     Response { body: Body::Static(b"info\nsecurity-credentials/"), ..Response::empty(200) }
 }
 
+/// Credentials as container providers read them; some of them compare the whole content type.
+pub fn container_document(document: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Response {
+    Response { content_type: JSON.into(), ..self::document(document) }
+}
+
 /// A document rendered before.
 pub fn document(document: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Response {
     Response { body: Body::Shared(document), ..Response::empty(200) }
@@ -78,6 +93,7 @@ pub fn readiness(ready: Result<(), &str>) -> Response {
 fn allowed_methods(route: &Route) -> &'static str {
     match route {
         Route::Token | Route::TokenOptions | Route::TokenMethod => "OPTIONS, PUT",
+        Route::ContainerCredentials | Route::RefuseContainer(_) => "GET",
         _ => "GET, HEAD",
     }
 }
@@ -125,6 +141,26 @@ mod tests {
                 (reply.status, body(&reply), found.join(", ")),
                 (reason.status(), format!("{}\n", reason.word()), headers.into())
             );
+        }
+    }
+
+    #[test]
+    fn errors_of_container_credentials_have_both_spellings() {
+        let reply = refusal(Reason::TokenMissing, &Route::ContainerCredentials);
+        assert_eq!((reply.status, &*reply.content_type, reply.headers.len()), (400, "application/json", 0));
+        assert_eq!(
+            body(&reply),
+            "{\"code\":\"token_missing\",\"message\":\"no ServiceAccount token came along in `Authorization`\",\
+             \"Code\":\"token_missing\",\"Message\":\"no ServiceAccount token came along in `Authorization`\"}"
+        );
+        let reply = refusal(Reason::MethodNotAllowed, &Route::RefuseContainer(Reason::MethodNotAllowed));
+        assert_eq!((reply.status, reply.headers), (405, vec![("Allow", "GET".to_owned())]));
+        let reply = refusal(Reason::KeysUnknown, &Route::ContainerCredentials);
+        assert_eq!((reply.status, reply.headers), (503, vec![("Retry-After", "1".to_owned())]));
+        for reason in Reason::ALL {
+            let reply = refusal(*reason, &Route::ContainerCredentials);
+            let error: serde_json::Value = serde_json::from_str(&body(&reply)).unwrap();
+            assert_eq!((&error["code"], &error["message"]), (&error["Code"], &error["Message"]), "{reason:?}");
         }
     }
 

@@ -6,30 +6,26 @@
 //! the credential tree is answered here in its exact spelling and refused in any other, what identifies
 //! or configures the node is kept back unless it is allowed by name.
 
+mod container;
+mod facing;
+
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use regex_lite::Regex;
 
 use super::path::{CanonicalPath, ROLE_TAIL};
 use crate::logic::policy::reason::Reason;
 use crate::logic::request::message::{Method, Request};
+pub use facing::{CONTAINER_ADDRESS, Facing, METADATA_V4, METADATA_V6, facing, is_metadata_address, is_metadata_host};
 
-/// How a request reached the agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Facing {
-    /// As a call to the metadata address: it gets metadata and nothing else.
-    Metadata,
-    /// As a call to the node: it gets the agent's own pages, and metadata too.
-    Node,
-}
-
-/// Which of the two documents of a role is asked for.
+/// Which of the documents of a role is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DocumentForm {
     Plain,
     /// With `AccountId`, below `security-credentials-extended/`
     Extended,
+    /// As container providers read it
+    Container,
 }
 
 /// A page of the agent's own.
@@ -63,6 +59,10 @@ pub enum Route {
     /// Any other path of the metadata service
     Forward(CanonicalPath),
     Page(OwnPage),
+    /// `GET /v1/credentials`
+    ContainerCredentials,
+    /// The same path under a host or with a method that isn't served there
+    RefuseContainer(Reason),
     Refuse(Reason),
 }
 
@@ -73,6 +73,8 @@ pub struct RouteRules {
     pub metrics: bool,
     /// Whether `/debug/store` exists
     pub debug: bool,
+    /// Whether pods may show tokens
+    pub container_credentials: bool,
     /// Words of `--metadata-allow`
     pub allowed: Vec<String>,
     /// Expressions of `--metadata-deny`, asked on the lower-case path
@@ -90,27 +92,31 @@ impl Route {
             Self::Page(OwnPage::Health | OwnPage::Ready) => "healthHandler",
             Self::Page(OwnPage::Store) => "debugStoreHandler",
             Self::Page(OwnPage::Metrics) => "metricsHandler",
+            Self::ContainerCredentials | Self::RefuseContainer(_) => "containerCredentialsHandler",
             Self::Listing(_) | Self::Forward(_) | Self::Refuse(_) => "reverseProxyHandler",
         }
     }
 }
 
-/// How a request reached the agent, by its host and by the address that its connection was meant for.
-/// `redirected` is asked only if the host doesn't tell.
-pub fn facing(request: &Request<'_>, redirected: impl FnOnce() -> bool) -> Facing {
-    if request.headers.host == Some(METADATA_HOST.as_bytes()) && request.target.starts_with('/') {
-        return Facing::Metadata;
+impl Route {
+    /// The word for the log, of what isn't a way of metadata.
+    pub const fn way(&self) -> &'static str {
+        match self {
+            Self::ContainerCredentials | Self::RefuseContainer(_) => "container-credentials",
+            _ => "",
+        }
     }
-    let named = match absolute_authority(request.target) {
-        Some(authority) => Some(authority),
-        None => request.headers.host.map(|host| std::str::from_utf8(host).unwrap_or_default()),
-    };
-    let metadata = named.is_none_or(|host| host.is_empty() || is_metadata_name(without_port(host))) || redirected();
-    if metadata { Facing::Metadata } else { Facing::Node }
 }
 
 /// Decides what a request is about.
 pub fn route(request: &Request<'_>, facing: Facing, rules: &RouteRules) -> Route {
+    match facing {
+        Facing::Container | Facing::Loopback if container::is_asked_for(request.target) => {
+            return container::route(request);
+        }
+        Facing::Container => return Route::Refuse(Reason::NotFound),
+        Facing::Metadata | Facing::Node | Facing::Loopback => {}
+    }
     let Ok(path) = CanonicalPath::parse(request.target, is_metadata_host) else {
         return Route::Refuse(Reason::BadPath);
     };
@@ -283,54 +289,6 @@ fn is_credential(folded: &str) -> bool {
     core(folded) == "iam" || folded.contains("credentials")
 }
 
-/// The authority of an absolute-form target.
-fn absolute_authority(target: &str) -> Option<&str> {
-    let rest = target
-        .get(..7)
-        .filter(|scheme| scheme.eq_ignore_ascii_case("http://"))
-        .map(|scheme| &target[scheme.len()..])?;
-    Some(&rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())])
-}
-
-/// Whether a host, with or without port 80, is a name of the metadata service.
-pub fn is_metadata_host(authority: &str) -> bool {
-    is_metadata_name(authority.strip_suffix(":80").unwrap_or(authority))
-}
-
-/// A host without the port behind it; a bare v6 address has none.
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port))
-            if port.bytes().all(|b| b.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) =>
-        {
-            name
-        }
-        _ => host,
-    }
-}
-
-fn is_metadata_name(host: &str) -> bool {
-    let name = host.trim_end_matches('.');
-    match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        Ok(address) => is_metadata_address(address),
-        Err(_) => METADATA_NAMES.iter().any(|own| name.eq_ignore_ascii_case(own)),
-    }
-}
-
-/// Whether an address is the metadata service's, v4, v6, or v4 written as v6.
-pub fn is_metadata_address(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address == METADATA_V4,
-        IpAddr::V6(address) => address == METADATA_V6,
-    }
-}
-
-/// Where the metadata service answers, the same on every instance (EC2 user guide, instance metadata).
-pub const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
-pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-/// What nearly every client says.
-const METADATA_HOST: &str = "169.254.169.254";
-const METADATA_NAMES: [&str; 2] = ["instance-data", "instance-data.ec2.internal"];
 const IDENTITY_PROOFS: [&str; 3] = ["signature", "pkcs7", "rsa2048"];
 const KEPT_BACK: [&str; 3] = ["user-data", "fws", "managed-ssh-keys"];
 

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::logic::base::time::Mono;
@@ -62,6 +64,14 @@ impl Bucket {
     }
 }
 
+/// Who makes the agent work: who asks from an address, or the pod that proved itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Starter {
+    Address(IpAddr),
+    /// By its uid
+    Pod(Arc<str>),
+}
+
 /// A bucket for each of those who ask.
 #[derive(Debug)]
 pub struct Buckets<K> {
@@ -69,7 +79,7 @@ pub struct Buckets<K> {
     buckets: HashMap<K, Bucket>,
 }
 
-impl<K: Hash + Eq + Copy> Buckets<K> {
+impl<K: Hash + Eq> Buckets<K> {
     pub fn new(rate: Rate) -> Self {
         Self { rate, buckets: HashMap::new() }
     }

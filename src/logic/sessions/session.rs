@@ -1,47 +1,14 @@
 //! What the session of a role carries: its name, its length, its tags, its external id, the policies that narrow it.
 
 mod annotations;
+mod served;
 
-use std::fmt;
-use std::sync::Arc;
-
-use super::credentials::RenderedCredentials;
-use crate::logic::base::time::{Mono, Now, Wall};
 use crate::logic::cluster::world::HeldPod;
 use crate::logic::policy::arn::RoleArn;
 use crate::logic::policy::reason::Reason;
-use crate::logic::sts::{AssumeRole, Assumed};
+use crate::logic::sts::AssumeRole;
 pub use annotations::SessionOptions;
-
-/// A session as it is served: rendered once, served many times.
-pub struct Session {
-    pub document: Arc<RenderedCredentials>,
-    /// The same with the role's account
-    pub extended: Arc<RenderedCredentials>,
-    /// When AWS will refuse it, by the clock that doesn't jump
-    pub ends: Mono,
-    /// The same as AWS dated it, for people
-    pub expires: Option<Wall>,
-}
-
-impl Session {
-    /// Renders what `request` gave at `now`.
-    pub fn render(request: &AssumeRole, assumed: &Assumed, now: Now) -> Self {
-        let Assumed { credentials, life } = assumed;
-        Self {
-            document: Arc::new(credentials.render(now.wall)),
-            extended: Arc::new(credentials.render_extended(now.wall, request.role.account())),
-            ends: now.mono.after(*life),
-            expires: credentials.expiration,
-        }
-    }
-}
-
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("ends", &self.ends).finish_non_exhaustive()
-    }
-}
+pub use served::Session;
 
 /// How AssumeRole calls are made out of pods.
 #[derive(Clone, Debug, PartialEq, Eq)]

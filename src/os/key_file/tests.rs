@@ -2,6 +2,7 @@
 
 use std::fs::{create_dir, metadata, read, write};
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
 
 use super::*;
 use crate::logic::base::secret::Secret;

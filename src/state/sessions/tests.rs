@@ -13,7 +13,7 @@ use crate::ports::Clock;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+const PEER: Starter = Starter::Address(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)));
 
 /// Answers once it is told to, or at once; panics for the role `panics`.
 struct FakeSts {
@@ -131,7 +131,7 @@ fn a_peer_can_start_only_so_much_but_join_and_reuse_at_will() {
                 SessionOutcome::Fetched(_)
             ));
         }
-        let other = "10.0.0.2".parse().unwrap();
+        let other = Starter::Address("10.0.0.2".parse().unwrap());
         let refused = (0..5).filter(|index| {
             matches!(sessions.obtain(&permitted(&format!("x{index}")), PEER, later(10)), SessionOutcome::Busy)
         });
@@ -185,7 +185,7 @@ fn a_thousand_pods_make_a_hundred_calls_and_nobody_starves() {
     let pods: Vec<_> = (0..1_000_u32)
         .map(|pod| {
             let (sessions, permitted) = (sessions.clone(), roles[pod as usize % 100].clone());
-            let peer = IpAddr::from((0x0a01_0000 + pod).to_be_bytes());
+            let peer = Starter::Address(IpAddr::from((0x0a01_0000 + pod).to_be_bytes()));
             let ask = move || {
                 assert!(matches!(
                     sessions.obtain(&permitted, peer, deadline),
@@ -238,7 +238,10 @@ fn a_pod_that_starts_too_much_hears_the_last_word_of_sts() {
     }
     assert_eq!(remembered, 3);
     assert!(
-        matches!(sessions.obtain(&app, "10.0.0.9".parse().unwrap(), deadline), SessionOutcome::Refused(_)),
+        matches!(
+            sessions.obtain(&app, Starter::Address("10.0.0.9".parse().unwrap()), deadline),
+            SessionOutcome::Refused(_)
+        ),
         "another pod may"
     );
     sessions.close();

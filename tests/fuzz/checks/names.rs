@@ -1,7 +1,7 @@
 //! Names from annotations: role ARNs, lists of patterns, what a pod asks of its session. A simple reader beside each.
 
 use kube2iam::logic::cluster::kubernetes::{Event, Object, Pod, Resource, SessionAnnotations};
-use kube2iam::logic::cluster::world::{ParsedEvent, Reading, World};
+use kube2iam::logic::cluster::world::{ParsedEvent, PodTokens, Reading, World};
 use kube2iam::logic::policy::arn::{BaseArn, RoleArn};
 use kube2iam::logic::policy::pattern::{Format, RoleList, glob};
 use kube2iam::logic::sessions::session::{NameAnnotation, NameTemplate, SessionRules, TagReach, Tags};
@@ -168,7 +168,8 @@ fn world_of(session: SessionAnnotations, external_id: Option<String>) -> World {
         v2_required: false,
     };
     let mut world = World::default();
-    let reading = Reading { base: &BaseArn::parse(BASE).expect("a base"), format: Format::Glob };
+    let reading =
+        Reading { base: &BaseArn::parse(BASE).expect("a base"), format: Format::Glob, pod_tokens: PodTokens::Ignored };
     for event in [Event::Init, Event::InitApply(Object::Pod(pod)), Event::InitDone] {
         world.apply(Resource::Pods, ParsedEvent::new(event, reading));
     }

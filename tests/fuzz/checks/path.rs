@@ -15,7 +15,8 @@ pub(crate) fn check(bytes: &[u8]) {
         let target = format!("{before}{target}");
         for allowed in [&[][..], &["user-data", "instance-identity", "fws", "managed-ssh-keys"]] {
             let allowed = allowed.iter().map(|word| (*word).to_owned()).collect();
-            let rules = RouteRules { metrics: true, debug: true, allowed, denied: Vec::new() };
+            let rules =
+                RouteRules { metrics: true, debug: true, container_credentials: true, allowed, denied: Vec::new() };
             let read = ask(Method::Get, &target, Facing::Metadata, &rules);
             judge(&read, &target, listing, &rules);
             for facing in [Facing::Metadata, Facing::Node] {

@@ -6,7 +6,7 @@ use kube2iam::logic::cluster::kubernetes::{
     AnnotationKeys, Event, Frame, Item, LineReader, ListPage, Object, PageReader, Pod, Resource, Unreadable, WatchLine,
     frame, status,
 };
-use kube2iam::logic::cluster::world::{AddressHolder, ParsedEvent, Reading, World};
+use kube2iam::logic::cluster::world::{AddressHolder, ParsedEvent, PodTokens, Reading, World};
 use kube2iam::logic::policy::arn::BaseArn;
 use kube2iam::logic::policy::pattern::Format;
 use serde_json::Value;
@@ -215,7 +215,7 @@ fn world_of(pod: &Pod) -> World {
 }
 
 fn tell(world: &mut World, event: Event) {
-    let reading = Reading { base: &BaseArn::default(), format: Format::Glob };
+    let reading = Reading { base: &BaseArn::default(), format: Format::Glob, pod_tokens: PodTokens::Ignored };
     world.apply(Resource::Pods, ParsedEvent::new(event, reading));
 }
 

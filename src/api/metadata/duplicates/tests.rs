@@ -133,7 +133,7 @@ fn patience_ends_while_another_still_asks_and_so_do_places() {
 #[test]
 fn a_peer_that_started_too_much_is_told_so_and_others_are_not() {
     let house = House::open();
-    while house.sessions.may_start(peer(1)) {}
+    while house.sessions.may_start(Starter::Address(peer(1))) {}
     assert_eq!(house.resolve(1, PATIENCE), Found::Busy);
     house.gate.send(()).unwrap();
     assert_eq!(house.resolve(2, PATIENCE), holder());

@@ -1,5 +1,6 @@
 //! Events with their annotations parsed: into the form that is kept, before any lock is taken.
 
+use super::PodTokens;
 use crate::logic::cluster::kubernetes::{Event, Namespace, Object, Pod, ServiceAccount};
 use crate::logic::policy::arn::{BaseArn, NamedRole};
 use crate::logic::policy::pattern::{Format, RoleList};
@@ -12,6 +13,8 @@ pub struct Reading<'r> {
     pub base: &'r BaseArn,
     /// Of namespaces' lists
     pub format: Format,
+    /// With them, pods on the node's network can ask for what their annotations say.
+    pub pod_tokens: PodTokens,
 }
 
 /// An event as the World takes it.
@@ -63,9 +66,10 @@ fn parse(object: &Object, reading: Reading<'_>) -> Annotations {
     }
 }
 
-/// A finished pod and one on the node's network hold no address, so nothing ever asks for what their annotations say.
+/// What the annotations of a pod that can't ask say is not kept: a finished one, and without tokens one on the node's
+/// network, to which no address leads.
 fn of_pod(pod: &Pod, reading: Reading<'_>) -> Option<PodAnnotations> {
-    if pod.finished || pod.host_network {
+    if pod.finished || pod.host_network && reading.pod_tokens == PodTokens::Ignored {
         return None;
     }
     let role = pod.role.as_deref().map(|role| NamedRole::parse(role, reading.base));

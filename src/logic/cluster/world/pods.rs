@@ -23,7 +23,7 @@ pub struct HeldPod {
     pub name: Box<str>,
     /// Shared by all pods with one of this name
     pub service_account: Arc<str>,
-    /// `None`: it has none that are read, or holds no address from which it could ask for what they say.
+    /// `None`: it has none that are read, or no way to ask for what they say.
     pub annotations: Option<Box<PodAnnotations>>,
     pub addresses: Addresses,
     pub finished: bool,
@@ -39,11 +39,14 @@ impl HeldPod {
         self.generation
     }
 
-    /// Whether it asks for the same session as before, and could do so before.
+    /// Whether it asks for the same session as before.
     pub(super) fn asks_like(&self, old: &Self) -> bool {
-        let could = |pod: &Self| pod.counts() && !pod.addresses.is_empty();
-        let same_account = self.service_account == old.service_account;
-        could(self) == could(old) && same_account && self.annotations == old.annotations
+        self.service_account == old.service_account && self.annotations == old.annotations
+    }
+
+    /// Whether it holds an address that leads to it.
+    pub(super) fn has_address(&self) -> bool {
+        self.counts() && !self.addresses.is_empty()
     }
 
     /// The role that its own annotation names; `None`: it has none.

@@ -45,7 +45,7 @@ pub(crate) fn paint(world: &mut World, events: impl IntoIterator<Item = Event>) 
 
 /// Applies one event, and lets every list be evaluated for every role that is named anywhere.
 pub(crate) fn apply_event(world: &mut World, resource: Resource, event: Event, format: Format) -> Change {
-    apply_below(world, resource, event, Reading { base: &base(), format })
+    apply_below(world, resource, event, Reading { base: &base(), format, pod_tokens: PodTokens::Ignored })
 }
 
 fn base() -> BaseArn {
@@ -79,12 +79,23 @@ pub(crate) fn listed(pods: Vec<Pod>, namespaces: Vec<Namespace>) -> World {
 }
 
 /// The same with another base.
-pub(crate) fn listed_below(base: &BaseArn, pods: Vec<Pod>, mut namespaces: Vec<Namespace>) -> World {
-    let reading = Reading { base, format: Format::Glob };
+pub(crate) fn listed_below(base: &BaseArn, pods: Vec<Pod>, namespaces: Vec<Namespace>) -> World {
+    listed_with(Reading { base, format: Format::Glob, pod_tokens: PodTokens::Ignored }, pods, namespaces)
+}
+
+/// The same where pods may show tokens.
+pub(crate) fn listed_with_tokens(pods: Vec<Pod>, namespaces: Vec<Namespace>) -> World {
+    listed_with(Reading { base: &base(), format: Format::Glob, pod_tokens: PodTokens::Accepted }, pods, namespaces)
+}
+
+fn listed_with(reading: Reading<'_>, pods: Vec<Pod>, mut namespaces: Vec<Namespace>) -> World {
     if namespaces.is_empty() {
         namespaces.push(namespace("shop", None));
     }
     let mut world = World::default();
+    if reading.pod_tokens == PodTokens::Accepted {
+        world.accept_pod_tokens();
+    }
     for (resource, objects) in [
         (Resource::Pods, pods.into_iter().map(Object::Pod).collect::<Vec<_>>()),
         (Resource::Namespaces, namespaces.into_iter().map(Object::Namespace).collect()),
@@ -302,7 +313,31 @@ fn what_a_list_cannot_tell_is_not_known_any_more() {
 fn pods_that_cannot_ask_are_kept_without_their_annotations() {
     let finished = Pod { finished: true, ..pod("f", "10.0.0.1") };
     let host = Pod { host_network: true, ..pod("h", "10.0.0.2") };
-    let world = listed(vec![pod("a", "10.0.0.3"), finished, host], vec![]);
-    let kept = |uid: &str| world.pod(uid).unwrap().annotations.is_some();
-    assert_eq!((kept("a"), kept("f"), kept("h")), (true, false, false));
+    let world = listed(vec![pod("a", "10.0.0.3"), finished.clone(), host.clone()], vec![]);
+    let kept = |world: &World, uid: &str| world.pod(uid).unwrap().annotations.is_some();
+    assert_eq!(["a", "f", "h"].map(|uid| kept(&world, uid)), [true, false, false]);
+    let with_tokens = listed_with_tokens(vec![pod("a", "10.0.0.3"), finished, host], vec![]);
+    assert_eq!(["a", "f", "h"].map(|uid| kept(&with_tokens, uid)), [true, false, true]);
+}
+
+#[test]
+fn with_tokens_every_running_pod_can_ask_and_an_address_is_no_news() {
+    let kinds = [
+        pod("a", "10.0.0.3"),
+        Pod { addresses: vec![], ..pod("pending", "10.0.0.1") },
+        Pod { host_network: true, ..pod("host", "10.0.0.2") },
+        Pod { finished: true, ..pod("finished", "10.0.0.4") },
+    ];
+    for (mut world, can_ask, novelty) in [
+        (listed(kinds.to_vec(), vec![]), [true, false, false, false], Novelty::News),
+        (listed_with_tokens(kinds.to_vec(), vec![]), [true, true, true, false], Novelty::Known),
+    ] {
+        let found = kinds.clone().map(|pod| world.can_ask(world.pod(&pod.uid).unwrap()));
+        assert_eq!(found, can_ask);
+        assert!(world.pods().all(|pod| world.can_have_role(pod) || !world.can_ask(pod)));
+        let reading = Reading { base: &base(), format: Format::Glob, pod_tokens: world.pod_tokens };
+        let addressed = Event::Apply(Object::Pod(pod("pending", "10.0.0.1")));
+        let change = apply_below(&mut world, Resource::Pods, addressed, reading);
+        assert!(matches!(&change, Change::PodApplied(_, found) if *found == novelty), "{change:?}");
+    }
 }

@@ -1,3 +1,4 @@
+mod container;
 mod forwarding;
 
 use super::*;
@@ -218,7 +219,7 @@ fn metadata_facing_is_told_by_host_then_by_the_redirect() {
     ] {
         let headers = Headers { host: host.map(str::as_bytes), ..Headers::default() };
         assert_eq!(
-            facing(&Request { method: Method::Get, target, headers }, || redirected),
+            facing(&Request { method: Method::Get, target, headers }, || redirected, || None, &RouteRules::default()),
             expected,
             "{target} {host:?}"
         );

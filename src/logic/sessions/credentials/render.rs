@@ -4,6 +4,7 @@ use zeroize::Zeroizing;
 
 use super::Credentials;
 use crate::logic::base::time::Wall;
+use crate::logic::policy::arn::RoleArn;
 
 /// The bytes of a credentials document. Wiped when dropped, never formatted.
 pub struct RenderedCredentials(Zeroizing<Vec<u8>>);
@@ -23,6 +24,25 @@ impl Credentials {
     /// The document below `security-credentials-extended/`: the same and the number of the role's account.
     pub fn render_extended(&self, updated: Wall, account: &str) -> RenderedCredentials {
         self.render_with(updated, Some(account))
+    }
+
+    /// As SDKs read it from the endpoint of a container: another order, no `Code`, and what the account is told by.
+    pub fn render_container(&self, role: &RoleArn) -> RenderedCredentials {
+        let token = self.session_token.as_ref().map_or("", |token| token.expose());
+        let secret_key = self.secret_access_key.expose();
+        let letters = self.access_key_id.len() + secret_key.len() + token.len() + 2 * role.as_str().len();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(FRAME_BYTES + LONGEST_ESCAPE * letters));
+        bytes.push(b'{');
+        field(&mut bytes, "AccessKeyId", &self.access_key_id);
+        field(&mut bytes, "SecretAccessKey", secret_key);
+        field(&mut bytes, "Token", token);
+        if let Some(expiration) = self.expiration {
+            field(&mut bytes, "Expiration", &expiration.rfc3339());
+        }
+        field(&mut bytes, "AccountId", role.account());
+        field(&mut bytes, "RoleArn", role.as_str());
+        bytes.push(b'}');
+        RenderedCredentials(bytes)
     }
 
     fn render_with(&self, updated: Wall, account: Option<&str>) -> RenderedCredentials {
@@ -103,6 +123,18 @@ mod tests {
             "{\"AccessKeyId\":\"ASIAEXAMPLE\",\"Code\":\"Success\",\"Expiration\":\"2026-11-23T03:59:47Z\",\
              \"LastUpdated\":\"2026-11-23T02:59:47Z\",\"SecretAccessKey\":\"a/b+c\\u003cd\\u003e\\u0026\\\"\\\\\\u2028\\u0007\",\
              \"Token\":\"tok==\",\"Type\":\"AWS-HMAC\"}\n"
+        );
+    }
+
+    #[test]
+    fn the_container_document_has_its_own_order_and_no_code() {
+        let role = RoleArn::parse("arn:aws:iam::123456789012:role/team/app").unwrap();
+        let document = credentials().render_container(&role);
+        assert_eq!(
+            std::str::from_utf8(document.as_ref()).unwrap(),
+            "{\"AccessKeyId\":\"ASIAEXAMPLE\",\"SecretAccessKey\":\"a/b+c\\u003cd\\u003e\\u0026\\\"\\\\\\u2028\\u0007\",\
+             \"Token\":\"tok==\",\"Expiration\":\"2026-11-23T03:59:47Z\",\"AccountId\":\"123456789012\",\
+             \"RoleArn\":\"arn:aws:iam::123456789012:role/team/app\"}"
         );
     }
 

@@ -1,0 +1,129 @@
+//! One request for container credentials, end to end: the token that came along is checked, the pod that it proves is
+//! looked up, and from there on everything is as at the metadata routes.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::api::metadata::{Answer, Service};
+use crate::logic::base::time::{Mono, Now};
+use crate::logic::cluster::world::World;
+use crate::logic::identity::issuer_keys::IssuerKeys;
+use crate::logic::identity::projected_token::{self, ProvenPod, TokenFault, TokenRules};
+use crate::logic::policy::reason::Reason;
+use crate::logic::policy::{Decided, Decision, Patience, Permitted, ProvenAsk, Rules, decide_proven};
+use crate::logic::request::message::{Request, Response, ShownToken};
+use crate::logic::request::route::Route;
+use crate::logic::sessions::budget::Starter;
+use crate::state::issuer_keys::{IssuerKeyring, KnownIssuer};
+
+/// What tokens are checked by.
+pub struct Proof {
+    pub keys: Arc<IssuerKeyring>,
+    /// One of these must be among a token's audiences.
+    pub audiences: Vec<String>,
+    /// `--node`
+    pub node: Option<String>,
+}
+
+impl Service {
+    /// Answers one request.
+    pub(super) fn container_credentials(
+        &self,
+        proof: &Proof,
+        request: &Request<'_>,
+        peer: IpAddr,
+        began: Now,
+    ) -> Response {
+        let deadline = began.mono.after(self.wait_for_pod);
+        let (decided, answer) = match self.prove(proof, request.headers.authorization, deadline) {
+            Err(reason) => (refused(reason), Answer::refuse(reason, &Route::ContainerCredentials)),
+            Ok(proven) => {
+                let ask = ProvenAsk {
+                    proven: &proven,
+                    peer,
+                    node: proof.node.as_deref(),
+                    patience: Patience::Left,
+                    at: began.mono,
+                };
+                let (decided, at) = self.decide_proven_in_time(ask, deadline);
+                let answer = self.answer_proven(ask, &decided, at);
+                (decided, answer)
+            }
+        };
+        self.telemetry.metrics.container.count_token(answer.reason);
+        self.told(request, &Route::ContainerCredentials, peer, decided, answer, began)
+    }
+
+    /// Checks the token. One under a key that isn't known may be newer than what is known of keys.
+    fn prove(&self, proof: &Proof, shown: Option<ShownToken<'_>>, deadline: Mono) -> Result<ProvenPod, Reason> {
+        let shown = shown.ok_or(Reason::TokenMissing)?;
+        let first = proof.keys.known();
+        match (self.check(proof, shown, &first), &first.issuer) {
+            (Err(TokenFault::KeyUnknown), _) if proof.keys.is_newer_than(&first, deadline) => {
+                let second = proof.keys.known();
+                self.check(proof, shown, &second).map_err(|fault| reason_of(fault, &second))
+            }
+            (checked, _) => checked.map_err(|fault| reason_of(fault, &first)),
+        }
+    }
+
+    fn check(&self, proof: &Proof, shown: ShownToken<'_>, known: &KnownIssuer) -> Result<ProvenPod, TokenFault> {
+        let nothing = IssuerKeys::default();
+        let (keys, issuer) = known.issuer.as_ref().map_or((&nothing, ""), |issuer| (&issuer.keys, &*issuer.name));
+        let rules = TokenRules { keys, issuer, audiences: &proof.audiences };
+        projected_token::check(shown.expose(), rules, self.clock.now().wall)
+    }
+
+    /// Decides, and while that comes to "not yet" decides again whenever the world has changed, up to the deadline.
+    fn decide_proven_in_time(&self, ask: ProvenAsk<'_>, deadline: Mono) -> (Decided<'static>, Now) {
+        loop {
+            let (seen, now) = (self.world.seen(), self.clock.now());
+            let patience = if now.mono >= deadline { Patience::Exhausted } else { Patience::Left };
+            let ask = ProvenAsk { patience, at: now.mono, ..ask };
+            let decided = self.world.read(|world, rules| decide_proven(world, rules, ask));
+            match (&decided.decision, &decided.pod) {
+                (Decision::NotYet(Reason::PolicyPending), Some(pod)) => self.world.ask_for(pod),
+                (Decision::NotYet(_), _) => {}
+                _ => return (decided, now),
+            }
+            self.world.wait(seen, deadline);
+        }
+    }
+
+    fn answer_proven(&self, ask: ProvenAsk<'_>, decided: &Decided<'_>, at: Now) -> Answer {
+        let route = &Route::ContainerCredentials;
+        match &decided.decision {
+            Decision::Assume(permitted, form) => {
+                let is_still_right = |permitted: &Permitted| {
+                    let again = |world: &World, rules: Option<&Rules>, patience: Patience, now: Now| {
+                        decide_proven(world, rules, ProvenAsk { patience, at: now.mono, ..ask }).decision
+                    };
+                    self.look_again(permitted, self.clock.now().mono.after(self.wait_for_pod), &again)
+                };
+                let starter = Starter::Pod(permitted.pod().uid.clone());
+                self.assume(permitted, *form, route, starter, at, &is_still_right)
+            }
+            Decision::Refuse(reason) | Decision::NotYet(reason) => Answer::refuse(*reason, route),
+            _ => Answer::refuse(Reason::Internal, route),
+        }
+    }
+}
+
+fn refused(reason: Reason) -> Decided<'static> {
+    Decided { decision: Decision::Refuse(reason), pod: None, token_left: None, audited: None }
+}
+
+/// What a token's fault is to the pod. With no keys at all nothing can be said of its signature.
+fn reason_of(fault: TokenFault, known: &KnownIssuer) -> Reason {
+    match fault {
+        TokenFault::Malformed => Reason::TokenMalformed,
+        TokenFault::KeyUnknown if known.issuer.is_none() => Reason::KeysUnknown,
+        TokenFault::KeyUnknown | TokenFault::WrongSignature => Reason::TokenUntrusted,
+        TokenFault::WrongAudience => Reason::TokenAudience,
+        TokenFault::Expired => Reason::TokenExpired,
+        TokenFault::Unbound => Reason::TokenUnbound,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! Requests with tokens at a service of fakes.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::metadata::Caller;
+use crate::api::metadata::tests::{MeddlingSts, apply, holder, service};
+use crate::logic::cluster::kubernetes::{Event, Object, Pod, Resource};
+use crate::logic::cluster::world::PodTokens;
+use crate::logic::cluster::world::tests::{namespace, pod};
+use crate::logic::identity::issuer::IssuerDocuments;
+use crate::logic::identity::tests::signing::EcKey;
+use crate::logic::policy::tests::rules;
+use crate::logic::request::message::{Headers, Method};
+use crate::os::clock::SystemClock;
+use crate::ports::Clock;
+use crate::state::shared_world::SharedWorld;
+
+const ISSUER: &str = "https://cluster";
+const ELSEWHERE: &str = "192.0.2.1";
+
+fn documents(key: &EcKey) -> IssuerDocuments {
+    IssuerDocuments {
+        configuration: json!({ "issuer": ISSUER }).to_string(),
+        key_set: json!({ "keys": [key.json()] }).to_string(),
+    }
+}
+
+fn proof(known: Option<&EcKey>) -> Proof {
+    let keys = IssuerKeyring::open(None, Arc::new(SystemClock::new())).0;
+    if let Some(known) = known {
+        keys.begin();
+        keys.finish(Ok(documents(known)));
+    }
+    Proof { keys: Arc::new(keys), audiences: vec!["kube2iam".into()], node: None }
+}
+
+fn guarded(pods: Vec<Pod>, proof: Proof) -> Service {
+    let rules = Rules { pod_tokens: PodTokens::Accepted, ..rules() };
+    let mut service = Service { proof: Some(proof), ..service(rules, pods, vec![namespace("shop", None)]) };
+    service.routes.container_credentials = true;
+    service
+}
+
+fn claims(uid: &str) -> Value {
+    let now_s = SystemClock::new().now().wall.unix_seconds();
+    json!({
+        "aud": ["kube2iam"], "iss": ISSUER, "exp": now_s + 600, "nbf": now_s,
+        "kubernetes.io": {
+            "namespace": "shop", "pod": { "name": format!("pod-{uid}"), "uid": uid },
+            "serviceaccount": { "name": "app", "uid": "s" },
+        },
+    })
+}
+
+fn ask(service: &Service, token: Option<&str>, peer: &str) -> (u16, Value) {
+    let headers = Headers {
+        host: Some(b"169.254.170.2:8181"),
+        authorization: token.map(|token| ShownToken::new(token.as_bytes())),
+        ..Headers::default()
+    };
+    let request = Request { method: Method::Get, target: "/v1/credentials", headers };
+    let local = "169.254.170.2".parse().ok();
+    let caller = Caller { peer: peer.parse().unwrap(), is_redirected: &|| false, local: &|| local, is_node: &|| false };
+    let response = service.handle(&request, &caller);
+    assert_eq!(response.content_type, "application/json");
+    (response.status, serde_json::from_str(&response.body.into_text().unwrap()).unwrap())
+}
+
+/// Asks while STS is there and, before it answers, `meddle` happens.
+fn ask_while(service: &Service, token: &str, meddle: &(dyn Fn(&SharedWorld) + Sync)) -> (u16, Value) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| service.sessions.work(&MeddlingSts(&|| meddle(&service.world)), &|| 0, &|_| {}));
+        let answer = ask(service, Some(token), ELSEWHERE);
+        service.sessions.close();
+        answer
+    })
+}
+
+fn code(answer: &(u16, Value)) -> (u16, &str) {
+    (answer.0, answer.1["code"].as_str().unwrap_or("credentials"))
+}
+
+#[test]
+fn a_good_token_gets_credentials_from_any_address_and_every_fault_its_status() {
+    let key = EcKey::new("k1");
+    let service = guarded(vec![holder(), pod("b", "10.0.0.2")], proof(Some(&key)));
+    let answer = ask_while(&service, &key.sign(&claims("a")), &|_| {});
+    assert_eq!((answer.0, &answer.1["AccessKeyId"]), (200, &json!("KEY")));
+    assert_eq!(answer.1["RoleArn"], "arn:aws:iam::123456789012:role/app");
+    assert_eq!(answer.1["AccountId"], "123456789012");
+    let with = |key_: &str, value: Value| {
+        let mut claims = claims("a");
+        claims[key_] = value;
+        key.sign(&claims)
+    };
+    for (token, peer, expected) in [
+        (None, ELSEWHERE, (400, "token_missing")),
+        (Some("no token".to_owned()), ELSEWHERE, (400, "token_malformed")),
+        (Some(EcKey::new("k1").sign(&claims("a"))), ELSEWHERE, (401, "token_untrusted")),
+        (Some(EcKey::new("k2").sign(&claims("a"))), ELSEWHERE, (401, "token_untrusted")),
+        (Some(with("exp", json!(1_000))), ELSEWHERE, (401, "token_expired")),
+        (Some(with("aud", json!("sts.amazonaws.com"))), ELSEWHERE, (401, "token_audience")),
+        (Some(with("iss", json!("https://elsewhere"))), ELSEWHERE, (401, "token_audience")),
+        (Some(with("kubernetes.io", Value::Null)), ELSEWHERE, (403, "token_unbound")),
+        (Some(key.sign(&claims("unknown"))), ELSEWHERE, (403, "token_pod_mismatch")),
+        (Some(key.sign(&claims("a"))), "10.0.0.2", (403, "token_other_pod")),
+        (Some(key.sign(&claims("a"))), "10.0.0.1", (200, "credentials")),
+    ] {
+        assert_eq!(code(&ask(&service, token.as_deref(), peer)), expected);
+    }
+}
+
+#[test]
+fn without_keys_nothing_is_said_of_a_token_but_its_form() {
+    let key = EcKey::new("k1");
+    let service = guarded(vec![holder()], proof(None));
+    assert_eq!(code(&ask(&service, Some(&key.sign(&claims("a"))), ELSEWHERE)), (503, "keys_unknown"));
+    assert_eq!(code(&ask(&service, Some("x"), ELSEWHERE)), (400, "token_malformed"));
+    assert_eq!(code(&ask(&service, None, ELSEWHERE)), (400, "token_missing"));
+}
+
+/// Whoever meets the new key first waits for it. The thread stands for the one that reads keys.
+#[test]
+fn a_token_under_a_new_key_waits_for_that_key() {
+    let (old, new) = (EcKey::new("old"), EcKey::new("new"));
+    let proof = proof(None);
+    let keys = proof.keys.clone();
+    let service = Service { wait_for_pod: Duration::from_secs(60), ..guarded(vec![holder()], proof) };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            keys.begin();
+            keys.finish(Ok(documents(&old)));
+        });
+        assert_eq!(code(&ask(&service, Some(&new.sign(&claims("a"))), ELSEWHERE)), (401, "token_untrusted"));
+    });
+    keys.finish(Ok(documents(&new)));
+    let answer = ask_while(&service, &new.sign(&claims("a")), &|_| {});
+    assert_eq!(code(&answer), (200, "credentials"));
+    assert_eq!(code(&ask(&service, Some(&old.sign(&claims("a"))), ELSEWHERE)), (401, "token_untrusted"));
+}
+
+#[test]
+fn a_pod_that_is_not_known_yet_is_waited_for() {
+    let key = EcKey::new("k1");
+    let service = guarded(vec![], proof(Some(&key)));
+    let service = Service { wait_for_pod: Duration::from_secs(60), ..service };
+    let host = Pod { host_network: true, addresses: vec![], ..holder() };
+    let answer = std::thread::scope(|scope| {
+        scope.spawn(|| apply(&service.world, Object::Pod(host)));
+        ask_while(&service, &key.sign(&claims("a")), &|_| {})
+    });
+    assert_eq!(code(&answer), (200, "credentials"));
+}
+
+#[test]
+fn what_changed_during_the_wait_for_credentials_is_not_handed_out() {
+    type Meddle = fn(&SharedWorld);
+    let changes: [(Meddle, (u16, &str)); 4] = [
+        (|_| {}, (200, "credentials")),
+        (|world| apply(world, Object::Pod(pod("b", "10.0.0.1"))), (200, "credentials")),
+        (|world| drop(world.apply(Resource::Pods, Event::Delete(Object::Pod(holder())))), (503, "owner_changed")),
+        (|world| apply(world, Object::Pod(Pod { role: Some("other".into()), ..holder() })), (503, "owner_changed")),
+    ];
+    for (index, (meddle, expected)) in changes.into_iter().enumerate() {
+        let key = EcKey::new("k1");
+        let service = guarded(vec![holder()], proof(Some(&key)));
+        assert_eq!(code(&ask_while(&service, &key.sign(&claims("a")), &meddle)), expected, "{index}");
+    }
+}
+
+/// All pods of the node's network come from one address: what one of them starts is not another's loss.
+#[test]
+fn what_a_pod_starts_is_counted_by_its_uid() {
+    let key = EcKey::new("k1");
+    let pods: Vec<Pod> = ["a", "b"].map(|uid| Pod { host_network: true, ..pod(uid, "10.0.1.1") }).to_vec();
+    let service = guarded(pods, proof(Some(&key)));
+    while service.sessions.may_start(Starter::Pod("a".into())) {}
+    assert_eq!(code(&ask(&service, Some(&key.sign(&claims("a"))), "127.0.0.1")), (503, "busy"));
+    let answer = ask_while(&service, &key.sign(&claims("b")), &|_| {});
+    assert_eq!(code(&answer), (200, "credentials"));
+}
+
+#[test]
+fn a_refusal_asks_sts_for_nothing() {
+    let key = EcKey::new("k1");
+    let service = guarded(vec![Pod { role: None, ..holder() }], proof(Some(&key)));
+    assert_eq!(code(&ask(&service, Some(&key.sign(&claims("a"))), ELSEWHERE)), (404, "no_role"));
+    assert_eq!(service.sessions.counts().queued, 0);
+}

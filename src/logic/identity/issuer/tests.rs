@@ -1,0 +1,61 @@
+use serde_json::json;
+
+use super::super::tests::signing::EcKey;
+use super::*;
+
+const NOW: Wall = Wall::from_unix_seconds(1_800_000_000);
+
+fn documents(issuer: &str, keys: &[&EcKey]) -> IssuerDocuments {
+    let keys: Vec<_> = keys.iter().map(|key| key.json()).collect();
+    IssuerDocuments {
+        configuration: json!({ "issuer": issuer, "jwks_uri": "https://elsewhere/keys" }).to_string(),
+        key_set: json!({ "keys": keys }).to_string(),
+    }
+}
+
+#[test]
+fn what_the_api_server_publishes_is_read_and_kept_word_by_word() {
+    let (one, other) = (EcKey::new("one"), EcKey::new("other"));
+    let issuer = Issuer::read(&documents("https://kubernetes.default.svc", &[&one, &other]), NOW).unwrap();
+    assert_eq!(issuer.keys.ids().collect::<Vec<_>>(), ["one", "other"]);
+    let again = Issuer::from_record(&issuer.to_record()).unwrap();
+    assert!(again.agrees_with(&issuer));
+    assert_eq!((again.name, again.read), ("https://kubernetes.default.svc".to_owned(), NOW));
+    let rotated = Issuer::read(&documents("https://kubernetes.default.svc", &[&other]), NOW).unwrap();
+    let renamed = Issuer::read(&documents("https://example.org", &[&one, &other]), NOW).unwrap();
+    assert!(!rotated.agrees_with(&issuer) && !renamed.agrees_with(&issuer));
+}
+
+#[test]
+fn no_keys_is_another_thing_than_nonsense() {
+    let key = EcKey::new("one");
+    let good = documents("https://kubernetes.default.svc", &[&key]);
+    let with_keys = |text: &str| Issuer::read(&IssuerDocuments { key_set: text.to_owned(), ..good.clone() }, NOW);
+    assert_eq!(with_keys(r#"{"keys":[]}"#).err(), Some(IssuerFault::NoKeys));
+    for text in ["", "<html>", "{}", r#"{"keys":7}"#] {
+        assert!(matches!(with_keys(text), Err(IssuerFault::Unreadable(_))), "{text}");
+    }
+    let long = "x".repeat(LONGEST_NAME + 1);
+    for issuer in ["", "a\nb", &long] {
+        assert!(matches!(Issuer::read(&documents(issuer, &[&key]), NOW), Err(IssuerFault::Unreadable(_))), "{issuer}");
+    }
+    let nameless = IssuerDocuments { configuration: "{}".to_owned(), ..good };
+    assert!(matches!(Issuer::read(&nameless, NOW), Err(IssuerFault::Unreadable(_))));
+}
+
+#[test]
+fn what_is_no_record_is_none() {
+    let key = EcKey::new("one");
+    let record = Issuer::read(&documents("https://kubernetes.default.svc", &[&key]), NOW).unwrap().to_record();
+    assert!(record.len() < LONGEST_RECORD && Issuer::from_record(&record).is_some());
+    for end in 0..record.len() - 1 {
+        assert!(Issuer::from_record(&record[..end]).is_none(), "{end}");
+    }
+    for text in [
+        record.replace("2027", "never"),
+        record.replace("\"keys\"", "\"no keys\""),
+        record.replace("https://kubernetes.default.svc", ""),
+    ] {
+        assert!(Issuer::from_record(&text).is_none(), "{text}");
+    }
+}

@@ -1,0 +1,86 @@
+//! What is counted of container credentials: tokens by what they came to, and how old the keys are.
+
+use std::time::Duration;
+
+use prometheus::{GaugeVec, IntCounterVec, Registry};
+
+use super::metrics::{counters, gauges};
+use crate::logic::policy::reason::Reason;
+
+/// Tokens and keys.
+pub struct ContainerMetrics {
+    tokens: IntCounterVec,
+    keys_age_seconds: GaugeVec,
+}
+
+impl ContainerMetrics {
+    pub(super) fn register(r: &Registry) -> prometheus::Result<Self> {
+        let tokens = "Requests for container credentials by what their ServiceAccount token came to.";
+        let age = "Time since the keys of ServiceAccount tokens were last read from the API server.";
+        Ok(Self {
+            tokens: counters(r, "container_tokens_total", tokens, &["outcome"])?,
+            keys_age_seconds: gauges(r, "issuer_keys_age_seconds", age, &["issuer"])?,
+        })
+    }
+
+    /// Shows what hasn't happened yet as 0.
+    pub fn begin(&self) {
+        OUTCOMES.iter().for_each(|reason| drop(self.tokens.with_label_values(&[reason.word()])));
+        self.tokens.with_label_values(&[ACCEPTED]);
+    }
+
+    /// Counts a token by why the request was refused: any other reason than the token's means that it was good.
+    pub fn count_token(&self, reason: Option<Reason>) {
+        let outcome = reason.filter(|reason| OUTCOMES.contains(reason)).map_or(ACCEPTED, Reason::word);
+        self.tokens.with_label_values(&[outcome]).inc();
+    }
+
+    /// Takes up how old the keys of an issuer are.
+    pub fn sample_keys(&self, known: Option<(&str, Duration)>) {
+        self.keys_age_seconds.reset();
+        if let Some((issuer, age)) = known {
+            self.keys_age_seconds.with_label_values(&[issuer]).set(age.as_secs_f64());
+        }
+    }
+}
+
+const ACCEPTED: &str = "accepted";
+const OUTCOMES: [Reason; 10] = [
+    Reason::TokenMissing,
+    Reason::TokenMalformed,
+    Reason::TokenUntrusted,
+    Reason::TokenExpired,
+    Reason::TokenAudience,
+    Reason::TokenUnbound,
+    Reason::TokenOtherNode,
+    Reason::TokenPodMismatch,
+    Reason::TokenOtherPod,
+    Reason::KeysUnknown,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_counted_by_what_was_wrong_with_them() {
+        let registry = Registry::new();
+        let metrics = ContainerMetrics::register(&registry).unwrap();
+        metrics.begin();
+        for reason in [None, Some(Reason::NoRole), Some(Reason::TokenExpired)] {
+            metrics.count_token(reason);
+        }
+        metrics.sample_keys(Some(("https://old", Duration::from_secs(7))));
+        metrics.sample_keys(Some(("https://new", Duration::from_secs(9))));
+        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        for line in [
+            "container_tokens_total{outcome=\"accepted\"} 2",
+            "container_tokens_total{outcome=\"token_expired\"} 1",
+            "container_tokens_total{outcome=\"keys_unknown\"} 0",
+            "issuer_keys_age_seconds{issuer=\"https://new\"} 9",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("https://old"), "{text}");
+    }
+}
