@@ -8,6 +8,7 @@ mod flags;
 mod kustomize;
 mod pages;
 mod plugin;
+mod printed;
 mod rules;
 #[path = "../tools/mod.rs"]
 mod tools;
