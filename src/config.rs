@@ -5,6 +5,7 @@
 //! - What is in a [`Config`] has been checked and is not checked again.
 //! - The first thing wrong is the only one reported, in one line; nothing has been started by then.
 
+mod completion;
 mod duration;
 mod flags;
 mod given;
@@ -31,7 +32,8 @@ mod tests;
 
 use std::net::IpAddr;
 
-pub use help::{find_flag_table, flag_table};
+pub use completion::completion;
+pub use help::{find_flag_table, flag_table, help_of};
 pub use kubernetes::{Access, KubernetesConfig};
 pub use listen::{Listen, ListenConfig, MetricsListener, SharedAddress};
 pub use logs::{LogConfig, log_level, log_levels};
@@ -52,6 +54,7 @@ pub use words::{Words, WordsAsked, read_words};
 use crate::logic::cluster::kubernetes::Resource;
 use flags::Typed;
 use pflag::Invocation;
+use redirect::NodeNetwork;
 
 /// Looks a variable of the environment up.
 pub type EnvironmentLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -79,14 +82,31 @@ pub struct Config {
     pub host: Option<IpAddr>,
     /// `None`: the agent leaves the node's packets alone
     pub redirect: Option<RedirectConfig>,
+    /// `None`: 169.254.170.2 is left alone too
+    pub credentials_address: Option<RedirectConfig>,
     pub operation: OperationConfig,
     pub log: LogConfig,
     /// To be logged at start: what was typed and has no effect, or not the one expected
     pub warnings: Vec<String>,
 }
 
-/// Reads a command line, without the program's name.
+/// Reads a command line, without the program's name. A way to the API server is looked for last: nothing else that is
+/// wrong is hidden by its absence.
 pub fn parse(mut args: impl Iterator<Item = String>, lookup: EnvironmentLookup<'_>) -> Result<Command, UsageError> {
+    match read(&mut args, lookup)? {
+        Command::Run(config) => match config.kubernetes.access {
+            Access::Unknown(error) => Err(error),
+            _ => Ok(Command::Run(config)),
+        },
+        other => Ok(other),
+    }
+}
+
+/// The same for commands that have something to do without an API server.
+pub fn parse_without_api_server(
+    mut args: impl Iterator<Item = String>,
+    lookup: EnvironmentLookup<'_>,
+) -> Result<Command, UsageError> {
     read(&mut args, lookup)
 }
 
@@ -113,16 +133,29 @@ impl Config {
 
     /// Makes one sense of all that was typed, or says why there is none.
     fn mean(typed: &Typed, mut warnings: Vec<String>, lookup: EnvironmentLookup<'_>) -> Result<Self, UsageError> {
-        let log = LogConfig::read(&typed.logs)?;
+        let log = LogConfig::read(&typed.logs, &mut warnings)?;
         let keys = kubernetes::annotation_keys(&typed.roles, &typed.sessions)?;
         let roles = RolesConfig::read(&typed.roles, &mut warnings)?;
         let metadata = MetadataConfig::read(&typed.metadata, lookup)?;
         let listen = ListenConfig::read(&typed.listen, &mut warnings)?;
-        let (host, redirect) = redirect::read(&typed.redirect, &metadata, listen.app, &mut warnings)?;
+        let network = redirect::read(&typed.redirect, &metadata, &listen, &mut warnings)?;
+        let NodeNetwork { host, redirect, credentials_address } = network;
         let kubernetes = KubernetesConfig::read(&typed.kubernetes, keys, lookup, &mut warnings)?;
         let node = kubernetes.node.as_deref();
         let sts = StsConfig::read(&typed.sessions, node, &mut warnings)?;
         let operation = OperationConfig::read(&typed.operation, node)?;
-        Ok(Self { kubernetes, roles, sts, metadata, listen, host, redirect, operation, log, warnings })
+        Ok(Self {
+            kubernetes,
+            roles,
+            sts,
+            metadata,
+            listen,
+            host,
+            redirect,
+            credentials_address,
+            operation,
+            log,
+            warnings,
+        })
     }
 }

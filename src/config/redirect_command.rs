@@ -4,11 +4,12 @@
 //! table; their descriptions and defaults are those of the agent's table.
 
 use super::flags::Typed;
-use super::pflag::{Invocation, settle};
+use super::pflag::{Invocation, nearest_of, settle};
 use super::table::{Default, Flag, FlagOrigin, Takes, flags};
 use super::usage::UsageError;
 use super::{help, metadata, redirect, values};
-use crate::logic::redirect::command::{OldRules, RedirectCommand};
+use crate::logic::base::json::PrintedForm;
+use crate::logic::redirect::command::{CredentialsAddressing, OldRules, RedirectCommand};
 
 /// What the words come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,9 +23,13 @@ pub fn parse_redirect(mut words: impl Iterator<Item = String>) -> Result<Redirec
     match words.next().as_deref() {
         Some("add") => add(&mut words),
         Some("remove") => alone(RedirectCommand::Remove, &mut words),
-        Some("status") => alone(RedirectCommand::Status, &mut words),
+        Some("status") => status(&mut words),
         Some("-h" | "--help") => Ok(RedirectAsked::Help(text())),
-        _ => Err(UsageError::command_line("add, remove or status must follow `redirect`")),
+        other => Err(UsageError::no_action(
+            "redirect",
+            &ACTIONS,
+            other.and_then(|word| nearest_of(word, ACTIONS.into_iter())),
+        )),
     }
 }
 
@@ -42,7 +47,11 @@ fn add(words: &mut dyn Iterator<Item = String>) -> Result<RedirectAsked, UsageEr
     let typed = Typed::read(&|group| settled.words_of(group))?;
     let metadata = metadata::redirected(&metadata::proxied(&typed.metadata)?);
     let spec = redirect::spec(&typed.redirect, values::port(&typed.listen.app_port)?, metadata)?;
-    Ok(RedirectAsked::Do(RedirectCommand::Add { spec, old_rules }))
+    let credentials = match typed.listen.container_credentials {
+        true => CredentialsAddressing::Add,
+        false => CredentialsAddressing::Leave,
+    };
+    Ok(RedirectAsked::Do(RedirectCommand::Add { spec, old_rules, credentials }))
 }
 
 /// A command that takes nothing but a call for help.
@@ -51,13 +60,32 @@ fn alone(command: RedirectCommand, words: &mut dyn Iterator<Item = String>) -> R
     for word in words {
         match word.as_str() {
             "-h" | "--help" => asked = RedirectAsked::Help(text()),
-            _ => return Err(UsageError::command_line("only `redirect add` takes further words")),
+            _ => {
+                return Err(UsageError::command_line(
+                    "only `redirect add` takes further words, and `redirect status` takes --json",
+                ));
+            }
         }
     }
     Ok(asked)
 }
 
-fn flags_of_add() -> Vec<Flag> {
+fn status(words: &mut dyn Iterator<Item = String>) -> Result<RedirectAsked, UsageError> {
+    let mut form = PrintedForm::Text;
+    let rest: Vec<String> = words
+        .filter(|word| {
+            if word == "--json" {
+                form = PrintedForm::Json;
+                false
+            } else {
+                true
+            }
+        })
+        .collect();
+    alone(RedirectCommand::Status(form), &mut rest.into_iter())
+}
+
+pub(super) fn flags_of_add() -> Vec<Flag> {
     let adopt = Flag {
         name: ADOPT,
         group: GROUP,
@@ -71,22 +99,39 @@ fn flags_of_add() -> Vec<Flag> {
     shared.map(|flag| Flag { group: GROUP, ..flag }).chain([adopt]).collect()
 }
 
-fn text() -> String {
+pub(super) fn text() -> String {
     help::of(ABOUT, &flags_of_add())
 }
 
+const ACTIONS: [&str; 3] = ["add", "remove", "status"];
 const ADOPT: &str = "adopt";
-const SHARED: [&str; 7] =
-    ["metadata-addr", "app-port", "host-interface", "host-ip", "host-ip6", "metadata-drop", "help"];
+const SHARED: [&str; 8] = [
+    "metadata-addr",
+    "app-port",
+    "container-credentials",
+    "host-interface",
+    "host-ip",
+    "host-ip6",
+    "metadata-drop",
+    "help",
+];
 const GROUP: &str = "Flags of add, which mean what they mean to the agent";
 const ABOUT: &str = "\
-Sends pods' metadata requests to the agent, by an nftables table of its own that outlives the agent
+Sends pods' metadata requests to the agent, by an nftables table of its own that outlives the agent.
+With --container-credentials also sets up 169.254.170.2: its link, and the rules that keep its packets
 
 Usage: kube2iam redirect add [flags]   writes the table, if it isn't as wanted
+<<<<<<< HEAD
        kube2iam redirect remove        deletes it: pods then reach the node's own credentials
-       kube2iam redirect status        shows it with its counters, and what the original kube2iam left in iptables
+       kube2iam redirect status        shows it with its counters, and what the original kube2iam left in iptables;
+                                       with --json as one JSON object
+=======
+       kube2iam redirect remove        deletes it: pods then reach the node's own credentials; and 169.254.170.2
+       kube2iam redirect status        shows it with its counters, 169.254.170.2, and what the original kube2iam left
+                                       in iptables
+>>>>>>> main
 
-Exit codes: 0 done, and with status: the table is whole; 1 it is not, or the kernel refused; 64 wrong usage;
+Exit codes: 0 done, and with status: the table is whole and 169.254.170.2, if set up, is in place; 1 it is not, or the kernel refused; 64 wrong usage;
 77 the capability NET_ADMIN is missing
 ";
 
@@ -102,7 +147,11 @@ mod tests {
 
     fn added(words: &[&str]) -> (RedirectSpec, OldRules) {
         match asked(&[&["add"], words].concat()) {
-            Ok(RedirectAsked::Do(RedirectCommand::Add { spec, old_rules })) => (spec, old_rules),
+            Ok(RedirectAsked::Do(RedirectCommand::Add { spec, old_rules, credentials })) => {
+                let asked = words.contains(&"--container-credentials");
+                assert_eq!(credentials == CredentialsAddressing::Add, asked, "{words:?}");
+                (spec, old_rules)
+            }
             other => panic!("{words:?}: {other:?}"),
         }
     }
@@ -111,10 +160,13 @@ mod tests {
     fn add_wants_what_an_agent_with_the_same_flags_wants() {
         let all: &[&str] = &["--host-ip=10.0.0.1", "--host-ip6", "fd00::1", "--metadata-drop=false", "--app-port=9"];
         let interfaces: &[&str] = &["--host-interface=cali+,!cali9", "--host-interface", "eni+"];
-        for flags in [&[], all, interfaces, &["--metadata-addr=10.9.9.9"]] {
+        let credentials: &[&str] = &["--container-credentials", "--app-port=9"];
+        for flags in [&[], all, interfaces, credentials, &["--metadata-addr=10.9.9.9"]] {
             let agent = ["--iptables", "--api-server=http://127.0.0.1:1", "--api-token=t"].iter().chain(flags);
             let Ok(Command::Run(config)) = parse(agent.map(|word| (*word).to_owned()), &|_| None) else { panic!() };
-            assert_eq!(added(flags), (config.redirect.unwrap().spec, OldRules::Name), "{flags:?}");
+            let spec = config.redirect.unwrap().spec;
+            assert!(config.credentials_address.is_none_or(|address| address.spec == spec), "{flags:?}");
+            assert_eq!(added(flags), (spec, OldRules::Name), "{flags:?}");
         }
         assert_eq!(added(&["--adopt"]), (RedirectSpec::new(8181), OldRules::Remove));
         assert_eq!(added(&["--adopt=false"]).1, OldRules::Name);
@@ -123,7 +175,9 @@ mod tests {
     #[test]
     fn remove_and_status_stand_alone() {
         assert_eq!(asked(&["remove"]), Ok(RedirectAsked::Do(RedirectCommand::Remove)));
-        assert_eq!(asked(&["status"]), Ok(RedirectAsked::Do(RedirectCommand::Status)));
+        let status = |form| Ok(RedirectAsked::Do(RedirectCommand::Status(form)));
+        assert_eq!(asked(&["status"]), status(PrintedForm::Text));
+        assert_eq!(asked(&["status", "--json"]), status(PrintedForm::Json));
     }
 
     #[test]
@@ -138,17 +192,18 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_without_repeating_words() {
-        let which = "failed to read `command line`: add, remove or status must follow `redirect`";
-        let alone = "failed to read `command line`: only `redirect add` takes further words";
+        let which = "failed to read `redirect`: add, remove or status must follow it";
+        let alone = "failed to read `command line`: only `redirect add` takes further words, and `redirect status` takes --json";
         for (words, text) in [
             (&[][..], which),
             (&["s3cret"], which),
+            (&["statsu"], "failed to read the word after `redirect`: no such command; did you mean `status`?"),
             (&["remove", "s3cret"], alone),
             (&["status", "--app-port=9"], alone),
             (&["add", "s3cret"], "failed to read `command line`: `redirect add` takes flags only"),
             (&["add", "--adpot"], "failed to read `--adpot`: no such flag; did you mean `--adopt`?"),
             (&["add", "--iptables"], "failed to read `--iptables`: no such flag; `--help` lists what is allowed"),
-            (&["add", "--app-port=0"], "failed to read `--app-port=0`: allowed is a port from 1 to 65535"),
+            (&["add", "--app-port=0"], "invalid value `0` for `--app-port`: allowed is a port from 1 to 65535"),
             (&["add", "--host-ip"], "failed to read `--host-ip`: a value must follow it"),
         ] {
             assert_eq!(asked(words), Err(text.to_owned()), "{words:?}");

@@ -25,6 +25,7 @@ mod report;
 mod standins;
 mod start;
 mod subject;
+mod tail;
 mod wrk;
 
 use std::process::ExitCode;
@@ -33,12 +34,13 @@ use report::Report;
 
 type Scene = fn(&mut Report);
 
-const SCENES: [(&str, Scene); 6] = [
+const SCENES: [(&str, Scene); 7] = [
     ("rates", rates::run),
     ("start", start::run),
     ("events", events::run),
     ("crowd", crowd::run),
     ("memory", memory::run),
+    ("tail", tail::run),
     ("instructions", instructions::run),
 ];
 

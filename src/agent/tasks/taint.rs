@@ -34,7 +34,7 @@ pub(crate) fn take_off(agent: &AgentState) {
             Ok(TaintOutcome::Outdated) => backoff.next(None, agent.random.number()),
             Err((verb, failure)) => {
                 let rest = backoff.next(floor(&failure), agent.random.number());
-                tell(verb, &failure, node, key, rest);
+                log_failure(verb, &failure, node, key, rest);
                 rest
             }
         };
@@ -66,7 +66,8 @@ fn attempt(nodes: &dyn Nodes, node: &str, key: &str) -> Result<TaintOutcome, (&'
 }
 
 fn await_readiness(agent: &AgentState) -> Waited {
-    let redirect_stands = || !agent.facts.redirect_missing.load(Ordering::Relaxed);
+    let missing = [&agent.facts.redirect_missing, &agent.facts.address_missing];
+    let redirect_stands = || missing.iter().all(|missing| !missing.load(Ordering::Relaxed));
     let has_port = || agent.facts.taken_port.read().is_none();
     let is_ready = || agent.world.read(|world, rules| rules.is_some() && world.is_ready());
     while !(redirect_stands() && has_port() && is_ready()) {
@@ -77,7 +78,7 @@ fn await_readiness(agent: &AgentState) -> Waited {
     Waited::Elapsed
 }
 
-fn tell(verb: &str, failure: &KubernetesFailure, node: &str, key: &str, rest: Duration) {
+fn log_failure(verb: &str, failure: &KubernetesFailure, node: &str, key: &str, rest: Duration) {
     let cause = &failure.cause;
     if failure.kind == KubernetesFailureKind::Forbidden {
         error!(

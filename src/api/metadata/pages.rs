@@ -22,7 +22,7 @@ use crate::state::shared_world::SharedWorld;
 pub struct Facts {
     /// The node's address, for `/healthz`
     pub host_ip: String,
-    /// Empty until the metadata service has told it
+    /// Empty until the metadata service has been read
     pub instance_id: RwLock<String>,
     pub shutting_down: AtomicBool,
     /// An agent that shares the listener doesn't know the pods yet
@@ -31,7 +31,9 @@ pub struct Facts {
     pub taken_port: RwLock<Option<TakenPort>>,
     /// There is to be a redirect, and it isn't as wanted
     pub redirect_missing: AtomicBool,
-    /// The ARN under which the agent works, once STS has told it
+    /// There is to be the address of container credentials, and it isn't in place
+    pub address_missing: AtomicBool,
+    /// The ARN under which the agent works, once STS has named it
     pub caller: RwLock<Option<String>>,
 }
 
@@ -59,9 +61,10 @@ impl Facts {
         });
         let leaving = self.shutting_down.load(Ordering::Relaxed).then_some("shutting down");
         let open = self.redirect_missing.load(Ordering::Relaxed).then_some("the redirect does not stand");
+        let address = self.address_missing.load(Ordering::Relaxed).then_some("169.254.170.2 is not in place");
         // Both are asked at one address. Said to be ready now, the successor would be left alone too early.
         let successor = self.successor_waits.load(Ordering::Relaxed).then_some("the next agent is not ready yet");
-        leaving.or(open).or(missing).or(successor)
+        leaving.or(open).or(address).or(missing).or(successor)
     }
 }
 

@@ -26,6 +26,8 @@ pub struct AgentStatus {
     pub limits: Vec<Limit>,
     /// `None`: the agent leaves the node's packets alone
     pub redirect: Option<RedirectReport>,
+    /// `None`: without `--container-credentials`
+    pub credentials_address: Option<RedirectReport>,
     pub log_level: String,
 }
 
@@ -62,7 +64,7 @@ pub struct Roles {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct NodeKeys {
     pub source: String,
-    /// Whose they are, once STS has told
+    /// Whose they are, once STS has named the caller
     pub caller: Option<String>,
     /// `None`: none are held yet, or they have no end
     pub expires: Option<String>,
@@ -105,7 +107,7 @@ impl AgentStatus {
         let mut line = |name: &str, value: String| {
             let _ = writeln!(text, "{name:<18} {value}"); // writing to a String can't fail
         };
-        line("node", self.node.clone().unwrap_or_else(|| "not told: all pods of the cluster are watched".to_owned()));
+        line("node", self.node.clone().unwrap_or_else(|| "not set: all pods of the cluster are watched".to_owned()));
         line("ready", if self.ready { "yes".to_owned() } else { "no".to_owned() });
         if let Some(taken) = &self.taken_port {
             line("port", taken.clone());
@@ -122,10 +124,19 @@ impl AgentStatus {
         }
         match &self.redirect {
             None => line("redirect", "left alone (no --iptables)".to_owned()),
-            Some(report) => line("redirect", report.detail.trim_end().replace('\n', &format!("\n{:19}", ""))),
+            Some(report) => line("redirect", report.indented()),
+        }
+        if let Some(report) = &self.credentials_address {
+            line("address", report.indented());
         }
         line("log level", self.log_level.clone());
         text
+    }
+}
+
+impl RedirectReport {
+    fn indented(&self) -> String {
+        self.detail.trim_end().replace('\n', &format!("\n{:19}", ""))
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-/// The methods that the agent tells apart.
+/// The methods that the agent treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
     Get,
@@ -110,7 +110,7 @@ pub enum Body {
     Owned(Vec<u8>),
     /// Rendered once, served many times; wiped when its last holder lets go, if the holder is a secret.
     Shared(Arc<dyn AsRef<[u8]> + Send + Sync>),
-    /// Read while it is written; `length` where the source told it, else chunked.
+    /// Read while it is written; `length` where the source gave it, else chunked.
     Stream {
         source: Box<dyn Read + Send>,
         length: Option<u64>,

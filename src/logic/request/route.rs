@@ -4,7 +4,7 @@
 //! Whatever reads like a sensitive word (in any case, with marks around it, with an ending or a parameter behind it)
 //! is sensitive at every depth:
 //! the credential tree is answered here in its exact spelling and refused in any other, what identifies
-//! or configures the node is kept back unless it is allowed by name.
+//! or configures the node is blocked unless it is allowed by name.
 
 mod container;
 mod facing;
@@ -16,7 +16,9 @@ use regex_lite::Regex;
 use super::path::{CanonicalPath, ROLE_TAIL};
 use crate::logic::policy::reason::Reason;
 use crate::logic::request::message::{Method, Request};
-pub use facing::{CONTAINER_ADDRESS, Facing, METADATA_V4, METADATA_V6, facing, is_metadata_address, is_metadata_host};
+pub use facing::{
+    CONTAINER_ADDRESS, CONTAINER_V4, Facing, METADATA_V4, METADATA_V6, facing, is_metadata_address, is_metadata_host,
+};
 
 /// Which of the documents of a role is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
