@@ -50,7 +50,7 @@ impl Terminal {
     fn run(&self, words: &[&str], variables: &[(&str, &str)]) -> (Output, Vec<String>) {
         let calls = self.dir.join("calls");
         fs::write(&calls, "").unwrap();
-        let path = format!("{}:{}", self.dir.display(), std::env::var("PATH").unwrap());
+        let path = format!("{}:{}", self.dir.display(), std::env::var_os("PATH").unwrap().display());
         let mut command = Command::new("sh");
         command.arg(tools::project().join("manifests/kubectl-kube2iam")).args(words).current_dir(&self.dir);
         let output = command.env("PATH", path).env("CALLS", &calls).envs(variables.iter().copied()).output().unwrap();
