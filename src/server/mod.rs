@@ -45,7 +45,7 @@ use std::time::Duration;
 use connection::Connection;
 
 pub use admission::Refusal;
-pub use bind::{bind, bind_shared, is_bound_to, is_in_use, is_taken};
+pub use bind::{bind, bind_shared, has_address, is_bound_to, is_free, is_in_use, is_taken, may_be_free_later};
 /// How requests are read; public for fuzzing alone.
 #[doc(hidden)]
 pub use chunked::ChunkedBody;
