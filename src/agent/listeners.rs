@@ -23,7 +23,8 @@ use crate::os::port_holder::holders;
 use crate::os::process;
 use crate::ports::Waited;
 use crate::server::{
-    Endpoints, Front, Handler, Limits, Server, bind, bind_shared, has_address, is_bound_to, is_taken, may_be_free_later,
+    BadHead, Endpoints, Front, Handler, Limits, LocalPods, Server, bind, bind_shared, has_address, is_bound_to,
+    is_taken, may_be_free_later,
 };
 
 /// Bound sockets.
@@ -219,6 +220,10 @@ fn server(
         observer: Arc::new(ConnectionEvents::new(agent.telemetry.clone(), agent.clock.clone())),
         clock: agent.clock.clone(),
         own_address: Box::new(move |peer: IpAddr| node.holds(peer)),
+        local_pods: match agent.config.listen.container_credentials {
+            true => LocalPods::MayConnect,
+            false => LocalPods::None,
+        },
     };
     Server::start(vec![listener], front).map_err(|cause| StartError::new("start the HTTP server", &cause))
 }
@@ -246,8 +251,16 @@ impl Handler for PodHandler {
             is_redirected: &|| self.is_redirected(endpoints),
             local: &|| endpoints.local_address(),
             is_node: &|| self.node.holds(endpoints.peer),
+            prove_pod: &|uid| endpoints.prove_pod(uid).is_ok(),
         };
         self.service.handle(request, &caller)
+    }
+
+    fn answer_bad_head(&self, bad: BadHead, start: &[u8], endpoints: &Endpoints<'_>) -> Option<Response> {
+        match bad {
+            BadHead::TooLong => self.service.answer_long_head(start, &|| endpoints.local_address()),
+            _ => None,
+        }
     }
 }
 

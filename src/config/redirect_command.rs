@@ -121,18 +121,12 @@ Sends pods' metadata requests to the agent, by an nftables table of its own that
 With --container-credentials also sets up 169.254.170.2: its link, and the rules that keep its packets
 
 Usage: kube2iam redirect add [flags]   writes the table, if it isn't as wanted
-<<<<<<< HEAD
-       kube2iam redirect remove        deletes it: pods then reach the node's own credentials
-       kube2iam redirect status        shows it with its counters, and what the original kube2iam left in iptables;
-                                       with --json as one JSON object
-=======
        kube2iam redirect remove        deletes it: pods then reach the node's own credentials; and 169.254.170.2
        kube2iam redirect status        shows it with its counters, 169.254.170.2, and what the original kube2iam left
-                                       in iptables
->>>>>>> main
+                                       in iptables; with --json as one JSON object
 
-Exit codes: 0 done, and with status: the table is whole and 169.254.170.2, if set up, is in place; 1 it is not, or the kernel refused; 64 wrong usage;
-77 the capability NET_ADMIN is missing
+Exit codes: 0 done, and with status: the table is whole and 169.254.170.2, if set up, is in place; 1 it is not, or the
+kernel refused; 64 wrong usage; 77 the capability NET_ADMIN is missing
 ";
 
 #[cfg(test)]

@@ -40,7 +40,37 @@ pub struct AgentStatus {
     pub redirect: Option<RedirectReport>,
     /// `None`: without `--container-credentials`
     pub credentials_address: Option<RedirectReport>,
+    /// What tokens are checked by; `None`: without `--container-credentials`
+    pub token_keys: Option<TokenKeysStatus>,
     pub log_level: String,
+}
+
+/// The issuer of ServiceAccount tokens, as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TokenKeysStatus {
+    /// `None`: it isn't known yet
+    pub issuer: Option<String>,
+    /// Ids
+    pub keys: Vec<String>,
+    /// Since the API server last listed them
+    pub age_s: Option<u64>,
+    /// Why they can't be read now
+    pub failing: Option<ServerTrouble>,
+}
+
+impl TokenKeysStatus {
+    fn text(&self) -> String {
+        let mut text = match (&self.issuer, self.age_s) {
+            (Some(issuer), Some(age_s)) => {
+                format!("issuer {issuer}, keys {}, read {} ago", self.keys.join(", "), span(age_s))
+            }
+            _ => "not known yet: container credentials are refused (keys_unknown)".to_owned(),
+        };
+        if let Some(ServerTrouble { since_s, cause }) = &self.failing {
+            text.push_str(&format!("; failing for {}: {cause}", span(*since_s)));
+        }
+        text
+    }
 }
 
 /// The World of one resource.
@@ -157,6 +187,9 @@ impl AgentStatus {
         if let Some(report) = &self.credentials_address {
             line("address", report.indented());
         }
+        if let Some(keys) = &self.token_keys {
+            line("token keys", keys.text());
+        }
         line("log level", self.log_level.clone());
         text
     }
@@ -199,6 +232,9 @@ impl AgentStatus {
         }
         if let Some(trouble) = &self.node_credentials.failing {
             find(format!("no node credentials from {}", self.node_credentials.source), Some(trouble));
+        }
+        if let Some(keys) = self.token_keys.as_ref().filter(|keys| keys.failing.is_some()) {
+            find("keys of ServiceAccount tokens can't be read".to_owned(), keys.failing.as_ref());
         }
         if let Some(missing) = &self.missing_metrics {
             find(missing.clone(), None);

@@ -54,7 +54,14 @@ fn admitted() -> (Client, Arc<Shared>, Slot) {
     let handler = Arc::new(TestHandler { arrived: unbounded().0, gate: unbounded().1 });
     let observer = Arc::new(Events(unbounded().0));
     let limits = Limits::default();
-    let front = Front { limits, handler, observer, clock: Arc::new(RealClock), own_address: Box::new(|_| false) };
+    let front = Front {
+        limits,
+        handler,
+        observer,
+        clock: Arc::new(RealClock),
+        own_address: Box::new(|_| false),
+        local_pods: LocalPods::None,
+    };
     let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
     let client = Client::over(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
     let (stream, _) = listener.accept().unwrap();
@@ -83,12 +90,12 @@ fn a_shortage_of_threads_ends_when_a_worker_is_idle_again() {
     let (client, shared, slot) = admitted();
     let pool = Arc::new(Pool::new(shared.clone(), Weak::new()));
     shared.set_short_of_threads(Shortage::Yes);
-    assert!(shared.closes(peer(1)));
+    assert!(shared.is_short_of_threads());
     assert!(pool.dispatch(slot).is_ok());
-    assert!(!shared.closes(peer(1)), "there was a thread for it");
+    assert!(!shared.is_short_of_threads(), "there was a thread for it");
     shared.set_short_of_threads(Shortage::Yes);
     drop(client);
-    wait_until(|| !shared.closes(peer(1)));
+    wait_until(|| !shared.is_short_of_threads());
     pool.close();
     assert_eq!(pool.wait_until_empty(PATIENCE), 0);
 }
@@ -118,7 +125,14 @@ fn an_observer_that_panics_ends_no_worker() {
     let address = listener.local_addr().unwrap();
     let limits = Limits { connections: 2, crowded_from: 3, ..Limits::default() };
     let (handler, observer) = (Arc::new(Panics), Arc::new(Panics));
-    let front = Front { limits, handler, observer, clock: Arc::new(RealClock), own_address: Box::new(|_| false) };
+    let front = Front {
+        limits,
+        handler,
+        observer,
+        clock: Arc::new(RealClock),
+        own_address: Box::new(|_| false),
+        local_pods: LocalPods::None,
+    };
     let server = Server::start(vec![listener], front).unwrap();
     for _ in 0..4 {
         let [mut one, mut other] = [(); 2].map(|()| Client::over(TcpStream::connect(address).unwrap()));

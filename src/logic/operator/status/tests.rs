@@ -83,3 +83,18 @@ fn the_text_has_a_line_for_every_fact() {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
 }
+
+#[test]
+fn keys_of_tokens_are_told_with_their_age_and_their_trouble() {
+    let failing = Some(ServerTrouble { since_s: 61, cause: "403 Forbidden".into() });
+    let unknown = TokenKeysStatus { failing: failing.clone(), ..TokenKeysStatus::default() };
+    let keys = vec!["one".to_owned(), "two".to_owned()];
+    let known = TokenKeysStatus { issuer: Some("https://a".into()), keys, age_s: Some(7), failing: None };
+    for (keys, text) in [
+        (&unknown, "refused (keys_unknown); failing for 1 min 1 s: 403 Forbidden"),
+        (&known, "token keys         issuer https://a, keys one, two, read 7 s ago\n"),
+    ] {
+        let status = AgentStatus { token_keys: Some(keys.clone()), ..AgentStatus::default() };
+        assert!(status.text().contains(text), "{}", status.text());
+    }
+}
