@@ -4,7 +4,13 @@
 //! `KUBE2IAM_WRITE_README=1 cargo test --test docs` writes the generated parts anew; that of the metrics is written by
 //! `KUBE2IAM_WRITE_README=1 cargo test --lib metrics_page`.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails loudly and reads its own environment"
+)]
 
 mod commands;
 mod generated;
