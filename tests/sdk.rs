@@ -16,6 +16,8 @@
 mod carried;
 #[path = "sdk/clients.rs"]
 mod clients;
+#[path = "sdk/container.rs"]
+mod container;
 #[path = "sdk/counter.rs"]
 mod counter;
 #[path = "sdk/expected.rs"]

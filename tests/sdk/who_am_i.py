@@ -7,7 +7,11 @@ import time
 import boto3
 import time_machine
 
-client = boto3.client("sts")
+try:
+    client = boto3.client("sts")
+except Exception:
+    # A container provider that refuses already shows here; the next `who` tells.
+    client = None
 clock = None
 
 for line in sys.stdin:
@@ -18,6 +22,7 @@ for line in sys.stdin:
         print("ok", flush=True)
         continue
     try:
+        client = client or boto3.client("sts")
         print(client.get_caller_identity()["Arn"], flush=True)
     except Exception as error:
         print(f"error: {type(error).__name__}: {error}".replace("\n", " "), flush=True)
