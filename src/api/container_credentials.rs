@@ -1,5 +1,8 @@
 //! One request for container credentials, end to end: the token that came along is checked, the pod that it proves is
 //! looked up, and from there on everything is as at the metadata routes.
+//!
+//! A token that was found good isn't remembered: SDKs ask a few times an hour, and its check takes no lock and waits for
+//! nothing. It is borrowed from the request for as long as that is answered, and kept nowhere.
 
 use std::net::IpAddr;
 use std::sync::Arc;
