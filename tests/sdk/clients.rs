@@ -100,7 +100,7 @@ impl Kits {
             .env("AWS_ENDPOINT_URL", sts)
             .envs([("AWS_REGION", "eu-west-1"), ("AWS_DEFAULT_REGION", "eu-west-1")])
             // A busy machine is not what's tested.
-            .env("AWS_METADATA_SERVICE_TIMEOUT", "20");
+            .envs([("AWS_METADATA_SERVICE_TIMEOUT", "20"), ("CHAIN_TIMEOUT_MS", "20000")]);
         if client == Client::AwsCli { Program::EachTime(command) } else { Program::Lasting(Lasting::of(command)) }
     }
 

@@ -1,55 +1,122 @@
-//! The other way in: SDKs that find a token and an address of container credentials in their environment, and nothing
-//! else. They come from loopback, as pods on the node's network do.
+//! Container credentials: SDKs that find a token and an address in their environment, and nothing else. They come from
+//! the node itself, as pods on its network do.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use crate::Site;
-use crate::clients::{Client, Program};
+use crate::clients::Client;
+use crate::standins::PATIENCE;
 use crate::standins::agent::Agent;
 use crate::standins::kubernetes::PodSpec;
-use crate::tools::empty_dir;
+use crate::tools::{empty_dir, skip};
+
+/// What an SDK does with a 404 `no_role`.
+struct Refused {
+    /// Its own words, of which a reader of the program's log must make do
+    says: &'static str,
+    /// Requests that showed the token
+    requests: usize,
+}
+
+fn refused(client: Client, host: IpAddr) -> Refused {
+    let (says, requests) = match client {
+        Client::Boto3 | Client::AwsCli => (r#"non 200 response 404 from container metadata: {"code":"no_role""#, 3),
+        // Neither of the two names the refusal.
+        Client::JavaScript if host == LOOPBACK => ("Could not load credentials from any providers", 4),
+        Client::JavaScript => ("169.254.170.2 is not a valid container metadata service hostname", 4),
+        Client::Rust | Client::RustExtended => ("Non-success status from HTTP credential provider: StatusCode(404)", 1),
+    };
+    Refused { says, requests }
+}
 
 impl Site {
     fn agent_for_tokens(&self) -> Agent {
         self.lab.kubernetes.add_namespace("shop", &[]);
-        self.lab.kubernetes.add_pod(PodSpec::new("shop", "host").ip("127.0.0.1").role("app").host_network());
-        self.lab.kubernetes.add_pod(PodSpec::new("shop", "bare").ip("127.0.0.1").host_network());
+        for client in Client::ALL {
+            let pod = PodSpec::new("shop", &name("good", client)).ip(NODE).role("app").host_network();
+            self.lab.kubernetes.add_pod(pod);
+            self.lab.kubernetes.add_pod(PodSpec::new("shop", &name("bare", client)).ip(NODE).host_network());
+        }
         self.setup(&self.moto.url()).flags(&["--container-credentials"]).start()
     }
 
-    fn start_with_token(&self, client: Client, agent: SocketAddr, token: &Path) -> Program {
-        let uri = format!("http://{agent}/v1/credentials");
-        self.kits.start_in_container(client, &uri, token, &self.moto.url())
+    /// First with the token of a pod that has no role; then the file holds another, as if the kubelet had written it.
+    fn show_tokens(&self, client: Client, agent: &Agent, at: SocketAddr) {
+        let kubernetes = &self.lab.kubernetes;
+        let file = empty_dir(&format!("sdk-token-{client:?}-{}", at.ip())).join("token");
+        std::fs::write(&file, kubernetes.token("shop", &name("bare", client))).unwrap();
+        let uri = format!("http://{at}/v1/credentials");
+        let mut program = self.kits.start_in_container(client, &uri, &file, &self.moto.url());
+        let (said, expected) = (program.who(), refused(client, at.ip()));
+        assert!(said.starts_with("error: ") && said.contains(expected.says), "{client:?}: {said}");
+        std::fs::write(&file, kubernetes.token("shop", &name("good", client))).unwrap();
+        let who = program.who();
+        assert!(who.starts_with("arn:aws:sts::123456789012:assumed-role/app/"), "{client:?}: {who}");
+        assert_eq!(refusals(agent, client, expected.requests), expected.requests, "{client:?}");
+    }
+
+    /// All SDKs at once: most of the time they pause between requests.
+    fn show_all_tokens(&self, agent: &Agent, host: IpAddr) {
+        let at = SocketAddr::new(host, agent.addr().port());
+        std::thread::scope(|scope| {
+            for client in Client::ALL.into_iter().filter(|client| self.kits.have(*client)) {
+                scope.spawn(move || self.show_tokens(client, agent, at));
+            }
+        });
+        let log = agent.log().join("\n");
+        assert!(!log.contains("/latest/"), "nobody falls back to the metadata address:\n{log}");
+        self.assert_log_is_clean(agent);
     }
 }
 
 #[test]
-fn every_sdk_gets_its_role_by_a_token_and_reads_the_file_anew() {
+fn every_sdk_shows_its_token_at_loopback() {
     let Some(site) = Site::open() else { return };
     let agent = site.agent_for_tokens();
-    let kubernetes = &site.lab.kubernetes;
-    let mut expired = kubernetes.claims("shop", "host");
-    expired["exp"] = 1_000.into();
-    for client in Client::ALL.into_iter().filter(|client| site.kits.have(*client)) {
-        let file = empty_dir(&format!("token-{client:?}")).join("token");
-        for (token, reason) in [
-            (kubernetes.sign(&expired), "token_expired"),
-            (kubernetes.token("shop", "bare"), "no_role"),
-            (kubernetes.token("shop", "gone"), "token_pod_mismatch"),
-        ] {
-            std::fs::write(&file, token).unwrap();
-            let refused = site.start_with_token(client, agent.addr(), &file).who();
-            assert!(refused.starts_with("error: "), "{client:?} {reason}: {refused}");
-            assert!(agent.log().iter().any(|line| line.contains(&format!("reason={reason}"))), "{client:?} {reason}");
-        }
-        let mut program = site.start_with_token(client, agent.addr(), &file);
-        assert!(program.who().starts_with("error: "), "{client:?}");
-        // What the kubelet does: a line break at the end would be the file's, not the token's, and it writes none.
-        std::fs::write(&file, kubernetes.token("shop", "host")).unwrap();
-        let who = program.who();
-        assert!(who.starts_with("arn:aws:sts::123456789012:assumed-role/app/"), "{client:?}: {who}");
-    }
-    assert!(!agent.log().iter().any(|line| line.contains("/latest/")), "nobody falls back to the metadata address");
-    site.assert_log_is_clean(&agent);
+    site.show_all_tokens(&agent, LOOPBACK);
 }
+
+#[test]
+fn every_sdk_shows_its_token_at_the_container_address() {
+    let Some(site) = Site::open() else { return };
+    let agent = site.agent_for_tokens();
+    if !is_there(SocketAddr::new(CONTAINER, agent.addr().port())) {
+        return skip("container credentials at 169.254.170.2 (needs root with NET_ADMIN)");
+    }
+    site.show_all_tokens(&agent, CONTAINER);
+}
+
+/// How many refusals of the SDK are in the log, once there are as many as `expected`: a line may come after its answer.
+fn refusals(agent: &Agent, client: Client, expected: usize) -> usize {
+    let pod = format!("pod.name={} pod.namespace=shop reason=no_role ", name("bare", client));
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let log = agent.log();
+        let count = log.iter().filter(|line| line.contains(&pod)).count();
+        if count >= expected || Instant::now() > deadline {
+            return count;
+        }
+        agent.log_from(log.len(), deadline.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// The agent adds the address itself, if it may, and soon.
+fn is_there(at: SocketAddr) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while TcpStream::connect_timeout(&at, Duration::from_secs(1)).is_err() {
+        if !rustix::process::geteuid().is_root() || Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+fn name(what: &str, client: Client) -> String {
+    format!("{what}-{client:?}").to_lowercase()
+}
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const CONTAINER: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2));
+const NODE: &str = "127.0.0.1";
