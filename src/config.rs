@@ -121,7 +121,7 @@ impl Config {
         let (host, redirect) = redirect::read(&typed.redirect, &metadata, listen.app, &mut warnings)?;
         let kubernetes = KubernetesConfig::read(&typed.kubernetes, keys, lookup, &mut warnings)?;
         let node = kubernetes.node.as_deref();
-        let sts = StsConfig::read(&typed.sessions, node, &mut warnings)?;
+        let sts = StsConfig::read(&typed.sessions, node, &listen, &mut warnings)?;
         let operation = OperationConfig::read(&typed.operation, node)?;
         Ok(Self { kubernetes, roles, sts, metadata, listen, host, redirect, operation, log, warnings })
     }

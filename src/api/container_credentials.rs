@@ -15,6 +15,7 @@ use crate::logic::request::message::{Request, Response, ShownToken};
 use crate::logic::request::route::Route;
 use crate::logic::sessions::budget::Starter;
 use crate::state::issuer_keys::{IssuerKeyring, KnownIssuer};
+use crate::state::sessions::Asker;
 
 /// What tokens are checked by.
 pub struct Proof {
@@ -35,7 +36,8 @@ impl Service {
         began: Now,
     ) -> Response {
         let deadline = began.mono.after(self.wait_for_pod);
-        let (decided, answer) = match self.prove(proof, request.headers.authorization, deadline) {
+        let shown = request.headers.authorization;
+        let (decided, answer) = match self.prove(proof, shown, deadline) {
             Err(reason) => (refused(reason), Answer::refuse(reason, &Route::ContainerCredentials)),
             Ok(proven) => {
                 let ask = ProvenAsk {
@@ -46,7 +48,7 @@ impl Service {
                     at: began.mono,
                 };
                 let (decided, at) = self.decide_proven_in_time(ask, deadline);
-                let answer = self.answer_proven(ask, &decided, at);
+                let answer = self.answer_proven(ask, shown, &decided, at);
                 (decided, answer)
             }
         };
@@ -90,7 +92,13 @@ impl Service {
         }
     }
 
-    fn answer_proven(&self, ask: ProvenAsk<'_>, decided: &Decided<'_>, at: Now) -> Answer {
+    fn answer_proven(
+        &self,
+        ask: ProvenAsk<'_>,
+        token: Option<ShownToken<'_>>,
+        decided: &Decided<'_>,
+        at: Now,
+    ) -> Answer {
         let route = &Route::ContainerCredentials;
         match &decided.decision {
             Decision::Assume(permitted, form) => {
@@ -100,8 +108,8 @@ impl Service {
                     };
                     self.look_again(permitted, self.clock.now().mono.after(self.wait_for_pod), &again)
                 };
-                let starter = Starter::Pod(permitted.pod().uid.clone());
-                self.assume(permitted, *form, route, starter, at, &is_still_right)
+                let asker = Asker { starter: Starter::Pod(permitted.pod().uid.clone()), token };
+                self.assume(permitted, *form, route, asker, at, &is_still_right)
             }
             Decision::Refuse(reason) | Decision::NotYet(reason) => Answer::refuse(*reason, route),
             _ => Answer::refuse(Reason::Internal, route),

@@ -281,6 +281,10 @@ pub fn decide_traced<'r>(
 fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>, patience: Patience) -> Decision<'a> {
     let role = &permitted.request.role;
     match route {
+        // What a pod gets here bears its token, and at the metadata address it has shown none.
+        Route::RoleList(_) | Route::RoleDocument(..) if permitted.request.subject.is_some() => {
+            Decision::Refuse(Reason::ProofRequired)
+        }
         Route::RoleList(_) => Decision::Name(role.clone()),
         Route::IamInfo => Decision::Info(role.clone()),
         Route::IamListing => Decision::IamListing,

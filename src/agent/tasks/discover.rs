@@ -15,17 +15,24 @@ use crate::logic::policy::arn::BaseArn;
 use crate::logic::policy::{
     AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules,
 };
+use crate::logic::sessions::session::CallsBear;
 use crate::logic::sts::StsFailureKind;
 use crate::ports::{Imds, NodeCredentials, Sts, Waited};
 
 /// Finds everything out, however long it takes; the watches begin once the rules are set.
 pub(crate) fn run(agent: &AgentState) {
-    info!("the node's credentials come from {}", agent.node_credentials.describe());
+    match agent.config.sts.bearing {
+        CallsBear::NodeSignature => info!("the node's credentials come from {}", agent.node_credentials.describe()),
+        CallsBear::PodToken => info!("the node's credentials: {}", agent.node_credentials.describe()),
+    }
     let Some(rules) = until_done(agent, "discover roles", || rules(&agent.config, &*agent.imds)) else { return };
     if let Some(default) = &rules.default_role {
         info!("params.iam.role" = default.role.as_str(); "pods that name no role get the default role");
     }
     agent.world.set_rules(rules);
+    if agent.config.sts.bearing == CallsBear::PodToken {
+        return; // the agent works under no role
+    }
     let identity = || {
         let own = own_role(&*agent.sts, &*agent.node_credentials, |caller| {
             *agent.facts.caller.write() = Some(caller.to_owned());
@@ -144,7 +151,10 @@ pub(crate) fn rules(config: &Config, imds: &dyn Imds) -> Result<Rules, String> {
             PolicyMode::Audit => Enforcement::Audit,
         },
         session: session_rules(config),
-        own_roles: OwnRoles::Sought(hop(config).into_iter().collect()),
+        own_roles: match config.sts.bearing {
+            CallsBear::NodeSignature => OwnRoles::Sought(hop(config).into_iter().collect()),
+            CallsBear::PodToken => OwnRoles::Found(Vec::new()),
+        },
         allowed_accounts: config.roles.allowed_accounts.clone(),
         pod_tokens: if config.listen.container_credentials { PodTokens::Accepted } else { PodTokens::Ignored },
     })

@@ -75,6 +75,7 @@ fn request() -> AssumeRole {
         policy_arns: Vec::new(),
         tags: Vec::new(),
         transitive_tags: Vec::new(),
+        subject: None,
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::base64_url;
 use super::issuer_keys::{Algorithm, IssuerKeys, Signature};
 use crate::logic::base::time::Wall;
+use crate::logic::request::message::ShownToken;
 
 /// What a token proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,11 +51,9 @@ pub struct TokenRules<'a> {
     pub audiences: &'a [String],
 }
 
-/// Reads the value of an `Authorization` header and checks the token in it. SDKs send it bare; `Bearer` before it is
-/// tolerated.
+/// Reads the value of an `Authorization` header and checks the token in it.
 pub fn check(header: &[u8], rules: TokenRules<'_>, now: Wall) -> Result<ProvenPod, TokenFault> {
-    let token = std::str::from_utf8(header).map_err(|_| TokenFault::Malformed)?.trim();
-    let token = token.strip_prefix("Bearer ").map_or(token, str::trim_start);
+    let token = ShownToken::new(header).bare().ok_or(TokenFault::Malformed)?;
     let parts = Parts::split(token).ok_or(TokenFault::Malformed)?;
     match rules.keys.check(&parts.header.kid, parts.algorithm, parts.signed, &parts.signature) {
         Signature::Good => {}

@@ -1,6 +1,7 @@
 //! What each reason means and how to mend it: for `explain`, for the Events on pods, for the table of the README.
 
 mod tokens;
+mod web_identity;
 
 use super::shell::command_line;
 use crate::logic::policy::arn::BaseArn;
@@ -65,6 +66,13 @@ pub const fn meaning(reason: Reason) -> &'static str {
         | Reason::TokenOtherPod
         | Reason::HostNotAllowed
         | Reason::KeysUnknown => tokens::meaning(reason),
+        Reason::ProofRequired
+        | Reason::StsTokenInvalid
+        | Reason::StsClaimRejected
+        | Reason::StsTokenUntrusted
+        | Reason::ExternalIdUnsupported
+        | Reason::StsTokenExpired
+        | Reason::StsIssuerUnreachable => web_identity::meaning(reason),
         Reason::TokenInvalid => "the session token has expired, is forged or another pod's",
         Reason::TokenRequired => "a session token (IMDSv2) is required here and none came",
         Reason::ForwardedFor => "the request came through a proxy (`X-Forwarded-For`)",
@@ -135,7 +143,8 @@ pub fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
         ),
         Reason::StsRefused => format!(
             "let the trust policy of `{role}` name the agent's own role as principal, and let the agent's own role \
-             sts:AssumeRole on it; `{}` tells which is missing",
+             sts:AssumeRole on it; `{}` tells which is missing; where AWS's code in the agent's log isn't AccessDenied, its \
+             message there says what to change",
             command_line(["kube2iam", "doctor", &format!("--role={role}")])
         ),
         Reason::TagsRefused => format!(
@@ -152,6 +161,13 @@ pub fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
         ),
         Reason::OwnRole => format!("give the pod a role of its own: `{role}` is the node's"),
         Reason::AccountNotAllowed => format!("add the account of `{role}` to --allowed-accounts, or name another role"),
+        Reason::ProofRequired
+        | Reason::StsTokenInvalid
+        | Reason::StsClaimRejected
+        | Reason::StsTokenUntrusted
+        | Reason::ExternalIdUnsupported
+        | Reason::StsTokenExpired
+        | Reason::StsIssuerUnreachable => web_identity::mend(reason, names),
         Reason::OtherRole => format!("ask for the pod's own role, `{role}`, or change its annotation `{role_key}`"),
         other => always(other).to_owned(),
     }
@@ -245,7 +261,14 @@ const fn always(reason: Reason) -> &'static str {
         | Reason::NoRole
         | Reason::RoleMalformed
         | Reason::UnknownNamespace
-        | Reason::RoleNotAllowed => "see `kube2iam explain`",
+        | Reason::RoleNotAllowed
+        | Reason::ProofRequired
+        | Reason::StsTokenInvalid
+        | Reason::StsClaimRejected
+        | Reason::StsTokenUntrusted
+        | Reason::ExternalIdUnsupported
+        | Reason::StsTokenExpired
+        | Reason::StsIssuerUnreachable => "see `kube2iam explain`",
     }
 }
 

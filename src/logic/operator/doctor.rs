@@ -74,6 +74,7 @@ pub fn of_denied_role(role: &str, caller: Option<&str>, failure: &StsFailure) ->
         (StsFailureKind::Unavailable, _) => format!("{failure}; see that the node reaches STS"),
         (StsFailureKind::NoNodeCredentials, _) => format!("{failure}; see the node's own credentials above"),
         (StsFailureKind::NoRegion, _) => format!("{failure}; set AWS_REGION"),
+        (StsFailureKind::Token(_), _) => format!("{failure}; AWS doesn't take the token"),
     })
 }
 

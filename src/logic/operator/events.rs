@@ -81,6 +81,11 @@ pub const fn is_for_owner(reason: Reason) -> bool {
             | Reason::AccountNotAllowed
             | Reason::StsRefused
             | Reason::TagsRefused
+            | Reason::ProofRequired
+            | Reason::StsTokenInvalid
+            | Reason::StsClaimRejected
+            | Reason::StsTokenUntrusted
+            | Reason::ExternalIdUnsupported
             | Reason::ExternalIdMalformed
             | Reason::PolicyMalformed
             | Reason::PolicyArnsMalformed

@@ -6,7 +6,7 @@ mod served;
 use crate::logic::cluster::world::HeldPod;
 use crate::logic::policy::arn::RoleArn;
 use crate::logic::policy::reason::Reason;
-use crate::logic::sts::AssumeRole;
+use crate::logic::sts::{AssumeRole, TokenSubject};
 pub use annotations::SessionOptions;
 pub use served::Session;
 
@@ -20,6 +20,16 @@ pub struct SessionRules {
     /// `--node`, empty when the whole cluster is watched
     pub node: String,
     pub tags: Tags,
+    pub bearing: CallsBear,
+}
+
+/// What calls for pods' sessions bear, for STS to know who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallsBear {
+    /// A signature with the node's credentials
+    NodeSignature,
+    /// The ServiceAccount token that the pod has shown
+    PodToken,
 }
 
 /// What becomes of the pods' annotation `iam.amazonaws.com/session-name`.
@@ -57,6 +67,9 @@ impl SessionRules {
             Some(options) => options.clone()?,
             None => SessionOptions::default(),
         };
+        if external_id.is_some() && self.bearing == CallsBear::PodToken {
+            return Err(Reason::ExternalIdUnsupported);
+        }
         let name = name.filter(|_| self.name_annotation == NameAnnotation::Read);
         let tags = self.tags_of(pod);
         let chained = matches!(self.tags, Tags::Pod { reach: TagReach::Chain, .. });
@@ -70,6 +83,15 @@ impl SessionRules {
             policy_arns,
             tags,
             transitive_tags,
+            subject: self.subject_of(pod),
+        })
+    }
+
+    /// Sessions that a token gets are those of its ServiceAccount, and of no other.
+    fn subject_of(&self, pod: &HeldPod) -> Option<TokenSubject> {
+        (self.bearing == CallsBear::PodToken).then(|| TokenSubject {
+            namespace: pod.namespace.clone(),
+            service_account: pod.service_account.clone(),
         })
     }
 
@@ -90,6 +112,7 @@ impl SessionRules {
             policy_arns: Vec::new(),
             tags: Vec::new(),
             transitive_tags: Vec::new(),
+            subject: None,
         }
     }
 
@@ -229,6 +252,7 @@ mod tests {
             name_annotation: NameAnnotation::Ignored,
             node: node.into(),
             tags: Tags::None,
+            bearing: CallsBear::NodeSignature,
         };
         let role = RoleArn::parse("arn:aws:iam::123456789012:role/team/app").unwrap();
         rules.request(&role, world.pod("uid-1").unwrap()).unwrap().session_name
@@ -260,6 +284,7 @@ mod tests {
             name_annotation: NameAnnotation::Ignored,
             node: String::new(),
             tags: Tags::Pod { cluster: Some("prod".into()), reach: TagReach::Chain },
+            bearing: CallsBear::NodeSignature,
         };
         let role = RoleArn::parse("arn:aws:iam::123456789012:role/app").unwrap();
         let request = rules.request(&role, world.pod("uid-1").unwrap()).unwrap();
@@ -287,6 +312,7 @@ mod tests {
                 name_annotation,
                 node: "n1".into(),
                 tags: Tags::None,
+                bearing: CallsBear::NodeSignature,
             };
             let role = RoleArn::parse("arn:aws:iam::123456789012:role/app").unwrap();
             let world = listed(vec![pod], vec![]);

@@ -130,6 +130,7 @@ fn session(annotation: &str) {
             name_annotation: NameAnnotation::Ignored,
             node: annotation.to_owned(),
             tags,
+            bearing: CallsBear::NodeSignature,
         };
         let Ok(request) = rules.request(&role, world.pod("uid-1").expect("the pod")) else { continue };
         let known = |text: &str, more: &[u8]| text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b));

@@ -19,7 +19,7 @@ use crate::logic::policy::{
 };
 use crate::logic::request::route::{DocumentForm, Route};
 use crate::logic::sessions::session::Session;
-use crate::logic::sts::{StsFailure, StsFailureKind};
+use crate::logic::sts::StsFailure;
 
 /// Everything that an explanation is made from, of one moment.
 #[derive(Clone, Copy)]
@@ -186,7 +186,7 @@ impl Story {
             (Some(_), true, _) => "renewing",
             (Some(_), false, _) => "fresh",
             (None, true, _) => "fetching",
-            (None, false, Some((StsFailure { kind: StsFailureKind::Refused, .. }, _))) => "refused",
+            (None, false, Some((failure, _))) if failure.kind.is_final() => "refused",
             (None, false, Some(_)) => "failed",
             (None, false, None) => "none",
         };

@@ -22,6 +22,7 @@ pub(crate) fn key(name: &str) -> AssumeRole {
         policy_arns: vec![],
         tags: vec![],
         transitive_tags: vec![],
+        subject: None,
     }
 }
 
