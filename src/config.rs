@@ -52,6 +52,7 @@ pub use words::{Words, WordsAsked, read_words};
 use crate::logic::cluster::kubernetes::Resource;
 use flags::Typed;
 use pflag::Invocation;
+use redirect::NodeNetwork;
 
 /// Looks a variable of the environment up.
 pub type EnvironmentLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -79,6 +80,8 @@ pub struct Config {
     pub host: Option<IpAddr>,
     /// `None`: the agent leaves the node's packets alone
     pub redirect: Option<RedirectConfig>,
+    /// `None`: 169.254.170.2 is left alone too
+    pub credentials_address: Option<RedirectConfig>,
     pub operation: OperationConfig,
     pub log: LogConfig,
     /// To be logged at start: what was typed and has no effect, or not the one expected
@@ -118,11 +121,24 @@ impl Config {
         let roles = RolesConfig::read(&typed.roles, &mut warnings)?;
         let metadata = MetadataConfig::read(&typed.metadata, lookup)?;
         let listen = ListenConfig::read(&typed.listen, &mut warnings)?;
-        let (host, redirect) = redirect::read(&typed.redirect, &metadata, listen.app, &mut warnings)?;
+        let network = redirect::read(&typed.redirect, &metadata, &listen, &mut warnings)?;
+        let NodeNetwork { host, redirect, credentials_address } = network;
         let kubernetes = KubernetesConfig::read(&typed.kubernetes, keys, lookup, &mut warnings)?;
         let node = kubernetes.node.as_deref();
         let sts = StsConfig::read(&typed.sessions, node, &listen, &mut warnings)?;
         let operation = OperationConfig::read(&typed.operation, node)?;
-        Ok(Self { kubernetes, roles, sts, metadata, listen, host, redirect, operation, log, warnings })
+        Ok(Self {
+            kubernetes,
+            roles,
+            sts,
+            metadata,
+            listen,
+            host,
+            redirect,
+            credentials_address,
+            operation,
+            log,
+            warnings,
+        })
     }
 }

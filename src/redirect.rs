@@ -1,5 +1,5 @@
 //! The redirect: pods' requests to the metadata service are sent to the agent by nf_tables rules that this program
-//! writes itself, through netlink.
+//! writes itself, through netlink; and the [`address`] of container credentials.
 //!
 //! Invariants: the table is replaced as one transaction, so there is no moment without rules; it stays when the process
 //! ends, however it ends, and pods get "connection refused" instead of the node's role; only [`Redirect::remove`] and
@@ -10,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use rustix::io::Errno;
 
-use crate::logic::redirect::compare::{Cause, Claim, FoundTable, RepairStep, decide, is_intact};
+use crate::logic::redirect::address::LINK;
+use crate::logic::redirect::compare::{Cause, Claim, is_intact};
 use crate::logic::redirect::interfaces::InterfaceRule;
 use crate::logic::redirect::leftover::{self, OldRule};
 use crate::logic::redirect::resolve::{HostNetwork, RedirectNote, Resolved, new_uplinks, resolve};
@@ -19,33 +20,32 @@ use crate::logic::redirect::status::RedirectStatus;
 use crate::logic::redirect::{Metadata, RedirectSpec, RequestAction, TABLE, Wanted, readback};
 
 pub use self::error::RedirectError;
-use self::nftables::{Moment, Nftables};
+use self::hold::{HeldTable, Hold};
+use self::nftables::Nftables;
 use self::socket::steady;
 pub use self::watch::{RedirectEvent, Surroundings};
 
+pub mod address;
+mod address_watch;
 mod codec;
 pub mod command;
 mod conntrack;
 mod error;
+mod hold;
 mod host;
+mod link;
 mod message;
 mod nftables;
 mod socket;
 mod watch;
 
-/// How often a write is tried under guard. kube-proxy writes about once a second; the last try goes without.
-const GUARDED_WRITES: usize = 8;
-
 /// An agent's hold on the table.
 #[derive(Debug)]
 pub struct Redirect {
     spec: RedirectSpec,
-    nftables: Nftables,
+    hold: Hold,
     /// What was wanted last, for a moment in which the node has no address.
     wanted: Option<Wanted>,
-    /// The number this agent has claimed.
-    generation: Option<u64>,
-    claim: Claim,
     seen: LastCheck,
     /// Where a newer agent's table sends pods.
     newer: Vec<SocketAddr>,
@@ -101,12 +101,11 @@ impl Redirect {
     /// Only asks the kernel whether it will do.
     pub fn open(spec: RedirectSpec) -> Result<Self, RedirectError> {
         let wanted = host::network().ok().and_then(|host| resolve(&spec, &host).ok()).map(|resolved| resolved.wanted);
-        let nftables = open_nftables().map_err(|error| match &wanted {
+        let hold = Hold::open(REDIRECT_TABLE).map_err(|error| match &wanted {
             Some(wanted) => error.with_lines(wanted),
             None => error,
         })?;
-        let (claim, seen) = (Claim::Held, LastCheck::Nothing);
-        Ok(Self { spec, nftables, wanted: None, generation: None, claim, seen, newer: Vec::new() })
+        Ok(Self { spec, hold, wanted: None, seen: LastCheck::Nothing, newer: Vec::new() })
     }
 
     /// What pods' requests are to get from the next [`ensure`](Self::ensure) on. An agent that can be sent requests from
@@ -114,7 +113,7 @@ impl Redirect {
     pub fn set_requests(&mut self, requests: RequestAction) {
         if requests != self.spec.requests {
             self.spec.requests = requests;
-            self.claim = match requests {
+            self.hold.claim = match requests {
                 RequestAction::Redirect => Claim::Anew,
                 RequestAction::Drop => Claim::Changed,
             };
@@ -124,7 +123,7 @@ impl Redirect {
     /// For an agent that can't start: unless a table of ours stands, one that drops pods' requests. `None`: one stands.
     pub fn bar(spec: RedirectSpec) -> Result<Option<Ensured>, RedirectError> {
         let mut redirect = Self::open(RedirectSpec { requests: RequestAction::Drop, ..spec })?;
-        let found = table(&mut redirect.nftables)?;
+        let found = redirect.hold.table()?;
         if found.is_some_and(|found| is_intact(&found)) { Ok(None) } else { redirect.ensure().map(Some) }
     }
 
@@ -141,7 +140,7 @@ impl Redirect {
             // For the life of this agent: no pod loses its role because such an interface appears.
             self.spec.interfaces = InterfaceRule::Automatic;
         }
-        let first = self.generation.is_none();
+        let first = self.hold.generation.is_none();
         let (outcome, generation) = self.bring_about(&wanted)?;
         let changed = self.wanted.as_ref().filter(|before| **before != wanted);
         notes.extend(changed.map(|before| new_uplinks(&before.scope, &wanted.scope)).unwrap_or_default());
@@ -150,74 +149,47 @@ impl Redirect {
         } else {
             outcome
         };
-        self.claim = Claim::Held;
-        if outcome == RedirectOutcome::Yielded {
-            self.seen = LastCheck::Newer(generation);
-        } else {
-            (self.seen, self.generation) = (LastCheck::Whole, Some(generation));
-        }
+        self.seen = if outcome == RedirectOutcome::Yielded { LastCheck::Newer(generation) } else { LastCheck::Whole };
         let wrote = !matches!(outcome, RedirectOutcome::Kept | RedirectOutcome::Yielded);
         let cut = if wrote || first { cut(&wanted, &host) } else { Ok(0) };
         self.wanted = Some(wanted.clone());
         Ok(Ensured { outcome, generation, wanted, notes, cut: cut.map_err(|cause| cause.to_string()) })
     }
 
-    /// Reads, judges, writes. The write is refused if anything changed since the reading, and all begins anew.
     fn bring_about(&mut self, wanted: &Wanted) -> Result<(RedirectOutcome, u64), RedirectError> {
-        let chains = chains(wanted);
-        for attempt in 0..=GUARDED_WRITES {
-            let moment = self.nftables.moment().map_err(RedirectError::of_nftables)?;
-            let found = table(&mut self.nftables)?;
-            let (generation, cause) = match decide(&chains, self.generation, self.claim, found.as_ref()) {
-                RepairStep::Keep { generation } => return Ok((RedirectOutcome::Kept, generation)),
-                RepairStep::Yield { generation } => {
-                    let newer = found.as_ref().and_then(readback::read_back);
-                    self.newer = newer.map(|newer| newer.agents()).unwrap_or_default();
-                    return Ok((RedirectOutcome::Yielded, generation));
-                }
-                RepairStep::Write { generation, cause } => (generation, cause),
-            };
-            let guard: Option<Moment> = (attempt < GUARDED_WRITES).then_some(moment);
-            match self.nftables.write(&chains, generation, guard) {
-                Err(refused) if refused.cause == ERESTART => {}
-                Err(refused) => return Err(RedirectError::writing(refused, wanted)),
-                Ok(()) => return Ok((RedirectOutcome::from(cause), generation)),
-            }
+        let turn = self.hold.bring_about(&chains(wanted), &|refused| RedirectError::writing(refused, wanted))?;
+        if let Some(newer) = turn.newer {
+            self.newer = readback::read_back(&newer).map(|newer| newer.agents()).unwrap_or_default();
         }
-        Err(kernel("write", &format!("inet {TABLE}"), ERESTART))
+        Ok((turn.outcome, turn.generation))
     }
 
     /// Takes the table away unless a newer agent wrote it. From then on pods reach the node's own role.
     pub fn remove(&mut self) -> Result<Removed, RedirectError> {
-        let found = table(&mut self.nftables)?;
-        let theirs = found.map_or(0, |table| table.generation());
-        if self.generation.is_some_and(|own| own < theirs) {
-            return Ok(Removed::LeftToNewer);
-        }
-        delete(&mut self.nftables)
+        self.hold.remove()
     }
 }
 
-/// What a refused guard looks like; rustix has no name for it.
-const ERESTART: Errno = Errno::from_raw_os_error(85);
 /// The tables of the older iptables in the calling thread's network, not the process's.
 const LEGACY_TABLES: &str = "/proc/thread-self/net/ip_tables_names";
-const CHAINS: [&str; 2] = [CHAIN_TO_AGENT, CHAIN_DROPPED];
+const REDIRECT_TABLE: HeldTable = HeldTable { name: TABLE, chains: &[CHAIN_TO_AGENT, CHAIN_DROPPED], is_intact };
 
 /// Takes the table away, whoever wrote it.
 pub fn remove() -> Result<Removed, RedirectError> {
-    delete(&mut open_nftables()?)
+    open()?.delete()
 }
 
 /// Looks at everything and changes nothing.
 pub fn status() -> Result<RedirectStatus, RedirectError> {
-    let mut nftables = open_nftables().map_err(RedirectError::while_reading)?;
-    let table = table(&mut nftables)?;
+    let mut hold = open().map_err(RedirectError::while_reading)?;
+    let table = hold.table()?;
     let wanted = table.as_ref().and_then(readback::read_back);
     let metadata = wanted.map_or_else(|| Metadata::of([]), |wanted| wanted.metadata);
-    let (old_rules, mut unread) = old_rules(&mut nftables, metadata.v4());
+    let (old_rules, mut unread) = old_rules(hold.nftables(), metadata.v4());
     unread.extend(legacy_hint(metadata.v4()));
-    Ok(RedirectStatus { table, interfaces: host_network()?.interfaces, old_rules, unread })
+    let mut interfaces = host_network()?.interfaces;
+    interfaces.retain(|interface| interface.name != LINK);
+    Ok(RedirectStatus { table, interfaces, old_rules, unread, credentials: address::status()? })
 }
 
 /// The node's interfaces, addresses and default routes. Needs no capability.
@@ -227,14 +199,15 @@ pub fn host_network() -> Result<HostNetwork, RedirectError> {
 
 /// The rules the original kube2iam left behind, and where nobody could look for them.
 pub fn left_over(metadata: &[Ipv4Addr]) -> Result<(Vec<OldRule>, Vec<String>), RedirectError> {
-    Ok(old_rules(&mut open_nftables()?, metadata))
+    Ok(old_rules(open()?.nftables(), metadata))
 }
 
 /// Deletes those rules of iptables-nft. To be called when the table stands, so that there is no moment without either. For each rule:
 /// `None`, or why it is still there.
 pub fn adopt(metadata: &[Ipv4Addr]) -> Result<Vec<(OldRule, Option<String>)>, RedirectError> {
-    let mut nftables = open_nftables()?;
-    let (rules, _) = old_rules(&mut nftables, metadata);
+    let mut hold = open()?;
+    let nftables = hold.nftables();
+    let (rules, _) = old_rules(nftables, metadata);
     let mut remove = |rule: &OldRule| {
         let deleted = nftables.delete_iptables_rule(leftover::TABLE, leftover::CHAIN, rule.handle);
         deleted.err().map(|refused| refused.cause.to_string())
@@ -261,29 +234,15 @@ fn old_rules(nftables: &mut Nftables, metadata: &[Ipv4Addr]) -> (Vec<OldRule>, V
     }
 }
 
-fn open_nftables() -> Result<Nftables, RedirectError> {
-    let mut nftables = Nftables::open().map_err(RedirectError::of_nftables)?;
-    nftables.moment().map_err(RedirectError::of_nftables)?;
-    Ok(nftables)
-}
-
-fn table(nftables: &mut Nftables) -> Result<Option<FoundTable>, RedirectError> {
-    steady(|| nftables.table(&CHAINS)).map_err(RedirectError::reading)
-}
-
-fn delete(nftables: &mut Nftables) -> Result<Removed, RedirectError> {
-    match nftables.delete() {
-        Ok(()) => Ok(Removed::Deleted),
-        Err(refused) if refused.cause == Errno::NOENT => Ok(Removed::NothingThere),
-        Err(refused) => Err(kernel("delete", &format!("inet {TABLE}"), refused.cause)),
-    }
+fn open() -> Result<Hold, RedirectError> {
+    Hold::open(REDIRECT_TABLE)
 }
 
 fn cut(wanted: &Wanted, host: &HostNetwork) -> Result<usize, Errno> {
     let metadata = wanted.metadata.all();
     let own: Vec<IpAddr> = host.addresses.iter().map(|address| address.ip).collect();
     let agents = wanted.agents();
-    conntrack::cut(&conntrack::Stale { metadata: &metadata, own: &own, agents: &agents })
+    conntrack::cut(&conntrack::Stale { metadata: &metadata, port: None, own: &own, agents: &agents })
 }
 
 fn kernel(verb: &'static str, object: &str, cause: Errno) -> RedirectError {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use log::warn;
 
-use super::{StartError, redirect};
+use super::{StartError, credentials_address, redirect};
 use crate::agent::state::AgentState;
 use crate::api::operator::Control;
 use crate::config::SocketSetting;
@@ -64,6 +64,7 @@ fn socket(asked: &SocketSetting) -> Result<Option<ControlSocket>, StartError> {
 
 fn control(agent: &Arc<AgentState>, log: &LogLevel) -> Control {
     let has_redirect = agent.config.redirect.is_some();
+    let has_address = agent.config.credentials_address.is_some();
     Control {
         service: agent.service.clone(),
         node_credentials: agent.node_credentials.clone(),
@@ -74,6 +75,7 @@ fn control(agent: &Arc<AgentState>, log: &LogLevel) -> Control {
         started: agent.clock.now().mono,
         most_connections: Limits::default().connections,
         redirect: Box::new(move || has_redirect.then(redirect::report)),
+        credentials_address: Box::new(move || has_address.then(credentials_address::report)),
     }
 }
 

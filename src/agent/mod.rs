@@ -15,7 +15,7 @@ use crate::redirect::RedirectError;
 
 pub use run::{Work, run, work};
 pub use state::{AgentState, Ports};
-pub(crate) use tasks::redirect;
+pub(crate) use tasks::{credentials_address, redirect};
 
 /// Why the agent didn't start: one line for the operator.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use log::debug;
 use parking_lot::RwLock;
 
+use crate::logic::redirect::address::ADDRESS;
 use crate::logic::redirect::resolve::HostNetwork;
 use crate::redirect;
 
@@ -35,7 +36,9 @@ impl NodeAddresses {
             HostNetwork::default()
         });
         let mut found = BTreeSet::new();
-        found.extend(network.addresses.iter().map(|address| address.ip));
+        // Pods' own processes on the host's network dial the address of container credentials from that address.
+        let addresses = network.addresses.iter().map(|address| address.ip);
+        found.extend(addresses.filter(|ip| *ip != IpAddr::V4(ADDRESS)));
         *self.found.write() = found;
         network
     }

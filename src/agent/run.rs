@@ -28,7 +28,8 @@ use super::node_addresses::NodeAddresses;
 use super::state::{AgentState, Ports};
 use super::succession::{self, Acquired, Succession};
 use super::tasks::{
-    discover, evaluate, events, health, housekeeping, lint, redirect, silence, sts, taint, token_keys, watches,
+    credentials_address, discover, evaluate, events, health, housekeeping, lint, redirect, silence, sts, taint,
+    token_keys, watches,
 };
 use super::{StartError, taken_port};
 
@@ -51,15 +52,20 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
         let ports = Ports::open(&config, environment, time, succession.dir())?;
         Ok((entry, AgentState::new(&config, ports, latch.clone(), Box::new(move |line| queue.offer(line)))?))
     };
-    let (entry, agent) = open().inspect_err(|_: &StartError| redirect::bar(&config))?;
+    let (entry, agent) = open().inspect_err(|_: &StartError| {
+        redirect::bar(&config);
+        credentials_address::bar(&config);
+    })?;
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.listen.app.port; "kube2iam starts");
     config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
     if let Acquired::Taken(listen) = entry {
         taken_port::examine(&agent, listen);
     }
     let redirect = redirect::place(&agent)?;
+    let address = credentials_address::place(&agent);
     let threads = start_threads(&agent)?;
     let redirect = redirect.map(|redirect| redirect.keep(&agent, node.clone())).transpose()?;
+    let address = address.map(|address| address.keep(&agent)).transpose()?;
     let operators = ControlListener::open(&agent, &level)?;
     let mut servers = Vec::new();
     if let Some(listeners) = succession::await_turn(&agent, &mut succession, entry)? {
@@ -70,21 +76,22 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
         drop(operators);
         offer.into_iter().for_each(Offer::withdraw);
     }
-    end(&agent, servers, threads, redirect);
+    end(&agent, servers, threads, redirect.into_iter().chain(address).collect());
     if config.redirect.is_some_and(|redirect| redirect.on_exit == OnExit::Remove) {
         succession.clear();
     }
     fallen(&agent)
 }
 
-/// What the agent will still do with rights: the redirect, and opening a port that not everybody may open.
+/// What the agent will still do with rights: the redirect, the address of container credentials, and opening a port that not everybody may open.
 fn rights(config: &Config) -> Vec<Right> {
     let metrics = match config.listen.metrics {
         MetricsListener::OnAppPort => None,
         MetricsListener::Own(listen) => Some(listen.port),
     };
     let low_port = [Some(config.listen.app.port), metrics].into_iter().flatten().any(|port| port < FIRST_FREE_PORT);
-    let wanted = [(config.redirect.is_some(), Right::Network), (low_port, Right::LowPort)];
+    let network = config.redirect.is_some() || config.credentials_address.is_some();
+    let wanted = [(network, Right::Network), (low_port, Right::LowPort)];
     wanted.into_iter().filter_map(|(wanted, right)| wanted.then_some(right)).collect()
 }
 
@@ -142,7 +149,7 @@ pub fn work() -> Vec<(&'static str, Work)> {
 }
 
 /// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the README give.
-fn end(agent: &AgentState, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, redirect: Option<JoinHandle<()>>) {
+fn end(agent: &AgentState, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, network: Vec<JoinHandle<()>>) {
     agent.facts.shutting_down.store(true, Ordering::Relaxed);
     servers.iter_mut().for_each(Server::stop_accepting);
     let until = agent.clock.now().mono.after(DRAIN);
@@ -158,8 +165,8 @@ fn end(agent: &AgentState, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>
     agent.issuer_keys.iter().for_each(|keys| keys.close());
     agent.kubernetes.shut_down();
     agent.sessions.close();
-    // It may have the redirect to remove.
-    redirect.iter().for_each(|thread| join_by(agent, thread, until));
+    // They may have the redirect and the address to remove.
+    network.iter().for_each(|thread| join_by(agent, thread, until));
     servers.into_iter().for_each(Server::cut_off);
     let late = agent.clock.now().mono.after(LAST_JOIN);
     threads.iter().for_each(|thread| join_by(agent, thread, late));

@@ -101,7 +101,8 @@ impl AgentState {
         let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
         // Until it has been seen in place.
         let redirect_missing = AtomicBool::new(config.redirect.is_some());
-        let facts = Arc::new(Facts { host_ip, redirect_missing, ..Facts::default() });
+        let address_missing = AtomicBool::new(config.credentials_address.is_some());
+        let facts = Arc::new(Facts { host_ip, redirect_missing, address_missing, ..Facts::default() });
         let duplicates = (config.listen.shared_address == SharedAddress::AskApiServer)
             .then(|| Duplicates::new(kubernetes.clone(), sessions.clone(), time.clone(), telemetry.clone()));
         let clock: Arc<dyn Clock> = time;

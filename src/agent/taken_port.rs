@@ -83,7 +83,8 @@ impl Report {
 }
 
 fn publish(agent: &AgentState, listen: Listen, judgement: HolderJudgement, holders: Vec<PortHolder>) -> TakenPort {
-    let requests = match (agent.config.redirect.is_some(), judgement.is_kube2iam()) {
+    let sends_requests = agent.config.redirect.is_some() || agent.config.credentials_address.is_some();
+    let requests = match (sends_requests, judgement.is_kube2iam()) {
         (true, true) => Requests::ToKube2iam,
         (true, false) => Requests::Dropped,
         (false, _) => Requests::NotOurs,
@@ -95,7 +96,9 @@ fn publish(agent: &AgentState, listen: Listen, judgement: HolderJudgement, holde
 
 /// What is answered where pods' requests are, or would be, redirected to.
 fn answers(agent: &AgentState) -> Vec<PortAnswer> {
-    let Some(config) = &agent.config.redirect else { return Vec::new() };
+    let Some(config) = agent.config.redirect.as_ref().or(agent.config.credentials_address.as_ref()) else {
+        return Vec::new();
+    };
     let resolved = redirect::host_network().ok().and_then(|host| resolve(&config.spec, &host).ok());
     let Some(wanted) = resolved.map(|resolved| resolved.wanted) else { return Vec::new() };
     wanted.agents().into_iter().map(|address| ask_health(address, &*agent.clock)).collect()

@@ -35,6 +35,8 @@ pub struct Control {
     pub most_connections: usize,
     /// `None`: the agent leaves the node's packets alone
     pub redirect: Box<dyn Fn() -> Option<RedirectReport> + Send + Sync>,
+    /// `None`: without `--container-credentials`
+    pub credentials_address: Box<dyn Fn() -> Option<RedirectReport> + Send + Sync>,
 }
 
 fn is_refused_for(story: &Story, reason: Reason) -> bool {

@@ -1,15 +1,24 @@
-//! The redirect of pods' metadata requests to the agent.
+//! The redirect of pods' metadata requests to the agent, and the address of container credentials.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::flags::RedirectFlags;
 use super::given::{entries, unless_empty};
-use super::listen::Listen;
+use super::listen::ListenConfig;
 use super::metadata::MetadataConfig;
 use super::usage::UsageError;
 use super::values::{address, one_of};
 use crate::logic::redirect::interfaces::InterfaceRule;
 use crate::logic::redirect::{Metadata, OtherPorts, RedirectSpec};
+
+/// What the agent changes of the node's network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct NodeNetwork {
+    /// The node's address as given: it counts without a redirect too, since `/healthz` shows it.
+    pub(super) host: Option<IpAddr>,
+    pub(super) redirect: Option<RedirectConfig>,
+    pub(super) credentials_address: Option<RedirectConfig>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedirectConfig {
@@ -24,20 +33,21 @@ pub enum OnExit {
     Remove,
 }
 
-/// Reads the redirect's flags. The node's address counts without `--iptables` too: `/healthz` shows it.
+/// Reads the redirect's flags.
 pub(super) fn read(
     flags: &RedirectFlags,
     metadata: &MetadataConfig,
-    listen: Listen,
+    listen: &ListenConfig,
     warnings: &mut Vec<String>,
-) -> Result<(Option<IpAddr>, Option<RedirectConfig>), UsageError> {
+) -> Result<NodeNetwork, UsageError> {
     let host = host(flags)?;
-    let mut spec = spec(flags, listen.port, metadata.redirected())?;
+    let mut spec = spec(flags, listen.app.port, metadata.redirected())?;
     let on_exit = one_of(&flags.redirect_on_exit, &[("keep", OnExit::Keep), ("remove", OnExit::Remove)])?;
+    let credentials_address = listen.container_credentials.then(|| RedirectConfig { spec: spec.clone(), on_exit });
     if !flags.iptables {
-        return Ok((host, None));
+        return Ok(NodeNetwork { host, redirect: None, credentials_address });
     }
-    if let Some(bound) = listen.address {
+    if let Some(bound) = listen.app.address {
         follow(bound, &mut spec)?;
     }
     if !metadata.is_redirected_where_proxied() {
@@ -46,7 +56,7 @@ pub(super) fn read(
             metadata.proxied
         ));
     }
-    Ok((host, Some(RedirectConfig { spec, on_exit })))
+    Ok(NodeNetwork { host, redirect: Some(RedirectConfig { spec, on_exit }), credentials_address })
 }
 
 /// What `--iptables` and `kube2iam redirect add` have in common.

@@ -8,7 +8,7 @@ use super::pflag::{Invocation, settle};
 use super::table::{Default, Flag, FlagOrigin, Takes, flags};
 use super::usage::UsageError;
 use super::{help, metadata, redirect, values};
-use crate::logic::redirect::command::{OldRules, RedirectCommand};
+use crate::logic::redirect::command::{CredentialsAddressing, OldRules, RedirectCommand};
 
 /// What the words come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,11 @@ fn add(words: &mut dyn Iterator<Item = String>) -> Result<RedirectAsked, UsageEr
     let typed = Typed::read(&|group| settled.words_of(group))?;
     let metadata = metadata::redirected(&metadata::proxied(&typed.metadata)?);
     let spec = redirect::spec(&typed.redirect, values::port(&typed.listen.app_port)?, metadata)?;
-    Ok(RedirectAsked::Do(RedirectCommand::Add { spec, old_rules }))
+    let credentials = match typed.listen.container_credentials {
+        true => CredentialsAddressing::Add,
+        false => CredentialsAddressing::Leave,
+    };
+    Ok(RedirectAsked::Do(RedirectCommand::Add { spec, old_rules, credentials }))
 }
 
 /// A command that takes nothing but a call for help.
@@ -76,17 +80,27 @@ fn text() -> String {
 }
 
 const ADOPT: &str = "adopt";
-const SHARED: [&str; 7] =
-    ["metadata-addr", "app-port", "host-interface", "host-ip", "host-ip6", "metadata-drop", "help"];
+const SHARED: [&str; 8] = [
+    "metadata-addr",
+    "app-port",
+    "container-credentials",
+    "host-interface",
+    "host-ip",
+    "host-ip6",
+    "metadata-drop",
+    "help",
+];
 const GROUP: &str = "Flags of add, which mean what they mean to the agent";
 const ABOUT: &str = "\
-Sends pods' metadata requests to the agent, by an nftables table of its own that outlives the agent
+Sends pods' metadata requests to the agent, by an nftables table of its own that outlives the agent.
+With --container-credentials also sets up 169.254.170.2: its link, and the rules that keep its packets
 
 Usage: kube2iam redirect add [flags]   writes the table, if it isn't as wanted
-       kube2iam redirect remove        deletes it: pods then reach the node's own credentials
-       kube2iam redirect status        shows it with its counters, and what the original kube2iam left in iptables
+       kube2iam redirect remove        deletes it: pods then reach the node's own credentials; and 169.254.170.2
+       kube2iam redirect status        shows it with its counters, 169.254.170.2, and what the original kube2iam left
+                                       in iptables
 
-Exit codes: 0 done, and with status: the table is whole; 1 it is not, or the kernel refused; 64 wrong usage;
+Exit codes: 0 done, and with status: the table is whole and 169.254.170.2, if set up, is in place; 1 it is not, or the kernel refused; 64 wrong usage;
 77 the capability NET_ADMIN is missing
 ";
 
@@ -102,7 +116,11 @@ mod tests {
 
     fn added(words: &[&str]) -> (RedirectSpec, OldRules) {
         match asked(&[&["add"], words].concat()) {
-            Ok(RedirectAsked::Do(RedirectCommand::Add { spec, old_rules })) => (spec, old_rules),
+            Ok(RedirectAsked::Do(RedirectCommand::Add { spec, old_rules, credentials })) => {
+                let asked = words.contains(&"--container-credentials");
+                assert_eq!(credentials == CredentialsAddressing::Add, asked, "{words:?}");
+                (spec, old_rules)
+            }
             other => panic!("{words:?}: {other:?}"),
         }
     }
@@ -111,10 +129,13 @@ mod tests {
     fn add_wants_what_an_agent_with_the_same_flags_wants() {
         let all: &[&str] = &["--host-ip=10.0.0.1", "--host-ip6", "fd00::1", "--metadata-drop=false", "--app-port=9"];
         let interfaces: &[&str] = &["--host-interface=cali+,!cali9", "--host-interface", "eni+"];
-        for flags in [&[], all, interfaces, &["--metadata-addr=10.9.9.9"]] {
+        let credentials: &[&str] = &["--container-credentials", "--app-port=9"];
+        for flags in [&[], all, interfaces, credentials, &["--metadata-addr=10.9.9.9"]] {
             let agent = ["--iptables", "--api-server=http://127.0.0.1:1", "--api-token=t"].iter().chain(flags);
             let Ok(Command::Run(config)) = parse(agent.map(|word| (*word).to_owned()), &|_| None) else { panic!() };
-            assert_eq!(added(flags), (config.redirect.unwrap().spec, OldRules::Name), "{flags:?}");
+            let spec = config.redirect.unwrap().spec;
+            assert!(config.credentials_address.is_none_or(|address| address.spec == spec), "{flags:?}");
+            assert_eq!(added(flags), (spec, OldRules::Name), "{flags:?}");
         }
         assert_eq!(added(&["--adopt"]), (RedirectSpec::new(8181), OldRules::Remove));
         assert_eq!(added(&["--adopt=false"]).1, OldRules::Name);

@@ -12,9 +12,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use self::interfaces::InterfaceRule;
 use self::scope::InterfaceScope;
 
+pub mod address;
+pub mod address_status;
 pub mod command;
 pub mod compare;
 pub mod expression;
+pub mod guard;
 pub mod interfaces;
 pub mod leftover;
 pub mod readback;

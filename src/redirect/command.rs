@@ -3,10 +3,13 @@
 use std::net::Ipv4Addr;
 
 use crate::logic::redirect::RedirectSpec;
-pub use crate::logic::redirect::command::{OldRules, RedirectCommand};
-use crate::logic::redirect::status::TableState;
+use crate::logic::redirect::address::ADDRESS;
+pub use crate::logic::redirect::command::{CredentialsAddressing, OldRules, RedirectCommand};
+use crate::logic::redirect::guard::GUARD_TABLE;
+use crate::logic::redirect::status::{RedirectStatus, TableState};
 
-use super::{Ensured, Redirect, RedirectError, adopt, left_over, legacy_hint, remove, status};
+use super::address::{self, CredentialsAddress};
+use super::{Ensured, Redirect, RedirectError, Removed, adopt, left_over, legacy_hint, remove, status};
 
 /// What to print and how to end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,21 +27,38 @@ const EXIT_NOT_WHOLE: u8 = 1;
 /// Does it.
 pub fn run(command: &RedirectCommand) -> Printed {
     let done = match command {
-        RedirectCommand::Add { spec, old_rules } => add(spec, *old_rules),
-        RedirectCommand::Remove => {
-            remove().map(|removed| Printed { output: format!("{removed}\n"), ..Printed::default() })
-        }
+        RedirectCommand::Add { spec, old_rules, credentials } => add(spec, *old_rules, *credentials),
+        RedirectCommand::Remove => remove_all(),
         RedirectCommand::Status => status().map(|status| {
-            let exit_code = if matches!(status.wholeness(), TableState::Whole(_)) { 0 } else { EXIT_NOT_WHOLE };
+            let exit_code = if is_whole(&status) { 0 } else { EXIT_NOT_WHOLE };
             Printed { exit_code, output: status.text(), errors: String::new() }
         }),
     };
     done.unwrap_or_else(|error| failed(&error))
 }
 
-fn add(spec: &RedirectSpec, old_rules: OldRules) -> Result<Printed, RedirectError> {
+/// An address that was never set up is nobody's loss.
+fn is_whole(status: &RedirectStatus) -> bool {
+    let address = &status.credentials;
+    matches!(status.wholeness(), TableState::Whole(_)) && (address.is_absent() || address.in_place().is_ok())
+}
+
+/// The address goes first: while pods still send tokens there, the rules that keep them are there too.
+fn remove_all() -> Result<Printed, RedirectError> {
+    let address = address::remove();
+    let mut output = format!("{}\n", remove()?);
+    if address? == Removed::Deleted {
+        output.push_str(&format!("{ADDRESS} and table inet {GUARD_TABLE} are removed\n"));
+    }
+    Ok(Printed { output, ..Printed::default() })
+}
+
+fn add(spec: &RedirectSpec, old_rules: OldRules, credentials: CredentialsAddressing) -> Result<Printed, RedirectError> {
     let ensured = Redirect::open(spec.clone())?.ensure()?;
     let mut printed = placed(&ensured);
+    if credentials == CredentialsAddressing::Add {
+        add_address(spec, &mut printed)?;
+    }
     match old_rules {
         OldRules::Name => name_old_rules(ensured.wanted.metadata.v4(), &mut printed)?,
         OldRules::Remove => remove_old_rules(ensured.wanted.metadata.v4(), &mut printed)?,
@@ -49,17 +69,34 @@ fn add(spec: &RedirectSpec, old_rules: OldRules) -> Result<Printed, RedirectErro
     Ok(printed)
 }
 
+fn add_address(spec: &RedirectSpec, printed: &mut Printed) -> Result<(), RedirectError> {
+    let ensured = CredentialsAddress::open(spec.clone())?.ensure()?;
+    match ensured.place {
+        Ok(_) => printed.output.push_str(&format!("{ensured}\n")),
+        Err(_) => {
+            printed.exit_code = EXIT_NOT_WHOLE;
+            printed.errors.push_str(&format!("{ensured}\n"));
+        }
+    }
+    print_cut(&ensured.cut, "connections that other rules had taken elsewhere", printed);
+    Ok(())
+}
+
+fn print_cut(cut: &Result<usize, String>, which: &str, printed: &mut Printed) {
+    match cut {
+        Ok(0) => {}
+        Ok(cut) => printed.output.push_str(&format!("{cut} {which} cut\n")),
+        Err(cause) => printed.errors.push_str(&format!("failed to cut `{which}`: {cause}\n")),
+    }
+}
+
 fn placed(ensured: &Ensured) -> Printed {
     let mut printed = Printed { output: format!("{ensured}\n"), ..Printed::default() };
     for note in &ensured.notes {
         let stream = if note.is_warning() { &mut printed.errors } else { &mut printed.output };
         stream.push_str(&format!("{note}\n"));
     }
-    match &ensured.cut {
-        Ok(0) => {}
-        Ok(cut) => printed.output.push_str(&format!("{cut} older connections to the metadata service cut\n")),
-        Err(cause) => printed.errors.push_str(&format!("failed to cut `older connections`: {cause}\n")),
-    }
+    print_cut(&ensured.cut, "older connections to the metadata service", &mut printed);
     printed
 }
 

@@ -20,7 +20,7 @@ const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
-/// `CTA_TUPLE_IP`, `CTA_TUPLE_PROTO`; within: sources and destinations of both families, the source port.
+/// `CTA_TUPLE_IP`, `CTA_TUPLE_PROTO`; within: sources and destinations of both families, the ports.
 const TUPLE_IP: u16 = 1;
 const TUPLE_PROTOCOL: u16 = 2;
 const SOURCE_V4: u16 = 1;
@@ -28,6 +28,7 @@ const DESTINATION_V4: u16 = 2;
 const SOURCE_V6: u16 = 3;
 const DESTINATION_V6: u16 = 4;
 const SOURCE_PORT: u16 = 2;
+const DESTINATION_PORT: u16 = 3;
 /// `NFPROTO_UNSPEC`: entries of both families.
 const FAMILY_ANY: u8 = 0;
 /// Entries deleted in one go. More than a node's pods hold; the rest would be cut by the rules themselves.
@@ -38,6 +39,8 @@ const CUT_MAX: usize = 65_536;
 pub(super) struct Stale<'a> {
     /// Those to these addresses,
     pub(super) metadata: &'a [IpAddr],
+    /// at this port, or at any,
+    pub(super) port: Option<u16>,
     /// not from the node itself, which may talk to the real service,
     pub(super) own: &'a [IpAddr],
     /// and not answered by the agent.
@@ -72,10 +75,11 @@ impl Stale<'_> {
     fn holds(&self, entry: &[u8]) -> bool {
         let original = |v4, v6| address(entry, ORIGINAL, v4, v6);
         let to_metadata = original(DESTINATION_V4, DESTINATION_V6).is_some_and(|ip| self.metadata.contains(&ip));
+        let at_port = self.port.is_none_or(|wanted| port(entry, ORIGINAL, DESTINATION_PORT) == Some(wanted));
         let from_node = original(SOURCE_V4, SOURCE_V6).is_some_and(|ip| self.own.contains(&ip));
-        let answers = address(entry, REPLY, SOURCE_V4, SOURCE_V6).zip(port(entry));
+        let answers = address(entry, REPLY, SOURCE_V4, SOURCE_V6).zip(port(entry, REPLY, SOURCE_PORT));
         let by_agent = answers.is_some_and(|(ip, port)| self.agents.contains(&SocketAddr::new(ip, port)));
-        to_metadata && !from_node && !by_agent
+        to_metadata && at_port && !from_node && !by_agent
     }
 }
 
@@ -85,8 +89,8 @@ fn address(entry: &[u8], direction: u16, v4: u16, v6: u16) -> Option<IpAddr> {
     v4.or_else(|| <[u8; 16]>::try_from(attribute(tuple, v6)?).ok().map(IpAddr::from))
 }
 
-fn port(entry: &[u8]) -> Option<u16> {
-    let bytes = nested(entry, &[REPLY, TUPLE_PROTOCOL, SOURCE_PORT])?;
+fn port(entry: &[u8], direction: u16, which: u16) -> Option<u16> {
+    let bytes = nested(entry, &[direction, TUPLE_PROTOCOL, which])?;
     Some(u16::from_be_bytes(bytes.try_into().ok()?))
 }
 
@@ -107,6 +111,10 @@ mod tests {
     use super::*;
 
     fn tuple(source: &str, destination: &str, source_port: u16) -> Attributes {
+        tuple_at(source, destination, source_port, 80)
+    }
+
+    fn tuple_at(source: &str, destination: &str, source_port: u16, port: u16) -> Attributes {
         let octets = |text: &str| match text.parse().unwrap() {
             IpAddr::V4(ip) => ip.octets().to_vec(),
             IpAddr::V6(ip) => ip.octets().to_vec(),
@@ -115,6 +123,7 @@ mod tests {
         let ip =
             Attributes::new().bytes(SOURCE_V4 + v6, &octets(source)).bytes(DESTINATION_V4 + v6, &octets(destination));
         let protocol = Attributes::new().bytes(1, &[6]).bytes(SOURCE_PORT, &source_port.to_be_bytes());
+        let protocol = protocol.bytes(DESTINATION_PORT, &port.to_be_bytes());
         Attributes::new().nest(TUPLE_IP, ip).nest(TUPLE_PROTOCOL, protocol)
     }
 
@@ -126,7 +135,7 @@ mod tests {
         let metadata = ["169.254.169.254".parse().unwrap(), "fd00:ec2::254".parse().unwrap()];
         let own = ["10.0.0.1".parse().unwrap()];
         let agents = ["10.0.0.1:8181".parse().unwrap(), "[fd00::1]:8181".parse().unwrap()];
-        let rule = Stale { metadata: &metadata, own: &own, agents: &agents };
+        let rule = Stale { metadata: &metadata, port: None, own: &own, agents: &agents };
         assert_eq!(rule.holds(&entry), stale, "{source} to {destination}, answered by {answers:?}");
     }
 
@@ -142,8 +151,24 @@ mod tests {
     }
 
     #[test]
+    fn other_ports_of_an_address_are_left_alone_where_one_is_given() {
+        let loopback: IpAddr = "127.0.0.1".parse().unwrap();
+        let agents = [SocketAddr::new(loopback, 8181)];
+        let rule = Stale { metadata: &[loopback], port: Some(8181), own: &[], agents: &agents };
+        for (port, answers, stale) in
+            [(8181, ("10.1.0.9", 8181), true), (8181, ("127.0.0.1", 8181), false), (9, ("10.1.0.9", 9), false)]
+        {
+            let list = Attributes::new()
+                .nest(ORIGINAL, tuple_at("127.0.0.1", "127.0.0.1", 40_000, port))
+                .nest(REPLY, tuple(answers.0, "127.0.0.1", answers.1));
+            let entry = NetlinkMessage::new(0, 0, &[], list).body;
+            assert_eq!(rule.holds(&entry), stale, "{port}, answered by {answers:?}");
+        }
+    }
+
+    #[test]
     fn an_entry_that_cannot_be_read_is_left_alone() {
-        let rule = Stale { metadata: &["169.254.169.254".parse().unwrap()], own: &[], agents: &[] };
+        let rule = Stale { metadata: &["169.254.169.254".parse().unwrap()], port: None, own: &[], agents: &[] };
         assert!(!rule.holds(&[]));
         assert!(!rule.holds(&[9, 0, 1, 0, 1]));
     }

@@ -66,6 +66,14 @@ impl RedirectError {
         }
     }
 
+    /// A refused batch for a table that iptables' lines can't stand in for.
+    pub(super) fn writing_table(refused: NetlinkRefusal, table: &str) -> Self {
+        match refused.cause {
+            Errno::NOENT | Errno::OPNOTSUPP | Errno::AFNOSUPPORT => Self::NoNftables { by_hand: Vec::new() },
+            cause => Self::Kernel { verb: "write", object: format!("inet {table}"), cause },
+        }
+    }
+
     /// The same error of a process that only wants to look.
     pub(super) fn while_reading(self) -> Self {
         match self {

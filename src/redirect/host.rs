@@ -13,23 +13,23 @@ use super::message::{Attributes, NetlinkMessage, attribute, native_u16, native_u
 use super::socket::{FLAG_DUMP, Netlink, steady};
 
 /// `NETLINK_ROUTE` is number 0, which rustix writes as none.
-const ROUTE: Option<Protocol> = None;
+pub(super) const ROUTE: Option<Protocol> = None;
 
 /// `RTM_GETLINK`, `RTM_GETADDR`, `RTM_GETROUTE`, and the bytes of the structures they begin with.
-const GET_LINK: u16 = 18;
-const GET_ADDRESS: u16 = 22;
+pub(super) const GET_LINK: u16 = 18;
+pub(super) const GET_ADDRESS: u16 = 22;
 const GET_ROUTE: u16 = 26;
-const LINK_BYTES: usize = 16;
-const ADDRESS_BYTES: usize = 8;
+pub(super) const LINK_BYTES: usize = 16;
+pub(super) const ADDRESS_BYTES: usize = 8;
 const ROUTE_BYTES: usize = 12;
 
 /// `IFLA_IFNAME`, `IFF_LOOPBACK`.
-const LINK_NAME: u16 = 3;
+pub(super) const LINK_NAME: u16 = 3;
 const LOOPBACK: u32 = 0x8;
 
 /// `IFA_ADDRESS`, `IFA_LOCAL`, `IFA_FLAGS`, `RT_SCOPE_UNIVERSE`.
-const ADDRESS_ADDRESS: u16 = 1;
-const ADDRESS_LOCAL: u16 = 2;
+pub(super) const ADDRESS_ADDRESS: u16 = 1;
+pub(super) const ADDRESS_LOCAL: u16 = 2;
 const ADDRESS_FLAGS: u16 = 8;
 const SCOPE_UNIVERSE: u8 = 0;
 /// `IFA_F_SECONDARY` (for IPv6: temporary), `_DADFAILED`, `_DEPRECATED`, `_TENTATIVE`.
@@ -76,7 +76,7 @@ fn read(netlink: &mut Netlink) -> Result<HostNetwork, Errno> {
     Ok(host)
 }
 
-fn dump(kind: u16, fixed: &[u8]) -> NetlinkMessage {
+pub(super) fn dump(kind: u16, fixed: &[u8]) -> NetlinkMessage {
     NetlinkMessage::new(kind, FLAG_DUMP, fixed, Attributes::new())
 }
 

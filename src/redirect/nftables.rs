@@ -1,14 +1,13 @@
 //! nf_tables through its netlink socket: read a table, write one, delete one, each in a single step
 //! (linux/netfilter/nf_tables.h).
 //!
-//! Our table never has `NFT_TABLE_F_OWNER`: it would vanish with the process, and open the node's role to all pods.
+//! A table of ours never has `NFT_TABLE_F_OWNER`: it would vanish with the process, and open the node's role to all pods.
 
 use rustix::io::Errno;
 use rustix::net::netlink;
 
-use crate::logic::redirect::TABLE;
 use crate::logic::redirect::compare::{Count, FoundChain, FoundRule, FoundTable};
-use crate::logic::redirect::ruleset::{Chain, HOOK_PREROUTING, POLICY_ACCEPT, Rule};
+use crate::logic::redirect::ruleset::{Chain, POLICY_ACCEPT, Rule};
 
 use super::codec;
 use super::message::{Attributes, NetlinkMessage, NetlinkReply, attribute, long, number, text};
@@ -61,11 +60,13 @@ pub(super) struct Moment(u32);
 #[derive(Debug)]
 pub(super) struct Nftables {
     netlink: Netlink,
+    /// Of the tables of family `inet`, the one that is read and written
+    table: &'static str,
 }
 
 impl Nftables {
-    pub(super) fn open() -> Result<Self, Errno> {
-        Ok(Self { netlink: Netlink::open(Some(netlink::NETFILTER))? })
+    pub(super) fn open(table: &'static str) -> Result<Self, Errno> {
+        Ok(Self { netlink: Netlink::open(Some(netlink::NETFILTER))?, table })
     }
 
     /// The present moment. The first thing asked: a kernel without nf_tables refuses it.
@@ -80,7 +81,7 @@ impl Nftables {
     /// Our table with those of `chains` that it has.
     pub(super) fn table(&mut self, chains: &[&str]) -> Result<Option<FoundTable>, Errno> {
         let mut table = FoundTable::default();
-        let name = Attributes::new().text(OBJECT_TABLE, TABLE);
+        let name = Attributes::new().text(OBJECT_TABLE, self.table);
         let found = self.netlink.ask(request(TABLE_GET, 0, FAMILY_INET, name), &mut |reply| {
             let list = attributes_of(reply);
             table.flags = number(list, TABLE_FLAGS).unwrap_or_default();
@@ -97,7 +98,7 @@ impl Nftables {
 
     fn chain(&mut self, name: &str) -> Result<Option<FoundChain>, Errno> {
         let mut chain = FoundChain { name: name.to_owned(), ..FoundChain::default() };
-        let list = Attributes::new().text(OBJECT_TABLE, TABLE).text(CHAIN_NAME, name);
+        let list = Attributes::new().text(OBJECT_TABLE, self.table).text(CHAIN_NAME, name);
         let found = self.netlink.ask(request(CHAIN_GET, 0, FAMILY_INET, list), &mut |reply| {
             let list = attributes_of(reply);
             let hook = attribute(list, CHAIN_HOOK).unwrap_or_default();
@@ -109,7 +110,7 @@ impl Nftables {
         if absent(found)? {
             return Ok(None);
         }
-        chain.rules = self.rules(FAMILY_INET, TABLE, name)?;
+        chain.rules = self.rules(FAMILY_INET, self.table, name)?;
         Ok(Some(chain))
     }
 
@@ -139,23 +140,24 @@ impl Nftables {
         generation: u64,
         moment: Option<Moment>,
     ) -> Result<(), NetlinkRefusal> {
-        let name = || Attributes::new().text(OBJECT_TABLE, TABLE);
+        let table = self.table;
+        let name = || Attributes::new().text(OBJECT_TABLE, table);
         // Added first so that there is one to delete.
         let mut messages = vec![
             request(TABLE_NEW, FLAG_CREATE, FAMILY_INET, name()),
             request(TABLE_DELETE, 0, FAMILY_INET, name()),
             request(TABLE_NEW, FLAG_CREATE, FAMILY_INET, name()),
         ];
-        messages.extend(chains.iter().map(chain_message));
+        messages.extend(chains.iter().map(|chain| chain_message(table, chain)));
         for chain in chains {
-            messages.extend(chain.rules.iter().map(|rule| rule_message(chain.name, rule, generation)));
+            messages.extend(chain.rules.iter().map(|rule| rule_message(table, chain.name, rule, generation)));
         }
         self.batch(messages, moment)
     }
 
     /// Deletes our table; `ENOENT` if there is none.
     pub(super) fn delete(&mut self) -> Result<(), NetlinkRefusal> {
-        let name = Attributes::new().text(OBJECT_TABLE, TABLE);
+        let name = Attributes::new().text(OBJECT_TABLE, self.table);
         self.batch(vec![request(TABLE_DELETE, 0, FAMILY_INET, name)], None)
     }
 
@@ -189,16 +191,16 @@ fn bracket(kind: u16, list: Attributes) -> NetlinkMessage {
     NetlinkMessage::new(kind, 0, &[0, 0, 0, SUBSYSTEM], list)
 }
 
-fn chain_message(chain: &Chain) -> NetlinkMessage {
-    let hook =
-        Attributes::new().number(HOOK_NUMBER, HOOK_PREROUTING).number(HOOK_PRIORITY, chain.priority.cast_unsigned());
-    let list = Attributes::new().text(OBJECT_TABLE, TABLE).text(CHAIN_NAME, chain.name).nest(CHAIN_HOOK, hook);
+fn chain_message(table: &str, chain: &Chain) -> NetlinkMessage {
+    let hook = Attributes::new().number(HOOK_NUMBER, chain.hook.number());
+    let hook = hook.number(HOOK_PRIORITY, chain.priority.cast_unsigned());
+    let list = Attributes::new().text(OBJECT_TABLE, table).text(CHAIN_NAME, chain.name).nest(CHAIN_HOOK, hook);
     let list = list.number(CHAIN_POLICY, POLICY_ACCEPT).text(CHAIN_TYPE, chain.kind.word());
     request(CHAIN_NEW, FLAG_CREATE, FAMILY_INET, list)
 }
 
-fn rule_message(chain: &str, rule: &Rule, generation: u64) -> NetlinkMessage {
-    let list = Attributes::new().text(OBJECT_TABLE, TABLE).text(RULE_CHAIN, chain);
+fn rule_message(table: &str, chain: &str, rule: &Rule, generation: u64) -> NetlinkMessage {
+    let list = Attributes::new().text(OBJECT_TABLE, table).text(RULE_CHAIN, chain);
     let list = list.nest(RULE_EXPRESSIONS, codec::write(&rule.expressions()));
     let list = match rule.comment(generation) {
         Some(comment) => list.bytes(RULE_USERDATA, &codec::comment(&comment)),

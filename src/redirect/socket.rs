@@ -21,6 +21,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(2);
 const DATAGRAM_BYTES: usize = 64 * 1024;
 /// kube-proxy may write thousands of elements at once; what doesn't fit is reported as lost.
 const NOTIFICATION_BYTES: usize = 1024 * 1024;
+/// Datagrams taken up before the watch looks at anything else.
+const NOTIFICATIONS_AT_ONCE: usize = 1024;
 
 /// What was read changed while it was read.
 pub(super) const INTERRUPTED: Errno = Errno::INTR;
@@ -30,6 +32,7 @@ const READINGS: usize = 8;
 /// linux/netlink.h.
 pub(super) const FLAG_REQUEST: u16 = 0x1;
 pub(super) const FLAG_ACK: u16 = 0x4;
+pub(super) const FLAG_EXCLUSIVE: u16 = 0x200;
 pub(super) const FLAG_DUMP: u16 = 0x300;
 pub(super) const FLAG_CREATE: u16 = 0x400;
 pub(super) const FLAG_APPEND: u16 = 0x800;
@@ -133,17 +136,22 @@ impl Netlink {
         }
     }
 
-    /// Waits for notifications and hands each to `each`.
+    /// Waits for notifications and hands each to `each`, with all that have come until then.
     pub(super) fn notifications(&mut self, each: &mut dyn FnMut(NetlinkReply<'_>)) -> Result<Received, Errno> {
-        match self.receive() {
-            Ok(datagram) => {
-                replies(datagram).for_each(each);
-                Ok(Received::Something)
+        let mut heard = Received::Nothing;
+        for datagram in 0..NOTIFICATIONS_AT_ONCE {
+            let flags = if datagram == 0 { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+            match self.receive_with(flags) {
+                Ok(datagram) => {
+                    replies(datagram).for_each(&mut *each);
+                    heard = Received::Something;
+                }
+                Err(Errno::AGAIN) => break,
+                Err(Errno::NOBUFS) => return Ok(Received::Lost),
+                Err(cause) => return Err(cause),
             }
-            Err(Errno::AGAIN) => Ok(Received::Nothing),
-            Err(Errno::NOBUFS) => Ok(Received::Lost),
-            Err(cause) => Err(cause),
         }
+        Ok(heard)
     }
 
     fn send(&self, bytes: &[u8]) -> Result<(), Errno> {
@@ -152,8 +160,12 @@ impl Netlink {
 
     /// One datagram of the kernel's. Its port is 0 (netlink(7)); empty if somebody else sent one.
     fn receive(&mut self) -> Result<&[u8], Errno> {
+        self.receive_with(RecvFlags::empty())
+    }
+
+    fn receive_with(&mut self, flags: RecvFlags) -> Result<&[u8], Errno> {
         let (socket, buffer) = (&self.socket, &mut self.buffer);
-        let receive = || rustix::net::recvfrom(socket, buffer.as_mut_slice(), RecvFlags::empty());
+        let receive = || rustix::net::recvfrom(socket, buffer.as_mut_slice(), flags);
         let (length, _, sender) = rustix::io::retry_on_intr(receive)?;
         let sender = sender.and_then(|sender| SocketAddrNetlink::try_from(sender).ok());
         let from_kernel = sender.is_some_and(|sender| sender.pid() == 0);

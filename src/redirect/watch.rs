@@ -25,11 +25,11 @@ use super::{Ensured, LastCheck, Redirect, RedirectOutcome};
 /// `NFNLGRP_NFTABLES` (7) as a bit.
 const GROUP_NFTABLES: u32 = 1 << 6;
 /// A notification may be lost, and addresses and uplinks change without one.
-const CHECK_EVERY: Duration = Duration::from_secs(30);
+pub(super) const CHECK_EVERY: Duration = Duration::from_secs(30);
 /// Between two repairs; half of the two seconds in which a removed rule is to be back.
-const REPAIR_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const REPAIR_PAUSE: Duration = Duration::from_secs(1);
 /// After the kernel refused.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// How long the end of the watch may go unnoticed.
 const LISTEN_WAIT: Duration = Duration::from_millis(250);
 
@@ -75,7 +75,7 @@ pub struct Surroundings<'a> {
 
 /// How the newer agent does to which the table was left.
 #[derive(Default)]
-struct Newer {
+pub(super) struct Newer {
     generation: u64,
     silence: RedirectSilence,
     asked: Mono,
@@ -90,11 +90,11 @@ impl Redirect {
         report: &mut dyn FnMut(RedirectEvent),
     ) -> Result<(), RedirectError> {
         let Surroundings { clock, goes_on, requests, .. } = around;
-        let (mut listener, mut newer) = (listen()?, Newer::default());
+        let (mut listener, mut newer) = (listen(LISTEN_WAIT)?, Newer::default());
         let mut due = clock.now().mono;
         let mut repaired: Option<Mono> = None;
         while goes_on() {
-            if heard(&mut listener)? {
+            if heard(&mut listener, TABLE)? {
                 let pause = repaired.map_or(clock.now().mono, |at| at.after(REPAIR_PAUSE));
                 due = due.min(pause);
             }
@@ -121,7 +121,7 @@ impl Redirect {
         let before = self.seen;
         let takes_back = self.is_given_up(newer, around);
         if takes_back {
-            self.claim = Claim::Anew;
+            self.hold.claim = Claim::Anew;
         }
         match self.ensure() {
             Ok(ensured)
@@ -138,36 +138,50 @@ impl Redirect {
 }
 
 impl Redirect {
-    /// Whether the newer agent that has the table doesn't serve, by several looks of the regular ones.
     fn is_given_up(&self, newer: &mut Newer, around: &Surroundings<'_>) -> bool {
-        let now = around.clock.now().mono;
-        match self.seen {
-            LastCheck::Newer(generation) if generation != newer.generation => {
-                *newer = Newer { generation, silence: RedirectSilence::default(), asked: now };
-            }
-            LastCheck::Newer(_) if now >= newer.asked.after(CHECK_EVERY) => {
-                let ask = |agents: &[SocketAddr]| agents.iter().map(|agent| (around.ask)(*agent)).collect::<Vec<_>>();
-                let own = self.wanted.as_ref().map(|wanted| wanted.agents()).unwrap_or_default();
-                newer.silence = newer.silence.after(&ask(&self.newer), &ask(&own));
-                newer.asked = now;
-            }
-            LastCheck::Newer(_) => {}
-            LastCheck::Nothing | LastCheck::Whole => *newer = Newer::default(),
-        }
-        newer.silence.is_enough()
+        let own = self.wanted.as_ref().map(|wanted| wanted.agents()).unwrap_or_default();
+        newer.is_given_up(self.seen, &self.newer, &own, around)
     }
 }
 
-fn listen() -> Result<Netlink, RedirectError> {
-    Netlink::listen(Some(netlink::NETFILTER), GROUP_NFTABLES, LISTEN_WAIT).map_err(RedirectError::of_nftables)
+impl Newer {
+    /// Whether the newer agent that has the table doesn't serve, by several looks of the regular ones. `theirs` and
+    /// `own` are where the newer agent and this one are asked.
+    pub(super) fn is_given_up(
+        &mut self,
+        seen: LastCheck,
+        theirs: &[SocketAddr],
+        own: &[SocketAddr],
+        around: &Surroundings<'_>,
+    ) -> bool {
+        let now = around.clock.now().mono;
+        match seen {
+            LastCheck::Newer(generation) if generation != self.generation => {
+                *self = Self { generation, silence: RedirectSilence::default(), asked: now };
+            }
+            LastCheck::Newer(_) if now >= self.asked.after(CHECK_EVERY) => {
+                let ask = |agents: &[SocketAddr]| agents.iter().map(|agent| (around.ask)(*agent)).collect::<Vec<_>>();
+                self.silence = self.silence.after(&ask(theirs), &ask(own));
+                self.asked = now;
+            }
+            LastCheck::Newer(_) => {}
+            LastCheck::Nothing | LastCheck::Whole => *self = Self::default(),
+        }
+        self.silence.is_enough()
+    }
 }
 
-/// Whether our table may have changed. Everybody's changes come by.
-fn heard(listener: &mut Netlink) -> Result<bool, RedirectError> {
+/// Notifications of nf_tables.
+pub(super) fn listen(wait: Duration) -> Result<Netlink, RedirectError> {
+    Netlink::listen(Some(netlink::NETFILTER), GROUP_NFTABLES, wait).map_err(RedirectError::of_nftables)
+}
+
+/// Whether a table of ours may have changed. Everybody's changes come by.
+pub(super) fn heard(listener: &mut Netlink, table: &str) -> Result<bool, RedirectError> {
     let mut ours = false;
     let heard = listener.notifications(&mut |reply| {
         let object = reply.body.get(FIXED_BYTES..).unwrap_or_default();
-        ours |= reply.kind.to_be_bytes()[0] == SUBSYSTEM && text(object, OBJECT_TABLE) == Some(TABLE);
+        ours |= reply.kind.to_be_bytes()[0] == SUBSYSTEM && text(object, OBJECT_TABLE) == Some(table);
     });
     Ok(heard.map_err(RedirectError::reading)? == Received::Lost || ours)
 }

@@ -10,6 +10,10 @@ pub struct RedirectMetrics {
     pub new_uplinks: IntCounter,
     /// Without labels: it is shown from the first time that it is set, so never where there is to be no redirect
     whole: GaugeVec,
+    /// How often link, address or rules of container credentials were put back
+    pub address_repairs: IntCounter,
+    /// Shown from the first time that it is set, too
+    address: GaugeVec,
 }
 
 /// Whether the table is what this agent wants.
@@ -33,12 +37,33 @@ impl RedirectMetrics {
         )?;
         let whole =
             gauges(registry, "redirect_whole", "Whether the redirect is as this agent wants it (1) or not (0).", &[])?;
-        Ok(Self { repairs, new_uplinks, whole })
+        let address_repairs = counter(
+            registry,
+            "credentials_address_repairs_total",
+            "How often 169.254.170.2 or the rules around it were put back after somebody removed or altered them.",
+        )?;
+        let address = gauges(
+            registry,
+            "credentials_address_in_place",
+            "Whether 169.254.170.2 and the rules around it are as this agent wants them (1) or not (0).",
+            &[],
+        )?;
+        Ok(Self { repairs, new_uplinks, whole, address_repairs, address })
     }
 
     pub fn set(&self, stands: InPlace) {
-        let value = if stands == InPlace::Yes { 1.0 } else { 0.0 };
-        self.whole.with_label_values(&[] as &[&str]).set(value);
+        self.whole.with_label_values(&[] as &[&str]).set(stands.value());
+    }
+
+    /// Of the address of container credentials
+    pub fn set_address(&self, stands: InPlace) {
+        self.address.with_label_values(&[] as &[&str]).set(stands.value());
+    }
+}
+
+impl InPlace {
+    fn value(self) -> f64 {
+        if self == Self::Yes { 1.0 } else { 0.0 }
     }
 }
 
@@ -58,5 +83,10 @@ mod tests {
         assert!(text().contains("kube2iam_redirect_whole 0\n"));
         metrics.redirect.set(InPlace::Yes);
         assert!(text().contains("kube2iam_redirect_whole 1\n"));
+        assert!(!text().contains("kube2iam_credentials_address_in_place"));
+        metrics.redirect.set_address(InPlace::No);
+        assert!(text().contains("kube2iam_credentials_address_in_place 0\n"));
+        metrics.redirect.set_address(InPlace::Yes);
+        assert!(text().contains("kube2iam_credentials_address_in_place 1\n"));
     }
 }

@@ -61,13 +61,16 @@ fn shown(text: &str) -> BTreeMap<String, BTreeSet<String>> {
     metrics
 }
 
-/// Every metric that an agent may show: the running one's, and the redirect's, which only shows where there is one.
+/// Every metric that an agent may show: the running one's, and those of the redirect and
+/// of container credentials, which only show where there is one.
 fn all_metrics(site: &Site) -> BTreeMap<String, BTreeSet<String>> {
     let mut metrics = shown(&get_as_operator(site.agent.addr(), "/metrics").text());
     let at_rest = Metrics::new(&BUILD, "n").unwrap();
     at_rest.redirect.set(InPlace::Yes);
+    at_rest.redirect.set_address(InPlace::Yes);
     let rendered = shown(&String::from_utf8(at_rest.render().unwrap()).unwrap());
-    metrics.extend(rendered.into_iter().filter(|(name, _)| name == "kube2iam_redirect_whole"));
+    let where_set_up = ["kube2iam_redirect_whole", "kube2iam_credentials_address_in_place"];
+    metrics.extend(rendered.into_iter().filter(|(name, _)| where_set_up.contains(&name.as_str())));
     metrics
 }
 

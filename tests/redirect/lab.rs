@@ -38,7 +38,7 @@ pub(crate) struct Lab {
 pub(crate) struct Server(Arc<TcpListener>);
 
 /// What a request ended with.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Text(String),
     Refused,

@@ -26,7 +26,7 @@ fn assert_served(site: &Site) {
     }
 }
 
-fn wait_for_end(agent: &mut Agent) {
+pub(crate) fn wait_for_end(agent: &mut Agent) {
     let deadline = Instant::now() + PATIENCE;
     while agent.exit_status().is_none() {
         assert!(Instant::now() < deadline, "the agent does not end");
@@ -217,5 +217,5 @@ fn wrong_usage_ends_with_64_and_help_with_0() {
         assert!(ended.stdout.contains("--adopt") && ended.stdout.contains("77"), "{}", ended.stdout);
     }
     let help = run(&["--help"]).stdout;
-    assert!(help.contains("\n  redirect add|remove|status\n        place, remove or look at the redirect"), "{help}");
+    assert!(help.contains("\n  redirect add|remove|status\n        add, remove or show the redirect"), "{help}");
 }

@@ -4,6 +4,9 @@
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods)] // a test's helpers may fail it and speak, and it has a clock of its own
 
 mod corners;
+mod credentials;
+mod credentials_life;
+mod credentials_repair;
 #[path = "../sdk/kit.rs"]
 mod kit;
 mod lab;

@@ -14,23 +14,23 @@ use kube2iam::redirect::{Ensured, Redirect, RedirectEvent, RedirectOutcome, Remo
 use crate::lab::{AGENT_PORT, Lab, METADATA_V4, ready, text};
 
 /// Two seconds are promised for a removed rule to be back; a machine that does much else gets three more.
-const PROMISE: Duration = Duration::from_secs(5);
+pub(crate) const PROMISE: Duration = Duration::from_secs(5);
 /// Long enough for a repair that nobody needs.
-const QUIET: Duration = Duration::from_secs(2);
+pub(crate) const QUIET: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy)]
-struct TestClock {
+pub(crate) struct TestClock {
     since: std::time::Instant,
     speed: u32,
 }
 
 impl TestClock {
     #[allow(clippy::disallowed_methods)] // the watch is tested against the time it promises
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { since: std::time::Instant::now(), speed: 1 }
     }
 
-    fn fast() -> Self {
+    pub(crate) fn fast() -> Self {
         Self { speed: 60, ..Self::new() }
     }
 }
@@ -87,7 +87,7 @@ fn watched_beside(
 }
 
 /// Ends the watch also when an assertion fails.
-struct Stop<'a>(&'a AtomicBool);
+pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {

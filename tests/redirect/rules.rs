@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use kube2iam::logic::redirect::interfaces::InterfaceRule;
 use kube2iam::logic::redirect::{Metadata, RedirectSpec, ruleset};
-use kube2iam::redirect::command::{OldRules, Printed, RedirectCommand, run};
+use kube2iam::redirect::command::{CredentialsAddressing, OldRules, Printed, RedirectCommand, run};
 use kube2iam::redirect::{Redirect, RedirectError, RedirectOutcome};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
@@ -15,11 +15,11 @@ fn spec() -> RedirectSpec {
 }
 
 fn add(old_rules: OldRules) -> RedirectCommand {
-    RedirectCommand::Add { spec: spec(), old_rules }
+    RedirectCommand::Add { spec: spec(), old_rules, credentials: CredentialsAddressing::Leave }
 }
 
 /// Counters at zero.
-fn normalised(listing: &str) -> String {
+pub(crate) fn normalised(listing: &str) -> String {
     let mut words: Vec<&str> = listing.split(' ').collect();
     for at in 1..words.len() {
         if matches!(words[at - 1], "packets" | "bytes") {

@@ -1,5 +1,6 @@
 //! The threads that the agent runs beside its HTTP server, one file for each kind of work.
 
+pub(crate) mod credentials_address;
 pub(crate) mod discover;
 pub(super) mod evaluate;
 pub(super) mod events;

@@ -101,7 +101,7 @@ impl Placed {
 }
 
 /// What pods' requests get: while a process that isn't known to be a kube2iam holds the port, nothing.
-fn requests(agent: &AgentState) -> RequestAction {
+pub(super) fn requests(agent: &AgentState) -> RequestAction {
     match agent.facts.taken_port.read().as_ref().map(|taken| taken.requests) {
         Some(Requests::Dropped) => RequestAction::Drop,
         Some(Requests::ToKube2iam | Requests::NotOurs) | None => RequestAction::Redirect,
@@ -114,7 +114,7 @@ pub(crate) fn report() -> RedirectReport {
         Ok(status) => RedirectReport {
             whole: matches!(status.wholeness(), TableState::Whole(_)),
             connections: Some(status.connections()),
-            detail: status.text(),
+            detail: status.redirect_text(),
         },
         Err(error) => RedirectReport { whole: false, connections: None, detail: error.to_string() },
     }
@@ -215,4 +215,4 @@ fn remove(redirect: &mut Redirect) {
 }
 
 /// How long after nobody could listen to the kernel any more.
-const WATCH_AGAIN: Duration = Duration::from_secs(5);
+pub(super) const WATCH_AGAIN: Duration = Duration::from_secs(5);

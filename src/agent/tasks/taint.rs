@@ -66,7 +66,8 @@ fn attempt(nodes: &dyn Nodes, node: &str, key: &str) -> Result<TaintOutcome, (&'
 }
 
 fn await_readiness(agent: &AgentState) -> Waited {
-    let redirect_stands = || !agent.facts.redirect_missing.load(Ordering::Relaxed);
+    let missing = [&agent.facts.redirect_missing, &agent.facts.address_missing];
+    let redirect_stands = || missing.iter().all(|missing| !missing.load(Ordering::Relaxed));
     let has_port = || agent.facts.taken_port.read().is_none();
     let is_ready = || agent.world.read(|world, rules| rules.is_some() && world.is_ready());
     while !(redirect_stands() && has_port() && is_ready()) {

@@ -31,6 +31,8 @@ pub struct Facts {
     pub taken_port: RwLock<Option<TakenPort>>,
     /// There is to be a redirect, and it isn't as wanted
     pub redirect_missing: AtomicBool,
+    /// There is to be the address of container credentials, and it isn't in place
+    pub address_missing: AtomicBool,
     /// The ARN under which the agent works, once STS has told it
     pub caller: RwLock<Option<String>>,
 }
@@ -59,9 +61,10 @@ impl Facts {
         });
         let leaving = self.shutting_down.load(Ordering::Relaxed).then_some("shutting down");
         let open = self.redirect_missing.load(Ordering::Relaxed).then_some("the redirect does not stand");
+        let address = self.address_missing.load(Ordering::Relaxed).then_some("169.254.170.2 is not in place");
         // Both are asked at one address. Said to be ready now, the successor would be left alone too early.
         let successor = self.successor_waits.load(Ordering::Relaxed).then_some("the next agent is not ready yet");
-        leaving.or(open).or(missing).or(successor)
+        leaving.or(open).or(address).or(missing).or(successor)
     }
 }
 

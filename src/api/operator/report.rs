@@ -34,6 +34,7 @@ impl Control {
         status.sessions = self.sessions();
         status.limits = self.limits(&status.sessions);
         status.redirect = (self.redirect)();
+        status.credentials_address = (self.credentials_address)();
         status.log_level = self.log.get().as_str().to_ascii_lowercase();
         status
     }

@@ -26,6 +26,8 @@ pub struct AgentStatus {
     pub limits: Vec<Limit>,
     /// `None`: the agent leaves the node's packets alone
     pub redirect: Option<RedirectReport>,
+    /// `None`: without `--container-credentials`
+    pub credentials_address: Option<RedirectReport>,
     pub log_level: String,
 }
 
@@ -122,10 +124,19 @@ impl AgentStatus {
         }
         match &self.redirect {
             None => line("redirect", "left alone (no --iptables)".to_owned()),
-            Some(report) => line("redirect", report.detail.trim_end().replace('\n', &format!("\n{:19}", ""))),
+            Some(report) => line("redirect", report.indented()),
+        }
+        if let Some(report) = &self.credentials_address {
+            line("address", report.indented());
         }
         line("log level", self.log_level.clone());
         text
+    }
+}
+
+impl RedirectReport {
+    fn indented(&self) -> String {
+        self.detail.trim_end().replace('\n', &format!("\n{:19}", ""))
     }
 }
 

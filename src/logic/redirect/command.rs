@@ -4,7 +4,7 @@ use super::RedirectSpec;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedirectCommand {
-    Add { spec: RedirectSpec, old_rules: OldRules },
+    Add { spec: RedirectSpec, old_rules: OldRules, credentials: CredentialsAddressing },
     Remove,
     Status,
 }
@@ -15,4 +15,13 @@ pub enum OldRules {
     Name,
     /// `--adopt`
     Remove,
+}
+
+/// What `add` does with the address of container credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialsAddressing {
+    /// As it is
+    Leave,
+    /// `--container-credentials`
+    Add,
 }

@@ -2,7 +2,7 @@
 
 use super::expression::Expression;
 use super::readback;
-use super::ruleset::{self, Chain, HOOK_PREROUTING, POLICY_ACCEPT};
+use super::ruleset::{self, Chain, POLICY_ACCEPT};
 
 /// Our table as the kernel holds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,6 +88,17 @@ pub enum Claim {
 /// An agent that starts takes the number after the one it finds, so the latest to start is the newest whatever the
 /// clocks say. Where the content is right the number doesn't matter: nothing is written, the counters go on.
 pub fn decide(wanted: &[Chain], own: Option<u64>, claim: Claim, found: Option<&FoundTable>) -> RepairStep {
+    decide_for(&is_intact, wanted, own, claim, found)
+}
+
+/// The same for any table of ours; `is_intact` says whether one is what its writer wanted.
+pub fn decide_for(
+    is_intact: &dyn Fn(&FoundTable) -> bool,
+    wanted: &[Chain],
+    own: Option<u64>,
+    claim: Claim,
+    found: Option<&FoundTable>,
+) -> RepairStep {
     let Some(found) = found else {
         return RepairStep::Write { generation: own.unwrap_or(1), cause: Cause::Missing };
     };
@@ -133,7 +144,7 @@ fn chain_differences(wanted: &Chain, found: &FoundChain) -> Vec<String> {
     let name = wanted.name;
     let kind = wanted.kind.word();
     let mut differences = Vec::new();
-    if (found.kind.as_str(), found.hook, found.priority) != (kind, HOOK_PREROUTING, wanted.priority) {
+    if (found.kind.as_str(), found.hook, found.priority) != (kind, wanted.hook.number(), wanted.priority) {
         differences.push(format!("the chain `{name}` is hooked elsewhere"));
     }
     if found.policy != POLICY_ACCEPT {
@@ -167,7 +178,7 @@ impl FoundTable {
         let chain = |chain: &Chain| FoundChain {
             name: chain.name.to_owned(),
             kind: chain.kind.word().to_owned(),
-            hook: HOOK_PREROUTING,
+            hook: chain.hook.number(),
             priority: chain.priority,
             policy: POLICY_ACCEPT,
             rules: chain.rules.iter().map(rule).collect(),

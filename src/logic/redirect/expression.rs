@@ -11,8 +11,9 @@ use super::resolve::Family;
 /// `NFPROTO_IPV4` and `NFPROTO_IPV6` of linux/netfilter.h.
 const PROTOCOL_V4: u8 = 2;
 const PROTOCOL_V6: u8 = 10;
-/// TCP's number in the IP header (IANA, "Protocol Numbers").
+/// TCP's and ICMP's numbers in the IP header (IANA, "Protocol Numbers").
 const PROTOCOL_TCP: u8 = 6;
+const PROTOCOL_ICMP: u8 = 1;
 /// Bytes of an interface name with its zeroes (IFNAMSIZ): comparing all of them compares whole names.
 const INTERFACE_BYTES: usize = 16;
 /// Where the destination stands in the IPv4 (RFC 791) and IPv6 (RFC 8200) header, and the port in TCP's and UDP's.
@@ -129,6 +130,10 @@ pub(super) fn tcp_port(port: u16) -> Vec<Expression> {
         Expression::LoadPayload { header: Header::Transport, offset: DESTINATION_PORT_OFFSET, length: 2 },
         equal(port.to_be_bytes().to_vec()),
     ]
+}
+
+pub(super) fn icmp() -> Vec<Expression> {
+    vec![Expression::LoadMeta(Meta::TransportProtocol), equal(vec![PROTOCOL_ICMP])]
 }
 
 pub(super) fn destination_nat(ip: IpAddr, port: u16) -> Vec<Expression> {

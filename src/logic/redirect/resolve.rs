@@ -174,7 +174,7 @@ impl HostNetwork {
     /// a router. So placed routes decide; without any, the interface that holds an address the operator gave; and only
     /// without both one advertised route, of those with the lowest metric the one whose interface is the oldest: pods'
     /// interfaces are made later than the node's own.
-    fn uplinks(&self, given: &[IpAddr]) -> Vec<String> {
+    pub(super) fn uplinks(&self, given: &[IpAddr]) -> Vec<String> {
         let with = |origin| self.default_routes.iter().filter(move |route| route.origin == origin);
         let mut indexes: Vec<u32> = with(RouteOrigin::Placed).map(|route| route.interface).collect();
         if indexes.is_empty() {

@@ -21,12 +21,10 @@ use super::interfaces::InterfacePattern;
 use super::scope::{Exempt, ExemptReason};
 use super::{METADATA_PORT, OtherPorts, TABLE, Wanted};
 
-/// `NF_INET_PRE_ROUTING` of linux/netfilter.h.
-pub const HOOK_PREROUTING: u32 = 0;
 /// `NF_ACCEPT`.
 pub const POLICY_ACCEPT: u32 = 1;
 /// `NF_IP_PRI_NAT_DST`, where iptables, kube-proxy and others rewrite destinations. We come just before them.
-const PRIORITY_DESTINATION_NAT: i32 = -100;
+pub(super) const PRIORITY_DESTINATION_NAT: i32 = -100;
 
 /// Names of the chains. `redirect` and `drop` would be keywords of nft.
 pub const CHAIN_TO_AGENT: &str = "to_agent";
@@ -36,8 +34,18 @@ pub const CHAIN_DROPPED: &str = "dropped";
 pub struct Chain {
     pub name: &'static str,
     pub kind: ChainKind,
+    pub hook: Hook,
     pub priority: i32,
     pub rules: Vec<Rule>,
+}
+
+/// Where packets meet a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// What the node receives, and what it sent to itself
+    Prerouting,
+    /// What the node itself sends
+    Output,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +67,7 @@ pub enum Statement {
     To(IpAddr),
     Interface(Relation, InterfacePattern),
     TcpPort(u16),
+    Icmp,
     Counter,
     DestinationNat(SocketAddr),
     Verdict(NftVerdict),
@@ -77,12 +86,14 @@ pub fn chains(wanted: &Wanted) -> Vec<Chain> {
     let to_agent = Chain {
         name: CHAIN_TO_AGENT,
         kind: ChainKind::Nat,
+        hook: Hook::Prerouting,
         priority: PRIORITY_DESTINATION_NAT - 1,
         rules: to_agent(wanted),
     };
     let dropped = Chain {
         name: CHAIN_DROPPED,
         kind: ChainKind::Filter,
+        hook: Hook::Prerouting,
         priority: PRIORITY_DESTINATION_NAT + 1,
         rules: dropped(wanted),
     };
@@ -149,12 +160,31 @@ impl ChainKind {
     }
 }
 
+impl Hook {
+    /// `NF_INET_PRE_ROUTING` and `NF_INET_LOCAL_OUT` of linux/netfilter.h.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Prerouting => 0,
+            Self::Output => 3,
+        }
+    }
+
+    /// The hook and a priority there as `nft` writes them, which has a name for -100 at prerouting only.
+    fn text(self, priority: i32) -> String {
+        match (self, priority - PRIORITY_DESTINATION_NAT) {
+            (Self::Output, _) => format!("output priority {priority}"),
+            (Self::Prerouting, below) if below < 0 => format!("prerouting priority dstnat - {}", -below),
+            (Self::Prerouting, above) => format!("prerouting priority dstnat + {above}"),
+        }
+    }
+}
+
 impl Rule {
-    fn of(statements: Vec<Statement>) -> Self {
+    pub(super) fn of(statements: Vec<Statement>) -> Self {
         Self { statements, comment: None }
     }
 
-    fn with(self, comment: RuleComment) -> Self {
+    pub(super) fn with(self, comment: RuleComment) -> Self {
         Self { comment: Some(comment), ..self }
     }
 
@@ -181,6 +211,7 @@ impl Statement {
             Self::To(ip) => expression::destination(Relation::Equal, &[*ip]),
             Self::Interface(relation, pattern) => expression::interface(*relation, pattern),
             Self::TcpPort(port) => expression::tcp_port(*port),
+            Self::Icmp => expression::icmp(),
             Self::Counter => vec![Expression::Counter],
             Self::DestinationNat(agent) => expression::destination_nat(agent.ip(), agent.port()),
             Self::Verdict(verdict) => vec![Expression::Verdict(*verdict)],
@@ -200,20 +231,18 @@ pub fn generation(comment: &str) -> Option<u64> {
 
 /// The table as `nft list table inet kube2iam` shows it with counters at zero.
 pub fn nft_text(wanted: &Wanted, generation: u64) -> String {
-    let chains: Vec<String> = chains(wanted).iter().map(|chain| chain_text(chain, generation)).collect();
-    format!("table inet {TABLE} {{\n{}}}\n", chains.join("\n"))
+    table_text(TABLE, &chains(wanted), generation)
+}
+
+/// A table of these chains as `nft` shows it.
+pub fn table_text(table: &str, chains: &[Chain], generation: u64) -> String {
+    let chains: Vec<String> = chains.iter().map(|chain| chain_text(chain, generation)).collect();
+    format!("table inet {table} {{\n{}}}\n", chains.join("\n"))
 }
 
 fn chain_text(chain: &Chain, generation: u64) -> String {
-    let kind = chain.kind.word();
-    let (sign, distance) = match chain.priority - PRIORITY_DESTINATION_NAT {
-        below if below < 0 => ('-', -below),
-        above => ('+', above),
-    };
-    let mut text = format!(
-        "\tchain {} {{\n\t\ttype {kind} hook prerouting priority dstnat {sign} {distance}; policy accept;\n",
-        chain.name
-    );
+    let (kind, hook) = (chain.kind.word(), chain.hook.text(chain.priority));
+    let mut text = format!("\tchain {} {{\n\t\ttype {kind} hook {hook}; policy accept;\n", chain.name);
     for rule in &chain.rules {
         let comment = rule.comment(generation).map_or_else(String::new, |text| format!(" comment \"{text}\""));
         text.push_str(&format!("\t\t{rule}{comment}\n"));
@@ -244,6 +273,7 @@ impl fmt::Display for Statement {
                 write!(f, "iifname {}\"{prefix}*\"", sign(*relation))
             }
             Self::TcpPort(port) => write!(f, "tcp dport {port}"),
+            Self::Icmp => f.write_str("meta l4proto icmp"),
             Self::Counter => f.write_str("counter packets 0 bytes 0"),
             Self::DestinationNat(agent) => {
                 write!(f, "dnat {} to {agent}", family(agent.ip()))

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::address_status::AddressStatus;
 use super::compare::{Count, FoundTable, differences};
 use super::expression::NftVerdict;
 use super::leftover::OldRule;
@@ -19,6 +20,8 @@ pub struct RedirectStatus {
     pub old_rules: Vec<OldRule>,
     /// Where such rules could not be looked for, and what to do.
     pub unread: Vec<String>,
+    /// The address of container credentials
+    pub credentials: AddressStatus,
 }
 
 /// What became of our table.
@@ -49,6 +52,11 @@ impl RedirectStatus {
 
     /// One fact per line.
     pub fn text(&self) -> String {
+        self.redirect_text() + &self.credentials.text()
+    }
+
+    /// The same without the address of container credentials.
+    pub fn redirect_text(&self) -> String {
         let mut lines = match (self.wholeness(), &self.table) {
             (TableState::Whole(wanted), Some(table)) => whole(&wanted, table, &self.interfaces),
             (TableState::Altered(differences), _) => altered(&differences),

@@ -16,7 +16,9 @@ use regex_lite::Regex;
 use super::path::{CanonicalPath, ROLE_TAIL};
 use crate::logic::policy::reason::Reason;
 use crate::logic::request::message::{Method, Request};
-pub use facing::{CONTAINER_ADDRESS, Facing, METADATA_V4, METADATA_V6, facing, is_metadata_address, is_metadata_host};
+pub use facing::{
+    CONTAINER_ADDRESS, CONTAINER_V4, Facing, METADATA_V4, METADATA_V6, facing, is_metadata_address, is_metadata_host,
+};
 
 /// Which of the documents of a role is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,17 +1,19 @@
-//! This node: the port, the redirect, and an agent that may run here.
+//! This node: the port, the redirect, the address of container credentials, and an agent that may run here.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::time::Duration;
 
 use super::{Checks, DoctorContext};
-use crate::agent::redirect::report;
+use crate::agent::{credentials_address, redirect::report};
 use crate::cli::operator::Failure;
 use crate::cli::operator::socket::{SocketRequest, ask};
 use crate::config::{Listen, SocketSetting};
 use crate::logic::operator::doctor::Finding;
 use crate::logic::operator::port_holder::{HolderJudgement, PortAnswer, Requests, TakenPort};
 use crate::logic::operator::status::RedirectReport;
+use crate::logic::redirect::address::ADDRESS;
 use crate::os::clock::SystemClock;
 use crate::os::port_holder::{ask_health, holders};
 
@@ -24,7 +26,31 @@ pub(super) fn check(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<
         finding
     })?;
     checks.check("port", || port(config.listen.app, running))?;
-    checks.check("redirect", || redirect(&report(), config.redirect.is_some()))
+    checks.check("redirect", || redirect(&report(), config.redirect.is_some()))?;
+    if config.credentials_address.is_none() {
+        return Ok(());
+    }
+    let at = SocketAddr::new(ADDRESS.into(), config.listen.app.port);
+    checks.check("container address", || {
+        let connected = TcpStream::connect_timeout(&at, CONNECT_WAIT).map(drop);
+        address(&credentials_address::report(), at, connected)
+    })
+}
+
+/// Run in a pod, doctor sees nothing of the node's links, and the connection alone tells.
+fn address(report: &RedirectReport, at: SocketAddr, connected: std::io::Result<()>) -> Finding {
+    let detail = report.detail.trim_end();
+    match (report.whole, connected) {
+        (true, Ok(())) => Finding::ok(format!("{at} is in place, and a connection to it is accepted")),
+        (true, Err(cause)) => {
+            Finding::warn(format!("{at} is in place, but an agent doesn't accept connections there: {cause}"))
+        }
+        (false, Ok(())) => Finding::warn(format!("a connection to {at} is accepted from here, but: {detail}")),
+        (false, Err(cause)) => Finding::fail(format!(
+            "{detail}; failed to connect to {at}: {cause}; the agent sets it up when it starts, and so does `kube2iam \
+             redirect add --container-credentials`"
+        )),
+    }
 }
 
 fn redirect(report: &RedirectReport, wanted: bool) -> Finding {
@@ -97,10 +123,29 @@ fn port(listen: Listen, running: bool) -> Finding {
     }
 }
 
+/// Within one node an answer takes a millisecond.
+const CONNECT_WAIT: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::logic::operator::doctor::Mark;
+
+    #[test]
+    fn an_address_that_is_neither_set_up_nor_answers_fails() {
+        let report = |whole| RedirectReport { whole, connections: None, detail: "not set up\n".into() };
+        let at = SocketAddr::from((ADDRESS, 8181));
+        let refused = || Err(ErrorKind::ConnectionRefused.into());
+        for (report, connected, mark) in [
+            (report(true), Ok(()), Mark::Ok),
+            (report(true), refused(), Mark::Warn),
+            (report(false), Ok(()), Mark::Warn),
+            (report(false), refused(), Mark::Fail),
+        ] {
+            let found = address(&report, at, connected);
+            assert!(found.mark == mark && found.text.contains("169.254.170.2:8181"), "{found:?}");
+        }
+    }
 
     #[test]
     fn a_missing_redirect_fails_only_where_it_is_asked_for() {

@@ -91,7 +91,8 @@ pub fn is_metadata_address(address: IpAddr) -> bool {
 pub const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 /// Where SDKs take container credentials over plain HTTP from, beside loopback.
-pub const CONTAINER_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2));
+pub const CONTAINER_ADDRESS: IpAddr = IpAddr::V4(CONTAINER_V4);
+pub const CONTAINER_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
 /// What nearly every client says.
 const METADATA_HOST: &str = "169.254.169.254";
 const METADATA_NAMES: [&str; 2] = ["instance-data", "instance-data.ec2.internal"];

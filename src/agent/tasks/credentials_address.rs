@@ -1,0 +1,162 @@
+//! The address of container credentials beside the agent's other work: set up before the agent is ready, watched on a
+//! thread of its own, left in place at the end unless `--redirect-on-exit=remove` is given.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use log::{info, warn};
+
+use super::redirect::{WATCH_AGAIN, requests};
+use crate::agent::StartError;
+use crate::agent::state::AgentState;
+use crate::config::{Config, OnExit, RedirectConfig};
+use crate::logic::operator::status::RedirectReport;
+use crate::logic::redirect::address::ADDRESS;
+use crate::logic::redirect::guard::GUARD_TABLE;
+use crate::logic::redirect::{RedirectSpec, RequestAction};
+use crate::os::port_holder::ask_health;
+use crate::redirect::address::{self, AddressEnsured, AddressEvent, CredentialsAddress};
+use crate::redirect::{RedirectError, Removed, Surroundings};
+use crate::telemetry::InPlace;
+
+/// An address that was looked after once.
+pub(in crate::agent) struct PlacedAddress {
+    address: CredentialsAddress,
+    on_exit: OnExit,
+    past: AddressPast,
+}
+
+/// Whether this agent has seen the address in place: what is missing after that was taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AddressPast {
+    NeverInPlace,
+    InPlace,
+}
+
+/// Sets the address up, if there is to be one. Without the right to do so the agent goes on: processes on the host's
+/// network use loopback.
+pub(in crate::agent) fn place(agent: &AgentState) -> Option<PlacedAddress> {
+    let RedirectConfig { spec, on_exit } = agent.config.credentials_address.clone()?;
+    let spec = RedirectSpec { requests: requests(agent), ..spec };
+    let mut placed = match CredentialsAddress::open(spec) {
+        Ok(address) => PlacedAddress { address, on_exit, past: AddressPast::NeverInPlace },
+        Err(error) => {
+            go_without(agent, &error);
+            return None;
+        }
+    };
+    set(agent, InPlace::No);
+    match placed.address.ensure() {
+        Ok(ensured) => placed.past = log(agent, placed.past, &AddressEvent::Ensured(ensured)),
+        Err(error @ (RedirectError::NoNetAdmin | RedirectError::NoNftables { .. })) => {
+            go_without(agent, &error);
+            return None;
+        }
+        Err(error) => warn!("{error}"),
+    }
+    Some(placed)
+}
+
+/// The one line about it. The address may be there all the same: `redirect add` can have set it up.
+fn go_without(agent: &AgentState, error: &RedirectError) {
+    agent.facts.address_missing.store(false, Ordering::Relaxed);
+    let in_place = address::found_address().is_ok_and(|found| found.holders.iter().any(|holder| found.is_own(holder)));
+    let state = match in_place {
+        true => "it is there, but this agent can't keep it",
+        false => "pods on the host's network are served at loopback, other pods are not",
+    };
+    warn!("{ADDRESS} is not set up by this agent: {error}; {state}");
+}
+
+/// Before an agent ends because it can't start: pods' tokens must not leave the node on their way to the address.
+pub(in crate::agent) fn bar(config: &Config) {
+    let Some(RedirectConfig { spec, .. }) = config.credentials_address.clone() else { return };
+    let spec = RedirectSpec { requests: RequestAction::Drop, ..spec };
+    match CredentialsAddress::bar(spec) {
+        Ok(Some(ensured)) => warn!("the agent can't start: {ensured}; requests to it are dropped"),
+        Ok(None) => {}
+        Err(error) => warn!("the agent can't start, and {ADDRESS} is not set up: {error}"),
+    }
+}
+
+impl PlacedAddress {
+    /// Keeps it true until shutdown, on a thread.
+    pub(in crate::agent) fn keep(self, agent: &Arc<AgentState>) -> Result<JoinHandle<()>, StartError> {
+        crate::agent::run::start(agent, "address", move |agent| self.watch(agent))
+    }
+
+    fn watch(mut self, agent: &AgentState) {
+        let goes_on = || !agent.latch.is_closed();
+        while goes_on() {
+            let mut past = self.past;
+            let mut report = |event: AddressEvent| past = log(agent, past, &event);
+            let ask = |address| ask_health(address, &*agent.clock);
+            let around =
+                Surroundings { clock: &*agent.clock, goes_on: &goes_on, requests: &|| requests(agent), ask: &ask };
+            let ended = self.address.watch(&around, &mut report);
+            self.past = past;
+            if let Err(error) = ended {
+                warn!("the watch of {ADDRESS} ended: {error}");
+                agent.latch.wait(agent.clock.now().mono.after(WATCH_AGAIN));
+            }
+        }
+        if self.on_exit == OnExit::Remove {
+            remove(&mut self.address);
+        }
+    }
+}
+
+/// What the kernel holds now, for whoever asks.
+pub(crate) fn report() -> RedirectReport {
+    match address::status() {
+        Ok(status) if status.is_absent() => {
+            RedirectReport { whole: false, connections: None, detail: format!("{ADDRESS} is not set up") }
+        }
+        Ok(status) => RedirectReport {
+            whole: status.in_place().is_ok(),
+            connections: Some(status.connections()),
+            detail: status.text(),
+        },
+        Err(error) => RedirectReport { whole: false, connections: None, detail: error.to_string() },
+    }
+}
+
+/// Logs and counts what was found, and gives what is past from then on.
+fn log(agent: &AgentState, past: AddressPast, event: &AddressEvent) -> AddressPast {
+    let in_place = matches!(event, AddressEvent::Ensured(ensured) if ensured.is_in_place());
+    set(agent, if in_place { InPlace::Yes } else { InPlace::No });
+    let first = past == AddressPast::NeverInPlace;
+    if event.is_repair() && !first {
+        agent.telemetry.metrics.redirect.address_repairs.inc();
+    }
+    if event.is_warning() && !(first && in_place) {
+        warn!("{event}");
+    } else {
+        info!("{event}");
+    }
+    if let AddressEvent::Ensured(AddressEnsured { cut, .. }) = event {
+        match cut {
+            Ok(0) => {}
+            Ok(cut) => info!("cut {cut} connections to container credentials that other rules had taken elsewhere"),
+            Err(cause) => warn!("failed to cut `connections that other rules had taken elsewhere`: {cause}"),
+        }
+    }
+    if in_place { AddressPast::InPlace } else { past }
+}
+
+fn set(agent: &AgentState, stands: InPlace) {
+    agent.facts.address_missing.store(stands == InPlace::No, Ordering::Relaxed);
+    agent.telemetry.metrics.redirect.set_address(stands);
+}
+
+fn remove(address: &mut CredentialsAddress) {
+    match address.remove() {
+        Ok(Removed::Deleted) => {
+            info!("{ADDRESS} and table inet {GUARD_TABLE} are removed, as --redirect-on-exit=remove asks");
+        }
+        Ok(Removed::NothingThere) => {}
+        Ok(Removed::LeftToNewer) => info!("{ADDRESS} is left to a newer agent"),
+        Err(error) => warn!("{error}"),
+    }
+}
