@@ -82,7 +82,9 @@ impl StsConfig {
         }
         if flags.prefetch.is_typed() && flags.prefetch.is_on() {
             let missing = match bearing {
-                CallsBear::PodToken => Some(format!("with {}, which takes a token that a pod shows", flags.sts.shown())),
+                CallsBear::PodToken => {
+                    Some(format!("with {}, which takes a token that a pod shows", flags.sts.shown()))
+                }
                 CallsBear::NodeSignature => node.is_none().then(|| "without --node".to_owned()),
             };
             warnings.extend(missing.map(|missing| format!("--prefetch has no effect {missing}")));

@@ -140,7 +140,9 @@ fn as_nodes_own(failure: StsFailure) -> StsFailure {
         StsFailureKind::Token(TokenRefusal::IssuerUnreachable) => {
             StsFailure { kind: StsFailureKind::Unavailable, ..failure }
         }
-        StsFailureKind::Refused | StsFailureKind::Token(_) => StsFailure { kind: StsFailureKind::NoNodeCredentials, ..failure },
+        StsFailureKind::Refused | StsFailureKind::Token(_) => {
+            StsFailure { kind: StsFailureKind::NoNodeCredentials, ..failure }
+        }
         _ => failure,
     }
 }

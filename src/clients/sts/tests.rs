@@ -1,3 +1,5 @@
+mod web_identity;
+
 use std::time::Duration;
 
 use parking_lot::Mutex;

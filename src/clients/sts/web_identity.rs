@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{StsRequest, StsWire, read_assumed};
 use crate::logic::base::secret::Secret;
-use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind, TokenRefusal, of_token_call, web_identity_body};
+use crate::logic::sts::{
+    AssumeRole, Assumed, StsFailure, StsFailureKind, TokenRefusal, of_token_call, web_identity_body,
+};
 
 /// AssumeRoleWithWebIdentity, in no more than `total`. An issuer that AWS doesn't reach is tried once more, as AWS
 /// advises; no failure carries a byte of the token.

@@ -1,4 +1,5 @@
 mod agreement;
+mod by_token;
 mod further_up;
 mod tokens;
 

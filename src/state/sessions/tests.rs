@@ -13,6 +13,8 @@ use crate::ports::Clock;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+mod tokens;
+
 const PEER: Asker<'static> = signed(Starter::Address(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1))));
 
 const fn signed(starter: Starter) -> Asker<'static> {

@@ -4,7 +4,7 @@ use kube2iam::logic::cluster::kubernetes::{Event, Object, Pod, Resource, Session
 use kube2iam::logic::cluster::world::{ParsedEvent, PodTokens, Reading, World};
 use kube2iam::logic::policy::arn::{BaseArn, RoleArn};
 use kube2iam::logic::policy::pattern::{Format, RoleList, glob};
-use kube2iam::logic::sessions::session::{NameAnnotation, NameTemplate, SessionRules, TagReach, Tags};
+use kube2iam::logic::sessions::session::{CallsBear, NameAnnotation, NameTemplate, SessionRules, TagReach, Tags};
 use regex_lite::Regex;
 
 /// The first line is a role, the second a pattern, a list of them or a base; all in turn are whatever else an

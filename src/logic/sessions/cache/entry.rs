@@ -131,7 +131,6 @@ impl<S> CacheEntry<S> {
         }
     }
 
-
     /// Asked for in this life, or fetched ahead and not yet renewed. Decides, and remembers that it was renewed unasked.
     pub(super) fn is_worth_renewing(&mut self) -> bool {
         match self.asked {

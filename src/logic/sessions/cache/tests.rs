@@ -7,6 +7,7 @@ mod day;
 mod life;
 mod orders;
 mod properties;
+mod tokens;
 
 const RULES: CacheRules =
     CacheRules { budget: Rate { burst: 2.0, refill: 1.0 }, renew: RenewAt::Half, error_ttl: None };
