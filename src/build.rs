@@ -1,4 +1,4 @@
-//! Tells the compiler which commit is built and when it was made: `KUBE2IAM_COMMIT` and `KUBE2IAM_BUILD_DATE`, which
+//! Passes on to the compiler which commit is built and when it was made: `KUBE2IAM_COMMIT` and `KUBE2IAM_BUILD_DATE`, which
 //! `--version` prints. The date is the commit's, never the clock's, so two builds of one commit are the same bytes.
 //!
 //! - Who packs without git says them himself: `KUBE2IAM_COMMIT`, and `SOURCE_DATE_EPOCH`

@@ -5,6 +5,7 @@
 //! - What is in a [`Config`] has been checked and is not checked again.
 //! - The first thing wrong is the only one reported, in one line; nothing has been started by then.
 
+mod completion;
 mod duration;
 mod flags;
 mod given;
@@ -31,7 +32,8 @@ mod tests;
 
 use std::net::IpAddr;
 
-pub use help::{find_flag_table, flag_table};
+pub use completion::completion;
+pub use help::{find_flag_table, flag_table, help_of};
 pub use kubernetes::{Access, KubernetesConfig};
 pub use listen::{Listen, ListenConfig, MetricsListener, SharedAddress};
 pub use logs::{LogConfig, log_level, log_levels};
@@ -88,8 +90,23 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// Reads a command line, without the program's name.
+/// Reads a command line, without the program's name. A way to the API server is looked for last: nothing else that is
+/// wrong is hidden by its absence.
 pub fn parse(mut args: impl Iterator<Item = String>, lookup: EnvironmentLookup<'_>) -> Result<Command, UsageError> {
+    match read(&mut args, lookup)? {
+        Command::Run(config) => match config.kubernetes.access {
+            Access::Unknown(error) => Err(error),
+            _ => Ok(Command::Run(config)),
+        },
+        other => Ok(other),
+    }
+}
+
+/// The same for commands that have something to do without an API server.
+pub fn parse_without_api_server(
+    mut args: impl Iterator<Item = String>,
+    lookup: EnvironmentLookup<'_>,
+) -> Result<Command, UsageError> {
     read(&mut args, lookup)
 }
 
@@ -116,7 +133,7 @@ impl Config {
 
     /// Makes one sense of all that was typed, or says why there is none.
     fn mean(typed: &Typed, mut warnings: Vec<String>, lookup: EnvironmentLookup<'_>) -> Result<Self, UsageError> {
-        let log = LogConfig::read(&typed.logs)?;
+        let log = LogConfig::read(&typed.logs, &mut warnings)?;
         let keys = kubernetes::annotation_keys(&typed.roles, &typed.sessions)?;
         let roles = RolesConfig::read(&typed.roles, &mut warnings)?;
         let metadata = MetadataConfig::read(&typed.metadata, lookup)?;

@@ -36,7 +36,7 @@ use crate::logic::request::message::Method;
 use crate::logic::sessions::cache::CallReport;
 use crate::logic::sts::{AssumeRole, StsFailure};
 
-/// Where requests and changes are told.
+/// Counts and logs requests and changes.
 pub struct Telemetry {
     pub metrics: Metrics,
     request_lines: RequestLines,
@@ -67,7 +67,7 @@ pub struct AnsweredRequest<'a> {
     /// The full cause, which never reaches the pod
     pub cause: Option<&'a str>,
     pub pod: Option<&'a Arc<HeldPod>>,
-    /// The role that was asked for in vain
+    /// The role that was refused
     pub role: Option<&'a RoleArn>,
     /// Why it would have been refused if the policy were enforced
     pub audited: Option<Reason>,
@@ -92,7 +92,7 @@ impl Telemetry {
         Self { refusals, ..self }
     }
 
-    /// Tells of a request.
+    /// Counts a request, and logs it.
     pub fn answered(&self, answered: &AnsweredRequest<'_>) {
         self.metrics.answered(answered);
         self.tell_owner(answered);
@@ -127,7 +127,7 @@ impl Telemetry {
         })
     }
 
-    /// Hands a refusal that the pod's owner can mend to whoever tells them.
+    /// Passes on a refusal that the pod's owner can mend, for an Event.
     fn tell_owner(&self, answered: &AnsweredRequest<'_>) {
         let (Some(refusals), Some(pod)) = (&self.refusals, answered.pod) else { return };
         let told = match (answered.reason, answered.audited) {
@@ -145,7 +145,7 @@ impl Telemetry {
         self.metrics.listen.with_label_values(&[event]).inc();
     }
 
-    /// Tells of a change in the picture of the cluster.
+    /// Counts a change of the World.
     pub fn changed(&self, change: &Change) {
         match change {
             Change::Nothing => {}
@@ -163,7 +163,7 @@ impl Telemetry {
         }
     }
 
-    /// Tells of a call to STS.
+    /// Counts a call to STS, and logs it.
     pub fn called(&self, report: &CallReport<'_>) {
         self.metrics.sessions.called(report);
         let (request, purpose) = (report.request, report.purpose.word());

@@ -71,7 +71,7 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
     if let Some(listeners) = succession::await_turn(&agent, &mut succession, entry)? {
         let offer = succession.offer(&agent, &listeners);
         servers = listeners.open(&agent, &node)?;
-        info!("port" = config.listen.app.port; "requests are answered");
+        info!("port" = config.listen.app.port; "listening");
         latch.wait_for_close();
         drop(operators);
         offer.into_iter().for_each(Offer::withdraw);
@@ -170,7 +170,7 @@ fn end(agent: &AgentState, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>
     servers.into_iter().for_each(Server::cut_off);
     let late = agent.clock.now().mono.after(LAST_JOIN);
     threads.iter().for_each(|thread| join_by(agent, thread, late));
-    info!("kube2iam ends");
+    info!("stopped");
 }
 
 /// A thread that still waits for the network then ends with the process.

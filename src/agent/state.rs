@@ -77,7 +77,7 @@ pub struct Ports {
 }
 
 impl AgentState {
-    /// Puts the rooms together. Whatever stands behind the ports, these are the rooms of the binary.
+    /// Puts the parts together, the same whatever implements the ports.
     pub fn new(
         config: &Config,
         ports: Ports,

@@ -1,8 +1,8 @@
 //! A port that another process holds at the start: a kube2iam that isn't gone yet, an agent before that doesn't hand its
-//! listener over, or a stranger.
+//! listener over, or another program.
 //!
 //! The agent doesn't end for it. It writes the redirect as at any start, and waits. While the process answers as a kube2iam
-//! does, pods' requests go to it; while it doesn't, they are dropped: neither the node's credentials nor a stranger's answers
+//! does, pods' requests go to it; while it doesn't, they are dropped: neither the node's credentials nor another program's answers
 //! reach a pod.
 
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::server::is_taken;
 
 /// Looks at the process that holds the port, before the redirect is written.
 pub(super) fn examine(agent: &AgentState, listen: Listen) {
-    let judgement = HolderJudgement::STRANGER.after(&answers(agent));
+    let judgement = HolderJudgement::UNKNOWN.after(&answers(agent));
     publish(agent, listen, judgement, holders(listen.port));
 }
 
@@ -38,7 +38,7 @@ pub(super) fn wait(
 ) -> Result<Option<(AgentListeners, Option<Predecessor>)>, StartError> {
     let now = || agent.clock.now().mono;
     let mut judgement =
-        agent.facts.taken_port.read().as_ref().map_or(HolderJudgement::STRANGER, |taken| taken.judgement);
+        agent.facts.taken_port.read().as_ref().map_or(HolderJudgement::UNKNOWN, |taken| taken.judgement);
     let (mut examination_due, mut naming_due, mut report): (Mono, Mono, Report) = (now(), now(), Report::default());
     let mut named = Vec::new();
     loop {

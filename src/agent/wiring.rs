@@ -116,6 +116,7 @@ pub(crate) fn api_server(
 ) -> Result<ApiServer, StartError> {
     let verification = if config.insecure { Verification::Skipped } else { Verification::Required };
     let connection = match &config.access {
+        Access::Unknown(error) => return Err(StartError::new("set up the API server", error)),
         Access::Kubeconfig(path) => ApiServerConnection::kubeconfig(path, verification),
         Access::ApiServer { url, token } => ApiServerConnection::api_server(url, Some(token.clone()), verification),
         Access::InCluster { host, port } => ApiServerConnection::in_cluster(

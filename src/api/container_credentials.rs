@@ -53,7 +53,7 @@ impl Service {
             }
         };
         self.telemetry.metrics.container.count_token(answer.reason);
-        self.told(request, &Route::ContainerCredentials, peer, decided, answer, began)
+        self.record(request, &Route::ContainerCredentials, peer, decided, answer, began)
     }
 
     /// Checks the token. One under a key that isn't known may be newer than what is known of keys.

@@ -1,7 +1,7 @@
 //! One request, end to end: [`Service::handle`] is the only function that knows every step of it.
 //!
 //! The route is found, the world is read once, and what was decided is carried out. Answers from memory never
-//! wait; a pod not yet known waits for the watch to tell of it, credentials not yet held wait for STS, each up to
+//! wait; a request of a pod not yet known waits for the watch, one for credentials not yet held waits for STS, each up to
 //! a deadline. An answer that took waiting goes out only if the same decision would be made again.
 
 mod answer;
@@ -82,7 +82,7 @@ impl Service {
             self.is_still_right(self.ask(request, &route, caller.peer), chosen.as_deref(), permitted)
         };
         let answer = self.carry_out(request, &route, caller.peer, &decided, at, &is_still_right);
-        self.told(request, &route, caller.peer, decided, answer, began)
+        self.record(request, &route, caller.peer, decided, answer, began)
     }
 
     fn route(&self, request: &Request<'_>, caller: &Caller<'_>) -> Route {
@@ -91,7 +91,7 @@ impl Service {
     }
 
     /// Counts and logs an answer.
-    pub(super) fn told(
+    pub(super) fn record(
         &self,
         request: &Request<'_>,
         route: &Route,

@@ -1,4 +1,4 @@
-//! One question of the node's operator over the control socket, end to end. Everything here is looked at and told;
+//! One question of the node's operator over the control socket, end to end. Everything here is read only;
 //! the only thing that can be changed is how much is logged.
 
 mod report;
@@ -54,7 +54,7 @@ impl Control {
         match (question.verb, question.path.as_str()) {
             (ControlVerb::Get, "/status") => {
                 let status = self.status();
-                told(question, &status, &|| status.text())
+                reply(question, &status, &|| status.text())
             }
             (ControlVerb::Get, "/explain") => self.explain(question),
             (ControlVerb::Get, "/log-level") => good(&self.level()),
@@ -78,7 +78,7 @@ impl Control {
                 story.with_credentials(standing.session.as_deref(), standing.under_way, failure)
             }
         };
-        told(question, &explanation, &|| explanation.text(text))
+        reply(question, &explanation, &|| explanation.text(text))
     }
 
     /// What a request would come to, with all that it would wait for: the evaluation of its namespace's list, a live look
@@ -100,7 +100,7 @@ impl Control {
     fn evaluated(&self, subject: &Subject, chosen: Option<&str>, deadline: Mono) -> Story {
         loop {
             let seen = self.service.world.seen();
-            let story = self.tell(subject, chosen);
+            let story = self.explain_pod(subject, chosen);
             let Some(pod) = story.pod.as_ref().filter(|_| is_refused_for(&story, Reason::PolicyPending)) else {
                 return story;
             };
@@ -112,7 +112,7 @@ impl Control {
         }
     }
 
-    fn tell(&self, subject: &Subject, chosen: Option<&str>) -> Story {
+    fn explain_pod(&self, subject: &Subject, chosen: Option<&str>) -> Story {
         let now = self.service.clock.now();
         let keys = self.service.keys.current();
         self.service.world.read(|world, rules| {
@@ -128,7 +128,7 @@ impl Control {
                 node: self.node.as_deref(),
                 chosen,
             };
-            explain::tell(&scene, subject)
+            explain::explain(&scene, subject)
         })
     }
 
@@ -149,7 +149,7 @@ impl Control {
 }
 
 /// The whole answer, or with `form=text` the same in words.
-fn told(question: &ControlRequest, whole: &impl Serialize, text: &dyn Fn() -> String) -> ControlAnswer {
+fn reply(question: &ControlRequest, whole: &impl Serialize, text: &dyn Fn() -> String) -> ControlAnswer {
     match question.parameter("form") {
         Some("text") => good(&json!({ "text": text() })),
         _ => good(whole),

@@ -40,7 +40,7 @@ fn redirect(words: impl Iterator<Item = String>) -> ExitCode {
         Ok(RedirectAsked::Help(text)) => say(&text),
         Ok(RedirectAsked::Do(command)) => {
             let printed = redirect_command::run(&command);
-            let _ = std::io::stderr().write_all(printed.errors.as_bytes()); // nobody is left to tell
+            let _ = std::io::stderr().write_all(printed.errors.as_bytes()); // there is nowhere else to report it
             match std::io::stdout().write_all(printed.output.as_bytes()) {
                 Ok(()) => ExitCode::from(printed.exit_code),
                 Err(_) => ExitCode::FAILURE,
@@ -59,6 +59,6 @@ fn say(text: &str) -> ExitCode {
 
 /// Ends with one line for the operator.
 pub fn fail(code: u8, message: &str) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "kube2iam: {message}"); // nobody is left to tell
+    let _ = writeln!(std::io::stderr(), "kube2iam: {message}"); // there is nowhere else to report it
     ExitCode::from(code)
 }

@@ -15,7 +15,7 @@ mod tests;
 
 use std::io::Write;
 
-use crate::config::{EnvironmentLookup, SUBCOMMANDS, UsageError, WordsAsked, read_words};
+use crate::config::{self, EnvironmentLookup, SUBCOMMANDS, UsageError, Words, WordsAsked, read_words};
 
 /// How a subcommand ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,9 @@ pub fn run(words: &[String], lookup: EnvironmentLookup<'_>, output: &mut dyn Wri
             "log-level" => log_level::run(&words, output),
             "state-dir" => state_dir::run(&words, output),
             "compare" => compare::run(&words, lookup, output),
+            "completion" => print(output, &config::completion(words.first()).unwrap_or_default()),
+            "help" => help(&words, output),
+            "version" => print(output, &config::BUILD.line()),
             _ => doctor::run(&words, lookup, output),
         },
     };
@@ -70,6 +73,20 @@ pub fn run(words: &[String], lookup: EnvironmentLookup<'_>, output: &mut dyn Wri
         Err(Failure::Unanswered(error)) => ended(EXIT_BAD, Some(error)),
         Err(Failure::Help(text)) => say(output, &text).map_or(ended(EXIT_BAD, None), |()| ended(0, None)),
     })
+}
+
+fn help(words: &Words, output: &mut dyn Write) -> CommandResult {
+    let asked = Some(words.first()).filter(|word| !word.is_empty());
+    match config::help_of(asked) {
+        Some(text) => print(output, &text),
+        None => Err(Failure::Usage(
+            "failed to read the word after `help`: no such command; `kube2iam --help` lists them".to_owned(),
+        )),
+    }
+}
+
+fn print(output: &mut dyn Write, text: &str) -> CommandResult {
+    say(output, text).map(|()| CommandVerdict::Good)
 }
 
 /// Prints. A reader that went away is no failure worth a word.

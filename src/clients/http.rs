@@ -1,4 +1,4 @@
-//! The one place where ureq agents are built, every option said. What ureq would do by itself is wrong for this house:
+//! The one place where ureq agents are built, every option set. ureq's defaults are wrong here:
 //! it reads proxies from the environment, follows redirects, takes 4xx for an error, keeps 256 KiB of buffers for each
 //! connection and waits for ever.
 //!

@@ -1,6 +1,6 @@
 //! Looks names up with the C library: `/etc/hosts`, then the name servers of `/etc/resolv.conf`.
 //!
-//! getaddrinfo(3) can't be told when to stop, so each agent has a thread for its lookups, and those who ask wait for it
+//! getaddrinfo(3) has no deadline, so each agent has a thread for its lookups, and those who ask wait for it
 //! no longer than they may: a name server that hangs holds up calls to that agent's server and no others.
 
 use std::io::{self, ErrorKind};

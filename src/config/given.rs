@@ -76,7 +76,7 @@ impl FromStr for Given {
     }
 }
 
-/// An empty value of a flag that has no default is as good as none: kube2iam can't tell them apart.
+/// An empty value of a flag that has no default is as good as none: kube2iam makes no difference between them.
 pub(super) fn unless_empty(given: Option<&Given>) -> Option<&Given> {
     given.filter(|given| !given.value.is_empty())
 }

@@ -1,5 +1,6 @@
 //! The table of flags for readers: `--help`, and the table of the README.
 
+use super::redirect_command;
 use super::subcommands::{OwnFlag, Positional, SUBCOMMANDS, Subcommand};
 use super::table::{Default, Flag, FlagOrigin, Takes, flags};
 
@@ -11,6 +12,15 @@ pub(super) fn help(flags: &[Flag]) -> String {
         wrap(&mut about, command.meaning);
     }
     of(&about, flags)
+}
+
+/// The help of the agent or, by its word, of a command; `None` if there is no such command.
+pub fn help_of(word: Option<&str>) -> Option<String> {
+    let Some(word) = word else { return Some(help(&flags())) };
+    if word == "redirect" {
+        return Some(redirect_command::text());
+    }
+    SUBCOMMANDS.iter().find(|command| command.word == word).map(of_subcommand)
 }
 
 /// The text of a subcommand's `--help`.

@@ -34,6 +34,8 @@ pub enum Access {
         url: String,
         token: Secret<String>,
     },
+    /// Nothing names one; what to say of that
+    Unknown(UsageError),
     /// By the service account's mounted token and CA
     InCluster {
         /// A name or an address, without brackets
@@ -81,18 +83,34 @@ impl Access {
                 if url.starts_with("http://") {
                     warnings.push("--api-server without TLS: the token travels in the clear".to_owned());
                 }
-                return Ok(Self::ApiServer { url, token: Secret::new(token.as_str().to_owned()) });
+                Ok(Self::ApiServer { url, token: Secret::new(token.as_str().to_owned()) })
             }
-            (Some(_), None) => warnings.push(lone("--api-server", "--api-token")),
-            (None, Some(_)) => warnings.push(lone("--api-token", "--api-server")),
-            (None, None) => {}
+            (Some(server), None) => {
+                server_url(server, flags.insecure)?;
+                Self::without(("--api-server", "--api-token"), lookup, warnings)
+            }
+            (None, Some(_)) => Self::without(("--api-token", "--api-server"), lookup, warnings),
+            (None, None) => Self::in_cluster(lookup, None),
         }
-        Self::in_cluster(lookup)
     }
 
-    fn in_cluster(lookup: EnvironmentLookup<'_>) -> Result<Self, UsageError> {
+    /// One of two flags that only count together was given alone.
+    fn without(
+        lone: (&str, &str),
+        lookup: EnvironmentLookup<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, UsageError> {
+        let access = Self::in_cluster(lookup, Some(lone))?;
+        if matches!(access, Self::InCluster { .. }) {
+            let (given, missing) = lone;
+            warnings.push(format!("{given} without {missing} has no effect: the pod's own service account is used"));
+        }
+        Ok(access)
+    }
+
+    fn in_cluster(lookup: EnvironmentLookup<'_>, lone: Option<(&str, &str)>) -> Result<Self, UsageError> {
         let (Some(host), Some(port)) = (lookup(HOST), lookup(PORT)) else {
-            return Err(UsageError::no_api_server());
+            return Ok(Self::Unknown(UsageError::no_api_server(lone)));
         };
         let Some(number) = port_number(&port) else {
             return Err(UsageError::value(PORT, &port, "a port from 1 to 65535"));
@@ -122,10 +140,6 @@ fn server_url(given: &Given, insecure: bool) -> Result<String, UsageError> {
         let url = if text.contains("://") { text.to_owned() } else { format!("{assumed}{text}") };
         http_url(&url)
     })
-}
-
-fn lone(given: &str, missing: &str) -> String {
-    format!("{given} without {missing} has no effect: the pod's own service account is used")
 }
 
 /// A node's name is a DNS subdomain in small letters (RFC 1123).

@@ -15,10 +15,14 @@ pub struct LogConfig {
 }
 
 impl LogConfig {
-    pub(super) fn read(flags: &LogFlags) -> Result<Self, UsageError> {
+    pub(super) fn read(flags: &LogFlags, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
         ignored_duration(&flags.log_flush_frequency)?;
         let level = one_of(&flags.log_level, &LEVELS)?;
-        let json = flags.log_format.as_str().eq_ignore_ascii_case("json");
+        let format = flags.log_format.as_str();
+        let json = format.eq_ignore_ascii_case("json");
+        if !json && !format.eq_ignore_ascii_case("text") {
+            warnings.push(format!("{} is neither text nor json: lines are written as text", flags.log_format.shown()));
+        }
         Ok(Self {
             level: if flags.verbose { LevelFilter::Debug } else { level },
             format: if json { LogFormat::Json } else { LogFormat::Text },

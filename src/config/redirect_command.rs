@@ -4,10 +4,11 @@
 //! table; their descriptions and defaults are those of the agent's table.
 
 use super::flags::Typed;
-use super::pflag::{Invocation, settle};
+use super::pflag::{Invocation, nearest_of, settle};
 use super::table::{Default, Flag, FlagOrigin, Takes, flags};
 use super::usage::UsageError;
 use super::{help, metadata, redirect, values};
+use crate::logic::base::json::PrintedForm;
 use crate::logic::redirect::command::{CredentialsAddressing, OldRules, RedirectCommand};
 
 /// What the words come to.
@@ -22,9 +23,13 @@ pub fn parse_redirect(mut words: impl Iterator<Item = String>) -> Result<Redirec
     match words.next().as_deref() {
         Some("add") => add(&mut words),
         Some("remove") => alone(RedirectCommand::Remove, &mut words),
-        Some("status") => alone(RedirectCommand::Status, &mut words),
+        Some("status") => status(&mut words),
         Some("-h" | "--help") => Ok(RedirectAsked::Help(text())),
-        _ => Err(UsageError::command_line("add, remove or status must follow `redirect`")),
+        other => Err(UsageError::no_action(
+            "redirect",
+            &ACTIONS,
+            other.and_then(|word| nearest_of(word, ACTIONS.into_iter())),
+        )),
     }
 }
 
@@ -55,13 +60,32 @@ fn alone(command: RedirectCommand, words: &mut dyn Iterator<Item = String>) -> R
     for word in words {
         match word.as_str() {
             "-h" | "--help" => asked = RedirectAsked::Help(text()),
-            _ => return Err(UsageError::command_line("only `redirect add` takes further words")),
+            _ => {
+                return Err(UsageError::command_line(
+                    "only `redirect add` takes further words, and `redirect status` takes --json",
+                ));
+            }
         }
     }
     Ok(asked)
 }
 
-fn flags_of_add() -> Vec<Flag> {
+fn status(words: &mut dyn Iterator<Item = String>) -> Result<RedirectAsked, UsageError> {
+    let mut form = PrintedForm::Text;
+    let rest: Vec<String> = words
+        .filter(|word| {
+            if word == "--json" {
+                form = PrintedForm::Json;
+                false
+            } else {
+                true
+            }
+        })
+        .collect();
+    alone(RedirectCommand::Status(form), &mut rest.into_iter())
+}
+
+pub(super) fn flags_of_add() -> Vec<Flag> {
     let adopt = Flag {
         name: ADOPT,
         group: GROUP,
@@ -75,10 +99,11 @@ fn flags_of_add() -> Vec<Flag> {
     shared.map(|flag| Flag { group: GROUP, ..flag }).chain([adopt]).collect()
 }
 
-fn text() -> String {
+pub(super) fn text() -> String {
     help::of(ABOUT, &flags_of_add())
 }
 
+const ACTIONS: [&str; 3] = ["add", "remove", "status"];
 const ADOPT: &str = "adopt";
 const SHARED: [&str; 8] = [
     "metadata-addr",
@@ -98,10 +123,10 @@ With --container-credentials also sets up 169.254.170.2: its link, and the rules
 Usage: kube2iam redirect add [flags]   writes the table, if it isn't as wanted
        kube2iam redirect remove        deletes it: pods then reach the node's own credentials; and 169.254.170.2
        kube2iam redirect status        shows it with its counters, 169.254.170.2, and what the original kube2iam left
-                                       in iptables
+                                       in iptables; with --json as one JSON object
 
-Exit codes: 0 done, and with status: the table is whole and 169.254.170.2, if set up, is in place; 1 it is not, or the kernel refused; 64 wrong usage;
-77 the capability NET_ADMIN is missing
+Exit codes: 0 done, and with status: the table is whole and 169.254.170.2, if set up, is in place; 1 it is not, or the
+kernel refused; 64 wrong usage; 77 the capability NET_ADMIN is missing
 ";
 
 #[cfg(test)]
@@ -144,7 +169,9 @@ mod tests {
     #[test]
     fn remove_and_status_stand_alone() {
         assert_eq!(asked(&["remove"]), Ok(RedirectAsked::Do(RedirectCommand::Remove)));
-        assert_eq!(asked(&["status"]), Ok(RedirectAsked::Do(RedirectCommand::Status)));
+        let status = |form| Ok(RedirectAsked::Do(RedirectCommand::Status(form)));
+        assert_eq!(asked(&["status"]), status(PrintedForm::Text));
+        assert_eq!(asked(&["status", "--json"]), status(PrintedForm::Json));
     }
 
     #[test]
@@ -159,17 +186,18 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_without_repeating_words() {
-        let which = "failed to read `command line`: add, remove or status must follow `redirect`";
-        let alone = "failed to read `command line`: only `redirect add` takes further words";
+        let which = "failed to read `redirect`: add, remove or status must follow it";
+        let alone = "failed to read `command line`: only `redirect add` takes further words, and `redirect status` takes --json";
         for (words, text) in [
             (&[][..], which),
             (&["s3cret"], which),
+            (&["statsu"], "failed to read the word after `redirect`: no such command; did you mean `status`?"),
             (&["remove", "s3cret"], alone),
             (&["status", "--app-port=9"], alone),
             (&["add", "s3cret"], "failed to read `command line`: `redirect add` takes flags only"),
             (&["add", "--adpot"], "failed to read `--adpot`: no such flag; did you mean `--adopt`?"),
             (&["add", "--iptables"], "failed to read `--iptables`: no such flag; `--help` lists what is allowed"),
-            (&["add", "--app-port=0"], "failed to read `--app-port=0`: allowed is a port from 1 to 65535"),
+            (&["add", "--app-port=0"], "invalid value `0` for `--app-port`: allowed is a port from 1 to 65535"),
             (&["add", "--host-ip"], "failed to read `--host-ip`: a value must follow it"),
         ] {
             assert_eq!(asked(words), Err(text.to_owned()), "{words:?}");

@@ -79,6 +79,11 @@ impl RolesConfig {
 fn base(flags: &RoleFlags, warnings: &mut Vec<String>) -> Result<BaseSource, UsageError> {
     let given = unless_empty(flags.base_role_arn.as_ref());
     let parsed = given.map(|given| given.read(A_BASE, |text| BaseArn::parse(text).ok())).transpose()?;
+    if let (Some(given), Some(base)) = (given, &parsed)
+        && account(base.account()).is_none()
+    {
+        warnings.push(format!("{} names no account of 12 digits: STS will refuse its roles", given.shown()));
+    }
     match (given, parsed) {
         (Some(given), _) if flags.auto_discover_base_arn => {
             Err(given.conflict("allowed is either this or --auto-discover-base-arn"))

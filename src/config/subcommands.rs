@@ -40,7 +40,7 @@ pub enum Positional {
 }
 
 /// All of them, in the order of the help text.
-pub static SUBCOMMANDS: [Subcommand; 7] = [
+pub static SUBCOMMANDS: [Subcommand; 10] = [
     Subcommand {
         word: "explain",
         arguments: "NAMESPACE/POD | ADDRESS",
@@ -67,6 +67,7 @@ pub static SUBCOMMANDS: [Subcommand; 7] = [
                 meaning: "a role to assume as a trial, as an annotation would name it; repeat it for several",
             },
             OwnFlag { name: "external-id", value: Some("ID"), meaning: "external ID to send along" },
+            JSON,
             SOCKET,
         ],
         takes: Positional::AgentFlags,
@@ -107,8 +108,29 @@ pub static SUBCOMMANDS: [Subcommand; 7] = [
         word: "log-level",
         arguments: "[LEVEL]",
         meaning: "show how much the agent logs, or change it until the agent stops",
-        flags: &[SOCKET],
+        flags: &[JSON, SOCKET],
         takes: Positional::AtMostOne,
+    },
+    Subcommand {
+        word: "completion",
+        arguments: "bash|zsh|fish",
+        meaning: "print a completion script for a shell, such as for `source <(kube2iam completion bash)`",
+        flags: &[],
+        takes: Positional::Actions(&["bash", "zsh", "fish"]),
+    },
+    Subcommand {
+        word: "help",
+        arguments: "[COMMAND]",
+        meaning: "print the agent's help, or a command's",
+        flags: &[],
+        takes: Positional::AtMostOne,
+    },
+    Subcommand {
+        word: "version",
+        arguments: "",
+        meaning: "print version, commit and build date",
+        flags: &[],
+        takes: Positional::Nothing,
     },
 ];
 
@@ -152,7 +174,7 @@ mod tests {
         for (words, wanted) in [
             (&["explian", "shop/web-1"][..], Some(slip)),
             (&["explains", "--json", "shop/web-1"], Some(slip)),
-            (&["help"], Some(other)),
+            (&["help"], None),
             (&["s3cret"], Some(other)),
             (&["s3cret", "--node=n"], None),
             (&["explain", "shop/web-1"], None),

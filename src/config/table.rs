@@ -1,11 +1,11 @@
-//! The table of flags: what argh knows of the typed command line, with the parts of each description told apart.
+//! The table of flags: what argh knows of the typed command line, with each description split into its parts.
 //! Everything that speaks of flags reads it: the pflag pre-pass, `--help`, the README's table.
 
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 
 use super::flags::Typed;
 
-/// A flag as its readers are told of it.
+/// A flag as its readers see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flag {
     /// Without the dashes

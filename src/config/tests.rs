@@ -5,6 +5,7 @@ mod contract;
 mod forms;
 mod meaning;
 mod refusals;
+mod tolerated;
 mod web_identity;
 
 use super::{Command, Config, UsageError, parse};

@@ -3,6 +3,8 @@
 
 use std::fmt::{self, Display};
 
+use super::values::listed;
+
 /// A command line that can't be followed. Printed as it is; the process then ends with [`UsageError::EXIT_CODE`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageError(String);
@@ -13,7 +15,7 @@ impl UsageError {
 
     /// A flag or a variable whose value is none of what is allowed.
     pub(super) fn value(name: &str, value: &str, allowed: impl Display) -> Self {
-        Self(format!("failed to read `{name}={}`: allowed is {allowed}", shown(value)))
+        Self(format!("invalid value `{}` for `{name}`: allowed is {allowed}", shown(value)))
     }
 
     /// A flag without the value that must follow it.
@@ -41,6 +43,14 @@ impl UsageError {
         Self(format!("failed to read `{command}`: it needs {arguments}; `kube2iam {command} --help` shows how"))
     }
 
+    /// A subcommand without one of the words that may follow it; `nearest` is what may have been meant.
+    pub(super) fn no_action(command: &str, actions: &[&str], nearest: Option<&str>) -> Self {
+        Self(match nearest {
+            Some(word) => format!("failed to read the word after `{command}`: no such command; did you mean `{word}`?"),
+            None => format!("failed to read `{command}`: {} must follow it", listed(actions)),
+        })
+    }
+
     /// More words than the subcommand takes.
     pub(super) fn stray_word(command: &str) -> Self {
         Self(format!("failed to read `{command}`: one word too many; `kube2iam {command} --help` shows how"))
@@ -51,12 +61,18 @@ impl UsageError {
         Self(format!("failed to use `{first}`: {cause}"))
     }
 
-    /// No way to the API server: neither flags nor variables name one.
-    pub(super) fn no_api_server() -> Self {
+    /// No way to the API server: neither flags nor variables name one. One of the two flags may have been given alone.
+    pub(super) fn no_api_server(lone: Option<(&str, &str)>) -> Self {
         let cause = "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not both set, as they are in a pod";
-        Self(format!(
-            "failed to find an API server: {cause}; allowed is --kubeconfig, or --api-server with --api-token"
-        ))
+        Self(match lone {
+            Some((given, missing)) => format!(
+                "failed to use `{given}`: {missing} must come with it, and there is no service account to use instead: \
+                 {cause}"
+            ),
+            None => format!(
+                "failed to find an API server: {cause}; allowed is --kubeconfig, or --api-server with --api-token"
+            ),
+        })
     }
 
     /// What argh has against a command line that the pre-pass let through.
@@ -96,6 +112,6 @@ mod tests {
         let long = "é\n".repeat(1_000);
         let error = UsageError::value("--node", &long, "a name").to_string();
         assert!(!error.contains('\n') && error.len() < 400, "{error}");
-        assert!(error.ends_with("…`: allowed is a name"));
+        assert!(error.ends_with("…` for `--node`: allowed is a name"));
     }
 }

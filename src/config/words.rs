@@ -5,6 +5,7 @@ use super::help;
 use super::pflag::{boolean, nearest_of};
 use super::subcommands::{OwnFlag, Positional, Subcommand};
 use super::usage::UsageError;
+use crate::logic::base::json::PrintedForm;
 
 /// What the words after a subcommand ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +25,19 @@ pub struct Words {
 }
 
 impl Words {
+    /// The first positional word, empty if there is none.
+    pub fn first(&self) -> &str {
+        self.rest.first().map(String::as_str).unwrap_or_default()
+    }
+
     /// Whether a switch is on. The last one counts.
     pub fn is_on(&self, name: &str) -> bool {
         self.value(name) == Some("true")
+    }
+
+    /// How the answer is to be printed: `--json`, or for people.
+    pub fn form(&self) -> PrintedForm {
+        if self.is_on("json") { PrintedForm::Json } else { PrintedForm::Text }
     }
 
     /// The value of a flag. The last one counts, an empty one is none.
@@ -66,7 +77,14 @@ pub fn read_words(command: &'static Subcommand, words: &[String]) -> Result<Word
         Positional::Nothing => (0, 0),
         Positional::AtMostOne => (0, 1),
         Positional::One => (1, 1),
-        Positional::AgentFlags | Positional::Actions(_) => (0, usize::MAX),
+        Positional::Actions(actions) => match read.first() {
+            word if actions.contains(&word) => (1, 1),
+            other => {
+                let near = nearest_of(other, actions.iter().copied()).filter(|_| !other.is_empty());
+                return Err(UsageError::no_action(command.word, actions, near));
+            }
+        },
+        Positional::AgentFlags => (0, usize::MAX),
     };
     match read.rest.len() {
         count if count < least => Err(UsageError::missing_word(command.word, command.arguments)),

@@ -1,4 +1,4 @@
-//! Everything that decides, as values: no sockets, threads, locks, files, environment, clocks, dice or log lines.
+//! Everything that decides, as values: no sockets, threads, locks, files, environment, clocks, randomness or log lines.
 
 pub mod base;
 pub mod cluster;

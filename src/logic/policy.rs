@@ -1,4 +1,4 @@
-//! Who may have what. One function decides every request, out of one picture of the world.
+//! Who may have what. One function decides every request, from one reading of the World.
 //!
 //! A [`Permitted`] can be made only here: whoever holds one holds the proof that the pod may have the role.
 
@@ -161,13 +161,13 @@ impl Decided<'_> {
 /// What is to be done.
 #[derive(Debug)]
 pub enum Decision<'a> {
-    /// Tell the role's name.
+    /// Answer with the role's name.
     Name(RoleArn),
     /// Give the role's credentials.
     Assume(Permitted, DocumentForm),
-    /// Tell what `iam/info` tells, of this role.
+    /// Answer `iam/info` with this role.
     Info(RoleArn),
-    /// Tell what lies below `iam/`.
+    /// List what lies below `iam/`.
     IamListing,
     /// Make a token: for the pod if it is known, else, when there is no patience left, for the address.
     IssueToken,

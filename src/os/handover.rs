@@ -48,7 +48,7 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Begins to hand `listeners` to whoever asks. `number` must be one that no other agent drew; `waiting` is told how
+    /// Begins to hand `listeners` to agents that ask. `number` must be one that no other agent drew; `waiting` gets how
     /// many successors wait for their turn.
     pub fn make(
         dir: &StateDir,
@@ -79,11 +79,11 @@ impl Offer {
     }
 }
 
-/// The line to the agent that handed its listeners over. Dropped when requests are answered here too.
+/// The line to the agent that handed its listeners over. Dropped once requests are answered here too.
 pub struct Predecessor(UnixStream);
 
 impl Predecessor {
-    /// Whether it still answers requests, as far as can be told: waits for its end, at most for `patience`.
+    /// Whether it still answers requests, as far as can be seen: waits for its end, at most for `patience`.
     pub fn is_there(&self, patience: Duration) -> bool {
         matches!(poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timespec(patience))), Ok(0) | Err(Errno::INTR))
     }
@@ -180,7 +180,7 @@ fn receive(line: &UnixStream) -> io::Result<Vec<TcpListener>> {
     }
 }
 
-/// Greets whoever comes, until `woken` ends, and tells how many wait for their turn.
+/// Accepts agents until `woken` ends, and reports how many wait for their turn.
 fn hand_out(
     listen: &UnixListener,
     dir: &StateDir,

@@ -257,9 +257,9 @@ fn line_of(format: LogFormat, clock: &dyn Clock, record: &Record<'_>, out: &mut 
         Level::Debug => "debug",
         Level::Trace => "trace",
     };
-    let mut told = RecordFields(Vec::new());
-    let _ = record.key_values().visit(&mut told); // collecting can't fail
-    let fields: Vec<(&Key<'_>, FieldValue<'_>)> = told.0.iter().map(|(key, value)| (key, value.field())).collect();
+    let mut fields = RecordFields(Vec::new());
+    let _ = record.key_values().visit(&mut fields); // collecting can't fail
+    let fields: Vec<(&Key<'_>, FieldValue<'_>)> = fields.0.iter().map(|(key, value)| (key, value.field())).collect();
     let line =
         LineParts { at: clock.now().wall, level, message: MessageText::Formatted(*record.args()), fields: &fields };
     out.write_all(&line.render(format))
@@ -276,7 +276,7 @@ enum RecordValue<'kvs> {
 
 impl<'kvs> VisitSource<'kvs> for RecordFields<'kvs> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        let told = if let Some(text) = value.to_borrowed_str() {
+        let value = if let Some(text) = value.to_borrowed_str() {
             RecordValue::Text(text.into())
         } else if let Some(whole) = value.to_i64() {
             RecordValue::Whole(whole)
@@ -286,7 +286,7 @@ impl<'kvs> VisitSource<'kvs> for RecordFields<'kvs> {
             RecordValue::Text(value.to_string().into())
         };
         let place = self.0.partition_point(|(known, _)| *known <= key);
-        self.0.insert(place, (key, told));
+        self.0.insert(place, (key, value));
         Ok(())
     }
 }

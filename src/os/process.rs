@@ -22,7 +22,7 @@ pub enum Right {
 }
 
 /// Gives up for good what the agent doesn't need: capabilities but those of `rights`, new privileges, core dumps,
-/// being traced. Raises the limit on descriptors as far as it may. What the kernel refuses is told, one line each: the
+/// being traced. Raises the limit on descriptors as far as it may. What the kernel refuses is returned, one line each: the
 /// agent works without it.
 pub fn settle(rights: &[Right]) -> Vec<String> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
@@ -79,7 +79,7 @@ fn raise_descriptors() -> rustix::io::Result<()> {
 
 /// Four times the connections that the door admits.
 const DESCRIPTORS: u64 = 4_096;
-/// What the process uses now, as far as the kernel tells.
+/// What the process uses now, by the kernel's counters.
 pub fn usage() -> Usage {
     let text = |path| std::fs::read_to_string(path).unwrap_or_default();
     // The directory is open too while its entries are counted.

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use crate::logic::base::json::{self, PrintedForm};
 use crate::logic::redirect::RedirectSpec;
 use crate::logic::redirect::address::ADDRESS;
 pub use crate::logic::redirect::command::{CredentialsAddressing, OldRules, RedirectCommand};
@@ -29,9 +30,17 @@ pub fn run(command: &RedirectCommand) -> Printed {
     let done = match command {
         RedirectCommand::Add { spec, old_rules, credentials } => add(spec, *old_rules, *credentials),
         RedirectCommand::Remove => remove_all(),
-        RedirectCommand::Status => status().map(|status| {
+        RedirectCommand::Status(form) => status().map(|status| {
             let exit_code = if is_whole(&status) { 0 } else { EXIT_NOT_WHOLE };
-            Printed { exit_code, output: status.text(), errors: String::new() }
+            let output = match form {
+                PrintedForm::Text => status.text(),
+                PrintedForm::Json => {
+                    json::text(&status.json())
+                        + "
+"
+                }
+            };
+            Printed { exit_code, output, errors: String::new() }
         }),
     };
     done.unwrap_or_else(|error| failed(&error))

@@ -15,7 +15,7 @@ use super::socket::{FLAG_DUMP, Netlink};
 const SUBSYSTEM: u8 = 1;
 const GET: u8 = 1;
 const DELETE: u8 = 2;
-/// `CTA_*`: the two directions, and what tells apart entries that look alike.
+/// `CTA_*`: the two directions, and what distinguishes entries that look alike.
 const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
 const ID: u16 = 12;

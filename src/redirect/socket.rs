@@ -1,6 +1,6 @@
 //! A netlink socket: one request and its answers, a batch that is taken whole or not at all, notifications.
 //!
-//! Every wait has a deadline. Answers to an earlier request, which a failed one may leave behind, are told apart by
+//! Every wait has a deadline. Answers to an earlier request, which a failed one may leave behind, are recognised by
 //! their number and passed over; whatever another process sends is passed over too.
 
 use std::os::fd::OwnedFd;

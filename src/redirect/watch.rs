@@ -33,7 +33,7 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// How long the end of the watch may go unnoticed.
 const LISTEN_WAIT: Duration = Duration::from_millis(250);
 
-/// What the watch found worth telling.
+/// What the watch reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedirectEvent {
     /// Anything but a whole table; a whole one after a failure or a newer agent's.

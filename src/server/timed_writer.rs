@@ -27,7 +27,7 @@ pub(super) struct TimedWriter<'a> {
     patience: &'a mut Duration,
 }
 
-/// How a stream's pieces are told apart on the wire.
+/// How a stream's pieces are delimited on the wire.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pieces {
     Plain,

@@ -1,4 +1,4 @@
-//! The credential desk: [`Cache`] behind one lock, with those who wait for sessions and those who fetch them.
+//! The session cache: [`Cache`] behind one lock, with those who wait for sessions and those who fetch them.
 //!
 //! The lock is never held while STS is asked. Whoever takes a call holds a `Ticket`; if it is dropped without
 //! a result, as a panic would, the call counts as failed and nobody is stranded.
@@ -171,7 +171,7 @@ impl SessionCache {
         self.cache.lock().sessions.sweep(entitled, now);
     }
 
-    /// Makes calls to STS until the desk is closed. Several threads may do so at a time.
+    /// Makes calls to STS until the session cache is closed. Several threads may do so at a time.
     pub fn work(&self, sts: &dyn Sts, random: &dyn Fn() -> u64, report: &dyn Fn(&CallReport<'_>)) {
         while let Some(mut ticket) = self.take(random) {
             let (request, token) = (ticket.request.clone(), ticket.token.take());
@@ -195,7 +195,7 @@ impl SessionCache {
         }
     }
 
-    /// Waits for a call to make; `None` once the desk is closed.
+    /// Waits for a call to make; `None` once the session cache is closed.
     fn take<'a>(&'a self, random: &'a dyn Fn() -> u64) -> Option<Ticket<'a>> {
         loop {
             let generation = self.work.generation();

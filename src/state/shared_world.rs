@@ -1,4 +1,4 @@
-//! World and rules behind one lock, and a bell that rings when they change.
+//! World and rules behind one lock, and a notifier for their changes.
 //!
 //! The lock is held for a look or for one event, never while anything waits.
 
@@ -49,7 +49,7 @@ pub enum Evaluated {
     Closed,
 }
 
-/// How many changes there had been; taken before a look, it tells whether the look is out of date.
+/// The number of changes so far; taken before a look, it shows whether the look is out of date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorldVersion(u64);
 
@@ -246,9 +246,9 @@ mod tests {
             world.apply(resource, Event::InitDone);
         }
         let seen = world.seen();
-        let painter = world.clone();
-        let thread = threads::spawn("painter", threads::STACK_BYTES, move || {
-            painter.apply(Resource::Pods, Event::Apply(Object::Pod(pod("a", "10.0.0.1"))));
+        let writer = world.clone();
+        let thread = threads::spawn("writer", threads::STACK_BYTES, move || {
+            writer.apply(Resource::Pods, Event::Apply(Object::Pod(pod("a", "10.0.0.1"))));
         });
         let deadline = clock.now().mono.after(Duration::from_secs(10));
         world.wait(seen, deadline);

@@ -49,10 +49,10 @@ pub struct Metrics {
     pub container: ContainerMetrics,
 }
 
-/// Tells how many connections a door holds.
+/// Returns how many connections a listener holds.
 pub type Seats = Box<dyn Fn() -> usize + Send + Sync>;
 
-/// Tells what the process uses now.
+/// Returns what the process uses now.
 type UsageSource = Box<dyn Fn() -> Usage + Send + Sync>;
 
 /// Histograms of the labels that nearly every request bears, found without a look-up.

@@ -31,7 +31,7 @@ impl ProcessMetrics {
         })
     }
 
-    /// Takes up what the kernel tells now.
+    /// Reads the kernel's counters.
     #[allow(clippy::cast_precision_loss, reason = "Prometheus counts in f64")]
     pub(super) fn sample(&self, usage: &Usage) {
         let more = usage.processor.as_secs_f64() - self.processor_seconds.get();

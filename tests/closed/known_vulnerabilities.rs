@@ -71,7 +71,7 @@
 //!   by descriptor (`no_process_of_the_same_user_can_listen_beside_the_agent`,
 //!   `a_socket_that_was_bound_before_never_gets_to_listen`, `a_process_of_another_user_gets_no_listener`).
 //! - A stranger on the agent's port at its start was sent every pod's request: they are dropped until the port is free
-//!   (`while_a_stranger_holds_the_port_pods_reach_neither_it_nor_the_nodes_credentials`).
+//!   (`while_another_program_holds_the_port_pods_reach_neither_it_nor_the_nodes_credentials`).
 //! - The agent was killed because the metadata service was down (#251, #254, #333): `/healthz` speaks of the agent alone
 //!   (`tokens_come_in_time_for_any_source_whatever_else_is_down`).
 //! - A lookup hung for 15 minutes (#28): every wait has its deadline

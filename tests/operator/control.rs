@@ -4,9 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
-use super::standins::Lab;
 use super::standins::agent::Until;
 use super::standins::client::{get, get_as_operator};
+use super::standins::{Lab, PATIENCE, process};
+use super::tools;
 use super::{BASE, Site, WEB, ask, flag, socket, wait_for, web};
 
 #[test]
@@ -61,7 +62,7 @@ fn the_log_level_changes_while_the_agent_runs() {
     assert_eq!(wrong.code, Some(64));
     assert_eq!(
         wrong.stderr,
-        "kube2iam: failed to read `loud`: allowed is panic, fatal, error, warn, warning, info, debug or trace\n"
+        "kube2iam: invalid value `loud` for the level: allowed is panic, fatal, error, warn, warning, info, debug or trace\n"
     );
 }
 
@@ -143,4 +144,47 @@ fn what_is_no_question_is_refused() {
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.0 {status} ")) && answer.contains("{\"error\":"), "{answer}");
     }
+}
+
+/// The script is read by the shell itself.
+#[test]
+fn bash_completes_commands_flags_and_actions() {
+    let Some(bash) = tools::find("bash", "Debian package bash") else { return };
+    let script = ask_nothing(&["completion", "bash"]);
+    for (line, wanted) in [
+        ("kube2iam expl", "explain"),
+        ("kube2iam --app-p", "--app-port="),
+        ("kube2iam status --js", "--json"),
+        ("kube2iam doctor --external", "--external-id="),
+        ("kube2iam doctor --role=x --app-p", "--app-port="),
+        ("kube2iam redirect sta", "status"),
+        ("kube2iam redirect add --ad", "--adopt"),
+        ("kube2iam completion fi", "fish"),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let program = format!(
+            "{script}\nCOMP_WORDS=({}); COMP_CWORD={}; _kube2iam; echo \"${{COMPREPLY[*]}}\"",
+            words.join(" "),
+            words.len() - 1
+        );
+        let mut command = std::process::Command::new(&bash);
+        let printed = process::run_well(command.args(["--norc", "-c", &program]), PATIENCE).unwrap();
+        assert_eq!(printed.trim(), wanted, "{line}");
+    }
+}
+
+#[test]
+fn zsh_and_fish_can_read_their_scripts() {
+    for (shell, check) in [("zsh", "-n"), ("fish", "--no-execute")] {
+        let Some(program) = tools::find(shell, "Debian package of the same name") else { continue };
+        let path = tools::empty_dir("completion").join(shell);
+        std::fs::write(&path, ask_nothing(&["completion", shell])).unwrap();
+        process::run_well(std::process::Command::new(program).arg(check).arg(&path), PATIENCE).unwrap();
+    }
+}
+
+fn ask_nothing(words: &[&str]) -> String {
+    let outcome = super::Setup::of(super::test_binary()).flags(words).run();
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{outcome:?}");
+    outcome.stdout
 }

@@ -274,5 +274,31 @@ fn wrong_flags_end_as_the_agent_would() {
     let lab = Lab::start();
     let outcome = examine(&lab, &["--imds-v2=maybe"]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(64), ""));
-    assert_eq!(outcome.stderr, "kube2iam: failed to read `--imds-v2=maybe`: allowed is optional or required\n");
+    assert_eq!(outcome.stderr, "kube2iam: invalid value `maybe` for `--imds-v2`: allowed is optional or required\n");
+}
+
+#[test]
+fn without_an_api_server_the_rest_is_checked() {
+    let lab = Lab::start();
+    let metadata = lab.metadata.address();
+    let outcome = super::Setup::of(super::test_binary())
+        .flags(&["doctor", BASE, &format!("--metadata-addr={metadata}"), "--control-socket=", &free_port_flag()])
+        .set("AWS_ENDPOINT_URL_STS", &lab.sts.url())
+        .set("AWS_REGION", "eu-west-1")
+        .set("AWS_ACCESS_KEY_ID", "AKIASTANDINNODE00001")
+        .set("AWS_SECRET_ACCESS_KEY", "secret")
+        .run();
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert_line(&outcome, "API server", "FAIL", "KUBERNETES_SERVICE_HOST");
+    assert_line(&outcome, "metadata service", "ok", "");
+    assert_line(&outcome, "STS", "ok", "answers at");
+    assert_line(&outcome, "port", "ok", "is free");
+    let outcome =
+        super::Setup::of(super::test_binary()).flags(&["doctor", "--node=n", "--json", "--control-socket="]).run();
+    let shown: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(
+        (outcome.code, &shown["worst"], &shown["checks"][1]["name"]),
+        (Some(1), &"fail".into(), &"API server".into())
+    );
+    assert_eq!(shown["checks"][1]["mark"], "fail");
 }

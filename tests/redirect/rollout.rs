@@ -83,7 +83,7 @@ fn start(site: &Site, kubectl: &Path, overlay: &str, state: &Path) -> Agent {
     }
     let agent = site.standins().configure(program(&agent, state)).until(Until::Started).port(8181);
     let mut agent = site.start(agent);
-    agent.wait_for_log("requests are answered");
+    agent.wait_for_log("listening");
     site.node(|| agent.wait_ready());
     agent
 }
@@ -166,7 +166,7 @@ fn what_lies_in_the_state_directory_goes_with_the_redirect() {
     let start = || {
         let setup = site.setup(Capability::NetAdmin).flags(&[&flag, "--redirect-on-exit=remove"]);
         let agent = site.start(setup.until(Until::Started));
-        agent.wait_for_log("requests are answered");
+        agent.wait_for_log("listening");
         agent
     };
     let (mut old, mut last) = (start(), start());

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use kube2iam::logic::base::json::PrintedForm;
 use kube2iam::logic::redirect::interfaces::InterfaceRule;
 use kube2iam::logic::redirect::{Metadata, RedirectSpec, ruleset};
 use kube2iam::redirect::command::{CredentialsAddressing, OldRules, Printed, RedirectCommand, run};
@@ -70,7 +71,7 @@ fn nft_shows_what_is_described_for_other_specs_too() {
                 "read as it was written"
             );
             assert_eq!(lab.nft(&["list", "ruleset"]), ruleset::nft_text(&ensured.wanted, generation), "{ensured:?}");
-            assert_eq!(lab.node(|| run(&RedirectCommand::Status)).exit_code, 0, "{ensured:?}");
+            assert_eq!(lab.node(|| run(&RedirectCommand::Status(PrintedForm::Text))).exit_code, 0, "{ensured:?}");
         }
     }
 }
@@ -83,7 +84,7 @@ fn add_status_remove() {
     let lab = Lab::new(&["cali1"]);
     let _agent = lab.agent();
     let command = |command: &RedirectCommand| lab.node(|| run(command));
-    let missing = command(&RedirectCommand::Status);
+    let missing = command(&RedirectCommand::Status(PrintedForm::Text));
     assert_eq!((missing.exit_code, missing.output.contains("missing")), (1, true), "{missing:?}");
     let added = command(&add(OldRules::Name));
     assert_eq!(added.output, "table inet kube2iam was missing and is placed, generation 1\n");
@@ -91,11 +92,11 @@ fn add_status_remove() {
     for _ in 0..3 {
         assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"));
     }
-    let status = command(&RedirectCommand::Status);
+    let status = command(&RedirectCommand::Status(PrintedForm::Text));
     assert_eq!((status.exit_code, status.errors.as_str()), (0, ""));
     assert_eq!(status.output, include_str!("status.txt"));
     lab.nft(&["flush chain inet kube2iam dropped"]);
-    assert_eq!(command(&RedirectCommand::Status).exit_code, 1);
+    assert_eq!(command(&RedirectCommand::Status(PrintedForm::Text)).exit_code, 1);
     assert_eq!(command(&RedirectCommand::Remove).exit_code, 0);
     assert_eq!(lab.nft(&["list", "ruleset"]), "");
     assert_eq!(command(&RedirectCommand::Remove).output, "table inet kube2iam was not there\n");
@@ -113,7 +114,8 @@ fn without_net_admin_there_is_one_clear_error() {
         sets.effective.remove(CapabilitySet::NET_ADMIN);
         set_capabilities(None, sets).unwrap();
         assert_eq!(Redirect::open(spec()).err(), Some(RedirectError::NoNetAdmin));
-        [add(OldRules::Name), RedirectCommand::Remove, RedirectCommand::Status].map(|command| run(&command))
+        [add(OldRules::Name), RedirectCommand::Remove, RedirectCommand::Status(PrintedForm::Text)]
+            .map(|command| run(&command))
     });
     let expected = |errors: &str| Printed { exit_code: 77, output: String::new(), errors: errors.to_owned() };
     let programming = expected("failed to program `inet kube2iam`: the capability NET_ADMIN is missing\n");
@@ -166,11 +168,11 @@ fn a_rule_left_over_in_iptables_nft_is_named_and_adopted() {
     assert_eq!(added.exit_code, 0, "{added:?}");
     assert!(added.errors.starts_with(&named), "{added:?}");
     assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"), "ours comes first");
-    assert!(lab.node(|| run(&RedirectCommand::Status)).output.contains(&named));
+    assert!(lab.node(|| run(&RedirectCommand::Status(PrintedForm::Text))).output.contains(&named));
     let adopted = lab.node(|| run(&add(OldRules::Remove)));
     assert_eq!((adopted.exit_code, adopted.errors.as_str()), (0, ""), "{adopted:?}");
     assert!(adopted.output.contains(&format!("{named}: removed\n")), "{adopted:?}");
-    assert!(!lab.node(|| run(&RedirectCommand::Status)).output.contains("old rule"));
+    assert!(!lab.node(|| run(&RedirectCommand::Status(PrintedForm::Text))).output.contains("old rule"));
     iptables(&[&["-D"], &NEIGHBOURS_RULE[..]].concat());
     assert_eq!(iptables(&["-S"]), before, "nothing else is touched");
 }
@@ -191,7 +193,7 @@ fn a_rule_left_over_in_iptables_legacy_goes_by_the_line_that_is_printed() {
     let adopted = lab.node(|| run(&add(OldRules::Remove)));
     let line = adopted.errors.trim_end().strip_prefix(hint).unwrap_or_else(|| panic!("{adopted:?}"));
     assert_eq!(adopted.exit_code, 0, "{adopted:?}");
-    assert!(lab.node(|| run(&RedirectCommand::Status)).output.contains(line));
+    assert!(lab.node(|| run(&RedirectCommand::Status(PrintedForm::Text))).output.contains(line));
     assert!(legacy(&["-S"]).contains("169.254.169.254"), "only iptables-legacy changes its table");
     assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"), "ours comes first");
     lab.exec("node", "sh", &["-c", line]);

@@ -42,12 +42,12 @@ fn an_upgrade_with_no_right_but_net_admin_leaves_no_pod_alone() {
         site.setup(Capability::NetAdmin).flags(&[&state]).until(Until::Started)
     };
     let mut old = site.start(setup());
-    old.wait_for_log("requests are answered");
+    old.wait_for_log("listening");
     site.node(|| old.wait_ready());
     for _ in 0..3 {
         let new = site.start(setup());
         new.wait_for_log("the agent before shares its listener");
-        new.wait_for_log("requests are answered");
+        new.wait_for_log("listening");
         assert_eq!(site.role_of(1, METADATA_V4), "app-1");
         assert_eq!(old.stop().status.code(), Some(0));
         for metadata in [METADATA_V4, METADATA_V6] {

@@ -23,7 +23,7 @@ fn start(site: &Site, state: &str) -> Agent {
 }
 
 fn assert_takes_over(site: &Site, agent: &mut Agent) {
-    agent.wait_for_log("requests are answered");
+    agent.wait_for_log("listening");
     site.node(|| agent.wait_ready());
     agent.wait_for_log("took the taint off");
     for metadata in [METADATA_V4, METADATA_V6] {
@@ -33,7 +33,7 @@ fn assert_takes_over(site: &Site, agent: &mut Agent) {
 }
 
 #[test]
-fn while_a_stranger_holds_the_port_pods_reach_neither_it_nor_the_nodes_credentials() {
+fn while_another_program_holds_the_port_pods_reach_neither_it_nor_the_nodes_credentials() {
     if !ready() {
         return;
     }

@@ -146,7 +146,7 @@ pub const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 pub const CREDENTIALS: &str = "/latest/meta-data/iam/security-credentials/app";
 const BASE_ROLE: &str = "--base-role-arn=arn:aws:iam::123456789012:role/";
 /// What an agent logs when it opens its door, and when it waits for its turn.
-pub const ANSWERS: &str = "requests are answered";
+pub const ANSWERS: &str = "listening";
 pub const WAITS: &str = "the agent before shares its listener";
 /// Bytes of several hundred lines.
 const FIRST_OF_TABLE: u64 = 64 * 1024;

@@ -1,4 +1,4 @@
-//! What has to be found out before roles can be told: base ARN and default role, of the metadata service.
+//! Finds out what decisions need before roles can be given: base ARN and default role, of the metadata service.
 //! And, of STS, under which role the agent itself works.
 
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(crate) fn run(agent: &AgentState) {
             *agent.facts.caller.write() = Some(caller.to_owned());
         });
         if own.is_err() {
-            // STS may never tell, and then pods are to have their credentials all the same.
+            // STS may never answer; pods must get their credentials all the same.
             let known = source_role(&*agent.node_credentials).into_iter().chain(hop(&agent.config)).collect();
             agent.world.amend_rules(|rules| rules.own_roles = OwnRoles::Found(known));
         }
@@ -63,8 +63,8 @@ pub(crate) fn own_roles(
     (OwnRoles::Found(own.into_iter().chain(hop(config)).collect()), trouble)
 }
 
-/// The role of the node: STS tells under which the calls are made. If it won't, the source of the credentials may know;
-/// if that doesn't either, there is none to be told from others.
+/// The role of the node: STS names the one that signs the calls. If it won't, the source of the credentials may know;
+/// if that doesn't either, no role can be recognised as the node's own.
 fn own_role(
     sts: &dyn Sts,
     credentials: &dyn NodeCredentials,
@@ -79,8 +79,10 @@ fn own_role(
         Err(failure) if failure.kind == StsFailureKind::Refused => {
             let own = source_role(credentials);
             match &own {
-                Some(role) => info!("the node's own role is `{}`; STS doesn't tell: {failure}", role.name),
-                None => warn!("pods are not kept from the node's own role, which nobody tells: {failure}"),
+                Some(role) => {
+                    info!("the node's own role is `{}`; STS refuses to name the caller: {failure}", role.name)
+                }
+                None => warn!("the node's own role is unknown, so pods that name it are not refused: {failure}"),
             }
             Ok(own)
         }

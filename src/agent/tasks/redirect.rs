@@ -1,5 +1,5 @@
 //! The redirect beside the agent's other work: placed before the agent is ready, watched on a thread of its own, left
-//! standing at the end unless told otherwise.
+//! in place at the end unless configured otherwise.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -44,7 +44,7 @@ pub(in crate::agent) fn place(agent: &AgentState) -> Result<Option<Placed>, Star
     stands(agent, InPlace::No);
     let past = match redirect.ensure() {
         Ok(ensured) => {
-            tell_start(agent, &ensured);
+            log_start(agent, &ensured);
             LoggedState::Stood
         }
         Err(error @ (RedirectError::NoNetAdmin | RedirectError::NoNftables { .. })) => return Err(error.into()),
@@ -81,7 +81,7 @@ impl Placed {
         while goes_on() {
             let mut past = self.past;
             let mut report = |event: RedirectEvent| {
-                past = tell(agent, past, &event);
+                past = log(agent, past, &event);
                 node.look_again();
             };
             let ask = |address| ask_health(address, &*agent.clock);
@@ -120,10 +120,10 @@ pub(crate) fn report() -> RedirectReport {
     }
 }
 
-fn tell_start(agent: &AgentState, ensured: &Ensured) {
+fn log_start(agent: &AgentState, ensured: &Ensured) {
     stands(agent, outcome_stands(&ensured.outcome));
     info!("{ensured}; {}", description(&ensured.wanted));
-    tell_notes(agent, ensured);
+    log_notes(agent, ensured);
     tell_cut(ensured);
     match redirect::left_over(ensured.wanted.metadata.v4()) {
         Ok((rules, unread)) => {
@@ -140,8 +140,8 @@ fn tell_start(agent: &AgentState, ensured: &Ensured) {
     }
 }
 
-/// Tells of what the watch found, counts it, and gives what is past from then on.
-fn tell(agent: &AgentState, past: LoggedState, event: &RedirectEvent) -> LoggedState {
+/// Logs and counts what the watch found, and returns the state as logged.
+fn log(agent: &AgentState, past: LoggedState, event: &RedirectEvent) -> LoggedState {
     let ensured = match event {
         RedirectEvent::Failed(error) => {
             stands(agent, InPlace::No);
@@ -149,7 +149,7 @@ fn tell(agent: &AgentState, past: LoggedState, event: &RedirectEvent) -> LoggedS
             return past;
         }
         RedirectEvent::Ensured(ensured) if past == LoggedState::NeverStood => {
-            tell_start(agent, ensured);
+            log_start(agent, ensured);
             return LoggedState::Stood;
         }
         RedirectEvent::Ensured(ensured) => ensured,
@@ -165,13 +165,13 @@ fn tell(agent: &AgentState, past: LoggedState, event: &RedirectEvent) -> LoggedS
     }
     if matches!(ensured.outcome, RedirectOutcome::Updated | RedirectOutcome::TakenBack) {
         info!("{}", description(&ensured.wanted));
-        tell_notes(agent, ensured);
+        log_notes(agent, ensured);
     }
     tell_cut(ensured);
     past
 }
 
-fn tell_notes(agent: &AgentState, ensured: &Ensured) {
+fn log_notes(agent: &AgentState, ensured: &Ensured) {
     for note in &ensured.notes {
         if matches!(note, RedirectNote::NewUplink(_)) {
             agent.telemetry.metrics.redirect.new_uplinks.inc();
@@ -184,7 +184,7 @@ fn tell_cut(ensured: &Ensured) {
     match &ensured.cut {
         Ok(0) => {}
         Ok(cut) => info!("cut {cut} older connections to the metadata service"),
-        Err(cause) => warn!("failed to cut `older connections`, whose packets are dropped anyway: {cause}"),
+        Err(cause) => warn!("failed to cut older connections, whose packets are dropped anyway: {cause}"),
     }
 }
 

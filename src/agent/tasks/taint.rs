@@ -34,7 +34,7 @@ pub(crate) fn take_off(agent: &AgentState) {
             Ok(TaintOutcome::Outdated) => backoff.next(None, agent.random.number()),
             Err((verb, failure)) => {
                 let rest = backoff.next(floor(&failure), agent.random.number());
-                tell(verb, &failure, node, key, rest);
+                log_failure(verb, &failure, node, key, rest);
                 rest
             }
         };
@@ -78,7 +78,7 @@ fn await_readiness(agent: &AgentState) -> Waited {
     Waited::Elapsed
 }
 
-fn tell(verb: &str, failure: &KubernetesFailure, node: &str, key: &str, rest: Duration) {
+fn log_failure(verb: &str, failure: &KubernetesFailure, node: &str, key: &str, rest: Duration) {
     let cause = &failure.cause;
     if failure.kind == KubernetesFailureKind::Forbidden {
         error!(

@@ -1,6 +1,6 @@
-//! Addresses that several pods claim: one live list of the API server tells who holds them now.
+//! Addresses that several pods claim: one live list of the API server shows which pod holds them now.
 //!
-//! The list only chooses among pods that the picture knows. It is never painted into the picture:
+//! The list only chooses among pods that the World knows. It is never applied to the World:
 //! a watch event may have overtaken it.
 
 use std::collections::HashMap;

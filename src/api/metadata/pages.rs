@@ -22,7 +22,7 @@ use crate::state::shared_world::SharedWorld;
 pub struct Facts {
     /// The node's address, for `/healthz`
     pub host_ip: String,
-    /// Empty until the metadata service has told it
+    /// Empty until the metadata service has been read
     pub instance_id: RwLock<String>,
     pub shutting_down: AtomicBool,
     /// An agent that shares the listener doesn't know the pods yet
@@ -33,7 +33,7 @@ pub struct Facts {
     pub redirect_missing: AtomicBool,
     /// There is to be the address of container credentials, and it isn't in place
     pub address_missing: AtomicBool,
-    /// The ARN under which the agent works, once STS has told it
+    /// The ARN under which the agent works, once STS has named it
     pub caller: RwLock<Option<String>>,
 }
 

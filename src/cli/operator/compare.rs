@@ -13,7 +13,7 @@ use crate::agent::wiring;
 use crate::clients::kube2iam::Kube2iam;
 use crate::clients::kubernetes::{ApiServer, CallLimits};
 use crate::config::{self, Command, Config, EnvironmentLookup, Words};
-use crate::logic::base::json;
+use crate::logic::base::json::{self, PrintedForm};
 use crate::logic::cluster::kubernetes::{Event, KubernetesFailure, Resource};
 use crate::logic::cluster::world::{ParsedEvent, World};
 use crate::logic::identity::metadata_token::TokenKeys;
@@ -41,7 +41,7 @@ pub(super) fn run(words: &Words, lookup: EnvironmentLookup<'_>, output: &mut dyn
         )
     })?;
     let url = config::http_url(url).ok_or_else(|| {
-        Failure::Usage(format!("failed to read `--theirs={}`: allowed is http://HOST[:PORT]", url.escape_debug()))
+        Failure::Usage(format!("invalid value `{}` for `--theirs`: allowed is http://HOST[:PORT]", url.escape_debug()))
     })?;
     let config = match config::parse(words.rest.iter().cloned(), lookup) {
         Ok(Command::Run(config)) => *config,
@@ -50,7 +50,7 @@ pub(super) fn run(words: &Words, lookup: EnvironmentLookup<'_>, output: &mut dyn
     };
     let (comparer, mut notes) = Comparer::new(config, &url, lookup)?;
     notes.extend(comparer.config.warnings.iter().cloned());
-    let show = Show { as_json: words.is_on("json"), notes };
+    let show = Show { form: words.form(), notes };
     if words.is_on("watch") { watch(&comparer, &show, output) } else { once(&comparer, &show, output) }
 }
 
@@ -74,7 +74,7 @@ fn watch(comparer: &Comparer, show: &Show, output: &mut dyn Write) -> CommandRes
             Err(other) => return Err(other),
         };
         if text != before {
-            if !show.as_json {
+            if show.form == PrintedForm::Text {
                 say(output, &comparer.clock.now().wall.rfc3339())?;
             }
             say(output, &text)?;
@@ -88,14 +88,14 @@ fn watch(comparer: &Comparer, show: &Show, output: &mut dyn Write) -> CommandRes
 
 /// How comparisons are printed.
 struct Show {
-    as_json: bool,
+    form: PrintedForm,
     /// What the operator should know before believing the table
     notes: Vec<String>,
 }
 
 impl Show {
     fn shown(&self, comparison: &Comparison) -> String {
-        if self.as_json {
+        if self.form == PrintedForm::Json {
             let different = comparison.different();
             let alike = comparison.rows.len() - different;
             return json::text(
@@ -107,7 +107,7 @@ impl Show {
     }
 
     fn trouble(&self, cause: &str) -> String {
-        if self.as_json { json::text(&json!({ "error": cause })) } else { cause.to_owned() }
+        if self.form == PrintedForm::Json { json::text(&json!({ "error": cause })) } else { cause.to_owned() }
     }
 }
 

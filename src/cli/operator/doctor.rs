@@ -8,8 +8,11 @@ mod node;
 use std::io::Write;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::{CommandResult, CommandVerdict, Failure};
 use crate::config::{self, Command, Config, EnvironmentLookup, Words};
+use crate::logic::base::json::{self, PrintedForm};
 use crate::logic::operator::doctor::{Finding, Mark};
 use crate::logic::sts::environment::AwsEnvironment;
 use crate::os::clock::SystemClock;
@@ -39,19 +42,19 @@ pub(super) fn run(words: &Words, lookup: EnvironmentLookup<'_>, output: &mut dyn
     };
     // as its sisters call the agent's flag
     let socket = words.value("socket").map(|path| format!("--control-socket={path}"));
-    let config = match config::parse(words.rest.iter().cloned().chain(socket), lookup) {
+    let config = match config::parse_without_api_server(words.rest.iter().cloned().chain(socket), lookup) {
         Ok(Command::Run(config)) => *config,
         Ok(Command::Help(text) | Command::Version(text)) => return Err(Failure::Help(text)),
         Err(error) => return Err(Failure::Usage(error.to_string())),
     };
     let environment = AwsEnvironment::from_lookup(lookup);
     let context = DoctorContext { config, environment, clock: Arc::new(SystemClock::new()), asked };
-    let mut checks = Checks { output, worst: Mark::Ok };
+    let mut checks = Checks::new(output, words.form());
     checks.check("flags", || flags(&context.config))?;
     kubernetes::check(&context, &mut checks)?;
     aws::check(&context, &mut checks)?;
     node::check(&context, &mut checks)?;
-    Ok(if checks.worst == Mark::Fail { CommandVerdict::Bad } else { CommandVerdict::Good })
+    checks.finish()
 }
 
 fn flags(config: &Config) -> Finding {
@@ -61,23 +64,55 @@ fn flags(config: &Config) -> Finding {
     }
 }
 
-/// Where findings are written down. The name of a check stands there while it works.
+/// Where findings are written down.
 struct Checks<'a> {
     output: &'a mut dyn Write,
     worst: Mark,
+    report: Report,
 }
 
-impl Checks<'_> {
-    /// Makes one check.
-    fn check(&mut self, name: &str, work: impl FnOnce() -> Finding) -> Result<(), Failure> {
-        self.write(format_args!("{name:<NAME_WIDTH$} "))?;
-        self.enter(work())
+/// How findings are printed.
+enum Report {
+    /// A line each, at once; the name of a check stands there while it works
+    Lines,
+    /// One JSON object at the end; what there is by then
+    Json(Vec<Value>),
+}
+
+impl<'a> Checks<'a> {
+    fn new(output: &'a mut dyn Write, form: PrintedForm) -> Self {
+        let report = match form {
+            PrintedForm::Text => Report::Lines,
+            PrintedForm::Json => Report::Json(Vec::new()),
+        };
+        Self { output, worst: Mark::Ok, report }
     }
 
-    fn enter(&mut self, Finding { mark, text }: Finding) -> Result<(), Failure> {
+    /// Makes one check.
+    fn check(&mut self, name: &str, work: impl FnOnce() -> Finding) -> Result<(), Failure> {
+        if let Report::Lines = self.report {
+            self.write(format_args!("{name:<NAME_WIDTH$} "))?;
+        }
+        let Finding { mark, text } = work();
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         self.worst = self.worst.max(mark);
-        self.write(format_args!("{:<4}  {text}\n", mark.word()))
+        match &mut self.report {
+            Report::Lines => self.write(format_args!("{:<4}  {text}\n", mark.word())),
+            Report::Json(found) => {
+                found.push(json!({ "name": name, "mark": mark.word().to_ascii_lowercase(), "text": text }));
+                Ok(())
+            }
+        }
+    }
+
+    /// After the last check.
+    fn finish(mut self) -> CommandResult {
+        if let Report::Json(found) = &self.report {
+            let worst = self.worst.word().to_ascii_lowercase();
+            let object = json::text(&json!({ "worst": worst, "checks": found }));
+            self.write(format_args!("{object}\n"))?;
+        }
+        Ok(if self.worst == Mark::Fail { CommandVerdict::Bad } else { CommandVerdict::Good })
     }
 
     fn write(&mut self, text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
@@ -115,7 +150,7 @@ mod tests {
     fn the_name_of_a_check_is_to_be_seen_while_it_works() {
         let mut screen = Screen::default();
         let shown = screen.shown.clone();
-        let mut checks = Checks { output: &mut screen, worst: Mark::Ok };
+        let mut checks = Checks::new(&mut screen, PrintedForm::Text);
         for name in ["one", "two"] {
             let at_work = || {
                 assert!(shown.lock().ends_with(&format!("{name:<NAME_WIDTH$} ")), "{:?}", shown.lock());
@@ -129,7 +164,7 @@ mod tests {
     #[test]
     fn a_check_is_one_line_and_the_worst_is_remembered() {
         let mut output = Vec::new();
-        let mut checks = Checks { output: &mut output, worst: Mark::Ok };
+        let mut checks = Checks::new(&mut output, PrintedForm::Text);
         checks.check("one", || Finding::fail("a\n  b")).unwrap();
         checks.check("two", || Finding::ok("c")).unwrap();
         assert_eq!(checks.worst, Mark::Fail);

@@ -10,7 +10,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Failure;
 use crate::config::Words;
-use crate::logic::base::json;
+use crate::logic::base::json::{self, PrintedForm};
 use crate::logic::base::time::Mono;
 use crate::os::clock::SystemClock;
 use crate::ports::Clock;
@@ -41,13 +41,17 @@ pub(super) fn ask(path: &Path, question: &SocketRequest<'_>) -> Result<Value, Fa
 }
 
 /// The form of an answer: for programs, or for people; then the agent finds the words itself.
-pub(super) const fn form(json: bool) -> (&'static str, &'static str) {
-    ("form", if json { "json" } else { "text" })
+pub(super) const fn parameter(form: PrintedForm) -> (&'static str, &'static str) {
+    let word = match form {
+        PrintedForm::Text => "text",
+        PrintedForm::Json => "json",
+    };
+    ("form", word)
 }
 
 /// What is to be printed of an answer of that form.
-pub(super) fn shown(answer: &Value, as_json: bool) -> Result<String, Failure> {
-    if as_json {
+pub(super) fn shown(answer: &Value, form: PrintedForm) -> Result<String, Failure> {
+    if form == PrintedForm::Json {
         return Ok(json::text(answer));
     }
     let text = answer.get("text").and_then(Value::as_str).map(str::to_owned);
@@ -132,8 +136,11 @@ mod tests {
 
     #[test]
     fn a_question_is_one_line_whatever_it_carries() {
-        let question =
-            SocketRequest { method: "GET", path: "/explain", parameters: &[("subject", "a/b c\r\n&x"), form(true)] };
+        let question = SocketRequest {
+            method: "GET",
+            path: "/explain",
+            parameters: &[("subject", "a/b c\r\n&x"), parameter(PrintedForm::Json)],
+        };
         let bytes = String::from_utf8(question.bytes()).unwrap();
         assert_eq!(bytes, "GET /explain?subject=a%2Fb+c%0D%0A%26x&form=json HTTP/1.0\r\n\r\n");
     }

@@ -8,7 +8,7 @@ use crate::config::Words;
 use crate::os::state_dir::StateDir;
 
 pub(super) fn run(words: &Words, output: &mut dyn Write) -> CommandResult {
-    let path = Path::new(words.rest.first().map(String::as_str).unwrap_or_default());
+    let path = Path::new(words.first());
     StateDir::prepare(path).map_err(|cause| {
         Failure::Unanswered(format!("failed to prepare state directory `{}`: {cause}", path.display()))
     })?;

@@ -18,10 +18,27 @@ fn words_that_name_no_subcommand_are_the_agents() {
 #[test]
 fn every_subcommand_has_help_of_its_own() {
     for command in config::SUBCOMMANDS.each_ref().map(|command| command.word) {
-        let (ended, text) = run_words(&[command, "--help"]);
-        let Some(ended) = ended else { continue }; // of another room
-        assert_eq!(ended, Ended { code: 0, error: None }, "{command}");
-        assert!(text.starts_with(&format!("Usage: kube2iam {command}")), "{text}");
+        for words in [[command, "--help"], [command, "-h"], ["help", command]] {
+            let (ended, text) = run_words(&words);
+            let Some(ended) = ended else { continue }; // `redirect` has a reader of its own
+            assert_eq!(ended, Ended { code: 0, error: None }, "{words:?}");
+            assert!(text.contains(&format!("Usage: kube2iam {command}")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn help_version_and_completion_end_well() {
+    for (words, part) in [
+        (&["help"][..], "Usage: kube2iam [flags]"),
+        (&["version"], "Version: "),
+        (&["completion", "bash"], "complete -F _kube2iam kube2iam"),
+        (&["completion", "zsh"], "#compdef kube2iam"),
+        (&["completion", "fish"], "complete -c kube2iam"),
+    ] {
+        let (ended, text) = run_words(words);
+        assert_eq!(ended, Some(Ended { code: 0, error: None }), "{words:?}");
+        assert!(text.contains(part), "{text}");
     }
 }
 
@@ -29,15 +46,19 @@ fn every_subcommand_has_help_of_its_own() {
 fn wrong_words_end_with_64_and_one_line() {
     for (words, part) in [
         (&["explain"][..], "it needs NAMESPACE/POD | ADDRESS"),
-        (&["explain", "web-1"], "failed to read `web-1`: allowed is NAMESPACE/POD or an address"),
+        (&["explain", "web-1"], "invalid value `web-1` for the subject: allowed is NAMESPACE/POD or an address"),
         (&["explain", "a/b", "--jsno"], "--jsno"),
         (&["status", "now"], "one word too many"),
-        (&["log-level", "loud"], "failed to read `loud`: allowed is panic, fatal, error, warn"),
+        (&["completion"], "bash, zsh or fish must follow it"),
+        (&["completion", "bsh"], "did you mean `bash`?"),
+        (&["completion", "powershell", "x"], "bash, zsh or fish must follow it"),
+        (&["help", "s3cret"], "no such command"),
+        (&["log-level", "loud"], "invalid value `loud` for the level: allowed is panic, fatal, error, warn"),
         (&["status", "--socket"], "--socket"),
         (&["doctor", "--rol=x", "--node=n"], "no such flag"),
         (&["doctor", "--role"], "a value must follow it"),
         (&["compare", "--node=n"], "it needs --theirs=URL"),
-        (&["compare", "--theirs=kube2iam"], "failed to read `--theirs=kube2iam`: allowed is http://HOST[:PORT]"),
+        (&["compare", "--theirs=kube2iam"], "invalid value `kube2iam` for `--theirs`: allowed is http://HOST[:PORT]"),
     ] {
         let (ended, _) = run_words(words);
         let Some(Ended { code: 64, error: Some(error) }) = ended else { panic!("{words:?}: {ended:?}") };

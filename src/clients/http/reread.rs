@@ -88,7 +88,7 @@ impl<T: PartialEq> Reread<T> {
     }
 }
 
-/// What tells two versions of a file apart.
+/// What differs between two versions of a file.
 #[derive(PartialEq, Eq)]
 struct Stamp {
     device: u64,

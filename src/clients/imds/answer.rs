@@ -31,7 +31,7 @@ pub(super) fn relay(upstream: Upstream<UpstreamBody>, method: Forwarded, slot: C
     Ok(Response { status: parts.status.as_u16(), content_type, headers, body })
 }
 
-/// The length that a HEAD is told is the body's it doesn't get.
+/// `Content-Length` of a HEAD is that of the body it doesn't get.
 fn without_body(declared: Option<u64>) -> Body {
     match declared {
         Some(length) if length > 0 => Body::Stream { source: Box::new(io::empty()), length: Some(length) },
@@ -94,5 +94,5 @@ const KEPT: [(&str, &str); 5] = [
 const LONGEST_BODY: u64 = 1024 * 1024;
 /// Up to here the answer is read before the pod gets its first byte, and the connection is free again.
 const READ_AHEAD: u64 = 64 * 1024;
-/// Room for an answer that doesn't tell its length.
+/// Room for an answer of unknown length.
 const USUAL_BODY_BYTES: usize = 4 * 1024;

@@ -47,7 +47,7 @@ pub(super) fn connection(
     Ok(ApiServerConnection { server: server(&url)?, auth: user.auth(directory), tls })
 }
 
-/// The parser's own messages quote the file, and with it tokens: only the place is told.
+/// The parser's own messages quote the file, and with it tokens: only the position is named.
 fn parse(text: &[u8]) -> Result<YamlMapping, Misconfigured> {
     let text = std::str::from_utf8(text).map_err(|_| Misconfigured("it is not UTF-8".to_owned()))?;
     YamlMapping::of(yaml::read(text).map_err(broken)?)

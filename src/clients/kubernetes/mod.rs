@@ -202,7 +202,7 @@ impl Kubernetes for ApiServer {
 
     fn watch(&self, resource: Resource, version: &str) -> Result<Box<dyn WatchLines>, KubernetesFailure> {
         let selector = self.selector(resource);
-        // Spread, so that watches opened together don't end together; the clock's microseconds are dice enough.
+        // Spread, so that watches opened together don't end together; the clock's microseconds are random enough.
         let seconds = (WATCH_SECONDS + self.clock.now().mono.micros() % WATCH_SECONDS_SPREAD).to_string();
         let mut query = vec![
             ("watch", "1"),

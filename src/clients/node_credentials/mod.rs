@@ -98,7 +98,7 @@ trait CredentialSource: Send + Sync {
 /// What a source gave.
 struct Fetched {
     credentials: Credentials,
-    /// By the clock of whoever gave them; `None`: to be told from their end by our own
+    /// By the clock of the service that gave them; `None`: computed from their end by our own
     life: Option<Duration>,
 }
 

@@ -56,7 +56,7 @@ fn node(url: &str) -> Node {
     let clock = WallAt::new(NOW);
     let options = StsOptions {
         endpoints: StsEndpoints { override_sts: Some(ServiceUrl::parse(url).unwrap()), ..StsEndpoints::default() },
-        region: RegionSource::Told("eu-west-1".to_owned()),
+        region: RegionSource::Given("eu-west-1".to_owned()),
         proxy: ProxyEnvironment::default(),
         tls: TlsOptions::public("STS"),
         attempt: Duration::from_secs(20),

@@ -1,4 +1,4 @@
-//! The region for which calls are signed: told by a variable, or found out at the metadata service and kept.
+//! The region for which calls are signed: given by a variable, or read from the metadata service once.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use crate::ports::{Clock, Imds};
 /// Where the region is learned.
 pub enum RegionSource {
     /// `AWS_REGION` or `AWS_DEFAULT_REGION`
-    Told(String),
+    Given(String),
     /// The instance's own
     Discovered { imds: Arc<dyn Imds>, found: SingleFlight<String, ImdsFailure> },
 }
 
 impl RegionSource {
-    /// The told region, or the instance's.
-    pub fn new(told: Option<String>, imds: Arc<dyn Imds>, clock: Arc<dyn Clock>) -> Self {
-        match told {
-            Some(region) => Self::Told(region),
+    /// The given region, or the instance's.
+    pub fn new(given: Option<String>, imds: Arc<dyn Imds>, clock: Arc<dyn Clock>) -> Self {
+        match given {
+            Some(region) => Self::Given(region),
             None => Self::Discovered { imds, found: SingleFlight::new(clock) },
         }
     }
@@ -29,7 +29,7 @@ impl RegionSource {
     /// The region. Asks the metadata service until it has answered once.
     pub fn region(&self) -> Result<String, StsFailure> {
         match self {
-            Self::Told(region) => Ok(region.clone()),
+            Self::Given(region) => Ok(region.clone()),
             Self::Discovered { imds, found } => found
                 .get(discovery::LONGEST_READS, || {
                     let value = discovery::region(imds.as_ref())?;

@@ -55,7 +55,7 @@ impl NodeCredentials for Numbered {
 fn wire(url: &str, attempt: Duration) -> Arc<StsWire> {
     let options = StsOptions {
         endpoints: StsEndpoints { override_sts: Some(ServiceUrl::parse(url).unwrap()), ..StsEndpoints::default() },
-        region: RegionSource::Told("eu-west-1".to_owned()),
+        region: RegionSource::Given("eu-west-1".to_owned()),
         proxy: ProxyEnvironment::default(),
         tls: TlsOptions::public("STS"),
         attempt,
@@ -294,7 +294,7 @@ fn a_name_that_does_not_exist_is_trouble_on_the_way_and_not_a_missing_region() {
 fn a_proxy_that_cannot_be_used_is_found_at_the_start() {
     let options = |proxy: &str| StsOptions {
         endpoints: StsEndpoints::default(),
-        region: RegionSource::Told("eu-west-1".to_owned()),
+        region: RegionSource::Given("eu-west-1".to_owned()),
         proxy: ProxyEnvironment { https_proxy: Some(Secret::new(proxy.to_owned())), ..ProxyEnvironment::default() },
         tls: TlsOptions::public("STS"),
         attempt: AMPLE,

@@ -63,7 +63,7 @@ pub struct StsWire {
     clock: Arc<dyn Clock>,
     /// Milliseconds to add to the wall clock so that AWS agrees with it
     skew_ms: AtomicI64,
-    /// One per endpoint; more than one only if roles lie in partitions that the region doesn't tell
+    /// One per endpoint; more than one only if roles lie in partitions other than the region's
     agents: Mutex<Vec<(String, Agent)>>,
 }
 
@@ -93,7 +93,7 @@ impl StsWire {
     /// Refuses options that no call could be made with, as far as they are known before the region is.
     pub fn new(options: StsOptions, clock: Arc<dyn Clock>) -> Result<Self, Misconfigured> {
         let wire = Self { options, clock, skew_ms: AtomicI64::new(0), agents: Mutex::default() };
-        if let RegionSource::Told(region) = &wire.options.region
+        if let RegionSource::Given(region) = &wire.options.region
             && let Ok(endpoint) = wire.endpoint_in(region.clone(), None)
         {
             wire.agent(&endpoint)?;
@@ -145,7 +145,7 @@ impl StsWire {
         self.clock.now()
     }
 
-    /// The time as AWS sees it, as far as its answers have told.
+    /// The time as AWS sees it, by the dates of its answers.
     pub(crate) fn aws_time(&self) -> Wall {
         let skew = self.skew_ms.load(Ordering::Relaxed);
         Wall::from_unix_millis(self.clock.now().wall.unix_millis().saturating_add(skew))

@@ -93,10 +93,10 @@ fn the_token_is_never_shown() {
 fn base_and_default_role() {
     let base = |text: &str| BaseSource::Given(crate::logic::policy::arn::BaseArn::parse(text).unwrap());
     let given = |role: &str| DefaultRoleSource::Given(role.to_owned());
-    let arn = "arn:aws:iam::1:role/x";
-    let base_arg = "--base-role-arn=arn:aws:iam::1:role";
+    let arn = "arn:aws:iam::123456789012:role/x";
+    let base_arg = "--base-role-arn=arn:aws:iam::123456789012:role";
     for (args, source, role, warnings) in [
-        ([base_arg].as_slice(), base("arn:aws:iam::1:role/"), DefaultRoleSource::None, 0),
+        ([base_arg].as_slice(), base("arn:aws:iam::123456789012:role/"), DefaultRoleSource::None, 0),
         (&["--auto-discover-base-arn"], BaseSource::Discover, DefaultRoleSource::None, 0),
         (&["--auto-discover-default-role"], BaseSource::Discover, DefaultRoleSource::Discover, 0),
         (
@@ -106,9 +106,9 @@ fn base_and_default_role() {
             0,
         ),
         (&["--auto-discover-default-role", base_arg], BaseSource::Discover, DefaultRoleSource::Discover, 1),
-        (&["--default-role=team/x", base_arg], base("arn:aws:iam::1:role/"), given("team/x"), 0),
+        (&["--default-role=team/x", base_arg], base("arn:aws:iam::123456789012:role/"), given("team/x"), 0),
         (&["--default-role=x", "--auto-discover-base-arn"], BaseSource::Discover, given("x"), 0),
-        (&["--default-role=arn:aws:iam::1:role/x"], BaseSource::None, given(arn), 0),
+        (&["--default-role=arn:aws:iam::123456789012:role/x"], BaseSource::None, given(arn), 0),
         (&["--default-role=x"], BaseSource::None, given("x"), 1),
     ] {
         let config = config(args);
@@ -166,13 +166,13 @@ fn what_sessions_carry_and_cost() {
         "--session-tags",
         "--transitive-tags",
         "--cluster-name=blue",
-        "--assume-role-arn=arn:aws:iam::1:role/hop",
+        "--assume-role-arn=arn:aws:iam::123456789012:role/hop",
         "--sts-qps=0.5",
     ])
     .sts;
     assert_eq!(sts.session_name, NameTemplate::parse("{namespace}.{node}").unwrap());
     assert_eq!(sts.tags, SessionTags::OfPod { transitive: true, cluster: Some("blue".to_owned()) });
-    assert_eq!(sts.assume_first.unwrap().as_str(), "arn:aws:iam::1:role/hop");
+    assert_eq!(sts.assume_first.unwrap().as_str(), "arn:aws:iam::123456789012:role/hop");
     assert_eq!((sts.calls_per_second, sts.prefetch), (0.5, true));
     let names = |args: &[&str]| config(args).sts.name_annotation;
     assert_eq!(names(&[]), NameAnnotation::Ignored);

@@ -12,19 +12,19 @@ const GOLDEN: &[(&[&str], &str)] = &[
     (&["---debug"], "failed to read `---debug`: no such flag; did you mean `--debug`?"),
     (&["--=x"], "failed to read `--`: no such flag; `--help` lists what is allowed"),
     (&["--node"], "failed to read `--node`: a value must follow it"),
-    (&["--debug=yes"], "failed to read `--debug=yes`: allowed is true or false"),
-    (&["--prefetch=on"], "failed to read `--prefetch=on`: allowed is true or false"),
-    (&["--app-port=http"], "failed to read `--app-port=http`: allowed is a port from 1 to 65535"),
-    (&["--app-port="], "failed to read `--app-port=`: allowed is a port from 1 to 65535"),
-    (&["--metrics-port", "70000"], "failed to read `--metrics-port=70000`: allowed is a port from 1 to 65535"),
-    (&["--bind-address=node"], "failed to read `--bind-address=node`: allowed is an IP address"),
+    (&["--debug=yes"], "invalid value `yes` for `--debug`: allowed is true or false"),
+    (&["--prefetch=on"], "invalid value `on` for `--prefetch`: allowed is true or false"),
+    (&["--app-port=http"], "invalid value `http` for `--app-port`: allowed is a port from 1 to 65535"),
+    (&["--app-port="], "invalid value `` for `--app-port`: allowed is a port from 1 to 65535"),
+    (&["--metrics-port", "70000"], "invalid value `70000` for `--metrics-port`: allowed is a port from 1 to 65535"),
+    (&["--bind-address=node"], "invalid value `node` for `--bind-address`: allowed is an IP address"),
     (
         &["--token-audience="],
-        "failed to read `--token-audience=`: allowed is a token's audience of 1 to 256 characters",
+        "invalid value `` for `--token-audience`: allowed is a token's audience of 1 to 256 characters",
     ),
     (
         &["--container-credentials", "--token-audience=a\nb"],
-        "failed to read `--token-audience=a\\nb`: allowed is a token's audience of 1 to 256 characters",
+        "invalid value `a\\nb` for `--token-audience`: allowed is a token's audience of 1 to 256 characters",
     ),
     (
         &["--metrics-bind-address=127.0.0.1"],
@@ -36,27 +36,27 @@ const GOLDEN: &[(&[&str], &str)] = &[
     ),
     (
         &["--backoff-max-elapsed-time=-1s"],
-        "failed to read `--backoff-max-elapsed-time=-1s`: allowed is a duration such as 500ms, 15m or 1h30m, not below 0",
+        "invalid value `-1s` for `--backoff-max-elapsed-time`: allowed is a duration such as 500ms, 15m or 1h30m, not below 0",
     ),
     (
         &["--backoff-max-interval=5"],
-        "failed to read `--backoff-max-interval=5`: allowed is a duration such as 500ms, 15m or 1h30m",
+        "invalid value `5` for `--backoff-max-interval`: allowed is a duration such as 500ms, 15m or 1h30m",
     ),
     (
         &["--cache-resync-period=x"],
-        "failed to read `--cache-resync-period=x`: allowed is a duration such as 500ms, 15m or 1h30m",
+        "invalid value `x` for `--cache-resync-period`: allowed is a duration such as 500ms, 15m or 1h30m",
     ),
     (
         &["--log-flush-frequency="],
-        "failed to read `--log-flush-frequency=`: allowed is a duration such as 500ms, 15m or 1h30m",
+        "invalid value `` for `--log-flush-frequency`: allowed is a duration such as 500ms, 15m or 1h30m",
     ),
     (
         &["--log-level=loud"],
-        "failed to read `--log-level=loud`: allowed is panic, fatal, error, warn, warning, info, debug or trace",
+        "invalid value `loud` for `--log-level`: allowed is panic, fatal, error, warn, warning, info, debug or trace",
     ),
     (
         &["--base-role-arn=arn:aws:iam::x:role/"],
-        "failed to read `--base-role-arn=arn:aws:iam::x:role/`: allowed is arn:PARTITION:iam::ACCOUNT:role/ with or without a path",
+        "invalid value `arn:aws:iam::x:role/` for `--base-role-arn`: allowed is arn:PARTITION:iam::ACCOUNT:role/ with or without a path",
     ),
     (
         &["--base-role-arn=arn:aws:iam::1:role/", "--auto-discover-base-arn"],
@@ -68,22 +68,25 @@ const GOLDEN: &[(&[&str], &str)] = &[
     ),
     (
         &["--default-role=arn:aws:iam::1:user/x"],
-        "failed to read `--default-role=arn:aws:iam::1:user/x`: allowed is a role's name, or arn:PARTITION:iam::ACCOUNT:role/NAME",
+        "invalid value `arn:aws:iam::1:user/x` for `--default-role`: allowed is a role's name, or arn:PARTITION:iam::ACCOUNT:role/NAME",
     ),
-    (&["--iam-role-key="], "failed to read `--iam-role-key=`: allowed is an annotation's key: [PREFIX/]NAME"),
-    (&["--namespace-key=a b"], "failed to read `--namespace-key=a b`: allowed is an annotation's key: [PREFIX/]NAME"),
+    (&["--iam-role-key="], "invalid value `` for `--iam-role-key`: allowed is an annotation's key: [PREFIX/]NAME"),
+    (
+        &["--namespace-key=a b"],
+        "invalid value `a b` for `--namespace-key`: allowed is an annotation's key: [PREFIX/]NAME",
+    ),
     (
         &["--iam-external-id=a/b/c"],
-        "failed to read `--iam-external-id=a/b/c`: allowed is an annotation's key: [PREFIX/]NAME",
+        "invalid value `a/b/c` for `--iam-external-id`: allowed is an annotation's key: [PREFIX/]NAME",
     ),
     (
         &["--namespace-restriction-format=regex"],
-        "failed to read `--namespace-restriction-format=regex`: allowed is glob, regexp or regexp-unanchored",
+        "invalid value `regex` for `--namespace-restriction-format`: allowed is glob, regexp or regexp-unanchored",
     ),
-    (&["--policy-mode=log"], "failed to read `--policy-mode=log`: allowed is enforce or audit"),
+    (&["--policy-mode=log"], "invalid value `log` for `--policy-mode`: allowed is enforce or audit"),
     (
         &["--allowed-accounts=123456789012,12345"],
-        "failed to read `--allowed-accounts=12345`: allowed is account numbers of twelve digits, separated by commas",
+        "invalid value `12345` for `--allowed-accounts`: allowed is account numbers of twelve digits, separated by commas",
     ),
     (
         &["--iam-role-session-ttl=5m"],
@@ -95,39 +98,39 @@ const GOLDEN: &[(&[&str], &str)] = &[
     ),
     (
         &["--iam-role-error-ttl=-1s"],
-        "failed to read `--iam-role-error-ttl=-1s`: allowed is a duration such as 500ms, 15m or 1h30m, not below 0",
+        "invalid value `-1s` for `--iam-role-error-ttl`: allowed is a duration such as 500ms, 15m or 1h30m, not below 0",
     ),
     (
         &["--assume-role-arn=hop"],
-        "failed to read `--assume-role-arn=hop`: allowed is arn:PARTITION:iam::ACCOUNT:role/NAME",
+        "invalid value `hop` for `--assume-role-arn`: allowed is arn:PARTITION:iam::ACCOUNT:role/NAME",
     ),
     (
         &["--session-name={nod}"],
-        "failed to read `--session-name={nod}`: allowed is text with {node}, {role}, {namespace}, {pod}, {service_account} or {uid} in it",
+        "invalid value `{nod}` for `--session-name`: allowed is text with {node}, {role}, {namespace}, {pod}, {service_account} or {uid} in it",
     ),
     (&["--transitive-tags"], "failed to use `--transitive-tags`: allowed only with --session-tags"),
     (
         &["--cluster-name=a;b"],
-        "failed to read `--cluster-name=a;b`: allowed is a tag's value: at most 256 letters, digits, blanks and _.:/=+-@",
+        "invalid value `a;b` for `--cluster-name`: allowed is a tag's value: at most 256 letters, digits, blanks and _.:/=+-@",
     ),
-    (&["--sts-qps=0"], "failed to read `--sts-qps=0`: allowed is a number above 0, at most 1000"),
-    (&["--sts-qps=NaN"], "failed to read `--sts-qps=NaN`: allowed is a number above 0, at most 1000"),
-    (&["--metadata-addr="], "failed to read `--metadata-addr=`: allowed is HOST, HOST:PORT or [V6]:PORT"),
-    (&["--imds-v2=on"], "failed to read `--imds-v2=on`: allowed is optional or required"),
+    (&["--sts-qps=0"], "invalid value `0` for `--sts-qps`: allowed is a number above 0, at most 1000"),
+    (&["--sts-qps=NaN"], "invalid value `NaN` for `--sts-qps`: allowed is a number above 0, at most 1000"),
+    (&["--metadata-addr="], "invalid value `` for `--metadata-addr`: allowed is HOST, HOST:PORT or [V6]:PORT"),
+    (&["--imds-v2=on"], "invalid value `on` for `--imds-v2`: allowed is optional or required"),
     (
         &["--metadata-allow=user-data,iam"],
-        "failed to read `--metadata-allow=iam`: allowed is user-data, instance-identity, fws or managed-ssh-keys",
+        "invalid value `iam` for `--metadata-allow`: allowed is user-data, instance-identity, fws or managed-ssh-keys",
     ),
-    (&["--metadata-deny=("], "failed to read `--metadata-deny=(`: allowed is a regular expression"),
-    (&["--host-ip=$(HOST_IP)"], "failed to read `--host-ip=$(HOST_IP)`: allowed is an IP address"),
-    (&["--host-ip6=10.0.0.1"], "failed to read `--host-ip6=10.0.0.1`: allowed is an IPv6 address"),
+    (&["--metadata-deny=("], "invalid value `(` for `--metadata-deny`: allowed is a regular expression"),
+    (&["--host-ip=$(HOST_IP)"], "invalid value `$(HOST_IP)` for `--host-ip`: allowed is an IP address"),
+    (&["--host-ip6=10.0.0.1"], "invalid value `10.0.0.1` for `--host-ip6`: allowed is an IPv6 address"),
     (
         &["--host-interface=eth0,a+b"],
-        "failed to read `--host-interface=a+b`: allowed is interface names of at most 15 letters, `+` at the end as a wildcard, `!` before an exception",
+        "invalid value `a+b` for `--host-interface`: allowed is interface names of at most 15 letters, `+` at the end as a wildcard, `!` before an exception",
     ),
     (
         &["--host-interface=!+"],
-        "failed to read `--host-interface=!+`: allowed is interface names of at most 15 letters, `+` at the end as a wildcard, `!` before an exception",
+        "invalid value `!+` for `--host-interface`: allowed is interface names of at most 15 letters, `+` at the end as a wildcard, `!` before an exception",
     ),
     (
         &["--iptables", "--bind-address=10.0.0.1", "--host-ip=10.0.0.2"],
@@ -137,25 +140,28 @@ const GOLDEN: &[(&[&str], &str)] = &[
         &["--iptables", "--bind-address=::1"],
         "failed to use `--bind-address=::1`: --iptables would send pods to the node's address, where nobody listens",
     ),
-    (&["--redirect-on-exit=drop"], "failed to read `--redirect-on-exit=drop`: allowed is keep or remove"),
-    (&["--metadata-drop=no"], "failed to read `--metadata-drop=no`: allowed is true or false"),
+    (&["--redirect-on-exit=drop"], "invalid value `drop` for `--redirect-on-exit`: allowed is keep or remove"),
+    (&["--metadata-drop=no"], "invalid value `no` for `--metadata-drop`: allowed is true or false"),
     (
         &["--node=$(NODE_NAME)"],
-        "failed to read `--node=$(NODE_NAME)`: allowed is a node's name in small letters, digits, dots and dashes; in a manifest `$(NODE_NAME)` needs an `env` entry",
+        "invalid value `$(NODE_NAME)` for `--node`: allowed is a node's name in small letters, digits, dots and dashes; in a manifest `$(NODE_NAME)` needs an `env` entry",
     ),
     (
         &["--api-server=ftp://a", "--api-token=s3cret"],
-        "failed to read `--api-server=ftp://a`: allowed is http://HOST[:PORT] or https://HOST[:PORT]",
+        "invalid value `ftp://a` for `--api-server`: allowed is http://HOST[:PORT] or https://HOST[:PORT]",
     ),
-    (&["--state-dir=run"], "failed to read `--state-dir=run`: allowed is a path from the root, of at most 87 bytes"),
+    (
+        &["--state-dir=run"],
+        "invalid value `run` for `--state-dir`: allowed is a path from the root, of at most 87 bytes",
+    ),
     (
         &["--control-socket=a.sock"],
-        "failed to read `--control-socket=a.sock`: allowed is a path from the root, of at most 107 bytes, or nothing",
+        "invalid value `a.sock` for `--control-socket`: allowed is a path from the root, of at most 107 bytes, or nothing",
     ),
     (&["--remove-taint=k"], "failed to use `--remove-taint=k`: allowed only with --node"),
     (
         &["--remove-taint=k:NoSchedule"],
-        "failed to read `--remove-taint=k:NoSchedule`: allowed is a taint's key: [PREFIX/]NAME",
+        "invalid value `k:NoSchedule` for `--remove-taint`: allowed is a taint's key: [PREFIX/]NAME",
     ),
     (
         &["--shadow=http://127.0.0.1:8181/"],
@@ -177,6 +183,29 @@ fn only_the_first_fault_is_reported() {
 }
 
 #[test]
+fn no_fault_hides_behind_a_missing_api_server() {
+    let outside = "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not both set, as they are in a pod";
+    let lone = |given: &str, missing: &str| {
+        format!(
+            "failed to use `{given}`: {missing} must come with it, and there is no service account to use instead: {outside}"
+        )
+    };
+    for (args, text) in [
+        (&["--api-server=https://a:6443"][..], lone("--api-server", "--api-token")),
+        (&["--api-token=s3cret"], lone("--api-token", "--api-server")),
+        (
+            &["--api-server=ftp://a"],
+            "invalid value `ftp://a` for `--api-server`: allowed is http://HOST[:PORT] or https://HOST[:PORT]"
+                .to_owned(),
+        ),
+        (&["--sts-qps=x"], "invalid value `x` for `--sts-qps`: allowed is a number".to_owned()),
+    ] {
+        let found = refusal_in(&[], args);
+        assert!(found.starts_with(&text), "{found}");
+    }
+}
+
+#[test]
 fn variables_are_refused_by_name() {
     let host = ("KUBERNETES_SERVICE_HOST", "10.96.0.1");
     let port = ("KUBERNETES_SERVICE_PORT", "443");
@@ -188,19 +217,19 @@ fn variables_are_refused_by_name() {
         (&[port], nowhere),
         (
             &[host, ("KUBERNETES_SERVICE_PORT", "https")],
-            "failed to read `KUBERNETES_SERVICE_PORT=https`: allowed is a port from 1 to 65535",
+            "invalid value `https` for `KUBERNETES_SERVICE_PORT`: allowed is a port from 1 to 65535",
         ),
         (
             &[port, ("KUBERNETES_SERVICE_HOST", "a/b")],
-            "failed to read `KUBERNETES_SERVICE_HOST=a/b`: allowed is a name or an IP address",
+            "invalid value `a/b` for `KUBERNETES_SERVICE_HOST`: allowed is a name or an IP address",
         ),
         (
             &[host, port, ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "169.254.169.254")],
-            "failed to read `AWS_EC2_METADATA_SERVICE_ENDPOINT=169.254.169.254`: allowed is http://HOST[:PORT]",
+            "invalid value `169.254.169.254` for `AWS_EC2_METADATA_SERVICE_ENDPOINT`: allowed is http://HOST[:PORT]",
         ),
         (
             &[host, port, ("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "v6")],
-            "failed to read `AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE=v6`: allowed is IPv4 or IPv6",
+            "invalid value `v6` for `AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE`: allowed is IPv4 or IPv6",
         ),
     ] {
         assert_eq!(refusal_in(environment, &[]), text);

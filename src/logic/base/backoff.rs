@@ -45,7 +45,7 @@ pub fn share(span: Duration, random: u64) -> Duration {
 /// client-go's numbers.
 const FIRST: Duration = Duration::from_millis(800);
 const LONGEST: Duration = Duration::from_secs(30);
-/// Whatever a server asks for, the picture is not left alone for longer.
+/// Whatever a server asks for, the World is not left unread for longer.
 const LONGEST_FLOOR: Duration = Duration::from_secs(120);
 
 #[cfg(test)]

@@ -5,6 +5,14 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Error;
 
+/// How something is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrintedForm {
+    Text,
+    /// One JSON object
+    Json,
+}
+
 /// Reads a whole document.
 pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
     serde_json::from_str(std::str::from_utf8(bytes).map_err(Error::custom)?)

@@ -3,7 +3,7 @@
 //!
 //! - The version only ever comes from what was understood: a finished list, a frame, a bookmark.
 //! - An established watch that ends resumes at its version after at most 200 ms. Only failures in a row back off.
-//! - What was known of an object that can't be read is forgotten, and the watch goes on; when it ends, a list tells
+//! - What was known of an object that can't be read is forgotten, and the watch goes on; when it ends, a list shows
 //!   whether the object can be read by now.
 //! - Whatever can't be trusted is repaired by a list: a version too old (410), a line that couldn't be read and may be
 //!   of any object, an endless one, errors in a row, or long silence.

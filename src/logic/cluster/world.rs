@@ -1,4 +1,4 @@
-//! The World: pods, namespaces and service accounts as far as the watches tell.
+//! The World: pods, namespaces and service accounts as the watches report them.
 //!
 //! An address belongs to a set of pod uids, never to one pod: a late delete of its old holder can't evict the new
 //! one. A name belongs to one uid: made anew, it replaces the old one even if its end was missed. A relist is applied in

@@ -3,7 +3,7 @@
 //!
 //! A key of a kind that isn't known here, or that can't be read, is left out and hides no other. Signatures are checked
 //! by `ring`. A JWT library was weighed (`jsonwebtoken`): it reads the clock by itself and takes the algorithm from the
-//! token unless told otherwise; what is left to do on top of `ring` is one table.
+//! token unless configured otherwise; what is left to do on top of `ring` is one table.
 
 use std::fmt;
 

@@ -107,7 +107,7 @@ pub const fn meaning(reason: Reason) -> &'static str {
         Reason::MetadataUnavailable => "the EC2 metadata service didn't answer",
         Reason::NotReady => "the agent has just started: the first lists of pods and namespaces aren't in yet",
         Reason::WatchBroken => {
-            "the pod, its namespace or its ServiceAccount isn't known, and the API server tells the agent of none just now"
+            "the pod, its namespace or its ServiceAccount isn't known, and the API server gives the agent no news just now"
         }
         Reason::WorldStale => {
             "the API server has refused the agent for so long that addresses may have gone to other pods"
@@ -143,7 +143,7 @@ pub fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
         ),
         Reason::StsRefused => format!(
             "let the trust policy of `{role}` name the agent's own role as principal, and let the agent's own role \
-             sts:AssumeRole on it; `{}` tells which is missing; where AWS's code in the agent's log isn't AccessDenied, its \
+             sts:AssumeRole on it; `{}` shows which is missing; where AWS's code in the agent's log isn't AccessDenied, its \
              message there says what to change",
             command_line(["kube2iam", "doctor", &format!("--role={role}")])
         ),
@@ -232,7 +232,7 @@ const fn always(reason: Reason) -> &'static str {
         }
         Reason::MethodNotAllowed => "use GET, HEAD, or PUT for a token",
         Reason::NoNodeCredentials => {
-            "give the node an instance role, or the agent AWS_* variables; `kube2iam doctor` tells what is missing"
+            "give the node an instance role, or the agent AWS_* variables; `kube2iam doctor` shows what is missing"
         }
         Reason::NoRegion => "set AWS_REGION, or let the agent reach the metadata service",
         Reason::Internal => "report it with the agent's log",

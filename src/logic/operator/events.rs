@@ -1,4 +1,4 @@
-//! Which refusals a pod's owner is told of by a Kubernetes Event, how often, and in what words.
+//! Which refusals become a Kubernetes Event on the pod, how often, and in what words.
 //!
 //! - Nothing that passes by itself, and nothing that a program does wrong in a request, is worth an Event.
 //! - One Event per pod and reason, counted up; written again at most every ten minutes, and all together at a pace.
@@ -49,10 +49,10 @@ pub struct Notice {
     pub change: String,
 }
 
-/// What has been told so far.
+/// What has been written so far.
 #[derive(Debug)]
 pub struct EventBook {
-    told: HashMap<NoticeKey, WrittenNotice>,
+    written: HashMap<NoticeKey, WrittenNotice>,
     pace: Bucket,
     keys: AnnotationKeys,
     base: Base,
@@ -116,7 +116,7 @@ impl Notice {
 
 impl EventBook {
     pub fn new(keys: AnnotationKeys, node: String, now: Mono) -> Self {
-        Self { told: HashMap::new(), pace: Bucket::full(PACE, now), keys, base: Base::Unset, node }
+        Self { written: HashMap::new(), pace: Bucket::full(PACE, now), keys, base: Base::Unset, node }
     }
 
     /// The base may be discovered after the start.
@@ -130,28 +130,28 @@ impl EventBook {
             return None;
         }
         let key = (refused.pod.uid.clone(), refused.reason, refused.effect);
-        let due = match self.told.get_mut(&key) {
-            Some(told) => {
-                told.count = told.count.saturating_add(1);
-                now.mono.since(told.written) >= AGAIN_AFTER
+        let due = match self.written.get_mut(&key) {
+            Some(notice) => {
+                notice.count = notice.count.saturating_add(1);
+                now.mono.since(notice.written) >= AGAIN_AFTER
             }
             None => self.has_room(now.mono),
         };
         if !due || !self.pace.take(PACE, now.mono) {
             return None;
         }
-        let told = self.told.entry(key).or_insert(WrittenNotice { first: now.wall, written: now.mono, count: 1 });
-        told.written = now.mono;
-        let (first, count) = (told.first, told.count);
+        let notice = self.written.entry(key).or_insert(WrittenNotice { first: now.wall, written: now.mono, count: 1 });
+        notice.written = now.mono;
+        let (first, count) = (notice.first, notice.count);
         Some(self.notice(refused, first, now.wall, count))
     }
 
     /// Makes room by forgetting what an Event's own life (an hour, by the API server) has ended.
     fn has_room(&mut self, now: Mono) -> bool {
-        if self.told.len() >= MOST_TOLD {
-            self.told.retain(|_, told| now.since(told.written) < FORGOTTEN_AFTER);
+        if self.written.len() >= MOST_WRITTEN {
+            self.written.retain(|_, notice| now.since(notice.written) < FORGOTTEN_AFTER);
         }
-        self.told.len() < MOST_TOLD
+        self.written.len() < MOST_WRITTEN
     }
 
     fn notice(&self, refused: &RefusedPod, first: Wall, last: Wall, count: u32) -> Notice {
@@ -251,7 +251,7 @@ struct SourceJson<'a> {
     host: &'a str,
 }
 
-/// What is told anew of an Event that is there.
+/// The part of an Event that changes when it is written again.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ChangeJson<'a> {
@@ -295,11 +295,11 @@ fn name(pod: &HeldPod, reason: Reason, effect: Effect) -> String {
 }
 
 const COMPONENT: &str = "kube2iam";
-/// Pods in trouble come in crowds; what one node tells of them is bounded.
+/// Pods in trouble come in crowds; the Events of one node are bounded.
 const PACE: Rate = Rate { burst: 25.0, refill: 0.5 };
 const AGAIN_AFTER: Duration = Duration::from_secs(600);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
-const MOST_TOLD: usize = 1_024;
+const MOST_WRITTEN: usize = 1_024;
 /// The API server's limit on an Event's message (kubernetes, core/v1 Event: 1024 bytes).
 const LONGEST_MESSAGE: usize = 1_000;
 /// Of an object's name (RFC 1123 subdomain).

@@ -1,6 +1,6 @@
 //! Why a pod gets its role, or none: the same decision as a request's, with every step written down.
 //!
-//! Nothing here decides. [`tell`] lets `policy` decide and listens; what it adds are facts that a request never gets to
+//! Nothing here decides. [`explain`] lets `policy` decide and collects its steps; what it adds are facts that a request never gets to
 //! see (a pod that has finished, one on the node's network) and words.
 
 mod known;
@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-pub use story::{Scene, Story, tell};
+pub use story::{Scene, Story, explain};
 
 /// Whom a question is about.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::logic::policy::pattern::shown;
 use crate::logic::policy::reason::Reason;
 use crate::logic::policy::{Denial, Rules, permit};
 
-/// A doubt about a namespace, in one line.
+/// What is likely to be a mistake in a namespace, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LintFinding {
     pub namespace: String,
@@ -48,15 +48,15 @@ fn malformed(world: &World) -> BTreeSet<LintFinding> {
             }
         }
     }
-    let doubt = |((namespace, reason), pod): ((&Arc<str>, Reason), &Arc<HeldPod>)| {
+    let finding = |((namespace, reason), pod): ((&Arc<str>, Reason), &Arc<HeldPod>)| {
         let text = format!("pod `{}` gets nothing ({}): {}", pod.name, reason.word(), meaning(reason));
         LintFinding { namespace: namespace.to_string(), text }
     };
-    one_of_each.into_iter().map(doubt).collect()
+    one_of_each.into_iter().map(finding).collect()
 }
 
 /// The roles that pods name and their namespace doesn't allow. One pod stands for all of its like: always the same one
-/// while it is there, or each look would bring a doubt in other words.
+/// while it is there, or each look would bring a finding in other words.
 fn unlisted(world: &World, rules: &Rules) -> Vec<LintFinding> {
     let mut one_of_each = BTreeMap::new();
     for pod in world.pods().filter(|pod| world.can_have_role(pod)) {
@@ -71,7 +71,7 @@ fn unlisted(world: &World, rules: &Rules) -> Vec<LintFinding> {
         Ok(permitted) => permitted.audited() == Some(Reason::RoleNotAllowed),
         Err(denial) => denial == Denial::Refused(Reason::RoleNotAllowed),
     });
-    let doubt = |pod: &Arc<HeldPod>| LintFinding {
+    let finding = |pod: &Arc<HeldPod>| LintFinding {
         namespace: pod.namespace.to_string(),
         text: match pod.role() {
             Some(role) => format!("no entry allows `{}`, which pod `{}` names", shown(&role.written()), pod.name),
@@ -84,7 +84,7 @@ fn unlisted(world: &World, rules: &Rules) -> Vec<LintFinding> {
         let count = counts.entry(&pod.namespace).or_default();
         *count += 1;
         if *count <= MOST_UNLISTED {
-            findings.push(doubt(pod));
+            findings.push(finding(pod));
         }
     }
     let more = counts.into_iter().filter(|(_, count)| *count > MOST_UNLISTED).map(|(namespace, count)| LintFinding {
@@ -113,7 +113,7 @@ mod tests {
         let mut world = listed(vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.2")], vec![]);
         let event = Event::Apply(Object::Namespace(namespace("shop", Some(list))));
         apply_event(&mut world, Resource::Namespaces, event, format);
-        lint(&world, &rules).into_iter().map(|doubt| doubt.text).collect()
+        lint(&world, &rules).into_iter().map(|finding| finding.text).collect()
     }
 
     #[test]
@@ -132,12 +132,12 @@ mod tests {
             .map(|uid| Pod { role: Some(format!("app-{uid}")), ..pod(&uid.to_string(), &format!("10.0.0.{uid}")) });
         let world = listed(pods.collect(), vec![namespace("shop", Some(r#"["x"]"#))]);
         let rules = Rules { restrictions: Some(Format::Glob), ..rules() };
-        let findings: Vec<String> = lint(&world, &rules).into_iter().map(|doubt| doubt.text).collect();
+        let findings: Vec<String> = lint(&world, &rules).into_iter().map(|finding| finding.text).collect();
         assert_eq!(findings.len(), 9);
         assert!(findings.contains(&"no entry allows 12 more roles that its pods name".to_owned()), "{findings:?}");
     }
 
-    /// Whatever the order in which the picture holds them.
+    /// Whatever the order in which the World holds them.
     #[test]
     fn the_same_pod_always_stands_for_its_like() {
         let rules = Rules { restrictions: Some(Format::Glob), ..rules() };
@@ -149,7 +149,7 @@ mod tests {
         for _ in 0..4 {
             let mut world = listed(pods.clone(), vec![]);
             events(&mut world);
-            let findings: Vec<String> = lint(&world, &rules).into_iter().map(|doubt| doubt.text).collect();
+            let findings: Vec<String> = lint(&world, &rules).into_iter().map(|finding| finding.text).collect();
             assert_eq!(findings, ["no entry allows `app`, which pod `pod-10` names"]);
         }
     }
@@ -167,7 +167,7 @@ mod tests {
         let long = |uid: &str, address: &str| Pod { role: Some("x".repeat(65)), ..pod(uid, address) };
         let wide = Pod { external_id: Some("x".repeat(1_225)), ..pod("c", "10.0.0.3") };
         let world = listed(vec![long("b", "10.0.0.2"), long("a", "10.0.0.1"), wide], vec![]);
-        let findings: Vec<String> = lint(&world, &rules()).into_iter().map(|doubt| doubt.text).collect();
+        let findings: Vec<String> = lint(&world, &rules()).into_iter().map(|finding| finding.text).collect();
         assert!(findings[0].starts_with("pod `pod-a` gets nothing (role_malformed): "), "{findings:?}");
         assert!(findings[1].starts_with("pod `pod-c` gets nothing (external_id_malformed): "), "{findings:?}");
         assert_eq!(findings.len(), 2);

@@ -96,7 +96,7 @@ pub enum PortAnswer {
 }
 
 /// What to do with pods' requests, given what the addresses answered to which they would be redirected, and what was done
-/// until now. An agent too busy to answer in time is no stranger at once: that takes several failures in a row.
+/// until now. An agent too busy to answer in time is not taken for another program at once: that takes several failures in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HolderJudgement {
     is_kube2iam: bool,
@@ -105,7 +105,7 @@ pub struct HolderJudgement {
 
 impl HolderJudgement {
     /// Before anything was asked nothing is trusted.
-    pub const STRANGER: Self = Self { is_kube2iam: false, unanswered: 0 };
+    pub const UNKNOWN: Self = Self { is_kube2iam: false, unanswered: 0 };
 
     pub fn is_kube2iam(self) -> bool {
         self.is_kube2iam
@@ -114,7 +114,7 @@ impl HolderJudgement {
     /// The judgement after one more round of answers.
     pub fn after(self, answers: &[PortAnswer]) -> Self {
         if answers.contains(&PortAnswer::Otherwise) {
-            return Self::STRANGER;
+            return Self::UNKNOWN;
         }
         if answers.contains(&PortAnswer::Nothing) {
             let unanswered = self.unanswered.saturating_add(1);
@@ -194,10 +194,10 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_on_any_address_is_one_and_silence_takes_three_rounds() {
+    fn another_program_on_any_address_counts_and_silence_takes_three_rounds() {
         use PortAnswer::{AsKube2iam, Nothing, Otherwise, Refused};
         let judge = |rounds: &[&[PortAnswer]]| {
-            rounds.iter().fold(HolderJudgement::STRANGER, |judgement, answers| judgement.after(answers)).is_kube2iam()
+            rounds.iter().fold(HolderJudgement::UNKNOWN, |judgement, answers| judgement.after(answers)).is_kube2iam()
         };
         for (rounds, wanted) in [
             (&[][..], false),
@@ -223,7 +223,7 @@ mod tests {
         let seen = PortHolder { uid: 0, process: Some(process) };
         let unseen = PortHolder { uid: 65_532, process: None };
         let text = |holders: Vec<PortHolder>, requests| {
-            TakenPort { port: 8181, holders, judgement: HolderJudgement::STRANGER, requests }.to_string()
+            TakenPort { port: 8181, holders, judgement: HolderJudgement::UNKNOWN, requests }.to_string()
         };
         let known = text(vec![seen.clone()], Requests::Dropped);
         assert!(known.starts_with("port 8181 is held by process 7 (`ng\\u{1b}inx`) of user 0; stop it"), "{known}");

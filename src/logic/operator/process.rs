@@ -1,4 +1,4 @@
-//! What the kernel tells of a process, read from its files: proc(5), `/proc/PID/stat`, `/proc/PID/status`, `/proc/stat`.
+//! What the kernel shows of a process: proc(5), `/proc/PID/stat`, `/proc/PID/status`, `/proc/stat`.
 
 use std::time::Duration;
 

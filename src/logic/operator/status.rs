@@ -64,7 +64,7 @@ pub struct Roles {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct NodeKeys {
     pub source: String,
-    /// Whose they are, once STS has told
+    /// Whose they are, once STS has named the caller
     pub caller: Option<String>,
     /// `None`: none are held yet, or they have no end
     pub expires: Option<String>,
@@ -107,7 +107,7 @@ impl AgentStatus {
         let mut line = |name: &str, value: String| {
             let _ = writeln!(text, "{name:<18} {value}"); // writing to a String can't fail
         };
-        line("node", self.node.clone().unwrap_or_else(|| "not told: all pods of the cluster are watched".to_owned()));
+        line("node", self.node.clone().unwrap_or_else(|| "not set: all pods of the cluster are watched".to_owned()));
         line("ready", if self.ready { "yes".to_owned() } else { "no".to_owned() });
         if let Some(taken) = &self.taken_port {
             line("port", taken.clone());

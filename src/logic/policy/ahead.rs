@@ -1,4 +1,4 @@
-//! Whose credentials are worth fetching ahead after a change in the picture. The policy comes first: nothing is
+//! Whose credentials to fetch ahead after a change in the World. The policy comes first: nothing is
 //! fetched for a pod that couldn't have it, nor for one that has no way to ask.
 
 use std::collections::BTreeMap;

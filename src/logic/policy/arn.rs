@@ -79,6 +79,11 @@ pub struct BaseArn {
 }
 
 impl BaseArn {
+    /// What stands in the account's place; empty without a base.
+    pub fn account(&self) -> &str {
+        fields(&self.text)[4]
+    }
+
     /// No base
     pub const NONE: Self = Self { text: String::new(), path: 0 };
 
@@ -138,8 +143,8 @@ impl BaseArn {
         Err(ArnError { found: format!("{}{tail}", self.text).chars().take(SHOWN).collect() })
     }
 
-    /// The short form that pods are told: what follows the base, or the whole ARN. It leads back to the role: what
-    /// follows the base and looks like an ARN itself isn't told alone.
+    /// The short form that pods see: what follows the base, or the whole ARN. It leads back to the role: what
+    /// follows the base and looks like an ARN itself isn't shown alone.
     pub fn shorten<'a>(&self, role: &'a RoleArn) -> &'a str {
         let full = role.as_str();
         let short = full.strip_prefix(self.text.as_str()).filter(|short| !short.is_empty() && !is_arn(short));

@@ -2,7 +2,7 @@
 
 use crate::logic::policy::arn::RoleArn;
 
-/// An account and the name of a role in it: all that an assumed role's ARN tells of the role.
+/// An account and the name of a role in it: all that an assumed role's ARN says of the role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnRole {
     pub account: String,
@@ -12,7 +12,7 @@ pub struct OwnRole {
 /// The roles of the agent: the node's, and with `--assume-role-arn` the one on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnRoles {
-    /// Some may be missing yet: until all are known no credentials go out, though roles are told.
+    /// Some may be missing yet: until all are known no credentials are given, though role names are.
     Sought(Vec<OwnRole>),
     /// All that could be found
     Found(Vec<OwnRole>),

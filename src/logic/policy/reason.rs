@@ -115,7 +115,7 @@ reasons! {
     MetadataUnavailable = 502 "metadata_unavailable",
     /// The first lists of pods and namespaces aren't in yet.
     NotReady = 503 "not_ready",
-    /// Something isn't known, and the API server doesn't tell of it just now.
+    /// Something isn't known, and the API server gives no news of it just now.
     WatchBroken = 503 "watch_broken",
     /// The API server refuses for so long that addresses may have gone to other pods.
     WorldStale = 503 "world_stale",

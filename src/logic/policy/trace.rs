@@ -1,4 +1,4 @@
-//! What a decision came past, told while it is made. Whoever explains a decision listens; a request doesn't, and for it
+//! The steps of a decision, recorded while it is made. `explain` collects them; a request doesn't, and for it
 //! every step is a call of nothing.
 
 use super::arn::RoleArn;

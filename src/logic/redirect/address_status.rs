@@ -1,5 +1,7 @@
 //! What `kube2iam redirect status` says about the address of container credentials.
 
+use serde_json::{Value, json};
+
 use super::address::{ADDRESS, AddressStep, FoundAddress, LINK_KIND, LinkChoice, LinkSupport, Place, next_step};
 use super::compare::{Count, FoundChain, FoundTable, differences};
 use super::expression::NftVerdict;
@@ -65,6 +67,15 @@ impl AddressStatus {
 
     fn chain(&self, name: &str) -> Option<&FoundChain> {
         self.table.as_ref()?.chain(name)
+    }
+
+    /// The same facts for programs; null if nothing was ever set up.
+    pub fn json(&self) -> Value {
+        if self.is_absent() {
+            return Value::Null;
+        }
+        let faults = self.in_place().err().unwrap_or_default();
+        json!({ "in_place": faults.is_empty(), "faults": faults, "connections": self.connections() })
     }
 
     /// One fact per line; empty if nothing was ever set up.

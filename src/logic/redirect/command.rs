@@ -1,12 +1,13 @@
 //! What `kube2iam redirect` can be asked for.
 
 use super::RedirectSpec;
+use crate::logic::base::json::PrintedForm;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedirectCommand {
     Add { spec: RedirectSpec, old_rules: OldRules, credentials: CredentialsAddressing },
     Remove,
-    Status,
+    Status(PrintedForm),
 }
 
 /// What `add` does with rules of the original kube2iam.

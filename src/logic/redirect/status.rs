@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use serde_json::{Value, json};
+
 use super::address_status::AddressStatus;
 use super::compare::{Count, FoundTable, differences};
 use super::expression::NftVerdict;
@@ -48,6 +50,27 @@ impl RedirectStatus {
     pub fn connections(&self) -> u64 {
         let rules = self.table.as_ref().and_then(|table| table.chain(CHAIN_TO_AGENT)).map(|chain| &chain.rules);
         rules.into_iter().flatten().map(|rule| rule.count.packets).sum()
+    }
+
+    /// The same facts for programs.
+    pub fn json(&self) -> Value {
+        let (word, differences) = match self.wholeness() {
+            TableState::Whole(_) => ("whole", Vec::new()),
+            TableState::Missing => ("missing", Vec::new()),
+            TableState::Altered(differences) => ("altered", differences),
+        };
+        let old = |rule: &OldRule| json!({ "rule": rule.to_string(), "delete": rule.deletion() });
+        json!({
+            "table": word,
+            "whole": word == "whole",
+            "differences": differences,
+            "generation": self.table.as_ref().map(FoundTable::generation),
+            "connections": self.connections(),
+            "detail": self.redirect_text().lines().collect::<Vec<_>>(),
+            "old_rules": self.old_rules.iter().map(old).collect::<Vec<_>>(),
+            "unread": self.unread,
+            "credentials_address": self.credentials.json(),
+        })
     }
 
     /// One fact per line.
@@ -200,6 +223,25 @@ mod tests {
         assert!(text.contains("  requests not redirected and dropped: 1 packets\n"), "{text}");
         assert!(text.contains("  all but requests: passed, 2 packets\n"), "{text}");
         assert!(text.contains("  interfaces: all but eth0 (uplink)\n    redirected: cali1, veth9\n"), "{text}");
+    }
+
+    #[test]
+    fn programs_get_the_same_facts() {
+        let whole = status(Some(table(&wanted(&["cali+"])))).json();
+        assert_eq!(
+            (&whole["table"], &whole["whole"], &whole["connections"]),
+            (&json!("whole"), &json!(true), &json!(3))
+        );
+        let missing = status(None).json();
+        assert_eq!(
+            (&missing["table"], &missing["whole"], &missing["generation"]),
+            (&json!("missing"), &json!(false), &Value::Null)
+        );
+        assert_eq!(missing["credentials_address"], Value::Null);
+        let mut altered = table(&wanted(&[]));
+        altered.chains[0].rules.pop();
+        let altered = status(Some(altered)).json();
+        assert_eq!(altered["differences"][0], json!("the chain `to_agent` has 4 rules instead of 5"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::logic::base::secret::Secret;
 
-/// The methods that the agent tells apart.
+/// The methods that the agent treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
     Get,
@@ -123,7 +123,7 @@ pub enum Body {
     Owned(Vec<u8>),
     /// Rendered once, served many times; wiped when its last holder lets go, if the holder is a secret.
     Shared(Arc<dyn AsRef<[u8]> + Send + Sync>),
-    /// Read while it is written; `length` where the source told it, else chunked.
+    /// Read while it is written; `length` where the source gave it, else chunked.
     Stream {
         source: Box<dyn Read + Send>,
         length: Option<u64>,

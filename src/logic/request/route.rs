@@ -4,7 +4,7 @@
 //! Whatever reads like a sensitive word (in any case, with marks around it, with an ending or a parameter behind it)
 //! is sensitive at every depth:
 //! the credential tree is answered here in its exact spelling and refused in any other, what identifies
-//! or configures the node is kept back unless it is allowed by name.
+//! or configures the node is blocked unless it is allowed by name.
 
 mod container;
 mod facing;

@@ -130,7 +130,7 @@ impl<S> Cache<S> {
         }
     }
 
-    /// Asks for the session of `key`. Who is told to wait counts as a waiter until [`Cache::look`] or [`Cache::leave`].
+    /// Asks for the session of `key`. A caller that must wait counts as a waiter until [`Cache::look`] or [`Cache::leave`].
     pub fn ask(&mut self, key: &AssumeRole, start: Start, now: Mono) -> CacheAnswer<S> {
         let Some(entry) = self.entries.get_mut(key) else { return self.ask_anew(key, start, now) };
         entry.orphan = false;

@@ -34,7 +34,7 @@ pub struct Endpoint {
 
 impl StsEndpoints {
     /// The endpoint for a call about something in `partition` (of the role's ARN), which only counts
-    /// if the region's own name doesn't tell.
+    /// if the region's own name doesn't decide.
     pub fn endpoint(&self, partition: Option<&str>) -> Result<Endpoint, StsFailure> {
         let region = self.region.as_deref().ok_or_else(|| no_region("NoRegion", NO_REGION.to_owned()))?;
         if !is_region(region) {

@@ -1,4 +1,4 @@
-//! How far the clock is from AWS's, told by the `Date` of an answer.
+//! How far the clock is from AWS's, by the `Date` of an answer.
 
 use crate::logic::base::time::Wall;
 

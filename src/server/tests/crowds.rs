@@ -43,7 +43,7 @@ fn full_server_takes_from_the_largest_peer_and_keeps_places_for_the_node() {
     let server = TestServer::with(narrow());
     let mut large: Vec<_> = (0..4).map(|_| server.client_from(2)).collect();
     let mut small: Vec<_> = (0..2).map(|_| server.client_from(3)).collect();
-    // Six places are for strangers: the fourth peer costs the largest one its oldest.
+    // Six slots are for other peers: the fourth peer costs the largest one its oldest.
     assert_eq!(server.client_from(4).get("/").status, 200);
     server.await_event(is_evicted(2));
     assert!(large[0].is_closed());
@@ -121,7 +121,7 @@ fn idle_workers_leave_and_the_last_to_rest_is_the_first_to_work() {
 }
 
 #[test]
-fn server_without_strangers_places_serves_the_node_alone() {
+fn server_with_slots_for_the_node_alone_serves_only_the_node() {
     let server = TestServer::with(Limits { reserved_for_node: 8, ..narrow() });
     assert!(server.client_from(2).is_closed());
     server.await_event(|event| *event == ConnectionEvent::Refused { peer: peer(2), why: Refusal::AllFull });

@@ -113,7 +113,7 @@ fn port(listen: Listen, running: bool) -> Finding {
                 let taken = TakenPort {
                     port,
                     holders: holders(port),
-                    judgement: HolderJudgement::STRANGER,
+                    judgement: HolderJudgement::UNKNOWN,
                     requests: Requests::NotOurs,
                 };
                 Finding::fail(taken.to_string())

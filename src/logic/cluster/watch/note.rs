@@ -1,4 +1,4 @@
-//! What a watch is worth saying.
+//! What a watch reports.
 
 use std::fmt;
 use std::time::Duration;

@@ -6,7 +6,7 @@ use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::{Event, ResourceVersion, Unreadable};
 
 impl Watch {
-    /// What was known of the object is forgotten. If it may be any object, only a list tells which one isn't known any
+    /// What was known of the object is forgotten. If it may be any object, only a list shows which one isn't known any
     /// more.
     pub(super) fn unreadable_line(
         &mut self,
@@ -27,7 +27,7 @@ impl Watch {
         self.relist(Relist::Unreadable(object.why), now, rest)
     }
 
-    /// What the list can't tell of is forgotten at its end; what is known by name, at once.
+    /// What the list can't name is forgotten at its end; what is known by name, at once.
     pub(super) fn unreadable_item(&mut self, object: Unreadable) -> Reaction {
         let note = Some(self.note_of(object.clone()));
         let Phase::Listing(listing) = &mut self.phase else { return Reaction::default() };

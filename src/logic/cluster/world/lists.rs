@@ -10,7 +10,7 @@ use crate::logic::policy::pattern::{FirstMatch, RoleList};
 #[derive(Debug)]
 pub struct HeldList {
     list: Arc<RoleList>,
-    /// Another for each list there ever was: results for an earlier one are told from those for this one.
+    /// Another for each list there ever was: results for an earlier one aren't taken for this one's.
     serial: u64,
     matches: FastMap<RoleArn, FirstMatch>,
     /// Matches are kept up to this many before it is looked whether pods still need them.

@@ -60,7 +60,7 @@ impl HeldPod {
     }
 
     /// Whether the pod holds its addresses: a finished one has given them back,
-    /// and an address of the node can't tell its pods apart.
+    /// and an address of the node is no one pod's.
     pub fn counts(&self) -> bool {
         !self.finished && !self.host_network
     }

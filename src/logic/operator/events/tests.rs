@@ -108,7 +108,7 @@ fn a_crowd_is_told_at_a_pace_and_within_bounds() {
     for n in 0..2_000 {
         book.note(&refused(&format!("v{n}"), Reason::StsRefused), at(100 + 2 * n));
     }
-    assert!(book.told.len() <= MOST_TOLD, "{}", book.told.len());
+    assert!(book.written.len() <= MOST_WRITTEN, "{}", book.written.len());
     assert!(book.note(&refused("w", Reason::StsRefused), at(10_000)).is_some(), "the hour of the oldest has passed");
 }
 

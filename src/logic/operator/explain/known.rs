@@ -1,7 +1,7 @@
 //! What is learned while an explanation is made, for the advice at its end.
 
 use super::story::Scene;
-use super::words::{of_list, of_policy, told, unlisted};
+use super::words::{of_list, of_policy, step, unlisted};
 use super::{ExplainedStep, StepOutcome, Subject};
 use crate::logic::cluster::kubernetes::AnnotationKeys;
 use crate::logic::cluster::world::{HeldPod, World};
@@ -15,7 +15,7 @@ pub(super) struct KnownFacts {
     namespace: String,
     pod: String,
     pub(super) role: Option<RoleArn>,
-    /// The role as pods are told it
+    /// The role's name as pods see it
     short: String,
     /// The entries of the namespace's list that were asked
     listed: Vec<String>,
@@ -85,5 +85,5 @@ fn faults(world: &World, namespace: &str) -> Vec<ExplainedStep> {
     };
     let whole = held.list().fault().map(ToString::to_string);
     let entries = held.findings().unwrap_or_default().iter().map(ToString::to_string);
-    whole.into_iter().chain(entries).map(|fault| told("namespace", StepOutcome::Note, fault)).collect()
+    whole.into_iter().chain(entries).map(|fault| step("namespace", StepOutcome::Note, fault)).collect()
 }

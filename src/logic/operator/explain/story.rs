@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::known::KnownFacts;
-use super::words::{of_pod, told};
+use super::words::{of_pod, step};
 use super::{ExplainedStep, Explanation, Judgement, SessionState, StepOutcome, Subject};
 use crate::logic::base::time::{Mono, Wall};
 use crate::logic::cluster::kubernetes::{AnnotationKeys, Resource};
@@ -58,7 +58,7 @@ enum Located {
 }
 
 /// Explains what becomes of `subject` now.
-pub fn tell(scene: &Scene<'_>, subject: &Subject) -> Story {
+pub fn explain(scene: &Scene<'_>, subject: &Subject) -> Story {
     let mut steps = Vec::new();
     let (pod, peer) = match subject {
         Subject::Pod { namespace, name } => {
@@ -96,7 +96,7 @@ fn is_held_by_another(scene: &Scene<'_>, peer: IpAddr, pod: &HeldPod, steps: &mu
     match scene.world.holder_among(peer, scene.chosen) {
         AddressHolder::Pod(holder) if holder.uid != pod.uid => {
             let detail = format!("{peer} belongs to `{}/{}` now", holder.namespace, holder.name);
-            steps.push(told("shared", StepOutcome::Refused, detail));
+            steps.push(step("shared", StepOutcome::Refused, detail));
             true
         }
         _ => false,
@@ -112,7 +112,7 @@ fn by_address(
     known: &mut KnownFacts,
 ) -> Located {
     if is_token_required(scene.world, scene.tokens, pod) {
-        steps.push(told("token", StepOutcome::Note, "requests must bear a session token (IMDSv2)"));
+        steps.push(step("token", StepOutcome::Note, "requests must bear a session token (IMDSv2)"));
     }
     // the token that whoever asks properly would have
     let token = scene.keys.issue(Bearer::Address(peer), TOKEN_S, scene.now);
@@ -142,7 +142,7 @@ fn by_address(
     }
 }
 
-/// A pod that no address leads to gets nothing, whatever its role; what the rules say of it is told all the same.
+/// A pod that no address leads to gets nothing, whatever its role; what the rules say of it is explained all the same.
 fn rules_for(scene: &Scene<'_>, pod: &Arc<HeldPod>, steps: &mut Vec<ExplainedStep>, known: &mut KnownFacts) {
     if let Some(rules) = scene.rules {
         let mut trace = |step: Step<'_>| known.hear(step, scene, steps);
@@ -215,7 +215,7 @@ fn find(world: &World, namespace: &str, name: &str) -> Option<Arc<HeldPod>> {
     named.min_by_key(|pod| (pod.finished, pod.deleting)).cloned()
 }
 
-/// Who holds the address, or would if its pods could be told apart by it.
+/// Who holds the address, or would if the address belonged to one pod.
 fn holder(scene: &Scene<'_>, address: IpAddr) -> Option<Arc<HeldPod>> {
     match scene.world.holder_among(address, scene.chosen) {
         AddressHolder::Pod(pod) => Some(pod.clone()),
@@ -232,7 +232,7 @@ fn holder(scene: &Scene<'_>, address: IpAddr) -> Option<Arc<HeldPod>> {
 fn not_found(scene: &Scene<'_>, subject: &Subject) -> Vec<ExplainedStep> {
     let whose = scene.node.map_or("in the cluster".to_owned(), |node| format!("on node `{node}`"));
     if !scene.world.is_listed(Resource::Pods) {
-        return vec![told("pod", StepOutcome::Refused, "not found: pods aren't listed yet")];
+        return vec![step("pod", StepOutcome::Refused, "not found: pods aren't listed yet")];
     }
     let detail = match subject {
         Subject::Pod { namespace, name } => {
@@ -249,7 +249,7 @@ fn not_found(scene: &Scene<'_>, subject: &Subject) -> Vec<ExplainedStep> {
             }
         }
     };
-    vec![told("pod", StepOutcome::Refused, detail)]
+    vec![step("pod", StepOutcome::Refused, detail)]
 }
 
 fn claimants(world: &World, address: IpAddr) -> impl Iterator<Item = String> {

@@ -36,7 +36,7 @@ fn story(world: &World, rules: &Rules, subject: &str) -> Story {
         node: Some("node-1"),
         chosen: None,
     };
-    tell(&scene, &Subject::parse(subject).unwrap())
+    explain(&scene, &Subject::parse(subject).unwrap())
 }
 
 /// Explains and gives the text, less what never changes.

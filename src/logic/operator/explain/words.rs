@@ -11,11 +11,11 @@ use crate::logic::policy::trace::{ListVerdict, Step};
 use crate::logic::sts::AssumeRole;
 
 /// A step, made of its parts.
-pub(super) fn told(step: &str, outcome: StepOutcome, detail: impl Into<String>) -> ExplainedStep {
+pub(super) fn step(step: &str, outcome: StepOutcome, detail: impl Into<String>) -> ExplainedStep {
     ExplainedStep { step: step.to_owned(), outcome, detail: detail.into() }
 }
 
-/// A step of the policy in words; `None` for one that is told elsewhere.
+/// A step of the policy in words; `None` for one that is explained elsewhere.
 pub(super) fn of_policy(step: Step<'_>, namespace: &str, keys: &AnnotationKeys) -> Option<ExplainedStep> {
     let (role_key, list_key) = (&keys.role, &keys.allowed_roles);
     let (step, outcome, detail) = match step {
@@ -75,7 +75,7 @@ pub(super) fn of_policy(step: Step<'_>, namespace: &str, keys: &AnnotationKeys) 
         ),
         Step::Session(request) => ("session", StepOutcome::Ok, of_session(request)),
     };
-    Some(told(step, outcome, detail))
+    Some(self::step(step, outcome, detail))
 }
 
 /// The entries of a list: the first that allows the role, or some that don't.
@@ -83,27 +83,27 @@ pub(super) fn of_list(list: &RoleList, first_match: FirstMatch, namespace: &str,
     let asked = first_match.map_or(list.len(), usize::from);
     let line = |outcome, index: usize, what: &str| {
         let entry = shown(list.entry(index));
-        told("namespace", outcome, format!("`{entry}` in `{list_key}` of `{namespace}` {what}"))
+        step("namespace", outcome, format!("`{entry}` in `{list_key}` of `{namespace}` {what}"))
     };
     let mut lines: Vec<ExplainedStep> =
         (0..asked.min(MOST_ENTRIES_SHOWN)).map(|index| line(StepOutcome::Note, index, "doesn't match")).collect();
     if asked > MOST_ENTRIES_SHOWN {
         let more = asked - MOST_ENTRIES_SHOWN;
-        lines.push(told("namespace", StepOutcome::Note, format!("{more} more entries of `{list_key}` don't match")));
+        lines.push(step("namespace", StepOutcome::Note, format!("{more} more entries of `{list_key}` don't match")));
     }
     lines.extend(first_match.map(|first| line(StepOutcome::Ok, first.into(), "allows it")));
     lines
 }
 
 pub(super) fn unlisted(namespace: &str, list_key: &str) -> ExplainedStep {
-    told("namespace", StepOutcome::Refused, format!("no entry of `{list_key}` of namespace `{namespace}` allows it"))
+    step("namespace", StepOutcome::Refused, format!("no entry of `{list_key}` of namespace `{namespace}` allows it"))
 }
 
 fn of_holder(holder: &AddressHolder<'_>) -> Option<ExplainedStep> {
     match holder {
         AddressHolder::Several(count) => {
             let detail = format!("{count} running pods claim the address, and none of them is being deleted");
-            Some(told("shared", StepOutcome::Refused, detail))
+            Some(step("shared", StepOutcome::Refused, detail))
         }
         AddressHolder::Nobody | AddressHolder::Pod(_) => None,
     }
@@ -124,37 +124,33 @@ fn of_session(request: &AssumeRole) -> String {
     text
 }
 
-/// What is told of a pod before any rule is asked.
+/// What is known of a pod, before any rule.
 pub(super) fn of_pod(pod: &HeldPod, age: &str, keys: &AnnotationKeys) -> Vec<ExplainedStep> {
     let account = if pod.service_account.is_empty() { "default" } else { &pod.service_account };
     let found = format!("`{}/{}`, uid {}, service account `{account}`; {age}", pod.namespace, pod.name, pod.uid);
     let phase = match (pod.finished, pod.deleting) {
-        (true, _) => told(
+        (true, _) => step(
             "phase",
             StepOutcome::Refused,
             "its phase is Succeeded or Failed: a finished pod has given its address back",
         ),
-        (false, true) => told("phase", StepOutcome::Note, "it is being deleted, and keeps its role until it is gone"),
-        (false, false) => told("phase", StepOutcome::Ok, "it hasn't finished"),
+        (false, true) => step("phase", StepOutcome::Note, "it is being deleted, and keeps its role until it is gone"),
+        (false, false) => step("phase", StepOutcome::Ok, "it hasn't finished"),
     };
     let network = if pod.host_network {
-        told(
-            "network",
-            StepOutcome::Refused,
-            "`hostNetwork: true`: its address is the node's, which tells no pods apart",
-        )
+        step("network", StepOutcome::Refused, "`hostNetwork: true`: its address is the node's, which is no one pod's")
     } else {
-        told("network", StepOutcome::Ok, "it has a network of its own, not hostNetwork")
+        step("network", StepOutcome::Ok, "it has a network of its own, not hostNetwork")
     };
     let address = if pod.addresses.is_empty() {
-        told("address", StepOutcome::Refused, "it has no address yet")
+        step("address", StepOutcome::Refused, "it has no address yet")
     } else {
-        told("address", StepOutcome::Ok, addresses(&pod.addresses))
+        step("address", StepOutcome::Ok, addresses(&pod.addresses))
     };
-    let mut steps = vec![told("pod", StepOutcome::Ok, found), phase, network, address];
+    let mut steps = vec![step("pod", StepOutcome::Ok, found), phase, network, address];
     if !pod.counts() {
         let detail = format!("`{}` and the like aren't kept of it: nothing could ask for what they say", keys.role);
-        steps.push(told("annotation", StepOutcome::Note, detail));
+        steps.push(step("annotation", StepOutcome::Note, detail));
     }
     steps
 }

@@ -50,23 +50,23 @@ impl Inspection {
         let unanchored = format == Format::RegexpUnanchored;
         let shown = shown(written);
         if self.allows_all {
-            self.doubt(&format!("`{shown}` allows every role of every account"));
+            self.report(&format!("`{shown}` allows every role of every account"));
         } else if self.allows_all_below_base {
-            self.doubt(&format!("`{shown}` allows every role below the base"));
+            self.report(&format!("`{shown}` allows every role below the base"));
         } else if unanchored && !written.ends_with('$') {
-            self.doubt(&format!("`{shown}` has no `$` at its end: it also allows whatever goes on after it"));
+            self.report(&format!("`{shown}` has no `$` at its end: it also allows whatever goes on after it"));
         } else if unanchored && base.as_str().is_empty() && !written.starts_with('^') {
             // with a base, the base stands before it
-            self.doubt(&format!("`{shown}` has no `^` at its start: it also allows whatever comes before it"));
+            self.report(&format!("`{shown}` has no `^` at its start: it also allows whatever comes before it"));
         }
         (self.allows_all_below_base, self.allows_all) = (true, true);
     }
 
     pub(super) fn fault(&mut self, fault: &PatternFault) {
-        self.doubt(&fault.to_string());
+        self.report(&fault.to_string());
     }
 
-    fn doubt(&mut self, text: &str) {
+    fn report(&mut self, text: &str) {
         if self.findings.len() < MOST_DOUBTS {
             self.findings.push(text.into());
         } else {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::logic::cluster::kubernetes::AnnotationKeys;
-use crate::logic::operator::explain::{Judgement, Scene, Subject, tell};
+use crate::logic::operator::explain::{Judgement, Scene, Subject, explain};
 
 /// Roles, parts of roles, and what may stand between them by mistake.
 fn odd_text() -> impl Strategy<Value = String> {
@@ -80,7 +80,7 @@ fn explained(world: &World, rules: &Rules) -> (Judgement, Option<String>, Option
         node: None,
         chosen: None,
     };
-    let explanation = tell(&scene, &Subject::Pod { namespace: "shop".into(), name: "pod-a".into() }).explanation;
+    let explanation = explain(&scene, &Subject::Pod { namespace: "shop".into(), name: "pod-a".into() }).explanation;
     (explanation.decision, explanation.role, explanation.reason)
 }
 
