@@ -252,23 +252,8 @@ const fn always(reason: Reason) -> &'static str {
         Reason::StsUnavailable => "see that the node reaches STS, by `kube2iam doctor`, and AWS's health page",
         Reason::StsTimeout => "nothing at first; if it stays, see that the node reaches STS: `kube2iam doctor`",
         Reason::Busy => "let the program keep its credentials instead of asking anew each time",
-        Reason::OtherRole
-        | Reason::OwnRole
-        | Reason::AccountNotAllowed
-        | Reason::StsRefused
-        | Reason::TagsRefused
-        | Reason::UnknownPod
-        | Reason::NoRole
-        | Reason::RoleMalformed
-        | Reason::UnknownNamespace
-        | Reason::RoleNotAllowed
-        | Reason::ProofRequired
-        | Reason::StsTokenInvalid
-        | Reason::StsClaimRejected
-        | Reason::StsTokenUntrusted
-        | Reason::ExternalIdUnsupported
-        | Reason::StsTokenExpired
-        | Reason::StsIssuerUnreachable => "see `kube2iam explain`",
+        // Advised with names, by `mend`.
+        _ => "see `kube2iam explain`",
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Story {
 
 /// What a request would come to.
 enum Located {
-    To(Permitted),
+    To(Box<Permitted>),
     Refused(Reason),
 }
 
@@ -136,7 +136,7 @@ fn by_address(
     };
     let document = Route::RoleDocument(DocumentForm::Plain, role.as_str().to_owned());
     match decide(scene.world, scene.rules, scene.keys, Ask { route: &document, ..ask }, scene.now).decision {
-        Decision::Assume(permitted, _) => Located::To(permitted),
+        Decision::Assume(permitted, _) => Located::To(Box::new(permitted)),
         Decision::Refuse(reason) | Decision::NotYet(reason) => Located::Refused(reason),
         _ => Located::Refused(Reason::Internal),
     }
@@ -154,7 +154,7 @@ fn finish(came: Located, pod: Option<&HeldPod>, steps: Vec<ExplainedStep>, known
     let (permitted, reason, policy) = match came {
         Located::To(permitted) => {
             let audited = permitted.audited();
-            (Some(permitted), audited, audited.map(|_| "audit".to_owned()))
+            (Some(*permitted), audited, audited.map(|_| "audit".to_owned()))
         }
         Located::Refused(reason) => (None, Some(reason), None),
     };
