@@ -4,12 +4,15 @@ use std::sync::atomic::Ordering;
 
 use super::Control;
 use crate::config::BUILD;
-use crate::logic::base::time::{Mono, Wall};
+use crate::logic::base::time::{Mono, Now, Wall};
 use crate::logic::cluster::kubernetes::Resource;
 use crate::logic::cluster::world::World;
-use crate::logic::operator::status::{AgentStatus, Limit, NodeKeys, Roles, ServerTrouble, Sessions, Watching};
+use crate::logic::operator::status::{
+    AgentStatus, Limit, NodeKeys, Roles, ServerTrouble, Sessions, TokenKeysStatus, Watching,
+};
 use crate::logic::policy::{Enforcement, Rules, needs_namespaces};
 use crate::logic::sessions::cache::{MOST_CALLS, MOST_ENTRIES};
+use crate::state::issuer_keys::IssuerKeyring;
 
 impl Control {
     pub(super) fn status(&self) -> AgentStatus {
@@ -35,6 +38,7 @@ impl Control {
         status.limits = self.limits(&status.sessions);
         status.redirect = (self.redirect)();
         status.credentials_address = (self.credentials_address)();
+        status.token_keys = self.service.proof.as_ref().map(|proof| token_keys(&proof.keys, now));
         status.log_level = self.log.get().as_str().to_ascii_lowercase();
         status
     }
@@ -96,5 +100,18 @@ fn roles(rules: &Rules) -> Roles {
         base_arn: rules.base.as_str().to_owned(),
         default_role: rules.default_role.as_ref().map(|default| default.role.as_str().to_owned()),
         namespace_restrictions: restrictions.to_owned(),
+    }
+}
+
+fn token_keys(keys: &IssuerKeyring, now: Now) -> TokenKeysStatus {
+    let issuer = keys.known().issuer;
+    let issuer = issuer.as_ref();
+    let failing = keys.trouble();
+    TokenKeysStatus {
+        issuer: issuer.map(|issuer| issuer.name.clone()),
+        keys: issuer.map(|issuer| issuer.keys.ids().map(str::to_owned).collect()).unwrap_or_default(),
+        age_s: issuer.map(|issuer| now.wall.since(issuer.read).as_secs()),
+        failing: failing
+            .map(|trouble| ServerTrouble { since_s: now.mono.since(trouble.since).as_secs(), cause: trouble.cause }),
     }
 }

@@ -12,6 +12,8 @@ use crate::logic::policy::reason::Reason;
 pub struct AdviceNames<'a> {
     pub namespace: &'a str,
     pub pod: &'a str,
+    /// Its ServiceAccount
+    pub account: &'a str,
     /// As far as it is known; empty otherwise
     pub role: &'a str,
     /// `--iam-role-key`
@@ -42,6 +44,7 @@ impl AdviceNames<'static> {
     pub const SAMPLE: Self = Self {
         namespace: "NAMESPACE",
         pod: "POD",
+        account: "SERVICEACCOUNT",
         role: "ROLE",
         role_key: "iam.amazonaws.com/role",
         list_key: "iam.amazonaws.com/allowed-roles",
@@ -123,7 +126,7 @@ pub const fn meaning(reason: Reason) -> &'static str {
 
 /// How to mend it, in one sentence.
 pub fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
-    let AdviceNames { namespace, pod, role, role_key, list_key, base, listed } = names;
+    let AdviceNames { namespace, pod, role, role_key, list_key, base, listed, .. } = names;
     match reason {
         Reason::RoleNotAllowed => {
             let list = format!("list `{role}` in the annotation `{list_key}` of namespace `{namespace}`, a JSON array");

@@ -188,6 +188,7 @@ impl EventBook {
         let names = AdviceNames {
             namespace: &pod.namespace,
             pod: &pod.name,
+            account: &pod.service_account,
             role,
             role_key: &self.keys.role,
             list_key: &self.keys.allowed_roles,

@@ -28,7 +28,37 @@ pub struct AgentStatus {
     pub redirect: Option<RedirectReport>,
     /// `None`: without `--container-credentials`
     pub credentials_address: Option<RedirectReport>,
+    /// What tokens are checked by; `None`: without `--container-credentials`
+    pub token_keys: Option<TokenKeysStatus>,
     pub log_level: String,
+}
+
+/// The issuer of ServiceAccount tokens, as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TokenKeysStatus {
+    /// `None`: it isn't known yet
+    pub issuer: Option<String>,
+    /// Ids
+    pub keys: Vec<String>,
+    /// Since the API server last listed them
+    pub age_s: Option<u64>,
+    /// Why they can't be read now
+    pub failing: Option<ServerTrouble>,
+}
+
+impl TokenKeysStatus {
+    fn text(&self) -> String {
+        let mut text = match (&self.issuer, self.age_s) {
+            (Some(issuer), Some(age_s)) => {
+                format!("issuer {issuer}, keys {}, read {} ago", self.keys.join(", "), span(age_s))
+            }
+            _ => "not known yet: container credentials are refused (keys_unknown)".to_owned(),
+        };
+        if let Some(ServerTrouble { since_s, cause }) = &self.failing {
+            text.push_str(&format!("; failing for {}: {cause}", span(*since_s)));
+        }
+        text
+    }
 }
 
 /// The World of one resource.
@@ -129,6 +159,9 @@ impl AgentStatus {
         if let Some(report) = &self.credentials_address {
             line("address", report.indented());
         }
+        if let Some(keys) = &self.token_keys {
+            line("token keys", keys.text());
+        }
         line("log level", self.log_level.clone());
         text
     }
@@ -203,6 +236,21 @@ mod tests {
     fn spans_have_two_units() {
         for (seconds, text) in [(59, "59 s"), (61, "1 min 1 s"), (3_661, "1 h 1 min"), (90_000, "1 d 1 h")] {
             assert_eq!(span(seconds), text);
+        }
+    }
+
+    #[test]
+    fn keys_of_tokens_are_told_with_their_age_and_their_trouble() {
+        let failing = Some(ServerTrouble { since_s: 61, cause: "403 Forbidden".into() });
+        let unknown = TokenKeysStatus { failing: failing.clone(), ..TokenKeysStatus::default() };
+        let keys = vec!["one".to_owned(), "two".to_owned()];
+        let known = TokenKeysStatus { issuer: Some("https://a".into()), keys, age_s: Some(7), failing: None };
+        for (keys, text) in [
+            (&unknown, "refused (keys_unknown); failing for 1 min 1 s: 403 Forbidden"),
+            (&known, "token keys         issuer https://a, keys one, two, read 7 s ago\n"),
+        ] {
+            let status = AgentStatus { token_keys: Some(keys.clone()), ..AgentStatus::default() };
+            assert!(status.text().contains(text), "{}", status.text());
         }
     }
 

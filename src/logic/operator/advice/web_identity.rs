@@ -26,7 +26,7 @@ pub(super) const fn meaning(reason: Reason) -> &'static str {
 
 /// What to do about it; nothing for other reasons.
 pub(super) fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
-    let AdviceNames { namespace, role, .. } = names;
+    let AdviceNames { namespace, account, role, .. } = names;
     match reason {
         Reason::ProofRequired => format!(
             "label namespace `{namespace}` with kube2iam/container-credentials=enabled, with the component \
@@ -43,7 +43,7 @@ pub(super) fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
         }
         Reason::StsTokenUntrusted => format!(
             "let the trust policy of `{role}` allow sts:AssumeRoleWithWebIdentity to the cluster's IAM OIDC provider, with \
-             `sub` system:serviceaccount:{namespace}:SERVICEACCOUNT and `aud` kube2iam, or what --token-audience says"
+             `sub` system:serviceaccount:{namespace}:{account} and `aud` kube2iam, or what --token-audience says"
         ),
         Reason::StsTokenExpired => {
             "nothing: the next request brings another token; if it stays, compare the node's clock with STS's by \
