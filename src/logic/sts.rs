@@ -104,6 +104,15 @@ pub enum StsFailureKind {
 }
 
 impl StsFailureKind {
+    /// Whether AWS looked into what was asked and said no, rather than being in trouble itself.
+    pub const fn is_answer(self) -> bool {
+        match self {
+            Self::Refused => true,
+            Self::Token(refusal) => !matches!(refusal, TokenRefusal::IssuerUnreachable),
+            Self::Throttled | Self::Unavailable | Self::NoNodeCredentials | Self::NoRegion => false,
+        }
+    }
+
     /// Whether AWS will say the same until a person changes something.
     pub const fn is_final(self) -> bool {
         match self {

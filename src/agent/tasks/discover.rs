@@ -68,6 +68,9 @@ pub(crate) fn own_roles(
     sts: &dyn Sts,
     credentials: &dyn NodeCredentials,
 ) -> (OwnRoles, Option<String>) {
+    if config.sts.bearing == CallsBear::PodToken {
+        return (OwnRoles::Found(Vec::new()), None);
+    }
     let (own, trouble) = match own_role(sts, credentials, |_| {}) {
         Ok(own) => (own, None),
         Err(failure) => (source_role(credentials), Some(failure.to_string())),
