@@ -24,7 +24,7 @@ fn calls_are_signed_unless_they_bear_tokens() {
 #[test]
 fn what_no_token_carries_is_refused_in_one_line() {
     for (args, refusal) in [
-        (vec!["--sts=saml"], "failed to read `--sts=saml`: allowed is assume-role or web-identity"),
+        (vec!["--sts=saml"], "invalid value `saml` for `--sts`: allowed is assume-role or web-identity"),
         (
             vec!["--sts=web-identity"],
             "failed to use `--sts=web-identity`: allowed only with --container-credentials, by which pods show their \
