@@ -25,8 +25,8 @@ impl<'a> Outside<'a> {
         lab.ip("cloud", &["addr", "add", "169.254.170.2/32", "dev", "lo"]);
         for words in [
             "add table inet seen",
-            "add chain inet seen all { type filter hook prerouting priority -300; }",
-            "add rule inet seen all ip daddr 169.254.170.2 counter",
+            "add chain inet seen arriving { type filter hook prerouting priority -300; }",
+            "add rule inet seen arriving ip daddr 169.254.170.2 counter",
         ] {
             lab.exec("cloud", "nft", &[words]);
         }
