@@ -7,7 +7,7 @@ use crate::lab::{Answer, METADATA_V4, ready, text};
 use crate::life::wait_for_end;
 use crate::rules::normalised;
 use crate::site::{Capability, PORT, ROLE_LIST, Site};
-use crate::standins::agent::{Agent, Until};
+use crate::standins::agent::Until;
 use crate::standins::client::Ask;
 
 pub(crate) const ON: &str = "--container-credentials";
