@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::standins::agent::{Agent, Outcome, Setup, test_binary};
 use crate::standins::client;
-use crate::standins::kubernetes::{ISSUER, PodSpec};
-use crate::standins::sts::{IdentityProvider, StsFault};
+use crate::standins::kubernetes::PodSpec;
+use crate::standins::sts::StsFault;
 use crate::standins::{ENVIRONMENT_SECRET, Times, metadata};
 use crate::{BASE, NODE, OTHER, POD, Site, ask, outcome};
 
@@ -23,15 +23,7 @@ fn site(audiences: &[&str]) -> Site {
     site.lab.kubernetes.add_pod(tagged.annotation("iam.amazonaws.com/external-id", "customer-7"));
     let host = PodSpec::new("shop", "host-3").ip(NODE).service_account("cart").role("cart").host_network();
     site.lab.kubernetes.add_pod(host);
-    let trusted = [("cart", "cart"), ("web", "default"), ("other", "default")];
-    site.lab.sts.take_only_tokens(IdentityProvider {
-        issuer: ISSUER.to_owned(),
-        audiences: audiences.iter().map(|audience| (*audience).to_owned()).collect(),
-        verify: site.lab.kubernetes.verifier(),
-        trusted: trusted
-            .map(|(role, account)| (role.to_owned(), format!("system:serviceaccount:shop:{account}")))
-            .to_vec(),
-    });
+    site.lab.take_only_tokens(audiences, &[("cart", "cart"), ("web", "default"), ("other", "default")]);
     site
 }
 

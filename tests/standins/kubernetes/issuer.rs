@@ -90,7 +90,7 @@ impl Kubernetes {
 
 impl Kubernetes {
     /// Checks a token as whoever has the published keys can, and gives its claims.
-    pub fn verifier(&self) -> Arc<dyn Fn(&str) -> Option<Value> + Send + Sync> {
+    pub fn verifier(&self) -> Verifier {
         let shared = self.shared.clone();
         Arc::new(move |token| {
             let keys: Vec<Value> = shared.state.lock().issuer.keys.iter().map(EcKey::json).collect();
@@ -98,6 +98,9 @@ impl Kubernetes {
         })
     }
 }
+
+/// Gives the claims of a token whose signature is good.
+pub type Verifier = Arc<dyn Fn(&str) -> Option<Value> + Send + Sync>;
 
 fn verified(token: &str, keys: &[Value]) -> Option<Value> {
     let (signed, signature) = token.rsplit_once('.')?;

@@ -1,11 +1,10 @@
 //! The identity provider of an account and the trust policies of its roles, as IAM keeps them: what
 //! AssumeRoleWithWebIdentity checks a token against (STS API reference, "Errors").
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use super::super::exchange::{Reply, wall_now};
+use super::super::kubernetes::Verifier;
 use super::answer::error;
 use super::{Call, Sts};
 
@@ -15,8 +14,7 @@ pub struct IdentityProvider {
     pub issuer: String,
     /// Its client ids
     pub audiences: Vec<String>,
-    /// The claims of a token whose signature is good
-    pub verify: Arc<dyn Fn(&str) -> Option<Value> + Send + Sync>,
+    pub verify: Verifier,
     /// Name of a role, and the `sub` that its trust policy names
     pub trusted: Vec<(String, String)>,
 }
