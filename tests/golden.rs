@@ -2,7 +2,7 @@
 //! from it. Its log is searched for every secret of the case.
 //!
 //! A folder holds `why` (one sentence), `flags` (one a line), `cluster.json`, `request` (as sent, with LF for CRLF,
-//! the sender's address on the first line), `reply` and `log`. What differs from run to run stands in angle brackets.
+//! the sender's address on the first line, tokens as [`with_tokens`] says), `reply` and `log`. What differs from run to run stands in angle brackets.
 //! `KUBE2IAM_WRITE_GOLDEN=1 cargo test --test golden` writes `reply` and `log` anew.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -39,7 +39,7 @@ fn check(case: &Path) -> Result<(), String> {
     let flags = read(case, "flags");
     let flags: Vec<&str> = flags.lines().collect();
     let mut agent = lab.agent(&flags);
-    let request = read(case, "request");
+    let request = with_tokens(&lab, &read(case, "request"));
     let (from, head) = request.split_once('\n').unwrap();
     let reply = client::raw(agent.addr(), from, head.replace('\n', "\r\n").as_bytes());
     let reply = steady(&String::from_utf8_lossy(&reply).replace("\r\n", "\n"));
@@ -65,10 +65,25 @@ fn populate(lab: &Lab, cluster: &Value) {
     for pod in cluster["pods"].as_array().unwrap() {
         let text = |key: &str| pod[key].as_str().unwrap_or_default();
         let spec = PodSpec::new(text("namespace"), text("name")).ip(text("address"));
+        let spec = if pod["hostNetwork"] == true { spec.host_network() } else { spec };
         let spec = if text("phase").is_empty() { spec } else { spec.phase(text("phase")) };
         let spec = texts(&pod["annotations"]).iter().fold(spec, |spec, (key, value)| spec.annotation(key, value));
         lab.kubernetes.add_pod(spec);
     }
+}
+
+/// Puts tokens in the place of `<token of NAMESPACE/POD>`, which may go on with a claim and what it is instead, as JSON:
+/// `<token of shop/web, aud: ["other"]>`.
+fn with_tokens(lab: &Lab, request: &str) -> String {
+    let place = Regex::new(r"<token of ([a-z0-9-]+)/([a-z0-9-]+)(?:, ([a-z.]+): ([^>]*))?>").unwrap();
+    let token = |found: &regex_lite::Captures<'_>| {
+        let mut claims = lab.kubernetes.claims(&found[1], &found[2]);
+        if let (Some(claim), Some(value)) = (found.get(3), found.get(4)) {
+            claims[claim.as_str()] = serde_json::from_str(value.as_str()).unwrap();
+        }
+        lab.kubernetes.sign(&claims)
+    };
+    place.replace_all(request, token).into_owned()
 }
 
 /// Replaces what differs from run to run.

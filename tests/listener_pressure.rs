@@ -16,7 +16,9 @@ use kube2iam::logic::base::time::{Mono, Now, Wall};
 use kube2iam::logic::request::message::{Request, Response};
 use kube2iam::os::threads;
 use kube2iam::ports::Clock;
-use kube2iam::server::{ConnectionEvent, Drained, Endpoints, Front, Handler, Limits, Observer, Server, bind};
+use kube2iam::server::{
+    ConnectionEvent, Drained, Endpoints, Front, Handler, Limits, LocalPods, Observer, Server, bind,
+};
 use parking_lot::{Mutex, MutexGuard};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -81,6 +83,7 @@ impl House {
             observer: Arc::new(Events(saw)),
             clock: Arc::new(RealClock),
             own_address: Box::new(|_| false),
+            local_pods: LocalPods::None,
         };
         let server = Server::start(vec![listener], front).unwrap();
         Self { server, address: (Ipv4Addr::LOCALHOST, port).into(), events, _alone: alone }

@@ -18,7 +18,9 @@ use crate::logic::request::message::{Method, Request, Response};
 use crate::logic::request::reply;
 use crate::logic::request::route::{Route, is_metadata_address};
 use crate::os::process;
-use crate::server::{Endpoints, Front, Handler, Limits, Server, bind, bind_shared, is_bound_to, is_in_use, is_taken};
+use crate::server::{
+    BadHead, Endpoints, Front, Handler, Limits, LocalPods, Server, bind, bind_shared, is_bound_to, is_in_use, is_taken,
+};
 
 /// Bound sockets.
 pub(super) struct AgentListeners {
@@ -137,6 +139,10 @@ fn server(
         observer: Arc::new(ConnectionEvents::new(agent.telemetry.clone(), agent.clock.clone())),
         clock: agent.clock.clone(),
         own_address: Box::new(move |peer: IpAddr| node.holds(peer)),
+        local_pods: match agent.config.listen.container_credentials {
+            true => LocalPods::MayConnect,
+            false => LocalPods::None,
+        },
     };
     Server::start(vec![listener], front).map_err(|cause| StartError::new("start the HTTP server", &cause))
 }
@@ -164,8 +170,16 @@ impl Handler for PodHandler {
             is_redirected: &|| self.is_redirected(endpoints),
             local: &|| endpoints.local_address(),
             is_node: &|| self.node.holds(endpoints.peer),
+            prove_pod: &|uid| endpoints.prove_pod(uid).is_ok(),
         };
         self.service.handle(request, &caller)
+    }
+
+    fn answer_bad_head(&self, bad: BadHead, start: &[u8], endpoints: &Endpoints<'_>) -> Option<Response> {
+        match bad {
+            BadHead::TooLong => self.service.answer_long_head(start, &|| endpoints.local_address()),
+            _ => None,
+        }
     }
 }
 

@@ -35,11 +35,7 @@ impl NodeAddresses {
             debug!("{cause}");
             HostNetwork::default()
         });
-        let mut found = BTreeSet::new();
-        // Pods' own processes on the host's network dial the address of container credentials from that address.
-        let addresses = network.addresses.iter().map(|address| address.ip);
-        found.extend(addresses.filter(|ip| *ip != IpAddr::V4(ADDRESS)));
-        *self.found.write() = found;
+        *self.found.write() = of_the_node(&network);
         network
     }
 
@@ -48,9 +44,27 @@ impl NodeAddresses {
     }
 }
 
+/// Pods' own processes on the host's network dial the address of container credentials from that address, so it says
+/// nothing.
+fn of_the_node(network: &HostNetwork) -> BTreeSet<IpAddr> {
+    let mut found = BTreeSet::new();
+    let addresses = network.addresses.iter().map(|address| address.ip);
+    found.extend(addresses.filter(|ip| *ip != IpAddr::V4(ADDRESS)));
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logic::redirect::resolve::{Address, AddressStanding};
+
+    #[test]
+    fn the_address_of_container_credentials_is_not_the_nodes_own() {
+        let on = |ip: IpAddr| Address { interface: 1, ip, standing: AddressStanding::Other };
+        let host: IpAddr = "10.0.0.1".parse().unwrap();
+        let network = HostNetwork { addresses: vec![on(host), on(ADDRESS.into())], ..HostNetwork::default() };
+        assert_eq!(of_the_node(&network), BTreeSet::from([host]));
+    }
 
     #[test]
     fn the_node_has_the_address_given_and_all_that_are_found() {

@@ -4,15 +4,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::api::metadata::{Answer, Service};
+use crate::api::metadata::{Answer, Caller, Service};
 use crate::logic::base::time::{Mono, Now};
-use crate::logic::cluster::world::World;
+use crate::logic::cluster::world::{HeldPod, World};
 use crate::logic::identity::issuer_keys::IssuerKeys;
 use crate::logic::identity::projected_token::{self, ProvenPod, TokenFault, TokenRules};
 use crate::logic::policy::reason::Reason;
 use crate::logic::policy::{Decided, Decision, Patience, Permitted, ProvenAsk, Rules, decide_proven};
 use crate::logic::request::message::{Request, Response, ShownToken};
-use crate::logic::request::route::Route;
+use crate::logic::request::reply;
+use crate::logic::request::route::{Route, serves_container};
 use crate::logic::sessions::budget::Starter;
 use crate::state::issuer_keys::{IssuerKeyring, KnownIssuer};
 
@@ -31,7 +32,7 @@ impl Service {
         &self,
         proof: &Proof,
         request: &Request<'_>,
-        peer: IpAddr,
+        caller: &Caller<'_>,
         began: Now,
     ) -> Response {
         let deadline = began.mono.after(self.wait_for_pod);
@@ -40,18 +41,31 @@ impl Service {
             Ok(proven) => {
                 let ask = ProvenAsk {
                     proven: &proven,
-                    peer,
+                    peer: caller.peer,
                     node: proof.node.as_deref(),
                     patience: Patience::Left,
                     at: began.mono,
                 };
                 let (decided, at) = self.decide_proven_in_time(ask, deadline);
-                let answer = self.answer_proven(ask, &decided, at);
+                let answer = match proved_pod(&decided).is_none_or(|pod| (caller.prove_pod)(&pod.uid)) {
+                    true => self.answer_proven(ask, &decided, at),
+                    false => Answer::refuse(Reason::Busy, &Route::ContainerCredentials),
+                };
                 (decided, answer)
             }
         };
         self.telemetry.metrics.container.count_token(answer.reason);
-        self.record(request, &Route::ContainerCredentials, peer, decided, answer, began)
+        self.record(request, &Route::ContainerCredentials, caller.peer, decided, answer, began)
+    }
+
+    /// Answers to a head of which only the start is there, if it asks for container credentials: what made it too long
+    /// is no token.
+    pub fn answer_long_head(&self, start: &[u8], local: &dyn Fn() -> Option<IpAddr>) -> Option<Response> {
+        let is_asked = self.proof.is_some() && start.starts_with(REQUEST_LINE) && local().is_some_and(serves_container);
+        is_asked.then(|| {
+            self.telemetry.metrics.container.count_token(Some(Reason::TokenMalformed));
+            reply::refusal(Reason::TokenMalformed, &Route::ContainerCredentials)
+        })
     }
 
     /// Checks the token. One under a key that isn't known may be newer than what is known of keys.
@@ -109,6 +123,12 @@ impl Service {
     }
 }
 
+/// The pod that asks, unless the token came from where it can't be.
+fn proved_pod<'a>(decided: &'a Decided<'_>) -> Option<&'a Arc<HeldPod>> {
+    let is_stolen = matches!(decided.decision, Decision::Refuse(Reason::TokenOtherPod));
+    decided.pod.as_ref().filter(|_| !is_stolen)
+}
+
 fn refused(reason: Reason) -> Decided<'static> {
     Decided { decision: Decision::Refuse(reason), pod: None, token_left: None, audited: None }
 }
@@ -124,6 +144,9 @@ fn reason_of(fault: TokenFault, known: &KnownIssuer) -> Reason {
         TokenFault::Unbound => Reason::TokenUnbound,
     }
 }
+
+/// With the blank behind it: a longer path is another.
+const REQUEST_LINE: &[u8] = b"GET /v1/credentials ";
 
 #[cfg(test)]
 mod tests;

@@ -66,6 +66,8 @@ pub struct Caller<'a> {
     pub local: &'a dyn Fn() -> Option<IpAddr>,
     /// Whether the address is the node's own: no pod is to be waited for there
     pub is_node: &'a dyn Fn() -> bool,
+    /// Counts its connection for the pod of this uid, which has proved itself; whether that pod may have one more
+    pub prove_pod: &'a dyn Fn(&Arc<str>) -> bool,
 }
 
 impl Service {
@@ -74,7 +76,7 @@ impl Service {
         let began = self.clock.now();
         let route = self.route(request, caller);
         if let (Route::ContainerCredentials, Some(proof)) = (&route, &self.proof) {
-            return self.container_credentials(proof, request, caller.peer, began);
+            return self.container_credentials(proof, request, caller, began);
         }
         let deadline = began.mono.after(self.longest_wait(request, &route, caller));
         let (decided, chosen, at) = self.decide_in_time(request, &route, caller.peer, began, deadline);

@@ -1,11 +1,13 @@
 //! The commands of the node's operator: `kube2iam explain`, `status`, `log-level` ask the running agent over its control
-//! socket; `doctor` and `compare` look for themselves; `state-dir` prepares a directory. Each prints for people, or with
+//! socket; `doctor` and `compare` look for themselves; `state-dir` prepares a directory; `manifests` prints
+//! what installs the agent. Each prints for people, or with
 //! `--json` for programs.
 
 mod compare;
 mod doctor;
 mod explain;
 mod log_level;
+mod manifests;
 mod socket;
 mod state_dir;
 mod status;
@@ -58,6 +60,7 @@ pub fn run(words: &[String], lookup: EnvironmentLookup<'_>, output: &mut dyn Wri
             "status" => status::run(&words, output),
             "log-level" => log_level::run(&words, output),
             "state-dir" => state_dir::run(&words, output),
+            "manifests" => manifests::run(&words, output),
             "compare" => compare::run(&words, lookup, output),
             "completion" => print(output, &config::completion(words.first()).unwrap_or_default()),
             "help" => help(&words, output),

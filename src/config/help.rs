@@ -35,7 +35,7 @@ pub(super) fn of_subcommand(command: &Subcommand) -> String {
         text.push_str(&format!("  --{}{value}\n", flag.name));
         wrap(&mut text, flag.meaning);
     }
-    if command.takes == Positional::AgentFlags {
+    if matches!(command.takes, Positional::AgentFlags | Positional::AgentFlagsAfterDashes) {
         text.push_str("\n`kube2iam --help` lists the agent's flags.\n");
     }
     text

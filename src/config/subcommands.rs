@@ -35,12 +35,14 @@ pub enum Positional {
     One,
     /// The agent's own flags
     AgentFlags,
+    /// The same, but only behind `--`
+    AgentFlagsAfterDashes,
     /// A word of these, then what it takes
     Actions(&'static [&'static str]),
 }
 
 /// All of them, in the order of the help text.
-pub static SUBCOMMANDS: [Subcommand; 10] = [
+pub static SUBCOMMANDS: [Subcommand; 11] = [
     Subcommand {
         word: "explain",
         arguments: "NAMESPACE/POD | ADDRESS",
@@ -103,6 +105,22 @@ pub static SUBCOMMANDS: [Subcommand; 10] = [
                   the agents; it needs no capability",
         flags: &[],
         takes: Positional::One,
+    },
+    Subcommand {
+        word: "manifests",
+        arguments: "[-- agent flags]",
+        meaning: "print the objects that install this program, for `kubectl apply -f -`: what `kubectl kustomize` prints \
+                  for manifests/base or an overlay of it, with these flags behind the agent's own",
+        flags: &[
+            OwnFlag { name: "overlay", value: Some("NAME"), meaning: "a directory of manifests/overlays" },
+            OwnFlag {
+                name: "component",
+                value: Some("NAME"),
+                meaning: "a directory of manifests/components; repeat it for several",
+            },
+            OwnFlag { name: "image", value: Some("REF"), meaning: "the image, REPOSITORY[:TAG][@DIGEST]" },
+        ],
+        takes: Positional::AgentFlagsAfterDashes,
     },
     Subcommand {
         word: "log-level",

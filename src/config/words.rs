@@ -55,7 +55,12 @@ impl Words {
 pub fn read_words(command: &'static Subcommand, words: &[String]) -> Result<WordsAsked, UsageError> {
     let mut read = Words::default();
     let mut words = words.iter();
+    let mut behind_dashes = Vec::new();
     while let Some(word) = words.next() {
+        if word == "--" && command.takes == Positional::AgentFlagsAfterDashes {
+            behind_dashes.extend(words.by_ref().cloned());
+            break;
+        }
         if matches!(word.as_str(), "-h" | "--help") {
             return Ok(WordsAsked::Help(help::of_subcommand(command)));
         }
@@ -74,7 +79,7 @@ pub fn read_words(command: &'static Subcommand, words: &[String]) -> Result<Word
         }
     }
     let (least, most) = match command.takes {
-        Positional::Nothing => (0, 0),
+        Positional::Nothing | Positional::AgentFlagsAfterDashes => (0, 0),
         Positional::AtMostOne => (0, 1),
         Positional::One => (1, 1),
         Positional::Actions(actions) => match read.first() {
@@ -89,7 +94,10 @@ pub fn read_words(command: &'static Subcommand, words: &[String]) -> Result<Word
     match read.rest.len() {
         count if count < least => Err(UsageError::missing_word(command.word, command.arguments)),
         count if count > most => Err(UsageError::stray_word(command.word)),
-        _ => Ok(WordsAsked::Run(read)),
+        _ => {
+            read.rest.append(&mut behind_dashes);
+            Ok(WordsAsked::Run(read))
+        }
     }
 }
 
@@ -117,6 +125,7 @@ mod tests {
     static DOCTOR: Subcommand = command(Positional::AgentFlags);
     static EXPLAIN: Subcommand = command(Positional::One);
     static STATUS: Subcommand = command(Positional::Nothing);
+    static MANIFESTS: Subcommand = command(Positional::AgentFlagsAfterDashes);
 
     const fn command(takes: Positional) -> Subcommand {
         Subcommand { word: "word", arguments: "THING", meaning: "do it", flags: FLAGS, takes }
@@ -142,6 +151,11 @@ mod tests {
         assert_eq!(words.rest, ["--node=n", "--debug", "x"]);
         assert!(!run(&STATUS, &["--json", "--json=false"]).is_on("json"));
         assert_eq!(run(&EXPLAIN, &["shop/web-1", "--json"]).rest, ["shop/web-1"]);
+        let words = run(&MANIFESTS, &["--role=a", "--", "--role=b", "--help", "--", "x"]);
+        assert_eq!(
+            (words.value("role"), words.rest.clone()),
+            (Some("a"), ["--role=b", "--help", "--", "x"].map(str::to_owned).into())
+        );
     }
 
     #[test]
@@ -158,6 +172,12 @@ mod tests {
             ),
             (&STATUS, &["-x"], "failed to read `-x`: no such flag; `--help` lists what is allowed"),
             (&DOCTOR, &["--role"], "failed to read `--role`: a value must follow it"),
+            (&MANIFESTS, &["--debug"], "failed to read `--debug`: no such flag; `--help` lists what is allowed"),
+            (
+                &MANIFESTS,
+                &["x", "--", "y"],
+                "failed to read `word`: one word too many; `kube2iam word --help` shows how",
+            ),
             (&DOCTOR, &["--role="], "failed to read `--role`: a value must follow it"),
         ] {
             assert_eq!(read(command, words), Err(text.to_owned()), "{words:?}");

@@ -15,6 +15,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Limits;
@@ -41,10 +42,30 @@ pub(super) enum Idle {
 }
 
 /// Where a peer comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum PeerOrigin {
     Node,
     Elsewhere,
+    /// The node's own network, where any of its pods may be: as good as elsewhere, but with no cap, since all of them
+    /// have one address.
+    Loopback,
+}
+
+/// Whose connections are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Party {
+    Address(IpAddr, PeerOrigin),
+    /// A pod that proved itself, by its uid
+    Pod(Arc<str>),
+}
+
+impl Party {
+    fn origin(&self) -> PeerOrigin {
+        match self {
+            Self::Address(_, origin) => *origin,
+            Self::Pod(_) => PeerOrigin::Elsewhere,
+        }
+    }
 }
 
 /// Why a connection was closed at once.
@@ -81,7 +102,7 @@ pub(super) enum AdmissionVerdict<C> {
 
 pub(super) struct Admission<C> {
     limits: Limits,
-    peers: HashMap<IpAddr, PeerConnections<C>>,
+    peers: HashMap<Party, PeerConnections<C>>,
     open: usize,
     /// Of those that are open, the ones not of the node itself
     elsewhere: usize,
@@ -105,9 +126,9 @@ impl<C: Evictable> Admission<C> {
 
     /// Finds a slot for a new connection.
     pub(super) fn admit(&mut self, peer: IpAddr, origin: PeerOrigin, connection: C, now: Mono) -> AdmissionVerdict<C> {
-        let of_peer = self.of_peer(peer);
-        let evicted = if of_peer >= self.cap_of_peer() {
-            match self.evict_of(peer, now) {
+        let party = Party::Address(peer, origin);
+        let evicted = if self.is_full(&party) {
+            match self.evict_of(&party, now) {
                 None => return AdmissionVerdict::Refused(Refusal::PeerFull),
                 evicted => evicted,
             }
@@ -119,20 +140,36 @@ impl<C: Evictable> Admission<C> {
         } else {
             None
         };
-        let number = self.insert(peer, origin, connection);
+        let number = self.next_number;
+        self.next_number += 1;
+        self.insert(party, number, connection);
         AdmissionVerdict::Admitted { number, evicted }
     }
 
     /// Whether connections of a peer are closed after each answer, so that all of its clients get their turn.
-    pub(super) fn closes(&self, peer: IpAddr) -> bool {
-        self.is_crowded() || self.of_peer(peer) >= self.limits.close_from_per_peer
+    pub(super) fn closes(&self, party: &Party) -> bool {
+        let is_counted = party.origin() != PeerOrigin::Loopback;
+        self.is_crowded() || is_counted && self.of_peer(party) >= self.limits.close_from_per_peer
+    }
+
+    /// Counts a connection for the pod that proved itself over it. At the cap of that pod one of its own is evicted; if
+    /// there is none, the connection stays where it was and its request is to be refused.
+    pub(super) fn refile(&mut self, from: &Party, number: u64, to: Party, now: Mono) -> Result<Option<C>, Refusal> {
+        let Some(at) = self.position(from, number) else { return Ok(None) };
+        let evicted = match self.is_full(&to) {
+            true => Some(self.evict_of(&to, now).ok_or(Refusal::PeerFull)?),
+            false => None,
+        };
+        if let Some(connection) = self.remove(from, at) {
+            self.insert(to, number, connection);
+        }
+        Ok(evicted)
     }
 
     /// Frees a slot. An evicted connection has none any more.
-    pub(super) fn release(&mut self, peer: IpAddr, number: u64) {
-        let Some(of_peer) = self.peers.get(&peer) else { return };
-        if let Some(at) = of_peer.slots.iter().position(|(other, _)| *other == number) {
-            self.remove(peer, at);
+    pub(super) fn release(&mut self, party: &Party, number: u64) {
+        if let Some(at) = self.position(party, number) {
+            self.remove(party, at);
         }
     }
 
@@ -145,8 +182,17 @@ impl<C: Evictable> Admission<C> {
         self.peers.values().flat_map(|of_peer| of_peer.slots.iter().map(|(_, connection)| connection))
     }
 
-    fn of_peer(&self, peer: IpAddr) -> usize {
-        self.peers.get(&peer).map_or(0, |of_peer| of_peer.slots.len())
+    fn position(&self, party: &Party, number: u64) -> Option<usize> {
+        self.peers.get(party)?.slots.iter().position(|(other, _)| *other == number)
+    }
+
+    fn of_peer(&self, party: &Party) -> usize {
+        self.peers.get(party).map_or(0, |of_peer| of_peer.slots.len())
+    }
+
+    /// Whether a party has as many connections as it may have.
+    fn is_full(&self, party: &Party) -> bool {
+        party.origin() != PeerOrigin::Loopback && self.of_peer(party) >= self.cap_of_peer()
     }
 
     fn cap_of_peer(&self) -> usize {
@@ -158,23 +204,21 @@ impl<C: Evictable> Admission<C> {
         self.open >= self.limits.crowded_from
     }
 
-    fn insert(&mut self, peer: IpAddr, origin: PeerOrigin, connection: C) -> u64 {
-        let number = self.next_number;
-        self.next_number += 1;
-        let of_peer = self.peers.entry(peer).or_insert_with(|| PeerConnections { origin, slots: Vec::new() });
+    fn insert(&mut self, party: Party, number: u64, connection: C) {
+        let origin = party.origin();
+        let of_peer = self.peers.entry(party).or_insert_with(|| PeerConnections { origin, slots: Vec::new() });
         of_peer.slots.push((number, connection));
         self.open += 1;
-        self.elsewhere += usize::from(of_peer.origin == PeerOrigin::Elsewhere);
-        number
+        self.elsewhere += usize::from(origin != PeerOrigin::Node);
     }
 
-    fn remove(&mut self, peer: IpAddr, at: usize) -> Option<C> {
-        let of_peer = self.peers.get_mut(&peer)?;
+    fn remove(&mut self, party: &Party, at: usize) -> Option<C> {
+        let of_peer = self.peers.get_mut(party)?;
         let (_, connection) = of_peer.slots.remove(at);
         self.open -= 1;
-        self.elsewhere -= usize::from(of_peer.origin == PeerOrigin::Elsewhere);
+        self.elsewhere -= usize::from(of_peer.origin != PeerOrigin::Node);
         if of_peer.slots.is_empty() {
-            self.peers.remove(&peer);
+            self.peers.remove(party);
         }
         Some(connection)
     }
@@ -182,7 +226,7 @@ impl<C: Evictable> Admission<C> {
     /// Where one must be evicted before a connection of this origin is admitted.
     fn full_for(&self, origin: PeerOrigin) -> Option<PlaceScope> {
         let not_for_node = self.limits.connections.saturating_sub(self.limits.reserved_for_node);
-        if origin == PeerOrigin::Elsewhere && self.elsewhere >= not_for_node {
+        if origin != PeerOrigin::Node && self.elsewhere >= not_for_node {
             Some(PlaceScope::Elsewhere)
         } else if self.open >= self.limits.connections {
             Some(PlaceScope::All)
@@ -191,21 +235,21 @@ impl<C: Evictable> Admission<C> {
         }
     }
 
-    fn evict_of(&mut self, peer: IpAddr, now: Mono) -> Option<C> {
+    fn evict_of(&mut self, party: &Party, now: Mono) -> Option<C> {
         // It may get a request between being found and being evicted; three in a row is a busy server.
         (0..EVICTION_TRIES).find_map(|_| {
-            let candidate = self.candidate(self.peers.get(&peer)?, now)?;
-            let (_, connection) = self.peers.get(&peer)?.slots.get(candidate.at)?;
-            if connection.evict(candidate.found) { self.remove(peer, candidate.at) } else { None }
+            let candidate = self.candidate(self.peers.get(party)?, now)?;
+            let (_, connection) = self.peers.get(party)?.slots.get(candidate.at)?;
+            if connection.evict(candidate.found) { self.remove(party, candidate.at) } else { None }
         })
     }
 
     fn evict_largest(&mut self, scope: PlaceScope, now: Mono) -> Option<C> {
-        (0..EVICTION_TRIES).find_map(|_| self.evict_of(self.largest(scope, now)?, now))
+        (0..EVICTION_TRIES).find_map(|_| self.evict_of(&self.largest(scope, now)?, now))
     }
 
     /// The peer with most connections among those with one to evict; of equals, the one whose is due first.
-    fn largest(&self, scope: PlaceScope, now: Mono) -> Option<IpAddr> {
+    fn largest(&self, scope: PlaceScope, now: Mono) -> Option<Party> {
         let mut best = None;
         for (peer, of_peer) in self.peers.iter().filter(|(_, of_peer)| scope.includes(of_peer.origin)) {
             let size = of_peer.slots.len();
@@ -213,12 +257,12 @@ impl<C: Evictable> Admission<C> {
                 continue;
             }
             let Some(candidate) = self.candidate(of_peer, now) else { continue };
-            let rank = (size, Reverse((candidate.due, *peer)));
+            let rank = (size, Reverse((candidate.due, peer)));
             if best.is_none_or(|(other, _)| rank > other) {
-                best = Some((rank, *peer));
+                best = Some((rank, peer));
             }
         }
-        best.map(|(_, peer)| peer)
+        best.map(|(_, peer)| peer.clone())
     }
 
     /// Which connection of a peer would be evicted.
@@ -258,7 +302,7 @@ enum PlaceScope {
 
 impl PlaceScope {
     fn includes(self, origin: PeerOrigin) -> bool {
-        matches!(self, Self::All) || origin == PeerOrigin::Elsewhere
+        matches!(self, Self::All) || origin != PeerOrigin::Node
     }
 }
 

@@ -1,12 +1,12 @@
 //! One live connection, as its worker, admission and the server's shutdown see it.
 
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use socket2::SockRef;
 
-use super::admission::{Evictable, Idle};
+use super::admission::{Evictable, Idle, Party, PeerOrigin};
 use crate::logic::base::time::Mono;
 
 pub(super) struct Connection {
@@ -18,12 +18,17 @@ pub(super) struct Connection {
     /// Asked of the kernel once: it stays the same as long as the connection.
     destination: OnceLock<Option<SocketAddr>>,
     local_address: OnceLock<Option<IpAddr>>,
+    /// Its slot, and for whom it counts there
+    slot: OnceLock<(u64, PeerOrigin)>,
+    /// The pod that proved itself over it first
+    pod: OnceLock<Arc<str>>,
 }
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, peer: IpAddr, arrived: Mono) -> Self {
         let state = AtomicU64::new(word_of(SILENT, arrived));
-        Self { stream, peer, arrived, state, destination: OnceLock::new(), local_address: OnceLock::new() }
+        let (destination, local_address, slot, pod) = Default::default();
+        Self { stream, peer, arrived, state, destination, local_address, slot, pod }
     }
 
     /// The address that it was accepted at; v4-mapped v6 addresses are folded to v4.
@@ -38,6 +43,34 @@ impl Connection {
             let found = if self.peer.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
             found.ok()?.as_socket()
         })
+    }
+
+    /// Takes its slot; once.
+    pub(super) fn take_slot(&self, number: u64, origin: PeerOrigin) {
+        let _ = self.slot.set((number, origin)); // it is admitted once
+    }
+
+    /// The number of its slot; `None` before it has one.
+    pub(super) fn slot(&self) -> Option<u64> {
+        self.slot.get().map(|(number, _)| *number)
+    }
+
+    /// For whom it counts.
+    pub(super) fn party(&self) -> Party {
+        match (self.pod.get(), self.slot.get()) {
+            (Some(uid), _) => Party::Pod(uid.clone()),
+            (None, Some((_, origin))) => Party::Address(self.peer, *origin),
+            (None, None) => Party::Address(self.peer, PeerOrigin::Elsewhere),
+        }
+    }
+
+    pub(super) fn is_proved(&self) -> bool {
+        self.pod.get().is_some()
+    }
+
+    /// Counts for a pod from now on.
+    pub(super) fn prove(&self, uid: &Arc<str>) {
+        let _ = self.pod.set(uid.clone()); // the first one counts
     }
 
     /// Its first bytes have come.

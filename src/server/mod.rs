@@ -43,6 +43,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connection::Connection;
+use shared::Shared;
 
 pub use admission::Refusal;
 pub use bind::{bind, bind_shared, is_bound_to, is_in_use, is_taken};
@@ -60,6 +61,12 @@ use crate::ports::Clock;
 /// Answers requests. Called on the worker of the connection, which may wait as long as its client may.
 pub trait Handler: Send + Sync + 'static {
     fn handle(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Response;
+
+    /// What to answer to a head that is none, of which `start` is there; `None`: the server's own words.
+    fn answer_bad_head(&self, bad: BadHead, start: &[u8], endpoints: &Endpoints<'_>) -> Option<Response> {
+        let _ = (bad, start, endpoints);
+        None
+    }
 }
 
 /// What a server is made of.
@@ -70,6 +77,15 @@ pub struct Front {
     pub clock: Arc<dyn Clock>,
     /// Whether an address is the node's own, for which slots are kept; `127.0.0.1` and `::1` always are.
     pub own_address: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    pub local_pods: LocalPods,
+}
+
+/// Whether pods connect to the node itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalPods {
+    None,
+    /// At loopback and at the address of container credentials: those who do get no slots that are kept for the node.
+    MayConnect,
 }
 
 /// The two ends of the connection that a request came over.
@@ -77,11 +93,17 @@ pub struct Endpoints<'a> {
     /// The client's address; v4-mapped v6 addresses are folded to v4.
     pub peer: IpAddr,
     connection: &'a Connection,
+    shared: &'a Shared,
 }
 
 impl<'a> Endpoints<'a> {
-    fn of(connection: &'a Connection) -> Self {
-        Self { peer: connection.peer, connection }
+    fn of(shared: &'a Shared, connection: &'a Connection) -> Self {
+        Self { peer: connection.peer, connection, shared }
+    }
+
+    /// Counts the connection for the pod that proved itself over it, from now on; an error if that pod has too many.
+    pub fn prove_pod(&self, uid: &Arc<str>) -> Result<(), Refusal> {
+        self.shared.prove(self.connection, uid)
     }
 
     /// The address of this end of the connection, folded likewise. One system call for a connection.

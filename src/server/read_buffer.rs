@@ -2,16 +2,19 @@
 
 use std::io::{self, Read};
 
+use zeroize::{Zeroize, Zeroizing};
+
 /// A read buffer that starts small, since most heads are, and never grows beyond the limit it is given.
 pub(super) struct ReadBuffer {
-    buffer: Vec<u8>,
+    /// Wiped when it is given back: a head may hold a token
+    buffer: Zeroizing<Vec<u8>>,
     start: usize,
     end: usize,
 }
 
 impl ReadBuffer {
     pub(super) fn new() -> Self {
-        Self { buffer: vec![0; SMALL], start: 0, end: 0 }
+        Self { buffer: Zeroizing::new(vec![0; SMALL]), start: 0, end: 0 }
     }
 
     pub(super) fn unread(&self) -> &[u8] {
@@ -30,12 +33,18 @@ impl ReadBuffer {
         }
     }
 
+    /// Overwrites the first `bytes` unread bytes, which are about to be consumed.
+    pub(super) fn wipe(&mut self, bytes: usize) {
+        let end = (self.start + bytes).min(self.end);
+        self.buffer[self.start..end].zeroize();
+    }
+
     /// Forgets everything, and gives back the memory of an unusually long head.
     pub(super) fn clear(&mut self) {
+        self.buffer[self.start..self.end].zeroize();
         (self.start, self.end) = (0, 0);
         if self.buffer.len() > SMALL {
-            self.buffer.truncate(SMALL);
-            self.buffer.shrink_to_fit();
+            self.buffer = Zeroizing::new(vec![0; SMALL]);
         }
     }
 
@@ -55,7 +64,9 @@ impl ReadBuffer {
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         if self.end == self.buffer.len() {
-            self.buffer.resize((self.buffer.len() * 4).min(most).max(self.end), 0);
+            let mut larger = Zeroizing::new(vec![0; (self.buffer.len() * 4).min(most).max(self.end)]);
+            larger[..self.end].copy_from_slice(&self.buffer[..self.end]);
+            self.buffer = larger;
         }
     }
 }
@@ -89,6 +100,18 @@ mod tests {
         reader.consume(SMALL - 10);
         assert_eq!(reader.fill(&mut source, SMALL + 1).unwrap().len(), SMALL - 10);
         assert_eq!((reader.unread().len(), reader.buffer.len()), (SMALL, SMALL));
+    }
+
+    #[test]
+    fn a_wiped_head_leaves_no_byte_and_what_follows_it_stays() {
+        let mut reader = ReadBuffer::new();
+        reader.fill(&mut &b"secret next"[..], 100).unwrap();
+        reader.wipe(7);
+        reader.consume(7);
+        assert_eq!(reader.unread(), b"next");
+        assert!(!reader.buffer.windows(6).any(|bytes| bytes == b"secret"));
+        reader.clear();
+        assert!(reader.buffer.iter().all(|byte| *byte == 0));
     }
 
     #[test]

@@ -82,7 +82,12 @@ impl<'a> RequestLoop<'a> {
                 let parsed = read_head(buffers.read.unread(), self.limits()).map_err(Ending::Refuse)?;
                 if let Some(head) = parsed {
                     let body_bytes = self.skip_body(&head, &buffers.read.unread()[head.bytes..])?;
-                    let (used, afterwards) = (head.bytes + body_bytes, self.answer(&head, &mut buffers.writer)?);
+                    let holds_secret = head.request.headers.authorization.is_some();
+                    let (used, afterwards) = (head.bytes + body_bytes, self.answer(&head, &mut buffers.writer));
+                    if holds_secret {
+                        buffers.read.wipe(used);
+                    }
+                    let afterwards = afterwards?;
                     buffers.read.consume(used);
                     if afterwards == Afterwards::KeepAlive {
                         self.state.await_next_request();
@@ -150,7 +155,7 @@ impl<'a> RequestLoop<'a> {
         let (response, wish) = self.handle(head);
         let ready = self.shared.now();
         self.state.worked += Some(ready.mono.since(began)).filter(|took| *took >= AT_ONCE).unwrap_or_default();
-        let is_last = self.connection.is_evicted() || self.has_taken_long() || self.shared.closes(self.connection.peer);
+        let is_last = self.connection.is_evicted() || self.has_taken_long() || self.shared.closes(self.connection);
         let wish = if is_last { Afterwards::Close } else { wish };
         let asked = RequestFacts { method: head.request.method, version: head.version };
         let afterwards = self.deliver(response, asked, wish, writer, ready).map_err(Ending::Cut)?;
@@ -195,7 +200,7 @@ impl<'a> RequestLoop<'a> {
 
     /// Lets the handler answer. A panic costs this connection, and no other.
     fn handle(&self, head: &Head<'_>) -> (Response, Afterwards) {
-        let endpoints = Endpoints::of(self.connection);
+        let endpoints = Endpoints::of(self.shared, self.connection);
         let answer = catch_unwind(AssertUnwindSafe(|| self.shared.front.handler.handle(&head.request, &endpoints)));
         match answer {
             Ok(response) => (response, head.afterwards),
@@ -220,7 +225,9 @@ impl<'a> RequestLoop<'a> {
     fn refuse(&mut self, bad: BadHead, buffers: &mut Buffers) {
         self.shared.report(&ConnectionEvent::BadHead { peer: self.connection.peer, bad });
         let asked = RequestFacts { method: Method::Other, version: HttpVersion::Http11 };
-        let response = Response::text(bad.status(), bad.label());
+        let endpoints = Endpoints::of(self.shared, self.connection);
+        let own = self.shared.front.handler.answer_bad_head(bad, buffers.read.unread(), &endpoints);
+        let response = own.unwrap_or_else(|| Response::text(bad.status(), bad.label()));
         match self.deliver(response, asked, Afterwards::Close, &mut buffers.writer, self.shared.now()) {
             Ok(_) => self.linger(),
             Err(why) => self.cut(why),

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::admission::{Admission, AdmissionVerdict, PeerOrigin, Refusal};
+use super::admission::{Admission, AdmissionVerdict, Party, PeerOrigin, Refusal};
 use super::connection::Connection;
-use super::{ConnectionEvent, Front};
+use super::{ConnectionEvent, Front, LocalPods};
 use crate::logic::base::time::Now;
+use crate::logic::request::route::CONTAINER_ADDRESS;
 
 pub(super) struct Shared {
     pub(super) front: Front,
@@ -57,11 +58,12 @@ impl Shared {
     /// Gives a new connection a slot, by evicting an idle one if it must be.
     pub(super) fn admit(self: &Arc<Self>, connection: Connection) -> Result<Slot, Refusal> {
         let connection = Arc::new(connection);
-        let origin = self.origin(connection.peer);
+        let origin = self.origin(&connection);
         let verdict = self.slots.lock().admit(connection.peer, origin, connection.clone(), connection.arrived);
         match verdict {
             AdmissionVerdict::Refused(why) => Err(why),
             AdmissionVerdict::Admitted { number, evicted } => {
+                connection.take_slot(number, origin);
                 let slot = Slot { connection, number, shared: self.clone() };
                 if let Some(evicted) = evicted {
                     self.end_evicted(&evicted);
@@ -79,8 +81,22 @@ impl Shared {
     }
 
     /// Whether this answer is to be the last of its connection, though its client would like another.
-    pub(super) fn closes(&self, peer: IpAddr) -> bool {
-        self.is_closing() || self.is_short_of_threads() || self.slots.lock().closes(peer)
+    pub(super) fn closes(&self, connection: &Connection) -> bool {
+        self.is_closing() || self.is_short_of_threads() || self.slots.lock().closes(&connection.party())
+    }
+
+    /// Counts a connection for the pod that proved itself over it; an error if the pod has too many.
+    pub(super) fn prove(&self, connection: &Connection, uid: &Arc<str>) -> Result<(), Refusal> {
+        let Some(number) = connection.slot().filter(|_| !connection.is_proved()) else { return Ok(()) };
+        let now = self.now().mono;
+        let evicted = {
+            let mut slots = self.slots.lock();
+            let evicted = slots.refile(&connection.party(), number, Party::Pod(uid.clone()), now)?;
+            connection.prove(uid);
+            evicted
+        };
+        evicted.iter().for_each(|evicted| self.end_evicted(evicted));
+        Ok(())
     }
 
     /// Remembers whether the system gave a thread when one was last wanted. If it didn't, connections share the workers
@@ -111,8 +127,19 @@ impl Shared {
         self.report(&ConnectionEvent::Evicted { peer: connection.peer });
     }
 
-    /// Not all of 127/8 is the node: only its two usual names for itself.
-    fn origin(&self, peer: IpAddr) -> PeerOrigin {
+    /// Not all of 127/8 is the node: only its two usual names for itself. Where pods may connect to loopback, nobody who
+    /// does is known to be the node.
+    fn origin(&self, connection: &Connection) -> PeerOrigin {
+        let local = match self.front.local_pods {
+            LocalPods::None => None,
+            LocalPods::MayConnect => connection.local_address(),
+        };
+        let peer = connection.peer;
+        match local {
+            Some(local) if local.is_loopback() => return PeerOrigin::Loopback,
+            Some(CONTAINER_ADDRESS) => return PeerOrigin::Elsewhere,
+            _ => {}
+        }
         let itself = match peer {
             IpAddr::V4(address) => address == std::net::Ipv4Addr::LOCALHOST,
             IpAddr::V6(address) => address == std::net::Ipv6Addr::LOCALHOST,
@@ -123,6 +150,6 @@ impl Shared {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.shared.slots.lock().release(self.connection.peer, self.number);
+        self.shared.slots.lock().release(&self.connection.party(), self.number);
     }
 }

@@ -112,6 +112,7 @@ impl TestServer {
             observer: Arc::new(Events(saw)),
             clock: Arc::new(RealClock),
             own_address: Box::new(|_| false),
+            local_pods: LocalPods::None,
         };
         let server = Server::start(vec![listener], front).unwrap();
         Self { server, address, events, arrived, gate }

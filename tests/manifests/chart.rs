@@ -98,7 +98,7 @@ pub(crate) fn daemon_set_with_every_flag() -> Option<Value> {
         "host": {"interface": "eni+,vlan+"},
         "verbose": true,
         "extraArgs": {"events": true, "remove-taint": "key", "service-account-roles": "", "debug": false},
-        "containerCredentials": {"enabled": true},
+        "containerCredentials": {"enabled": true, "audience": "team"},
     });
     Some(rendered(&[values])?[0].of_kind("DaemonSet").unwrap().clone())
 }

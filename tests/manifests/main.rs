@@ -7,6 +7,8 @@ mod chart;
 mod flags;
 mod kustomize;
 mod pages;
+mod plugin;
+mod printed;
 mod rules;
 #[path = "../tools/mod.rs"]
 mod tools;

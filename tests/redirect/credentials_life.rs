@@ -3,11 +3,12 @@
 use rustix::process::Signal;
 
 use crate::credentials::AT;
-use crate::lab::{Answer, ready, text};
+use crate::lab::{Answer, METADATA_V4, ready, text};
 use crate::life::wait_for_end;
 use crate::rules::normalised;
-use crate::site::{Capability, PORT, Site};
+use crate::site::{Capability, PORT, ROLE_LIST, Site};
 use crate::standins::agent::{Agent, Until};
+use crate::standins::client::Ask;
 
 const ON: &str = "--container-credentials";
 
@@ -55,6 +56,23 @@ fn the_address_outlives_the_agent_and_refuses() {
         assert!(text.contains("\ncontainer credentials at 169.254.170.2:8181: in place on "), "{text}");
         assert_eq!(code, Some(0), "{text}");
     }
+}
+
+#[test]
+fn at_the_address_pods_get_container_credentials_and_nothing_else() {
+    if !ready() {
+        return;
+    }
+    let site = Site::new(&["cali1"]);
+    let _agent = site.agent(&[ON]);
+    let asked = |path: &str| site.send(1, AT, &Ask::get(path).host("169.254.170.2"));
+    let answer = asked("/v1/credentials");
+    assert!(answer.status == 400 && answer.text().contains("token_missing"), "{}", answer.text());
+    for path in ["/healthz", "/metrics", ROLE_LIST] {
+        assert_eq!(asked(path).status, 404, "{path}");
+    }
+    assert_eq!(site.role_of(1, METADATA_V4), "app-1", "the metadata routes are as ever");
+    assert_eq!(site.send(1, METADATA_V4, &Ask::get("/v1/credentials")).status, 404);
 }
 
 #[test]

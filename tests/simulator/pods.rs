@@ -98,7 +98,13 @@ impl<'a> Ask<'a> {
     pub fn send(&self, request: &Request<'_>) -> Response {
         self.sim.truth.lock().asking.push(self.asking.clone());
         PEER.set(Some(self.asking.peer));
-        let caller = Caller { peer: self.asking.peer, is_redirected: &|| true, local: &|| None, is_node: &|| false };
+        let caller = Caller {
+            peer: self.asking.peer,
+            is_redirected: &|| true,
+            local: &|| None,
+            is_node: &|| false,
+            prove_pod: &|_| true,
+        };
         let response = self.agent.state.service.handle(request, &caller);
         PEER.set(None);
         let mut truth = self.sim.truth.lock();

@@ -4,9 +4,12 @@
 
 mod answer;
 mod events;
+mod issuer;
 mod model;
 mod node;
 mod objects;
+#[path = "../../src/logic/identity/tests/signing.rs"]
+pub mod signing;
 mod watch;
 mod writes;
 
@@ -18,6 +21,7 @@ use serde_json::Value;
 
 use super::wire::Wire;
 use super::{PATIENCE, Times};
+pub use issuer::IssuerDocument;
 use model::Model;
 pub use objects::{Kind, PodSpec};
 use objects::{namespace_json, service_account_json};
@@ -38,6 +42,8 @@ pub enum On {
     Patch(Kind),
     /// Over HTTP: create, patch, delete
     Write(Kind),
+    /// What is published of the issuer of tokens
+    Issuer(IssuerDocument),
     /// An Event that is written
     Event,
     Any,
@@ -111,6 +117,7 @@ struct State {
     /// What happens to a node just before it is patched
     meddling: Option<node::Meddling>,
     events: Vec<Value>,
+    issuer: issuer::Issuer,
 }
 
 impl Kubernetes {

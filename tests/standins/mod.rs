@@ -73,6 +73,10 @@ impl Lab {
     /// All that must never be in a log, as things stand.
     pub fn secrets(&self) -> Vec<String> {
         let mut secrets = self.sts.secrets();
+        // As they came, and as parts that would be enough for a new one.
+        for token in self.kubernetes.issued_tokens() {
+            secrets.extend(token.split('.').skip(1).map(str::to_owned));
+        }
         secrets.extend([metadata::NODE_CANARY, ENVIRONMENT_SECRET, API_TOKEN].map(str::to_owned));
         secrets
     }

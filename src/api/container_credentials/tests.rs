@@ -63,7 +63,13 @@ fn ask(service: &Service, token: Option<&str>, peer: &str) -> (u16, Value) {
     };
     let request = Request { method: Method::Get, target: "/v1/credentials", headers };
     let local = "169.254.170.2".parse().ok();
-    let caller = Caller { peer: peer.parse().unwrap(), is_redirected: &|| false, local: &|| local, is_node: &|| false };
+    let caller = Caller {
+        peer: peer.parse().unwrap(),
+        is_redirected: &|| false,
+        local: &|| local,
+        is_node: &|| false,
+        prove_pod: &|_| true,
+    };
     let response = service.handle(&request, &caller);
     assert_eq!(response.content_type, "application/json");
     (response.status, serde_json::from_str(&response.body.into_text().unwrap()).unwrap())

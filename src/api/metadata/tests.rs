@@ -97,7 +97,10 @@ pub(in crate::api) fn service(rules: Rules, pods: Vec<Pod>, namespaces: Vec<Name
 fn get(service: &Service, target: &str) -> u16 {
     let request = Request { method: Method::Get, target, headers: Headers::default() };
     service
-        .handle(&request, &Caller { peer: PEER, is_redirected: &|| true, local: &|| None, is_node: &|| false })
+        .handle(
+            &request,
+            &Caller { peer: PEER, is_redirected: &|| true, local: &|| None, is_node: &|| false, prove_pod: &|_| true },
+        )
         .status
 }
 
@@ -239,7 +242,8 @@ fn the_store_of_the_keys_is_read_for_unknown_keys_alone() {
     let ask = |token: &str| {
         let headers = Headers { token: Some(token.as_bytes()), ..Headers::default() };
         let request = Request { method: Method::Get, target: "/latest/user-data", headers };
-        let caller = Caller { peer: PEER, is_redirected: &|| true, local: &|| None, is_node: &|| false };
+        let caller =
+            Caller { peer: PEER, is_redirected: &|| true, local: &|| None, is_node: &|| false, prove_pod: &|_| true };
         let status = service.handle(&request, &caller).status;
         (status, disk.0.load(Ordering::Relaxed))
     };

@@ -1,8 +1,6 @@
 //! A kubeconfig, reduced to its current context (kubernetes.io, "Organizing Cluster Access Using kubeconfig Files").
 //! What would need a program to run, or would quietly change who is asked, is refused by its name.
 
-mod yaml;
-
 use std::path::Path;
 
 use base64::Engine;
@@ -15,6 +13,7 @@ use zeroize::Zeroizing;
 use super::connection::{ApiServerConnection, Auth, Verification, server, tls_options};
 use crate::clients::http::{Authorities, ClientCertificate, Misconfigured, Pem, Roots, TlsOptions};
 use crate::logic::base::secret::Secret;
+use crate::logic::base::yaml;
 
 /// Reads the text of the kubeconfig at `path`. Paths in it are relative to its directory.
 pub(super) fn connection(

@@ -9,3 +9,4 @@ pub mod refreshing;
 pub mod secret;
 pub mod time;
 pub mod url;
+pub mod yaml;

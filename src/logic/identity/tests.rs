@@ -1,3 +1,18 @@
 //! An issuer for the tests of this room.
 
+use serde_json::json;
+
+use super::issuer_keys::IssuerKeys;
+use signing::{EcKey, encoded};
+
+pub(crate) fn key_set(key: &EcKey) -> IssuerKeys {
+    IssuerKeys::read(&key.key_set_json()).unwrap()
+}
+
+/// A set of one RSA key that nobody has the private half of.
+pub(crate) fn rsa_key_set(id: &str) -> IssuerKeys {
+    let key = json!({ "kty": "RSA", "kid": id, "n": encoded(&[0xFF; 256]), "e": "AQAB" });
+    IssuerKeys::read(&json!({ "keys": [key] }).to_string()).unwrap()
+}
+
 pub(crate) mod signing;

@@ -7,6 +7,7 @@ pub mod events;
 pub mod explain;
 pub mod lint;
 pub mod log_line;
+pub mod manifests;
 pub mod port_holder;
 pub mod process;
 pub mod shell;

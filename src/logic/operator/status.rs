@@ -221,6 +221,10 @@ mod tests {
             ],
             limits: vec![Limit { name: "connections".into(), used: 3, most: 1_024 }],
             redirect: Some(RedirectReport { whole: true, connections: Some(7), detail: "whole\n7 connections".into() }),
+            credentials_address: Some(RedirectReport {
+                detail: "in place\n3 connections".into(),
+                ..RedirectReport::default()
+            }),
             ..AgentStatus::default()
         };
         let text = status.text();
@@ -230,6 +234,7 @@ mod tests {
             "namespaces: not listed yet; failing for 1 min 1 s: 403",
             "connections: 3 of 1024",
             "redirect           whole\n",
+            "\naddress            in place\n                   3 connections\n",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }

@@ -18,6 +18,7 @@ use crate::logic::policy::reason::Reason;
 use crate::logic::request::message::{Method, Request};
 pub use facing::{
     CONTAINER_ADDRESS, CONTAINER_V4, Facing, METADATA_V4, METADATA_V6, facing, is_metadata_address, is_metadata_host,
+    serves_container,
 };
 
 /// Which of the documents of a role is asked for.

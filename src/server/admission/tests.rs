@@ -22,6 +22,10 @@ impl Evictable for Fake {
     }
 }
 
+fn party(peer: u8) -> Party {
+    Party::Address(pod(peer), PeerOrigin::Elsewhere)
+}
+
 struct Server {
     admission: Admission<Fake>,
     fakes: Vec<Fake>,
@@ -121,15 +125,15 @@ fn answers_close_from_so_many_connections_of_a_peer_on_and_in_a_crowd() {
     for _ in 0..2 {
         server.connect(1).unwrap();
     }
-    assert!(!server.admission.closes(pod(1)));
+    assert!(!server.admission.closes(&party(1)));
     server.connect(1).unwrap();
-    assert!(server.admission.closes(pod(1)) && !server.admission.closes(pod(2)));
-    server.admission.release(pod(1), 0);
-    assert!(!server.admission.closes(pod(1)));
+    assert!(server.admission.closes(&party(1)) && !server.admission.closes(&party(2)));
+    server.admission.release(&party(1), 0);
+    assert!(!server.admission.closes(&party(1)));
     for _ in 0..6 {
         server.connect(2).unwrap();
     }
-    assert!(server.admission.closes(pod(1)) && server.admission.closes(pod(9)), "three quarters are taken");
+    assert!(server.admission.closes(&party(1)) && server.admission.closes(&party(9)), "three quarters are taken");
 }
 
 /// Four times the cap of a peer would be all there is.
@@ -175,7 +179,7 @@ fn peer_whose_requests_are_all_being_answered_is_refused() {
     }
     assert_eq!(server.connect(1), Err(Refusal::PeerFull));
     assert_eq!(server.connect(2), Ok(None));
-    server.admission.release(pod(1), 0);
+    server.admission.release(&party(1), 0);
     assert_eq!(server.connect(1), Ok(None));
 }
 
@@ -215,7 +219,7 @@ fn last_slots_are_the_nodes() {
     assert_eq!(server.admit(NODE, PeerOrigin::Node), Ok(None));
     assert_eq!(server.connect(2), Err(Refusal::AllFull), "a node's connection is never evicted for another's");
     assert_eq!(server.admit(NODE, PeerOrigin::Node), Ok(Some(4)));
-    server.admission.release(pod(1), 0);
+    server.admission.release(&party(1), 0);
     assert_eq!(server.connect(2), Ok(None));
 }
 
@@ -224,10 +228,10 @@ fn evicted_connection_has_nothing_left_to_give_back() {
     let mut server = Server::new(1, 10, 0);
     server.connect(1).unwrap();
     assert_eq!(server.connect(1), Ok(Some(0)));
-    server.admission.release(pod(1), 0);
+    server.admission.release(&party(1), 0);
     assert_eq!(server.admission.open(), 1);
-    server.admission.release(pod(1), 1);
-    server.admission.release(pod(1), 1);
+    server.admission.release(&party(1), 1);
+    server.admission.release(&party(1), 1);
     assert_eq!((server.admission.open(), server.admission.peers.len()), (0, 0));
 }
 
@@ -279,7 +283,7 @@ fn counts_hold_through_any_order_of_events() {
         match action {
             0 | 1 => drop(server.admit(pod(peer), origin)),
             2 if some < server.fakes.len() => server.busy(some),
-            _ => server.admission.release(pod(peer), some as u64),
+            _ => server.admission.release(&Party::Address(pod(peer), origin), some as u64),
         }
         let admission = &server.admission;
         let sizes: Vec<_> = admission.peers.values().map(|of_peer| of_peer.slots.len()).collect();
@@ -293,4 +297,43 @@ fn counts_hold_through_any_order_of_events() {
             server = Server::new(per_peer, connections, reserved);
         }
     }
+}
+
+/// Pods on the node's network have one address: they are told apart once they have proved themselves.
+#[test]
+fn loopback_has_no_cap_and_a_pod_that_proved_itself_has() {
+    let mut server = Server::new(2, 20, 2);
+    let loopback = || Party::Address(NODE, PeerOrigin::Loopback);
+    for _ in 0..6 {
+        assert_eq!(server.admit(NODE, PeerOrigin::Loopback), Ok(None));
+    }
+    assert!(!server.admission.closes(&loopback()));
+    let now = server.now;
+    let proved = |uid: &str| Party::Pod(uid.into());
+    for (number, uid) in [(0, "a"), (1, "a"), (2, "b")] {
+        assert!(matches!(server.admission.refile(&loopback(), number, proved(uid), now), Ok(None)));
+    }
+    // Idle ones of its own go first, and with none the request is refused.
+    let evicted = server.admission.refile(&loopback(), 3, proved("a"), now).unwrap();
+    assert_eq!(evicted.map(|fake| fake.number), Some(0));
+    for number in [1, 3] {
+        server.fakes[number].idle.set(None);
+    }
+    assert!(matches!(server.admission.refile(&loopback(), 4, proved("a"), now), Err(Refusal::PeerFull)));
+    assert_eq!(server.admission.open(), 5);
+    for (party, number) in [(proved("a"), 1), (proved("a"), 3), (proved("b"), 2), (loopback(), 4), (loopback(), 5)] {
+        server.admission.release(&party, number);
+    }
+    assert_eq!((server.admission.open(), server.admission.elsewhere, server.admission.peers.len()), (0, 0, 0));
+}
+
+#[test]
+fn callers_at_loopback_use_none_of_the_slots_kept_for_probes() {
+    let mut server = Server::new(10, 4, 2);
+    for _ in 0..2 {
+        assert_eq!(server.admit(NODE, PeerOrigin::Loopback), Ok(None));
+    }
+    assert_eq!(server.admit(NODE, PeerOrigin::Loopback), Ok(Some(0)), "one of their own goes");
+    assert_eq!(server.admit(NODE, PeerOrigin::Node), Ok(None));
+    assert_eq!(server.admit(NODE, PeerOrigin::Node), Ok(None));
 }

@@ -61,6 +61,7 @@ fn request_that_arrived_before_its_eviction_is_answered() {
         observer: Arc::new(Events(unbounded().0)),
         clock: Arc::new(RealClock),
         own_address: Box::new(|_| false),
+        local_pods: LocalPods::None,
     };
     let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
     let mut client = Client::over(TcpStream::connect(listener.local_addr().unwrap()).unwrap());

@@ -105,6 +105,7 @@ fn peers_are_told_apart_and_folded() {
         observer: Arc::new(Events(unbounded().0)),
         clock: Arc::new(RealClock),
         own_address: Box::new(|_| false),
+        local_pods: LocalPods::None,
     };
     let server = Server::start(vec![listener], front).unwrap();
     let mut client = Client::over(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap());

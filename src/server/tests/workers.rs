@@ -54,7 +54,14 @@ fn admitted() -> (Client, Arc<Shared>, Slot) {
     let handler = Arc::new(TestHandler { arrived: unbounded().0, gate: unbounded().1 });
     let observer = Arc::new(Events(unbounded().0));
     let limits = Limits::default();
-    let front = Front { limits, handler, observer, clock: Arc::new(RealClock), own_address: Box::new(|_| false) };
+    let front = Front {
+        limits,
+        handler,
+        observer,
+        clock: Arc::new(RealClock),
+        own_address: Box::new(|_| false),
+        local_pods: LocalPods::None,
+    };
     let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
     let client = Client::over(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
     let (stream, _) = listener.accept().unwrap();
@@ -103,7 +110,14 @@ fn an_observer_that_panics_ends_no_worker() {
     let address = listener.local_addr().unwrap();
     let limits = Limits { connections: 2, crowded_from: 3, ..Limits::default() };
     let (handler, observer) = (Arc::new(Panics), Arc::new(Panics));
-    let front = Front { limits, handler, observer, clock: Arc::new(RealClock), own_address: Box::new(|_| false) };
+    let front = Front {
+        limits,
+        handler,
+        observer,
+        clock: Arc::new(RealClock),
+        own_address: Box::new(|_| false),
+        local_pods: LocalPods::None,
+    };
     let server = Server::start(vec![listener], front).unwrap();
     for _ in 0..4 {
         let [mut one, mut other] = [(); 2].map(|()| Client::over(TcpStream::connect(address).unwrap()));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::exchange::{Exchange, Framing, Reply};
 use super::model::{Expired, Page, Selector};
 use super::objects::{Kind, status_json};
-use super::{On, Refusal, Seen, Shared, events, node, watch, writes};
+use super::{IssuerDocument, On, Refusal, Seen, Shared, events, issuer, node, watch, writes};
 
 /// A list or a watch, as it was asked for.
 pub struct Query {
@@ -37,6 +37,8 @@ pub fn answer(shared: &Shared, exchange: Exchange) {
     let query = parse(exchange.target());
     let write = if event.is_none() { writes::Write::of(&exchange) } else { None };
     let on = node.as_ref().map(node::Asked::on).or(event.as_ref().map(|_| On::Event));
+    let document = IssuerDocument::of(&exchange);
+    let on = on.or(document.map(On::Issuer));
     let on = on.or(write.as_ref().map(writes::Write::on));
     let on = on.or(query.as_ref().ok().map(Query::on));
     let (refusal, allowed) = note(shared, &exchange, on);
@@ -45,6 +47,9 @@ pub fn answer(shared: &Shared, exchange: Exchange) {
     }
     if let Some(refusal) = refusal {
         return refuse(exchange, refusal);
+    }
+    if let Some(document) = document {
+        return issuer::answer(shared, exchange, document);
     }
     if let Some(asked) = node {
         return node::answer(shared, exchange, &asked);

@@ -140,6 +140,15 @@ impl PodSpec {
         self
     }
 
+    pub fn is_named(&self, namespace: &str, name: &str) -> bool {
+        self.namespace == namespace && self.name == name
+    }
+
+    /// What its token is bound to: uid, ServiceAccount and node.
+    pub fn bound(&self) -> (&str, &str, &str) {
+        (self.uid.as_deref().unwrap_or_default(), &self.service_account, &self.node)
+    }
+
     /// Fixes the uid, so that it stays over updates.
     pub fn settle(&mut self, fresh: impl FnOnce() -> String) -> String {
         self.uid.get_or_insert_with(fresh).clone()

@@ -148,9 +148,10 @@ impl Node {
     fn ask(&self, request: &Request<'_>, whose: Whose) -> Got {
         let began_ms = self.time.now_ms();
         let is_node = || whose == Whose::Nodes;
-        let response = self
-            .service
-            .handle(request, &Caller { peer: PEER, is_redirected: &|| true, local: &|| None, is_node: &is_node });
+        let response = self.service.handle(
+            request,
+            &Caller { peer: PEER, is_redirected: &|| true, local: &|| None, is_node: &is_node, prove_pod: &|_| true },
+        );
         let header = |name: &str| {
             let found = response.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
             found.map(|(_, value)| value.clone())

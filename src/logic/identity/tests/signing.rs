@@ -1,12 +1,10 @@
-//! An issuer for tests: keys that sign tokens.
+//! An issuer for tests: keys that sign tokens. It knows nothing of this crate, so that tests of the binary use it too.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
-
-use crate::logic::identity::issuer_keys::IssuerKeys;
 
 /// An ES256 key.
 pub(crate) struct EcKey {
@@ -31,8 +29,8 @@ impl EcKey {
         })
     }
 
-    pub(crate) fn key_set(&self) -> IssuerKeys {
-        IssuerKeys::read(&json!({ "keys": [self.json()] }).to_string()).unwrap()
+    pub(crate) fn key_set_json(&self) -> String {
+        json!({ "keys": [self.json()] }).to_string()
     }
 
     pub(crate) fn sign(&self, claims: &Value) -> String {
@@ -47,12 +45,6 @@ impl EcKey {
     pub(crate) fn signature(&self, message: &[u8]) -> Vec<u8> {
         self.pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
     }
-}
-
-/// A set of one RSA key that nobody has the private half of.
-pub(crate) fn rsa_key_set(id: &str) -> IssuerKeys {
-    let key = json!({ "kty": "RSA", "kid": id, "n": encoded(&[0xFF; 256]), "e": "AQAB" });
-    IssuerKeys::read(&json!({ "keys": [key] }).to_string()).unwrap()
 }
 
 /// A token with an empty signature.
