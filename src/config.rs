@@ -1,7 +1,7 @@
 //! The command line, in two stages: as typed (`flags`, by argh after a pre-pass for pflag's forms), then as meant
 //! ([`Config`], one struct per room). Pure: arguments and environment are handed in, the answer is a value.
 //!
-//! - Every flag stands once, in `flags`, with its default; help, README table and pre-pass read it from there.
+//! - Every flag stands once, in `flags`, with its default; help, the table of the docs and pre-pass read it from there.
 //! - What is in a [`Config`] has been checked and is not checked again.
 //! - The first thing wrong is the only one reported, in one line; nothing has been started by then.
 
@@ -33,7 +33,7 @@ mod tests;
 use std::net::IpAddr;
 
 pub use completion::completion;
-pub use help::{find_flag_table, flag_table, help_of};
+pub use help::{flag_table, help_of};
 pub use kubernetes::{Access, KubernetesConfig};
 pub use listen::{Listen, ListenConfig, MetricsListener, SharedAddress};
 pub use logs::{LogConfig, log_level, log_levels};

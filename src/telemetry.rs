@@ -5,6 +5,8 @@
 
 mod container;
 mod metrics;
+#[cfg(test)]
+mod metrics_page;
 mod operator;
 mod process;
 mod redirect;
@@ -34,7 +36,7 @@ use crate::logic::policy::arn::RoleArn;
 use crate::logic::policy::reason::Reason;
 use crate::logic::request::message::Method;
 use crate::logic::sessions::cache::CallReport;
-use crate::logic::sts::{AssumeRole, StsFailure};
+use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
 
 /// Counts and logs requests and changes.
 pub struct Telemetry {
@@ -182,7 +184,12 @@ impl Telemetry {
                     );
                 }
             }
-            Some(failure) => failure_line(request, purpose, failure, ""),
+            Some(failure) if failure.kind == StsFailureKind::Refused => failure_line(request, purpose, failure, ""),
+            // An outage concerns all roles alike: it has lines of its own.
+            Some(failure) => {
+                let (role, code) = (request.role.as_str(), failure.code.as_str());
+                debug!("params.iam.role" = role, "purpose" = purpose, "code" = code; "failed to assume `{role}`: {}", failure.message);
+            }
         }
     }
 

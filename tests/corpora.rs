@@ -48,6 +48,11 @@ fn every_token_that_was_not_issued_is_refused() {
     run("token", checks::token::check, &[], 2);
 }
 
+#[test]
+fn every_pods_token_proves_what_it_says_and_only_if_it_is_signed() {
+    run("projected", checks::projected::check, &[], 12);
+}
+
 /// Each target of the fuzzers has its corpus, and each corpus its target.
 #[test]
 fn every_fuzzer_has_its_corpus() {
@@ -60,7 +65,7 @@ fn every_fuzzer_has_its_corpus() {
     };
     let (targets, corpora) = (names("tests/fuzz/targets"), names("tests/fuzz/corpus"));
     assert_eq!(targets, corpora);
-    assert_eq!(targets, ["head", "kubeconfig", "names", "path", "sts", "token", "watch"]);
+    assert_eq!(targets, ["head", "kubeconfig", "names", "path", "projected", "sts", "token", "watch"]);
     let manifest = fs::read_to_string(root().join("tests/fuzz/Cargo.toml")).unwrap();
     assert!(targets.iter().all(|target| manifest.contains(&format!("path = \"targets/{target}.rs\""))));
 }

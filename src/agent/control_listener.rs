@@ -1,5 +1,6 @@
 //! What serves the node's operator while the agent runs.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -70,6 +71,7 @@ fn control(agent: &Arc<AgentState>, log: &LogLevel) -> Control {
         node_credentials: agent.node_credentials.clone(),
         annotations: agent.config.kubernetes.keys.clone(),
         resources: agent.config.watched(),
+        api_server: agent.kubernetes.server().to_owned(),
         node: agent.config.kubernetes.node.clone(),
         log: log.clone(),
         started: agent.clock.now().mono,
@@ -80,7 +82,14 @@ fn control(agent: &Arc<AgentState>, log: &LogLevel) -> Control {
 }
 
 fn failed(path: &Path, cause: &std::io::Error) -> StartError {
-    StartError::new(&format!("open the control socket `{}`", path.display()), cause)
+    let advice = match cause.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotFound => {
+            "; mount a directory there that the agent's user may write to, or give another --control-socket, or an \
+             empty one to do without"
+        }
+        _ => "",
+    };
+    StartError::new(&format!("open the control socket `{}`", path.display()), &format!("{cause}{advice}"))
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
-use log::warn;
+use log::{info, warn};
 
 use super::StartError;
 use super::connection_events::ConnectionEvents;
@@ -12,21 +13,36 @@ use super::node_addresses::NodeAddresses;
 use crate::agent::state::AgentState;
 use crate::api::metadata::{Caller, Service};
 use crate::config::{Listen, ListenConfig, MetricsListener};
+use crate::logic::base::time::Mono;
 use crate::logic::policy::reason::Reason;
 use crate::logic::redirect::METADATA_PORT;
 use crate::logic::request::message::{Method, Request, Response};
 use crate::logic::request::reply;
 use crate::logic::request::route::{Route, is_metadata_address};
+use crate::os::port_holder::holders;
 use crate::os::process;
+use crate::ports::Waited;
 use crate::server::{
-    BadHead, Endpoints, Front, Handler, Limits, LocalPods, Server, bind, bind_shared, is_bound_to, is_in_use, is_taken,
+    BadHead, Endpoints, Front, Handler, Limits, LocalPods, Server, bind, bind_shared, has_address, is_bound_to,
+    is_taken, may_be_free_later,
 };
 
 /// Bound sockets.
 pub(super) struct AgentListeners {
     app: TcpListener,
     metrics: Option<TcpListener>,
+    /// The port of `/metrics` that can't be had yet
+    missing: Option<Listen>,
     source: ListenerSource,
+    sharing: PortSharing,
+}
+
+/// What answers, and the port of `/metrics` as long as that can't be had.
+pub(super) struct OpenListeners {
+    servers: Vec<Server>,
+    missing: Option<Listen>,
+    sharing: PortSharing,
+    silent_until: Mono,
 }
 
 /// Where the app port's socket comes from.
@@ -49,30 +65,34 @@ pub(super) enum PortSharing {
 /// Why there are no sockets.
 #[derive(Debug)]
 pub(super) enum NoListeners {
-    /// Another process holds one of the ports.
+    /// Another process holds the port, or the node lacks its address.
     Taken(Listen),
     Failed(StartError),
 }
 
 impl AgentListeners {
-    /// Takes from `offered` what fits the configuration and binds the rest. The app port comes last: while it can't be
-    /// served for want of another, nothing listens there.
+    /// Takes from `offered` what fits the configuration and binds the rest. A port of `/metrics` that can't be had keeps
+    /// no pod from its credentials.
     pub(super) fn bind(
         config: &ListenConfig,
         mut offered: Vec<TcpListener>,
         sharing: PortSharing,
     ) -> Result<Self, NoListeners> {
-        let metrics = match config.metrics {
-            MetricsListener::OnAppPort => None,
-            MetricsListener::Own(listen) => match take(&mut offered, listen) {
-                Some(listener) => Some(listener),
-                None => Some(listening(listen, sharing)?),
-            },
+        let (app, source) = match take(&mut offered, config.app) {
+            Some(app) => (app, ListenerSource::HandedOver),
+            None => (listening(config.app, sharing)?, ListenerSource::Bound),
         };
-        match take(&mut offered, config.app) {
-            Some(app) => Ok(Self { app, metrics, source: ListenerSource::HandedOver }),
-            None => Ok(Self { app: listening(config.app, sharing)?, metrics, source: ListenerSource::Bound }),
-        }
+        let (metrics, missing) = match config.metrics {
+            MetricsListener::OnAppPort => (None, None),
+            MetricsListener::Own(listen) => {
+                match take(&mut offered, listen).map_or_else(|| listening(listen, sharing), Ok) {
+                    Ok(listener) => (Some(listener), None),
+                    Err(NoListeners::Taken(listen)) => (None, Some(listen)),
+                    Err(failed @ NoListeners::Failed(_)) => return Err(failed),
+                }
+            }
+        };
+        Ok(Self { app, metrics, missing, source, sharing })
     }
 
     pub(super) fn source(&self) -> ListenerSource {
@@ -85,21 +105,82 @@ impl AgentListeners {
     }
 
     /// Begins to answer.
-    pub(super) fn open(self, agent: &Arc<AgentState>, node: &Arc<NodeAddresses>) -> Result<Vec<Server>, StartError> {
+    pub(super) fn open(self, agent: &Arc<AgentState>, node: &Arc<NodeAddresses>) -> Result<OpenListeners, StartError> {
         let configured = agent.config.metadata.proxied.host.parse().ok();
         let configured = configured.map(|address| SocketAddr::new(address, METADATA_PORT));
         let pods = Arc::new(PodHandler { service: agent.service.clone(), configured, node: node.clone() });
         let mut servers = vec![server(self.app, pods, Limits::default(), agent, node)?];
         if let Some(metrics) = self.metrics {
-            let operators = Arc::new(Operators(agent.service.clone()));
-            let (connections, crowded_from) = (OPERATOR_CONNECTIONS, OPERATOR_CONNECTIONS / 4 * 3);
-            let limits = Limits { connections, crowded_from, ..Limits::default() };
-            servers.push(server(metrics, operators, limits, agent, node)?);
+            servers.push(operators(metrics, agent, node)?);
         }
         agent.telemetry.metrics.count_connections(servers.iter().map(Server::connection_count).collect());
         agent.telemetry.metrics.count_usage(Box::new(process::usage));
-        Ok(servers)
+        Ok(OpenListeners { servers, missing: self.missing, sharing: self.sharing, silent_until: Mono::default() })
     }
+}
+
+impl OpenListeners {
+    /// Answers until shutdown; opens the port of `/metrics` as soon as it can be had.
+    pub(super) fn serve(mut self, agent: &Arc<AgentState>, node: &Arc<NodeAddresses>) -> Vec<Server> {
+        while let Some(listen) = self.missing {
+            self.report(agent, listen);
+            if agent.latch.wait(agent.clock.now().mono.after(METRICS_RETRY)) == Waited::ShutDown {
+                break;
+            }
+            match listening(listen, self.sharing) {
+                Ok(listener) => match operators(listener, agent, node) {
+                    Ok(server) => {
+                        self.servers.push(server);
+                        info!("port" = listen.port; "the port of /metrics is this agent's now");
+                        self.settle(agent);
+                    }
+                    Err(error) => warn!("{error}"),
+                },
+                Err(NoListeners::Taken(_)) => {}
+                Err(NoListeners::Failed(error)) => {
+                    warn!("{error}; /metrics is not served");
+                    self.settle(agent);
+                }
+            }
+        }
+        agent.latch.wait_for_close();
+        self.servers
+    }
+
+    fn settle(&mut self, agent: &AgentState) {
+        self.missing = None;
+        *agent.facts.missing_metrics.write() = None;
+    }
+
+    fn report(&mut self, agent: &AgentState, listen: Listen) {
+        let now = agent.clock.now().mono;
+        if now < self.silent_until {
+            return;
+        }
+        self.silent_until = now.after(METRICS_REPORT);
+        let port = listen.port;
+        let cause = match listen.address.filter(|address| !has_address(*address)) {
+            Some(address) => format!("the node has no address {address}"),
+            None => {
+                let holders: Vec<String> = holders(port).iter().map(ToString::to_string).collect();
+                let found = if holders.is_empty() { "another process".to_owned() } else { holders.join(" and ") };
+                format!("it is held by {found}")
+            }
+        };
+        let text = format!(
+            "port {port} of /metrics can't be opened: {cause}; give another --metrics-port; pods are served meanwhile"
+        );
+        warn!("port" = port; "{text}");
+        *agent.facts.missing_metrics.write() = Some(text);
+    }
+}
+
+/// The server of the operator's pages.
+fn operators(listener: TcpListener, agent: &Arc<AgentState>, node: &Arc<NodeAddresses>) -> Result<Server, StartError> {
+    let operators = Arc::new(Operators(agent.service.clone()));
+    let (connections, crowded_from) = (OPERATOR_CONNECTIONS, OPERATOR_CONNECTIONS / 4 * 3);
+    let limits = Limits { connections, crowded_from, ..Limits::default() };
+    server(listener, operators, limits, agent, node)
 }
 
 fn take(offered: &mut Vec<TcpListener>, listen: Listen) -> Option<TcpListener> {
@@ -115,7 +196,7 @@ fn listening(listen: Listen, sharing: PortSharing) -> Result<TcpListener, NoList
         PortSharing::None => bind(address, port),
         PortSharing::SameUser => bind_shared(address, port),
     };
-    let listener = bound.map_err(|cause| match is_in_use(&cause) {
+    let listener = bound.map_err(|cause| match may_be_free_later(&cause) {
         true => NoListeners::Taken(listen),
         false => NoListeners::Failed(StartError::new(&format!("listen on `{shown}`"), &cause)),
     })?;
@@ -197,5 +278,8 @@ impl Handler for Operators {
     }
 }
 
+/// How soon it is noticed that the port of `/metrics` is free.
+const METRICS_RETRY: Duration = Duration::from_secs(1);
+const METRICS_REPORT: Duration = Duration::from_secs(60);
 /// Prometheus and a few curious people.
 const OPERATOR_CONNECTIONS: usize = 64;

@@ -71,6 +71,9 @@ mod tests {
         let given = "240.0.0.1".parse().unwrap();
         let node = NodeAddresses::find(Some(given));
         assert_eq!(node.host(), Some(given));
+        *node.found.write() = BTreeSet::new();
+        assert!(!node.holds("127.0.0.1".parse().unwrap()));
+        node.look_again();
         for (address, own) in [("240.0.0.1", true), ("127.0.0.1", true), ("0.0.0.0", false)] {
             assert_eq!(node.holds(address.parse().unwrap()), own, "{address}");
         }

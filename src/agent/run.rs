@@ -56,6 +56,7 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
         redirect::bar(&config);
         credentials_address::bar(&config);
     })?;
+    let _ = agent.node.set(node.clone()); // nobody else sets it
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.listen.app.port; "kube2iam starts");
     config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
     if let Acquired::Taken(listen) = entry {
@@ -70,9 +71,9 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
     let mut servers = Vec::new();
     if let Some(listeners) = succession::await_turn(&agent, &mut succession, entry)? {
         let offer = succession.offer(&agent, &listeners);
-        servers = listeners.open(&agent, &node)?;
+        let open = listeners.open(&agent, &node)?;
         info!("port" = config.listen.app.port; "listening");
-        latch.wait_for_close();
+        servers = open.serve(&agent, &node);
         drop(operators);
         offer.into_iter().for_each(Offer::withdraw);
     }
@@ -148,7 +149,7 @@ pub fn work() -> Vec<(&'static str, Work)> {
     work
 }
 
-/// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the README give.
+/// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the docs give.
 fn end(agent: &AgentState, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, network: Vec<JoinHandle<()>>) {
     agent.facts.shutting_down.store(true, Ordering::Relaxed);
     servers.iter_mut().for_each(Server::stop_accepting);

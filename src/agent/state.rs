@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use log::warn;
 
 use super::StartError;
+use super::node_addresses::NodeAddresses;
 use super::tasks::events::Refusals;
 use crate::api::container_credentials::Proof;
 use crate::api::metadata::{Duplicates, Facts, Forwards, Service};
@@ -48,6 +49,8 @@ pub struct AgentState {
     pub node_credentials: Arc<dyn NodeCredentials>,
     /// What is to become Events
     pub(super) refusals: Option<Refusals>,
+    /// The node's own addresses, once they have been looked up
+    pub(super) node: OnceLock<Arc<NodeAddresses>>,
     /// The first thread that panicked, if any did
     pub fallen: OnceLock<&'static str>,
 }
@@ -142,6 +145,7 @@ impl AgentState {
             sts,
             node_credentials,
             refusals,
+            node: OnceLock::new(),
             fallen: OnceLock::new(),
         }))
     }

@@ -1,4 +1,4 @@
-//! A port that another process holds at the start: a kube2iam that isn't gone yet, an agent before that doesn't hand its
+//! A port that can't be had at the start: another process holds it, or the node lacks the address. That process may be a kube2iam that isn't gone yet, an agent before that doesn't hand its
 //! listener over, or another program.
 //!
 //! The agent doesn't end for it. It writes the redirect as at any start, and waits. While the process answers as a kube2iam
@@ -21,7 +21,7 @@ use crate::os::handover::Predecessor;
 use crate::os::port_holder::{ask_health, holders};
 use crate::ports::Waited;
 use crate::redirect;
-use crate::server::is_taken;
+use crate::server::{has_address, is_free};
 
 /// Looks at the process that holds the port, before the redirect is written.
 pub(super) fn examine(agent: &AgentState, listen: Listen) {
@@ -46,7 +46,7 @@ pub(super) fn wait(
             named = holders(listen.port);
             naming_due = now().after(NAME_EVERY);
         }
-        if now() >= examination_due || !is_taken(listen.address, listen.port) {
+        if now() >= examination_due || is_free(listen.address, listen.port) {
             match succession.enter(&agent.config.listen)? {
                 Acquired::Open(listeners, predecessor) => {
                     *agent.facts.taken_port.write() = None;
@@ -89,7 +89,8 @@ fn publish(agent: &AgentState, listen: Listen, judgement: HolderJudgement, holde
         (true, false) => Requests::Dropped,
         (false, _) => Requests::NotOurs,
     };
-    let taken = TakenPort { port: listen.port, holders, judgement, requests };
+    let missing_address = listen.address.filter(|address| !has_address(*address));
+    let taken = TakenPort { port: listen.port, missing_address, holders, judgement, requests };
     *agent.facts.taken_port.write() = Some(taken.clone());
     taken
 }

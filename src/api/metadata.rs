@@ -32,7 +32,7 @@ use crate::telemetry::{AnsweredRequest, LogLine, Telemetry};
 pub(super) use answer::Answer;
 pub use duplicates::{Duplicates, Found};
 pub use forwards::Forwards;
-pub use pages::Facts;
+pub use pages::{Facts, Undiscovered};
 
 /// Everything that a request may need.
 pub struct Service {

@@ -28,6 +28,8 @@ pub struct Control {
     pub annotations: AnnotationKeys,
     /// What is watched
     pub resources: Vec<Resource>,
+    /// Where it is
+    pub api_server: String,
     /// `--node`
     pub node: Option<String>,
     pub log: LogLevel,
@@ -54,7 +56,10 @@ impl Control {
         match (question.verb, question.path.as_str()) {
             (ControlVerb::Get, "/status") => {
                 let status = self.status();
-                reply(question, &status, &|| status.text())
+                match question.parameter("form") {
+                    Some("text") => good(&json!({ "text": status.text(), "ready": status.ready })),
+                    _ => good(&status),
+                }
             }
             (ControlVerb::Get, "/explain") => self.explain(question),
             (ControlVerb::Get, "/log-level") => good(&self.level()),

@@ -53,8 +53,12 @@ pub static SUBCOMMANDS: [Subcommand; 11] = [
     Subcommand {
         word: "status",
         arguments: "",
-        meaning: "show the agent's status",
-        flags: &[JSON, SOCKET],
+        meaning: "show the agent's status, problems first; the exit code is 1 if it isn't ready",
+        flags: &[
+            OwnFlag { name: "watch", value: None, meaning: "show it again every 2 s until interrupted" },
+            JSON,
+            SOCKET,
+        ],
         takes: Positional::Nothing,
     },
     Subcommand {

@@ -94,7 +94,11 @@ impl RedirectError {
 impl fmt::Display for RedirectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoNetAdmin => write!(f, "failed to program `inet {TABLE}`: the capability NET_ADMIN is missing"),
+            Self::NoNetAdmin => write!(
+                f,
+                "failed to program `inet {TABLE}`: the capability NET_ADMIN is missing; give it to the container \
+                 (securityContext.capabilities.add), or run this as root"
+            ),
             Self::MayNotRead => write!(
                 f,
                 "failed to read `inet {TABLE}`: the kernel shows it only with the capability NET_ADMIN; use `sudo kube2iam \
@@ -135,7 +139,9 @@ mod tests {
     #[test]
     fn a_missing_capability_is_named_and_has_its_own_exit_code() {
         let error = RedirectError::of_nftables(Errno::PERM);
-        assert_eq!(error.to_string(), "failed to program `inet kube2iam`: the capability NET_ADMIN is missing");
+        let text = error.to_string();
+        assert!(text.starts_with("failed to program `inet kube2iam`: the capability NET_ADMIN is missing; "), "{text}");
+        assert!(text.contains("capabilities.add"), "{text}");
         assert_eq!(error.exit_code(), 77);
     }
 

@@ -26,6 +26,22 @@ pub fn is_taken(address: Option<IpAddr>, port: u16) -> bool {
     socket(address, port, ReusePort::None).is_err_and(|error| is_in_use(&error))
 }
 
+/// Whether what keeps a port from being opened may pass: another socket holds it, or the host doesn't have the address
+/// yet.
+pub fn may_be_free_later(error: &io::Error) -> bool {
+    is_in_use(error) || error.raw_os_error().map(Errno::from_raw_os_error) == Some(Errno::ADDRNOTAVAIL)
+}
+
+/// Whether the port could be opened now, as far as others are concerned.
+pub fn is_free(address: Option<IpAddr>, port: u16) -> bool {
+    !socket(address, port, ReusePort::None).is_err_and(|error| may_be_free_later(&error))
+}
+
+/// Whether the host has an address.
+pub fn has_address(address: IpAddr) -> bool {
+    !bound(address, 0, ReusePort::None).is_err_and(|error| may_be_free_later(&error))
+}
+
 /// Whether that is why binding or listening failed.
 pub fn is_in_use(error: &io::Error) -> bool {
     error.raw_os_error().map(Errno::from_raw_os_error) == Some(Errno::ADDRINUSE)
@@ -53,11 +69,13 @@ pub fn is_bound_to(listener: &TcpListener, address: Option<IpAddr>, port: u16) -
     let socket = SockRef::from(listener);
     let is_listening = socket.is_listener().unwrap_or(false) && socket.r#type().is_ok_and(|kind| kind == Type::STREAM);
     let Ok(bound) = listener.local_addr() else { return false };
+    // A socket for v6 alone would leave pods that dial the node by v4 without an agent.
+    let is_dual = bound.ip() != Ipv6Addr::UNSPECIFIED || !socket.only_v6().unwrap_or(true);
     let fits = match address {
         Some(address) => bound.ip() == address,
         None => bound.ip() == Ipv6Addr::UNSPECIFIED || bound.ip() == Ipv4Addr::UNSPECIFIED && !has_v6(),
     };
-    is_listening && bound.port() == port && fits && !socket.reuse_port().unwrap_or(true)
+    is_listening && bound.port() == port && fits && is_dual && !socket.reuse_port().unwrap_or(true)
 }
 
 fn bound(address: IpAddr, port: u16, sharing: ReusePort) -> io::Result<Socket> {

@@ -46,7 +46,7 @@ use connection::Connection;
 use shared::Shared;
 
 pub use admission::Refusal;
-pub use bind::{bind, bind_shared, is_bound_to, is_in_use, is_taken};
+pub use bind::{bind, bind_shared, has_address, is_bound_to, is_free, is_in_use, is_taken, may_be_free_later};
 /// How requests are read; public for fuzzing alone.
 #[doc(hidden)]
 pub use chunked::ChunkedBody;
@@ -164,7 +164,7 @@ impl CutReason {
     }
 }
 
-/// Every bound of the server. The defaults are those of the README.
+/// Every bound of the server. The defaults stand in `manifests/docs/operate.md`.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of a request line and its headers, empty line included. Real heads are below 1 KiB; 8 KiB is what

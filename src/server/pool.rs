@@ -204,6 +204,8 @@ impl Pool {
                 return None;
             }
             state.idle.push((worker, own.clone()));
+            // Whoever comes next has a worker.
+            self.shared.set_short_of_threads(Shortage::No);
         }
         self.await_job(worker, jobs)
     }

@@ -105,7 +105,7 @@ impl Shared {
         self.short_of_threads.store(shortage == Shortage::Yes, Ordering::Relaxed);
     }
 
-    fn is_short_of_threads(&self) -> bool {
+    pub(super) fn is_short_of_threads(&self) -> bool {
         self.short_of_threads.load(Ordering::Relaxed)
     }
 

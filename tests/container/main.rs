@@ -9,6 +9,7 @@
 )]
 
 mod keys;
+mod operator;
 mod secrets;
 mod shares;
 #[path = "../standins/mod.rs"]

@@ -84,7 +84,7 @@ fn what_would_start_no_agent_is_refused_in_one_line() {
         (&["--image=-x"], "REPOSITORY[:TAG][@DIGEST]"),
         (&["--debug"], "--debug"),
         (&["--", "--bas-role-arn=x"], "--bas-role-arn"),
-        (&["--", "--base-role-arn=x"], "--base-role-arn=x"),
+        (&["--", "--base-role-arn=x"], "invalid value `x` for `--base-role-arn`"),
         (&["--", "--app-port=9000"], "the manifests' probes"),
         (&["--", "--version"], "they only print"),
     ] {

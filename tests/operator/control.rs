@@ -1,12 +1,15 @@
 //! The socket itself, `status` and `log-level`.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
 use super::standins::agent::Until;
 use super::standins::client::{get, get_as_operator};
-use super::standins::{Lab, PATIENCE, process};
+use super::standins::kubernetes::{Kind, On, Refusal};
+use super::standins::sts::StsFault;
+use super::standins::{Lab, PATIENCE, Times, process};
 use super::tools;
 use super::{BASE, Site, WEB, ask, flag, socket, wait_for, web};
 
@@ -187,4 +190,48 @@ fn ask_nothing(words: &[&str]) -> String {
     let outcome = super::Setup::of(super::test_binary()).flags(words).run();
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{outcome:?}");
     outcome.stdout
+}
+
+#[test]
+fn status_says_problems_first_and_ends_with_1_while_the_agent_is_not_ready() {
+    let lab = Lab::start();
+    lab.kubernetes.refuse(On::List(Kind::Pod), Refusal::Status { code: 403, retry_after_s: None }, Times::Always);
+    lab.sts.fault(None, StsFault::Refuse { status: 503, code: "ServiceUnavailable", message: "away" }, Times::Always);
+    let socket = socket();
+    let agent = lab.setup().flags(&[BASE, &flag(&socket)]).until(Until::Listening).start();
+    let told = wait_for("all problems", || {
+        let outcome = ask(&socket, &["status"]);
+        let all = outcome.stdout.contains("403") && outcome.stdout.contains("calls to STS fail");
+        all.then_some(outcome)
+    });
+    assert_eq!(told.code, Some(1), "{told:?}");
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    let server = format!("PROBLEM            pods were never listed from `{}`, for ", lab.kubernetes.url());
+    assert!(lines[1].starts_with(&server), "{told:?}");
+    assert!(lines[2].starts_with("PROBLEM            calls to STS fail, for "), "{told:?}");
+    assert!(told.stdout.contains("ready              no: pods are not listed yet"), "{told:?}");
+    let json: Value = serde_json::from_str(&ask(&socket, &["status", "--json"]).stdout).unwrap();
+    assert_eq!((&json["ready"], &json["problems"].as_array().map(Vec::len)), (&false.into(), &Some(2)));
+    lab.kubernetes.clear_refusals();
+    lab.sts.clear_faults();
+    wait_for("an agent that is well", || {
+        let outcome = ask(&socket, &["status"]);
+        (outcome.code == Some(0) && !outcome.stdout.contains("PROBLEM")).then_some(())
+    });
+    drop(agent);
+}
+
+#[test]
+fn status_is_watched_until_its_reader_goes() {
+    let site = Site::open(Lab::start(), &[]);
+    let flags = ["status", "--watch", "--json", &format!("--socket={}", site.socket.display())].map(str::to_owned);
+    let mut command = std::process::Command::new(super::test_binary());
+    let mut watching = command.args(&flags).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut shown = BufReader::new(watching.stdout.take().unwrap()).lines();
+    for _ in 0..2 {
+        let status: Value = serde_json::from_str(&shown.next().unwrap().unwrap()).unwrap();
+        assert_eq!(status["ready"], true);
+    }
+    drop(shown);
+    assert_eq!(watching.wait().unwrap().code(), Some(1), "nobody reads any more");
 }

@@ -216,7 +216,7 @@ fn a_stranger_at_the_port_gets_no_token() {
     agent.wait_for_log("container credentials at 169.254.170.2:8181 on ");
     assert_eq!(site.ask("pod1", AT), Answer::Nothing);
     drop(stranger);
-    agent.wait_for_log("requests are answered");
+    agent.wait_for_log("listening");
     agent.wait_for_log("table inet kube2iam_credentials is updated");
     assert_reached(&site);
 }

@@ -144,7 +144,9 @@ fn without_net_admin_nothing_starts_and_the_exit_code_says_so() {
     let named = ended.stderr.lines().filter(|line| line.contains("NET_ADMIN"));
     assert_eq!(
         named.collect::<Vec<_>>(),
-        ["kube2iam: failed to program `inet kube2iam`: the capability NET_ADMIN is missing"]
+        [
+            "kube2iam: failed to program `inet kube2iam`: the capability NET_ADMIN is missing; give it to the container (securityContext.capabilities.add), or run this as root"
+        ]
     );
     assert_eq!(ended.code, Some(77), "{ended:?}");
     assert_eq!(site.nft(&["list", "ruleset"]), "");

@@ -15,7 +15,7 @@ use crate::standins::agent::{Agent, Setup, Until, test_binary};
 use crate::standins::client::{Ask, TOKEN_HEADER, token};
 use crate::tools;
 
-/// The base with the component that makes agents take everything away when they end.
+/// The base with container credentials and the component that makes agents take everything away when they end.
 const UNINSTALL: &str = "components/uninstall";
 const ORDER: [&str; 8] = [
     "overlays/non-root",
@@ -69,9 +69,10 @@ fn containers(kubectl: &Path, overlay: &str) -> (Vec<Yaml>, Yaml) {
 fn base_to_uninstall() -> PathBuf {
     let dir = tools::empty_dir(&format!("uninstall-{}", std::process::id()));
     let manifests = tools::project().join("manifests");
-    tools::run(Command::new("cp").arg("-r").args([manifests.join("base"), manifests.join(UNINSTALL)]).arg(&dir))
-        .unwrap();
-    std::fs::write(dir.join("kustomization.yaml"), "resources: [base]\ncomponents: [uninstall]\n").unwrap();
+    let parts = ["base", UNINSTALL, "components/container-credentials"].map(|part| manifests.join(part));
+    tools::run(Command::new("cp").arg("-r").args(parts).arg(&dir)).unwrap();
+    let text = "resources: [base]\ncomponents: [container-credentials, uninstall]\n";
+    std::fs::write(dir.join("kustomization.yaml"), text).unwrap();
     dir
 }
 
@@ -190,12 +191,16 @@ fn an_uninstall_leaves_nothing_on_the_node_whatever_ran_before() {
         let mut running = start(&site, &kubectl, before, &state);
         let mut last = start(&site, &kubectl, UNINSTALL, &state);
         assert_eq!(running.stop().status.code(), Some(0));
+        let addresses = || site.ip("node", &["-4", "addr"]);
+        assert!(addresses().contains("169.254.170.2"), "{before}: {}", addresses());
         let status = site.command(&["redirect", "status"]);
         assert_eq!(status.code, Some(0), "{before}: nothing goes before the last agent ends: {status:?}");
         assert_eq!(last.stop().status.code(), Some(0));
         let status = site.command(&["redirect", "status"]);
         assert_eq!(status.code, Some(1), "{before}: {status:?}");
         assert_eq!(site.ask("pod1", METADATA_V4), text("canary"), "{before}");
+        assert!(!addresses().contains("169.254.170.2"), "{before}: {}", addresses());
+        assert!(!site.nft(&["list", "tables"]).contains("kube2iam"), "{before}");
         assert!(!state.exists(), "{before}");
     }
 }

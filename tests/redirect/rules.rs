@@ -118,7 +118,9 @@ fn without_net_admin_there_is_one_clear_error() {
             .map(|command| run(&command))
     });
     let expected = |errors: &str| Printed { exit_code: 77, output: String::new(), errors: errors.to_owned() };
-    let programming = expected("failed to program `inet kube2iam`: the capability NET_ADMIN is missing\n");
+    let programming = expected(
+        "failed to program `inet kube2iam`: the capability NET_ADMIN is missing; give it to the container (securityContext.capabilities.add), or run this as root\n",
+    );
     let [added, removed, status] = refused;
     assert_eq!((added, removed), (programming.clone(), programming));
     assert_eq!((status.exit_code, status.output.as_str()), (77, ""));

@@ -52,7 +52,7 @@ fn a_fetch_that_failed_is_not_repeated_until_somebody_asks() {
     let lab = Lab::start();
     lab.sts.fault(Some(&arn("app")), StsFault::UNAVAILABLE, Times::Next(1));
     lab.kubernetes.add_pod(pod("a", "127.0.1.1", "app"));
-    let agent = lab.agent(&[BASE, "--node=node-1", "--iam-role-error-ttl=0"]);
+    let agent = lab.agent(&[BASE, "--node=node-1", "--iam-role-error-ttl=0", "--verbose"]);
     agent.wait_for_log("purpose=prefetch");
     lab.kubernetes.add_pod(pod("b", "127.0.1.2", "app"));
     lab.kubernetes.update_pod("default", "a", |pod| pod.annotation("some/other", "annotation"));

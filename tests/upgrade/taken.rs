@@ -46,7 +46,8 @@ fn stranger(port: u16) -> Option<Child> {
 #[test]
 fn a_port_that_is_taken_is_waited_for_and_no_reason_to_end() {
     let node = Node::set_up();
-    for port in [node.port, free_port()] {
+    {
+        let port = node.port;
         let holder = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
         let mut agent = with_socket(&node, node.setup().flags(&[&format!("--metrics-port={port}")])).start();
         let line = agent.wait_for_log(HELD);
@@ -63,6 +64,43 @@ fn a_port_that_is_taken_is_waited_for_and_no_reason_to_end() {
         assert!(!asked_for_status(&node).stdout.contains(HELD));
         retire(&mut agent);
     }
+}
+
+#[test]
+fn a_taken_port_of_metrics_keeps_no_pod_from_its_credentials() {
+    let (node, port) = (Node::set_up(), free_port());
+    let holder = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
+    let mut agent = with_socket(&node, node.setup().flags(&[&format!("--metrics-port={port}")])).start();
+    let line = agent.wait_for_log("of /metrics can't be opened");
+    assert!(line.contains("level=warning") && line.contains(&format!("port {port} of /metrics")), "{line}");
+    agent.wait_for_log(ANSWERS);
+    agent.wait_ready();
+    assert_eq!(status(node.addr(), CREDENTIALS), 200);
+    let report = asked_for_status(&node);
+    assert!(
+        report.code == Some(0) && report.stdout.contains(&format!("PROBLEM            port {port} of /metrics")),
+        "{report:?}"
+    );
+    drop(holder);
+    agent.wait_for_log("the port of /metrics is this agent's now");
+    assert_eq!(get_as_operator((Ipv4Addr::LOCALHOST, port).into(), "/metrics").status, 200);
+    assert!(!asked_for_status(&node).stdout.contains("PROBLEM"));
+    retire(&mut agent);
+}
+
+/// The address comes from a range that no machine has; nothing is done to make it come.
+#[test]
+fn an_address_that_the_node_lacks_is_waited_for() {
+    let node = Node::set_up();
+    let mut agent = with_socket(&node, node.setup().flags(&["--bind-address=192.0.2.7"])).start();
+    let line = agent.wait_for_log("the node has no address 192.0.2.7");
+    assert!(line.contains("level=warning") && line.contains("--bind-address"), "{line}");
+    agent.wait_for_log("pods are listed");
+    let report = asked_for_status(&node);
+    assert!(report.code == Some(1) && report.stdout.contains("PROBLEM            port"), "{report:?}");
+    assert!(agent.exit_status().is_none());
+    agent.signal(Signal::TERM);
+    assert_eq!(crate::end_of(&mut agent).code(), Some(0), "it hears signals while it waits");
 }
 
 #[test]

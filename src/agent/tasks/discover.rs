@@ -6,20 +6,24 @@ use std::time::Duration;
 use log::{Level, info, log, warn};
 
 use crate::agent::state::AgentState;
+use crate::agent::tasks::sts::note;
 use crate::agent::wiring::session_rules;
+use crate::api::metadata::Undiscovered;
 use crate::clients::imds::discovery;
 use crate::config::{BaseSource, Config, DefaultRoleSource as DefaultSource};
 use crate::logic::base::backoff::Backoff;
 use crate::logic::cluster::world::PodTokens;
 use crate::logic::policy::arn::BaseArn;
 use crate::logic::policy::{DefaultOrigin, DefaultRole, OwnRole, OwnRoles, Rules};
-use crate::logic::sts::StsFailureKind;
+use crate::logic::sts::{StsFailure, StsFailureKind};
 use crate::ports::{Imds, NodeCredentials, Sts, Waited};
 
 /// Finds everything out, however long it takes; the watches begin once the rules are set.
 pub(crate) fn run(agent: &AgentState) {
     info!("the node's credentials come from {}", agent.node_credentials.describe());
-    let Some(rules) = until_done(agent, "discover roles", || rules(&agent.config, &*agent.imds)) else { return };
+    let discovered = || rules(&agent.config, &*agent.imds).inspect_err(|cause| undiscovered(agent, cause));
+    let Some(rules) = until_done(agent, "discover roles", discovered) else { return };
+    *agent.facts.undiscovered.write() = None;
     if let Some(default) = &rules.default_role {
         info!("params.iam.role" = default.role.as_str(); "pods that name no role get the default role");
     }
@@ -28,17 +32,25 @@ pub(crate) fn run(agent: &AgentState) {
         let own = own_role(&*agent.sts, &*agent.node_credentials, |caller| {
             *agent.facts.caller.write() = Some(caller.to_owned());
         });
+        note(agent, None, own.as_ref().err());
         if own.is_err() {
             // STS may never answer; pods must get their credentials all the same.
             let known = source_role(&*agent.node_credentials).into_iter().chain(hop(&agent.config)).collect();
             agent.world.amend_rules(|rules| rules.own_roles = OwnRoles::Found(known));
         }
-        own
+        own.map_err(|failure| failure.to_string())
     };
     if let Some(own) = until_done(agent, "learn the agent's own role", identity) {
         let found = own.into_iter().chain(hop(&agent.config)).collect();
         agent.world.amend_rules(|rules| rules.own_roles = OwnRoles::Found(found));
     }
+}
+
+/// For `status`: the last cause, and since when.
+fn undiscovered(agent: &AgentState, cause: &str) {
+    let mut failing = agent.facts.undiscovered.write();
+    let since = failing.as_ref().map_or(agent.clock.now().mono, |failing| failing.since);
+    *failing = Some(Undiscovered { since, cause: cause.to_owned() });
 }
 
 /// The roles under which the agent itself works, in one try, and why STS didn't say if it didn't.
@@ -49,7 +61,7 @@ pub(crate) fn own_roles(
 ) -> (OwnRoles, Option<String>) {
     let (own, trouble) = match own_role(sts, credentials, |_| {}) {
         Ok(own) => (own, None),
-        Err(cause) => (source_role(credentials), Some(cause)),
+        Err(failure) => (source_role(credentials), Some(failure.to_string())),
     };
     (OwnRoles::Found(own.into_iter().chain(hop(config)).collect()), trouble)
 }
@@ -60,7 +72,7 @@ fn own_role(
     sts: &dyn Sts,
     credentials: &dyn NodeCredentials,
     learned: impl Fn(&str),
-) -> Result<Option<OwnRole>, String> {
+) -> Result<Option<OwnRole>, StsFailure> {
     match sts.first_caller_identity() {
         Ok(caller) => {
             info!("caller" = caller.as_str(); "calls to STS are made as `{caller}`");
@@ -77,7 +89,7 @@ fn own_role(
             }
             Ok(own)
         }
-        Err(failure) => Err(failure.to_string()),
+        Err(failure) => Err(failure),
     }
 }
 

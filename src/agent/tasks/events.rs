@@ -84,7 +84,8 @@ impl Writer<'_> {
             KubernetesFailureKind::Forbidden => "; the agent may not: see the RBAC that --events needs",
             _ => "",
         };
-        warn!("pod.namespace" = notice.namespace.as_str(); "{}{hint}", failure.cause);
+        let server = self.agent.kubernetes.server();
+        warn!("pod.namespace" = notice.namespace.as_str(), "server" = server; "{} (API server `{server}`){hint}", failure.cause);
         self.silent_until = now.mono.after(AFTER_FAILURE);
         "failed"
     }

@@ -23,6 +23,8 @@ pub(in crate::agent) fn run(agent: &AgentState) {
             agent.telemetry.retain_roles(&entitled.iter().map(|request| request.role.clone()).collect());
         }
         forget_namespaces(agent);
+        // Without a redirect nothing else notices that the node got or lost an address.
+        agent.node.get().into_iter().for_each(|node| drop(node.look_again()));
         if agent.keys.is_rotation_due() {
             rotate_keys(agent);
         }

@@ -34,7 +34,7 @@ pub(crate) fn take_off(agent: &AgentState) {
             Ok(TaintOutcome::Outdated) => backoff.next(None, agent.random.number()),
             Err((verb, failure)) => {
                 let rest = backoff.next(floor(&failure), agent.random.number());
-                log_failure(verb, &failure, node, key, rest);
+                log_failure(verb, &failure, agent.kubernetes.server(), (node, key), rest);
                 rest
             }
         };
@@ -78,8 +78,8 @@ fn await_readiness(agent: &AgentState) -> Waited {
     Waited::Elapsed
 }
 
-fn log_failure(verb: &str, failure: &KubernetesFailure, node: &str, key: &str, rest: Duration) {
-    let cause = &failure.cause;
+fn log_failure(verb: &str, failure: &KubernetesFailure, server: &str, (node, key): (&str, &str), rest: Duration) {
+    let cause = format!("{} (API server `{server}`)", failure.cause);
     if failure.kind == KubernetesFailureKind::Forbidden {
         error!(
             "node" = node, "taint" = key, "retry.ms" = rest.as_millis();

@@ -1,5 +1,7 @@
 //! Requests with tokens at a service of fakes.
 
+mod day;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -97,7 +97,8 @@ impl Duplicates {
                 holder
             }
             Err(failure) => {
-                warn!("failed to list the pods at `{address}`: {}", failure.cause);
+                let server = self.kubernetes.server();
+                warn!("server" = server; "failed to list the pods at `{address}`: {} (API server `{server}`)", failure.cause);
                 None
             }
         }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde_json::{Map, Value, json};
 
 use super::Service;
@@ -10,6 +10,7 @@ use crate::logic::base::json;
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::Resource;
 use crate::logic::cluster::world::AddressHolder;
+use crate::logic::operator::outage::Outages;
 use crate::logic::operator::port_holder::TakenPort;
 use crate::logic::policy::arn::NamedRole;
 use crate::logic::policy::needs_namespaces;
@@ -29,12 +30,25 @@ pub struct Facts {
     pub successor_waits: AtomicBool,
     /// Another process holds a port of this agent's
     pub taken_port: RwLock<Option<TakenPort>>,
+    /// Why the port of `/metrics` isn't open
+    pub missing_metrics: RwLock<Option<String>>,
     /// There is to be a redirect, and it isn't as wanted
     pub redirect_missing: AtomicBool,
     /// There is to be the address of container credentials, and it isn't in place
     pub address_missing: AtomicBool,
     /// The ARN under which the agent works, once STS has named it
     pub caller: RwLock<Option<String>>,
+    /// Why base ARN or default role aren't discovered
+    pub undiscovered: RwLock<Option<Undiscovered>>,
+    /// Trouble with STS and with the node's own credentials
+    pub outages: Mutex<Outages>,
+}
+
+/// Why something that is to be discovered isn't.
+#[derive(Clone, Debug)]
+pub struct Undiscovered {
+    pub since: Mono,
+    pub cause: String,
 }
 
 impl Facts {
@@ -47,7 +61,7 @@ impl Facts {
     }
 
     /// Why the agent isn't ready; `None` if it is.
-    fn unready(&self, world: &SharedWorld, now: Mono) -> Option<&'static str> {
+    pub fn unready(&self, world: &SharedWorld, now: Mono) -> Option<&'static str> {
         let missing = world.read(|world, rules| match rules {
             None => Some("roles are not discovered yet"),
             Some(rules) if world.is_unready(|| needs_namespaces(world, rules), now).is_some() => {

@@ -2,6 +2,7 @@
 //! It needs no agent and disturbs none.
 
 mod aws;
+mod container;
 mod kubernetes;
 mod node;
 
@@ -24,6 +25,8 @@ struct DoctorContext {
     environment: AwsEnvironment,
     clock: Arc<dyn Clock>,
     asked: TrialOptions,
+    /// What a pod that runs this has of container credentials
+    own_token: container::OwnToken,
 }
 
 /// The doctor's own flags.
@@ -48,7 +51,8 @@ pub(super) fn run(words: &Words, lookup: EnvironmentLookup<'_>, output: &mut dyn
         Err(error) => return Err(Failure::Usage(error.to_string())),
     };
     let environment = AwsEnvironment::from_lookup(lookup);
-    let context = DoctorContext { config, environment, clock: Arc::new(SystemClock::new()), asked };
+    let own_token = container::OwnToken::from_lookup(lookup);
+    let context = DoctorContext { config, environment, clock: Arc::new(SystemClock::new()), asked, own_token };
     let mut checks = Checks::new(output, words.form());
     checks.check("flags", || flags(&context.config))?;
     kubernetes::check(&context, &mut checks)?;

@@ -17,11 +17,13 @@ pub(super) fn run(words: &Words, output: &mut dyn Write) -> CommandResult {
     };
     if let Some(image) = wanted.image.filter(|image| !is_image(image)) {
         let shown = image.escape_debug();
-        return Err(Failure::Usage(format!("failed to read `--image={shown}`: allowed is REPOSITORY[:TAG][@DIGEST]")));
+        return Err(Failure::Usage(format!(
+            "invalid value `{shown}` for `--image`: allowed is REPOSITORY[:TAG][@DIGEST]"
+        )));
     }
     let objects = build(&wanted).map_err(|error| match error {
         ManifestsError::Unknown { kind, known } => {
-            Failure::Usage(format!("failed to read `--{kind}`: allowed is one of {}", known.join(", ")))
+            Failure::Usage(format!("invalid value for `--{kind}`: allowed is one of {}", known.join(", ")))
         }
         ManifestsError::Broken(cause) => Failure::Unanswered(cause),
     })?;

@@ -30,7 +30,7 @@ pub(super) fn path(words: &Words) -> &Path {
 
 /// Asks the agent that listens at `path` and gives its JSON.
 pub(super) fn ask(path: &Path, question: &SocketRequest<'_>) -> Result<Value, Failure> {
-    let answer = exchange(path, &question.bytes()).map_err(|cause| unreached(path, &cause))?;
+    let answer = exchange(path, &question.bytes()).map_err(|cause| unopened(path, &cause))?;
     let (status, body) = parse(&answer).map_err(|cause| unreached(path, &cause))?;
     let json: Value = json::read(body).map_err(|cause| unreached(path, &cause))?;
     match (status, json.get("error").and_then(Value::as_str)) {
@@ -116,11 +116,23 @@ fn parse(answer: &[u8]) -> Result<(u16, &[u8]), String> {
 }
 
 fn unreached(path: &Path, cause: &dyn std::fmt::Display) -> Failure {
-    let path = path.display();
+    failed(path, cause, "see the agent's log")
+}
+
+/// The socket can't be opened, or gave no answer in time: what to do depends on why.
+fn unopened(path: &Path, cause: &std::io::Error) -> Failure {
+    let advice = match cause.kind() {
+        ErrorKind::PermissionDenied => "only the agent's user and root may open it: run this as one of them".to_owned(),
+        ErrorKind::NotFound => format!("does one run here with --control-socket={}?", path.display()),
+        ErrorKind::ConnectionRefused => "the agent that made it has ended: is another one starting?".to_owned(),
+        _ => "see the agent's log".to_owned(),
+    };
+    failed(path, cause, &advice)
+}
+
+fn failed(path: &Path, cause: &dyn std::fmt::Display, advice: &str) -> Failure {
     let cause = cause.to_string().to_lowercase();
-    Failure::Unanswered(format!(
-        "failed to ask the agent at `{path}`: {cause}; does one run here with --control-socket={path}?"
-    ))
+    Failure::Unanswered(format!("failed to ask the agent at `{}`: {cause}; {advice}", path.display()))
 }
 
 /// The default of the agent's `--control-socket`.
@@ -150,6 +162,18 @@ mod tests {
         assert_eq!(parse(b"HTTP/1.0 404 x\r\nA: b\r\n\r\n{}"), Ok((404, b"{}".as_slice())));
         assert!(parse(b"HTTP/1.0 200 x\r\nA").unwrap_err().contains("broke off"));
         assert!(parse(b"\x00\x01").unwrap_err().contains("not HTTP"));
+    }
+
+    #[test]
+    fn a_socket_that_can_not_be_opened_comes_with_what_to_do() {
+        for (kind, part) in [
+            (ErrorKind::PermissionDenied, "only the agent's user and root may open it"),
+            (ErrorKind::NotFound, "does one run here with --control-socket=/run/s?"),
+            (ErrorKind::ConnectionRefused, "the agent that made it has ended"),
+        ] {
+            let Failure::Unanswered(error) = unopened(Path::new("/run/s"), &kind.into()) else { panic!("{kind}") };
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod connection;
 mod connections;
 mod events;
+mod injection;
 mod issuer;
 mod kubeconfig;
 mod lines;

@@ -2,6 +2,8 @@
 
 use crate::logic::base::time::Wall;
 use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind};
+use crate::logic::identity::issuer::{Issuer, IssuerFault};
+use crate::logic::identity::projected_token::{ProvenPod, TokenFault};
 use crate::logic::sts::{StsFailure, StsFailureKind};
 
 /// How a check came out. `Fail` only for what keeps credentials from a pod.
@@ -62,6 +64,61 @@ pub fn of_kubernetes(verb: &str, resource: &str, failure: &KubernetesFailure) ->
             format!("{cause}; look at --api-server or --kubeconfig, the network and the server's certificate")
         }
     })
+}
+
+/// Whether the keys of ServiceAccount tokens can be read.
+pub fn of_issuer(read: &Result<Result<Issuer, IssuerFault>, KubernetesFailure>) -> Finding {
+    match read {
+        Ok(Ok(issuer)) => {
+            let ids: Vec<&str> = issuer.keys.ids().collect();
+            Finding::ok(format!("issuer {}, keys {}", issuer.name, ids.join(", ")))
+        }
+        Ok(Err(IssuerFault::NoKeys)) => {
+            Finding::fail("the API server lists no key for RS256, RS384, RS512, ES256 or ES384")
+        }
+        Ok(Err(IssuerFault::Unreadable(cause))) => Finding::fail(cause),
+        Err(KubernetesFailure { kind: KubernetesFailureKind::Forbidden, cause }) => Finding::fail(format!(
+            "{cause}; let the agent's ClusterRole get the nonResourceURLs `/openid/v1/jwks` and \
+             `/.well-known/openid-configuration`"
+        )),
+        Err(failure) => of_kubernetes("get", "/openid/v1/jwks", failure),
+    }
+}
+
+/// What a token of the doctor's own comes to.
+pub fn of_token(checked: Result<ProvenPod, TokenFault>, audiences: &[String]) -> Finding {
+    let fault = match checked {
+        Ok(proven) => {
+            let until = proven.expires.rfc3339();
+            return Finding::ok(format!("proves `{}/{}` until {until}", proven.namespace, proven.name));
+        }
+        Err(fault) => fault,
+    };
+    Finding::fail(match fault {
+        TokenFault::Malformed => "it is no token that is taken".to_owned(),
+        TokenFault::KeyUnknown | TokenFault::WrongSignature => "it isn't signed with a key of this cluster".to_owned(),
+        TokenFault::WrongAudience => format!("it is for none of the audiences {}", audiences.join(", ")),
+        TokenFault::Expired => "its time is over, or hasn't begun: compare the clocks".to_owned(),
+        TokenFault::Unbound => "it names no pod".to_owned(),
+    })
+}
+
+/// Pods that name a role and can't show a token, as NAMESPACE/POD.
+pub fn of_uninjected(pods: Result<Vec<String>, KubernetesFailure>) -> Finding {
+    match pods {
+        Ok(pods) if pods.is_empty() => Finding::ok("every pod here that names a role can show a token"),
+        Ok(pods) => {
+            let shown: Vec<&str> = pods.iter().take(MOST_PODS_SHOWN).map(String::as_str).collect();
+            let more = if pods.len() > shown.len() { ", ..." } else { "" };
+            Finding::warn(format!(
+                "{} pods name a role and have no AWS_CONTAINER_CREDENTIALS_FULL_URI, so they ask at the metadata \
+                 address: {}{more}",
+                pods.len(),
+                shown.join(", ")
+            ))
+        }
+        Err(failure) => Finding::warn(failure.cause),
+    }
 }
 
 /// What it means that STS gave no session of `role` to `caller`.
@@ -134,6 +191,7 @@ pub fn of_versions(tokens: bool, without_token: bool) -> Finding {
 
 /// As [`KubernetesFailure::cause`] names the status, before the server's own words.
 const TOO_MANY_REQUESTS: &str = "`: 429 ";
+const MOST_PODS_SHOWN: usize = 5;
 /// Half a minute of the five that AWS tolerates is worth a word.
 const TOLERATED_S: i64 = 30;
 

@@ -8,6 +8,7 @@ pub mod explain;
 pub mod lint;
 pub mod log_line;
 pub mod manifests;
+pub mod outage;
 pub mod port_holder;
 pub mod process;
 pub mod shell;

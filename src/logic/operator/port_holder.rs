@@ -2,6 +2,7 @@
 //! requests come to meanwhile.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde_json::Value;
 
@@ -45,6 +46,8 @@ impl fmt::Display for PortHolder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenPort {
     pub port: u16,
+    /// An address to listen on that the node doesn't have; then nothing holds the port
+    pub missing_address: Option<IpAddr>,
     /// Empty: none was found
     pub holders: Vec<PortHolder>,
     pub judgement: HolderJudgement,
@@ -65,6 +68,11 @@ pub enum Requests {
 impl fmt::Display for TakenPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let port = self.port;
+        if let Some(address) = self.missing_address {
+            write!(f, "port {port} can't be opened: the node has no address {address}; ")?;
+            f.write_str("add it, or give another --bind-address; ")?;
+            return f.write_str(self.requests.meanwhile());
+        }
         write!(f, "port {port} is held by ")?;
         for (number, holder) in self.holders.iter().enumerate() {
             write!(f, "{}{holder}", if number == 0 { "" } else { " and " })?;
@@ -76,11 +84,17 @@ impl fmt::Display for TakenPort {
             write!(f, " (on the node `ss -ltnp sport = :{port}` shows it)")?;
         }
         f.write_str("; stop it or give another --app-port or --metrics-port; ")?;
-        f.write_str(match self.requests {
-            Requests::ToKube2iam => "it answers as a kube2iam does, so pods' requests go to it until it ends",
-            Requests::Dropped => "pods' requests are dropped until the port is free",
-            Requests::NotOurs => "this agent answers once the port is free",
-        })
+        f.write_str(self.requests.meanwhile())
+    }
+}
+
+impl Requests {
+    const fn meanwhile(self) -> &'static str {
+        match self {
+            Self::ToKube2iam => "it answers as a kube2iam does, so pods' requests go to it until it ends",
+            Self::Dropped => "pods' requests are dropped until the port is free",
+            Self::NotOurs => "this agent answers once the port is free",
+        }
     }
 }
 
@@ -223,7 +237,8 @@ mod tests {
         let seen = PortHolder { uid: 0, process: Some(process) };
         let unseen = PortHolder { uid: 65_532, process: None };
         let text = |holders: Vec<PortHolder>, requests| {
-            TakenPort { port: 8181, holders, judgement: HolderJudgement::UNKNOWN, requests }.to_string()
+            TakenPort { port: 8181, missing_address: None, holders, judgement: HolderJudgement::UNKNOWN, requests }
+                .to_string()
         };
         let known = text(vec![seen.clone()], Requests::Dropped);
         assert!(known.starts_with("port 8181 is held by process 7 (`ng\\u{1b}inx`) of user 0; stop it"), "{known}");

@@ -14,21 +14,63 @@ pub struct AgentStatus {
     pub node: Option<String>,
     /// What `/readyz` says
     pub ready: bool,
+    /// Why the agent isn't ready
+    pub not_ready: Option<String>,
+    /// What keeps credentials from pods, or soon will; the first one first to be looked at
+    pub problems: Vec<Problem>,
+    /// The API server
+    pub api_server: String,
     /// Which process holds the port instead of the agent; `None`: the agent has it
     pub taken_port: Option<String>,
+    /// Why the port of `/metrics` isn't open
+    pub missing_metrics: Option<String>,
     pub pods: usize,
     pub namespaces: usize,
     pub watches: Vec<Watching>,
     /// `None` until they are discovered
     pub roles: Option<Roles>,
+    /// Why they aren't
+    pub undiscovered: Option<ServerTrouble>,
     pub node_credentials: NodeKeys,
+    /// Why calls to STS fail
+    pub sts: Option<ServerTrouble>,
     pub sessions: Sessions,
     pub limits: Vec<Limit>,
     /// `None`: the agent leaves the node's packets alone
     pub redirect: Option<RedirectReport>,
     /// `None`: without `--container-credentials`
     pub credentials_address: Option<RedirectReport>,
+    /// What tokens are checked by; `None`: without `--container-credentials`
+    pub token_keys: Option<TokenKeysStatus>,
     pub log_level: String,
+}
+
+/// The issuer of ServiceAccount tokens, as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TokenKeysStatus {
+    /// `None`: it isn't known yet
+    pub issuer: Option<String>,
+    /// Ids
+    pub keys: Vec<String>,
+    /// Since the API server last listed them
+    pub age_s: Option<u64>,
+    /// Why they can't be read now
+    pub failing: Option<ServerTrouble>,
+}
+
+impl TokenKeysStatus {
+    fn text(&self) -> String {
+        let mut text = match (&self.issuer, self.age_s) {
+            (Some(issuer), Some(age_s)) => {
+                format!("issuer {issuer}, keys {}, read {} ago", self.keys.join(", "), span(age_s))
+            }
+            _ => "not known yet: container credentials are refused (keys_unknown)".to_owned(),
+        };
+        if let Some(ServerTrouble { since_s, cause }) = &self.failing {
+            text.push_str(&format!("; failing for {}: {cause}", span(*since_s)));
+        }
+        text
+    }
 }
 
 /// The World of one resource.
@@ -41,6 +83,16 @@ pub struct Watching {
     pub age_s: u64,
     /// Why it isn't kept current
     pub failing: Option<ServerTrouble>,
+}
+
+/// Something that must be mended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    pub what: String,
+    /// How long it has been so, if that is known
+    pub since_s: Option<u64>,
+    /// The last error, if there was one
+    pub cause: Option<String>,
 }
 
 /// What is wrong, and since when.
@@ -68,6 +120,8 @@ pub struct NodeKeys {
     pub caller: Option<String>,
     /// `None`: none are held yet, or they have no end
     pub expires: Option<String>,
+    /// Why none can be had
+    pub failing: Option<ServerTrouble>,
 }
 
 /// Sessions by state, and what STS may still be asked.
@@ -107,8 +161,12 @@ impl AgentStatus {
         let mut line = |name: &str, value: String| {
             let _ = writeln!(text, "{name:<18} {value}"); // writing to a String can't fail
         };
+        for problem in &self.problems {
+            line("PROBLEM", problem.text());
+        }
         line("node", self.node.clone().unwrap_or_else(|| "not set: all pods of the cluster are watched".to_owned()));
-        line("ready", if self.ready { "yes".to_owned() } else { "no".to_owned() });
+        let why = self.not_ready.as_ref().map(|why| format!("no: {why}"));
+        line("ready", if self.ready { "yes".to_owned() } else { why.unwrap_or_else(|| "no".to_owned()) });
         if let Some(taken) = &self.taken_port {
             line("port", taken.clone());
         }
@@ -129,8 +187,70 @@ impl AgentStatus {
         if let Some(report) = &self.credentials_address {
             line("address", report.indented());
         }
+        if let Some(keys) = &self.token_keys {
+            line("token keys", keys.text());
+        }
         line("log level", self.log_level.clone());
         text
+    }
+}
+
+impl AgentStatus {
+    /// What must be mended, by all that is known otherwise.
+    pub fn find_problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut find = |what: String, trouble: Option<&ServerTrouble>| {
+            let (since_s, cause) =
+                (trouble.map(|trouble| trouble.since_s), trouble.map(|trouble| trouble.cause.clone()));
+            problems.push(Problem { what, since_s, cause });
+        };
+        if let Some(taken) = &self.taken_port {
+            find(taken.clone(), None);
+        }
+        for (report, what) in [(&self.redirect, "the redirect"), (&self.credentials_address, "169.254.170.2")] {
+            if let Some(report) = report.as_ref().filter(|report| !report.whole) {
+                let detail = report.detail.split_whitespace().collect::<Vec<_>>().join(" ");
+                find(format!("{what} is not in place: {detail}"), None);
+            }
+        }
+        if self.roles.is_none() {
+            find("roles are not discovered".to_owned(), self.undiscovered.as_ref());
+        }
+        for watch in &self.watches {
+            let (resource, server) = (&watch.resource, &self.api_server);
+            match (watch.listed, &watch.failing) {
+                (false, trouble) => find(format!("{resource} were never listed from `{server}`"), trouble.as_ref()),
+                (true, Some(trouble)) => {
+                    let age = span(watch.age_s);
+                    find(
+                        format!("{resource} can't be watched at `{server}`, what is known is {age} old"),
+                        Some(trouble),
+                    );
+                }
+                (true, None) => {}
+            }
+        }
+        if let Some(trouble) = &self.node_credentials.failing {
+            find(format!("no node credentials from {}", self.node_credentials.source), Some(trouble));
+        }
+        if let Some(keys) = self.token_keys.as_ref().filter(|keys| keys.failing.is_some()) {
+            find("keys of ServiceAccount tokens can't be read".to_owned(), keys.failing.as_ref());
+        }
+        if let Some(missing) = &self.missing_metrics {
+            find(missing.clone(), None);
+        }
+        if let Some(trouble) = &self.sts {
+            find("calls to STS fail".to_owned(), Some(trouble));
+        }
+        problems
+    }
+}
+
+impl Problem {
+    fn text(&self) -> String {
+        let since = self.since_s.map(|since_s| format!(", for {}", span(since_s))).unwrap_or_default();
+        let cause = self.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
+        format!("{}{since}{cause}", self.what)
     }
 }
 
@@ -196,47 +316,4 @@ pub fn span(seconds: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_have_two_units() {
-        for (seconds, text) in [(59, "59 s"), (61, "1 min 1 s"), (3_661, "1 h 1 min"), (90_000, "1 d 1 h")] {
-            assert_eq!(span(seconds), text);
-        }
-    }
-
-    #[test]
-    fn the_text_has_a_line_for_every_fact() {
-        let status = AgentStatus {
-            version: "1.2.3".into(),
-            taken_port: Some("port 8181 is held".into()),
-            watches: vec![
-                Watching { resource: "pods".into(), listed: true, age_s: 3, failing: None },
-                Watching {
-                    resource: "namespaces".into(),
-                    failing: Some(ServerTrouble { since_s: 61, cause: "403 Forbidden".into() }),
-                    ..Watching::default()
-                },
-            ],
-            limits: vec![Limit { name: "connections".into(), used: 3, most: 1_024 }],
-            redirect: Some(RedirectReport { whole: true, connections: Some(7), detail: "whole\n7 connections".into() }),
-            credentials_address: Some(RedirectReport {
-                detail: "in place\n3 connections".into(),
-                ..RedirectReport::default()
-            }),
-            ..AgentStatus::default()
-        };
-        let text = status.text();
-        assert!(text.contains("\nport               port 8181 is held\n"), "{text}");
-        for part in [
-            "pods: listed, last heard of 3 s ago",
-            "namespaces: not listed yet; failing for 1 min 1 s: 403",
-            "connections: 3 of 1024",
-            "redirect           whole\n",
-            "\naddress            in place\n                   3 connections\n",
-        ] {
-            assert!(text.contains(part), "{part} is not in\n{text}");
-        }
-    }
-}
+mod tests;

@@ -164,6 +164,20 @@ fn a_listener_is_known_by_address_and_port_and_by_listening() {
 
 /// Without a state directory agents share the port; another socket on it is noticed all the same.
 #[test]
+fn a_listener_for_v6_alone_is_not_what_an_agent_hands_over() {
+    let v6 = std::net::Ipv6Addr::UNSPECIFIED.into();
+    for only in [true, false] {
+        let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+        socket.set_only_v6(only).unwrap();
+        socket.bind(&SocketAddr::new(v6, 0).into()).unwrap();
+        socket.listen(1).unwrap();
+        let listener: TcpListener = socket.into();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!((is_bound_to(&listener, None, port), is_bound_to(&listener, Some(v6), port)), (!only, !only));
+    }
+}
+
+#[test]
 fn a_port_that_is_taken_is_noticed_and_shared_only_if_both_say_so() {
     use crate::server::{bind_shared, is_in_use, is_taken};
     let v4 = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));

@@ -3,7 +3,7 @@
 use std::sync::Weak;
 
 use super::pool::Pool;
-use super::shared::{Shared, Slot};
+use super::shared::{Shared, Shortage, Slot};
 use super::*;
 
 /// Each waits on a thread of its own, so one that waits holds up no other.
@@ -83,6 +83,21 @@ fn connections_queued_for_a_worker_that_exits_are_refused() {
     drop(last);
     assert_eq!(shared.open_connections(), 0);
     assert!(client.is_closed());
+}
+
+#[test]
+fn a_shortage_of_threads_ends_when_a_worker_is_idle_again() {
+    let (client, shared, slot) = admitted();
+    let pool = Arc::new(Pool::new(shared.clone(), Weak::new()));
+    shared.set_short_of_threads(Shortage::Yes);
+    assert!(shared.is_short_of_threads());
+    assert!(pool.dispatch(slot).is_ok());
+    assert!(!shared.is_short_of_threads(), "there was a thread for it");
+    shared.set_short_of_threads(Shortage::Yes);
+    drop(client);
+    wait_until(|| !shared.is_short_of_threads());
+    pool.close();
+    assert_eq!(pool.wait_until_empty(PATIENCE), 0);
 }
 
 /// A panic in an observer, and one in a body that is written, cost one connection at most.

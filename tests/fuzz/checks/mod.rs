@@ -9,6 +9,7 @@
 //! | `sts` | an answer of STS |
 //! | `names` | annotations: role ARNs, patterns, what a pod asks of its session |
 //! | `kubeconfig` | the file |
+//! | `projected` | ServiceAccount tokens, their claims and headers, key sets |
 //! | `token` | session tokens, their headers, records of keys |
 //!
 //! To fuzz one for five minutes, with a nightly toolchain and `cargo install cargo-fuzz`:
@@ -25,6 +26,10 @@ pub(crate) mod head;
 pub(crate) mod kubeconfig;
 pub(crate) mod names;
 pub(crate) mod path;
+pub(crate) mod projected;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../../../src/logic/identity/tests/signing.rs"]
+mod signing;
 pub(crate) mod sts;
 pub(crate) mod token;
 pub(crate) mod watch;

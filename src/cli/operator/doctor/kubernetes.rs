@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Checks, DoctorContext};
+use super::{Checks, DoctorContext, container};
 use crate::agent::wiring;
 use crate::cli::operator::Failure;
 use crate::clients::kubernetes::{ApiServer, CallLimits, WriteMode};
@@ -47,6 +47,9 @@ pub(super) fn check(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<
         let tried = |outcome, verb| no_worse_than_a_warning(allowed(outcome, verb, "events"));
         checks.check("write events", || tried(server.write_event(&trial, WriteMode::Tried), "create"))?;
         checks.check("count up events", || tried(server.try_change(&trial), "patch"))?;
+    }
+    if context.config.listen.container_credentials {
+        container::check(context, &server, checks)?;
     }
     match (&context.config.operation.remove_taint, &context.config.kubernetes.node) {
         (Some(_), Some(node)) => examine_node(&server, node, checks),

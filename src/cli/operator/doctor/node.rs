@@ -111,6 +111,7 @@ fn port(listen: Listen, running: bool) -> Finding {
                 Finding::ok(format!("{port} is held by an agent"))
             } else {
                 let taken = TakenPort {
+                    missing_address: None,
                     port,
                     holders: holders(port),
                     judgement: HolderJudgement::UNKNOWN,

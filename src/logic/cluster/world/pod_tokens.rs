@@ -17,6 +17,11 @@ impl World {
         self.pod_tokens = PodTokens::Accepted;
     }
 
+    /// Whether pods can prove by a token who they are.
+    pub fn pod_tokens(&self) -> PodTokens {
+        self.pod_tokens
+    }
+
     /// Whether a pod may have a role by what it is: it runs, and can be told from others.
     pub fn can_have_role(&self, pod: &HeldPod) -> bool {
         pod.counts() || self.pod_tokens == PodTokens::Accepted && !pod.finished

@@ -45,7 +45,7 @@ impl HeldPod {
     }
 
     /// Whether it holds an address that leads to it.
-    pub(super) fn has_address(&self) -> bool {
+    pub fn has_address(&self) -> bool {
         self.counts() && !self.addresses.is_empty()
     }
 

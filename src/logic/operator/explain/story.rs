@@ -1,6 +1,6 @@
 //! How an explanation comes about.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +11,12 @@ use crate::logic::base::time::{Mono, Wall};
 use crate::logic::cluster::kubernetes::{AnnotationKeys, Resource};
 use crate::logic::cluster::world::{AddressHolder, HeldPod, World};
 use crate::logic::identity::metadata_token::{Bearer, TokenKeys};
+use crate::logic::identity::projected_token::ProvenPod;
 use crate::logic::policy::reason::Reason;
 use crate::logic::policy::trace::Step;
 use crate::logic::policy::{
-    Ask, Decision, Patience, Permitted, Rules, TokenRequirement, decide, decide_traced, is_token_required,
-    permit_traced,
+    Ask, Decision, Patience, Permitted, ProvenAsk, Rules, TokenRequirement, decide, decide_proven_traced,
+    decide_traced, is_token_required, permit_traced,
 };
 use crate::logic::request::route::{DocumentForm, Route};
 use crate::logic::sessions::session::Session;
@@ -69,11 +70,16 @@ pub fn explain(scene: &Scene<'_>, subject: &Subject) -> Story {
         Subject::Address(address) => (holder(scene, *address), Some(*address)),
     };
     match &pod {
-        Some(pod) => steps.extend(of_pod(pod, &age(scene), scene.annotations)),
+        Some(pod) => steps.extend(of_pod(pod, scene.world, &age(scene), scene.annotations)),
         None => steps.extend(not_found(scene, subject)),
     }
     let mut known = KnownFacts::of(pod.as_deref(), subject, scene);
+    let by_name = matches!(subject, Subject::Pod { .. });
     let came = match (peer, &pod) {
+        // No address leads to it; its token does.
+        (_, Some(pod)) if by_name && !pod.has_address() && scene.world.can_ask(pod) => {
+            by_token(scene, pod, &mut steps, &mut known)
+        }
         (Some(peer), Some(pod)) if is_held_by_another(scene, peer, pod, &mut steps) => {
             Located::Refused(if pod.counts() { Reason::OwnerChanged } else { Reason::UnknownPod })
         }
@@ -136,6 +142,26 @@ fn by_address(
     };
     let document = Route::RoleDocument(DocumentForm::Plain, role.as_str().to_owned());
     match decide(scene.world, scene.rules, scene.keys, Ask { route: &document, ..ask }, scene.now).decision {
+        Decision::Assume(permitted, _) => Located::To(permitted),
+        Decision::Refuse(reason) | Decision::NotYet(reason) => Located::Refused(reason),
+        _ => Located::Refused(Reason::Internal),
+    }
+}
+
+/// The decision of a request for container credentials.
+fn by_token(scene: &Scene<'_>, pod: &HeldPod, steps: &mut Vec<ExplainedStep>, known: &mut KnownFacts) -> Located {
+    let proven = ProvenPod {
+        namespace: pod.namespace.to_string(),
+        name: pod.name.to_string(),
+        uid: pod.uid.to_string(),
+        service_account: pod.service_account.to_string(),
+        node: None,
+        expires: scene.now,
+    };
+    let (peer, patience) = (IpAddr::V4(Ipv4Addr::LOCALHOST), Patience::Exhausted);
+    let ask = ProvenAsk { proven: &proven, peer, node: None, patience, at: scene.at };
+    let mut trace = |step: Step<'_>| known.hear(step, scene, steps);
+    match decide_proven_traced(scene.world, scene.rules, ask, &mut trace).decision {
         Decision::Assume(permitted, _) => Located::To(permitted),
         Decision::Refuse(reason) | Decision::NotYet(reason) => Located::Refused(reason),
         _ => Located::Refused(Reason::Internal),

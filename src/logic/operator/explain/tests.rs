@@ -1,3 +1,5 @@
+mod by_token;
+
 use super::*;
 use crate::logic::base::secret::Secret;
 use crate::logic::base::time::{Mono, Now, Wall};

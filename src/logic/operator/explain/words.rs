@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{ExplainedStep, StepOutcome};
 use crate::logic::cluster::kubernetes::{AnnotationKeys, SESSION_NAME};
-use crate::logic::cluster::world::{AddressHolder, HeldPod, TooOld};
+use crate::logic::cluster::world::{AddressHolder, HeldPod, PodTokens, TooOld, World};
 use crate::logic::operator::advice::meaning;
 use crate::logic::policy::pattern::{FirstMatch, RoleList, shown};
 use crate::logic::policy::trace::{ListVerdict, Step};
@@ -125,7 +125,7 @@ fn of_session(request: &AssumeRole) -> String {
 }
 
 /// What is known of a pod, before any rule.
-pub(super) fn of_pod(pod: &HeldPod, age: &str, keys: &AnnotationKeys) -> Vec<ExplainedStep> {
+pub(super) fn of_pod(pod: &HeldPod, world: &World, age: &str, keys: &AnnotationKeys) -> Vec<ExplainedStep> {
     let account = if pod.service_account.is_empty() { "default" } else { &pod.service_account };
     let found = format!("`{}/{}`, uid {}, service account `{account}`; {age}", pod.namespace, pod.name, pod.uid);
     let phase = match (pod.finished, pod.deleting) {
@@ -137,18 +137,25 @@ pub(super) fn of_pod(pod: &HeldPod, age: &str, keys: &AnnotationKeys) -> Vec<Exp
         (false, true) => step("phase", StepOutcome::Note, "it is being deleted, and keeps its role until it is gone"),
         (false, false) => step("phase", StepOutcome::Ok, "it hasn't finished"),
     };
+    let has_token = world.pod_tokens() == PodTokens::Accepted && !pod.finished;
+    let without_address = if has_token { StepOutcome::Note } else { StepOutcome::Refused };
     let network = if pod.host_network {
-        step("network", StepOutcome::Refused, "`hostNetwork: true`: its address is the node's, which is no one pod's")
+        step("network", without_address, "`hostNetwork: true`: its address is the node's, which is no one pod's")
     } else {
         step("network", StepOutcome::Ok, "it has a network of its own, not hostNetwork")
     };
     let address = if pod.addresses.is_empty() {
-        step("address", StepOutcome::Refused, "it has no address yet")
+        step("address", without_address, "it has no address yet")
     } else {
         step("address", StepOutcome::Ok, addresses(&pod.addresses))
     };
     let mut steps = vec![step("pod", StepOutcome::Ok, found), phase, network, address];
-    if !pod.counts() {
+    if has_token {
+        let only = if pod.has_address() { "also" } else { "only" };
+        let detail = format!("it can {only} use container credentials, by its ServiceAccount token");
+        steps.push(step("token", StepOutcome::Note, detail));
+    }
+    if !world.can_have_role(pod) {
         let detail = format!("`{}` and the like aren't kept of it: nothing could ask for what they say", keys.role);
         steps.push(step("annotation", StepOutcome::Note, detail));
     }
