@@ -1,7 +1,8 @@
 //! `--sts`, and what goes with it.
 
 use super::{POD, config, refusal_in};
-use crate::config::{Renew, SessionLife};
+use crate::config::SessionLife;
+use crate::logic::sessions::cache::RenewAt;
 use crate::logic::sessions::session::CallsBear;
 
 const BY_TOKEN: [&str; 2] = ["--sts=web-identity", "--container-credentials"];
@@ -63,7 +64,7 @@ fn nothing_is_prefetched_by_token_and_only_who_asked_for_it_is_told() {
 #[test]
 fn a_long_session_is_no_warning_by_token() {
     let long = config(&with(&["--iam-role-session-ttl=6h"]));
-    let renew = Renew::After(std::time::Duration::from_secs(21_600));
+    let renew = RenewAt::Age(std::time::Duration::from_secs(21_600));
     assert_eq!(long.sts.life, SessionLife { asked_s: 43_200, renew });
     assert!(long.warnings.is_empty(), "{:?}", long.warnings);
     assert_eq!(config(&["--iam-role-session-ttl=6h"]).warnings.len(), 1);
