@@ -97,6 +97,7 @@ pub fn of_token(checked: Result<ProvenPod, TokenFault>, audiences: &[String]) ->
     Finding::fail(match fault {
         TokenFault::Malformed => "it is no token that is taken".to_owned(),
         TokenFault::KeyUnknown | TokenFault::WrongSignature => "it isn't signed with a key of this cluster".to_owned(),
+        TokenFault::WrongIssuer => "it is of another issuer than this cluster's".to_owned(),
         TokenFault::WrongAudience => format!("it is for none of the audiences {}", audiences.join(", ")),
         TokenFault::Expired => "its time is over, or hasn't begun: compare the clocks".to_owned(),
         TokenFault::Unbound => "it names no pod".to_owned(),

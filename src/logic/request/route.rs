@@ -16,9 +16,9 @@ use regex_lite::Regex;
 use super::path::{CanonicalPath, ROLE_TAIL};
 use crate::logic::policy::reason::Reason;
 use crate::logic::request::message::{Method, Request};
+pub use container::{UnreadHead, has_broken_authorization};
 pub use facing::{
     CONTAINER_ADDRESS, CONTAINER_V4, Facing, METADATA_V4, METADATA_V6, facing, is_metadata_address, is_metadata_host,
-    serves_container,
 };
 
 /// Which of the documents of a role is asked for.
@@ -64,7 +64,7 @@ pub enum Route {
     Page(OwnPage),
     /// `GET /v1/credentials`
     ContainerCredentials,
-    /// The same path under a host or with a method that isn't served there
+    /// The same path under a host or with a method that isn't served there, or another path where nothing else is
     RefuseContainer(Reason),
     Refuse(Reason),
 }
@@ -117,7 +117,7 @@ pub fn route(request: &Request<'_>, facing: Facing, rules: &RouteRules) -> Route
         Facing::Container | Facing::Loopback if container::is_asked_for(request.target) => {
             return container::route(request);
         }
-        Facing::Container => return Route::Refuse(Reason::NotFound),
+        Facing::Container => return Route::RefuseContainer(Reason::NotFound),
         Facing::Metadata | Facing::Node | Facing::Loopback => {}
     }
     let Ok(path) = CanonicalPath::parse(request.target, is_metadata_host) else {
