@@ -37,7 +37,7 @@
 //!
 //! 1. A path is forwarded that wasn't judged: only a `CanonicalPath` can be, and it survives any further decoding
 //!    (`nothing_forwarded_leads_to_a_secret`).
-//! 2. Two different calls share a session: the call itself is the key (`any_differing_field_is_another_session`).
+//! 2. Two different calls share a session: the call itself is the key (`requests_that_differ_anywhere_never_share_a_session`).
 //! 3. Credentials are given without a check: the session cache takes only a `Permitted`, and only policy can make one.
 //! 4. A decision mixes two moments: `decide` gets one reading of the World and the rules.
 //! 5. A pod gets what was meant for another at its address: an address belongs to a set of uids
