@@ -189,6 +189,10 @@ fn ctrl_c_ends_the_playground_with_its_agent_and_its_files_while_another_runs_on
     assert!(!said.contains("SO_REUSEPORT"), "{said}");
     let agents = children(first.child.id());
     assert_eq!(agents.len(), 1, "the agent runs as a process of its own");
+    let status = fs::read_to_string(format!("/proc/{}/status", agents[0])).unwrap();
+    let rights = status.lines().find_map(|line| line.strip_prefix("CapPrm:")).unwrap();
+    let rights = u64::from_str_radix(rights.trim(), 16).unwrap();
+    assert_eq!(rights & (1 << 12), 0, "it can't change this machine's network (CAP_NET_ADMIN is 12)");
     let directory = Path::new(&first.log()).parent().unwrap().to_owned();
     assert!(directory.is_dir());
     let (code, _) = first.end(Signal::INT);
