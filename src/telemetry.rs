@@ -5,6 +5,8 @@
 
 mod container;
 mod metrics;
+#[cfg(test)]
+mod metrics_page;
 mod operator;
 mod process;
 mod redirect;

@@ -149,7 +149,7 @@ pub fn work() -> Vec<(&'static str, Work)> {
     work
 }
 
-/// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the README give.
+/// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the docs give.
 fn end(agent: &AgentState, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, network: Vec<JoinHandle<()>>) {
     agent.facts.shutting_down.store(true, Ordering::Relaxed);
     servers.iter_mut().for_each(Server::stop_accepting);

@@ -12,9 +12,9 @@ use crate::clients::kubernetes::{
 };
 use crate::clients::node_credentials;
 use crate::clients::sts::{RegionSource, StsClient, StsOptions, StsWire};
-use crate::config::{Access, Config, KubernetesConfig, SessionTags};
+use crate::config::{Access, Config, KubernetesConfig};
 use crate::logic::base::url::ServiceUrl;
-use crate::logic::sessions::session::{SessionRules, TagReach, Tags};
+use crate::logic::sessions::session::SessionRules;
 use crate::logic::sts::environment::AwsEnvironment;
 use crate::os::issuer_file::IssuerFile;
 use crate::os::key_file::KeyFile;
@@ -144,12 +144,6 @@ pub(crate) fn session_rules(config: &Config) -> SessionRules {
         name: config.sts.session_name.clone(),
         name_annotation: config.sts.name_annotation,
         node: config.kubernetes.node.clone().unwrap_or_default(),
-        tags: match &config.sts.tags {
-            SessionTags::None => Tags::None,
-            SessionTags::OfPod { transitive, cluster } => Tags::Pod {
-                cluster: cluster.clone(),
-                reach: if *transitive { TagReach::Chain } else { TagReach::Session },
-            },
-        },
+        tags: config.sts.tags.clone(),
     }
 }

@@ -1,4 +1,4 @@
-//! The table of flags for readers: `--help`, and the table of the README.
+//! The table of flags for readers: `--help`, and the table of `manifests/docs/flags.md`.
 
 use super::redirect_command;
 use super::subcommands::{OwnFlag, Positional, SUBCOMMANDS, Subcommand};
@@ -74,12 +74,6 @@ pub fn flag_table() -> String {
         text.push_str(&format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | ")));
     }
     text
-}
-
-/// The flag table within a page, such as the README, to compare it with [`flag_table`].
-pub fn find_flag_table(page: &str) -> Option<&str> {
-    let table = &page[page.find(HEADER)?..];
-    Some(table.split_once("\n\n").map_or(table, |(rows, _)| &table[..=rows.len()]))
 }
 
 fn usage(flag: &Flag) -> String {
@@ -171,13 +165,5 @@ mod tests {
             table.contains("| `--metrics-port=port` | the app port | port of /metrics | kube2iam's default is 8181")
         );
         assert!(table.contains("| `--imds-v2=optional\\|required` | `optional` |"));
-    }
-
-    #[test]
-    fn the_table_is_found_in_a_page() {
-        let table = flag_table();
-        assert_eq!(find_flag_table(&format!("# Flags\n\n{table}\nThat is all.\n")), Some(table.as_str()));
-        assert_eq!(find_flag_table(&table), Some(table.as_str()));
-        assert_eq!(find_flag_table("# Flags\n"), None);
     }
 }

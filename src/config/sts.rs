@@ -7,17 +7,19 @@ use super::flags::SessionFlags;
 use super::given::{Given, unless_empty};
 use super::usage::UsageError;
 use crate::logic::policy::arn::RoleArn;
-use crate::logic::sessions::session::{NameAnnotation, NameTemplate};
+use crate::logic::sessions::cache::RenewAt;
+use crate::logic::sessions::session::{NameAnnotation, NameTemplate, TagReach, Tags};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct StsConfig {
     pub life: SessionLife,
-    pub error_memory: ErrorMemory,
+    /// How long a failure is remembered; `None`: longer what is final than what may pass by itself
+    pub error_ttl: Option<Duration>,
     /// The role that is assumed first and then assumes the pods' roles
     pub assume_first: Option<RoleArn>,
     pub session_name: NameTemplate,
     pub name_annotation: NameAnnotation,
-    pub tags: SessionTags,
+    pub tags: Tags,
     /// Fetch a pod's credentials when it appears. Never set without a node: the whole cluster's would be too many.
     pub prefetch: bool,
     /// Calls per second for renewals and prefetch; above zero
@@ -29,38 +31,7 @@ pub struct StsConfig {
 pub struct SessionLife {
     /// `DurationSeconds` of AssumeRole
     pub asked_s: u32,
-    pub renew: Renew,
-}
-
-/// When a session is renewed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Renew {
-    /// At half of the life that STS granted
-    AtHalf,
-    /// At this age
-    After(Duration),
-}
-
-/// How long a failure of STS is remembered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorMemory {
-    /// Longer for what is final than for what may pass by itself
-    ByKind,
-    /// As long for every failure
-    For(Duration),
-    Off,
-}
-
-/// The tags that a session carries.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SessionTags {
-    None,
-    OfPod {
-        /// They last through further role changes.
-        transitive: bool,
-        /// Value of `eks-cluster-name`; without it the tag is left out
-        cluster: Option<String>,
-    },
+    pub renew: RenewAt,
 }
 
 impl StsConfig {
@@ -75,11 +46,11 @@ impl StsConfig {
         }
         Ok(Self {
             life: SessionLife::read(flags.iam_role_session_ttl.as_ref(), warnings)?,
-            error_memory: ErrorMemory::read(flags.iam_role_error_ttl.as_ref())?,
+            error_ttl: flags.iam_role_error_ttl.as_ref().map(duration).transpose()?,
             assume_first: assume_first.map(|given| given.read(AN_ARN, |text| RoleArn::parse(text).ok())).transpose()?,
             session_name: flags.session_name.read(A_TEMPLATE, |text| NameTemplate::parse(text).ok())?,
             name_annotation: if flags.session_name_annotation { NameAnnotation::Read } else { NameAnnotation::Ignored },
-            tags: SessionTags::read(flags, warnings)?,
+            tags: tags(flags, warnings)?,
             prefetch: flags.prefetch.is_on() && node.is_some(),
             calls_per_second: flags.sts_qps.read("a number above 0, at most 1000", calls_per_second)?,
         })
@@ -88,7 +59,7 @@ impl StsConfig {
 
 impl SessionLife {
     fn read(given: Option<&Given>, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
-        let Some(given) = given else { return Ok(Self { asked_s: STANDARD_LIFE_S, renew: Renew::AtHalf }) };
+        let Some(given) = given else { return Ok(Self { asked_s: STANDARD_LIFE_S, renew: RenewAt::Half }) };
         let age = duration(given)?;
         let asked_s = age.saturating_mul(2).as_secs();
         let within = u32::try_from(asked_s).ok().filter(|asked_s| (SHORTEST_S..=LONGEST_S).contains(asked_s));
@@ -103,30 +74,21 @@ impl SessionLife {
                 "{flag} asks for {asked_s}s, and STS refuses more than {CHAINED_S}s to a role that assumes a role"
             ));
         }
-        Ok(Self { asked_s, renew: Renew::After(age) })
+        Ok(Self { asked_s, renew: RenewAt::Age(age) })
     }
 }
 
-impl ErrorMemory {
-    fn read(given: Option<&Given>) -> Result<Self, UsageError> {
-        let Some(given) = given else { return Ok(Self::ByKind) };
-        let span = duration(given)?;
-        Ok(if span.is_zero() { Self::Off } else { Self::For(span) })
+fn tags(flags: &SessionFlags, warnings: &mut Vec<String>) -> Result<Tags, UsageError> {
+    let cluster = unless_empty(flags.cluster_name.as_ref());
+    if cluster.is_some() && !flags.session_tags {
+        warnings.push("--cluster-name has no effect without --session-tags".to_owned());
     }
-}
-
-impl SessionTags {
-    fn read(flags: &SessionFlags, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
-        let cluster = unless_empty(flags.cluster_name.as_ref());
-        if cluster.is_some() && !flags.session_tags {
-            warnings.push("--cluster-name has no effect without --session-tags".to_owned());
-        }
-        let cluster = cluster.map(|given| given.read(A_CLUSTER, tag_value)).transpose()?;
-        match (flags.session_tags, flags.transitive_tags) {
-            (true, transitive) => Ok(Self::OfPod { transitive, cluster }),
-            (false, true) => Err(UsageError::contradiction("--transitive-tags", "allowed only with --session-tags")),
-            (false, false) => Ok(Self::None),
-        }
+    let cluster = cluster.map(|given| given.read(A_CLUSTER, tag_value)).transpose()?;
+    match (flags.session_tags, flags.transitive_tags) {
+        (true, true) => Ok(Tags::Pod { cluster, reach: TagReach::Chain }),
+        (true, false) => Ok(Tags::Pod { cluster, reach: TagReach::Session }),
+        (false, true) => Err(UsageError::contradiction("--transitive-tags", "allowed only with --session-tags")),
+        (false, false) => Ok(Tags::None),
     }
 }
 

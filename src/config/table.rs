@@ -1,5 +1,5 @@
 //! The table of flags: what argh knows of the typed command line, with each description split into its parts.
-//! Everything that speaks of flags reads it: the pflag pre-pass, `--help`, the README's table.
+//! Everything that speaks of flags reads it: the pflag pre-pass, `--help`, the docs' table.
 
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 

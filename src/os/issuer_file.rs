@@ -1,6 +1,8 @@
-//! The issuer of ServiceAccount tokens in a file of the state directory: an agent that starts while the API server is away
-//! checks tokens by what an agent here last read. Nothing in it is secret, but who can write to it can make tokens good:
-//! only agents may, as with all of the directory.
+//! The issuer of ServiceAccount tokens in a file of the state directory: an agent that starts while the API server
+//! refuses the issuer's documents checks tokens by those that an agent here last read. The file doesn't help while the
+//! API server is unreachable: pods aren't kept, and until they are listed every request gets `not_ready`. Nothing in it
+//! is secret, but a process that can write to it can make forged tokens valid: only agents may, as with all of the
+//! directory.
 
 use std::fs::remove_file;
 use std::io::ErrorKind;

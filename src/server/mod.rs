@@ -164,7 +164,7 @@ impl CutReason {
     }
 }
 
-/// Every bound of the server. The defaults are those of the README.
+/// Every bound of the server. The defaults stand in `manifests/docs/operate.md`.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of a request line and its headers, empty line included. Real heads are below 1 KiB; 8 KiB is what

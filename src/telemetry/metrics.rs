@@ -70,13 +70,13 @@ impl Metrics {
         let registry = Registry::new();
         let r = &registry;
         let labels = ["version", "build_date", "commit_hash", "node"];
-        let info = gauges(r, "info", "Information about the running build, and the name of its node.", &labels)?;
+        let info = gauges(r, "info", "Version, build date and commit of the agent, and its node; always 1.", &labels)?;
         info.with_label_values(&[build.version, build.date, build.commit, node]).set(1.0);
         Ok(Self {
             request_seconds: histograms(
                 r,
                 "http_request_duration_seconds",
-                "Time taken to answer HTTP requests.",
+                "Time taken to answer HTTP requests, by status, method and handler.",
                 &["code", "method", "handler"],
             )?,
             known: KnownRequests::default(),
@@ -84,44 +84,39 @@ impl Metrics {
             duplicate_lookups: counter(
                 r,
                 "iam_k8s_dup_req_count",
-                "Live lookups of addresses that several pods claim.",
+                "Live lists of pods at an address that several pods claim (--resolve-duplicate-cache-ips).",
             )?,
             duplicate_lookups_resolved: counter(
                 r,
                 "iam_k8s_dup_req_success_count",
-                "Live lookups that found the one holder.",
+                "Live lists that found the one holder of the address.",
             )?,
             pod_not_in_cache: counter(r, "iam_k8s_pod_not_in_pod_cache", "Requests from addresses of no known pod.")?,
-            healthcheck_status: gauge(r, "healthcheck_status", "Whether the last health check went well (1 or 0).")?,
+            healthcheck_status: gauge(r, "healthcheck_status", HEALTHCHECK)?,
             ready: gauge(r, "ready", "Whether the agent is ready to give credentials (1 or 0), as /readyz says.")?,
-            refusals: counters(r, "refusals_total", "Requests refused, by reason.", &["reason"])?,
+            refusals: counters(r, "refusals_total", "Refused requests, by reason code.", &["reason"])?,
             tokenless_requests: counters(
                 r,
                 "tokenless_requests_total",
                 "Metadata requests of pods without a session token.",
                 &["namespace"],
             )?,
-            log_lines_dropped: counter(r, "log_lines_dropped_total", "Request lines that the log had no room for.")?,
-            listen: counters(r, "connections_total", "Connections by what became of them.", &["event"])?,
-            watch_events: counters(
-                r,
-                "watch_events_total",
-                "What the watches of the API server brought.",
-                &["resource", "event"],
-            )?,
+            log_lines_dropped: counter(r, "log_lines_dropped_total", LOG_LINES_DROPPED)?,
+            listen: counters(r, "connections_total", CONNECTIONS, &["event"])?,
+            watch_events: counters(r, "watch_events_total", WATCH_EVENTS, &["resource", "event"])?,
             unreadable: counters(
                 r,
                 "watch_unreadable_total",
-                "Objects of the API server that could not be read and were forgotten.",
+                "Objects of the API server that could not be read, and whose known state was forgotten.",
                 &["resource"],
             )?,
             watch_age_seconds: gauges(
                 r,
                 "watch_age_seconds",
-                "Age of what is known: time since the last complete list, line or bookmark.",
+                "Age of what is known of a resource: time since its last complete list, line or bookmark.",
                 &["resource"],
             )?,
-            connections: gauge(r, "connections", "Connections open now.")?,
+            connections: gauge(r, "connections", "Open connections of all listeners.")?,
             seats: OnceLock::new(),
             redirect: RedirectMetrics::register(r)?,
             process: ProcessMetrics::register(r)?,
@@ -203,7 +198,9 @@ impl Metrics {
     }
 }
 
-fn add<C: Collector + 'static>(registry: &Registry, collector: C) -> prometheus::Result<()> {
+pub(super) fn add<C: Collector + 'static>(registry: &Registry, collector: C) -> prometheus::Result<()> {
+    #[cfg(test)]
+    super::metrics_page::note(&collector);
     registry.register(Box::new(collector))
 }
 
@@ -250,6 +247,13 @@ pub(super) fn histograms(
 }
 
 const NAMESPACE: &str = "kube2iam";
+
+const HEALTHCHECK: &str = "Whether the EC2 metadata service answered the last health check (1 or 0).";
+const LOG_LINES_DROPPED: &str = "Log lines about requests that were dropped because the log was read too slowly.";
+const CONNECTIONS: &str = "Connections: accepted, refused at a limit, evicted for another, cut while answering, \
+    panicked, accept_failed; and bad requests by what was wrong with them.";
+const WATCH_EVENTS: &str =
+    "Events of the watches by resource: heard (a change), listed, relisted, ended, refused (failed, retried later).";
 
 #[cfg(test)]
 mod tests {

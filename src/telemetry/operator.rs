@@ -15,11 +15,20 @@ pub struct OperatorMetrics {
 
 impl OperatorMetrics {
     pub(super) fn register(r: &Registry) -> prometheus::Result<Self> {
-        let audited = "Requests let pass in audit mode that the policy would refuse.";
+        let audited = "Requests allowed by --policy-mode=audit that namespace restrictions would deny.";
         Ok(Self {
             audited: counters(r, "policy_audited_total", audited, &["namespace", "reason"])?,
-            policy_doubts: gauge(r, "policy_doubts", "What is doubtful about namespaces' lists of roles.")?,
-            events: counters(r, "events_total", "Refusals by what became of their Events.", &["outcome"])?,
+            policy_doubts: gauge(
+                r,
+                "policy_doubts",
+                "Warnings about namespaces' lists of roles that stand now (lint=policy).",
+            )?,
+            events: counters(
+                r,
+                "events_total",
+                "Refusals by what became of their Kubernetes Events: written, counted (into an Event not due yet), held_back, failed.",
+                &["outcome"],
+            )?,
         })
     }
 

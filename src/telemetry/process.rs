@@ -4,6 +4,7 @@
 use prometheus::core::Collector;
 use prometheus::{Counter, Gauge, Registry};
 
+use super::metrics::add;
 use crate::logic::operator::process::Usage;
 
 /// Gauges of the process.
@@ -50,6 +51,6 @@ fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gaug
 }
 
 fn kept<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> prometheus::Result<C> {
-    registry.register(Box::new(collector.clone()))?;
+    add(registry, collector.clone())?;
     Ok(collector)
 }

@@ -28,12 +28,12 @@ impl RedirectMetrics {
         let repairs = counter(
             registry,
             "redirect_repairs_total",
-            "How often the redirect was put back after somebody removed or altered it.",
+            "How often the agent restored the redirect after it was removed or altered.",
         )?;
         let new_uplinks = counter(
             registry,
             "redirect_new_uplinks_total",
-            "Interfaces that became an uplink while the agent ran: what comes in by them is no longer redirected.",
+            "Interfaces that became an uplink while the agent ran; packets that come in by them are no longer redirected.",
         )?;
         let whole =
             gauges(registry, "redirect_whole", "Whether the redirect is as this agent wants it (1) or not (0).", &[])?;

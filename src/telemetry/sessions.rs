@@ -28,28 +28,38 @@ impl SessionMetrics {
             sts_seconds: histograms(
                 r,
                 "iam_request_duration_seconds",
-                "Time taken by calls to STS.",
+                "Time taken by calls to STS, by role and by code: Success, AWS's error code, or UnknownError without one.",
                 &["code", ROLE_LABEL],
             )?,
-            cache_hits: counters(r, "iam_cache_hits_total", "Answers given out of the cache.", &[ROLE_LABEL])?,
+            cache_hits: counters(
+                r,
+                "iam_cache_hits_total",
+                "Answers from the session cache, refusals included.",
+                &[ROLE_LABEL],
+            )?,
             calls: counters(
                 r,
                 "sts_calls_total",
-                "Calls to STS by why they were made (request, renewal, prefetch) and what they came to.",
+                "Calls to STS by purpose (request, renewal, prefetch) and outcome (success, refused, throttled, unavailable, no_node_credentials, no_region).",
                 &["purpose", "outcome"],
             )?,
             queue_seconds: histograms(
                 r,
                 "sts_queue_seconds",
-                "Time that calls to STS waited for their turn.",
+                "Time that calls to STS waited in the call queue, by purpose (request, renewal, prefetch).",
                 &["purpose"],
             )?,
             life_left_seconds: gauge(
                 r,
                 "credentials_life_left_seconds",
-                "Life left of the credentials last handed out.",
+                "Remaining lifetime of the credentials last handed out.",
             )?,
-            held: gauges(r, "sessions", "Sessions held and calls under way.", &["state"])?,
+            held: gauges(
+                r,
+                "sessions",
+                "Sessions by state: held, refused (remembered failures), queued, in_flight (calls).",
+                &["state"],
+            )?,
         })
     }
 

@@ -1,4 +1,4 @@
-//! `cargo bench`: every number that the README promises about speed and size, measured on the built binary.
+//! `cargo bench`: every number that `manifests/docs/promises.md` promises about speed and size, measured on the built binary.
 //!
 //! Without words all scenes run; `cargo bench -- rates memory` runs those two. Rates are set against nginx in the same
 //! run, since machines differ and are seldom quiet. Needs Debian's `wrk`, `nginx-light` and, for `instructions`,

@@ -14,7 +14,7 @@ pub struct Client {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A package, the upstream version that the README's table is of, and a file that it brings
+    /// A package, the upstream version that the page's table is of, and a file that it brings
     Debian(&'static str, &'static str, &'static str),
     /// Its line in `requirements.txt`
     PyPi(&'static str),

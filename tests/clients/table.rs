@@ -1,4 +1,4 @@
-//! The README's table of further clients, made of what a run showed.
+//! The table of further clients in `manifests/docs/sdks.md`, made of what a run showed.
 
 use std::fs;
 
@@ -8,11 +8,11 @@ use crate::catalogue::{CLIENTS, Source};
 use crate::kits::{PACKAGE, REQUIREMENTS};
 use crate::tools::project;
 
-/// Fails if the README says something else. With `KUBE2IAM_WRITE_README` set it writes the table.
+/// Fails if the page says something else. With `KUBE2IAM_WRITE_README` set it writes the table.
 pub fn compare(rows: &[Row]) {
-    let path = project().join("README.md");
+    let path = project().join("manifests/docs/sdks.md");
     let page = fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once(BEGIN).expect("the README has a place for the table of clients");
+    let (before, rest) = page.split_once(BEGIN).expect("the page has a place for the table of clients");
     let (found, after) = rest.split_once(END).expect("the table of clients has an end");
     let table = render(rows);
     if std::env::var_os("KUBE2IAM_WRITE_README").is_some() {

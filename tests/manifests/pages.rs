@@ -62,14 +62,3 @@ fn every_kustomization_of_a_page_can_be_rendered() {
     }
     assert!(count >= 3, "{count}");
 }
-
-/// Headings that the contents list of a page leads to, in its order.
-#[test]
-fn every_page_has_a_list_of_its_contents() {
-    for name in PAGES {
-        let page = read(name).0;
-        let headings: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
-        let listed: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("- [")?.split(']').next()).collect();
-        assert_eq!(listed, headings, "{name}");
-    }
-}

@@ -15,7 +15,7 @@ use crate::lab::{Lab, ready};
 
 /// Beyond the uplink.
 const API_SERVER: &str = "10.77.0.1:6443";
-/// What the README promises.
+/// What `manifests/docs` promises.
 const NOTICED_WITHIN: Duration = Duration::from_secs(45);
 
 fn api_server() -> ApiServer {

@@ -1,4 +1,4 @@
-//! The README's table of SDKs, made of what a run showed.
+//! The table of SDKs in `manifests/docs/sdks.md`, made of what a run showed.
 
 use std::fs;
 
@@ -7,11 +7,11 @@ use crate::clients::Client;
 use crate::scenes::SCENES;
 use crate::tools::project;
 
-/// Fails if the README says something else. With `KUBE2IAM_WRITE_README` set it writes the table.
+/// Fails if the page says something else. With `KUBE2IAM_WRITE_README` set it writes the table.
 pub fn compare(told: &[Told]) {
-    let path = project().join("README.md");
+    let path = project().join("manifests/docs/sdks.md");
     let page = fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once(BEGIN).expect("the README has a place for the table of SDKs");
+    let (before, rest) = page.split_once(BEGIN).expect("the page has a place for the table of SDKs");
     let (found, after) = rest.split_once(END).expect("the table of SDKs has an end");
     let table = render(told);
     if std::env::var_os("KUBE2IAM_WRITE_README").is_some() {

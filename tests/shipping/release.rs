@@ -40,7 +40,7 @@ enum Crates {
     Vendored,
 }
 
-/// Builds as the README says. Paths of the machine that would end up in panic messages are replaced, since they differ
+/// Builds as `manifests/docs/install.md` says. Paths of the machine that would end up in panic messages are replaced, since they differ
 /// from builder to builder: <https://doc.rust-lang.org/rustc/remap-source-paths.html>.
 fn build(top: &Path, target_dir: &Path, crates: Crates) -> Result<PathBuf, String> {
     let mut cargo = cargo();

@@ -102,7 +102,7 @@ fn the_bill_of_materials_names_what_is_in_the_file() {
     assert!(!listed.contains(&"proptest"), "a crate of the tests is listed");
 }
 
-/// Runs the README's command on a copy, since it writes beside the manifest.
+/// Runs the documented command on a copy, since it writes beside the manifest.
 fn bill_of_materials(dir: &str) -> String {
     let copy = tools::empty_dir(dir);
     let parts = ["Cargo.toml", "Cargo.lock", "src"].map(|part| tools::project().join(part));

@@ -205,5 +205,5 @@ fn failure(kind: KubernetesFailureKind, cause: &str) -> KubernetesFailure {
     KubernetesFailure { kind, cause: cause.to_owned() }
 }
 
-/// Of one agent (README, "Limits")
+/// Of one agent (manifests/docs/operate.md, "Limits")
 const MOST_LIVE_LISTS: usize = 4;

@@ -190,5 +190,5 @@ impl Imds for SimImds {
     }
 }
 
-/// Of one pod (README, "The door")
+/// Of one pod (manifests/docs/operate.md, "Limits")
 const MOST_FORWARDS: usize = 4;

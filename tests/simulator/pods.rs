@@ -269,5 +269,5 @@ const EXCUSES: [&str; 5] = ["sts_refused", "sts_throttled", "sts_unavailable", "
 const MOST_TOKENS: usize = 8;
 /// What a request waits for STS.
 const PATIENCE: u64 = 5_000_000;
-/// The wait for the pod, a live list that began at its end, and the wait for STS (README, "Limits").
+/// The wait for the pod, a live list that began at its end, and the wait for STS (manifests/docs/operate.md, "Limits").
 const LONGEST_REQUEST: u64 = 900_000 + 1_000_000 + PATIENCE;

@@ -10,13 +10,11 @@ use crate::agent::tasks::sts::note;
 use crate::agent::wiring::session_rules;
 use crate::api::metadata::Undiscovered;
 use crate::clients::imds::discovery;
-use crate::config::{BaseSource, Config, DefaultRoleSource as DefaultSource, PolicyMode};
+use crate::config::{BaseSource, Config, DefaultRoleSource as DefaultSource};
 use crate::logic::base::backoff::Backoff;
 use crate::logic::cluster::world::PodTokens;
 use crate::logic::policy::arn::BaseArn;
-use crate::logic::policy::{
-    AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules,
-};
+use crate::logic::policy::{DefaultOrigin, DefaultRole, OwnRole, OwnRoles, Rules};
 use crate::logic::sts::{StsFailure, StsFailureKind};
 use crate::ports::{Imds, NodeCredentials, Sts, Waited};
 
@@ -132,7 +130,7 @@ pub(crate) fn rules(config: &Config, imds: &dyn Imds) -> Result<Rules, String> {
         BaseSource::Given(base) => base.clone(),
         BaseSource::Discover => discovery::base_arn(imds).map_err(|failure| failure.cause)?,
     };
-    let obeys = if config.roles.default_role_restricted { DefaultObeys::Namespaces } else { DefaultObeys::Nothing };
+    let obeys = config.roles.default_role_obeys;
     let default = |name: &str, origin| match base.role(name) {
         Ok(role) => Some(DefaultRole { role, origin, obeys }),
         Err(cause) => {
@@ -151,12 +149,9 @@ pub(crate) fn rules(config: &Config, imds: &dyn Imds) -> Result<Rules, String> {
     Ok(Rules {
         base,
         default_role,
-        account_roles: if config.roles.service_account_roles { AccountRoles::Read } else { AccountRoles::Ignored },
+        account_roles: config.roles.account_roles,
         restrictions: config.roles.restrictions,
-        enforcement: match config.roles.mode {
-            PolicyMode::Enforce => Enforcement::Enforce,
-            PolicyMode::Audit => Enforcement::Audit,
-        },
+        enforcement: config.roles.enforcement,
         session: session_rules(config),
         own_roles: OwnRoles::Sought(hop(config).into_iter().collect()),
         allowed_accounts: config.roles.allowed_accounts.clone(),

@@ -1,4 +1,4 @@
-//! What each reason means and how to mend it: for `explain`, for the Events on pods, for the table of the README.
+//! What each reason means and how to mend it: for `explain`, for the Events on pods, for `manifests/docs/reasons.md`.
 
 mod tokens;
 

@@ -1,7 +1,7 @@
 //! A large cluster, in figures: a share of its nodes with their real caches, a share of the account's quota of STS,
-//! a day in virtual time. The README's section "On a large cluster" holds what comes out.
+//! a day in virtual time. `manifests/docs/scale.md` holds what comes out.
 //!
-//! `KUBE2IAM_WRITE_README=1 cargo test --test simulator readme` writes its tables anew.
+//! `KUBE2IAM_WRITE_README=1 cargo test --test simulator scale` writes its tables anew.
 
 mod fleet;
 
@@ -22,14 +22,14 @@ const QUIET_SAMPLE: u64 = 10;
 const HOUR_S: u64 = 3_600;
 
 #[test]
-fn the_readme_tells_of_a_large_cluster_what_the_machines_do() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+fn the_page_on_scale_says_of_a_large_cluster_what_the_simulation_does() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/docs/scale.md");
     let mut page = fs::read_to_string(&path).unwrap();
     let written = std::env::var_os("KUBE2IAM_WRITE_README").is_some();
     for (head, rows) in
         [(STS_HEAD, sts_rows()), (START_HEAD, start_rows()), (JITTER_HEAD, jitter_rows()), (API_HEAD, api_rows())]
     {
-        let from = page.find(head).unwrap_or_else(|| panic!("the README has no table `{head}`"));
+        let from = page.find(head).unwrap_or_else(|| panic!("the page has no table `{head}`"));
         let until = page[from..].find("\n\n").map_or(page.len(), |length| from + length + 1);
         let table = format!("{head}{rows}");
         if written {

@@ -8,10 +8,11 @@ use crate::agent::wiring::{self, session_rules};
 use crate::cli::operator::Failure;
 use crate::clients::imds::{MetadataService, discovery};
 use crate::clients::sts::StsWire;
-use crate::config::{BaseSource, DefaultRoleSource, SessionTags};
+use crate::config::{BaseSource, DefaultRoleSource};
 use crate::logic::base::time::Wall;
 use crate::logic::operator::doctor::{Finding, of_clock, of_denied_role, of_versions};
 use crate::logic::policy::arn::{BaseArn, RoleArn};
+use crate::logic::sessions::session::Tags;
 use crate::logic::sts::AssumeRole;
 use crate::logic::sts::environment::NodeSource;
 use crate::ports::NodeCredentials;
@@ -172,7 +173,7 @@ fn try_role(
 
 /// As pods' calls are, with a tag if theirs have any; as short as STS allows.
 fn trial(context: &DoctorContext, role: &RoleArn) -> AssumeRole {
-    let tagged = !matches!(context.config.sts.tags, SessionTags::None);
+    let tagged = !matches!(context.config.sts.tags, Tags::None);
     let tags = if tagged { vec![("kubernetes-pod-name".to_owned(), "doctor".to_owned())] } else { Vec::new() };
     AssumeRole {
         external_id: context.asked.external_id.clone(),
