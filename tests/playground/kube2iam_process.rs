@@ -13,7 +13,7 @@ pub const WORD: &str = "kube2iam";
 pub fn run(words: Vec<String>) -> ExitCode {
     let _ = set_parent_process_death_signal(Some(Signal::TERM));
     if let Err(cause) = leave_the_network_alone() {
-        eprintln!("failed to give up the right to change this machine's network: {cause}");
+        crate::say_why(&format!("failed to give up the right to change this machine's network: {cause}"));
         return ExitCode::FAILURE;
     }
     let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
