@@ -191,6 +191,9 @@ pub trait IssuerStore: Send + Sync {
 
     /// Replaces what lies there.
     fn write(&self, issuer: &Issuer) -> Result<(), String>;
+
+    /// Leaves nothing there.
+    fn remove(&self) -> Result<(), String>;
 }
 
 /// Where the keys of the tokens lie for this agent, its predecessor and its successor.

@@ -99,7 +99,7 @@ fn tokens_only(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<(), F
 
 fn metadata(context: &DoctorContext, service: &MetadataService) -> Finding {
     match service.versions() {
-        Ok(versions) => of_versions(versions.tokens, versions.without_token),
+        Ok(versions) => of_versions(versions),
         Err(failure) if needs_metadata(context) => Finding::fail(format!(
             "{failure}; the agent needs it: look at --metadata-addr, at a firewall, and whether the instance's \
              metadata is switched on"
