@@ -36,7 +36,7 @@ const GIT_TRACES: [&str; 3] = ["HEAD", "logs/HEAD", "packed-refs"];
 
 fn main() {
     println!("cargo:rerun-if-changed=src/build.rs");
-    println!("cargo:rerun-if-changed=src/logic/time.rs");
+    println!("cargo:rerun-if-changed=src/logic/base/time.rs");
     shrink();
     let root = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from);
     let (mut commit, mut made_at) = checkout(&root).unwrap_or_else(|| (packed_commit(&root), None));

@@ -165,6 +165,7 @@ fn of_operation() -> Vec<Promise> {
 fn of_size_and_speed() -> Vec<Promise> {
     let mib = f64::from(constant("tests/shipping/release.rs", "LARGEST").parse::<u32>().unwrap()) / f64::from(1 << 20);
     let of_nginx = ["KEPT_OF_NGINX", "SINGLE_OF_NGINX"].map(|name| constant("tests/bench/rates.rs", name));
+    let tail = ["P999_MS", "WORST_MS"].map(|name| constant("tests/bench/tail.rs", name).replace(".0", ""));
     vec![
         promise(
             "the file",
@@ -186,6 +187,11 @@ fn of_size_and_speed() -> Vec<Promise> {
             "from a pod's event on the watch to its first answer",
             format!("at most {} ms, the median", constant("tests/bench/events.rs", "MOST_MS").trim_end_matches(".0")),
             &["cargo bench -- events"],
+        ),
+        promise(
+            "latency at 5,000 requests a second while pods change, sessions are renewed and long lists are read",
+            format!("p99.9 at most {} ms, the worst {} ms", tail[0], tail[1]),
+            &["cargo bench -- tail"],
         ),
         promise(
             "instructions of an answer from memory",
