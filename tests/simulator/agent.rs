@@ -13,10 +13,10 @@ use kube2iam::ports::{KeyStore, Waited};
 
 use crate::api::Api;
 use crate::aws::{SimCredentials, SimImds, SimSts};
+use crate::by_token::SimIssuer;
 use crate::plants::Plant;
 use crate::secrets;
 use crate::sim::Sim;
-use crate::swarm::Swarm;
 use crate::time::{NodeStore, SimDice, SimTime};
 use crate::truth::{BASE, Feed};
 
@@ -47,14 +47,14 @@ impl Agent {
             nodes: None,
             events: None,
             key_store: Some(key_store),
-            issuer_discovery: None,
+            issuer_discovery: Some(Arc::new(SimIssuer(sim.clone()))),
             issuer_store: None,
             proxied: imds.clone(),
             imds,
             sts: Arc::new(SimSts { sim: sim.clone(), agent: number }),
             node_credentials: Arc::new(SimCredentials),
         };
-        let state = AgentState::new(&config(&sim.swarm), ports, latch, Box::new(secrets::hear)).unwrap();
+        let state = AgentState::new(&config(sim), ports, latch, Box::new(secrets::hear)).unwrap();
         let agent = Arc::new(Self { number, state: state.clone(), closed: AtomicBool::new(false) });
         sim.agents.lock().push(agent.clone());
         sim.stage.note(&format!("agent {number} starts"));
@@ -76,28 +76,31 @@ impl Agent {
         self.closed.store(true, Ordering::SeqCst);
         sim.stage.note(&format!("agent {} ends", self.number));
         self.state.facts.shutting_down.store(true, Ordering::SeqCst);
-        let steps: [&dyn Fn(); 5] = [
+        let steps: [&dyn Fn(); 6] = [
             &|| self.state.latch.close(),
             &|| self.state.drained.close(),
             &|| self.state.kubernetes.shut_down(),
             &|| self.state.sessions.close(),
             &|| self.state.world.close(),
+            &|| self.state.issuer_keys.iter().for_each(|keys| keys.close()),
         ];
-        let mut order = [0, 1, 2, 3, 4];
+        let mut order = if sim.swarm.by_token { vec![0, 1, 2, 3, 4, 5] } else { vec![0, 1, 2, 3, 4] };
         sim.shuffle(&mut order);
         order.into_iter().for_each(|step| steps[step]());
     }
 
     /// Whether nothing but the pod's own affairs keeps a pod from its credentials.
     pub fn knows_all(&self) -> bool {
+        let knows_keys = self.state.issuer_keys.as_ref().is_none_or(|keys| keys.known().issuer.is_some());
         self.state.world.read(|world, rules| {
-            world.is_ready() && rules.is_some_and(|rules| matches!(rules.own_roles, OwnRoles::Found(_)))
+            knows_keys && world.is_ready() && rules.is_some_and(|rules| matches!(rules.own_roles, OwnRoles::Found(_)))
         })
     }
 }
 
 /// The agent's flags.
-fn config(swarm: &Swarm) -> Config {
+fn config(sim: &Sim) -> Config {
+    let swarm = &sim.swarm;
     let base = format!("--base-role-arn={BASE}");
     let qps = format!("--sts-qps={}", swarm.calls_per_second);
     let words = [
@@ -110,6 +113,8 @@ fn config(swarm: &Swarm) -> Config {
         ("--session-tags", swarm.tagged),
         ("--iam-role-error-ttl=0s", swarm.forgetful),
         ("--resolve-duplicate-cache-ips", swarm.live_lists),
+        ("--container-credentials", swarm.by_token),
+        ("--sts=web-identity", swarm.by_token && !sim.has(Plant::NodeSigns)),
     ];
     let words = words.into_iter().filter(|(_, is_set)| *is_set).map(|(word, _)| word.to_owned());
     match parse(words, &|_| None) {

@@ -4,6 +4,8 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kube2iam::logic::base::secret::Secret;
 use kube2iam::logic::base::time::Wall;
 use kube2iam::logic::policy::OwnRole;
@@ -12,9 +14,10 @@ use kube2iam::logic::request::path::CanonicalPath;
 use kube2iam::logic::request::upstream::ImdsFailure;
 use kube2iam::logic::sessions::cache::MOST_CALLS;
 use kube2iam::logic::sessions::credentials::Credentials;
-use kube2iam::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
+use kube2iam::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind, TokenRefusal};
 use kube2iam::ports::NodeCredentials;
 use kube2iam::ports::{Forwarded, Imds, Sts};
+use serde_json::Value;
 
 use crate::plants::Plant;
 use crate::pods;
@@ -34,7 +37,8 @@ impl SimSts {
         let mut truth = self.sim.truth.lock();
         let asked =
             truth.asking.iter().any(|asking| asking.agent == self.agent && asking.role == request.role.as_str());
-        if !asked {
+        // A token comes only with a request.
+        if !asked && request.subject.is_none() {
             truth.unasked.entry(self.agent).or_default().push(now);
         }
         let calls = truth.calls.entry(self.agent).or_default();
@@ -63,6 +67,9 @@ impl SimSts {
         let swarm = &self.sim.swarm;
         if self.sim.strikes(swarm.throttles, 4) {
             return Some(failure(StsFailureKind::Throttled, "Throttling"));
+        }
+        if self.sim.swarm.by_token && self.sim.strikes(self.sim.swarm.late, 9) {
+            return Some(failure(StsFailureKind::Token(TokenRefusal::Expired), "ExpiredTokenException"));
         }
         if self.sim.strikes(swarm.denies, 5) {
             let mut refused = failure(StsFailureKind::Refused, "AccessDenied");
@@ -110,7 +117,19 @@ impl SimSts {
     }
 }
 
+/// What Kubernetes claims in a token.
+fn claims(token: &str) -> Value {
+    let part = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&part).unwrap()["kubernetes.io"].take()
+}
+
 impl SimSts {
+    fn blame_signature(&self, what: &str) {
+        if self.sim.swarm.by_token {
+            self.sim.stage.blame("no call bears the node's key", what);
+        }
+    }
+
     fn answer(&self, request: &AssumeRole) -> Result<Assumed, StsFailure> {
         self.begin(request);
         self.sim.stage.pause(20_000 + self.sim.roll(300_000));
@@ -130,17 +149,26 @@ impl SimSts {
 
 impl Sts for SimSts {
     fn assume_role(&self, request: &AssumeRole) -> Result<Assumed, StsFailure> {
-        if request.subject.is_some() {
-            self.sim.stage.blame("no call bears the node's key", &format!("one for {}", request.role));
+        self.blame_signature(&format!("one for {}", request.role));
+        self.answer(request)
+    }
+
+    fn assume_role_with_web_identity(
+        &self,
+        request: &AssumeRole,
+        token: &Secret<String>,
+    ) -> Result<Assumed, StsFailure> {
+        let subject = request.subject.as_ref().map(|subject| (&*subject.namespace, &*subject.service_account));
+        let of = claims(token.expose());
+        let named = (of["namespace"].as_str().unwrap(), of["serviceaccount"]["name"].as_str().unwrap());
+        if subject != Some(named) {
+            self.sim.stage.blame("only what is permitted is given", &format!("a token of {named:?} for {subject:?}"));
         }
         self.answer(request)
     }
 
-    fn assume_role_with_web_identity(&self, request: &AssumeRole, _: &Secret<String>) -> Result<Assumed, StsFailure> {
-        self.answer(request)
-    }
-
     fn caller_identity(&self) -> Result<String, StsFailure> {
+        self.blame_signature("GetCallerIdentity");
         self.sim.stage.pause(20_000 + self.sim.roll(200_000));
         match self.trouble() {
             Some(failure) => Err(failure),

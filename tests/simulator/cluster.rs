@@ -75,6 +75,11 @@ impl Pod {
         !self.finished && !self.host_network && !self.fat
     }
 
+    /// Whether its program can ask, and can be read of.
+    pub fn runs(&self) -> bool {
+        !self.finished && !self.fat
+    }
+
     pub fn holds(&self, address: IpAddr) -> bool {
         self.counts() && self.addresses.contains(&address)
     }

@@ -17,6 +17,7 @@
 //! | nothing expired is served | |
 //! | one call per session | |
 //! | the budget of STS is kept | 8 calls at a time; renewals and prefetches at their pace |
+//! | no call bears the node's key | where sessions come by the pods' tokens |
 //! | no cap is exceeded | forwards of one pod, live lists |
 //! | a known pod is answered | a pod that was there all the time is never refused as unknown: nobody sees half a list |
 //! | nobody is stranded | who waits for a call has its result in the moment it is there |
@@ -41,6 +42,7 @@
 mod agent;
 mod api;
 mod aws;
+mod by_token;
 mod cluster;
 mod director;
 mod large;
@@ -51,6 +53,9 @@ mod pods;
 mod random;
 mod secrets;
 mod settle;
+#[allow(dead_code, reason = "an issuer for many tests")]
+#[path = "../../src/logic/identity/tests/signing.rs"]
+mod signing;
 mod sim;
 mod stage;
 mod swarm;
@@ -60,20 +65,25 @@ mod truth;
 mod watch;
 
 use std::env;
+use std::ops::Range;
 
 use kube2iam::config::BUILD;
-use sim::{Outcome, run};
+use sim::{Outcome, run, run_by_token};
+
+/// Those that the environment asks for, else the first `usual` ones.
+fn seeds(usual: u64) -> Range<u64> {
+    let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    match (number("KUBE2IAM_SIMULATOR_SEED"), number("KUBE2IAM_SIMULATOR_SEEDS")) {
+        (Some(seed), count) => seed..seed + count.unwrap_or(1),
+        (None, Some(count)) => LONGER_RUNS..LONGER_RUNS + count,
+        (None, None) => 0..usual,
+    }
+}
 
 #[test]
 fn seeds_break_no_promise() {
-    let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let seeds = match (number("KUBE2IAM_SIMULATOR_SEED"), number("KUBE2IAM_SIMULATOR_SEEDS")) {
-        (Some(seed), count) => seed..seed + count.unwrap_or(1),
-        (None, Some(count)) => LONGER_RUNS..LONGER_RUNS + count,
-        (None, None) => 0..SEEDS,
-    };
     let (mut steps, mut answers, mut sessions, mut runs) = (0, 0, 0, 0);
-    for seed in seeds {
+    for seed in seeds(SEEDS) {
         let outcome = run(seed, None);
         steps += outcome.steps;
         answers += outcome.answers;
@@ -83,6 +93,20 @@ fn seeds_break_no_promise() {
     }
     println!("{runs} seeds, {steps} steps, {answers} answers, {sessions} of them with credentials");
     // A simulator in which hardly anybody gets anything breaks no promise either.
+    assert!(runs < 10 || sessions > runs * 20, "credentials only {sessions} times in {runs} runs");
+}
+
+/// The same days, with pods that show tokens and an agent that has nothing else for STS.
+#[test]
+fn seeds_by_token_break_no_promise() {
+    let (mut sessions, mut runs) = (0, 0);
+    for seed in seeds(SEEDS_BY_TOKEN) {
+        let outcome = run_by_token(seed, None);
+        sessions += outcome.sessions;
+        runs += 1;
+        assert!(outcome.faults.is_empty(), "by token: {}", report(seed, &outcome));
+    }
+    println!("{runs} seeds by token, {sessions} answers with credentials");
     assert!(runs < 10 || sessions > runs * 20, "credentials only {sessions} times in {runs} runs");
 }
 
@@ -109,5 +133,6 @@ fn report(seed: u64, outcome: &Outcome) -> String {
 }
 
 const SEEDS: u64 = 80;
+const SEEDS_BY_TOKEN: u64 = 40;
 /// Longer runs play other seeds than those that everybody plays.
 const LONGER_RUNS: u64 = 1_000_000;

@@ -1,7 +1,7 @@
-//! Five bugs that others had, and four that no agent should have, put in at the ports: the simulator sees each.
+//! Five bugs that others had, and five that no agent should have, put in at the ports: the simulator sees each.
 
 use crate::plants::Plant;
-use crate::sim::run;
+use crate::sim::{run, run_by_token};
 
 /// Plays seeds until one breaks `promise`.
 fn is_caught(plant: Plant, promise: &str) {
@@ -44,6 +44,13 @@ fn a_list_that_is_swapped_in_before_it_is_whole_is_caught() {
 #[test]
 fn a_secret_in_the_log_is_caught() {
     is_caught(Plant::FailureTellsSecret, "no secret is logged");
+}
+
+#[test]
+fn a_call_in_the_nodes_name_is_caught() {
+    let faults = (0..MOST_SEEDS).map(|seed| run_by_token(seed, Some(Plant::NodeSigns)).faults);
+    let caught = faults.flatten().any(|fault| fault.promise == "no call bears the node's key");
+    assert!(caught, "{MOST_SEEDS} seeds never broke it");
 }
 
 #[test]

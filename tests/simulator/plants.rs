@@ -17,6 +17,8 @@ pub enum Plant {
     ListIsSwappedInEarly,
     /// STS repeats what it was sent, and that goes to the log.
     FailureTellsSecret,
+    /// The agent signs where it should pass tokens on.
+    NodeSigns,
     /// The next agent doesn't find the keys of the tokens.
     KeysAreLost,
     /// A pod that was made anew under its name doesn't take the place of the old one.
@@ -36,7 +38,7 @@ impl Plant {
             Self::FailureTellsSecret => swarm.denies = true,
             Self::ReplacedStays => swarm.replaces = true,
             Self::SkippedIsKept => (swarm.fat, swarm.half_lines) = (true, false),
-            Self::OldOwnerEvictsNew | Self::BellForgets => {}
+            Self::OldOwnerEvictsNew | Self::BellForgets | Self::NodeSigns => {}
         }
     }
 }

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use kube2iam::api::metadata::Caller;
 use kube2iam::logic::request::message::{Headers, Method, Request, Response};
+use kube2iam::logic::request::route::CONTAINER_ADDRESS;
 use serde_json::Value;
 
 use crate::agent::Agent;
+use crate::by_token;
 use crate::cluster::states;
 use crate::director::ROLES;
 use crate::random::Random;
@@ -40,6 +42,10 @@ pub fn ask_away(sim: &Arc<Sim>, mut random: Random) {
         let agent = random.pick(&serving).clone();
         let peer = some_peer(sim, &mut random, &addresses);
         let name = if random.one_in(8) { (*random.pick(&ROLES)).to_owned() } else { likely_role(sim, peer) };
+        if sim.swarm.by_token && random.one_in(2) {
+            by_token::ask_as_some(sim, &agent, &mut random);
+            continue;
+        }
         match random.roll(12) {
             2 if tokens.len() < MOST_TOKENS => tokens.extend(tokens::fetch(sim, &agent, peer)),
             3 if !tokens.is_empty() => {
@@ -73,7 +79,7 @@ pub fn likely_role(sim: &Sim, peer: IpAddr) -> String {
 
 /// A request, and what was so when it began.
 pub struct Ask<'a> {
-    sim: &'a Sim,
+    pub sim: &'a Sim,
     agent: &'a Agent,
     asking: Asking,
     step: u64,
@@ -101,7 +107,7 @@ impl<'a> Ask<'a> {
         let caller = Caller {
             peer: self.asking.peer,
             is_redirected: &|| true,
-            local: &|| None,
+            local: &|| request.headers.authorization.map(|_| CONTAINER_ADDRESS),
             is_node: &|| false,
             prove_pod: &|_| true,
         };
@@ -124,7 +130,7 @@ impl<'a> Ask<'a> {
         self.sim.stage.blame(promise, &format!("{peer} asked agent {agent} for `{role}` at {} us: {text}", self.began));
     }
 
-    fn window(&self) -> Window {
+    pub fn window(&self) -> Window {
         self.sim.truth.lock().window(self.agent.number, self.step)
     }
 
@@ -136,7 +142,12 @@ impl<'a> Ask<'a> {
         self.knew_all.then(|| truth.settled(&self.sim.swarm, window, self.asking.peer)).flatten()
     }
 
-    fn is_world_too_old(&self) -> bool {
+    /// Whether the agent knew all that it has to know when the request began.
+    pub fn knew_all(&self) -> bool {
+        self.knew_all
+    }
+
+    pub fn is_world_too_old(&self) -> bool {
         self.sim.truth.lock().is_too_old(self.agent.number, self.sim.stage.now())
     }
 }
@@ -149,6 +160,9 @@ fn ask_name(sim: &Sim, agent: &Agent, peer: IpAddr) {
     let ask = Ask::begin(sim, agent, peer, "");
     let response = ask.get("/latest/meta-data/iam/security-credentials/");
     let (status, name) = (response.status, text(response));
+    if sim.swarm.by_token {
+        return by_token::judge_name(&ask, status);
+    }
     let settled = ask.settled().map(|(_, dues)| dues);
     let window = ask.window();
     let truth = sim.truth.lock();
@@ -174,6 +188,9 @@ fn ask_name(sim: &Sim, agent: &Agent, peer: IpAddr) {
 
 /// Asks for credentials; gives the status and, if there are none, the reason.
 pub fn ask_document(sim: &Sim, agent: &Agent, peer: IpAddr, role: &str) -> (u16, String) {
+    if sim.swarm.by_token {
+        return by_token::ask_as_holder(sim, agent, peer);
+    }
     let ask = Ask::begin(sim, agent, peer, role);
     let response = ask.get(&format!("/latest/meta-data/iam/security-credentials/{role}"));
     let (status, body) = (response.status, text(response));

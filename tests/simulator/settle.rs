@@ -54,7 +54,7 @@ fn real(sim: &Sim) -> BTreeSet<String> {
     let truth = sim.truth.lock();
     let pods = truth.cluster.living().filter(|(_, pod)| !pod.fat);
     // Of a pod that can't ask nothing is kept that it could ask for.
-    let role = |pod: &Pod| pod.role.clone().filter(|_| !pod.finished && !pod.host_network);
+    let role = |pod: &Pod| pod.role.clone().filter(|_| !pod.finished && (sim.swarm.by_token || !pod.host_network));
     let pods = pods.map(|(uid, pod)| format!("{uid} {:?} {:?} {}", role(pod), pod.addresses, pod.deleting));
     let namespaces = truth.cluster.living_namespaces().filter(|(_, namespace)| !namespace.fat);
     let namespaces = namespaces.map(|(name, namespace)| format!("{name} {:?}", namespace.default_role));

@@ -12,6 +12,7 @@ use crate::cluster::Cluster;
 use crate::manner::Fault;
 use crate::plants::Plant;
 use crate::random::Random;
+use crate::signing::EcKey;
 use crate::stage::Stage;
 use crate::swarm::Swarm;
 use crate::truth::{Feed, Truth};
@@ -19,6 +20,8 @@ use crate::{director, secrets};
 
 pub struct Sim {
     pub stage: Arc<Stage>,
+    /// Signs the pods' tokens
+    pub issuer: EcKey,
     pub swarm: Swarm,
     /// The bug that was put in, if one was
     pub plant: Option<Plant>,
@@ -48,9 +51,20 @@ pub struct Outcome {
 
 /// Plays one seed to its end.
 pub fn run(seed: u64, plant: Option<Plant>) -> Outcome {
-    secrets::listen();
     let mut random = Random::new(seed);
-    let mut swarm = Swarm::of(&mut random);
+    let swarm = Swarm::of(&mut random);
+    play(random, swarm, plant)
+}
+
+/// The same seed where calls to STS bear the pods' tokens.
+pub fn run_by_token(seed: u64, plant: Option<Plant>) -> Outcome {
+    let mut random = Random::new(seed);
+    let swarm = Swarm { by_token: true, tagged: false, ..Swarm::of(&mut random) };
+    play(random, swarm, plant)
+}
+
+fn play(mut random: Random, mut swarm: Swarm, plant: Option<Plant>) -> Outcome {
+    secrets::listen();
     if let Some(plant) = plant {
         plant.arrange(&mut swarm);
     }
@@ -58,6 +72,7 @@ pub fn run(seed: u64, plant: Option<Plant>) -> Outcome {
     let changed = stage.new_bell();
     let sim = Arc::new(Sim {
         stage: stage.clone(),
+        issuer: EcKey::new("key-1"),
         swarm,
         plant,
         truth: Mutex::default(),

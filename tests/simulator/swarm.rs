@@ -15,6 +15,8 @@ pub struct Swarm {
     pub tagged: bool,
     pub forgetful: bool,
     pub live_lists: bool,
+    /// `--sts=web-identity`; no seed decides it
+    pub by_token: bool,
     pub calls_per_second: f64,
     /// Seconds that STS grants at most
     pub granted_s: u64,
@@ -65,6 +67,7 @@ impl Swarm {
             tagged: half() && half(),
             forgetful: half() && half(),
             live_lists: half() && half(),
+            by_token: false,
             calls_per_second: if half() { 10.0 } else { 0.5 },
             granted_s: 3_600,
             breaks: half(),

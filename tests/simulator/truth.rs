@@ -191,6 +191,22 @@ impl Truth {
         Some((uid.clone(), dues.collect()))
     }
 
+    /// What a pod may have had in the window, wherever it asked from.
+    pub fn may_have(&self, swarm: &Swarm, window: Window, uid: &str) -> BTreeSet<Due> {
+        let shown = self.cluster.pods.get(uid).into_iter();
+        let shown = shown.flat_map(|history| states(history, window.pods.0, window.pods.1)).flatten();
+        shown.filter(|pod| pod.runs()).flat_map(|pod| self.dues(swarm, window, uid, pod)).collect()
+    }
+
+    /// The same, if the agent knew of the pod all the time.
+    pub fn settled_pod(&self, swarm: &Swarm, window: Window, uid: &str) -> Option<BTreeSet<Due>> {
+        let history = self.cluster.pods.get(uid)?;
+        let lacks_namespace = |name: &str| self.feeds[&(window.agent, 1)].may_lack(name, window.since_step);
+        let mut shown = states(history, window.pods.0, window.pods.1);
+        let stayed = shown.all(|pod| pod.is_some_and(|pod| pod.runs() && !lacks_namespace(&pod.namespace)));
+        (stayed && !self.may_lack_pod(window, uid)).then(|| self.may_have(swarm, window, uid))
+    }
+
     fn dues(&self, swarm: &Swarm, window: Window, uid: &str, pod: &Pod) -> BTreeSet<Due> {
         let none = Vec::new();
         let history = self.cluster.namespaces.get(&pod.namespace).unwrap_or(&none);
@@ -204,9 +220,10 @@ pub fn due(swarm: &Swarm, uid: &str, pod: &Pod, namespace: Option<&Namespace>) -
     let namespace = namespace.filter(|namespace| !namespace.fat);
     let default = namespace.and_then(|namespace| namespace.default_role.as_ref());
     let role = pod.role.as_ref().or(default).filter(|role| !role.is_empty());
-    let Some(role) = role.filter(|role| *role != OWN_ROLE) else { return Due::Nothing };
+    let Some(role) = role.filter(|role| *role != OWN_ROLE || swarm.by_token) else { return Due::Nothing };
     let allowed = namespace.and_then(|namespace| namespace.allowed.as_ref()).is_some_and(|list| list.contains(role));
-    if swarm.restricted && !allowed {
+    let is_carried = !swarm.by_token || pod.external_id.is_none();
+    if swarm.restricted && !allowed || !is_carried {
         return Due::Nothing;
     }
     Due::Session {
