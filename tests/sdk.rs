@@ -38,6 +38,8 @@ mod standins;
 mod table;
 #[path = "tools/mod.rs"]
 mod tools;
+#[path = "sdk/web_identity.rs"]
+mod web_identity;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -134,6 +134,11 @@ pub enum Program {
 }
 
 impl Program {
+    /// One that hears lines.
+    pub fn lasting(command: Command) -> Self {
+        Self::Lasting(Lasting::of(command))
+    }
+
     /// The ARN that STS knows it by, or `error: ...`.
     pub fn who(&mut self) -> String {
         match self {
