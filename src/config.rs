@@ -37,12 +37,12 @@ pub use help::{flag_table, help_of};
 pub use kubernetes::{Access, KubernetesConfig};
 pub use listen::{Listen, ListenConfig, MetricsListener, SharedAddress};
 pub use logs::{LogConfig, log_level, log_levels};
-pub use metadata::{ImdsV2, KEPT_BACK, MetadataConfig};
+pub use metadata::{KEPT_BACK, MetadataConfig};
 pub use operation::{OperationConfig, SocketSetting};
 pub use redirect::{OnExit, RedirectConfig};
 pub use redirect_command::{RedirectAsked, parse_redirect};
-pub use roles::{BaseSource, DefaultRoleSource, PolicyMode, RolesConfig};
-pub use sts::{ErrorMemory, Renew, SessionLife, SessionTags, StsConfig};
+pub use roles::{BaseSource, DefaultRoleSource, RolesConfig};
+pub use sts::{SessionLife, StsConfig};
 pub use subcommands::{OwnFlag, Positional, SUBCOMMANDS, Subcommand, misnamed};
 pub use usage::UsageError;
 pub use values::http_url;
@@ -52,6 +52,7 @@ pub use version::{BUILD, Build};
 pub use words::{Words, WordsAsked, read_words};
 
 use crate::logic::cluster::kubernetes::Resource;
+use crate::logic::policy::AccountRoles;
 use flags::Typed;
 use pflag::Invocation;
 use redirect::NodeNetwork;
@@ -127,7 +128,7 @@ fn read(args: &mut dyn Iterator<Item = String>, lookup: EnvironmentLookup<'_>) -
 impl Config {
     /// What of the cluster is watched.
     pub fn watched(&self) -> Vec<Resource> {
-        let accounts = self.roles.service_account_roles.then_some(Resource::ServiceAccounts);
+        let accounts = (self.roles.account_roles == AccountRoles::Read).then_some(Resource::ServiceAccounts);
         [Resource::Pods, Resource::Namespaces].into_iter().chain(accounts).collect()
     }
 
@@ -142,7 +143,7 @@ impl Config {
         let NodeNetwork { host, redirect, credentials_address } = network;
         let kubernetes = KubernetesConfig::read(&typed.kubernetes, keys, lookup, &mut warnings)?;
         let node = kubernetes.node.as_deref();
-        let sts = StsConfig::read(&typed.sessions, node, &mut warnings)?;
+        let sts = StsConfig::read(&typed.sessions, node, &listen, &mut warnings)?;
         let operation = OperationConfig::read(&typed.operation, node)?;
         Ok(Self {
             kubernetes,

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::logic::base::secret::Secret;
 use crate::logic::base::time::{Mono, Now, Wall};
 use crate::logic::cluster::kubernetes::{Frame, Item, KubernetesFailure, ListPage, Pod, Resource};
 use crate::logic::cluster::taint::{Patched, Removal, Taint};
@@ -61,10 +62,17 @@ pub trait Random: Send + Sync {
     fn secret(&self) -> io::Result<[u8; 32]>;
 }
 
-/// The Security Token Service, asked with the node's own credentials.
+/// The Security Token Service, asked with the node's own credentials or with a pod's token.
 pub trait Sts: Send + Sync {
     /// Credentials of a role. Returns within 30 s.
     fn assume_role(&self, request: &AssumeRole) -> Result<Assumed, StsFailure>;
+
+    /// The same by a token of the request's subject, in a call that nobody signs.
+    fn assume_role_with_web_identity(
+        &self,
+        request: &AssumeRole,
+        token: &Secret<String>,
+    ) -> Result<Assumed, StsFailure>;
 
     /// The ARN under which the node's own credentials act (`GetCallerIdentity`).
     fn caller_identity(&self) -> Result<String, StsFailure>;
@@ -183,6 +191,9 @@ pub trait IssuerStore: Send + Sync {
 
     /// Replaces what lies there.
     fn write(&self, issuer: &Issuer) -> Result<(), String>;
+
+    /// Leaves nothing there.
+    fn remove(&self) -> Result<(), String>;
 }
 
 /// Where the keys of the tokens lie for this agent, its predecessor and its successor.

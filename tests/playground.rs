@@ -88,6 +88,11 @@ impl Playground {
         (self.child.wait().unwrap().code(), std::mem::take(&mut self.printed))
     }
 
+    fn log(&self) -> String {
+        let lines = self.lines_for_another_terminal();
+        lines.iter().find_map(|line| Some(line.strip_prefix("tail -f ")?.to_owned())).expect("the log is named")
+    }
+
     /// The commands below the heading, where a backslash joins a line with the next.
     fn lines_for_another_terminal(&self) -> Vec<String> {
         let text = self.printed.join("\n").replace("\\\n", "");
@@ -126,6 +131,7 @@ fn the_playground_needs_no_other_file_that_cargo_builds() {
     assert!(printed.contains("shop/curious: refused (role_not_allowed)"), "no explanation in:\n{printed}");
     assert!(printed.contains("fix: list `admin`"), "no remedy in:\n{printed}");
     assert!(printed.contains("reason=role_not_allowed"), "nothing of the log in:\n{printed}");
+    assert!(printed.contains("token_other_pod"), "no refusal of another pod's token in:\n{printed}");
     assert!(!printed.contains(standins::STS_CANARY), "a secret is shown whole:\n{printed}");
     assert_fits_80_columns(printed.lines());
 }
@@ -178,11 +184,16 @@ fn what_is_typed_into_the_playground_is_seen_to_heal() {
 #[test]
 fn ctrl_c_ends_the_playground_with_its_agent_and_its_files_while_another_runs_on() {
     let (first, second) = (Playground::open(), Playground::open());
+    // Neither shares its port with other processes.
+    let said = fs::read_to_string(first.log()).unwrap();
+    assert!(!said.contains("SO_REUSEPORT"), "{said}");
     let agents = children(first.child.id());
     assert_eq!(agents.len(), 1, "the agent runs as a process of its own");
-    let log =
-        first.lines_for_another_terminal().into_iter().find_map(|line| Some(line.strip_prefix("tail -f ")?.to_owned()));
-    let directory = Path::new(&log.unwrap()).parent().unwrap().to_owned();
+    let status = fs::read_to_string(format!("/proc/{}/status", agents[0])).unwrap();
+    let rights = status.lines().find_map(|line| line.strip_prefix("CapPrm:")).unwrap();
+    let rights = u64::from_str_radix(rights.trim(), 16).unwrap();
+    assert_eq!(rights & (1 << 12), 0, "it can't change this machine's network (CAP_NET_ADMIN is 12)");
+    let directory = Path::new(&first.log()).parent().unwrap().to_owned();
     assert!(directory.is_dir());
     let (code, _) = first.end(Signal::INT);
     assert_eq!(code, Some(0));

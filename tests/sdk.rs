@@ -16,6 +16,8 @@
 mod carried;
 #[path = "sdk/clients.rs"]
 mod clients;
+#[path = "sdk/container.rs"]
+mod container;
 #[path = "sdk/counter.rs"]
 mod counter;
 #[path = "sdk/expected.rs"]
@@ -36,6 +38,8 @@ mod standins;
 mod table;
 #[path = "tools/mod.rs"]
 mod tools;
+#[path = "sdk/web_identity.rs"]
+mod web_identity;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

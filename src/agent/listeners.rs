@@ -18,7 +18,7 @@ use crate::logic::policy::reason::Reason;
 use crate::logic::redirect::METADATA_PORT;
 use crate::logic::request::message::{Method, Request, Response};
 use crate::logic::request::reply;
-use crate::logic::request::route::{Route, is_metadata_address};
+use crate::logic::request::route::{Route, has_broken_authorization, is_metadata_address};
 use crate::os::port_holder::holders;
 use crate::os::process;
 use crate::ports::Waited;
@@ -242,25 +242,31 @@ impl PodHandler {
         let is_metadata = |meant: SocketAddr| is_metadata_address(meant.ip()) || Some(meant) == self.configured;
         endpoints.original_destination().is_some_and(is_metadata)
     }
-}
 
-impl Handler for PodHandler {
-    fn handle(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Response {
-        let caller = Caller {
+    fn with_caller<T>(&self, endpoints: &Endpoints<'_>, answer: impl FnOnce(&Caller<'_>) -> T) -> T {
+        answer(&Caller {
             peer: endpoints.peer,
             is_redirected: &|| self.is_redirected(endpoints),
             local: &|| endpoints.local_address(),
             is_node: &|| self.node.holds(endpoints.peer),
             prove_pod: &|uid| endpoints.prove_pod(uid).is_ok(),
-        };
-        self.service.handle(request, &caller)
+        })
+    }
+}
+
+impl Handler for PodHandler {
+    fn handle(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Response {
+        self.with_caller(endpoints, |caller| self.service.handle(request, caller))
     }
 
     fn answer_bad_head(&self, bad: BadHead, start: &[u8], endpoints: &Endpoints<'_>) -> Option<Response> {
-        match bad {
-            BadHead::TooLong => self.service.answer_long_head(start, &|| endpoints.local_address()),
-            _ => None,
-        }
+        let is_tokens_fault = match bad {
+            BadHead::TooLong => true,
+            BadHead::Malformed => has_broken_authorization(start),
+            _ => false,
+        };
+        let answer = || self.with_caller(endpoints, |caller| self.service.answer_bad_token(start, caller));
+        is_tokens_fault.then(answer).flatten()
     }
 }
 

@@ -10,11 +10,10 @@ use super::node_addresses::NodeAddresses;
 use super::tasks::events::Refusals;
 use crate::api::container_credentials::Proof;
 use crate::api::metadata::{Duplicates, Facts, Forwards, Service};
-use crate::config::{BUILD, Config, ErrorMemory, ImdsV2, Renew, SharedAddress};
-use crate::logic::policy::TokenRequirement;
+use crate::config::{BUILD, Config, SharedAddress};
 use crate::logic::request::route::RouteRules;
 use crate::logic::sessions::budget::Rate;
-use crate::logic::sessions::cache::{CacheRules, RenewAt};
+use crate::logic::sessions::cache::CacheRules;
 use crate::os::latch::Latch;
 use crate::ports::NodeCredentials;
 use crate::ports::{Clock, Events, Imds, IssuerDiscovery, IssuerStore, KeyStore, Kubernetes, Nodes, Random, Sts, Time};
@@ -120,7 +119,7 @@ impl AgentState {
             facts: facts.clone(),
             duplicates,
             routes: route_rules(config),
-            tokens: tokens(config),
+            tokens: config.metadata.tokens,
             proof,
             wait_for_pod: config.listen.wait_for_pod,
         });
@@ -189,17 +188,9 @@ fn issuer_keys(store: Option<Arc<dyn IssuerStore>>, time: Arc<dyn Time>) -> Arc<
 }
 
 fn cache_rules(config: &Config) -> CacheRules {
-    let error_ttl = match config.sts.error_memory {
-        ErrorMemory::ByKind => None,
-        ErrorMemory::For(span) => Some(span),
-        ErrorMemory::Off => Some(std::time::Duration::ZERO),
-    };
     let refill = config.sts.calls_per_second;
-    let renew = match config.sts.life.renew {
-        Renew::AtHalf => RenewAt::Half,
-        Renew::After(age) => RenewAt::Age(age),
-    };
-    CacheRules { budget: Rate { burst: (refill * 2.0).max(1.0), refill }, renew, error_ttl }
+    let budget = Rate { burst: (refill * 2.0).max(1.0), refill };
+    CacheRules { budget, renew: config.sts.life.renew, error_ttl: config.sts.error_ttl }
 }
 
 fn route_rules(config: &Config) -> RouteRules {
@@ -209,12 +200,5 @@ fn route_rules(config: &Config) -> RouteRules {
         container_credentials: config.listen.container_credentials,
         allowed: config.metadata.allowed.clone(),
         denied: config.metadata.denied.clone(),
-    }
-}
-
-fn tokens(config: &Config) -> TokenRequirement {
-    match config.metadata.v2 {
-        ImdsV2::Optional => TokenRequirement::Optional,
-        ImdsV2::Required => TokenRequirement::Required,
     }
 }

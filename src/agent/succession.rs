@@ -83,7 +83,7 @@ impl Succession {
     pub(super) fn clear(&self) {
         if let Some(dir) = self.dir().filter(|dir| !is_offered(dir)) {
             KeyFile::remove(dir);
-            IssuerFile::remove(dir);
+            IssuerFile::remove_all(dir);
             let _ = std::fs::remove_dir(dir.path()); // it may be a mount, or hold what isn't ours
         }
     }

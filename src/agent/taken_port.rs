@@ -3,7 +3,8 @@
 //!
 //! The agent doesn't end for it. It writes the redirect as at any start, and waits. While the process answers as a kube2iam
 //! does, pods' requests go to it; while it doesn't, they are dropped: neither the node's credentials nor another program's answers
-//! reach a pod.
+//! reach a pod. Requests for container credentials are dropped in either case, since any program can answer like that and
+//! would be given pods' tokens.
 
 use std::time::Duration;
 
@@ -83,11 +84,10 @@ impl Report {
 }
 
 fn publish(agent: &AgentState, listen: Listen, judgement: HolderJudgement, holders: Vec<PortHolder>) -> TakenPort {
-    let sends_requests = agent.config.redirect.is_some() || agent.config.credentials_address.is_some();
-    let requests = match (sends_requests, judgement.is_kube2iam()) {
-        (true, true) => Requests::ToKube2iam,
-        (true, false) => Requests::Dropped,
-        (false, _) => Requests::NotOurs,
+    let requests = match (agent.config.redirect.is_some(), agent.config.credentials_address.is_some()) {
+        (true, _) if judgement.is_kube2iam() => Requests::ToKube2iam,
+        (true, _) | (false, true) => Requests::Dropped,
+        (false, false) => Requests::NotOurs,
     };
     let missing_address = listen.address.filter(|address| !has_address(*address));
     let taken = TakenPort { port: listen.port, missing_address, holders, judgement, requests };
@@ -97,9 +97,7 @@ fn publish(agent: &AgentState, listen: Listen, judgement: HolderJudgement, holde
 
 /// What is answered where pods' requests are, or would be, redirected to.
 fn answers(agent: &AgentState) -> Vec<PortAnswer> {
-    let Some(config) = agent.config.redirect.as_ref().or(agent.config.credentials_address.as_ref()) else {
-        return Vec::new();
-    };
+    let Some(config) = agent.config.redirect.as_ref() else { return Vec::new() };
     let resolved = redirect::host_network().ok().and_then(|host| resolve(&config.spec, &host).ok());
     let Some(wanted) = resolved.map(|resolved| resolved.wanted) else { return Vec::new() };
     wanted.agents().into_iter().map(|address| ask_health(address, &*agent.clock)).collect()

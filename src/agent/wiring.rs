@@ -12,9 +12,9 @@ use crate::clients::kubernetes::{
 };
 use crate::clients::node_credentials;
 use crate::clients::sts::{RegionSource, StsClient, StsOptions, StsWire};
-use crate::config::{Access, Config, KubernetesConfig, SessionTags};
+use crate::config::{Access, Config, KubernetesConfig};
 use crate::logic::base::url::ServiceUrl;
-use crate::logic::sessions::session::{SessionRules, TagReach, Tags};
+use crate::logic::sessions::session::{CallsBear, SessionRules};
 use crate::logic::sts::environment::AwsEnvironment;
 use crate::os::issuer_file::IssuerFile;
 use crate::os::key_file::KeyFile;
@@ -95,6 +95,10 @@ pub(crate) fn sts(
     environment: &AwsEnvironment,
     clock: &Arc<dyn Clock>,
 ) -> Result<StsAndCredentials, StartError> {
+    if config.sts.bearing == CallsBear::PodToken {
+        let credentials = node_credentials::none_needed();
+        return Ok((Arc::new(StsClient::new(wire.clone(), credentials.clone())), credentials));
+    }
     let source = environment.node_source().map_err(|cause| no_sts(&cause))?;
     let session = session_rules(config);
     let hop = config.sts.assume_first.as_ref().map(|role| session.hop(role));
@@ -144,12 +148,7 @@ pub(crate) fn session_rules(config: &Config) -> SessionRules {
         name: config.sts.session_name.clone(),
         name_annotation: config.sts.name_annotation,
         node: config.kubernetes.node.clone().unwrap_or_default(),
-        tags: match &config.sts.tags {
-            SessionTags::None => Tags::None,
-            SessionTags::OfPod { transitive, cluster } => Tags::Pod {
-                cluster: cluster.clone(),
-                reach: if *transitive { TagReach::Chain } else { TagReach::Session },
-            },
-        },
+        bearing: config.sts.bearing,
+        tags: config.sts.tags.clone(),
     }
 }

@@ -1,7 +1,9 @@
 //! One request for container credentials, end to end: the token that came along is checked, the pod that it proves is
 //! looked up, and from there on everything is as at the metadata routes.
+//!
+//! A token that was found good isn't remembered: SDKs ask a few times an hour, and its check takes no lock and waits for
+//! nothing. It is borrowed from the request for as long as that is answered, and kept nowhere.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::metadata::{Answer, Caller, Service};
@@ -11,11 +13,12 @@ use crate::logic::identity::issuer_keys::IssuerKeys;
 use crate::logic::identity::projected_token::{self, ProvenPod, TokenFault, TokenRules};
 use crate::logic::policy::reason::Reason;
 use crate::logic::policy::{Decided, Decision, Patience, Permitted, ProvenAsk, Rules, decide_proven};
-use crate::logic::request::message::{Request, Response, ShownToken};
+use crate::logic::request::message::{Headers, Method, Request, Response, ShownToken};
 use crate::logic::request::reply;
-use crate::logic::request::route::{Route, serves_container};
+use crate::logic::request::route::{Route, UnreadHead};
 use crate::logic::sessions::budget::Starter;
 use crate::state::issuer_keys::{IssuerKeyring, KnownIssuer};
+use crate::state::sessions::Asker;
 
 /// What tokens are checked by.
 pub struct Proof {
@@ -36,7 +39,8 @@ impl Service {
         began: Now,
     ) -> Response {
         let deadline = began.mono.after(self.wait_for_pod);
-        let (decided, answer) = match self.prove(proof, request.headers.authorization, deadline) {
+        let shown = request.headers.authorization;
+        let (decided, answer) = match self.prove(proof, shown, deadline) {
             Err(reason) => (refused(reason), Answer::refuse(reason, &Route::ContainerCredentials)),
             Ok(proven) => {
                 let ask = ProvenAsk {
@@ -48,7 +52,7 @@ impl Service {
                 };
                 let (decided, at) = self.decide_proven_in_time(ask, deadline);
                 let answer = match proved_pod(&decided).is_none_or(|pod| (caller.prove_pod)(&pod.uid)) {
-                    true => self.answer_proven(ask, &decided, at),
+                    true => self.answer_proven(ask, shown, &decided, at),
                     false => Answer::refuse(Reason::Busy, &Route::ContainerCredentials),
                 };
                 (decided, answer)
@@ -58,26 +62,36 @@ impl Service {
         self.record(request, &Route::ContainerCredentials, caller.peer, decided, answer, began)
     }
 
-    /// Answers to a head of which only the start is there, if it asks for container credentials: what made it too long
-    /// is no token.
-    pub fn answer_long_head(&self, start: &[u8], local: &dyn Fn() -> Option<IpAddr>) -> Option<Response> {
-        let is_asked = self.proof.is_some() && start.starts_with(REQUEST_LINE) && local().is_some_and(serves_container);
-        is_asked.then(|| {
-            self.telemetry.metrics.container.count_token(Some(Reason::TokenMalformed));
-            reply::refusal(Reason::TokenMalformed, &Route::ContainerCredentials)
-        })
+    /// Answers to a head that its token makes too long or unreadable, and of which `start` is there, if it asks for
+    /// container credentials: as to one that could be read and bears no token that is taken.
+    pub fn answer_bad_token(&self, start: &[u8], caller: &Caller<'_>) -> Option<Response> {
+        self.proof.as_ref()?;
+        let seen = UnreadHead::of(start)?;
+        // SDKs write `Host` before the token or after it; where it can't be seen, it can't be judged.
+        let headers = Headers { host: Some(seen.host.unwrap_or(b"localhost")), ..Headers::default() };
+        let request = Request { method: Method::Get, target: seen.target, headers };
+        let reason = match self.route(&request, caller) {
+            Route::ContainerCredentials => Reason::TokenMalformed,
+            Route::RefuseContainer(reason) => reason,
+            _ => return None,
+        };
+        if reason == Reason::TokenMalformed {
+            self.telemetry.metrics.container.count_token(Some(reason));
+        }
+        Some(reply::refusal(reason, &Route::ContainerCredentials))
     }
 
-    /// Checks the token. One under a key that isn't known may be newer than what is known of keys.
+    /// Checks the token. One under a key that isn't known, or under a known one of another issuer, may be newer than what
+    /// is known of the issuer.
     fn prove(&self, proof: &Proof, shown: Option<ShownToken<'_>>, deadline: Mono) -> Result<ProvenPod, Reason> {
         let shown = shown.ok_or(Reason::TokenMissing)?;
         let first = proof.keys.known();
-        match (self.check(proof, shown, &first), &first.issuer) {
-            (Err(TokenFault::KeyUnknown), _) if proof.keys.is_newer_than(&first, deadline) => {
+        match self.check(proof, shown, &first) {
+            Err(TokenFault::KeyUnknown | TokenFault::WrongIssuer) if proof.keys.is_newer_than(&first, deadline) => {
                 let second = proof.keys.known();
                 self.check(proof, shown, &second).map_err(|fault| reason_of(fault, &second))
             }
-            (checked, _) => checked.map_err(|fault| reason_of(fault, &first)),
+            checked => checked.map_err(|fault| reason_of(fault, &first)),
         }
     }
 
@@ -104,7 +118,13 @@ impl Service {
         }
     }
 
-    fn answer_proven(&self, ask: ProvenAsk<'_>, decided: &Decided<'_>, at: Now) -> Answer {
+    fn answer_proven(
+        &self,
+        ask: ProvenAsk<'_>,
+        token: Option<ShownToken<'_>>,
+        decided: &Decided<'_>,
+        at: Now,
+    ) -> Answer {
         let route = &Route::ContainerCredentials;
         match &decided.decision {
             Decision::Assume(permitted, form) => {
@@ -114,8 +134,8 @@ impl Service {
                     };
                     self.look_again(permitted, self.clock.now().mono.after(self.wait_for_pod), &again)
                 };
-                let starter = Starter::Pod(permitted.pod().uid.clone());
-                self.assume(permitted, *form, route, starter, at, &is_still_right)
+                let asker = Asker { starter: Starter::Pod(permitted.pod().uid.clone()), token };
+                self.assume(permitted, *form, route, asker, at, &is_still_right)
             }
             Decision::Refuse(reason) | Decision::NotYet(reason) => Answer::refuse(*reason, route),
             _ => Answer::refuse(Reason::Internal, route),
@@ -139,14 +159,11 @@ fn reason_of(fault: TokenFault, known: &KnownIssuer) -> Reason {
         TokenFault::Malformed => Reason::TokenMalformed,
         TokenFault::KeyUnknown if known.issuer.is_none() => Reason::KeysUnknown,
         TokenFault::KeyUnknown | TokenFault::WrongSignature => Reason::TokenUntrusted,
-        TokenFault::WrongAudience => Reason::TokenAudience,
+        TokenFault::WrongIssuer | TokenFault::WrongAudience => Reason::TokenAudience,
         TokenFault::Expired => Reason::TokenExpired,
         TokenFault::Unbound => Reason::TokenUnbound,
     }
 }
-
-/// With the blank behind it: a longer path is another.
-const REQUEST_LINE: &[u8] = b"GET /v1/credentials ";
 
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,7 @@ use crate::logic::request::reply;
 use crate::logic::request::route::{self, OwnPage, Route, RouteRules};
 use crate::logic::sessions::budget::Starter;
 use crate::ports::{Clock, Imds};
-use crate::state::sessions::SessionCache;
+use crate::state::sessions::{Asker, SessionCache};
 use crate::state::shared_world::SharedWorld;
 use crate::state::token_keys::Keyring;
 use crate::telemetry::{AnsweredRequest, LogLine, Telemetry};
@@ -87,7 +87,7 @@ impl Service {
         self.record(request, &route, caller.peer, decided, answer, began)
     }
 
-    fn route(&self, request: &Request<'_>, caller: &Caller<'_>) -> Route {
+    pub(super) fn route(&self, request: &Request<'_>, caller: &Caller<'_>) -> Route {
         let facing = route::facing(request, caller.is_redirected, caller.local, &self.routes);
         route::route(request, facing, &self.routes)
     }
@@ -124,9 +124,11 @@ impl Service {
         reply::with_token_left(response, decided.token_left)
     }
 
-    /// How long a request waits for its pod to become known. A token doesn't need one, but is better bound to it.
+    /// How long a request waits for its pod to become known. A token doesn't need one, but is better bound to it. Where
+    /// pods on the node's network can show tokens, no pod is known by a loopback address, and none is waited for.
     fn longest_wait(&self, request: &Request<'_>, route: &Route, caller: &Caller<'_>) -> Duration {
         match route {
+            _ if self.proof.is_some() && caller.peer.is_loopback() => Duration::ZERO,
             Route::Token if parse_ttl(request.headers.token_ttl).is_none() || (caller.is_node)() => Duration::ZERO,
             Route::Token => WAIT_FOR_POD_OF_TOKEN.min(self.wait_for_pod),
             _ => self.wait_for_pod,
@@ -215,7 +217,8 @@ impl Service {
                 Answer::ok(Response::text(200, name))
             }),
             Decision::Assume(permitted, form) => {
-                self.assume(permitted, *form, route, Starter::Address(peer), at, is_still_right)
+                let asker = Asker { starter: Starter::Address(peer), token: None };
+                self.assume(permitted, *form, route, asker, at, is_still_right)
             }
             Decision::Info(role) => Answer::ok(reply::iam_info(role, at.wall)),
             Decision::IamListing => Answer::ok(reply::iam_listing()),

@@ -19,7 +19,6 @@ use zeroize::Zeroizing;
 use self::answer::relay;
 use self::pass::{Pass, fetch_pass};
 use self::slots::{CallSlot, Slots};
-pub use self::versions::Versions;
 use super::exchange::{phases, read_body, within};
 use crate::clients::http::{AgentOptions, Misconfigured, ProxyUse, TlsOptions, agent, cause, twice_if_disconnected};
 use crate::logic::base::time::Mono;

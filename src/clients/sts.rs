@@ -1,19 +1,22 @@
-//! The Security Token Service, asked with the node's own credentials.
+//! The Security Token Service, asked with the node's own credentials or with a pod's token.
 //!
 //! Invariants: a call returns within 30 s, whatever hangs; each remedy (look at the time again, reload the node's
 //! credentials) is tried once per call; no failure carries a byte of the credentials that signed.
 
 mod region;
 mod sign;
+mod web_identity;
 mod wire;
 
 pub use region::RegionSource;
+pub(super) use web_identity::assume_with_token;
 pub(super) use wire::StsRequest;
 pub use wire::{StsOptions, StsWire};
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::logic::base::secret::Secret;
 use crate::logic::base::time::{Mono, Wall};
 use crate::logic::sessions::credentials::Credentials;
 use crate::logic::sts::{
@@ -78,6 +81,14 @@ impl StsClient {
 impl Sts for StsClient {
     fn assume_role(&self, request: &AssumeRole) -> Result<Assumed, StsFailure> {
         self.assume_role_within(request, CALL_TOTAL)
+    }
+
+    fn assume_role_with_web_identity(
+        &self,
+        request: &AssumeRole,
+        token: &Secret<String>,
+    ) -> Result<Assumed, StsFailure> {
+        assume_with_token(&self.wire, request, token, CALL_TOTAL)
     }
 
     fn caller_identity(&self) -> Result<String, StsFailure> {

@@ -120,6 +120,11 @@ pub(super) struct RoleFlags {
 /// Sessions and STS
 #[derive(FromArgs, ArgsInfo)]
 pub(super) struct SessionFlags {
+    /// how sessions are asked for: `assume-role` signs with the node's credentials; `web-identity`, with
+    /// --container-credentials, sends the token that the pod has shown, and the node needs no permission. Default:
+    /// assume-role. New.
+    #[argh(option, arg_name = "assume-role|web-identity")]
+    pub(super) sts: Given,
     /// how old credentials get before new ones are fetched; STS is asked for twice as long. Unset: asked for
     /// 1h, renewed at half of that. Differs: kube2iam's default is 15m, and it renews nothing in the
     /// background

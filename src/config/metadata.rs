@@ -10,6 +10,7 @@ use super::given::entries;
 use super::usage::UsageError;
 use super::values::{listed, one_of};
 use crate::logic::base::url::Authority;
+use crate::logic::policy::TokenRequirement;
 use crate::logic::redirect::{METADATA_PORT, METADATA_V6, Metadata};
 
 #[derive(Clone, Debug)]
@@ -18,18 +19,12 @@ pub struct MetadataConfig {
     pub proxied: Authority,
     /// Where the agent itself asks: the same, unless AWS's variables name another
     pub own: Authority,
-    pub v2: ImdsV2,
+    /// Whether every request must bear a session token
+    pub tokens: TokenRequirement,
     /// Words of `--metadata-allow`, each one of [`KEPT_BACK`]
     pub allowed: Vec<String>,
     /// Expressions of `--metadata-deny`, blind to case
     pub denied: Vec<Regex>,
-}
-
-/// Whether pods must use session tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ImdsV2 {
-    Optional,
-    Required,
 }
 
 impl MetadataConfig {
@@ -45,7 +40,7 @@ impl MetadataConfig {
         Ok(Self {
             proxied,
             own,
-            v2: one_of(&flags.imds_v2, &[("optional", ImdsV2::Optional), ("required", ImdsV2::Required)])?,
+            tokens: one_of(&flags.imds_v2, &TOKENS)?,
             allowed: allowed.collect::<Result<_, _>>()?,
             denied: denied.collect::<Result<_, _>>()?,
         })
@@ -99,5 +94,7 @@ fn expression(text: &str) -> Option<Regex> {
 
 /// What pods can't read unless `--metadata-allow` names it.
 pub const KEPT_BACK: [&str; 4] = ["user-data", "instance-identity", "fws", "managed-ssh-keys"];
+const TOKENS: [(&str, TokenRequirement); 2] =
+    [("optional", TokenRequirement::Optional), ("required", TokenRequirement::Required)];
 const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
 const MODE: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";

@@ -6,18 +6,18 @@ use super::usage::UsageError;
 use super::values::one_of;
 use crate::logic::policy::arn::{BaseArn, is_arn};
 use crate::logic::policy::pattern::Format;
+use crate::logic::policy::{AccountRoles, DefaultObeys, Enforcement};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolesConfig {
     pub base: BaseSource,
     pub default_role: DefaultRoleSource,
-    /// Namespaces' lists bind the default role too.
-    pub default_role_restricted: bool,
-    /// Pods that name no role get their ServiceAccount's.
-    pub service_account_roles: bool,
+    pub default_role_obeys: DefaultObeys,
+    /// What pods that name no role get of their ServiceAccount
+    pub account_roles: AccountRoles,
     /// How namespaces' lists are read; `None`: they bind nobody
     pub restrictions: Option<Format>,
-    pub mode: PolicyMode,
+    pub enforcement: Enforcement,
     /// The accounts whose roles may be assumed, twelve digits each; empty: all
     pub allowed_accounts: Vec<String>,
 }
@@ -41,23 +41,15 @@ pub enum DefaultRoleSource {
     Discover,
 }
 
-/// What becomes of what the policy refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PolicyMode {
-    Enforce,
-    /// It passes, and is logged and counted.
-    Audit,
-}
-
 impl RolesConfig {
     pub(super) fn read(flags: &RoleFlags, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
         let base = base(flags, warnings)?;
         let default_role = default_role(flags, &base, warnings)?;
         let format = one_of(&flags.namespace_restriction_format, &FORMATS)?;
         let accounts = entries(&flags.allowed_accounts);
-        let mode = one_of(&flags.policy_mode, &[("enforce", PolicyMode::Enforce), ("audit", PolicyMode::Audit)])?;
+        let enforcement = one_of(&flags.policy_mode, &MODES)?;
         for (given, flag) in [
-            (mode == PolicyMode::Audit, "--policy-mode=audit"),
+            (enforcement == Enforcement::Audit, "--policy-mode=audit"),
             (flags.default_role_restricted, "--default-role-restricted"),
         ] {
             if given && !flags.namespace_restrictions {
@@ -67,10 +59,13 @@ impl RolesConfig {
         Ok(Self {
             base,
             default_role,
-            default_role_restricted: flags.default_role_restricted,
-            service_account_roles: flags.service_account_roles,
+            default_role_obeys: match flags.default_role_restricted {
+                true => DefaultObeys::Namespaces,
+                false => DefaultObeys::Nothing,
+            },
+            account_roles: if flags.service_account_roles { AccountRoles::Read } else { AccountRoles::Ignored },
             restrictions: flags.namespace_restrictions.then_some(format),
-            mode,
+            enforcement,
             allowed_accounts: accounts.iter().map(|given| given.read(AN_ACCOUNT, account)).collect::<Result<_, _>>()?,
         })
     }
@@ -133,6 +128,7 @@ fn account(text: &str) -> Option<String> {
 
 const FORMATS: [(&str, Format); 3] =
     [("glob", Format::Glob), ("regexp", Format::Regexp), ("regexp-unanchored", Format::RegexpUnanchored)];
+const MODES: [(&str, Enforcement); 2] = [("enforce", Enforcement::Enforce), ("audit", Enforcement::Audit)];
 const A_BASE: &str = "arn:PARTITION:iam::ACCOUNT:role/ with or without a path";
 const AN_ACCOUNT: &str = "account numbers of twelve digits, separated by commas";
 const SOME_BASE: &str = "arn:aws:iam::000000000000:role/";

@@ -5,20 +5,27 @@ use std::time::Duration;
 use super::duration::duration;
 use super::flags::SessionFlags;
 use super::given::{Given, unless_empty};
+use super::listen::ListenConfig;
 use super::usage::UsageError;
+use super::values::one_of;
 use crate::logic::policy::arn::RoleArn;
-use crate::logic::sessions::session::{NameAnnotation, NameTemplate};
+use crate::logic::sessions::cache::RenewAt;
+use crate::logic::sessions::session::{CallsBear, NameAnnotation, NameTemplate, TagReach, Tags};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct StsConfig {
+    /// What calls for pods' sessions bear
+    pub bearing: CallsBear,
     pub life: SessionLife,
-    pub error_memory: ErrorMemory,
+    /// How long a failure is remembered; `None`: longer what is final than what may pass by itself
+    pub error_ttl: Option<Duration>,
     /// The role that is assumed first and then assumes the pods' roles
     pub assume_first: Option<RoleArn>,
     pub session_name: NameTemplate,
     pub name_annotation: NameAnnotation,
-    pub tags: SessionTags,
-    /// Fetch a pod's credentials when it appears. Never set without a node: the whole cluster's would be too many.
+    pub tags: Tags,
+    /// Fetch a pod's credentials when it appears. Never set without a node, since the whole cluster's would be too many,
+    /// nor where calls bear the pods' tokens, since none is there yet.
     pub prefetch: bool,
     /// Calls per second for renewals and prefetch; above zero
     pub calls_per_second: f64,
@@ -29,66 +36,61 @@ pub struct StsConfig {
 pub struct SessionLife {
     /// `DurationSeconds` of AssumeRole
     pub asked_s: u32,
-    pub renew: Renew,
-}
-
-/// When a session is renewed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Renew {
-    /// At half of the life that STS granted
-    AtHalf,
-    /// At this age
-    After(Duration),
-}
-
-/// How long a failure of STS is remembered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorMemory {
-    /// Longer for what is final than for what may pass by itself
-    ByKind,
-    /// As long for every failure
-    For(Duration),
-    Off,
-}
-
-/// The tags that a session carries.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SessionTags {
-    None,
-    OfPod {
-        /// They last through further role changes.
-        transitive: bool,
-        /// Value of `eks-cluster-name`; without it the tag is left out
-        cluster: Option<String>,
-    },
+    pub renew: RenewAt,
 }
 
 impl StsConfig {
     pub(super) fn read(
         flags: &SessionFlags,
         node: Option<&str>,
+        listen: &ListenConfig,
         warnings: &mut Vec<String>,
     ) -> Result<Self, UsageError> {
+        let bearing = one_of(&flags.sts, &STS_WORDS)?;
         let assume_first = unless_empty(flags.assume_role_arn.as_ref());
-        if flags.prefetch.is_typed() && flags.prefetch.is_on() && node.is_none() {
-            warnings.push("--prefetch has no effect without --node".to_owned());
+        if bearing == CallsBear::PodToken {
+            refuse_what_no_token_carries(flags, listen)?;
+        }
+        if flags.prefetch.is_typed() && flags.prefetch.is_on() {
+            let missing = match bearing {
+                CallsBear::PodToken => {
+                    Some(format!("with {}, which takes a token that a pod shows", flags.sts.shown()))
+                }
+                CallsBear::NodeSignature => node.is_none().then(|| "without --node".to_owned()),
+            };
+            warnings.extend(missing.map(|missing| format!("--prefetch has no effect {missing}")));
         }
         Ok(Self {
-            life: SessionLife::read(flags.iam_role_session_ttl.as_ref(), warnings)?,
-            error_memory: ErrorMemory::read(flags.iam_role_error_ttl.as_ref())?,
+            bearing,
+            life: SessionLife::read(flags.iam_role_session_ttl.as_ref(), bearing, warnings)?,
+            error_ttl: flags.iam_role_error_ttl.as_ref().map(duration).transpose()?,
             assume_first: assume_first.map(|given| given.read(AN_ARN, |text| RoleArn::parse(text).ok())).transpose()?,
             session_name: flags.session_name.read(A_TEMPLATE, |text| NameTemplate::parse(text).ok())?,
             name_annotation: if flags.session_name_annotation { NameAnnotation::Read } else { NameAnnotation::Ignored },
-            tags: SessionTags::read(flags, warnings)?,
-            prefetch: flags.prefetch.is_on() && node.is_some(),
+            tags: tags(flags, warnings)?,
+            prefetch: flags.prefetch.is_on() && node.is_some() && bearing == CallsBear::NodeSignature,
             calls_per_second: flags.sts_qps.read("a number above 0, at most 1000", calls_per_second)?,
         })
     }
 }
 
+/// A call that bears a token is not chained, has no tags, and needs the token.
+fn refuse_what_no_token_carries(flags: &SessionFlags, listen: &ListenConfig) -> Result<(), UsageError> {
+    if !listen.container_credentials {
+        return Err(flags.sts.conflict("allowed only with --container-credentials, by which pods show their tokens"));
+    }
+    let refused = [
+        (unless_empty(flags.assume_role_arn.as_ref()).is_some(), "--assume-role-arn", "its calls assume no role first"),
+        (flags.session_tags, "--session-tags", "its calls carry no tags"),
+        (flags.transitive_tags, "--transitive-tags", "its calls carry no tags"),
+    ];
+    let refused = refused.into_iter().find(|(is_set, ..)| *is_set);
+    refused.map_or(Ok(()), |(_, flag, cause)| Err(flags.sts.conflict(&format!("not allowed with {flag}: {cause}"))))
+}
+
 impl SessionLife {
-    fn read(given: Option<&Given>, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
-        let Some(given) = given else { return Ok(Self { asked_s: STANDARD_LIFE_S, renew: Renew::AtHalf }) };
+    fn read(given: Option<&Given>, bearing: CallsBear, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
+        let Some(given) = given else { return Ok(Self { asked_s: STANDARD_LIFE_S, renew: RenewAt::Half }) };
         let age = duration(given)?;
         let asked_s = age.saturating_mul(2).as_secs();
         let within = u32::try_from(asked_s).ok().filter(|asked_s| (SHORTEST_S..=LONGEST_S).contains(asked_s));
@@ -97,36 +99,27 @@ impl SessionLife {
                 format!("STS would be asked for twice that, {asked_s}s; allowed is {SHORTEST_S}s to {LONGEST_S}s");
             return Err(given.conflict(&cause));
         };
-        if asked_s > CHAINED_S {
+        if asked_s > CHAINED_S && bearing == CallsBear::NodeSignature {
             let flag = given.shown();
             warnings.push(format!(
                 "{flag} asks for {asked_s}s, and STS refuses more than {CHAINED_S}s to a role that assumes a role"
             ));
         }
-        Ok(Self { asked_s, renew: Renew::After(age) })
+        Ok(Self { asked_s, renew: RenewAt::Age(age) })
     }
 }
 
-impl ErrorMemory {
-    fn read(given: Option<&Given>) -> Result<Self, UsageError> {
-        let Some(given) = given else { return Ok(Self::ByKind) };
-        let span = duration(given)?;
-        Ok(if span.is_zero() { Self::Off } else { Self::For(span) })
+fn tags(flags: &SessionFlags, warnings: &mut Vec<String>) -> Result<Tags, UsageError> {
+    let cluster = unless_empty(flags.cluster_name.as_ref());
+    if cluster.is_some() && !flags.session_tags {
+        warnings.push("--cluster-name has no effect without --session-tags".to_owned());
     }
-}
-
-impl SessionTags {
-    fn read(flags: &SessionFlags, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
-        let cluster = unless_empty(flags.cluster_name.as_ref());
-        if cluster.is_some() && !flags.session_tags {
-            warnings.push("--cluster-name has no effect without --session-tags".to_owned());
-        }
-        let cluster = cluster.map(|given| given.read(A_CLUSTER, tag_value)).transpose()?;
-        match (flags.session_tags, flags.transitive_tags) {
-            (true, transitive) => Ok(Self::OfPod { transitive, cluster }),
-            (false, true) => Err(UsageError::contradiction("--transitive-tags", "allowed only with --session-tags")),
-            (false, false) => Ok(Self::None),
-        }
+    let cluster = cluster.map(|given| given.read(A_CLUSTER, tag_value)).transpose()?;
+    match (flags.session_tags, flags.transitive_tags) {
+        (true, true) => Ok(Tags::Pod { cluster, reach: TagReach::Chain }),
+        (true, false) => Ok(Tags::Pod { cluster, reach: TagReach::Session }),
+        (false, true) => Err(UsageError::contradiction("--transitive-tags", "allowed only with --session-tags")),
+        (false, false) => Ok(Tags::None),
     }
 }
 
@@ -140,6 +133,8 @@ fn tag_value(text: &str) -> Option<String> {
     (text.chars().count() <= 256 && text.chars().all(plain)).then(|| text.to_owned())
 }
 
+const STS_WORDS: [(&str, CallsBear); 2] =
+    [("assume-role", CallsBear::NodeSignature), ("web-identity", CallsBear::PodToken)];
 /// An hour: the most that a chained role may have (IAM user guide, role chaining), so that it works everywhere.
 const STANDARD_LIFE_S: u32 = 3_600;
 const CHAINED_S: u32 = 3_600;

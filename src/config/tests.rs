@@ -6,6 +6,7 @@ mod forms;
 mod meaning;
 mod refusals;
 mod tolerated;
+mod web_identity;
 
 use super::{Command, Config, UsageError, parse};
 

@@ -24,7 +24,7 @@ use crate::logic::policy::pattern::Format;
 use crate::logic::policy::reason::Reason;
 use crate::logic::policy::trace::{Step, no_trace};
 use crate::logic::request::path::CanonicalPath;
-use crate::logic::request::route::{DocumentForm, OwnPage, Route};
+use crate::logic::request::route::{DocumentForm, IamEntry, OwnPage, Route};
 use crate::logic::sessions::session::SessionRules;
 pub use ahead::ahead;
 pub use bearer::is_token_required;
@@ -175,18 +175,11 @@ pub enum Decision<'a> {
     TokenMethods,
     Forward(&'a CanonicalPath),
     /// Forward, and filter what comes back.
-    Listing(&'a CanonicalPath, RoleKnown),
+    Listing(&'a CanonicalPath, IamEntry),
     Page(OwnPage),
     Refuse(Reason),
     /// Ask again when the world has changed; if it doesn't, this is why.
     NotYet(Reason),
-}
-
-/// Whether a listing shows `iam/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RoleKnown {
-    Yes,
-    No,
 }
 
 /// The proof that a pod may have a role, and the call that gets it.
@@ -258,9 +251,9 @@ pub fn decide_traced<'r>(
     let decision = match ask.route {
         Route::Forward(path) => Decision::Forward(path),
         Route::Listing(path) => match assign(world, rules, &holder, &ask, trace) {
-            Ok(_) => Decision::Listing(path, RoleKnown::Yes),
+            Ok(_) => Decision::Listing(path, IamEntry::Shown),
             Err(Denial::NotYet(reason)) if ask.patience == Patience::Left => Decision::NotYet(reason),
-            Err(_) => Decision::Listing(path, RoleKnown::No),
+            Err(_) => Decision::Listing(path, IamEntry::Hidden),
         },
         route => match assign(world, rules, &holder, &ask, trace) {
             Ok(_) if demand == Demand::Unknown => {
@@ -281,6 +274,10 @@ pub fn decide_traced<'r>(
 fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>, patience: Patience) -> Decision<'a> {
     let role = &permitted.request.role;
     match route {
+        // What a pod gets here bears its token, and at the metadata address it has shown none.
+        Route::RoleList(_) | Route::RoleDocument(..) if permitted.request.subject.is_some() => {
+            Decision::Refuse(Reason::ProofRequired)
+        }
         Route::RoleList(_) => Decision::Name(role.clone()),
         Route::IamInfo => Decision::Info(role.clone()),
         Route::IamListing => Decision::IamListing,

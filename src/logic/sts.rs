@@ -1,6 +1,7 @@
-//! AssumeRole over STS's query protocol: what is asked, and what every answer means.
+//! AssumeRole and AssumeRoleWithWebIdentity over STS's query protocol: what is asked, and what every answer means.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::logic::policy::arn::RoleArn;
@@ -18,7 +19,7 @@ pub use answer::{StsAnswer, read_caller_identity, read_credentials};
 pub use form::{caller_identity_body, form_body, web_identity_body};
 pub use policy::SessionPolicy;
 pub use skew::{http_date, skew_ms};
-pub use verdict::{Remedy, remedy};
+pub use verdict::{Remedy, TokenRefusal, of_token_call, remedy};
 
 /// One AssumeRole call. It is also the key under which its session is kept, whole:
 /// a field that changes the call can't be left out of the key.
@@ -35,6 +36,15 @@ pub struct AssumeRole {
     /// Session tags, key and value
     pub tags: Vec<(String, String)>,
     pub transitive_tags: Vec<String>,
+    /// Whose ServiceAccount token the call bears; `None`: it is signed with the node's credentials
+    pub subject: Option<TokenSubject>,
+}
+
+/// The ServiceAccount that a token is for: its `sub`, in parts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenSubject {
+    pub namespace: Arc<str>,
+    pub service_account: Arc<str>,
 }
 
 /// What AssumeRole gave.
@@ -89,6 +99,28 @@ pub enum StsFailureKind {
     NoNodeCredentials,
     /// No region is known, or none that could be one.
     NoRegion,
+    /// STS doesn't take the pod's token for the role.
+    Token(TokenRefusal),
+}
+
+impl StsFailureKind {
+    /// Whether AWS looked into what was asked and said no, rather than being in trouble itself.
+    pub const fn is_answer(self) -> bool {
+        match self {
+            Self::Refused => true,
+            Self::Token(refusal) => !matches!(refusal, TokenRefusal::IssuerUnreachable),
+            Self::Throttled | Self::Unavailable | Self::NoNodeCredentials | Self::NoRegion => false,
+        }
+    }
+
+    /// Whether AWS will say the same until a person changes something.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Refused => true,
+            Self::Token(refusal) => refusal.is_final(),
+            Self::Throttled | Self::Unavailable | Self::NoNodeCredentials | Self::NoRegion => false,
+        }
+    }
 }
 
 /// Words of our own for what never reached AWS or was never understood.

@@ -1,6 +1,8 @@
-//! The issuer of ServiceAccount tokens in a file of the state directory: an agent that starts while the API server is away
-//! checks tokens by what an agent here last read. Nothing in it is secret, but who can write to it can make tokens good:
-//! only agents may, as with all of the directory.
+//! The issuer of ServiceAccount tokens in a file of the state directory: an agent that starts while the API server
+//! refuses the issuer's documents checks tokens by those that an agent here last read. The file doesn't help while the
+//! API server is unreachable: pods aren't kept, and until they are listed every request gets `not_ready`. Nothing in it
+//! is secret, but a process that can write to it can make forged tokens valid: only agents may, as with all of the
+//! directory.
 
 use std::fs::remove_file;
 use std::io::ErrorKind;
@@ -24,7 +26,7 @@ impl IssuerFile {
     }
 
     /// Deletes what agents wrote here, when the last one goes for good.
-    pub fn remove(dir: &StateDir) {
+    pub fn remove_all(dir: &StateDir) {
         for name in FILES {
             let _ = remove_file(dir.join(name)); // it may never have been there
         }
@@ -45,6 +47,13 @@ impl IssuerStore for IssuerFile {
     fn write(&self, issuer: &Issuer) -> Result<(), String> {
         let written = replace(&self.dir, &self.file, &self.draft, issuer.to_record().as_bytes());
         written.map_err(|error| failed("write", &self.file, &error))
+    }
+
+    fn remove(&self) -> Result<(), String> {
+        match remove_file(&self.file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", &self.file, &error)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -79,7 +88,12 @@ mod tests {
             assert!(found.agrees_with(&issuer(name)) && found.read == issuer(name).read);
         }
         assert_eq!(metadata(&file.file).unwrap().mode() & 0o7777, 0o660);
-        IssuerFile::remove(&place.open());
+        for _ in 0..2 {
+            file.remove().unwrap();
+            assert!(file.read().unwrap().is_none());
+        }
+        file.write(&issuer("https://three")).unwrap();
+        IssuerFile::remove_all(&place.open());
         assert!(file.read().unwrap().is_none() && !file.draft.exists());
     }
 

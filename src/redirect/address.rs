@@ -2,22 +2,21 @@
 //!
 //! Invariants: the rules stand before the address and go after it, so there is no moment in which another rule could
 //! take a token elsewhere; both stay when the process ends, and pods get "connection refused" instead of sending tokens
-//! out of the node; a link or an address that this program did not make is named and left alone, and as long as it is
-//! there, requests are dropped.
+//! out of the node; should the address go alone, the rules drop what would leave the node for it; a link or an address
+//! that this program did not make is named and left alone, and as long as it is there, requests are dropped.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use rustix::io::Errno;
 
+use crate::logic::operator::port_holder::PortAnswer;
 use crate::logic::redirect::address::{
     ADDRESS, AddressStep, FoundAddress, LINK, LINK_KIND, LinkChoice, LinkSupport, Obstacle, Place, next_step, obstacle,
 };
 use crate::logic::redirect::address_status::AddressStatus;
 use crate::logic::redirect::compare::Claim;
-use crate::logic::redirect::guard::{
-    CHAIN_CLOSED, CHAIN_KEPT, CHAIN_KEPT_LOCAL, GUARD_TABLE, Guard, chains, is_intact, read_back,
-};
+use crate::logic::redirect::guard::{CHAINS, GUARD_TABLE, Guard, HEALTH_V4, chains, is_intact, read_back};
 use crate::logic::redirect::{RedirectSpec, RequestAction};
 
 pub use super::address_watch::AddressEvent;
@@ -26,8 +25,7 @@ use super::hold::{HeldTable, Hold};
 use super::link::Links;
 use super::{LastCheck, RedirectOutcome, Removed, conntrack, host_network};
 
-const TABLE: HeldTable =
-    HeldTable { name: GUARD_TABLE, chains: &[CHAIN_KEPT, CHAIN_KEPT_LOCAL, CHAIN_CLOSED], is_intact };
+const TABLE: HeldTable = HeldTable { name: GUARD_TABLE, chains: CHAINS, is_intact };
 /// Making, raising, assigning, a kind of link that is refused, and a link that goes meanwhile.
 const MOST_STEPS: usize = 8;
 
@@ -77,13 +75,18 @@ impl CredentialsAddress {
         Ok(Self { spec, choice, hold, links, guard: None, seen: LastCheck::Nothing, obstacle: None, newer: Vec::new() })
     }
 
-    /// For an agent that can't start: sets it up unless it stands. `None`: it stands.
-    pub fn bar(spec: RedirectSpec) -> Result<Option<AddressEnsured>, RedirectError> {
+    /// For an agent that can't start: sets it up unless it stands and no other program answers there, as `ask` finds out.
+    /// `None`: it stands.
+    pub fn bar(
+        spec: RedirectSpec,
+        ask: &dyn Fn(SocketAddr) -> PortAnswer,
+    ) -> Result<Option<AddressEnsured>, RedirectError> {
         let mut address = Self::open(spec)?;
-        let intact = address.hold.table()?.is_some_and(|table| is_intact(&table));
+        let intact = address.hold.table()?.filter(is_intact).and_then(|table| read_back(&table));
         let found = find(&mut address.links)?;
+        let is_foreign = |guard: &Guard| own(guard).into_iter().any(|at| ask(at) == PortAnswer::Otherwise);
         match next_step(&found, LinkChoice { support: LinkSupport::Refused, ..address.choice }) {
-            AddressStep::Keep(_) if intact => Ok(None),
+            AddressStep::Keep(_) if intact.is_some_and(|guard| !is_foreign(&guard)) => Ok(None),
             _ => address.ensure().map(Some),
         }
     }
@@ -127,11 +130,12 @@ impl CredentialsAddress {
 
     /// As [`set_requests`](super::Redirect::set_requests) does it.
     fn claim(&mut self, guard: &Guard) {
-        if self.guard.as_ref().is_some_and(|before| before.requests != guard.requests) {
-            self.hold.claim = match guard.requests {
-                RequestAction::Redirect => Claim::Anew,
-                RequestAction::Drop => Claim::Changed,
-            };
+        let Some(before) = &self.guard else { return };
+        let actions = [(before.requests, guard.requests), (before.at_loopback, guard.at_loopback)];
+        if actions.contains(&(RequestAction::Drop, RequestAction::Redirect)) {
+            self.hold.claim = Claim::Anew;
+        } else if actions.contains(&(RequestAction::Redirect, RequestAction::Drop)) {
+            self.hold.claim = Claim::Changed;
         }
     }
 
@@ -229,7 +233,7 @@ fn gone(deleted: Result<(), Errno>) -> Result<bool, Errno> {
 
 /// Where an agent with these rules is asked for its health; nowhere if it drops requests.
 fn own(guard: &Guard) -> Vec<SocketAddr> {
-    let at = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), guard.port);
+    let at = SocketAddr::from((HEALTH_V4, guard.port));
     (guard.requests == RequestAction::Redirect).then_some(at).into_iter().collect()
 }
 
@@ -280,6 +284,9 @@ impl fmt::Display for AddressEnsured {
             Ok(place) => write!(f, "container credentials at {ADDRESS}:{port} on {}", place.interface())?,
             Err(obstacle) => write!(f, "container credentials are not in place: {obstacle}")?,
         }
+        if self.guard.requests == RequestAction::Drop {
+            f.write_str("; requests to it are dropped")?;
+        }
         self.repairs.iter().try_for_each(|repair| write!(f, "; {repair}"))?;
         write!(f, "; table inet {GUARD_TABLE} {}, generation {}", self.outcome, self.generation)
     }
@@ -291,7 +298,8 @@ mod tests {
 
     #[test]
     fn what_was_done_is_told_in_one_line() {
-        let guard = Guard { port: 8181, uplinks: Vec::new(), requests: RequestAction::Redirect };
+        let passing = RequestAction::Redirect;
+        let guard = Guard { port: 8181, uplinks: Vec::new(), requests: passing, at_loopback: passing };
         let whole = AddressEnsured {
             outcome: RedirectOutcome::Kept,
             generation: 2,

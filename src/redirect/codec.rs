@@ -86,7 +86,7 @@ fn read_one(element: &[u8]) -> Expression {
 }
 
 fn read_meta(data: &[u8]) -> Option<Expression> {
-    let meta = [Meta::InterfaceName, Meta::NetworkProtocol, Meta::TransportProtocol];
+    let meta = [Meta::InterfaceName, Meta::OutputInterfaceName, Meta::NetworkProtocol, Meta::TransportProtocol];
     let key = number(data, 2)?;
     let found = meta.into_iter().find(|meta| meta_key(*meta) == key)?;
     (number(data, 1)? == REGISTER).then_some(Expression::LoadMeta(found))
@@ -164,10 +164,11 @@ pub(super) fn read_comment(mut data: &[u8]) -> Option<String> {
     None
 }
 
-/// `NFT_META_IIFNAME`, `NFT_META_NFPROTO`, `NFT_META_L4PROTO`.
+/// `NFT_META_IIFNAME`, `NFT_META_OIFNAME`, `NFT_META_NFPROTO`, `NFT_META_L4PROTO`.
 fn meta_key(meta: Meta) -> u32 {
     match meta {
         Meta::InterfaceName => 6,
+        Meta::OutputInterfaceName => 7,
         Meta::NetworkProtocol => 15,
         Meta::TransportProtocol => 16,
     }
@@ -207,6 +208,7 @@ pub(super) fn family_number(family: Family) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logic::redirect::guard::{self, Guard};
     use crate::logic::redirect::interfaces::InterfaceRule;
     use crate::logic::redirect::resolve::{HostNetwork, resolve};
     use crate::logic::redirect::{RedirectSpec, ruleset};
@@ -220,7 +222,8 @@ mod tests {
             ..RedirectSpec::new(8181)
         };
         let wanted = resolve(&spec, &HostNetwork::default()).unwrap().wanted;
-        for rule in ruleset::chains(&wanted).iter().flat_map(|chain| &chain.rules) {
+        let credentials = guard::chains(&Guard::resolve(&spec, &HostNetwork::default()));
+        for rule in ruleset::chains(&wanted).iter().chain(&credentials).flat_map(|chain| &chain.rules) {
             let list = Attributes::new().nest(4, write(&rule.expressions()));
             let bytes = super::super::message::NetlinkMessage::new(0, 0, &[], list).body;
             assert_eq!(read(attribute(&bytes, 4).unwrap()), rule.expressions(), "{rule}");

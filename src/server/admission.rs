@@ -6,6 +6,8 @@
 //! - A peer at its own cap loses one of its own connections; if none can be evicted, the new one is refused.
 //! - From [`Limits::crowded_from`] connections on the cap of a peer is [`Limits::close_from_per_peer`], so that a few
 //!   peers can't take all slots.
+//! - Pods at loopback that haven't proved themselves share one cap, [`Limits::of_loopback`], which leaves the other half
+//!   of all slots to everyone else.
 //! - With all slots taken, the peer with most connections (of those that have one to evict) loses one; if there is
 //!   none, the new one is refused.
 //! - The last slots are for the node's own addresses alone, so there is always one for a probe.
@@ -46,8 +48,7 @@ pub(super) enum Idle {
 pub(super) enum PeerOrigin {
     Node,
     Elsewhere,
-    /// The node's own network, where any of its pods may be: as good as elsewhere, but with no cap, since all of them
-    /// have one address.
+    /// The node's own network, where any of its pods may be: as good as elsewhere.
     Loopback,
 }
 
@@ -55,14 +56,25 @@ pub(super) enum PeerOrigin {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Party {
     Address(IpAddr, PeerOrigin),
+    /// All of loopback: a pod on the node's network may connect from each of its addresses, and shares them with others.
+    Loopback,
     /// A pod that proved itself, by its uid
     Pod(Arc<str>),
 }
 
 impl Party {
+    /// Whom a connection counts for until a pod has proved itself over it.
+    pub(super) fn of(peer: IpAddr, origin: PeerOrigin) -> Self {
+        match origin {
+            PeerOrigin::Loopback => Self::Loopback,
+            PeerOrigin::Node | PeerOrigin::Elsewhere => Self::Address(peer, origin),
+        }
+    }
+
     fn origin(&self) -> PeerOrigin {
         match self {
             Self::Address(_, origin) => *origin,
+            Self::Loopback => PeerOrigin::Loopback,
             Self::Pod(_) => PeerOrigin::Elsewhere,
         }
     }
@@ -126,7 +138,7 @@ impl<C: Evictable> Admission<C> {
 
     /// Finds a slot for a new connection.
     pub(super) fn admit(&mut self, peer: IpAddr, origin: PeerOrigin, connection: C, now: Mono) -> AdmissionVerdict<C> {
-        let party = Party::Address(peer, origin);
+        let party = Party::of(peer, origin);
         let evicted = if self.is_full(&party) {
             match self.evict_of(&party, now) {
                 None => return AdmissionVerdict::Refused(Refusal::PeerFull),
@@ -148,8 +160,7 @@ impl<C: Evictable> Admission<C> {
 
     /// Whether connections of a peer are closed after each answer, so that all of its clients get their turn.
     pub(super) fn closes(&self, party: &Party) -> bool {
-        let is_counted = party.origin() != PeerOrigin::Loopback;
-        self.is_crowded() || is_counted && self.of_peer(party) >= self.limits.close_from_per_peer
+        self.is_crowded() || self.of_peer(party) >= self.limits.close_from_per_peer
     }
 
     /// Counts a connection for the pod that proved itself over it. At the cap of that pod one of its own is evicted; if
@@ -192,12 +203,16 @@ impl<C: Evictable> Admission<C> {
 
     /// Whether a party has as many connections as it may have.
     fn is_full(&self, party: &Party) -> bool {
-        party.origin() != PeerOrigin::Loopback && self.of_peer(party) >= self.cap_of_peer()
+        self.of_peer(party) >= self.cap(party)
     }
 
-    fn cap_of_peer(&self) -> usize {
+    fn cap(&self, party: &Party) -> usize {
         let Limits { per_peer, close_from_per_peer, .. } = self.limits;
-        if self.is_crowded() { per_peer.min(close_from_per_peer) } else { per_peer }
+        match party {
+            Party::Loopback => self.limits.of_loopback(),
+            Party::Address(..) | Party::Pod(_) if self.is_crowded() => per_peer.min(close_from_per_peer),
+            Party::Address(..) | Party::Pod(_) => per_peer,
+        }
     }
 
     fn is_crowded(&self) -> bool {

@@ -59,8 +59,8 @@ impl Connection {
     pub(super) fn party(&self) -> Party {
         match (self.pod.get(), self.slot.get()) {
             (Some(uid), _) => Party::Pod(uid.clone()),
-            (None, Some((_, origin))) => Party::Address(self.peer, *origin),
-            (None, None) => Party::Address(self.peer, PeerOrigin::Elsewhere),
+            (None, Some((_, origin))) => Party::of(self.peer, *origin),
+            (None, None) => Party::of(self.peer, PeerOrigin::Elsewhere),
         }
     }
 

@@ -208,6 +208,13 @@ pub struct Limits {
     pub stack: usize,
 }
 
+impl Limits {
+    /// Connections at loopback, all together, over which no pod has proved itself: they have one address.
+    pub const fn of_loopback(&self) -> usize {
+        self.connections / 2
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -39,9 +39,9 @@ impl ReadBuffer {
         self.buffer[self.start..end].zeroize();
     }
 
-    /// Forgets everything, and gives back the memory of an unusually long head.
+    /// Forgets everything, wipes all that was ever read into the buffer, and gives back the memory of an unusually long head.
     pub(super) fn clear(&mut self) {
-        self.buffer[self.start..self.end].zeroize();
+        self.buffer.as_mut_slice().zeroize();
         (self.start, self.end) = (0, 0);
         if self.buffer.len() > SMALL {
             self.buffer = Zeroizing::new(vec![0; SMALL]);
@@ -62,7 +62,10 @@ impl ReadBuffer {
             return;
         }
         self.buffer.copy_within(self.start..self.end, 0);
-        (self.start, self.end) = (0, self.end - self.start);
+        let end = self.end - self.start;
+        // What was copied stands there a second time, and a head that was wiped before it was consumed must not come back.
+        self.buffer[end..self.end].zeroize();
+        (self.start, self.end) = (0, end);
         if self.end == self.buffer.len() {
             let mut larger = Zeroizing::new(vec![0; (self.buffer.len() * 4).min(most).max(self.end)]);
             larger[..self.end].copy_from_slice(&self.buffer[..self.end]);
@@ -110,6 +113,21 @@ mod tests {
         reader.consume(7);
         assert_eq!(reader.unread(), b"next");
         assert!(!reader.buffer.windows(6).any(|bytes| bytes == b"secret"));
+        reader.clear();
+        assert!(reader.buffer.iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn neither_moving_nor_clearing_leaves_a_second_copy() {
+        let mut reader = ReadBuffer::new();
+        let head = [&[b'.'; SMALL - 16][..], b"secret of a head"].concat();
+        reader.fill(&mut &*head, SMALL + 1).unwrap();
+        reader.consume(SMALL - 16);
+        reader.fill(&mut &b"!"[..], SMALL + 1).unwrap();
+        assert_eq!(reader.unread(), b"secret of a head!");
+        let copies = reader.buffer.windows(6).filter(|bytes| *bytes == b"secret").count();
+        assert_eq!(copies, 1);
+        reader.consume(10);
         reader.clear();
         assert!(reader.buffer.iter().all(|byte| *byte == 0));
     }

@@ -127,14 +127,15 @@ impl Shared {
         self.report(&ConnectionEvent::Evicted { peer: connection.peer });
     }
 
-    /// Not all of 127/8 is the node: only its two usual names for itself. Where pods may connect to loopback, nobody who
-    /// does is known to be the node.
+    /// Not all of 127/8 is the node: only its two usual names for itself. Where pods may connect to loopback, no client
+    /// there is known to be the node.
     fn origin(&self, connection: &Connection) -> PeerOrigin {
+        let peer = connection.peer;
         let local = match self.front.local_pods {
             LocalPods::None => None,
+            LocalPods::MayConnect if peer.is_loopback() => return PeerOrigin::Loopback,
             LocalPods::MayConnect => connection.local_address(),
         };
-        let peer = connection.peer;
         match local {
             Some(local) if local.is_loopback() => return PeerOrigin::Loopback,
             Some(CONTAINER_ADDRESS) => return PeerOrigin::Elsewhere,

@@ -101,6 +101,10 @@ impl TestServer {
     }
 
     fn with(limits: Limits) -> Self {
+        Self::among(limits, LocalPods::None)
+    }
+
+    fn among(limits: Limits, local_pods: LocalPods) -> Self {
         let listener = bind(Some(Ipv4Addr::UNSPECIFIED.into()), 0).unwrap();
         let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listener.local_addr().unwrap().port());
         let (arrived_in, arrived) = unbounded();
@@ -112,7 +116,7 @@ impl TestServer {
             observer: Arc::new(Events(saw)),
             clock: Arc::new(RealClock),
             own_address: Box::new(|_| false),
-            local_pods: LocalPods::None,
+            local_pods,
         };
         let server = Server::start(vec![listener], front).unwrap();
         Self { server, address, events, arrived, gate }

@@ -32,7 +32,21 @@ struct State {
     reads: u64,
     /// When the last one was begun or asked for
     asked: Option<Mono>,
+    /// One was begun or asked for and hasn't ended
+    is_reading: bool,
+    /// Whether a request asked for it
+    is_demanded: bool,
+    /// How long after the last one a request may ask for the next
+    pause: Pause,
     trouble: Option<KeyTrouble>,
+}
+
+struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(SHORTEST_PAUSE)
+    }
 }
 
 /// Why the issuer can't be read.
@@ -93,27 +107,29 @@ impl IssuerKeyring {
         self.state.read().trouble.clone()
     }
 
-    /// Whether something newer than `seen` is there, if need be by having it read: that is done at most once in ten
-    /// seconds, and only who asked for it waits until `deadline`. Before the first read has ended everyone waits.
+    /// Whether something newer than `seen` is there, if need be by having it read: at most once in ten seconds, and less
+    /// often while such reads bring nothing new, as with tokens that somebody made up. A read in progress is waited for
+    /// until `deadline`; before the first one has ended everyone waits.
     pub fn is_newer_than(&self, seen: &KnownIssuer, deadline: Mono) -> bool {
         let generation = self.ended.generation();
         let now = self.time.now().mono;
-        let (is_due, is_first) = {
+        let (is_due, is_awaited) = {
             let mut state = self.state.write();
             if state.reads > seen.reads {
                 return true;
             }
             let is_first = state.reads == 0;
-            let is_due = state.asked.is_none_or(|asked| now.since(asked) >= READ_AGAIN);
+            let pause = state.pause.0;
+            let is_due = state.asked.is_none_or(|asked| now.since(asked) >= pause);
             if is_due {
-                state.asked = Some(now);
+                (state.asked, state.is_reading, state.is_demanded) = (Some(now), true, true);
             }
-            (is_due, is_first)
+            (is_due, is_first || state.is_reading)
         };
         if is_due {
             self.wanted.notify();
         }
-        if is_due || is_first {
+        if is_awaited {
             self.wait(seen.reads, generation, deadline);
         }
         self.state.read().reads > seen.reads
@@ -138,17 +154,25 @@ impl IssuerKeyring {
 
     /// A read begins.
     pub fn begin(&self) {
-        self.state.write().asked = Some(self.time.now().mono);
+        let mut state = self.state.write();
+        (state.asked, state.is_reading) = (Some(self.time.now().mono), true);
     }
 
-    /// Takes up what a read came to, and keeps it.
+    /// Takes up what a read came to. Keys that the API server lists no longer go from the store too.
     pub fn finish(&self, documents: Result<IssuerDocuments, KubernetesFailure>) -> KeysRead {
         let now = self.time.now();
         let outcome = match documents.map(|documents| Issuer::read(&documents, now.wall)) {
             Ok(Ok(issuer)) => KeysRead::Good(self.adopt(issuer)),
             Ok(Err(IssuerFault::NoKeys)) => {
                 self.state.write().issuer = None;
-                self.fail("the API server lists no key for RS256, RS384, RS512, ES256 or ES384".to_owned(), false, now)
+                let kept = self.store.as_ref().map_or(Ok(()), |store| store.remove());
+                let kept = kept
+                    .map_or_else(|cause| format!("; those kept for the next start stay: {cause}"), |()| String::new());
+                self.fail(
+                    format!("the API server lists no key for RS256, RS384, RS512, ES256 or ES384{kept}"),
+                    false,
+                    now,
+                )
             }
             Ok(Err(IssuerFault::Unreadable(cause))) => self.fail(cause, false, now),
             Err(failure) => {
@@ -156,7 +180,7 @@ impl IssuerKeyring {
                 self.fail(failure.cause, matches!(failure.kind, Forbidden | Unauthorized), now)
             }
         };
-        self.state.write().reads += 1;
+        self.end_read(matches!(outcome, KeysRead::Good(KeyNews::Changed | KeyNews::Recovered)));
         self.ended.notify();
         outcome
     }
@@ -178,6 +202,19 @@ impl IssuerKeyring {
 
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
+    }
+
+    /// A read that a request asked for, and that brought nothing, makes the next request wait longer for another.
+    fn end_read(&self, brought_news: bool) {
+        let mut state = self.state.write();
+        state.reads += 1;
+        state.is_reading = false;
+        let was_demanded = std::mem::take(&mut state.is_demanded);
+        state.pause = match (brought_news, was_demanded) {
+            (false, true) => Pause((state.pause.0 * 2).min(LONGEST_PAUSE)),
+            (false, false) => return,
+            (true, _) => Pause::default(),
+        };
     }
 
     fn adopt(&self, issuer: Issuer) -> KeyNews {
@@ -203,7 +240,9 @@ impl IssuerKeyring {
 }
 
 /// How often tokens under unknown keys can make the agent ask the API server.
-const READ_AGAIN: Duration = Duration::from_secs(10);
+const SHORTEST_PAUSE: Duration = Duration::from_secs(10);
+/// The same once it has asked for nothing again and again: so long may new keys stay unknown then.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

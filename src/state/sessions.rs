@@ -12,15 +12,17 @@ use std::time::Duration;
 use log::error;
 use parking_lot::Mutex;
 
+use crate::logic::base::secret::Secret;
 use crate::logic::base::time::{Mono, Wall};
 use crate::logic::policy::Permitted;
+use crate::logic::request::message::ShownToken;
 use crate::logic::sessions::budget::{Buckets, Rate, Starter};
 use crate::logic::sessions::cache::{
     Cache, CacheAnswer, CacheCounts, CacheRules, CallPurpose, CallReport, Due, EntryState, NextCall, Start,
 };
 use crate::logic::sessions::recent_failures::RecentFailures;
 use crate::logic::sessions::session::Session;
-use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
+use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
 use crate::ports::{Notifier, Sts, Time};
 
 /// Where sessions are asked for and fetched.
@@ -40,6 +42,15 @@ pub struct SessionCache {
 struct CacheState {
     sessions: Cache<Session>,
     closed: bool,
+}
+
+/// Who asks for a session.
+#[derive(Clone, Debug)]
+pub struct Asker<'a> {
+    /// Whom a call that is started counts against
+    pub starter: Starter,
+    /// What such a call bears, where calls aren't signed
+    pub token: Option<ShownToken<'a>>,
 }
 
 /// What came of asking.
@@ -73,15 +84,16 @@ impl SessionCache {
     }
 
     /// The session of a permitted request; waits for STS until `deadline` if none is held.
-    pub fn obtain(&self, permitted: &Permitted, starter: Starter, deadline: Mono) -> SessionOutcome {
+    pub fn obtain(&self, permitted: &Permitted, asker: Asker<'_>, deadline: Mono) -> SessionOutcome {
+        let Asker { starter, token } = asker;
         let key = permitted.request();
         let now = self.time.now().mono;
-        let mut answer = self.ask(key, Start::Withheld, now);
+        let mut answer = self.ask(key, Start::Withheld, token, now);
         if let CacheAnswer::Unstarted(last_failure) = answer {
             if !self.may_start(starter) {
                 return last_failure.map_or(SessionOutcome::Busy, SessionOutcome::Remembered);
             }
-            answer = self.ask(key, Start::Allowed, now);
+            answer = self.ask(key, Start::Allowed, token, now);
         }
         match answer {
             CacheAnswer::Serve(session) => SessionOutcome::Ready(session),
@@ -102,8 +114,15 @@ impl SessionCache {
         self.starters.lock().take(starter, self.time.now().mono)
     }
 
-    fn ask(&self, key: &AssumeRole, start: Start, now: Mono) -> CacheAnswer<Session> {
-        let answer = self.cache.lock().sessions.ask(key, start, now);
+    fn ask(&self, key: &AssumeRole, start: Start, token: Option<ShownToken<'_>>, now: Mono) -> CacheAnswer<Session> {
+        let answer = {
+            let mut state = self.cache.lock();
+            let answer = state.sessions.ask(key, start, now);
+            if let Some(token) = token {
+                state.sessions.bring(key, || token.kept());
+            }
+            answer
+        };
         // A renewal that an answer from memory set off may wait until a worker looks up.
         if matches!(answer, CacheAnswer::Wait(_) | CacheAnswer::Refresh { .. }) {
             self.work.notify();
@@ -155,11 +174,11 @@ impl SessionCache {
     /// Makes calls to STS until the session cache is closed. Several threads may do so at a time.
     pub fn work(&self, sts: &dyn Sts, random: &dyn Fn() -> u64, report: &dyn Fn(&CallReport<'_>)) {
         while let Some(mut ticket) = self.take(random) {
-            let request = ticket.request.clone();
+            let (request, token) = (ticket.request.clone(), ticket.token.take());
             let began = self.time.now().mono;
             let (purpose, queued) = (ticket.purpose, ticket.queued);
             let called = catch_unwind(AssertUnwindSafe(|| {
-                let assumed = sts.assume_role(&request)?;
+                let assumed = call(sts, &request, token)?;
                 Ok((Session::render(&request, &assumed, self.time.now()), assumed.life))
             }));
             let took = self.time.now().mono.since(began);
@@ -189,8 +208,8 @@ impl SessionCache {
                 state.sessions.next(now)
             };
             match next {
-                NextCall::Call(Due { request, purpose, queued }) => {
-                    return Some(Ticket { sessions: self, request, purpose, queued, result: None, random });
+                NextCall::Call(Due { request, purpose, queued, token }) => {
+                    return Some(Ticket { sessions: self, request, purpose, queued, token, result: None, random });
                 }
                 NextCall::Rest(until) => self.work.wait(generation, until.min(now.after(LONGEST_REST))),
             }
@@ -230,6 +249,7 @@ struct Ticket<'a> {
     request: Arc<AssumeRole>,
     purpose: CallPurpose,
     queued: Duration,
+    token: Option<Secret<String>>,
     result: Option<Result<(Session, Duration), StsFailure>>,
     random: &'a dyn Fn() -> u64,
 }
@@ -241,6 +261,20 @@ impl Drop for Ticket<'_> {
         self.sessions.cache.lock().sessions.finish(&self.request, result, now, (self.random)());
         self.sessions.notifier(&self.request).notify();
         self.sessions.work.notify();
+    }
+}
+
+/// Makes a call; the token that it bears is wiped with its end. A session of a token's is never asked for in the node's
+/// name.
+fn call(sts: &dyn Sts, request: &AssumeRole, token: Option<Secret<String>>) -> Result<Assumed, StsFailure> {
+    match (&request.subject, token) {
+        (None, _) => sts.assume_role(request),
+        (Some(_), Some(token)) => sts.assume_role_with_web_identity(request, &token),
+        (Some(_), None) => Err(StsFailure {
+            code: "NoWebIdentityToken".into(),
+            message: "whoever asked brought no token".into(),
+            ..interrupted()
+        }),
     }
 }
 

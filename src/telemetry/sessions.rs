@@ -10,7 +10,7 @@ use prometheus::{Gauge, GaugeVec, HistogramVec, IntCounterVec, Registry};
 use super::metrics::{counters, gauge, gauges, histograms};
 use crate::logic::policy::arn::RoleArn;
 use crate::logic::sessions::cache::{CacheCounts, CallReport};
-use crate::logic::sts::StsFailureKind;
+use crate::logic::sts::{StsFailureKind, TokenRefusal};
 
 /// Counters of sessions.
 pub struct SessionMetrics {
@@ -125,6 +125,8 @@ const fn outcome(kind: StsFailureKind) -> &'static str {
         StsFailureKind::Unavailable => "unavailable",
         StsFailureKind::NoNodeCredentials => "no_node_credentials",
         StsFailureKind::NoRegion => "no_region",
+        StsFailureKind::Token(TokenRefusal::IssuerUnreachable) => "unavailable",
+        StsFailureKind::Token(_) => "refused",
     }
 }
 

@@ -14,6 +14,7 @@ mod secrets;
 mod shares;
 #[path = "../standins/mod.rs"]
 mod standins;
+mod web_identity;
 
 use std::net::SocketAddr;
 

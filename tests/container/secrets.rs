@@ -67,8 +67,10 @@ fn a_long_token_is_read_and_one_that_no_head_holds_is_malformed() {
     claims["padding"] = "x".repeat(8_000).into();
     let answer = ask(agent.addr(), &site.lab.kubernetes.sign(&claims), POD);
     assert_eq!(outcome(&answer), (400, "token_malformed".to_owned()));
+    let broken = ask(agent.addr(), "eyJhbGciOiJSUzI1NiJ9.\u{1}.x", POD);
+    assert_eq!(outcome(&broken), (400, "token_malformed".to_owned()));
     let elsewhere = Ask::get("/latest/").header("Authorization", &"x".repeat(9_000)).send(agent.addr(), POD);
     assert_eq!(elsewhere.status, 431);
     let metrics = client::get_as_operator(agent.addr(), "/metrics").text();
-    assert!(metrics.contains(r#"kube2iam_container_tokens_total{outcome="token_malformed"} 1"#), "{metrics}");
+    assert!(metrics.contains(r#"kube2iam_container_tokens_total{outcome="token_malformed"} 2"#), "{metrics}");
 }

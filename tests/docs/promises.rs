@@ -55,8 +55,12 @@ fn of_identity() -> Vec<Promise> {
         ),
         promise(
             "real SDKs get the right role, or the error that they should",
-            "5 SDKs in 13 scenes",
-            &["every_sdk_does_what_is_expected_in_every_scene"],
+            "5 SDKs in 13 scenes, and with tokens at 2 addresses",
+            &[
+                "every_sdk_does_what_is_expected_in_every_scene",
+                "every_sdk_shows_its_token_at_loopback",
+                "every_sdk_shows_its_token_at_the_container_address",
+            ],
         ),
     ]
 }

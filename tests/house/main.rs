@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod circles;
+mod cited;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,7 +1,8 @@
 """Takes pods through a mutating and a validating admission policy, with Google's own CEL.
 
-Input: {"objects": [policies and their ConfigMap], "mutate": bool, "pods": [pod, ...]}. Output, one entry a pod: {"pod":
-the pod as it is then, "faults": [message, ...]} or null if the policies don't match it.
+Input: {"objects": [policies and their ConfigMap], "namespace": annotations of the pods' namespace, "mutate": bool,
+"pods": [pod, ...]}. Output, one entry a pod: {"pod": the pod as it is then, "faults": [message, ...]} or null if the
+policies don't match it.
 
 A typed object (`Object.spec{name: ...}`) is read as a map with these keys; an apply configuration is merged as the API
 server merges it: lists of maps by their key, everything else replaced.
@@ -15,7 +16,10 @@ import sys
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_optional, ext_strings
 
-NAMES = ["object", "params", "variables"]
+request = json.load(sys.stdin)
+# The API server leaves out what is empty.
+NAMESPACE = {"metadata": {"annotations": request["namespace"]} if request["namespace"] else {}}
+NAMES = ["object", "namespaceObject", "params", "variables"]
 ENVIRONMENT = cel.NewEnv(
     variables={name: cel.Type.DYN for name in NAMES},
     extensions=[ext_optional.ExtOptional(), ext_strings.ExtStrings()],
@@ -27,9 +31,9 @@ def untyped(expression):
     return re.sub(r"([{,]\s*)(\w+):(?=\s)", r"\1'\2':", expression)
 
 
-def evaluate(expression, pod, params, variables):
+def evaluate(expression, pod, params, variables, namespace=NAMESPACE):
     compiled = ENVIRONMENT.compile(untyped(expression))
-    data = {"object": pod, "params": params, "variables": variables}
+    data = {"object": pod, "namespaceObject": namespace, "params": params, "variables": variables}
     value = compiled.eval(data=data)
     if value.type() == cel.Type.ERROR:
         raise ValueError(f"{expression}: {value.value()}")
@@ -44,8 +48,9 @@ def variables(policy, pod, params):
 
 
 def matches(policy, pod, params):
+    """The API server gives match conditions no namespace."""
     conditions = policy["spec"]["matchConditions"]
-    return all(evaluate(condition["expression"], pod, params, {}) for condition in conditions)
+    return all(evaluate(condition["expression"], pod, params, {}, namespace=None) for condition in conditions)
 
 
 def merged(old, new):
@@ -96,7 +101,6 @@ def faults(policy, pod, params):
     return found
 
 
-request = json.load(sys.stdin)
 by_kind = {thing["kind"]: thing for thing in request["objects"]}
 mutating, validating = by_kind["MutatingAdmissionPolicy"], by_kind["ValidatingAdmissionPolicy"]
 params = by_kind["ConfigMap"]

@@ -8,6 +8,7 @@ use crate::{chart, kustomize, put, tools};
 
 const NAME: &str = "kube2iam-container-credentials";
 const URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+const RELATIVE_URI: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 
 /// What the policies make of a pod that they match.
@@ -34,11 +35,26 @@ fn of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
     objects.iter().find(|object| object["kind"] == *kind && object["metadata"]["name"] == NAME).unwrap()
 }
 
+fn variable<'a>(policy: &'a Value, name: &str) -> &'a Value {
+    let variables = policy["spec"]["variables"].as_array().unwrap();
+    &variables.iter().find(|variable| variable["name"] == *name).unwrap()["expression"]
+}
+
 fn admit(objects: &[Value], mutation: Mutation, pods: &[Value]) -> Option<Vec<Option<Admitted>>> {
+    admit_to(&json!({}), objects, mutation, pods)
+}
+
+/// To a namespace with these annotations.
+fn admit_to(namespace: &Value, objects: &[Value], mutation: Mutation, pods: &[Value]) -> Option<Vec<Option<Admitted>>> {
     let python = tools::python()?;
     let kinds = ["ConfigMap", "MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"];
     let objects = kinds.map(|kind| of_kind(objects, kind));
-    let request = json!({"objects": objects, "mutate": mutation == Mutation::Bound, "pods": pods});
+    let request = json!({
+        "objects": objects,
+        "namespace": namespace,
+        "mutate": mutation == Mutation::Bound,
+        "pods": pods,
+    });
     let answer = tools::run_python(&python, "tests/manifests/admission.py", &request.to_string());
     Some(serde_json::from_str(&answer).unwrap())
 }
@@ -121,15 +137,23 @@ fn every_container_of_a_pod_with_a_role_gets_variables_mount_and_token() {
 #[test]
 fn a_provider_of_the_pods_own_is_left_as_it_is() {
     let Some(objects) = component() else { return };
-    let own =
-        json!({"name": "own", "image": "app", "env": [{"name": URI, "value": "http://169.254.170.23/v1/credentials"}]});
-    let alone = pod(json!({"containers": [own]}));
-    let both = pod(json!({"containers": [own, container("app")]}));
-    let Some(alone_after) = admitted(&objects, Mutation::Bound, &alone) else { return };
-    assert_eq!((alone_after.pod, alone_after.faults), (alone, Vec::new()));
-    let both = admitted(&objects, Mutation::Bound, &both).unwrap();
-    assert_eq!(both.pod["spec"]["containers"], json!([own, injected("app", "169.254.170.2", 8181)]));
-    assert_eq!((&both.pod["spec"]["volumes"], both.faults), (&json!([token_volume("kube2iam")]), Vec::new()));
+    let source = json!({"secretKeyRef": {"name": "provider", "key": "uri"}});
+    for variable in [
+        json!({"name": URI, "value": "http://169.254.170.23/v1/credentials"}),
+        json!({"name": URI, "valueFrom": source}),
+        json!({"name": RELATIVE_URI, "value": "/v2/credentials"}),
+    ] {
+        let own = json!({"name": "own", "image": "app", "env": [variable]});
+        let alone = pod(json!({"containers": [own]}));
+        let both = pod(json!({"initContainers": [own], "containers": [own, container("app")]}));
+        let Some(after) = admit(&objects, Mutation::Bound, &[alone.clone(), both]) else { return };
+        let [alone_after, both_after] = [&after[0], &after[1]].map(|after| after.as_ref().unwrap());
+        assert_eq!((&alone_after.pod, &alone_after.faults), (&alone, &Vec::new()));
+        let spec = &both_after.pod["spec"];
+        assert_eq!(spec["containers"], json!([own, injected("app", "169.254.170.2", 8181)]));
+        assert_eq!([&spec["initContainers"], &spec["volumes"]], [&json!([own]), &json!([token_volume("kube2iam")])]);
+        assert_eq!(both_after.faults, Vec::<String>::new());
+    }
 }
 
 /// A mutation by others makes the API server call the policy again.
@@ -163,19 +187,32 @@ fn pods_without_a_role_and_mirror_pods_are_not_touched_and_a_label_stands_for_a_
     let mut bare = plain();
     bare["metadata"] = json!({"name": "web-1"});
     let mirror = json!({"iam.amazonaws.com/role": "app", "kubernetes.io/config.mirror": "hash"});
-    let pods = [
-        (plain(), true),
-        (labelled("enabled"), true),
-        (labelled("disabled"), false),
-        (bare, false),
-        (annotated(json!({})), false),
-        (annotated(json!({"iam.amazonaws.com/role": ""})), false),
-        (annotated(mirror), false),
-    ];
-    let given: Vec<Value> = pods.iter().map(|(pod, _)| pod.clone()).collect();
-    let Some(admitted) = admit(&objects, Mutation::Bound, &given) else { return };
-    for (admitted, (pod, matched)) in admitted.iter().zip(&pods) {
-        assert_eq!(admitted.is_some(), *matched, "{pod}");
+    let empty = annotated(json!({"iam.amazonaws.com/role": ""}));
+    let (none, default) = (json!({}), json!({"iam.amazonaws.com/default-role": "app"}));
+    for (namespace, pod, is_touched) in [
+        (&none, plain(), true),
+        (&none, labelled("enabled"), true),
+        (&none, labelled("disabled"), false),
+        (&none, bare.clone(), false),
+        (&none, annotated(json!({})), false),
+        (&none, empty.clone(), false),
+        (&none, annotated(mirror.clone()), false),
+        (&default, bare.clone(), true),
+        (&default, annotated(json!({"other": "x"})), true),
+        // An empty annotation means no role, as it does to the agent.
+        (&default, empty, false),
+        (&default, annotated(mirror), false),
+        (&json!({"iam.amazonaws.com/default-role": ""}), bare.clone(), false),
+        (&json!({"iam.amazonaws.com/allowed-roles": "[\"app\"]"}), bare, false),
+    ] {
+        for mutation in [Mutation::Bound, Mutation::Gone] {
+            let pods = std::slice::from_ref(&pod);
+            let Some(mut admitted) = admit_to(namespace, &objects, mutation, pods) else { return };
+            let after = admitted.remove(0).unwrap_or_else(|| Admitted { pod: pod.clone(), faults: Vec::new() });
+            let is_bound = mutation == Mutation::Bound;
+            assert_eq!(after.pod != pod, is_touched && is_bound, "{namespace} {pod}");
+            assert_eq!(after.faults.len(), usize::from(is_touched && !is_bound), "{namespace} {pod}");
+        }
     }
 }
 
@@ -189,8 +226,19 @@ fn a_pod_that_would_not_get_its_credentials_this_way_is_refused_with_the_cause()
         pod
     };
     let uri = |uri: &str| broken("/spec/containers/0/env/0/value", json!(uri));
-    let (lacks, elsewhere, token) = ("a container lacks AWS_CONTAINER", "is none of http", "lies in no mounted volume");
-    let audience = "/spec/volumes/0/projected/sources/0/serviceAccountToken/audience";
+    let variables = |more: Value| {
+        let mut pod = whole.pod.clone();
+        pod["spec"]["containers"][0]["env"].as_array_mut().unwrap().push(more);
+        pod
+    };
+    let only = |variable: Value| broken("/spec/containers/0/env", json!([variable]));
+    let (lacks, elsewhere) = ("a container lacks AWS_CONTAINER", "is none of http");
+    let (token, empty, relative) =
+        ("in a volume that the container mounts", "of a container is empty", "SDKs prefer its");
+    let token_source = |key: &str| format!("/spec/volumes/0/projected/sources/0/serviceAccountToken/{key}");
+    let mount = |key: &str| format!("/spec/containers/0/volumeMounts/0/{key}");
+    let other_source = json!({"serviceAccountToken": {"audience": "other", "path": "token"}});
+    let two_tokens = json!([other_source, {"serviceAccountToken": {"audience": "kube2iam", "path": "agents"}}]);
     let cases = [
         (whole.pod.clone(), None),
         (plain(), Some(lacks)),
@@ -198,12 +246,24 @@ fn a_pod_that_would_not_get_its_credentials_this_way_is_refused_with_the_cause()
         (uri("http://169.254.170.2:8282/v1/credentials"), Some(elsewhere)),
         (uri("http://169.254.170.2:8181/"), Some(elsewhere)),
         (uri("http://169.254.170.23/v1/credentials"), None),
+        (uri(""), Some(empty)),
+        (only(json!({"name": URI})), Some(empty)),
+        (only(json!({"name": RELATIVE_URI, "value": ""})), Some(empty)),
+        (variables(json!({"name": URI, "value": ""})), Some(empty)),
+        (variables(json!({"name": RELATIVE_URI, "value": "/v2/credentials"})), Some(relative)),
         (broken("/spec/containers/0/env/1/name", json!("OTHER")), Some(token)),
         (broken("/spec/containers/0/env/1/value", json!("/elsewhere/token")), Some(token)),
+        (broken("/spec/containers/0/env/1/value", json!("/var/run/secrets/kube2iamX/token")), Some(token)),
+        (broken("/spec/containers/0/env/1/value", json!("/var/run/secrets/kube2iam/other")), Some(token)),
         (broken("/spec/containers/0/volumeMounts", json!([])), Some(token)),
-        (broken("/spec/containers/0/volumeMounts/0/name", json!("data")), Some(token)),
+        (broken(&mount("name"), json!("data")), Some(token)),
+        (broken(&mount("subPath"), json!("token")), Some(token)),
+        (broken(&mount("subPathExpr"), json!("$(POD)")), Some(token)),
+        (broken(&mount("mountPath"), json!("/var/run/secrets/kube2iam/")), None),
         (broken("/spec/volumes", json!([])), Some(token)),
-        (broken(audience, json!("other")), Some(token)),
+        (broken(&token_source("audience"), json!("other")), Some(token)),
+        (broken(&token_source("path"), json!("kube2iam/token")), Some(token)),
+        (broken("/spec/volumes/0/projected/sources", two_tokens), Some(token)),
         (broken("/spec/volumes/0", json!({"name": "kube2iam-token", "emptyDir": {}})), Some(token)),
     ];
     let pods: Vec<Value> = cases.iter().map(|(pod, _)| pod.clone()).collect();
@@ -224,8 +284,8 @@ fn annotation_port_and_audience_come_from_the_parameters() {
     let mut given = plain();
     put(&mut given, "/metadata/annotations", json!({"team/role": "app"}));
     let Some(admitted) = admit(&objects, Mutation::Bound, &[given, plain()]) else { return };
-    assert!(admitted[1].is_none(), "the default annotation no longer counts");
-    let first = admitted[0].as_ref().unwrap();
+    let [first, second] = [&admitted[0], &admitted[1]].map(|admitted| admitted.as_ref().unwrap());
+    assert_eq!(second.pod, plain(), "the default annotation no longer counts");
     let wanted = json!({"containers": [injected("app", "169.254.170.2", 8282)], "volumes": [token_volume("team")]});
     assert_eq!((&first.pod["spec"], &first.faults), (&wanted, &Vec::new()));
 }
@@ -270,6 +330,10 @@ fn the_bindings_name_their_policies_and_take_opted_in_namespaces_only() {
     }
     let both = ["MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"].map(|kind| of_kind(&objects, kind));
     assert_eq!(both[0]["spec"]["matchConditions"], both[1]["spec"]["matchConditions"]);
+    for name in ["hasRole", "providers"] {
+        let [first, second] = both.map(|policy| variable(policy, name));
+        assert_eq!(first, second, "one of the policies takes another pod for one with a role");
+    }
     assert_eq!(of_kind(&objects, "ValidatingAdmissionPolicyBinding")["spec"]["validationActions"], json!(["Deny"]));
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{kustomize, schema_faults, tools};
 
-const PAGES: [&str; 2] = ["container-credentials.md", "install.md"];
+const PAGES: [&str; 3] = ["container-credentials.md", "install.md", "web-identity.md"];
 
 pub(crate) struct Page(String);
 

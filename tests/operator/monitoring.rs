@@ -68,8 +68,10 @@ fn all_metrics(site: &Site) -> BTreeMap<String, BTreeSet<String>> {
     let at_rest = Metrics::new(&BUILD, "n").unwrap();
     at_rest.redirect.set(InPlace::Yes);
     at_rest.redirect.set_address(InPlace::Yes);
+    at_rest.container.sample_keys(Some(("https://cluster", Duration::ZERO)));
     let rendered = shown(&String::from_utf8(at_rest.render().unwrap()).unwrap());
-    let where_set_up = ["kube2iam_redirect_whole", "kube2iam_credentials_address_in_place"];
+    let where_set_up =
+        ["kube2iam_redirect_whole", "kube2iam_credentials_address_in_place", "kube2iam_issuer_keys_age_seconds"];
     metrics.extend(rendered.into_iter().filter(|(name, _)| where_set_up.contains(&name.as_str())));
     metrics
 }

@@ -10,6 +10,7 @@ use crate::standins::agent::{Agent, Setup};
 use crate::standins::kubernetes::PodSpec;
 use crate::workspace::Workspace;
 
+#[derive(PartialEq, Eq)]
 pub struct Pod {
     pub namespace: &'static str,
     pub name: &'static str,
@@ -51,13 +52,16 @@ impl Cluster {
             lab.kubernetes.add_pod(PodSpec::new(pod.namespace, pod.name).ip(pod.address).role(pod.role));
         }
         let workspace = Workspace::create(&program)?;
+        std::fs::write(workspace.token(), lab.kubernetes.token(WEB.namespace, WEB.name))?;
         Ok(Self { lab, workspace, program })
     }
 
     pub fn start_agent(&self) -> Agent {
-        let agent = Setup::of(&self.program).flags(&[WORD, "--node=node-1", "--namespace-restrictions", BASE]);
+        let flags = [WORD, "--node=node-1", "--namespace-restrictions", "--container-credentials", BASE];
+        let agent = Setup::of(&self.program).flags(&flags);
         let socket = format!("--control-socket={}", self.workspace.socket().display());
-        self.lab.configure(agent).flags(&[&socket]).log_to(&self.workspace.log()).start()
+        let state = format!("--state-dir={}", self.workspace.state().display());
+        self.lab.configure(agent).flags(&[&socket, &state]).log_to(&self.workspace.log()).start()
     }
 
     pub fn introduce(&self, page: &Page, agent: &Agent) {

@@ -56,7 +56,9 @@ impl Page {
         let colour = if answer.status < 400 { GREEN } else { YELLOW };
         let status = self.paint(colour, &format!("{:<POD_WIDTH$}", answer.status));
         let body = readable(answer);
-        let mut lines = body.lines();
+        let room = WIDTH - POD_WIDTH - 7;
+        let lines: Vec<String> = body.lines().flat_map(|line| wrap(line, room, "")).collect();
+        let mut lines = lines.iter().map(String::as_str);
         self.line(&format!("     {status}  {}", lines.next().unwrap_or("(no body)")));
         for line in lines {
             self.line(&format!("     {:POD_WIDTH$}  {line}", ""));

@@ -2,6 +2,7 @@
 
 use crate::cluster::{CURIOUS, Pod, REPORT, WEB};
 use crate::page::Page;
+use crate::standins::Lab;
 use crate::standins::agent::Agent;
 use crate::standins::client::{Ask, TOKEN_HEADER, TTL_HEADER};
 
@@ -21,9 +22,11 @@ enum Token {
     None,
     Fetch,
     Show,
+    /// The ServiceAccount token of this pod proves who asks.
+    OfPod(&'static Pod),
 }
 
-const PLAY: [Line; 8] = [
+const PLAY: [Line; 10] = [
     Line {
         why: "Which role is mine?",
         pod: &WEB,
@@ -88,10 +91,26 @@ const PLAY: [Line; 8] = [
         token: Token::Show,
         status: 403,
     },
+    Line {
+        why: "The other way in: my ServiceAccount token says who I am",
+        pod: &WEB,
+        method: "GET",
+        path: "/v1/credentials",
+        token: Token::OfPod(&WEB),
+        status: 200,
+    },
+    Line {
+        why: "... and is good for nobody else",
+        pod: &CURIOUS,
+        method: "GET",
+        path: "/v1/credentials",
+        token: Token::OfPod(&WEB),
+        status: 403,
+    },
 ];
 
 /// Plays all lines and gives how many were answered otherwise than they should be.
-pub fn play(page: &Page, agent: &Agent) -> usize {
+pub fn play(page: &Page, lab: &Lab, agent: &Agent) -> usize {
     page.heading("The play");
     let (mut token, mut wrong) = (String::new(), 0);
     for (index, line) in PLAY.iter().enumerate() {
@@ -101,6 +120,10 @@ pub fn play(page: &Page, agent: &Agent) -> usize {
             Token::None => ask,
             Token::Fetch => ask.header(TTL_HEADER, "21600"),
             Token::Show => ask.header(TOKEN_HEADER, &token),
+            Token::OfPod(pod) => {
+                let proof = lab.kubernetes.token(pod.namespace, pod.name);
+                ask.host(&agent.addr().to_string()).header("Authorization", &proof)
+            }
         };
         let answer = ask.send(agent.addr(), line.pod.address);
         page.answer(&answer);

@@ -74,7 +74,7 @@ fn open(ending: Ending) -> std::io::Result<ExitCode> {
     let cluster = Cluster::start()?;
     let agent = cluster.start_agent();
     cluster.introduce(&page, &agent);
-    let wrong = play::play(&page, &agent) + cluster.explain(&page);
+    let wrong = play::play(&page, &cluster.lab, &agent) + cluster.explain(&page);
     show_log_line(&page, &agent);
     if wrong > 0 {
         page.line(&format!("  {wrong} answers are not what they should be."));

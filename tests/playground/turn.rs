@@ -32,6 +32,10 @@ pub fn invite(page: &Page, cluster: &Cluster, agent: &Agent) {
     page.line(&format!("  {} \\", curl(WEB.address)));
     page.line("    -H \"X-aws-ec2-metadata-token: $TOKEN\" \\");
     page.line(&format!("    {base}/meta-data/iam/security-credentials/web\n"));
+    page.line("  # the other way in: by a ServiceAccount token (good for ten minutes)");
+    page.line(&format!("  {} \\", curl(WEB.address)));
+    page.line(&format!("    -H \"Authorization: $(cat {})\" \\", cluster.workspace.token().display()));
+    page.line(&format!("    http://{}/v1/credentials\n", agent.addr()));
     page.line("  # other metadata");
     page.line(&format!("  {} \\\n    {base}/meta-data/\n", curl(WEB.address)));
     page.line("  # as the operator of the node");

@@ -33,6 +33,16 @@ impl Workspace {
         self.directory.join("control.sock")
     }
 
+    /// Where the agent keeps what its successor would need; without it, any process of this user could share its port.
+    pub fn state(&self) -> PathBuf {
+        self.directory.join("state")
+    }
+
+    /// The ServiceAccount token of a pod, as the kubelet would mount it there.
+    pub fn token(&self) -> PathBuf {
+        self.directory.join("token")
+    }
+
     /// What the agent logs.
     pub fn log(&self) -> PathBuf {
         self.directory.join("log")

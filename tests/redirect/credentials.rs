@@ -11,7 +11,7 @@ use kube2iam::redirect::{Redirect, RedirectOutcome, Removed};
 use crate::lab::{AGENT_PORT, Answer, Lab, METADATA_V4, Server, ask_on, ready, text};
 
 pub(crate) const AT: &str = "169.254.170.2:8181";
-const LOOPBACK: [&str; 2] = ["127.0.0.1:8181", "[::1]:8181"];
+pub(crate) const LOOPBACK: [&str; 2] = ["127.0.0.1:8181", "[::1]:8181"];
 
 pub(crate) fn spec() -> RedirectSpec {
     RedirectSpec::new(AGENT_PORT)

@@ -7,13 +7,13 @@ use crate::lab::{Answer, METADATA_V4, ready, text};
 use crate::life::wait_for_end;
 use crate::rules::normalised;
 use crate::site::{Capability, PORT, ROLE_LIST, Site};
-use crate::standins::agent::{Agent, Until};
+use crate::standins::agent::Until;
 use crate::standins::client::Ask;
 
-const ON: &str = "--container-credentials";
+pub(crate) const ON: &str = "--container-credentials";
 
 /// Whatever it answers there, the agent is reached.
-fn assert_reached(site: &Site) {
+pub(crate) fn assert_reached(site: &Site) {
     for from in ["pod1", "node"] {
         let connected = site.connect(from, AT);
         assert!(connected.is_ok(), "{from}: {connected:?}");
@@ -201,23 +201,6 @@ fn an_address_of_others_keeps_the_agent_from_being_ready() {
     assert!(refused.code == Some(1) && refused.stderr.contains("is on `cali1`"), "{refused:?}");
     site.ip("node", &["addr", "del", "169.254.170.2/32", "dev", "cali1"]);
     site.node(|| agent.wait_ready());
-    assert_reached(&site);
-}
-
-#[test]
-fn a_stranger_at_the_port_gets_no_token() {
-    if !ready() {
-        return;
-    }
-    let site = Site::new(&["cali1"]);
-    let stranger = site.serve("node", "0.0.0.0:8181", |_| "stranger".to_owned());
-    let agent: Agent =
-        site.start(site.setup(Capability::NetAdmin).flags(&[ON, "--iptables=false"]).until(Until::Started));
-    agent.wait_for_log("container credentials at 169.254.170.2:8181 on ");
-    assert_eq!(site.ask("pod1", AT), Answer::Nothing);
-    drop(stranger);
-    agent.wait_for_log("listening");
-    agent.wait_for_log("table inet kube2iam_credentials is updated");
     assert_reached(&site);
 }
 

@@ -84,6 +84,8 @@ fn whatever_is_done_to_the_address_is_undone_within_two_seconds() {
                 "nft flush ruleset".to_owned(),
                 "nft delete table inet kube2iam_credentials".to_owned(),
                 "nft flush chain inet kube2iam_credentials kept_local".to_owned(),
+                "nft flush chain inet kube2iam_credentials closed_local".to_owned(),
+                "nft flush chain inet kube2iam_credentials leaving".to_owned(),
                 "nft insert rule inet kube2iam_credentials kept accept".to_owned(),
             ];
             deeds.extend((place == Place::OwnLink).then(|| "ip link del kube2iam0".to_owned()));

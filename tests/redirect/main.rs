@@ -5,6 +5,7 @@
 
 mod corners;
 mod credentials;
+mod credentials_closed;
 mod credentials_life;
 mod credentials_repair;
 #[path = "../sdk/kit.rs"]

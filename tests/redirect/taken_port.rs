@@ -8,7 +8,7 @@ use crate::site::{Capability, Site};
 use crate::standins::agent::{Agent, Until};
 use crate::standins::kubernetes::{Kind, On};
 
-const KUBE2IAM: &str = r#"{"hostIP":"10.77.0.2","instanceId":"i-0abc"}"#;
+pub(crate) const KUBE2IAM: &str = r#"{"hostIP":"10.77.0.2","instanceId":"i-0abc"}"#;
 const TAINT: &str = "kube2iam/agent-not-ready";
 
 /// A process on the node that holds the port on the addresses to which pods are redirected.

@@ -100,7 +100,19 @@ impl Kits {
             .env("AWS_ENDPOINT_URL", sts)
             .envs([("AWS_REGION", "eu-west-1"), ("AWS_DEFAULT_REGION", "eu-west-1")])
             // A busy machine is not what's tested.
-            .env("AWS_METADATA_SERVICE_TIMEOUT", "20");
+            .envs([("AWS_METADATA_SERVICE_TIMEOUT", "20"), ("CHAIN_TIMEOUT_MS", "20000")]);
+        if client == Client::AwsCli { Program::EachTime(command) } else { Program::Lasting(Lasting::of(command)) }
+    }
+
+    /// The program in a pod that shows a token: it knows where to, and where STS is, nothing else.
+    pub fn start_in_container(&self, client: Client, uri: &str, token: &Path, sts: &str) -> Program {
+        let mut command = self.program(client).expect("a client that is there");
+        command
+            .envs([("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri), ("AWS_ENDPOINT_URL", sts)])
+            .env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token)
+            .envs([("AWS_REGION", "eu-west-1"), ("AWS_DEFAULT_REGION", "eu-west-1")])
+            // Who falls back to the metadata address would be seen there.
+            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", uri.trim_end_matches("/v1/credentials"));
         if client == Client::AwsCli { Program::EachTime(command) } else { Program::Lasting(Lasting::of(command)) }
     }
 
@@ -122,6 +134,11 @@ pub enum Program {
 }
 
 impl Program {
+    /// One that hears lines.
+    pub fn lasting(command: Command) -> Self {
+        Self::Lasting(Lasting::of(command))
+    }
+
     /// The ARN that STS knows it by, or `error: ...`.
     pub fn who(&mut self) -> String {
         match self {

@@ -7,7 +7,8 @@ import time
 import boto3
 import time_machine
 
-client = boto3.client("sts")
+# It looks for credentials as it is made, and a container provider that refuses ends that.
+client = None
 clock = None
 
 for line in sys.stdin:
@@ -18,6 +19,7 @@ for line in sys.stdin:
         print("ok", flush=True)
         continue
     try:
+        client = client or boto3.client("sts")
         print(client.get_caller_identity()["Arn"], flush=True)
     except Exception as error:
         print(f"error: {type(error).__name__}: {error}".replace("\n", " "), flush=True)

@@ -31,6 +31,7 @@ pub struct Setup {
     port: Option<u16>,
     until: Until,
     ears: Ears,
+    network: Network,
     /// Where its log is written too
     log_file: Option<PathBuf>,
 }
@@ -40,6 +41,14 @@ pub struct Setup {
 enum Ears {
     Open,
     Shut,
+}
+
+/// Whether the agent may change the network of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Network {
+    /// Not by container credentials, whose address would outlive the agent
+    Kept,
+    Changed,
 }
 
 /// How far a start is awaited.
@@ -63,7 +72,16 @@ pub struct Outcome {
 impl Setup {
     pub fn of(program: &Path) -> Self {
         let (flags, environment, program) = (Vec::new(), Vec::new(), program.to_owned());
-        Self { program, flags, environment, port: None, until: Until::Ready, ears: Ears::Open, log_file: None }
+        Self {
+            program,
+            flags,
+            environment,
+            port: None,
+            until: Until::Ready,
+            ears: Ears::Open,
+            network: Network::Kept,
+            log_file: None,
+        }
     }
 
     /// Adds flags; a later one wins.
@@ -99,6 +117,12 @@ impl Setup {
     pub fn no_trace(mut self) -> Self {
         self.ears = Ears::Shut;
         self
+    }
+
+    /// It may set up the address of container credentials on this machine, and takes it away when it ends.
+    pub fn may_set_up_the_address(mut self) -> Self {
+        self.network = Network::Changed;
+        self.flags(&["--redirect-on-exit=remove"])
     }
 
     /// Writes its log to a file too, as it comes.
@@ -138,7 +162,7 @@ impl Setup {
     }
 
     fn command(&self, port: Option<u16>) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = self.program();
         command.args(&self.flags).env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         // Coverage of the child is written where this says.
         command.envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
@@ -146,6 +170,20 @@ impl Setup {
         let stderr = if self.ears == Ears::Open { Stdio::piped() } else { Stdio::null() };
         command.stdin(Stdio::null()).stderr(stderr);
         command
+    }
+}
+
+impl Setup {
+    /// With container credentials an agent of root would set up 169.254.170.2 on the machine that runs the tests; those
+    /// about that address have a network namespace of their own.
+    fn program(&self) -> Command {
+        let sets_up_the_address = self.flags.iter().any(|flag| flag == "--container-credentials");
+        if !sets_up_the_address || self.network == Network::Changed || !rustix::process::geteuid().is_root() {
+            return Command::new(&self.program);
+        }
+        let mut without_right = Command::new("/usr/bin/setpriv");
+        without_right.args(["--bounding-set=-net_admin", "--"]).arg(&self.program);
+        without_right
     }
 }
 

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use super::wire::Wire;
 use super::{PATIENCE, Times};
-pub use issuer::IssuerDocument;
+pub use issuer::{ISSUER, IssuerDocument, Verifier};
 use model::Model;
 pub use objects::{Kind, PodSpec};
 use objects::{namespace_json, service_account_json};

@@ -26,9 +26,9 @@ pub mod wire;
 use std::time::Duration;
 
 use agent::{Agent, Setup};
-use kubernetes::Kubernetes;
+use kubernetes::{ISSUER, Kubernetes};
 use metadata::Metadata;
-use sts::Sts;
+use sts::{IdentityProvider, Sts};
 
 /// All three stand-ins, and how an agent is started among them.
 pub struct Lab {
@@ -68,6 +68,18 @@ impl Lab {
             .set("AWS_REGION", "eu-west-1")
             .set("AWS_ACCESS_KEY_ID", "AKIASTANDINNODE00001")
             .set("AWS_SECRET_ACCESS_KEY", ENVIRONMENT_SECRET)
+    }
+
+    /// From now on STS takes the tokens of the cluster's issuer that are for one of these audiences, and nobody's
+    /// signature. A role trusts a ServiceAccount of the namespace `shop`.
+    pub fn take_only_tokens(&self, audiences: &[&str], trusted: &[(&str, &str)]) {
+        let subject = |account: &str| format!("system:serviceaccount:shop:{account}");
+        self.sts.take_only_tokens(IdentityProvider {
+            issuer: ISSUER.to_owned(),
+            audiences: audiences.iter().map(|audience| (*audience).to_owned()).collect(),
+            verify: self.kubernetes.verifier(),
+            trusted: trusted.iter().map(|(role, account)| ((*role).to_owned(), subject(account))).collect(),
+        });
     }
 
     /// All that must never be in a log, as things stand.

@@ -4,6 +4,7 @@
 //! It checks what STS checks of the fields, not the signature: that takes real keys (`tests/sdk.rs`).
 
 mod answer;
+mod provider;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::wire::Wire;
 use super::{PATIENCE, Times};
+pub use provider::IdentityProvider;
 
 /// The service, listening until dropped.
 pub struct Sts {
@@ -108,6 +110,8 @@ struct State {
     /// How long a grant lasts, whatever was asked for.
     lifetime: Option<Duration>,
     caller_arn: String,
+    /// `None`: tokens are taken as they come, and signatures too
+    provider: Option<IdentityProvider>,
 }
 
 /// Whether calls are answered or kept waiting.
@@ -129,6 +133,7 @@ impl Sts {
             gate: Gate::Open,
             lifetime: None,
             caller_arn: "arn:aws:sts::123456789012:assumed-role/node-role/i-1234567890abcdef0".to_owned(),
+            provider: None,
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let answering = shared.clone();

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use log::{info, warn};
 
-use super::redirect::{WATCH_AGAIN, requests};
+use super::redirect::WATCH_AGAIN;
 use crate::agent::StartError;
 use crate::agent::state::AgentState;
 use crate::config::{Config, OnExit, RedirectConfig};
@@ -15,6 +15,7 @@ use crate::logic::operator::status::RedirectReport;
 use crate::logic::redirect::address::ADDRESS;
 use crate::logic::redirect::guard::GUARD_TABLE;
 use crate::logic::redirect::{RedirectSpec, RequestAction};
+use crate::os::clock::SystemClock;
 use crate::os::port_holder::ask_health;
 use crate::redirect::address::{self, AddressEnsured, AddressEvent, CredentialsAddress};
 use crate::redirect::{RedirectError, Removed, Surroundings};
@@ -58,6 +59,12 @@ pub(in crate::agent) fn place(agent: &AgentState) -> Option<PlacedAddress> {
     Some(placed)
 }
 
+/// What requests get, at the address and at loopback: nothing while another process holds the port. Whatever that process
+/// answers, it isn't known to be a kube2iam, and what it would be given are pods' tokens.
+fn requests(agent: &AgentState) -> RequestAction {
+    if agent.facts.taken_port.read().is_some() { RequestAction::Drop } else { RequestAction::Redirect }
+}
+
 /// The one line about it. The address may be there all the same: `redirect add` can have set it up.
 fn go_without(agent: &AgentState, error: &RedirectError) {
     agent.facts.address_missing.store(false, Ordering::Relaxed);
@@ -73,8 +80,9 @@ fn go_without(agent: &AgentState, error: &RedirectError) {
 pub(in crate::agent) fn bar(config: &Config) {
     let Some(RedirectConfig { spec, .. }) = config.credentials_address.clone() else { return };
     let spec = RedirectSpec { requests: RequestAction::Drop, ..spec };
-    match CredentialsAddress::bar(spec) {
-        Ok(Some(ensured)) => warn!("the agent can't start: {ensured}; requests to it are dropped"),
+    let clock = SystemClock::new();
+    match CredentialsAddress::bar(spec, &|address| ask_health(address, &clock)) {
+        Ok(Some(ensured)) => warn!("the agent can't start: {ensured}"),
         Ok(None) => {}
         Err(error) => warn!("the agent can't start, and {ADDRESS} is not set up: {error}"),
     }

@@ -10,19 +10,21 @@ use crate::agent::tasks::sts::note;
 use crate::agent::wiring::session_rules;
 use crate::api::metadata::Undiscovered;
 use crate::clients::imds::discovery;
-use crate::config::{BaseSource, Config, DefaultRoleSource as DefaultSource, PolicyMode};
+use crate::config::{BaseSource, Config, DefaultRoleSource as DefaultSource};
 use crate::logic::base::backoff::Backoff;
 use crate::logic::cluster::world::PodTokens;
 use crate::logic::policy::arn::BaseArn;
-use crate::logic::policy::{
-    AccountRoles, DefaultObeys, DefaultOrigin, DefaultRole, Enforcement, OwnRole, OwnRoles, Rules,
-};
+use crate::logic::policy::{DefaultOrigin, DefaultRole, OwnRole, OwnRoles, Rules};
+use crate::logic::sessions::session::CallsBear;
 use crate::logic::sts::{StsFailure, StsFailureKind};
 use crate::ports::{Imds, NodeCredentials, Sts, Waited};
 
 /// Finds everything out, however long it takes; the watches begin once the rules are set.
 pub(crate) fn run(agent: &AgentState) {
-    info!("the node's credentials come from {}", agent.node_credentials.describe());
+    match agent.config.sts.bearing {
+        CallsBear::NodeSignature => info!("the node's credentials come from {}", agent.node_credentials.describe()),
+        CallsBear::PodToken => info!("the node's credentials: {}", agent.node_credentials.describe()),
+    }
     let discovered = || rules(&agent.config, &*agent.imds).inspect_err(|cause| undiscovered(agent, cause));
     let Some(rules) = until_done(agent, "discover roles", discovered) else { return };
     *agent.facts.undiscovered.write() = None;
@@ -30,6 +32,9 @@ pub(crate) fn run(agent: &AgentState) {
         info!("params.iam.role" = default.role.as_str(); "pods that name no role get the default role");
     }
     agent.world.set_rules(rules);
+    if agent.config.sts.bearing == CallsBear::PodToken {
+        return; // the agent works under no role
+    }
     let identity = || {
         let own = own_role(&*agent.sts, &*agent.node_credentials, |caller| {
             *agent.facts.caller.write() = Some(caller.to_owned());
@@ -61,6 +66,9 @@ pub(crate) fn own_roles(
     sts: &dyn Sts,
     credentials: &dyn NodeCredentials,
 ) -> (OwnRoles, Option<String>) {
+    if config.sts.bearing == CallsBear::PodToken {
+        return (OwnRoles::Found(Vec::new()), None);
+    }
     let (own, trouble) = match own_role(sts, credentials, |_| {}) {
         Ok(own) => (own, None),
         Err(failure) => (source_role(credentials), Some(failure.to_string())),
@@ -132,7 +140,7 @@ pub(crate) fn rules(config: &Config, imds: &dyn Imds) -> Result<Rules, String> {
         BaseSource::Given(base) => base.clone(),
         BaseSource::Discover => discovery::base_arn(imds).map_err(|failure| failure.cause)?,
     };
-    let obeys = if config.roles.default_role_restricted { DefaultObeys::Namespaces } else { DefaultObeys::Nothing };
+    let obeys = config.roles.default_role_obeys;
     let default = |name: &str, origin| match base.role(name) {
         Ok(role) => Some(DefaultRole { role, origin, obeys }),
         Err(cause) => {
@@ -151,14 +159,14 @@ pub(crate) fn rules(config: &Config, imds: &dyn Imds) -> Result<Rules, String> {
     Ok(Rules {
         base,
         default_role,
-        account_roles: if config.roles.service_account_roles { AccountRoles::Read } else { AccountRoles::Ignored },
+        account_roles: config.roles.account_roles,
         restrictions: config.roles.restrictions,
-        enforcement: match config.roles.mode {
-            PolicyMode::Enforce => Enforcement::Enforce,
-            PolicyMode::Audit => Enforcement::Audit,
-        },
+        enforcement: config.roles.enforcement,
         session: session_rules(config),
-        own_roles: OwnRoles::Sought(hop(config).into_iter().collect()),
+        own_roles: match config.sts.bearing {
+            CallsBear::NodeSignature => OwnRoles::Sought(hop(config).into_iter().collect()),
+            CallsBear::PodToken => OwnRoles::Found(Vec::new()),
+        },
         allowed_accounts: config.roles.allowed_accounts.clone(),
         pod_tokens: if config.listen.container_credentials { PodTokens::Accepted } else { PodTokens::Ignored },
     })

@@ -101,7 +101,7 @@ impl Placed {
 }
 
 /// What pods' requests get: while a process that isn't known to be a kube2iam holds the port, nothing.
-pub(super) fn requests(agent: &AgentState) -> RequestAction {
+fn requests(agent: &AgentState) -> RequestAction {
     match agent.facts.taken_port.read().as_ref().map(|taken| taken.requests) {
         Some(Requests::Dropped) => RequestAction::Drop,
         Some(Requests::ToKube2iam | Requests::NotOurs) | None => RequestAction::Redirect,

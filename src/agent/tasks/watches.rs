@@ -11,11 +11,12 @@ use crate::agent::tasks::watch::Reflector;
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::{Event, KubernetesFailure, KubernetesFailureKind, Resource};
 use crate::logic::cluster::watch::{Cut, Logged, Relist, WatchNote};
+use crate::logic::policy::AccountRoles;
 use crate::ports::Waited;
 
 /// Keeps the World of service accounts, if they name roles.
 pub(crate) fn watch_accounts(agent: &AgentState) {
-    if agent.config.roles.service_account_roles {
+    if agent.config.roles.account_roles == AccountRoles::Read {
         watch(agent, Resource::ServiceAccounts);
     }
 }

@@ -150,6 +150,84 @@ fn a_token_under_a_new_key_waits_for_that_key() {
     assert_eq!(code(&ask(&service, Some(&old.sign(&claims("a"))), ELSEWHERE)), (401, "token_untrusted"));
 }
 
+/// `--service-account-issuer` was changed and the key stayed.
+#[test]
+fn a_token_of_a_renamed_issuer_waits_for_the_new_name() {
+    let key = EcKey::new("k1");
+    let renamed =
+        || IssuerDocuments { configuration: json!({ "issuer": "https://renamed" }).to_string(), ..documents(&key) };
+    let proof = proof(Some(&key));
+    let keys = proof.keys.clone();
+    keys.begin(); // one is in progress, so it is waited for
+    let service = Service { wait_for_pod: Duration::from_secs(60), ..guarded(vec![holder()], proof) };
+    let mut claims = claims("a");
+    claims["iss"] = "https://renamed".into();
+    let token = key.sign(&claims);
+    let answer = std::thread::scope(|scope| {
+        scope.spawn(|| keys.finish(Ok(renamed())));
+        ask_while(&service, &token, &|_| {})
+    });
+    assert_eq!(code(&answer), (200, "credentials"));
+    claims["iss"] = "https://elsewhere".into();
+    assert_eq!(code(&ask(&service, Some(&key.sign(&claims)), ELSEWHERE)), (401, "token_audience"));
+    let forged = EcKey::new("k1").sign(&claims);
+    assert_eq!(code(&ask(&service, Some(&forged), ELSEWHERE)), (401, "token_untrusted"));
+}
+
+#[test]
+fn nobody_waits_at_loopback_for_a_pod_that_is_known_by_its_address() {
+    let service = guarded(vec![holder()], proof(None));
+    let service = Service { wait_for_pod: Duration::from_secs(5), ..service };
+    let list = Request {
+        method: Method::Get,
+        target: "/latest/meta-data/iam/security-credentials/",
+        headers: Headers { host: Some(b"127.0.0.1:8181"), ..Headers::default() },
+    };
+    let loopback = "127.0.0.1".parse().unwrap();
+    let caller = Caller {
+        peer: loopback,
+        is_redirected: &|| false,
+        local: &|| Some(loopback),
+        is_node: &|| true,
+        prove_pod: &|_| true,
+    };
+    let began = service.clock.now().mono;
+    let response = service.handle(&list, &caller);
+    assert_eq!(response.body.into_text().unwrap(), "unknown_pod\n");
+    assert!(service.clock.now().mono.since(began) < service.wait_for_pod);
+}
+
+/// Its whole head can't be read, but who asked for what can.
+#[test]
+fn a_token_that_makes_a_head_unreadable_is_malformed_where_it_would_have_been_read() {
+    let service = guarded(vec![], proof(None));
+    let head = |host: &str| format!("GET /v1/credentials HTTP/1.1\r\n{host}Authorization: a\u{1}b\r\n\r\n");
+    for (host, local, redirected, expected) in [
+        ("Host: 169.254.170.2:8181\r\n", "169.254.170.2", false, Some((400, "token_malformed"))),
+        ("host:127.0.0.1\r\n", "127.0.0.1", false, Some((400, "token_malformed"))),
+        ("", "127.0.0.1", false, Some((400, "token_malformed"))),
+        ("Host: evil.example\r\n", "127.0.0.1", false, Some((403, "host_not_allowed"))),
+        ("Host: 127.0.0.1\r\n", "127.0.0.1", true, None),
+        ("Host: 169.254.169.254\r\n", "127.0.0.1", false, None),
+        ("Host: 127.0.0.1\r\n", "10.0.1.1", false, None),
+    ] {
+        let caller = Caller {
+            peer: "10.0.0.9".parse().unwrap(),
+            is_redirected: &|| redirected,
+            local: &|| local.parse().ok(),
+            is_node: &|| false,
+            prove_pod: &|_| true,
+        };
+        let answer = service.answer_bad_token(head(host).as_bytes(), &caller).map(|response| {
+            let body: Value = serde_json::from_str(&response.body.into_text().unwrap()).unwrap();
+            (response.status, body["code"].as_str().unwrap_or_default().to_owned())
+        });
+        let answer = answer.as_ref().map(|(status, code)| (*status, &**code));
+        assert_eq!(answer, expected, "{host} {local}");
+        assert!(service.answer_bad_token(b"GET /v1/credentials/ HTTP/1.1\r\n", &caller).is_none());
+    }
+}
+
 #[test]
 fn a_pod_that_is_not_known_yet_is_waited_for() {
     let key = EcKey::new("k1");

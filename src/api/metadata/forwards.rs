@@ -8,11 +8,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{Answer, Service};
-use crate::logic::policy::RoleKnown;
 use crate::logic::policy::reason::Reason;
 use crate::logic::request::message::{Body, Method, Request, Response};
 use crate::logic::request::path::CanonicalPath;
-use crate::logic::request::route::{self, Route};
+use crate::logic::request::route::{self, IamEntry, Route};
 use crate::ports::Forwarded;
 
 /// Forwards under way, by peer.
@@ -94,7 +93,7 @@ impl Service {
         request: &Request<'_>,
         route: &Route,
         path: &CanonicalPath,
-        known: RoleKnown,
+        iam: IamEntry,
         peer: IpAddr,
     ) -> Answer {
         let Some(_place) = self.forwards.begin(peer) else { return Answer::refuse(Reason::Busy, route) };
@@ -105,7 +104,7 @@ impl Service {
         };
         match fetched.body.into_text() {
             Ok(listing) => {
-                let shown = route::filter_listing(path, &listing, known == RoleKnown::Yes, &self.routes);
+                let shown = route::filter_listing(path, &listing, iam, &self.routes);
                 Answer::ok(Response { body: Body::Owned(shown.into_bytes()), ..fetched })
             }
             Err(cause) => Answer::refuse_because(Reason::MetadataUnavailable, route, cause.to_string()),

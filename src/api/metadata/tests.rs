@@ -57,6 +57,18 @@ impl Sts for MeddlingSts<'_> {
         Ok(Assumed { credentials, life: Duration::from_secs(3_600) })
     }
 
+    /// The key id says whose token it was.
+    fn assume_role_with_web_identity(
+        &self,
+        request: &AssumeRole,
+        token: &Secret<String>,
+    ) -> Result<Assumed, StsFailure> {
+        let mut assumed = self.assume_role(request)?;
+        let subject = request.subject.as_ref().map(|subject| subject.service_account.to_string());
+        assumed.credentials.access_key_id = format!("{} by {}", subject.unwrap_or_default(), token.expose());
+        Ok(assumed)
+    }
+
     fn caller_identity(&self) -> Result<String, StsFailure> {
         let kind = StsFailureKind::Unavailable;
         Err(StsFailure { kind, code: String::new(), message: String::new(), request_id: None })

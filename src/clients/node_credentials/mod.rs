@@ -18,7 +18,7 @@ use crate::logic::base::time::Wall;
 use crate::logic::policy::OwnRole;
 use crate::logic::sessions::credentials::Credentials;
 use crate::logic::sts::environment::NodeSource;
-use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
+use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind, TokenRefusal};
 use crate::ports::{Clock, Imds, NodeCredentials};
 
 use container::ContainerEndpoint;
@@ -57,6 +57,25 @@ pub fn node_credentials(
 
 fn renewed(source: impl CredentialSource + 'static, listeners: &SourceClients) -> Arc<dyn NodeCredentials> {
     Arc::new(Renewed::new(Box::new(source), Arc::clone(&listeners.clock)))
+}
+
+/// No credentials at all, where calls to STS bear the pods' own tokens: nothing is looked for, and nothing is signed.
+pub fn none_needed() -> Arc<dyn NodeCredentials> {
+    Arc::new(NoneNeeded)
+}
+
+struct NoneNeeded;
+
+impl NodeCredentials for NoneNeeded {
+    fn current(&self, _patience: Duration) -> Result<Arc<Credentials>, StsFailure> {
+        Err(none("Unsigned", "calls to STS are not signed (--sts=web-identity)".to_owned()))
+    }
+
+    fn reload(&self, _refused: &Credentials) {}
+
+    fn describe(&self) -> String {
+        NONE_NEEDED.to_owned()
+    }
 }
 
 /// Where fresh credentials are fetched. Each call is a fetch.
@@ -108,6 +127,9 @@ impl NodeCredentials for Fixed {
     }
 }
 
+/// Said at start, by `status` and by `doctor`.
+pub const NONE_NEEDED: &str = "none: calls to STS carry the pods' own tokens; the node needs no permission";
+
 fn none(code: &str, message: String) -> StsFailure {
     StsFailure { kind: StsFailureKind::NoNodeCredentials, code: code.to_owned(), message, request_id: None }
 }
@@ -115,7 +137,12 @@ fn none(code: &str, message: String) -> StsFailure {
 /// What STS refuses the node leaves it without credentials; its other failures mean here what they mean anywhere.
 fn as_nodes_own(failure: StsFailure) -> StsFailure {
     match failure.kind {
-        StsFailureKind::Refused => StsFailure { kind: StsFailureKind::NoNodeCredentials, ..failure },
+        StsFailureKind::Token(TokenRefusal::IssuerUnreachable) => {
+            StsFailure { kind: StsFailureKind::Unavailable, ..failure }
+        }
+        StsFailureKind::Refused | StsFailureKind::Token(_) => {
+            StsFailure { kind: StsFailureKind::NoNodeCredentials, ..failure }
+        }
         _ => failure,
     }
 }

@@ -311,6 +311,7 @@ fn hop() -> AssumeRole {
         policy_arns: Vec::new(),
         tags: Vec::new(),
         transitive_tags: Vec::new(),
+        subject: None,
     }
 }
 

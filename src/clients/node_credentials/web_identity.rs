@@ -4,47 +4,57 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CredentialSource, Fetched, as_nodes_own, none};
-use crate::clients::sts::{StsRequest, StsWire, read_assumed};
+use crate::clients::sts::{StsWire, assume_with_token};
 use crate::logic::base::secret::Secret;
 use crate::logic::policy::OwnRole;
 use crate::logic::sts::environment::WebIdentity;
-use crate::logic::sts::{StsFailure, web_identity_body};
+use crate::logic::sts::{AssumeRole, StsFailure};
 use crate::os::files::read_text;
 
 pub(super) struct WebIdentityRole {
-    identity: WebIdentity,
+    request: AssumeRole,
+    /// Replaced by the kubelet from time to time
+    token_file: String,
     wire: Arc<StsWire>,
 }
 
 impl WebIdentityRole {
     pub(super) fn new(identity: WebIdentity, wire: Arc<StsWire>) -> Self {
-        Self { identity, wire }
+        let WebIdentity { role, session_name, token_file } = identity;
+        let request = AssumeRole {
+            role,
+            session_name,
+            external_id: None,
+            duration_s: DURATION_S,
+            policy: None,
+            policy_arns: Vec::new(),
+            tags: Vec::new(),
+            transitive_tags: Vec::new(),
+            subject: None,
+        };
+        Self { request, token_file, wire }
     }
 
     fn token(&self) -> Result<Secret<String>, StsFailure> {
-        let token = read_text(&self.identity.token_file).map_err(|cause| none("NoWebIdentityToken", cause))?;
+        let token = read_text(&self.token_file).map_err(|cause| none("NoWebIdentityToken", cause))?;
         Ok(Secret::new(token.expose().trim().to_owned()))
     }
 }
 
 impl CredentialSource for WebIdentityRole {
     fn fetch(&self, patience: Duration) -> Result<Fetched, StsFailure> {
-        let token = self.token()?;
-        let body = web_identity_body(self.identity.role.as_str(), &self.identity.session_name, &token);
-        let partition = Some(self.identity.role.partition());
-        let question = StsRequest { partition, body: body.expose(), signer: None };
-        let reply = self.wire.ask(&question, patience)?;
-        read_assumed(&reply.answer(), self.wire.moment_of(&reply)).map(Fetched::from).map_err(|mut failure| {
-            failure.message = failure.message.replace(token.expose().as_str(), "[secret]");
-            as_nodes_own(failure)
-        })
+        let assumed = assume_with_token(&self.wire, &self.request, &self.token()?, patience);
+        assumed.map(Fetched::from).map_err(as_nodes_own)
     }
 
     fn describe(&self) -> String {
-        format!("web identity `{}` for `{}`", self.identity.token_file, self.identity.role)
+        format!("web identity `{}` for `{}`", self.token_file, self.request.role)
     }
 
     fn role(&self) -> Option<OwnRole> {
-        Some(OwnRole::from(&self.identity.role))
+        Some(OwnRole::from(&self.request.role))
     }
 }
+
+/// What STS grants where nothing is asked (STS API reference, AssumeRoleWithWebIdentity).
+const DURATION_S: u32 = 3_600;

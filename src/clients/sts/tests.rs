@@ -1,3 +1,5 @@
+mod web_identity;
+
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -75,6 +77,7 @@ fn request() -> AssumeRole {
         policy_arns: Vec::new(),
         tags: Vec::new(),
         transitive_tags: Vec::new(),
+        subject: None,
     }
 }
 

@@ -7,14 +7,16 @@ use log::LevelFilter;
 
 use super::{POD, config, config_in};
 use crate::config::{
-    Access, Authority, BaseSource, DefaultRoleSource, ErrorMemory, ImdsV2, Listen, MetricsListener, OnExit, PolicyMode,
-    Renew, SessionLife, SessionTags, SharedAddress, SocketSetting,
+    Access, Authority, BaseSource, DefaultRoleSource, Listen, MetricsListener, OnExit, SessionLife, SharedAddress,
+    SocketSetting,
 };
 use crate::logic::operator::log_line::LogFormat;
 use crate::logic::policy::pattern::Format;
+use crate::logic::policy::{AccountRoles, DefaultObeys, Enforcement, TokenRequirement};
 use crate::logic::redirect::interfaces::InterfaceRule;
 use crate::logic::redirect::{OtherPorts, RedirectSpec};
-use crate::logic::sessions::session::{NameAnnotation, NameTemplate};
+use crate::logic::sessions::cache::RenewAt;
+use crate::logic::sessions::session::{NameAnnotation, NameTemplate, TagReach, Tags};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -33,12 +35,12 @@ fn without_flags_everything_has_a_meaning() {
     assert_eq!(config.kubernetes.keys.allowed_roles, "iam.amazonaws.com/allowed-roles");
     assert_eq!((config.kubernetes.node, config.kubernetes.insecure), (None, false));
     assert_eq!((config.roles.base, config.roles.default_role), (BaseSource::None, DefaultRoleSource::None));
-    assert_eq!((config.roles.restrictions, config.roles.mode), (None, PolicyMode::Enforce));
-    assert_eq!(config.sts.life, SessionLife { asked_s: 3_600, renew: Renew::AtHalf });
-    assert_eq!((config.sts.error_memory, config.sts.tags), (ErrorMemory::ByKind, SessionTags::None));
+    assert_eq!((config.roles.restrictions, config.roles.enforcement), (None, Enforcement::Enforce));
+    assert_eq!(config.sts.life, SessionLife { asked_s: 3_600, renew: RenewAt::Half });
+    assert_eq!((config.sts.error_ttl, config.sts.tags), (None, Tags::None));
     assert_eq!((config.sts.calls_per_second, config.sts.prefetch), (10.0, false));
     assert_eq!(config.metadata.proxied, config.metadata.own);
-    assert_eq!(config.metadata.v2, ImdsV2::Optional);
+    assert_eq!(config.metadata.tokens, TokenRequirement::Optional);
     assert_eq!(config.listen.app, Listen { address: None, port: 8181 });
     assert_eq!(
         (config.listen.metrics, config.listen.shared_address),
@@ -137,8 +139,8 @@ fn who_may_have_a_role() {
     ])
     .roles;
     assert_eq!(
-        (roles.mode, roles.default_role_restricted, roles.service_account_roles),
-        (PolicyMode::Audit, true, true)
+        (roles.enforcement, roles.default_role_obeys, roles.account_roles),
+        (Enforcement::Audit, DefaultObeys::Namespaces, AccountRoles::Read)
     );
     assert_eq!(roles.allowed_accounts, ["123456789012", "210987654321", "000000000000"]);
 }
@@ -149,7 +151,7 @@ fn a_session_lasts_twice_its_ttl() {
         [("7m30s", 900, 0), ("15m", 1_800, 0), ("30m", 3_600, 0), ("31m", 3_720, 1), ("6h", 43_200, 1)]
     {
         let config = config(&["--iam-role-session-ttl", ttl]);
-        let Renew::After(age) = config.sts.life.renew else { panic!("{ttl}") };
+        let RenewAt::Age(age) = config.sts.life.renew else { panic!("{ttl}") };
         assert_eq!((config.sts.life.asked_s, age * 2), (asked_s, seconds(asked_s.into())), "{ttl}");
         assert_eq!(config.warnings.len(), warnings, "{:?}", config.warnings);
     }
@@ -157,9 +159,9 @@ fn a_session_lasts_twice_its_ttl() {
 
 #[test]
 fn what_sessions_carry_and_cost() {
-    let memory = |ttl: &str| config(&["--iam-role-error-ttl", ttl]).sts.error_memory;
-    assert_eq!((memory("0"), memory("0s")), (ErrorMemory::Off, ErrorMemory::Off));
-    assert_eq!(memory("1m"), ErrorMemory::For(seconds(60)));
+    let memory = |ttl: &str| config(&["--iam-role-error-ttl", ttl]).sts.error_ttl;
+    assert_eq!((memory("0"), memory("0s")), (Some(Duration::ZERO), Some(Duration::ZERO)));
+    assert_eq!(memory("1m"), Some(seconds(60)));
     let sts = config(&[
         "--node=n1",
         "--session-name={namespace}.{node}",
@@ -171,7 +173,7 @@ fn what_sessions_carry_and_cost() {
     ])
     .sts;
     assert_eq!(sts.session_name, NameTemplate::parse("{namespace}.{node}").unwrap());
-    assert_eq!(sts.tags, SessionTags::OfPod { transitive: true, cluster: Some("blue".to_owned()) });
+    assert_eq!(sts.tags, Tags::Pod { cluster: Some("blue".to_owned()), reach: TagReach::Chain });
     assert_eq!(sts.assume_first.unwrap().as_str(), "arn:aws:iam::123456789012:role/hop");
     assert_eq!((sts.calls_per_second, sts.prefetch), (0.5, true));
     let names = |args: &[&str]| config(args).sts.name_annotation;
@@ -217,8 +219,8 @@ fn what_pods_may_read_of_the_metadata() {
         config(&["--imds-v2=required", "--metadata-allow=user-data,fws", "--metadata-deny=^/latest/TAGS/{1,2}"])
             .metadata;
     assert_eq!(
-        (metadata.v2, metadata.allowed.as_slice()),
-        (ImdsV2::Required, ["user-data", "fws"].map(str::to_owned).as_slice())
+        (metadata.tokens, metadata.allowed.as_slice()),
+        (TokenRequirement::Required, ["user-data", "fws"].map(str::to_owned).as_slice())
     );
     assert!(metadata.denied[0].is_match("/latest/tags/x"));
 }

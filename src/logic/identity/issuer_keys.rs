@@ -179,7 +179,7 @@ fn point(fields: &FieldsJson, coordinate_bytes: usize) -> Option<Vec<u8>> {
     if x.len() != coordinate_bytes || y.len() != coordinate_bytes {
         return None;
     }
-    Some([&[UNCOMPRESSED], &*x, &*y].concat())
+    Some([&[UNCOMPRESSED], x.as_slice(), y.as_slice()].concat())
 }
 
 #[derive(Deserialize)]

@@ -6,10 +6,14 @@ pub mod projected_token;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
 
-/// Reads base64 for URLs without padding (RFC 4648, section 5), as JSON Web Tokens and Keys have it.
-fn base64_url(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+/// Reads base64 for URLs without padding (RFC 4648, section 5), as JSON Web Tokens and Keys have it. It may be a part of a
+/// token, so it is wiped, even if it can be read only in part.
+fn base64_url(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    URL_SAFE_NO_PAD.decode_vec(text, &mut bytes).ok()?;
+    Some(bytes)
 }
 
 pub mod metadata_token;

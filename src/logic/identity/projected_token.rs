@@ -7,10 +7,12 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::base64_url;
 use super::issuer_keys::{Algorithm, IssuerKeys, Signature};
 use crate::logic::base::time::Wall;
+use crate::logic::request::message::ShownToken;
 
 /// What a token proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +35,8 @@ pub enum TokenFault {
     /// Signed with a key that isn't in the set: a newer set may have it.
     KeyUnknown,
     WrongSignature,
-    /// Of another issuer, or for another audience.
+    /// Signed with a key of the set for another issuer: the issuer may have been renamed, and newer facts may say so.
+    WrongIssuer,
     WrongAudience,
     /// Its time is over, or hasn't begun.
     Expired,
@@ -50,11 +53,9 @@ pub struct TokenRules<'a> {
     pub audiences: &'a [String],
 }
 
-/// Reads the value of an `Authorization` header and checks the token in it. SDKs send it bare; `Bearer` before it is
-/// tolerated.
+/// Reads the value of an `Authorization` header and checks the token in it.
 pub fn check(header: &[u8], rules: TokenRules<'_>, now: Wall) -> Result<ProvenPod, TokenFault> {
-    let token = std::str::from_utf8(header).map_err(|_| TokenFault::Malformed)?.trim();
-    let token = token.strip_prefix("Bearer ").map_or(token, str::trim_start);
+    let token = ShownToken::new(header).bare().ok_or(TokenFault::Malformed)?;
     let parts = Parts::split(token).ok_or(TokenFault::Malformed)?;
     match rules.keys.check(&parts.header.kid, parts.algorithm, parts.signed, &parts.signature) {
         Signature::Good => {}
@@ -71,7 +72,7 @@ struct Parts<'a> {
     claims: ClaimsJson,
     /// Header and claims as they were signed
     signed: &'a [u8],
-    signature: Vec<u8>,
+    signature: Zeroizing<Vec<u8>>,
 }
 
 impl<'a> Parts<'a> {
@@ -95,7 +96,10 @@ impl<'a> Parts<'a> {
 impl ClaimsJson {
     fn judge(self, rules: TokenRules<'_>, now: Wall) -> Result<ProvenPod, TokenFault> {
         let wanted = |audience: &String| rules.audiences.contains(audience);
-        if self.iss.as_deref() != Some(rules.issuer) || !self.aud.all().iter().any(wanted) {
+        if self.iss.as_deref() != Some(rules.issuer) {
+            return Err(TokenFault::WrongIssuer);
+        }
+        if !self.aud.all().iter().any(wanted) {
             return Err(TokenFault::WrongAudience);
         }
         let expires = Wall::from_unix_seconds(self.exp.ok_or(TokenFault::Malformed)?);

@@ -15,4 +15,11 @@ pub(crate) fn rsa_key_set(id: &str) -> IssuerKeys {
     IssuerKeys::read(&json!({ "keys": [key] }).to_string()).unwrap()
 }
 
+#[test]
+fn what_is_decoded_of_a_token_is_wiped_when_it_is_given_back() {
+    let decoded: zeroize::Zeroizing<Vec<u8>> = super::base64_url("c2lnbmF0dXJl").unwrap();
+    assert_eq!(decoded.as_slice(), b"signature");
+    assert!(super::base64_url("c2lnbmF0dXJl=").is_none() && super::base64_url("c+").is_none());
+}
+
 pub(crate) mod signing;

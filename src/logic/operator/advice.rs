@@ -1,6 +1,7 @@
 //! What each reason means and how to mend it: for `explain`, for the Events on pods, for `manifests/docs/reasons.md`.
 
 mod tokens;
+mod web_identity;
 
 use super::shell::command_line;
 use crate::logic::policy::arn::BaseArn;
@@ -11,6 +12,8 @@ use crate::logic::policy::reason::Reason;
 pub struct AdviceNames<'a> {
     pub namespace: &'a str,
     pub pod: &'a str,
+    /// Its ServiceAccount
+    pub account: &'a str,
     /// As far as it is known; empty otherwise
     pub role: &'a str,
     /// `--iam-role-key`
@@ -41,6 +44,7 @@ impl AdviceNames<'static> {
     pub const SAMPLE: Self = Self {
         namespace: "NAMESPACE",
         pod: "POD",
+        account: "SERVICEACCOUNT",
         role: "ROLE",
         role_key: "iam.amazonaws.com/role",
         list_key: "iam.amazonaws.com/allowed-roles",
@@ -65,6 +69,13 @@ pub const fn meaning(reason: Reason) -> &'static str {
         | Reason::TokenOtherPod
         | Reason::HostNotAllowed
         | Reason::KeysUnknown => tokens::meaning(reason),
+        Reason::ProofRequired
+        | Reason::StsTokenInvalid
+        | Reason::StsClaimRejected
+        | Reason::StsTokenUntrusted
+        | Reason::ExternalIdUnsupported
+        | Reason::StsTokenExpired
+        | Reason::StsIssuerUnreachable => web_identity::meaning(reason),
         Reason::TokenInvalid => "the session token has expired, is forged or another pod's",
         Reason::TokenRequired => "a session token (IMDSv2) is required here and none came",
         Reason::ForwardedFor => "the request came through a proxy (`X-Forwarded-For`)",
@@ -115,7 +126,7 @@ pub const fn meaning(reason: Reason) -> &'static str {
 
 /// How to mend it, in one sentence.
 pub fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
-    let AdviceNames { namespace, pod, role, role_key, list_key, base, listed } = names;
+    let AdviceNames { namespace, pod, role, role_key, list_key, base, listed, .. } = names;
     match reason {
         Reason::RoleNotAllowed => {
             let list = format!("list `{role}` in the annotation `{list_key}` of namespace `{namespace}`, a JSON array");
@@ -135,7 +146,8 @@ pub fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
         ),
         Reason::StsRefused => format!(
             "let the trust policy of `{role}` name the agent's own role as principal, and let the agent's own role \
-             sts:AssumeRole on it; `{}` shows which is missing",
+             sts:AssumeRole on it; `{}` shows which is missing; where AWS's code in the agent's log isn't AccessDenied, its \
+             message there says what to change",
             command_line(["kube2iam", "doctor", &format!("--role={role}")])
         ),
         Reason::TagsRefused => format!(
@@ -152,6 +164,13 @@ pub fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
         ),
         Reason::OwnRole => format!("give the pod a role of its own: `{role}` is the node's"),
         Reason::AccountNotAllowed => format!("add the account of `{role}` to --allowed-accounts, or name another role"),
+        Reason::ProofRequired
+        | Reason::StsTokenInvalid
+        | Reason::StsClaimRejected
+        | Reason::StsTokenUntrusted
+        | Reason::ExternalIdUnsupported
+        | Reason::StsTokenExpired
+        | Reason::StsIssuerUnreachable => web_identity::mend(reason, names),
         Reason::OtherRole => format!("ask for the pod's own role, `{role}`, or change its annotation `{role_key}`"),
         other => always(other).to_owned(),
     }
@@ -236,16 +255,8 @@ const fn always(reason: Reason) -> &'static str {
         Reason::StsUnavailable => "see that the node reaches STS, by `kube2iam doctor`, and AWS's health page",
         Reason::StsTimeout => "nothing at first; if it stays, see that the node reaches STS: `kube2iam doctor`",
         Reason::Busy => "let the program keep its credentials instead of asking anew each time",
-        Reason::OtherRole
-        | Reason::OwnRole
-        | Reason::AccountNotAllowed
-        | Reason::StsRefused
-        | Reason::TagsRefused
-        | Reason::UnknownPod
-        | Reason::NoRole
-        | Reason::RoleMalformed
-        | Reason::UnknownNamespace
-        | Reason::RoleNotAllowed => "see `kube2iam explain`",
+        // Advised with names, by `mend`.
+        _ => "see `kube2iam explain`",
     }
 }
 

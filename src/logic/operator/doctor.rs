@@ -97,6 +97,7 @@ pub fn of_token(checked: Result<ProvenPod, TokenFault>, audiences: &[String]) ->
     Finding::fail(match fault {
         TokenFault::Malformed => "it is no token that is taken".to_owned(),
         TokenFault::KeyUnknown | TokenFault::WrongSignature => "it isn't signed with a key of this cluster".to_owned(),
+        TokenFault::WrongIssuer => "it is of another issuer than this cluster's".to_owned(),
         TokenFault::WrongAudience => format!("it is for none of the audiences {}", audiences.join(", ")),
         TokenFault::Expired => "its time is over, or hasn't begun: compare the clocks".to_owned(),
         TokenFault::Unbound => "it names no pod".to_owned(),
@@ -131,6 +132,7 @@ pub fn of_denied_role(role: &str, caller: Option<&str>, failure: &StsFailure) ->
         (StsFailureKind::Unavailable, _) => format!("{failure}; see that the node reaches STS"),
         (StsFailureKind::NoNodeCredentials, _) => format!("{failure}; see the node's own credentials above"),
         (StsFailureKind::NoRegion, _) => format!("{failure}; set AWS_REGION"),
+        (StsFailureKind::Token(_), _) => format!("{failure}; AWS doesn't take the token"),
     })
 }
 
@@ -179,13 +181,28 @@ pub fn of_clock(now: Wall, theirs: Wall) -> Finding {
     }
 }
 
-/// What the metadata service's two versions look like: whether it gives tokens, and whether it answers without.
-pub fn of_versions(tokens: bool, without_token: bool) -> Finding {
-    match (tokens, without_token) {
-        (true, true) => Finding::ok("answers with session tokens (v2), and without (v1)"),
-        (true, false) => Finding::ok("answers with session tokens only (v2)"),
-        (false, true) => Finding::warn("gives no session tokens: v1 only, or its hop limit is too low for this host"),
-        (false, false) => Finding::fail("gives neither session tokens nor answers without: is it switched off?"),
+/// By which versions the metadata service answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServedVersions {
+    Both,
+    /// v2
+    OnlyWithToken,
+    /// v1
+    OnlyWithoutToken,
+    Neither,
+}
+
+/// What the metadata service's two versions look like.
+pub fn of_versions(served: ServedVersions) -> Finding {
+    match served {
+        ServedVersions::Both => Finding::ok("answers with session tokens (v2), and without (v1)"),
+        ServedVersions::OnlyWithToken => Finding::ok("answers with session tokens only (v2)"),
+        ServedVersions::OnlyWithoutToken => {
+            Finding::warn("gives no session tokens: v1 only, or its hop limit is too low for this host")
+        }
+        ServedVersions::Neither => {
+            Finding::fail("gives neither session tokens nor answers without: is it switched off?")
+        }
     }
 }
 
@@ -253,8 +270,8 @@ mod tests {
 
     #[test]
     fn versions_have_a_word_each() {
-        assert_eq!(of_versions(true, false).mark, Mark::Ok);
-        assert_eq!(of_versions(false, true).mark, Mark::Warn);
-        assert_eq!(of_versions(false, false).mark, Mark::Fail);
+        assert_eq!(of_versions(ServedVersions::OnlyWithToken).mark, Mark::Ok);
+        assert_eq!(of_versions(ServedVersions::OnlyWithoutToken).mark, Mark::Warn);
+        assert_eq!(of_versions(ServedVersions::Neither).mark, Mark::Fail);
     }
 }

@@ -81,6 +81,11 @@ pub const fn is_for_owner(reason: Reason) -> bool {
             | Reason::AccountNotAllowed
             | Reason::StsRefused
             | Reason::TagsRefused
+            | Reason::ProofRequired
+            | Reason::StsTokenInvalid
+            | Reason::StsClaimRejected
+            | Reason::StsTokenUntrusted
+            | Reason::ExternalIdUnsupported
             | Reason::ExternalIdMalformed
             | Reason::PolicyMalformed
             | Reason::PolicyArnsMalformed
@@ -183,6 +188,7 @@ impl EventBook {
         let names = AdviceNames {
             namespace: &pod.namespace,
             pod: &pod.name,
+            account: &pod.service_account,
             role,
             role_key: &self.keys.role,
             list_key: &self.keys.allowed_roles,

@@ -65,7 +65,7 @@ pub enum OutageLineKind {
 impl Outages {
     /// Takes up how a call ended, and says what the log should say. A refusal by AWS is an answer.
     pub fn note(&mut self, role: Option<&str>, failure: Option<&StsFailure>, now: Mono) -> Vec<OutageLine> {
-        let failure = failure.filter(|failure| failure.kind != StsFailureKind::Refused);
+        let failure = failure.filter(|failure| !failure.kind.is_answer());
         match failure {
             None => {
                 let ended =
@@ -101,7 +101,8 @@ impl Dependency {
             StsFailureKind::Refused
             | StsFailureKind::Throttled
             | StsFailureKind::Unavailable
-            | StsFailureKind::NoRegion => Self::Sts,
+            | StsFailureKind::NoRegion
+            | StsFailureKind::Token(_) => Self::Sts,
         }
     }
 

@@ -74,12 +74,16 @@ fn identify<'w>(world: &World, pod: Option<&'w Arc<HeldPod>>, ask: &ProvenAsk<'_
     if pod.finished {
         return Err(Denial::Refused(Reason::TokenPodMismatch));
     }
-    match world.holder(ask.peer) {
-        AddressHolder::Pod(holder) if holder.uid == pod.uid => Ok(pod),
+    let is_holder = match world.holder(ask.peer) {
+        AddressHolder::Nobody => true,
+        AddressHolder::Pod(holder) => holder.uid == pod.uid,
+        AddressHolder::Several(_) => world.claimants(ask.peer).any(|claimant| claimant.uid == pod.uid),
+    };
+    match is_holder {
+        true => Ok(pod),
         // The address may be the pod's own by now, and the World not know it yet.
-        AddressHolder::Pod(_) if pod.addresses.is_empty() => Err(Denial::NotYet(Reason::TokenOtherPod)),
-        AddressHolder::Pod(_) => Err(Denial::Refused(Reason::TokenOtherPod)),
-        AddressHolder::Nobody | AddressHolder::Several(_) => Ok(pod),
+        false if pod.addresses.is_empty() => Err(Denial::NotYet(Reason::TokenOtherPod)),
+        false => Err(Denial::Refused(Reason::TokenOtherPod)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Why a request was refused: a closed list. The same word stands in the log, in the metric's label
 //! and in the body that the pod gets; it never holds an ARN or an account.
 
-use crate::logic::sts::{StsFailure, StsFailureKind};
+use crate::logic::sts::{StsFailure, StsFailureKind, TokenRefusal};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $status:literal $word:literal,)*) => {
@@ -71,6 +71,14 @@ reasons! {
     TagsRefused = 403 "tags_refused",
     /// AWS refused: trust policy, permission, or a role that doesn't exist.
     StsRefused = 403 "sts_refused",
+    /// Credentials come by a ServiceAccount token, and at the metadata address none can be shown.
+    ProofRequired = 403 "proof_required",
+    /// AWS doesn't take the pod's token: no identity provider of the role's account goes with it.
+    StsTokenInvalid = 403 "sts_token_invalid",
+    /// AWS's identity provider rejects what the pod's token claims.
+    StsClaimRejected = 403 "sts_claim_rejected",
+    /// The role's trust policy doesn't let the pod's token assume it.
+    StsTokenUntrusted = 403 "sts_token_untrusted",
     /// Nothing is served at this path.
     NotFound = 404 "not_found",
     /// No pod is known at the address that asked.
@@ -83,6 +91,8 @@ reasons! {
     RoleMalformed = 404 "role_malformed",
     /// The pod's external id is none that STS takes.
     ExternalIdMalformed = 404 "external_id_malformed",
+    /// The pod has an external id, which calls that bear its token can't carry.
+    ExternalIdUnsupported = 404 "external_id_unsupported",
     /// The policy that should narrow the pod's session is no JSON object, or too long.
     PolicyMalformed = 404 "policy_malformed",
     /// The list of policies that should narrow the pod's session is none, or too long.
@@ -121,6 +131,10 @@ reasons! {
     StsUnavailable = 503 "sts_unavailable",
     /// STS didn't answer in the time that a request waits.
     StsTimeout = 503 "sts_timeout",
+    /// AWS says that the time of the pod's token is over: the next request brings another.
+    StsTokenExpired = 503 "sts_token_expired",
+    /// AWS doesn't reach the cluster's issuer for the keys that pods' tokens are signed with.
+    StsIssuerUnreachable = 503 "sts_issuer_unreachable",
     /// A limit of the agent is reached.
     Busy = 503 "busy",
 }
@@ -140,6 +154,11 @@ impl Reason {
             StsFailureKind::Unavailable => Self::StsUnavailable,
             StsFailureKind::NoNodeCredentials => Self::NoNodeCredentials,
             StsFailureKind::NoRegion => Self::NoRegion,
+            StsFailureKind::Token(TokenRefusal::Invalid) => Self::StsTokenInvalid,
+            StsFailureKind::Token(TokenRefusal::Expired) => Self::StsTokenExpired,
+            StsFailureKind::Token(TokenRefusal::Claim) => Self::StsClaimRejected,
+            StsFailureKind::Token(TokenRefusal::IssuerUnreachable) => Self::StsIssuerUnreachable,
+            StsFailureKind::Token(TokenRefusal::Untrusted) => Self::StsTokenUntrusted,
         }
     }
 }

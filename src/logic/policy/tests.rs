@@ -1,4 +1,5 @@
 mod agreement;
+mod by_token;
 mod further_up;
 mod tokens;
 
@@ -11,7 +12,7 @@ use crate::logic::identity::metadata_token::Bearer;
 use crate::logic::policy::pattern::Format;
 use crate::logic::request::message::{Headers, Method, Request};
 use crate::logic::request::route::{Facing, RouteRules, route};
-use crate::logic::sessions::session::{NameAnnotation, NameTemplate, Tags};
+use crate::logic::sessions::session::{CallsBear, NameAnnotation, NameTemplate, Tags};
 
 const NOON: Wall = Wall::from_unix_seconds(1_800_000_000);
 
@@ -28,6 +29,7 @@ pub(crate) fn rules() -> Rules {
             name_annotation: NameAnnotation::Ignored,
             node: "n1".into(),
             tags: Tags::None,
+            bearing: CallsBear::NodeSignature,
         },
         own_roles: OwnRoles::Found(vec![]),
         allowed_accounts: vec![],

@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use super::address::{ADDRESS, AddressStep, FoundAddress, LINK_KIND, LinkChoice, LinkSupport, Place, next_step};
-use super::compare::{Count, FoundChain, FoundTable, differences};
-use super::expression::NftVerdict;
-use super::guard::{CHAIN_CLOSED, CHAIN_KEPT, CHAIN_KEPT_LOCAL, GUARD_TABLE, Guard, chains, read_back};
+use super::compare::{FoundChain, FoundRule, FoundTable, differences};
+use super::guard::{
+    CHAIN_CLOSED, CHAIN_CLOSED_LOCAL, CHAIN_KEPT, CHAIN_KEPT_LOCAL, CHAIN_LEAVING, GUARD_TABLE, Guard, chains,
+    is_dropping, read_back,
+};
 use super::interfaces::InterfacePattern;
 use super::{RequestAction, readback};
-use crate::logic::redirect::compare::FoundRule;
-use crate::logic::redirect::expression::Expression;
 
 /// The state of the node, as far as the address goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,7 +87,8 @@ impl AddressStatus {
             Ok((place, guard)) => self.whole(place, &guard),
             Err(faults) => {
                 let head = format!("container credentials at {ADDRESS}: not in place");
-                std::iter::once(head).chain(faults.into_iter().map(|fault| format!("  {fault}"))).collect()
+                let faults = faults.into_iter().map(|fault| format!("  {fault}"));
+                std::iter::once(head).chain(faults).chain(self.guard().ok().map(|_| self.leaving())).collect()
             }
         };
         lines.join("\n") + "\n"
@@ -100,42 +101,51 @@ impl AddressStatus {
             RequestAction::Drop => ", requests are dropped".to_owned(),
         };
         let at = format!("{ADDRESS}:{}", guard.port);
-        let (from_uplinks, other) = self.dropped();
+        let (from_uplinks, other): (Vec<_>, Vec<_>) =
+            self.dropping(CHAIN_CLOSED).partition(|rule| readback::interface_of(&rule.expressions).is_some());
         let uplinks: Vec<String> = guard.uplinks.iter().map(InterfacePattern::to_string).collect();
         let uplinks = if uplinks.is_empty() { "none".to_owned() } else { uplinks.join(", ") };
-        vec![
+        let mut lines = vec![
             format!(
                 "container credentials at {at}: in place on {}, generation {generation}{requests}",
                 place.interface()
             ),
             format!("  {} connections", self.connections()),
-            format!("  from uplinks ({uplinks}): dropped, {} packets", from_uplinks.packets),
-            format!("  all but requests: dropped, {} packets", other.packets),
-        ]
+            format!("  from uplinks ({uplinks}): dropped, {} packets", packets(from_uplinks)),
+            format!("  all but requests: dropped, {} packets", packets(other)),
+        ];
+        if guard.at_loopback == RequestAction::Drop {
+            let dropped = packets(self.dropping(CHAIN_CLOSED_LOCAL));
+            lines.push(format!("  requests at loopback: dropped, {dropped} packets"));
+        }
+        lines.push(self.leaving());
+        lines
     }
 
-    /// What was dropped from uplinks, and besides.
-    fn dropped(&self) -> (Count, Count) {
-        let mut sums = (Count::default(), Count::default());
-        let rules = self.chain(CHAIN_CLOSED).map(|chain| chain.rules.as_slice()).unwrap_or_default();
-        for rule in rules.iter().filter(|rule| rule.expressions.last() == Some(&Expression::Verdict(NftVerdict::Drop)))
-        {
-            let from_uplink = readback::interface_of(&rule.expressions).is_some();
-            let sum = if from_uplink { &mut sums.0 } else { &mut sums.1 };
-            sum.packets += rule.count.packets;
-            sum.bytes += rule.count.bytes;
-        }
-        sums
+    fn leaving(&self) -> String {
+        format!("  on their way out of the node: dropped, {} packets", packets(self.dropping(CHAIN_LEAVING)))
     }
+
+    /// The rules of a chain that drop.
+    fn dropping(&self, chain: &str) -> impl Iterator<Item = &FoundRule> {
+        self.chain(chain).into_iter().flat_map(|chain| &chain.rules).filter(|rule| is_dropping(rule))
+    }
+}
+
+fn packets<'a>(rules: impl IntoIterator<Item = &'a FoundRule>) -> u64 {
+    rules.into_iter().map(|rule| rule.count.packets).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::logic::redirect::address::{AddressOnLink, FoundLink, LINK, LOOPBACK, LOOPBACK_LABEL};
+    use crate::logic::redirect::compare::Count;
+    use crate::logic::redirect::expression::Expression;
 
     fn guard(requests: RequestAction) -> Guard {
-        Guard { port: 8181, uplinks: vec![InterfacePattern::Name("eth0".to_owned())], requests }
+        let uplinks = vec![InterfacePattern::Name("eth0".to_owned())];
+        Guard { port: 8181, uplinks, requests, at_loopback: requests }
     }
 
     /// A whole table in which the n-th counted rule has seen n packets.
@@ -165,10 +175,12 @@ mod tests {
             "container credentials at 169.254.170.2:8181: in place on kube2iam0, generation 3\n\
              \u{20} 3 connections\n\
              \u{20} from uplinks (eth0): dropped, 5 packets\n\
-             \u{20} all but requests: dropped, 6 packets\n"
+             \u{20} all but requests: dropped, 6 packets\n\
+             \u{20} on their way out of the node: dropped, 7 packets\n"
         );
         let dropping = status(RequestAction::Drop, on(1, LOOPBACK, LOOPBACK_LABEL)).text();
         assert!(dropping.contains(": in place on lo, generation 3, requests are dropped\n"), "{dropping}");
+        assert!(dropping.contains("\n  requests at loopback: dropped, 17 packets\n"), "{dropping}");
     }
 
     #[test]
@@ -188,6 +200,18 @@ mod tests {
             let head = "container credentials at 169.254.170.2: not in place\n  ";
             assert!(text.starts_with(&format!("{head}{fault}")), "{text}");
         }
+    }
+
+    #[test]
+    fn a_missing_address_shows_that_nothing_leaves_the_node() {
+        let address = FoundAddress { holders: Vec::new(), ..on(1, "", "") };
+        let missing = AddressStatus { table: table(&guard(RequestAction::Redirect)), address };
+        assert_eq!(
+            missing.text(),
+            "container credentials at 169.254.170.2: not in place\n\
+             \u{20} the address is missing\n\
+             \u{20} on their way out of the node: dropped, 7 packets\n"
+        );
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub enum Expression {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meta {
     InterfaceName,
+    OutputInterfaceName,
     NetworkProtocol,
     TransportProtocol,
 }
@@ -102,8 +103,8 @@ fn octets(ip: IpAddr) -> Vec<u8> {
     }
 }
 
-/// `iifname` against a name or the beginning of one.
-pub(super) fn interface(relation: Relation, pattern: &InterfacePattern) -> Vec<Expression> {
+/// `iifname` or `oifname` against a name or the beginning of one.
+pub(super) fn interface(which: Meta, relation: Relation, pattern: &InterfacePattern) -> Vec<Expression> {
     let value = match pattern {
         InterfacePattern::Name(name) => {
             let mut bytes = name.as_bytes().to_vec();
@@ -112,7 +113,7 @@ pub(super) fn interface(relation: Relation, pattern: &InterfacePattern) -> Vec<E
         }
         InterfacePattern::Prefix(prefix) => prefix.as_bytes().to_vec(),
     };
-    vec![Expression::LoadMeta(Meta::InterfaceName), Expression::Compare { relation, value }]
+    vec![Expression::LoadMeta(which), Expression::Compare { relation, value }]
 }
 
 /// The reverse of [`interface`]'s value. iptables ends a whole name with a single zero byte.

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `kept`, `kept_local` | bind requests to the destination they have, for pods and for the node's own processes |
 //! | `closed` | drops what comes from outside the node, and all but requests |
+//! | `closed_local` | drops requests at loopback while they are not for the agent |
+//! | `leaving` | drops what would leave the node |
 //!
 //! Pods show their tokens there, so no other rule may rewrite the destination: a `hostPort`, or a Service whose external
 //! IP is this address. An `accept` ends only its own chain. But the kernel binds a connection's destination once, by the
@@ -12,15 +14,19 @@
 //!
 //! `closed` comes after every rewriting of destinations: what another program's rules take elsewhere, as those of Amazon
 //! ECS do with port 80, is not for this address any more.
+//!
+//! While the address is in place no packet to it leaves the node. While it is missing, every packet would, by the default
+//! route and with a token in clear text: `leaving` drops them. At postrouting the interface is the one that the packet
+//! leaves by, whoever sent it and whatever mark or policy routed it. Packets that bypass netfilter bypass this, too.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::address::{ADDRESS, LOOPBACK};
-use super::compare::{FoundTable, differences};
+use super::compare::{FoundRule, FoundTable, differences};
 use super::expression::{Expression, NftVerdict, Relation};
 use super::interfaces::{InterfacePattern, InterfaceRule};
 use super::resolve::HostNetwork;
-use super::ruleset::{Chain, ChainKind, Hook, PRIORITY_DESTINATION_NAT, Rule, RuleComment, Statement};
+use super::ruleset::{Chain, ChainKind, Hook, PRIORITY_DESTINATION_NAT, PRIORITY_FILTER, Rule, RuleComment, Statement};
 use super::scope::ExemptReason;
 use super::{RedirectSpec, RequestAction, readback};
 
@@ -29,6 +35,13 @@ pub const GUARD_TABLE: &str = "kube2iam_credentials";
 pub const CHAIN_KEPT: &str = "kept";
 pub const CHAIN_KEPT_LOCAL: &str = "kept_local";
 pub const CHAIN_CLOSED: &str = "closed";
+pub const CHAIN_CLOSED_LOCAL: &str = "closed_local";
+pub const CHAIN_LEAVING: &str = "leaving";
+pub const CHAINS: &[&str] = &[CHAIN_KEPT, CHAIN_KEPT_LOCAL, CHAIN_CLOSED, CHAIN_CLOSED_LOCAL, CHAIN_LEAVING];
+
+/// Where an agent is asked for its health: a name of the node for itself at which no rule drops requests. No pod's
+/// variables name it.
+pub const HEALTH_V4: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// What [`chains`] turns into rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +50,10 @@ pub struct Guard {
     pub port: u16,
     /// Nothing may come in by these.
     pub uplinks: Vec<InterfacePattern>,
+    /// What becomes of requests at the address; `Redirect` lets them pass.
     pub requests: RequestAction,
+    /// The same at loopback, where another's address or link is in nobody's way
+    pub at_loopback: RequestAction,
 }
 
 impl Guard {
@@ -50,7 +66,7 @@ impl Guard {
         let uplinks = host.uplinks(&spec.given()).into_iter().filter(|name| !named.iter().any(|one| one.matches(name)));
         let mut closed = Vec::new();
         uplinks.for_each(|name| InterfacePattern::Name(name).add_to(&mut closed));
-        Self { port: spec.app_port, uplinks: closed, requests: spec.requests }
+        Self { port: spec.app_port, uplinks: closed, requests: spec.requests, at_loopback: spec.requests }
     }
 
     /// The destinations that only the agent may answer at.
@@ -63,19 +79,32 @@ const LOCAL: [IpAddr; 3] = [IpAddr::V4(ADDRESS), IpAddr::V4(Ipv4Addr::LOCALHOST)
 
 /// The whole table.
 pub fn chains(guard: &Guard) -> Vec<Chain> {
-    let [at_address, ..] = guard.kept();
-    let chain = |name, kind, hook, distance, rules| Chain {
-        name,
-        kind,
-        hook,
-        priority: PRIORITY_DESTINATION_NAT + distance,
-        rules,
-    };
+    const BEFORE: i32 = PRIORITY_DESTINATION_NAT - 1;
+    const AFTER: i32 = PRIORITY_DESTINATION_NAT + 1;
+    let [at_address, at_loopback @ ..] = guard.kept();
+    let chain = |name, kind, hook, priority, rules| Chain { name, kind, hook, priority, rules };
+    let closed_local = at_loopback.map(|at| at_port(at, guard.at_loopback));
     vec![
-        chain(CHAIN_KEPT, ChainKind::Nat, Hook::Prerouting, -1, vec![keep(at_address)]),
-        chain(CHAIN_KEPT_LOCAL, ChainKind::Nat, Hook::Output, -1, guard.kept().map(keep).into()),
-        chain(CHAIN_CLOSED, ChainKind::Filter, Hook::Prerouting, 1, closed(guard)),
+        chain(CHAIN_KEPT, ChainKind::Nat, Hook::Prerouting, BEFORE, vec![keep(at_address)]),
+        chain(CHAIN_KEPT_LOCAL, ChainKind::Nat, Hook::Output, BEFORE, guard.kept().map(keep).into()),
+        chain(CHAIN_CLOSED, ChainKind::Filter, Hook::Prerouting, AFTER, closed(guard)),
+        chain(CHAIN_CLOSED_LOCAL, ChainKind::Filter, Hook::Output, AFTER, closed_local.into()),
+        chain(CHAIN_LEAVING, ChainKind::Filter, Hook::Postrouting, PRIORITY_FILTER, vec![leaving()]),
     ]
+}
+
+/// The rule for requests that are let pass is written too: the absence of a rule must never look wanted.
+fn at_port(at: SocketAddr, requests: RequestAction) -> Rule {
+    let act = match requests {
+        RequestAction::Redirect => &RETURN[..],
+        RequestAction::Drop => &DROP,
+    };
+    Rule::of([&[Statement::To(at.ip()), Statement::TcpPort(at.port())], act].concat())
+}
+
+fn leaving() -> Rule {
+    let elsewhere = Statement::OutputInterface(Relation::Different, InterfacePattern::Name(LOOPBACK.to_owned()));
+    Rule::of([&[Statement::To(ADDRESS.into()), elsewhere][..], &DROP].concat())
 }
 
 fn keep(at: SocketAddr) -> Rule {
@@ -90,11 +119,8 @@ fn closed(guard: &Guard) -> Vec<Rule> {
         to_address(&[&comes_in[..], &DROP].concat()).with(RuleComment::Exempt(ExemptReason::Uplink))
     };
     let mut rules: Vec<Rule> = guard.uplinks.iter().map(uplink).collect();
-    let request = [Statement::TcpPort(guard.port)];
-    rules.push(match guard.requests {
-        RequestAction::Redirect => to_address(&[&request[..], &RETURN].concat()),
-        RequestAction::Drop => to_address(&[&request[..], &DROP].concat()),
-    });
+    let [at_address, ..] = guard.kept();
+    rules.push(at_port(at_address, guard.requests));
     // Errors about packets of these connections.
     rules.push(to_address(&[&[Statement::Icmp][..], &RETURN].concat()));
     // Answers to the node's own processes, which come from the address and go back to it.
@@ -114,14 +140,24 @@ pub fn read_back(found: &FoundTable) -> Option<Guard> {
     let kept = &found.chain(CHAIN_KEPT)?.rules;
     let port = kept.iter().find_map(|rule| readback::agent(&rule.expressions))?.port();
     let rules = &found.chain(CHAIN_CLOSED)?.rules;
-    let dropping = rules.iter().filter(|rule| rule.expressions.last() == Some(&Expression::Verdict(NftVerdict::Drop)));
-    let uplinks = dropping.filter_map(|rule| readback::interface_of(&rule.expressions));
+    let uplinks =
+        rules.iter().filter(|rule| is_dropping(rule)).filter_map(|rule| readback::interface_of(&rule.expressions));
     let uplinks = uplinks.map(|(_, pattern)| pattern).collect();
-    let passing = closed(&Guard { port, uplinks: Vec::new(), requests: RequestAction::Redirect });
-    let passes = passing.first().map(Rule::expressions);
-    let passes = rules.iter().any(|rule| Some(&rule.expressions) == passes.as_ref());
-    let requests = if passes { RequestAction::Redirect } else { RequestAction::Drop };
-    Some(Guard { port, uplinks, requests })
+    let passing = at_port(SocketAddr::new(ADDRESS.into(), port), RequestAction::Redirect).expressions();
+    let requests = action(rules.iter().any(|rule| rule.expressions == passing));
+    let at_loopback = &found.chain(CHAIN_CLOSED_LOCAL)?.rules;
+    let at_loopback = action(!at_loopback.iter().any(is_dropping));
+    found.chain(CHAIN_LEAVING)?;
+    Some(Guard { port, uplinks, requests, at_loopback })
+}
+
+fn action(passes: bool) -> RequestAction {
+    if passes { RequestAction::Redirect } else { RequestAction::Drop }
+}
+
+/// Whether the rule ends with a drop.
+pub(super) fn is_dropping(rule: &FoundRule) -> bool {
+    rule.expressions.last() == Some(&Expression::Verdict(NftVerdict::Drop))
 }
 
 /// Whether the table is what its writer wanted.
@@ -135,21 +171,28 @@ mod tests {
     use crate::logic::redirect::resolve::{DefaultRoute, Family, Interface, InterfaceKind, RouteOrigin};
     use crate::logic::redirect::ruleset::table_text;
 
-    fn guard(uplinks: &[&str], requests: RequestAction) -> Guard {
+    fn guard(uplinks: &[&str], requests: RequestAction, at_loopback: RequestAction) -> Guard {
         let uplinks = uplinks.iter().map(|name| InterfacePattern::parse(name).unwrap()).collect();
-        Guard { port: 8181, uplinks, requests }
+        Guard { port: 8181, uplinks, requests, at_loopback }
     }
 
     fn cases() -> Vec<Guard> {
-        let actions = [RequestAction::Redirect, RequestAction::Drop];
+        use RequestAction::{Drop, Redirect};
+        let actions = [(Redirect, Redirect), (Drop, Redirect), (Drop, Drop)];
         let uplinks: [&[&str]; 3] = [&[], &["eth0"], &["eth0", "eth1"]];
-        actions.into_iter().flat_map(|action| uplinks.map(|names| guard(names, action))).collect()
+        actions.into_iter().flat_map(|(requests, local)| uplinks.map(|names| guard(names, requests, local))).collect()
     }
 
     #[test]
     fn the_table_reads_as_nft_shows_it() {
-        let text = table_text(GUARD_TABLE, &chains(&guard(&["eth0"], RequestAction::Redirect)), 7);
-        assert_eq!(text, include_str!("guard/credentials.nft"));
+        let text = |action| table_text(GUARD_TABLE, &chains(&guard(&["eth0"], action, action)), 7);
+        assert_eq!(text(RequestAction::Redirect), include_str!("guard/credentials.nft"));
+        assert_eq!(text(RequestAction::Drop), include_str!("guard/dropped.nft"));
+    }
+
+    #[test]
+    fn an_agent_is_asked_where_no_rule_drops_its_requests() {
+        assert!(HEALTH_V4.is_loopback() && !LOCAL.contains(&IpAddr::V4(HEALTH_V4)));
     }
 
     #[test]
@@ -197,7 +240,8 @@ mod tests {
             (&["eth+"], &[]),
         ] {
             let spec = RedirectSpec { interfaces: InterfaceRule::parse(typed).unwrap(), ..RedirectSpec::new(8181) };
-            assert_eq!(Guard::resolve(&spec, &host), guard(closed, RequestAction::Redirect), "{typed:?}");
+            let passing = guard(closed, RequestAction::Redirect, RequestAction::Redirect);
+            assert_eq!(Guard::resolve(&spec, &host), passing, "{typed:?}");
         }
     }
 }

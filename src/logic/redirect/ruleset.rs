@@ -16,7 +16,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::expression::{self, Expression, NftVerdict, Relation};
+use super::expression::{self, Expression, Meta, NftVerdict, Relation};
 use super::interfaces::InterfacePattern;
 use super::scope::{Exempt, ExemptReason};
 use super::{METADATA_PORT, OtherPorts, TABLE, Wanted};
@@ -25,6 +25,8 @@ use super::{METADATA_PORT, OtherPorts, TABLE, Wanted};
 pub const POLICY_ACCEPT: u32 = 1;
 /// `NF_IP_PRI_NAT_DST`, where iptables, kube-proxy and others rewrite destinations. We come just before them.
 pub(super) const PRIORITY_DESTINATION_NAT: i32 = -100;
+/// `NF_IP_PRI_FILTER`, where firewalls filter.
+pub(super) const PRIORITY_FILTER: i32 = 0;
 
 /// Names of the chains. `redirect` and `drop` would be keywords of nft.
 pub const CHAIN_TO_AGENT: &str = "to_agent";
@@ -46,6 +48,8 @@ pub enum Hook {
     Prerouting,
     /// What the node itself sends
     Output,
+    /// What leaves by an interface, of others or of the node's own
+    Postrouting,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +70,7 @@ pub enum Statement {
     NotTo(Vec<IpAddr>),
     To(IpAddr),
     Interface(Relation, InterfacePattern),
+    OutputInterface(Relation, InterfacePattern),
     TcpPort(u16),
     Icmp,
     Counter,
@@ -161,11 +166,12 @@ impl ChainKind {
 }
 
 impl Hook {
-    /// `NF_INET_PRE_ROUTING` and `NF_INET_LOCAL_OUT` of linux/netfilter.h.
+    /// `NF_INET_PRE_ROUTING`, `NF_INET_LOCAL_OUT` and `NF_INET_POST_ROUTING` of linux/netfilter.h.
     pub fn number(self) -> u32 {
         match self {
             Self::Prerouting => 0,
             Self::Output => 3,
+            Self::Postrouting => 4,
         }
     }
 
@@ -173,6 +179,8 @@ impl Hook {
     fn text(self, priority: i32) -> String {
         match (self, priority - PRIORITY_DESTINATION_NAT) {
             (Self::Output, _) => format!("output priority {priority}"),
+            (Self::Postrouting, _) if priority == PRIORITY_FILTER => "postrouting priority filter".to_owned(),
+            (Self::Postrouting, _) => format!("postrouting priority {priority}"),
             (Self::Prerouting, below) if below < 0 => format!("prerouting priority dstnat - {}", -below),
             (Self::Prerouting, above) => format!("prerouting priority dstnat + {above}"),
         }
@@ -209,7 +217,10 @@ impl Statement {
         match self {
             Self::NotTo(ips) => expression::destination(Relation::Different, ips),
             Self::To(ip) => expression::destination(Relation::Equal, &[*ip]),
-            Self::Interface(relation, pattern) => expression::interface(*relation, pattern),
+            Self::Interface(relation, pattern) => expression::interface(Meta::InterfaceName, *relation, pattern),
+            Self::OutputInterface(relation, pattern) => {
+                expression::interface(Meta::OutputInterfaceName, *relation, pattern)
+            }
             Self::TcpPort(port) => expression::tcp_port(*port),
             Self::Icmp => expression::icmp(),
             Self::Counter => vec![Expression::Counter],
@@ -266,12 +277,8 @@ impl fmt::Display for Statement {
                 f.write_str(&words.join(" "))
             }
             Self::To(ip) => write!(f, "{} daddr {ip}", family(*ip)),
-            Self::Interface(relation, InterfacePattern::Name(name)) => {
-                write!(f, "iifname {}\"{name}\"", sign(*relation))
-            }
-            Self::Interface(relation, InterfacePattern::Prefix(prefix)) => {
-                write!(f, "iifname {}\"{prefix}*\"", sign(*relation))
-            }
+            Self::Interface(relation, pattern) => write!(f, "iifname {}", quoted(*relation, pattern)),
+            Self::OutputInterface(relation, pattern) => write!(f, "oifname {}", quoted(*relation, pattern)),
             Self::TcpPort(port) => write!(f, "tcp dport {port}"),
             Self::Icmp => f.write_str("meta l4proto icmp"),
             Self::Counter => f.write_str("counter packets 0 bytes 0"),
@@ -288,10 +295,14 @@ fn family(ip: IpAddr) -> &'static str {
     if ip.is_ipv4() { "ip" } else { "ip6" }
 }
 
-fn sign(relation: Relation) -> &'static str {
-    match relation {
+fn quoted(relation: Relation, pattern: &InterfacePattern) -> String {
+    let sign = match relation {
         Relation::Equal => "",
         Relation::Different => "!= ",
+    };
+    match pattern {
+        InterfacePattern::Name(name) => format!("{sign}\"{name}\""),
+        InterfacePattern::Prefix(prefix) => format!("{sign}\"{prefix}*\""),
     }
 }
 

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 
+use crate::logic::base::secret::Secret;
+
 /// The methods that the agent treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
@@ -85,6 +87,17 @@ impl<'a> ShownToken<'a> {
     /// The bytes, for whoever checks them.
     pub const fn expose(self) -> &'a [u8] {
         self.0
+    }
+
+    /// The token by itself: SDKs send it so; `Bearer` before it is tolerated. `None`: it is no text.
+    pub fn bare(self) -> Option<&'a str> {
+        let text = std::str::from_utf8(self.0).ok()?.trim();
+        Some(text.strip_prefix("Bearer ").map_or(text, str::trim_start))
+    }
+
+    /// A copy that outlives the request, for a call that is to bear it.
+    pub fn kept(self) -> Option<Secret<String>> {
+        self.bare().map(|token| Secret::new(token.to_owned()))
     }
 }
 

@@ -16,9 +16,9 @@ use regex_lite::Regex;
 use super::path::{CanonicalPath, ROLE_TAIL};
 use crate::logic::policy::reason::Reason;
 use crate::logic::request::message::{Method, Request};
+pub use container::{UnreadHead, has_broken_authorization};
 pub use facing::{
     CONTAINER_ADDRESS, CONTAINER_V4, Facing, METADATA_V4, METADATA_V6, facing, is_metadata_address, is_metadata_host,
-    serves_container,
 };
 
 /// Which of the documents of a role is asked for.
@@ -64,7 +64,7 @@ pub enum Route {
     Page(OwnPage),
     /// `GET /v1/credentials`
     ContainerCredentials,
-    /// The same path under a host or with a method that isn't served there
+    /// The same path under a host or with a method that isn't served there, or another path where nothing else is
     RefuseContainer(Reason),
     Refuse(Reason),
 }
@@ -117,7 +117,7 @@ pub fn route(request: &Request<'_>, facing: Facing, rules: &RouteRules) -> Route
         Facing::Container | Facing::Loopback if container::is_asked_for(request.target) => {
             return container::route(request);
         }
-        Facing::Container => return Route::Refuse(Reason::NotFound),
+        Facing::Container => return Route::RefuseContainer(Reason::NotFound),
         Facing::Metadata | Facing::Node | Facing::Loopback => {}
     }
     let Ok(path) = CanonicalPath::parse(request.target, is_metadata_host) else {
@@ -142,8 +142,16 @@ fn token(method: Method) -> Route {
     }
 }
 
-/// The entries of a listing that may be shown, in order; `iam/` among them exactly if `pod_has_role`.
-pub fn filter_listing(path: &CanonicalPath, listing: &str, pod_has_role: bool, rules: &RouteRules) -> String {
+/// Whether the listing of `meta-data/` has `iam/` in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IamEntry {
+    /// The pod has a role.
+    Shown,
+    Hidden,
+}
+
+/// The entries of a listing that may be shown, in order; `iam/` among them exactly if the pod has a role.
+pub fn filter_listing(path: &CanonicalPath, listing: &str, iam: IamEntry, rules: &RouteRules) -> String {
     let below = |entry: &str| format!("{}/{entry}", path.as_str().trim_end_matches('/'));
     let plain =
         |entry: &str| CanonicalPath::parse(&below(entry), |_| false).ok().filter(|path| path.odd_from().is_none());
@@ -153,7 +161,7 @@ pub fn filter_listing(path: &CanonicalPath, listing: &str, pod_has_role: bool, r
         None => entry.split_once('=').is_some_and(|(index, _)| index.bytes().all(|b| b.is_ascii_digit())),
     };
     let mut entries: Vec<&str> = listing.lines().filter(|entry| shown(entry)).collect();
-    if pod_has_role && path.segments().map(fold).skip(1).eq(["meta-data"]) {
+    if iam == IamEntry::Shown && path.segments().map(fold).skip(1).eq(["meta-data"]) {
         let place = entries.iter().position(|entry| *entry > "iam/").unwrap_or(entries.len());
         entries.insert(place, "iam/");
     }

@@ -5,6 +5,8 @@
 //!   for one that nobody renewed in time waits a moment for the next, and gets the old one if that doesn't come.
 //! - A call that somebody waits for goes before renewals, these before prefetches; the latter two keep to a budget
 //!   and leave places free. Roles take turns.
+//! - A call that bears a pod's token can be made only with what somebody brings: such sessions are neither renewed nor
+//!   fetched unasked. Who asks after half of the life brings the token for the next; it is gone once the call is made.
 //! - What nobody here may use any more is dropped by [`Cache::sweep`].
 //! - Only [`Mono`] counts: a wall clock that jumps ends no session and prolongs none.
 
@@ -13,6 +15,7 @@ mod call_queue;
 mod entry;
 mod entry_state;
 mod queue;
+mod tokens;
 
 pub use entry_state::EntryState;
 
@@ -22,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::logic::base::maps::FastMap;
+use crate::logic::base::secret::Secret;
 use crate::logic::base::time::Mono;
 use crate::logic::sessions::budget::Rate;
 use crate::logic::sts::{AssumeRole, StsFailure};
@@ -102,6 +106,8 @@ pub struct Due {
     pub purpose: CallPurpose,
     /// How long it was queued
     pub queued: Duration,
+    /// What it bears, if it isn't signed
+    pub token: Option<Secret<String>>,
 }
 
 /// Counts for status and metrics.
@@ -164,6 +170,7 @@ impl<S> Cache<S> {
         entry.waiters = entry.waiters.saturating_sub(1);
         if entry.waiters == 0 && matches!(entry.call, CallState::Queued { purpose: CallPurpose::Request, .. }) {
             entry.call = CallState::Idle;
+            entry.token = None;
             self.next_due = self.next_due.min(entry.due_at());
             self.line.remove(key, CallPurpose::Request);
         }
@@ -181,14 +188,15 @@ impl<S> Cache<S> {
         if purpose == CallPurpose::Prefetch {
             self.end_prefetch_wait(&request);
         }
-        let mut since = now;
+        let (mut since, mut token) = (now, None);
         if let Some(entry) = self.entries.get_mut(&request) {
             if let CallState::Queued { since: queued, .. } = entry.call {
                 since = queued;
             }
             entry.call = CallState::InFlight { since };
+            token = entry.token.take();
         }
-        NextCall::Call(Due { request, purpose, queued: now.since(since) })
+        NextCall::Call(Due { request, purpose, queued: now.since(since), token })
     }
 
     /// Takes the result of a call: a session and how long it lives. `random` is any random number.
@@ -301,7 +309,7 @@ impl<S> Cache<S> {
         let mut due: BinaryHeap<Reverse<(Mono, Arc<AssumeRole>)>> = BinaryHeap::new();
         self.next_due = NEVER;
         for (key, entry) in &mut self.entries {
-            if !entry.is_due(now) {
+            if now < entry.due_at() {
                 self.next_due = self.next_due.min(entry.due_at());
             } else if entry.is_worth_renewing() {
                 due.push(Reverse((entry.due_at(), key.clone())));

@@ -50,6 +50,7 @@ mod tests {
             policy_arns: vec![],
             tags: vec![],
             transitive_tags: vec![],
+            subject: None,
         }
     }
 

@@ -6,7 +6,7 @@ mod served;
 use crate::logic::cluster::world::HeldPod;
 use crate::logic::policy::arn::RoleArn;
 use crate::logic::policy::reason::Reason;
-use crate::logic::sts::AssumeRole;
+use crate::logic::sts::{AssumeRole, TokenSubject};
 pub use annotations::SessionOptions;
 pub use served::Session;
 
@@ -20,6 +20,16 @@ pub struct SessionRules {
     /// `--node`, empty when the whole cluster is watched
     pub node: String,
     pub tags: Tags,
+    pub bearing: CallsBear,
+}
+
+/// What calls for pods' sessions bear, for STS to know who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallsBear {
+    /// A signature with the node's credentials
+    NodeSignature,
+    /// The ServiceAccount token that the pod has shown
+    PodToken,
 }
 
 /// What becomes of the pods' annotation `iam.amazonaws.com/session-name`.
@@ -57,6 +67,9 @@ impl SessionRules {
             Some(options) => options.clone()?,
             None => SessionOptions::default(),
         };
+        if external_id.is_some() && self.bearing == CallsBear::PodToken {
+            return Err(Reason::ExternalIdUnsupported);
+        }
         let name = name.filter(|_| self.name_annotation == NameAnnotation::Read);
         let tags = self.tags_of(pod);
         let chained = matches!(self.tags, Tags::Pod { reach: TagReach::Chain, .. });
@@ -70,7 +83,14 @@ impl SessionRules {
             policy_arns,
             tags,
             transitive_tags,
+            subject: self.subject_of(pod),
         })
+    }
+
+    /// Sessions that a token gets are those of its ServiceAccount, and of no other.
+    fn subject_of(&self, pod: &HeldPod) -> Option<TokenSubject> {
+        (self.bearing == CallsBear::PodToken)
+            .then(|| TokenSubject { namespace: pod.namespace.clone(), service_account: pod.service_account.clone() })
     }
 
     /// Whether the pod names its session and isn't listened to.
@@ -90,6 +110,7 @@ impl SessionRules {
             policy_arns: Vec::new(),
             tags: Vec::new(),
             transitive_tags: Vec::new(),
+            subject: None,
         }
     }
 
@@ -217,95 +238,4 @@ const SHORTEST_NAME: usize = 2;
 const USUAL_NAME: usize = 96;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::logic::cluster::world::tests::{listed, pod};
-
-    fn check(template: &str, node: &str) -> String {
-        let world = listed(vec![pod("uid-1", "10.0.0.1")], vec![]);
-        let rules = SessionRules {
-            duration_s: 3_600,
-            name: NameTemplate::parse(template).unwrap(),
-            name_annotation: NameAnnotation::Ignored,
-            node: node.into(),
-            tags: Tags::None,
-        };
-        let role = RoleArn::parse("arn:aws:iam::123456789012:role/team/app").unwrap();
-        rules.request(&role, world.pod("uid-1").unwrap()).unwrap().session_name
-    }
-
-    #[test]
-    fn names_are_filled_cleaned_and_cut() {
-        assert_eq!(check("{node}-{role}", "ip-10-0-0-1.ec2.internal"), "ip-10-0-0-1.ec2.internal-app");
-        assert_eq!(check("{node}-{role}", ""), "kube2iam-app");
-        assert_eq!(check("{namespace}/{pod}:{uid} {service_account}", ""), "shop-pod-uid-1-uid-1-app");
-        assert_eq!(check("x", ""), "x-");
-        assert_eq!(check("é{role}", &"n".repeat(80)), "-app");
-        assert_eq!(check("{node}-{role}", &"n".repeat(80)).len(), 64);
-    }
-
-    #[test]
-    fn wrong_templates_are_named() {
-        for (template, fault) in [("{pods}", "`{pods}`; known are"), ("{pod", "a `{` without"), ("", "an empty name")] {
-            assert!(NameTemplate::parse(template).unwrap_err().starts_with(fault), "{template}");
-        }
-    }
-
-    #[test]
-    fn tags_carry_the_names_of_pod_identity() {
-        let world = listed(vec![pod("uid-1", "10.0.0.1")], vec![]);
-        let rules = SessionRules {
-            duration_s: 3_600,
-            name: NameTemplate::parse(NameTemplate::DEFAULT).unwrap(),
-            name_annotation: NameAnnotation::Ignored,
-            node: String::new(),
-            tags: Tags::Pod { cluster: Some("prod".into()), reach: TagReach::Chain },
-        };
-        let role = RoleArn::parse("arn:aws:iam::123456789012:role/app").unwrap();
-        let request = rules.request(&role, world.pod("uid-1").unwrap()).unwrap();
-        assert_eq!(request.tags.len(), 5);
-        assert!(request.tags.contains(&("eks-cluster-name".into(), "prod".into())));
-        assert_eq!(request.transitive_tags.len(), 5);
-    }
-
-    #[test]
-    fn annotations_name_and_narrow_the_session() {
-        let session = crate::logic::cluster::kubernetes::SessionAnnotations {
-            name: Some("alice@shop/Ü".into()),
-            policy: Some("{ \"Version\": \"2012-10-17\" }".into()),
-            policy_arns: Some("arn:aws:iam::aws:policy/ReadOnlyAccess".into()),
-        };
-        let asking = |session, name_annotation| {
-            let pod = crate::logic::cluster::kubernetes::Pod {
-                session: Some(Box::new(session)),
-                external_id: Some("customer-7".into()),
-                ..pod("uid-1", "10.0.0.1")
-            };
-            let rules = SessionRules {
-                duration_s: 1_800,
-                name: NameTemplate::parse(NameTemplate::DEFAULT).unwrap(),
-                name_annotation,
-                node: "n1".into(),
-                tags: Tags::None,
-            };
-            let role = RoleArn::parse("arn:aws:iam::123456789012:role/app").unwrap();
-            let world = listed(vec![pod], vec![]);
-            let pod = world.pod("uid-1").unwrap();
-            (rules.request(&role, pod).unwrap(), rules.ignores_name_of(pod))
-        };
-        let (request, ignored) = asking(session.clone(), NameAnnotation::Read);
-        assert!(!ignored);
-        assert_eq!((request.session_name.as_str(), request.duration_s), ("alice@shop--", 1_800));
-        assert_eq!(request.external_id.as_deref(), Some("customer-7"));
-        assert_eq!(request.policy.map(|policy| policy.text()).as_deref(), Some(r#"{"Version":"2012-10-17"}"#));
-        assert_eq!(request.policy_arns, ["arn:aws:iam::aws:policy/ReadOnlyAccess"]);
-        let (request, ignored) = asking(session, NameAnnotation::Ignored);
-        assert_eq!((request.session_name.as_str(), ignored), ("n1-app", true));
-        let unnamed =
-            crate::logic::cluster::kubernetes::SessionAnnotations { name: Some("".into()), ..Default::default() };
-        for annotation in [NameAnnotation::Read, NameAnnotation::Ignored] {
-            let (request, ignored) = asking(unnamed.clone(), annotation);
-            assert_eq!((request.session_name.as_str(), ignored), ("n1-app", false));
-        }
-    }
-}
+mod tests;

@@ -6,18 +6,11 @@ use crate::logic::base::secret::Secret;
 /// The body of an AssumeRole call.
 pub fn form_body(request: &AssumeRole) -> String {
     let mut form = action("AssumeRole", 0);
-    form.pair("RoleArn", request.role.as_str());
-    form.pair("RoleSessionName", &request.session_name);
-    form.pair("DurationSeconds", &request.duration_s.to_string());
+    form.session(request);
     if let Some(external_id) = &request.external_id {
         form.pair("ExternalId", external_id);
     }
-    if let Some(policy) = &request.policy {
-        form.pair("Policy", &policy.text());
-    }
-    for (number, arn) in (1..).zip(&request.policy_arns) {
-        form.pair(&format!("PolicyArns.member.{number}.arn"), arn);
-    }
+    form.policies(request);
     for (number, (key, value)) in (1..).zip(&request.tags) {
         form.pair(&format!("Tags.member.{number}.Key"), key);
         form.pair(&format!("Tags.member.{number}.Value"), value);
@@ -33,13 +26,16 @@ pub fn caller_identity_body() -> String {
     action("GetCallerIdentity", 0).text
 }
 
-/// The body of an AssumeRoleWithWebIdentity call. It carries the token, which is a secret; the call is not signed.
-pub fn web_identity_body(role_arn: &str, session_name: &str, token: &Secret<String>) -> Secret<String> {
+/// The body of an AssumeRoleWithWebIdentity call, which takes neither an external id nor tags. It carries the token,
+/// which is a secret; the call is not signed.
+pub fn web_identity_body(request: &AssumeRole, token: &Secret<String>) -> Secret<String> {
+    let mut before = action("AssumeRoleWithWebIdentity", 0);
+    before.session(request);
+    before.policies(request);
     // Room for every letter to be escaped: a body that grew would leave pieces of the token behind in freed memory.
-    let letters = role_arn.len() + session_name.len() + token.expose().len();
-    let mut form = action("AssumeRoleWithWebIdentity", FIXED_PART + 3 * letters);
-    form.pair("RoleArn", role_arn);
-    form.pair("RoleSessionName", session_name);
+    let mut text = String::with_capacity(before.text.len() + TOKEN_FIELD + 3 * token.expose().len());
+    text.push_str(&before.text);
+    let mut form = Form { text };
     form.pair("WebIdentityToken", token.expose());
     Secret::new(form.text)
 }
@@ -58,6 +54,23 @@ struct Form {
 }
 
 impl Form {
+    /// The role, and the session's name and length.
+    fn session(&mut self, request: &AssumeRole) {
+        self.pair("RoleArn", request.role.as_str());
+        self.pair("RoleSessionName", &request.session_name);
+        self.pair("DurationSeconds", &request.duration_s.to_string());
+    }
+
+    /// The policies that narrow the session.
+    fn policies(&mut self, request: &AssumeRole) {
+        if let Some(policy) = &request.policy {
+            self.pair("Policy", &policy.text());
+        }
+        for (number, arn) in (1..).zip(&request.policy_arns) {
+            self.pair(&format!("PolicyArns.member.{number}.arn"), arn);
+        }
+    }
+
     fn pair(&mut self, name: &str, value: &str) {
         if !self.text.is_empty() {
             self.text.push('&');
@@ -82,8 +95,8 @@ impl Form {
 }
 
 const HEX: [u8; 16] = *b"0123456789ABCDEF";
-/// More than the names of the fields of a web identity call and what is between them.
-const FIXED_PART: usize = 160;
+/// More than `&WebIdentityToken=`.
+const TOKEN_FIELD: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -100,6 +113,7 @@ mod tests {
             policy_arns: Vec::new(),
             tags: Vec::new(),
             transitive_tags: Vec::new(),
+            subject: None,
         }
     }
 
@@ -147,11 +161,20 @@ mod tests {
     #[test]
     fn a_web_identity_body_holds_the_token_and_hides_it() {
         let token = Secret::new("header.pay+load.sig".to_owned());
-        let body = web_identity_body("arn:aws:iam::123456789012:role/node", "kube2iam", &token);
+        let request = AssumeRole {
+            policy: crate::logic::sts::SessionPolicy::new("{}"),
+            policy_arns: vec!["arn:x".to_owned()],
+            external_id: Some("left out".to_owned()),
+            tags: vec![("left".to_owned(), "out".to_owned())],
+            transitive_tags: vec!["left".to_owned()],
+            ..plain()
+        };
+        let body = web_identity_body(&request, &token);
         assert_eq!(
             body.expose(),
-            "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fnode\
-             &RoleSessionName=kube2iam&WebIdentityToken=header.pay%2Bload.sig"
+            "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2F\
+             team%2Fapp&RoleSessionName=node-app&DurationSeconds=3600&Policy=%7B%7D&PolicyArns.member.1.arn=arn%3Ax\
+             &WebIdentityToken=header.pay%2Bload.sig"
         );
         assert_eq!(format!("{body:?}"), "[secret]");
     }

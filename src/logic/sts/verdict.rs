@@ -21,6 +21,48 @@ pub fn remedy(failure: &StsFailure) -> Remedy {
     }
 }
 
+/// Why STS doesn't take a pod's token (STS API reference, AssumeRoleWithWebIdentity, "Errors").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenRefusal {
+    /// No identity provider of the account goes with it, or it fails that provider's check.
+    Invalid,
+    /// Its time is over: another token may be good.
+    Expired,
+    /// The provider rejects what it claims.
+    Claim,
+    /// AWS doesn't reach the issuer for its keys just now.
+    IssuerUnreachable,
+    /// The role's trust policy doesn't name it.
+    Untrusted,
+}
+
+impl TokenRefusal {
+    pub(super) const fn is_final(self) -> bool {
+        matches!(self, Self::Invalid | Self::Claim | Self::Untrusted)
+    }
+}
+
+/// The same failure of a call that bore a token instead of a signature.
+pub fn of_token_call(failure: StsFailure) -> StsFailure {
+    let refusal = match failure.code.as_str() {
+        "InvalidIdentityToken" | "InvalidIdentityTokenException" => Some(TokenRefusal::Invalid),
+        "ExpiredTokenException" | "ExpiredToken" => Some(TokenRefusal::Expired),
+        "IDPRejectedClaim" | "IDPRejectedClaimException" => Some(TokenRefusal::Claim),
+        "IDPCommunicationError" | "IDPCommunicationErrorException" => Some(TokenRefusal::IssuerUnreachable),
+        "AccessDenied" | "AccessDeniedException" if failure.kind == StsFailureKind::Refused => {
+            Some(TokenRefusal::Untrusted)
+        }
+        _ => None,
+    };
+    let kind = match (refusal, failure.kind) {
+        (Some(refusal), _) => StsFailureKind::Token(refusal),
+        // Nothing was signed, so it isn't about the node's credentials.
+        (None, StsFailureKind::NoNodeCredentials) => StsFailureKind::Refused,
+        (None, kind) => kind,
+    };
+    StsFailure { kind, ..failure }
+}
+
 /// What a code that came with a status means.
 pub(super) fn kind_of(status: u16, code: &str) -> StsFailureKind {
     if THROTTLED.contains(&code) || status == 429 {
@@ -75,8 +117,9 @@ const CLOCK: [&str; 3] = ["RequestExpired", "RequestInTheFuture", "RequestTimeTo
 const SIGNATURE: [&str; 3] = ["InvalidSignature", "InvalidSignatureException", "SignatureDoesNotMatch"];
 
 /// Broken for the moment, with whatever status.
-const PASSING: [&str; 7] = [
+const PASSING: [&str; 8] = [
     "IDPCommunicationError",
+    "IDPCommunicationErrorException",
     "InternalError",
     "InternalFailure",
     "InternalServerError",
@@ -88,7 +131,36 @@ const PASSING: [&str; 7] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use StsFailureKind::{NoNodeCredentials, Refused, Throttled, Unavailable};
+    use StsFailureKind::{NoNodeCredentials, Refused, Throttled, Token, Unavailable};
+
+    #[test]
+    fn what_sts_has_against_a_token_has_a_kind_each() {
+        for (status, code, kind, is_final) in [
+            (400, "InvalidIdentityToken", Token(TokenRefusal::Invalid), true),
+            (400, "ExpiredTokenException", Token(TokenRefusal::Expired), false),
+            (403, "ExpiredToken", Token(TokenRefusal::Expired), false),
+            (403, "IDPRejectedClaim", Token(TokenRefusal::Claim), true),
+            (400, "IDPCommunicationError", Token(TokenRefusal::IssuerUnreachable), false),
+            (403, "AccessDenied", Token(TokenRefusal::Untrusted), true),
+            (503, "AccessDenied", Unavailable, false),
+            (400, "ValidationError", Refused, true),
+            (400, "PackedPolicyTooLarge", Refused, true),
+            (403, "InvalidClientTokenId", Refused, true),
+            (403, "SignatureDoesNotMatch", Refused, true),
+            (400, "Throttling", Throttled, false),
+            (500, "InternalFailure", Unavailable, false),
+        ] {
+            let failure = StsFailure {
+                kind: kind_of(status, code),
+                code: code.to_owned(),
+                message: "why".to_owned(),
+                request_id: Some("id".to_owned()),
+            };
+            let found = of_token_call(failure.clone());
+            assert_eq!((found.kind, found.kind.is_final()), (kind, is_final), "{status} {code}");
+            assert_eq!(StsFailure { kind: failure.kind, ..found }, failure);
+        }
+    }
 
     #[test]
     fn every_code_has_one_meaning() {

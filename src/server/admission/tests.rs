@@ -299,15 +299,50 @@ fn counts_hold_through_any_order_of_events() {
     }
 }
 
+/// A pod on the node's network may wait over as many connections as it can open, from all addresses of loopback.
+#[test]
+fn waiting_connections_at_loopback_leave_half_of_all_slots_to_others() {
+    let mut server = Server::with(Limits::default());
+    let mut admitted = 0;
+    for number in 0..1_008_u32 {
+        let peer = IpAddr::from((0x7f00_0001 + number).to_be_bytes());
+        match server.admit(peer, PeerOrigin::Loopback) {
+            Ok(evicted) => assert_eq!(evicted, None),
+            Err(why) => assert_eq!((why, admitted), (Refusal::PeerFull, 512)),
+        }
+        admitted = server.fakes.len();
+        server.busy(admitted - 1);
+    }
+    assert_eq!(admitted, 512);
+    for _ in 0..256 {
+        assert_eq!(server.connect(1), Ok(None));
+    }
+    assert_eq!(server.admit(NODE, PeerOrigin::Node), Ok(None));
+    let now = server.now;
+    server.admission.refile(&Party::Loopback, 7, Party::Pod("a".into()), now).unwrap();
+    assert_eq!(server.admit(NODE, PeerOrigin::Loopback), Ok(None), "one has proved itself");
+}
+
+#[test]
+fn answers_close_at_loopback_for_those_who_have_not_proved_themselves() {
+    let mut server = Server::with(Limits { close_from_per_peer: 3, ..Limits::default() });
+    for number in 0..4 {
+        assert_eq!(server.admission.closes(&Party::Loopback), number >= 3);
+        server.admit(NODE, PeerOrigin::Loopback).unwrap();
+    }
+    let (proved, now) = (Party::Pod("a".into()), server.now);
+    server.admission.refile(&Party::Loopback, 0, proved.clone(), now).unwrap();
+    assert!(server.admission.closes(&Party::Loopback) && !server.admission.closes(&proved));
+}
+
 /// Pods on the node's network have one address: they are told apart once they have proved themselves.
 #[test]
-fn loopback_has_no_cap_and_a_pod_that_proved_itself_has() {
+fn a_pod_at_loopback_that_proved_itself_has_its_own_cap() {
     let mut server = Server::new(2, 20, 2);
-    let loopback = || Party::Address(NODE, PeerOrigin::Loopback);
+    let loopback = || Party::Loopback;
     for _ in 0..6 {
         assert_eq!(server.admit(NODE, PeerOrigin::Loopback), Ok(None));
     }
-    assert!(!server.admission.closes(&loopback()));
     let now = server.now;
     let proved = |uid: &str| Party::Pod(uid.into());
     for (number, uid) in [(0, "a"), (1, "a"), (2, "b")] {

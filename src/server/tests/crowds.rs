@@ -39,6 +39,25 @@ fn request_in_progress_is_never_evicted() {
 }
 
 #[test]
+fn pods_at_loopback_share_one_cap_from_whichever_address_they_connect() {
+    let limits = Limits { connections: 8, reserved_for_node: 0, ..narrow() };
+    let server = TestServer::among(limits, LocalPods::MayConnect);
+    let mut busy: Vec<_> = (1..=4).map(|number| server.client_from(number)).collect();
+    for client in &mut busy {
+        client.send("GET /wait HTTP/1.1\r\n\r\n");
+        server.arrived.recv_timeout(PATIENCE).unwrap();
+    }
+    for number in [1, 9] {
+        assert!(server.client_from(number).is_closed());
+        server.await_event(|event| *event == ConnectionEvent::Refused { peer: peer(number), why: Refusal::PeerFull });
+    }
+    busy.iter().for_each(|_| server.gate.send(()).unwrap());
+    for client in &mut busy {
+        assert_eq!(client.reply().body, "waited");
+    }
+}
+
+#[test]
 fn full_server_takes_from_the_largest_peer_and_keeps_places_for_the_node() {
     let server = TestServer::with(narrow());
     let mut large: Vec<_> = (0..4).map(|_| server.client_from(2)).collect();

@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::logic::base::time::Wall;
+use crate::os::clock::SystemClock;
 use crate::ports::Clock;
 
 /// A clock that is set by hand; waits end at once.
@@ -116,6 +117,51 @@ fn unknown_keys_have_the_server_asked_once_in_ten_seconds() {
     assert_eq!(wanted, [10, 20]);
 }
 
+/// Anybody can make up key ids.
+#[test]
+fn reads_for_nothing_become_rarer_and_news_makes_them_frequent_again() {
+    let (keyring, hands) = keyring(None);
+    let demanded = |seconds: std::ops::RangeInclusive<u64>, kid: &dyn Fn(u64) -> &'static str| {
+        let mut demanded = Vec::new();
+        for second in seconds {
+            *hands.0.lock() = at(second);
+            let before = keyring.wanted();
+            keyring.is_newer_than(&keyring.known(), at(second));
+            if keyring.wanted() > before {
+                demanded.push(second);
+                keyring.begin();
+                keyring.finish(Ok(documents(kid(second))));
+            }
+        }
+        demanded
+    };
+    keyring.begin();
+    keyring.finish(Ok(documents("one")));
+    assert_eq!(demanded(1..=200, &|_| "one"), [10, 30, 70, 130, 190]);
+    assert_eq!(demanded(201..=280, &|_| "two"), [250, 260, 280]);
+    // A read that no request asked for changes nothing of that.
+    keyring.finish(Ok(documents("two")));
+    *hands.0.lock() = at(310);
+    assert!(!keyring.is_newer_than(&keyring.known(), at(310)));
+    assert_eq!(demanded(311..=330, &|_| "two"), [320]);
+}
+
+/// Ends the read that is in progress while somebody waits for it.
+#[test]
+fn everyone_who_meets_a_read_in_progress_waits_for_it() {
+    let keyring = Arc::new(IssuerKeyring::open(None, Arc::new(SystemClock::new())).0);
+    keyring.begin();
+    keyring.finish(Ok(documents("one")));
+    keyring.begin();
+    let seen = keyring.known();
+    let deadline = SystemClock::new().now().mono.after(Duration::from_secs(60));
+    std::thread::scope(|scope| {
+        let waiting = [(); 2].map(|()| scope.spawn(|| keyring.is_newer_than(&seen, deadline)));
+        keyring.finish(Ok(documents("two")));
+        assert!(waiting.into_iter().all(|waiting| waiting.join().unwrap()));
+    });
+}
+
 #[test]
 fn who_saw_older_keys_gets_the_newer_ones_without_a_question() {
     let (keyring, _) = keyring(None);
@@ -139,6 +185,11 @@ impl IssuerStore for Kept {
         *self.0.lock() = Some(issuer.clone());
         Ok(())
     }
+
+    fn remove(&self) -> Result<(), String> {
+        *self.0.lock() = None;
+        Ok(())
+    }
 }
 
 #[test]
@@ -153,6 +204,18 @@ fn what_one_agent_kept_the_next_one_begins_with() {
     assert_eq!(ids(&second), ["one"]);
 }
 
+#[test]
+fn keys_that_the_server_lists_no_longer_do_not_come_back_from_the_store() {
+    let store = Arc::new(Kept::default());
+    let (first, _) = keyring(Some(store.clone()));
+    first.finish(Ok(documents("one")));
+    first.keep().unwrap();
+    let none = IssuerDocuments { key_set: r#"{"keys":[]}"#.into(), ..documents("one") };
+    first.finish(Ok(none));
+    let (second, _) = keyring(Some(store));
+    assert!(second.known().issuer.is_none());
+}
+
 struct Spoilt;
 
 impl IssuerStore for Spoilt {
@@ -163,6 +226,10 @@ impl IssuerStore for Spoilt {
     fn write(&self, _: &Issuer) -> Result<(), String> {
         Err("full".to_owned())
     }
+
+    fn remove(&self) -> Result<(), String> {
+        Err("read-only".to_owned())
+    }
 }
 
 #[test]
@@ -172,4 +239,7 @@ fn a_store_that_fails_is_told_and_costs_nothing_else() {
     assert_eq!(trouble.as_deref(), Some("spoilt"));
     keyring.finish(Ok(documents("one")));
     assert!(keyring.keep().is_err() && ids(&keyring) == ["one"]);
+    let none = IssuerDocuments { key_set: r#"{"keys":[]}"#.into(), ..documents("one") };
+    let KeysRead::Failed { cause, .. } = keyring.finish(Ok(none)) else { panic!() };
+    assert!(cause.ends_with("those kept for the next start stay: read-only"), "{cause}");
 }

@@ -13,7 +13,13 @@ use crate::ports::Clock;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const PEER: Starter = Starter::Address(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)));
+mod tokens;
+
+const PEER: Asker<'static> = signed(Starter::Address(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1))));
+
+const fn signed(starter: Starter) -> Asker<'static> {
+    Asker { starter, token: None }
+}
 
 /// Answers once it is told to, or at once; panics for the role `panics`.
 struct FakeSts {
@@ -35,6 +41,10 @@ impl Sts for FakeSts {
             expiration: None,
         };
         Ok(Assumed { credentials, life: Duration::from_secs(3_600) })
+    }
+
+    fn assume_role_with_web_identity(&self, _: &AssumeRole, _: &Secret<String>) -> Result<Assumed, StsFailure> {
+        Err(interrupted())
     }
 
     fn caller_identity(&self) -> Result<String, StsFailure> {
@@ -131,7 +141,7 @@ fn a_peer_can_start_only_so_much_but_join_and_reuse_at_will() {
                 SessionOutcome::Fetched(_)
             ));
         }
-        let other = Starter::Address("10.0.0.2".parse().unwrap());
+        let other = signed(Starter::Address("10.0.0.2".parse().unwrap()));
         let refused = (0..5).filter(|index| {
             matches!(sessions.obtain(&permitted(&format!("x{index}")), PEER, later(10)), SessionOutcome::Busy)
         });
@@ -160,6 +170,10 @@ impl Sts for SlowSts {
         FakeSts { calls: AtomicUsize::new(0), gate: None }.assume_role(request)
     }
 
+    fn assume_role_with_web_identity(&self, _: &AssumeRole, _: &Secret<String>) -> Result<Assumed, StsFailure> {
+        Err(interrupted())
+    }
+
     fn caller_identity(&self) -> Result<String, StsFailure> {
         Err(interrupted())
     }
@@ -185,7 +199,7 @@ fn a_thousand_pods_make_a_hundred_calls_and_nobody_starves() {
     let pods: Vec<_> = (0..1_000_u32)
         .map(|pod| {
             let (sessions, permitted) = (sessions.clone(), roles[pod as usize % 100].clone());
-            let peer = Starter::Address(IpAddr::from((0x0a01_0000 + pod).to_be_bytes()));
+            let peer = signed(Starter::Address(IpAddr::from((0x0a01_0000 + pod).to_be_bytes())));
             let ask = move || {
                 assert!(matches!(
                     sessions.obtain(&permitted, peer, deadline),
@@ -239,7 +253,7 @@ fn a_pod_that_starts_too_much_hears_the_last_word_of_sts() {
     assert_eq!(remembered, 3);
     assert!(
         matches!(
-            sessions.obtain(&app, Starter::Address("10.0.0.9".parse().unwrap()), deadline),
+            sessions.obtain(&app, signed(Starter::Address("10.0.0.9".parse().unwrap())), deadline),
             SessionOutcome::Refused(_)
         ),
         "another pod may"

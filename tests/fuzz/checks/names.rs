@@ -4,7 +4,7 @@ use kube2iam::logic::cluster::kubernetes::{Event, Object, Pod, Resource, Session
 use kube2iam::logic::cluster::world::{ParsedEvent, PodTokens, Reading, World};
 use kube2iam::logic::policy::arn::{BaseArn, RoleArn};
 use kube2iam::logic::policy::pattern::{Format, RoleList, glob};
-use kube2iam::logic::sessions::session::{NameAnnotation, NameTemplate, SessionRules, TagReach, Tags};
+use kube2iam::logic::sessions::session::{CallsBear, NameAnnotation, NameTemplate, SessionRules, TagReach, Tags};
 use regex_lite::Regex;
 
 /// The first line is a role, the second a pattern, a list of them or a base; all in turn are whatever else an
@@ -130,6 +130,7 @@ fn session(annotation: &str) {
             name_annotation: NameAnnotation::Ignored,
             node: annotation.to_owned(),
             tags,
+            bearing: CallsBear::NodeSignature,
         };
         let Ok(request) = rules.request(&role, world.pod("uid-1").expect("the pod")) else { continue };
         let known = |text: &str, more: &[u8]| text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use kube2iam::logic::request::message::{Headers, Method, Request};
 use kube2iam::logic::request::path::CanonicalPath;
-use kube2iam::logic::request::route::{Facing, Route, RouteRules, filter_listing, route};
+use kube2iam::logic::request::route::{Facing, IamEntry, Route, RouteRules, filter_listing, route};
 
 /// The first line is a target, or the rest of one; the others are what the metadata service lists there.
 pub(crate) fn check(bytes: &[u8]) {
@@ -135,8 +135,8 @@ fn names(target: &str, word: &str) -> bool {
 
 /// What is shown of a listing leads to no secret either, and nothing is shown that wasn't there.
 fn listed(path: &CanonicalPath, listing: &str, rules: &RouteRules) {
-    for pod_has_role in [false, true] {
-        let shown = filter_listing(path, listing, pod_has_role, rules);
+    for iam in [IamEntry::Hidden, IamEntry::Shown] {
+        let shown = filter_listing(path, listing, iam, rules);
         for entry in shown.lines().filter(|entry| *entry != "iam/") {
             assert!(listing.lines().any(|line| line == entry), "{entry:?} came from nowhere");
             let name = entry.strip_suffix('/').unwrap_or(entry);
@@ -149,7 +149,7 @@ fn listed(path: &CanonicalPath, listing: &str, rules: &RouteRules) {
             assert!(numbered || !plain || !is_secret(&below, rules), "{below:?} is shown");
         }
         let invited = shown.lines().any(|entry| entry == "iam/");
-        assert!(!invited || pod_has_role, "a pod without a role is invited to iam/");
+        assert!(!invited || iam == IamEntry::Shown, "a pod without a role is invited to iam/");
     }
 }
 

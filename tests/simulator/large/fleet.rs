@@ -332,6 +332,7 @@ fn key(number: u64, asked_s: u64) -> AssumeRole {
         policy_arns: Vec::new(),
         tags: Vec::new(),
         transitive_tags: Vec::new(),
+        subject: None,
     }
 }
 

@@ -1,5 +1,10 @@
 //! The issuer of ServiceAccount tokens: what is published of it, and the tokens that the kubelet projects into pods.
 
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde_json::{Value, json};
 
 use super::super::exchange::{Exchange, Reply, wall_now};
@@ -81,6 +86,33 @@ impl Kubernetes {
     pub fn rotate_key(&self) {
         self.change(|state| state.issuer.keys.clear());
     }
+}
+
+impl Kubernetes {
+    /// Checks a token as whoever has the published keys can, and gives its claims.
+    pub fn verifier(&self) -> Verifier {
+        let shared = self.shared.clone();
+        Arc::new(move |token| {
+            let keys: Vec<Value> = shared.state.lock().issuer.keys.iter().map(EcKey::json).collect();
+            verified(token, &keys)
+        })
+    }
+}
+
+/// Gives the claims of a token whose signature is good.
+pub type Verifier = Arc<dyn Fn(&str) -> Option<Value> + Send + Sync>;
+
+fn verified(token: &str, keys: &[Value]) -> Option<Value> {
+    let (signed, signature) = token.rsplit_once('.')?;
+    let (header, claims) = signed.split_once('.')?;
+    let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).ok();
+    let header: Value = serde_json::from_slice(&decode(header)?).ok()?;
+    let key = keys.iter().find(|key| key["kid"] == header["kid"] && header["alg"] == "ES256")?;
+    // An uncompressed point (SEC 1, section 2.3.3)
+    let point = [vec![4], decode(key["x"].as_str()?)?, decode(key["y"].as_str()?)?].concat();
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
+    key.verify(signed.as_bytes(), &decode(signature)?).ok()?;
+    serde_json::from_slice(&decode(claims)?).ok()
 }
 
 /// Key sets are given as what they are, and as nothing else.

@@ -74,6 +74,9 @@ impl<'a> Ticket<'a> {
 
     fn decide(&self, call: &Call) -> Reply {
         let mut state = self.shared.state.lock();
+        if let Some(fault) = state.provider.as_ref().and_then(|provider| provider.fault(call)) {
+            return fault;
+        }
         match call.action.as_str() {
             "GetCallerIdentity" => signed(call).unwrap_or_else(|| caller_identity(&state)),
             "AssumeRole" => signed(call).or_else(|| fields(call)).unwrap_or_else(|| assume(&mut state, self.index)),
@@ -169,7 +172,7 @@ fn wrap(action: &str, result: &str) -> Reply {
     )
 }
 
-fn error(status: u16, code: &str, message: &str) -> Reply {
+pub(super) fn error(status: u16, code: &str, message: &str) -> Reply {
     let kind = if status < 500 { "Sender" } else { "Receiver" };
     xml(
         status,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::logic::base::secret::Secret;
 use crate::logic::sessions::credentials::Credentials;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure};
 use std::sync::Arc;
@@ -8,6 +9,10 @@ struct FixedSts(Result<&'static str, StsFailureKind>);
 
 impl Sts for FixedSts {
     fn assume_role(&self, _: &AssumeRole) -> Result<Assumed, StsFailure> {
+        Err(failure(StsFailureKind::Unavailable))
+    }
+
+    fn assume_role_with_web_identity(&self, _: &AssumeRole, _: &Secret<String>) -> Result<Assumed, StsFailure> {
         Err(failure(StsFailureKind::Unavailable))
     }
 

@@ -7,11 +7,13 @@ use super::{Checks, DoctorContext};
 use crate::agent::wiring::{self, session_rules};
 use crate::cli::operator::Failure;
 use crate::clients::imds::{MetadataService, discovery};
+use crate::clients::node_credentials::NONE_NEEDED;
 use crate::clients::sts::StsWire;
-use crate::config::{BaseSource, DefaultRoleSource, SessionTags};
+use crate::config::{BaseSource, DefaultRoleSource};
 use crate::logic::base::time::Wall;
 use crate::logic::operator::doctor::{Finding, of_clock, of_denied_role, of_versions};
 use crate::logic::policy::arn::{BaseArn, RoleArn};
+use crate::logic::sessions::session::{CallsBear, Tags};
 use crate::logic::sts::AssumeRole;
 use crate::logic::sts::environment::NodeSource;
 use crate::ports::NodeCredentials;
@@ -53,6 +55,9 @@ fn sessions(
     credentials: &dyn NodeCredentials,
     base: Option<&BaseArn>,
 ) -> Result<(), Failure> {
+    if context.config.sts.bearing == CallsBear::PodToken {
+        return tokens_only(context, checks);
+    }
     let mut held = false;
     checks.check("node credentials", || match credentials.current(PATIENCE) {
         Ok(_) => {
@@ -79,9 +84,22 @@ fn sessions(
     Ok(())
 }
 
+/// Nothing is signed, and whether a role trusts a pod's token only that pod can try.
+fn tokens_only(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<(), Failure> {
+    checks.check("node credentials", || Finding::ok(NONE_NEEDED))?;
+    for role in &context.asked.roles {
+        checks.check(&format!("role {role}"), || {
+            Finding::warn(
+                "can't be tried: calls carry the pods' own tokens; `kube2iam explain NAMESPACE/POD` tells what STS said to a pod's",
+            )
+        })?;
+    }
+    Ok(())
+}
+
 fn metadata(context: &DoctorContext, service: &MetadataService) -> Finding {
     match service.versions() {
-        Ok(versions) => of_versions(versions.tokens, versions.without_token),
+        Ok(versions) => of_versions(versions),
         Err(failure) if needs_metadata(context) => Finding::fail(format!(
             "{failure}; the agent needs it: look at --metadata-addr, at a firewall, and whether the instance's \
              metadata is switched on"
@@ -92,9 +110,9 @@ fn metadata(context: &DoctorContext, service: &MetadataService) -> Finding {
 
 /// Whether anything that the agent can't do without comes from the metadata service.
 fn needs_metadata(context: &DoctorContext) -> bool {
-    let source = context.environment.node_source();
+    let is_source = || matches!(context.environment.node_source(), Ok(NodeSource::InstanceRole));
     context.environment.region.is_none()
-        || matches!(source, Ok(NodeSource::InstanceRole))
+        || (context.config.sts.bearing == CallsBear::NodeSignature && is_source())
         || context.config.roles.base == BaseSource::Discover
         || context.config.roles.default_role == DefaultRoleSource::Discover
 }
@@ -172,7 +190,7 @@ fn try_role(
 
 /// As pods' calls are, with a tag if theirs have any; as short as STS allows.
 fn trial(context: &DoctorContext, role: &RoleArn) -> AssumeRole {
-    let tagged = !matches!(context.config.sts.tags, SessionTags::None);
+    let tagged = !matches!(context.config.sts.tags, Tags::None);
     let tags = if tagged { vec![("kubernetes-pod-name".to_owned(), "doctor".to_owned())] } else { Vec::new() };
     AssumeRole {
         external_id: context.asked.external_id.clone(),

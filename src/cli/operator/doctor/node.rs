@@ -14,6 +14,7 @@ use crate::logic::operator::doctor::Finding;
 use crate::logic::operator::port_holder::{HolderJudgement, PortAnswer, Requests, TakenPort};
 use crate::logic::operator::status::RedirectReport;
 use crate::logic::redirect::address::ADDRESS;
+use crate::logic::redirect::guard::HEALTH_V4;
 use crate::os::clock::SystemClock;
 use crate::os::port_holder::{ask_health, holders};
 
@@ -106,7 +107,7 @@ fn port(listen: Listen, running: bool) -> Finding {
         Ok(_) => Finding::ok(format!("{port} is free")),
         Err(cause) if cause.kind() == ErrorKind::AddrInUse => {
             let named = address.filter(|address| !address.is_unspecified());
-            let local = named.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let local = named.unwrap_or(IpAddr::V4(HEALTH_V4));
             if running || ask_health(SocketAddr::new(local, port), &SystemClock::new()) == PortAnswer::AsKube2iam {
                 Finding::ok(format!("{port} is held by an agent"))
             } else {

@@ -110,8 +110,8 @@ fn its_time_has_an_exclusive_end_and_half_a_minute_of_leeway() {
 #[test]
 fn each_claim_wrong_by_itself() {
     let cases: Vec<(Value, TokenFault)> = vec![
-        (with(&["iss"], json!("https://elsewhere")), TokenFault::WrongAudience),
-        (without("iss"), TokenFault::WrongAudience),
+        (with(&["iss"], json!("https://elsewhere")), TokenFault::WrongIssuer),
+        (without("iss"), TokenFault::WrongIssuer),
         (with(&["aud"], json!(["sts.amazonaws.com"])), TokenFault::WrongAudience),
         (with(&["aud"], json!([])), TokenFault::WrongAudience),
         (without("aud"), TokenFault::WrongAudience),

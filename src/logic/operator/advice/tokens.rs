@@ -37,7 +37,7 @@ pub(super) const fn mend(reason: Reason) -> &'static str {
             "see that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names a projected ServiceAccount token and nothing else"
         }
         Reason::TokenUntrusted => {
-            "see that the token is of this cluster; after a change of the API server's keys wait 10 s"
+            "see that the token is of this cluster; after a change of the API server's keys wait a minute"
         }
         Reason::TokenExpired => {
             "let the program read the file anew for each request, as SDKs do; else compare the clocks of the nodes"
@@ -48,7 +48,7 @@ pub(super) const fn mend(reason: Reason) -> &'static str {
         Reason::TokenUnbound => "use a token that the kubelet projects into the pod, not one of `kubectl create token`",
         Reason::TokenOtherNode => "ask the agent of the pod's own node: 169.254.170.2, or 127.0.0.1 with hostNetwork",
         Reason::TokenPodMismatch => "wait a second if the pod has just started; else see `kube2iam status`",
-        Reason::TokenOtherPod => "use the pod's own token; a token that leaves its pod is of no use elsewhere",
+        Reason::TokenOtherPod => "use the pod's own token: from the address of another pod it isn't taken",
         Reason::HostNotAllowed => {
             "ask for http://169.254.170.2:PORT/v1/credentials, or http://127.0.0.1:PORT/v1/credentials with hostNetwork"
         }

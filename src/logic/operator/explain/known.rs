@@ -14,6 +14,7 @@ use crate::logic::policy::trace::Step;
 pub(super) struct KnownFacts {
     namespace: String,
     pod: String,
+    account: String,
     pub(super) role: Option<RoleArn>,
     /// The role's name as pods see it
     short: String,
@@ -32,7 +33,8 @@ impl KnownFacts {
         };
         let keys = scene.annotations.clone();
         let base = Base::of(scene.rules.map(|rules| &rules.base));
-        Self { namespace, pod: name, role: None, short: String::new(), listed: Vec::new(), keys, base }
+        let account = pod.map_or("SERVICEACCOUNT", |pod| &*pod.service_account).to_owned();
+        Self { namespace, pod: name, account, role: None, short: String::new(), listed: Vec::new(), keys, base }
     }
 
     pub(super) fn hear(&mut self, step: Step<'_>, scene: &Scene<'_>, steps: &mut Vec<ExplainedStep>) {
@@ -70,9 +72,9 @@ impl KnownFacts {
             _ => {
                 let (role_key, list_key) = (&*self.keys.role, &*self.keys.allowed_roles);
                 let role = if self.short.is_empty() { "ROLE" } else { &self.short };
-                let (namespace, pod) = (&*self.namespace, &*self.pod);
+                let (namespace, pod, account) = (&*self.namespace, &*self.pod, &*self.account);
                 let (base, listed) = (self.base, Some(&*self.listed));
-                mend(reason, &AdviceNames { namespace, pod, role, role_key, list_key, base, listed })
+                mend(reason, &AdviceNames { namespace, pod, account, role, role_key, list_key, base, listed })
             }
         }
     }

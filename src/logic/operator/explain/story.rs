@@ -19,8 +19,8 @@ use crate::logic::policy::{
     decide_traced, is_token_required, permit_traced,
 };
 use crate::logic::request::route::{DocumentForm, Route};
-use crate::logic::sessions::session::Session;
-use crate::logic::sts::{StsFailure, StsFailureKind};
+use crate::logic::sessions::session::{CallsBear, Session};
+use crate::logic::sts::StsFailure;
 
 /// Everything that an explanation is made from, of one moment.
 #[derive(Clone, Copy)]
@@ -54,7 +54,7 @@ pub struct Story {
 
 /// What a request would come to.
 enum Located {
-    To(Permitted),
+    To(Box<Permitted>),
     Refused(Reason),
 }
 
@@ -75,9 +75,13 @@ pub fn explain(scene: &Scene<'_>, subject: &Subject) -> Story {
     }
     let mut known = KnownFacts::of(pod.as_deref(), subject, scene);
     let by_name = matches!(subject, Subject::Pod { .. });
+    let proof_only = scene.rules.is_some_and(|rules| rules.session.bearing == CallsBear::PodToken);
+    if proof_only && pod.as_ref().is_some_and(|pod| scene.world.can_ask(pod)) {
+        steps.push(step("proof", StepOutcome::Note, ONLY_BY_TOKEN));
+    }
     let came = match (peer, &pod) {
-        // No address leads to it; its token does.
-        (_, Some(pod)) if by_name && !pod.has_address() && scene.world.can_ask(pod) => {
+        // No address leads to it, or none is proof enough; its token does.
+        (_, Some(pod)) if (proof_only || by_name && !pod.has_address()) && scene.world.can_ask(pod) => {
             by_token(scene, pod, &mut steps, &mut known)
         }
         (Some(peer), Some(pod)) if is_held_by_another(scene, peer, pod, &mut steps) => {
@@ -142,7 +146,7 @@ fn by_address(
     };
     let document = Route::RoleDocument(DocumentForm::Plain, role.as_str().to_owned());
     match decide(scene.world, scene.rules, scene.keys, Ask { route: &document, ..ask }, scene.now).decision {
-        Decision::Assume(permitted, _) => Located::To(permitted),
+        Decision::Assume(permitted, _) => Located::To(Box::new(permitted)),
         Decision::Refuse(reason) | Decision::NotYet(reason) => Located::Refused(reason),
         _ => Located::Refused(Reason::Internal),
     }
@@ -162,7 +166,7 @@ fn by_token(scene: &Scene<'_>, pod: &HeldPod, steps: &mut Vec<ExplainedStep>, kn
     let ask = ProvenAsk { proven: &proven, peer, node: None, patience, at: scene.at };
     let mut trace = |step: Step<'_>| known.hear(step, scene, steps);
     match decide_proven_traced(scene.world, scene.rules, ask, &mut trace).decision {
-        Decision::Assume(permitted, _) => Located::To(permitted),
+        Decision::Assume(permitted, _) => Located::To(Box::new(permitted)),
         Decision::Refuse(reason) | Decision::NotYet(reason) => Located::Refused(reason),
         _ => Located::Refused(Reason::Internal),
     }
@@ -180,7 +184,7 @@ fn finish(came: Located, pod: Option<&HeldPod>, steps: Vec<ExplainedStep>, known
     let (permitted, reason, policy) = match came {
         Located::To(permitted) => {
             let audited = permitted.audited();
-            (Some(permitted), audited, audited.map(|_| "audit".to_owned()))
+            (Some(*permitted), audited, audited.map(|_| "audit".to_owned()))
         }
         Located::Refused(reason) => (None, Some(reason), None),
     };
@@ -212,7 +216,7 @@ impl Story {
             (Some(_), true, _) => "renewing",
             (Some(_), false, _) => "fresh",
             (None, true, _) => "fetching",
-            (None, false, Some((StsFailure { kind: StsFailureKind::Refused, .. }, _))) => "refused",
+            (None, false, Some((failure, _))) if failure.kind.is_final() => "refused",
             (None, false, Some(_)) => "failed",
             (None, false, None) => "none",
         };
@@ -297,5 +301,8 @@ fn age(scene: &Scene<'_>) -> String {
     }
 }
 
+/// Where calls to STS bear the pods' tokens
+const ONLY_BY_TOKEN: &str =
+    "its token gets its credentials (--sts=web-identity); the metadata address refuses them: proof_required";
 /// Long enough to be decided upon at once.
 const TOKEN_S: u32 = 60;

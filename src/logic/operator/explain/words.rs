@@ -114,6 +114,9 @@ fn of_session(request: &AssumeRole) -> String {
     if let Some(id) = &request.external_id {
         text.push_str(&format!(", external id `{}`", shown(id)));
     }
+    if let Some(subject) = &request.subject {
+        text.push_str(&format!(", by a token of ServiceAccount `{}`", shown(&subject.service_account)));
+    }
     if !request.tags.is_empty() {
         let tags: Vec<String> = request.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         text.push_str(&format!(", tags {}", tags.join(" ")));

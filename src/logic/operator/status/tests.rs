@@ -26,6 +26,7 @@ fn problems_come_first_with_server_cause_and_since_when() {
             ..NodeKeys::default()
         },
         sts: trouble("Unreachable: no route"),
+        token_keys: Some(TokenKeysStatus { failing: trouble("403 Forbidden"), ..TokenKeysStatus::default() }),
         redirect: Some(RedirectReport {
             whole: false,
             connections: None,
@@ -42,6 +43,7 @@ fn problems_come_first_with_server_cause_and_since_when() {
         "pods were never listed from `https://10.96.0.1:443`, for 1 min 1 s: 403 Forbidden",
         "namespaces can't be watched at `https://10.96.0.1:443`, what is known is 1 min 30 s old, for 1 min 1 s: timed out",
         "no node credentials from the instance role, for 1 min 1 s: 404",
+        "keys of ServiceAccount tokens can't be read, for 1 min 1 s: 403 Forbidden",
         "calls to STS fail, for 1 min 1 s: Unreachable: no route",
     ];
     assert_eq!(problems, wanted.map(|problem| format!("PROBLEM            {problem}")), "{text}");

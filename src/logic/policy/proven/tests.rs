@@ -55,9 +55,14 @@ fn a_pod_may_ask_from_wherever_no_other_pod_is() {
         ("a", "127.0.0.1", "app"),
         ("a", "10.0.0.2", "token_other_pod"),
         ("a", "10.0.0.3", "token_other_pod"),
-        // A finished pod holds nothing, several hold nothing that could be told apart, the node's address is no pod's.
+        // A finished pod holds nothing, and the node's address is no pod's.
         ("a", "10.0.0.4", "app"),
-        ("a", "10.0.0.5", "app"),
+        // Of several that claim an address it must be one.
+        ("one", "10.0.0.5", "app"),
+        ("two", "10.0.0.5", "app"),
+        ("a", "10.0.0.5", "token_other_pod"),
+        ("host", "10.0.0.5", "token_other_pod"),
+        ("pending", "10.0.0.5", "not yet: token_other_pod"),
         ("a", "10.0.1.1", "app"),
         ("host", "127.0.0.1", "app"),
         ("host", "10.0.1.1", "app"),

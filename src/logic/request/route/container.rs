@@ -32,4 +32,40 @@ fn is_allowed(host: &[u8]) -> bool {
     }
 }
 
+/// What can be seen of a head that can't be read, or not to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnreadHead<'a> {
+    pub target: &'a str,
+    pub host: Option<&'a [u8]>,
+}
+
+impl<'a> UnreadHead<'a> {
+    /// `None`: it doesn't ask for container credentials.
+    pub fn of(start: &'a [u8]) -> Option<Self> {
+        let mut lines = start.split(|byte| *byte == b'\n');
+        let first = std::str::from_utf8(lines.next()?).ok()?;
+        let target = first.strip_prefix("GET ")?.split(' ').next().filter(|target| is_asked_for(target))?;
+        let host = lines.find_map(|line| value_of(line, b"host:")).map(<[u8]>::trim_ascii);
+        Some(Self { target, host })
+    }
+}
+
+/// Whether it is the token that makes a head unreadable: a line of `Authorization` that ends early, or holds a control
+/// character.
+pub fn has_broken_authorization(start: &[u8]) -> bool {
+    let lines = start.split_inclusive(|byte| *byte == b'\n');
+    lines.filter_map(|line| value_of(line, b"authorization:")).any(|value| {
+        let (value, ends_well) = match value.strip_suffix(b"\n") {
+            Some(line) => (line.strip_suffix(b"\r").unwrap_or(line), line.ends_with(b"\r")),
+            None => (value.strip_suffix(b"\r").unwrap_or(value), true),
+        };
+        !ends_well || value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
+    })
+}
+
+fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (start, value) = line.split_at_checked(name.len())?;
+    start.eq_ignore_ascii_case(name).then_some(value)
+}
+
 const PATH: &str = "/v1/credentials";

@@ -90,11 +90,6 @@ pub fn is_metadata_address(address: IpAddr) -> bool {
 /// Where the metadata service answers, the same on every instance (EC2 user guide, instance metadata).
 pub const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-/// Whether container credentials are served to who dialled this address of the agent's.
-pub fn serves_container(local: IpAddr) -> bool {
-    local == CONTAINER_ADDRESS || local.is_loopback()
-}
-
 /// Where SDKs take container credentials over plain HTTP from, beside loopback.
 pub const CONTAINER_ADDRESS: IpAddr = IpAddr::V4(CONTAINER_V4);
 pub const CONTAINER_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);

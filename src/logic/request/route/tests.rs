@@ -230,13 +230,18 @@ fn metadata_facing_is_told_by_host_then_by_the_redirect() {
 fn listings_show_what_can_be_had() {
     let rules = RouteRules::default();
     for (path, listing, role, shown) in [
-        ("/latest/meta-data/", "ami-id\niam/\nidentity-credentials/\nplacement/", true, "ami-id\niam/\nplacement/"),
-        ("/latest/meta-data/", "ami-id\niam/\nplacement/", false, "ami-id\nplacement/"),
-        ("/latest/meta-data", "ami-id\nplacement/", true, "ami-id\niam/\nplacement/"),
-        ("/latest/", "dynamic\nmeta-data\nuser-data", true, "dynamic\nmeta-data"),
-        ("/latest/dynamic/", "fws/\ninstance-identity/", true, "instance-identity/"),
-        ("/latest/dynamic/instance-identity/", "document\npkcs7\nsignature", true, "document"),
-        ("/", "1.0\nlatest", true, "1.0\nlatest"),
+        (
+            "/latest/meta-data/",
+            "ami-id\niam/\nidentity-credentials/\nplacement/",
+            IamEntry::Shown,
+            "ami-id\niam/\nplacement/",
+        ),
+        ("/latest/meta-data/", "ami-id\niam/\nplacement/", IamEntry::Hidden, "ami-id\nplacement/"),
+        ("/latest/meta-data", "ami-id\nplacement/", IamEntry::Shown, "ami-id\niam/\nplacement/"),
+        ("/latest/", "dynamic\nmeta-data\nuser-data", IamEntry::Shown, "dynamic\nmeta-data"),
+        ("/latest/dynamic/", "fws/\ninstance-identity/", IamEntry::Shown, "instance-identity/"),
+        ("/latest/dynamic/instance-identity/", "document\npkcs7\nsignature", IamEntry::Shown, "document"),
+        ("/", "1.0\nlatest", IamEntry::Shown, "1.0\nlatest"),
     ] {
         let path = CanonicalPath::parse(path, |_| false).unwrap();
         assert_eq!(filter_listing(&path, listing, role, &rules), shown, "{path:?}");

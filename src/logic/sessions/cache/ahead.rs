@@ -16,6 +16,9 @@ impl<S> Cache<S> {
     /// Fetches ahead of the first request of a pod, unless something good is held or under way, or the last try failed.
     /// What waited for the same pod before is no longer fetched, unless other pods want it too.
     pub fn prefetch(&mut self, pod_uid: &Arc<str>, key: AssumeRole, now: Mono) {
+        if key.subject.is_some() {
+            return; // nobody brings a token
+        }
         self.withdraw_prefetch(pod_uid, &key, now);
         let key = if let Some(entry) = self.entries.get_mut(&key) {
             if entry.wants_prefetch(now) {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CallPurpose, NEVER, RenewAt};
+use crate::logic::base::secret::Secret;
 use crate::logic::base::time::Mono;
-use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
+use crate::logic::sts::{AssumeRole, StsFailure};
 
 #[derive(Debug)]
 pub(super) struct CacheEntry<S> {
@@ -23,6 +24,8 @@ pub(super) struct CacheEntry<S> {
     /// Failures in a row
     failures: u32,
     retry_at: Mono,
+    /// For the call that is queued, if it is to bear one: gone once that is made
+    pub(super) token: Option<Secret<String>>,
     /// Nobody may use it any more; only a call in flight or a waiter keeps it.
     pub(super) orphan: bool,
 }
@@ -68,6 +71,7 @@ impl<S> CacheEntry<S> {
             asked,
             failures: 0,
             retry_at: Mono::default(),
+            token: None,
             orphan: false,
         }
     }
@@ -110,13 +114,17 @@ impl<S> CacheEntry<S> {
         (stale && tried && now < until).then_some(until)
     }
 
-    /// Whether a renewal may be tried now.
+    /// Whether a renewal may be tried now that somebody asks.
     pub(super) fn is_due(&self, now: Mono) -> bool {
-        now >= self.due_at()
+        now >= self.renewable_at()
     }
 
-    /// When a renewal may next be tried.
+    /// When a renewal is due that nobody asks for: never, if it takes a token that only who asks can bring.
     pub(super) fn due_at(&self) -> Mono {
+        if self.key.subject.is_some() { NEVER } else { self.renewable_at() }
+    }
+
+    fn renewable_at(&self) -> Mono {
         match (&self.held, self.call) {
             (Some(held), CallState::Idle) => held.renew_at.max(self.retry_at),
             _ => NEVER,
@@ -194,7 +202,7 @@ impl<S> CacheEntry<S> {
     }
 
     pub(super) fn reject(&mut self, failure: StsFailure, error_ttl: Option<Duration>, now: Mono, random: u64) {
-        let ttl = error_ttl.unwrap_or(if failure.kind == StsFailureKind::Refused { FINAL_TTL } else { PASSING_TTL });
+        let ttl = error_ttl.unwrap_or(if failure.kind.is_final() { FINAL_TTL } else { PASSING_TTL });
         let pause = RETRY_FIRST.saturating_mul(1 << self.failures.min(RETRY_DOUBLINGS)).min(RETRY_LONGEST);
         self.failures = self.failures.saturating_add(1);
         self.retry_at = now.after(pause.mul_f64(1.0 + fraction(random)) / 2);

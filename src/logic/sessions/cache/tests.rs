@@ -7,6 +7,7 @@ mod day;
 mod life;
 mod orders;
 mod properties;
+mod tokens;
 
 const RULES: CacheRules =
     CacheRules { budget: Rate { burst: 2.0, refill: 1.0 }, renew: RenewAt::Half, error_ttl: None };
@@ -22,6 +23,7 @@ pub(crate) fn key(name: &str) -> AssumeRole {
         policy_arns: vec![],
         tags: vec![],
         transitive_tags: vec![],
+        subject: None,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::logic::cluster::world::tests::listed_with_tokens;
+use crate::logic::sessions::session::CallsBear;
+use crate::logic::sts::TokenRefusal;
 
 #[test]
 fn with_tokens_pods_without_an_address_of_their_own_are_explained_by_theirs() {
@@ -23,5 +25,40 @@ fn with_tokens_pods_without_an_address_of_their_own_are_explained_by_theirs() {
         let text = story(&world, &rules(), subject).explanation.text(subject);
         assert!(parts.iter().all(|part| text.contains(part)), "{parts:?} in\n{text}");
         assert!(!subject.ends_with("-h") || !text.contains("NO "), "{text}");
+    }
+}
+
+/// Where calls bear tokens, the address gets nothing and a pod is explained by its token alone.
+#[test]
+fn where_calls_bear_tokens_a_pod_is_explained_by_its_own() {
+    let pods = vec![
+        pod("a", "10.0.0.1"),
+        Pod { host_network: true, ..pod("h", "10.0.1.1") },
+        Pod { external_id: Some("customer-7".into()), ..pod("x", "10.0.0.2") },
+        Pod { finished: true, ..pod("f", "10.0.0.3") },
+    ];
+    let world = listed_with_tokens(pods, vec![]);
+    let mut rules = rules();
+    rules.session.bearing = CallsBear::PodToken;
+    for (subject, parts) in [
+        ("shop/pod-a", ["allowed\n", "the metadata address refuses them: proof_required"]),
+        ("10.0.0.1", ["(shop/pod-a): allowed\n", "by a token of ServiceAccount `app`"]),
+        ("shop/pod-h", ["allowed\n", "by a token of ServiceAccount `app`"]),
+        ("shop/pod-x", ["refused (external_id_unsupported)", "fix: take `iam.amazonaws.com/external-id` off the pod"]),
+        ("shop/pod-f", ["refused (unknown_pod)", "runs no program that could ask"]),
+    ] {
+        let text = story(&world, &rules, subject).explanation.text(subject);
+        assert!(parts.iter().all(|part| text.contains(part)), "{parts:?} in\n{text}");
+    }
+    let untrusted = StsFailure {
+        kind: StsFailureKind::Token(TokenRefusal::Untrusted),
+        code: "AccessDenied".into(),
+        message: "no".into(),
+        request_id: None,
+    };
+    let told = story(&world, &rules, "shop/pod-a").with_credentials(None, false, Some((&untrusted, NOON)));
+    let text = told.text("shop/pod-a");
+    for part in ["refused (sts_token_untrusted)", "STS said AccessDenied", "`sub` system:serviceaccount:shop:app and"] {
+        assert!(text.contains(part), "{part} in\n{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! Where container credentials are served, and under which names.
 
 use super::*;
-use crate::logic::request::route::CONTAINER_ADDRESS;
+use crate::logic::request::route::{CONTAINER_ADDRESS, has_broken_authorization};
 
 const ON: RouteRules =
     RouteRules { metrics: true, debug: true, container_credentials: true, allowed: Vec::new(), denied: Vec::new() };
@@ -63,7 +63,8 @@ fn nothing_else_is_served_at_the_address_of_container_credentials() {
         for host in ["169.254.170.2", "169.254.169.254"] {
             for method in [Method::Get, Method::Put] {
                 let found = asked(method, target, Some(host), &own, false, &ON);
-                assert_eq!(found, Route::Refuse(Reason::NotFound), "{target} {host}");
+                assert_eq!(found, Route::RefuseContainer(Reason::NotFound), "{target} {host}");
+                assert_eq!(found.way(), "container-credentials");
             }
         }
     }
@@ -122,4 +123,20 @@ fn only_get_gets_container_credentials() {
         asked(Method::Get, "/v1/credentials?x=y", Some("127.0.0.1"), "127.0.0.1", false, &ON),
         Route::ContainerCredentials
     );
+}
+
+#[test]
+fn an_authorization_that_breaks_a_head_is_found() {
+    for (head, expected) in [
+        ("GET / HTTP/1.1\r\nauthorization: a\u{7f}b\r\n\r\n", true),
+        ("GET / HTTP/1.1\r\nAuthorization: a\0b", true),
+        ("GET / HTTP/1.1\r\nAuthorization: a\nHost: x\r\n", true),
+        ("GET / HTTP/1.1\r\nAuthorization: a\rb\r\n", true),
+        ("GET / HTTP/1.1\r\nAuthorization: a\tb \r\n\r\n", false),
+        ("GET / HTTP/1.1\r\nAuthorization: a\r", false),
+        ("GET / HTTP/1.1\r\nHost: a\u{1}b\r\nX-Authorization: a\u{1}\r\n", false),
+        ("", false),
+    ] {
+        assert_eq!(has_broken_authorization(head.as_bytes()), expected, "{head:?}");
+    }
 }

@@ -5,7 +5,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
-use crate::logic::sts::{SessionPolicy, form_body};
+use crate::logic::sts::{SessionPolicy, TokenSubject, form_body};
 
 /// Few values, so that equal ones are common, and such as could run together if fields were merely joined.
 fn text() -> impl Strategy<Value = String> {
@@ -17,16 +17,23 @@ fn request() -> impl Strategy<Value = AssumeRole> {
     let role = prop_oneof![Just("a"), Just("b"), Just("p/a")];
     let duration_s = prop_oneof![Just(900), Just(3_600)];
     let tags = vec((text(), text()), 0..3);
-    (role, text(), of(text()), duration_s, of(text()), vec(text(), 0..3), tags, vec(text(), 0..3)).prop_map(
-        |(role, session_name, external_id, duration_s, policy, policy_arns, tags, transitive_tags)| AssumeRole {
-            role: key(role).role,
-            session_name,
-            external_id,
-            duration_s,
-            policy: policy.and_then(|policy| SessionPolicy::new(&policy)),
-            policy_arns,
-            tags,
-            transitive_tags,
+    let call = (role, text(), of(text()), duration_s, of(text()), vec(text(), 0..3), tags, vec(text(), 0..3));
+    (call, of((text(), text()))).prop_map(
+        |((role, session_name, external_id, duration_s, policy, policy_arns, tags, transitive_tags), subject)| {
+            AssumeRole {
+                role: key(role).role,
+                session_name,
+                external_id,
+                duration_s,
+                policy: policy.and_then(|policy| SessionPolicy::new(&policy)),
+                policy_arns,
+                tags,
+                transitive_tags,
+                subject: subject.map(|(namespace, account)| TokenSubject {
+                    namespace: namespace.into(),
+                    service_account: account.into(),
+                }),
+            }
         },
     )
 }
@@ -45,7 +52,16 @@ fn changed(request: &AssumeRole, field: usize) -> AssumeRole {
         }
         5 => other.policy_arns.push("x".into()),
         6 => other.tags.push(("x".into(), String::new())),
-        _ => other.transitive_tags.push("x".into()),
+        7 => other.transitive_tags.push("x".into()),
+        8 => {
+            let account = other.subject.map_or_else(String::new, |subject| subject.service_account.to_string());
+            other.subject = Some(TokenSubject { namespace: "x".into(), service_account: format!("{account}x").into() });
+        }
+        _ => {
+            let namespace = other.subject.map_or_else(String::new, |subject| subject.namespace.to_string());
+            other.subject =
+                Some(TokenSubject { namespace: format!("{namespace}x").into(), service_account: "x".into() });
+        }
     }
     other
 }
@@ -56,14 +72,15 @@ fn check(one: &AssumeRole, other: &AssumeRole) {
     assert!(matches!(cache.next(at(0)), NextCall::Call(due) if *due.request == *one));
     cache.finish(one, Ok((1, HOUR)), at(0), 0);
     let shared = matches!(cache.ask(other, Start::Allowed, at(1)), CacheAnswer::Serve(_));
-    // What STS is asked is what keeps them apart, not some hash of ours.
-    assert_eq!(shared, form_body(one) == form_body(other), "{one:?} {other:?}");
+    // What STS is asked, and by whose token, is what keeps them apart, not some hash of ours.
+    let asked = |request: &AssumeRole| (form_body(request), request.subject.clone());
+    assert_eq!(shared, asked(one) == asked(other), "{one:?} {other:?}");
     assert_eq!(shared, one == other, "{one:?} {other:?}");
 }
 
 proptest! {
     #[test]
-    fn requests_that_differ_anywhere_never_share_a_session(one in request(), other in request(), field in 0..8_usize) {
+    fn requests_that_differ_anywhere_never_share_a_session(one in request(), other in request(), field in 0..10_usize) {
         check(&one, &other);
         check(&one, &one.clone());
         check(&one, &changed(&one, field));

@@ -1,0 +1,70 @@
+//! Calls that bear a token instead of a signature.
+
+use super::*;
+use crate::logic::sts::TokenRefusal;
+
+const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhcHAifQ.c2lnbmF0dXJl";
+
+fn take(client: &StsClient) -> Result<Assumed, StsFailure> {
+    client.assume_role_with_web_identity(&request(), &Secret::new(TOKEN.to_owned()))
+}
+
+#[test]
+fn a_call_by_token_bears_no_signature_and_nothing_of_the_nodes() {
+    let stand_in = StandIn::start(|_, _| Act::SayAndClose(recorded(RECORDED)));
+    let assumed = take(&client(&stand_in.url())).unwrap();
+    assert_eq!(assumed.life, Duration::from_secs(3_600));
+    let seen = stand_in.seen().pop().unwrap();
+    assert_eq!(
+        seen.body,
+        format!(
+            "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fapp\
+             &RoleSessionName=sess&DurationSeconds=3600&WebIdentityToken={TOKEN}"
+        )
+    );
+    for header in ["authorization", "x-amz-date", "x-amz-security-token"] {
+        assert_eq!(seen.header(header), None);
+    }
+    let all = format!("{:?}", seen.headers);
+    assert!(!all.contains("KEY1") && !all.contains("CANARY"), "{all}");
+}
+
+#[test]
+fn what_sts_has_against_a_token_is_told_apart_and_asked_once() {
+    for (status, code, kind, calls) in [
+        (400, "InvalidIdentityToken", StsFailureKind::Token(TokenRefusal::Invalid), 1),
+        (400, "ExpiredTokenException", StsFailureKind::Token(TokenRefusal::Expired), 1),
+        (403, "IDPRejectedClaim", StsFailureKind::Token(TokenRefusal::Claim), 1),
+        (403, "AccessDenied", StsFailureKind::Token(TokenRefusal::Untrusted), 1),
+        (400, "IDPCommunicationError", StsFailureKind::Token(TokenRefusal::IssuerUnreachable), 2),
+        (400, "PackedPolicyTooLarge", StsFailureKind::Refused, 1),
+        (503, "ServiceUnavailable", StsFailureKind::Unavailable, 1),
+    ] {
+        let stand_in = StandIn::start(move |_, _| refusal(status, code, &[]));
+        let failure = take(&client(&stand_in.url())).unwrap_err();
+        assert_eq!((failure.kind, failure.code.as_str()), (kind, code));
+        assert_eq!(stand_in.lines().len(), calls, "{code}");
+    }
+}
+
+#[test]
+fn an_issuer_that_aws_reaches_at_the_second_try_is_no_failure() {
+    let stand_in = StandIn::start(|_, before| match before {
+        0 => refusal(400, "IDPCommunicationError", &[]),
+        _ => Act::SayAndClose(recorded(RECORDED)),
+    });
+    assert!(take(&client(&stand_in.url())).is_ok());
+}
+
+#[test]
+fn a_server_that_repeats_a_token_or_a_part_of_it_does_not_make_us_log_it() {
+    let (header, rest) = TOKEN.split_once('.').unwrap();
+    for repeated in [TOKEN, header, rest, rest.rsplit_once('.').unwrap().1] {
+        let body =
+            format!("<ErrorResponse><Error><Code>Odd</Code><Message>got {repeated}</Message></Error></ErrorResponse>");
+        let stand_in = StandIn::start(move |_, _| Act::Say(answer(400, &[], &body)));
+        let failure = take(&client(&stand_in.url())).unwrap_err();
+        assert!(failure.message.starts_with("got [secret]"), "{failure}");
+        assert!(TOKEN.split('.').all(|part| !failure.to_string().contains(part)), "{failure}");
+    }
+}
