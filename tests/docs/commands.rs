@@ -3,7 +3,7 @@
 //! that knows the README's own pod.
 //!
 //! The first block runs elsewhere: `.ci/run` and `tests/playground.rs` run the playground, and the rest of it is this
-//! test run. The static file of the second step is built by `tests/shipping`, in the same words.
+//! test run. The static file of the second step is built by `tests/shipping`, with `.ci/build`.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::Site;
 use crate::clients::Client;
 use crate::standins::PATIENCE;
-use crate::standins::agent::Agent;
+use crate::standins::agent::{Agent, Setup};
 use crate::standins::kubernetes::PodSpec;
 use crate::tools::{empty_dir, skip};
 
@@ -31,14 +31,14 @@ fn refused(client: Client, host: IpAddr) -> Refused {
 }
 
 impl Site {
-    fn agent_for_tokens(&self) -> Agent {
+    fn setup_for_tokens(&self) -> Setup {
         self.lab.kubernetes.add_namespace("shop", &[]);
         for client in Client::ALL {
             let pod = PodSpec::new("shop", &name("good", client)).ip(NODE).role("app").host_network();
             self.lab.kubernetes.add_pod(pod);
             self.lab.kubernetes.add_pod(PodSpec::new("shop", &name("bare", client)).ip(NODE).host_network());
         }
-        self.setup(&self.moto.url()).flags(&["--container-credentials"]).start()
+        self.setup(&self.moto.url()).flags(&["--container-credentials"])
     }
 
     /// First with the token of a pod that has no role; then the file holds another, as if the kubelet had written it.
@@ -77,14 +77,14 @@ impl Site {
 #[test]
 fn every_sdk_shows_its_token_at_loopback() {
     let Some(site) = Site::open() else { return };
-    let agent = site.agent_for_tokens();
+    let agent = site.setup_for_tokens().start();
     site.show_all_tokens(&agent, LOOPBACK);
 }
 
 #[test]
 fn every_sdk_shows_its_token_at_the_container_address() {
     let Some(site) = Site::open() else { return };
-    let agent = site.agent_for_tokens();
+    let agent = site.setup_for_tokens().may_set_up_the_address().start();
     if !is_there(SocketAddr::new(CONTAINER, agent.addr().port())) {
         return skip("container credentials at 169.254.170.2 (needs root with NET_ADMIN)");
     }

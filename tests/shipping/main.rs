@@ -7,6 +7,7 @@
 mod cluster;
 mod empty_root;
 mod image;
+mod recipe;
 mod release;
 mod supply;
 #[path = "../tools/mod.rs"]

@@ -40,22 +40,13 @@ enum Crates {
     Vendored,
 }
 
-/// Builds as `manifests/docs/install.md` says. Paths of the machine that would end up in panic messages are replaced, since they differ
-/// from builder to builder: <https://doc.rust-lang.org/rustc/remap-source-paths.html>.
+/// Builds by the script that releases are built by.
 fn build(top: &Path, target_dir: &Path, crates: Crates) -> Result<PathBuf, String> {
-    let mut cargo = cargo();
-    let sources = match crates {
-        Crates::Registry => registry_sources(),
-        Crates::Vendored => {
-            cargo.env("CARGO_NET_OFFLINE", "true").env("CARGO_HOME", tools::empty_dir("empty-cargo-home"));
-            vec![top.join("vendor")]
-        }
-    };
-    let remapped = sources.iter().map(|path| format!(" --remap-path-prefix={}=/crates", path.display()));
-    let flags = remapped.fold("-C target-feature=+crt-static".to_owned(), |flags, more| flags + &more);
-    let flags = format!("{flags} --remap-path-prefix={}=/target", target_dir.display());
-    cargo.current_dir(top).env("RUSTFLAGS", flags).env("CARGO_TARGET_DIR", target_dir);
-    tools::run(cargo.args(["build", "--release", "--locked", "--target", TARGET]))?;
+    let mut script = Command::new(top.join(".ci/build"));
+    if let Crates::Vendored = crates {
+        script.env("CARGO_NET_OFFLINE", "true").env("CARGO_HOME", tools::empty_dir("empty-cargo-home"));
+    }
+    tools::run(script.arg(TARGET).arg(target_dir))?;
     Ok(target_dir.join(TARGET).join("release/kube2iam"))
 }
 
@@ -78,9 +69,9 @@ fn registry_sources() -> Vec<PathBuf> {
     fs::read_dir(home.join("registry/src")).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
-/// A clone of this tree's commit with this tree's uncommitted changes on top, and the crates it needs in `vendor/`.
-fn vendored_copy() -> PathBuf {
-    let copy = tools::empty_dir("vendored");
+/// A clone of this tree's commit with this tree's uncommitted changes on top.
+pub(crate) fn copy_of_the_tree(name: &str) -> PathBuf {
+    let copy = tools::empty_dir(name);
     tools::run(Command::new("git").args(["clone", "--quiet", "--shared"]).arg(tools::project()).arg(&copy)).unwrap();
     let git = |words: &[&str]| tools::stdout_of(Command::new("git").arg("-C").arg(tools::project()).args(words));
     for path in git(&["ls-files", "--modified", "--others", "--exclude-standard"]).lines() {
@@ -92,11 +83,24 @@ fn vendored_copy() -> PathBuf {
             fs::remove_file(to).unwrap();
         }
     }
+    copy
+}
+
+/// Such a copy with the crates it needs in `vendor/`.
+fn vendored_copy() -> PathBuf {
+    let copy = copy_of_the_tree("vendored");
     let config =
         tools::stdout_of(cargo().current_dir(&copy).args(["vendor", "--locked", "--versioned-dirs", "vendor"]));
     fs::create_dir_all(copy.join(".cargo")).unwrap();
     fs::write(copy.join(".cargo/config.toml"), config).unwrap();
     copy
+}
+
+/// One crate a line, as `NAME vVERSION ...`.
+pub(crate) fn linked_crates(target: &str) -> String {
+    let words =
+        ["tree", "--offline", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "none", "--target", target];
+    tools::stdout_of(cargo().current_dir(tools::project()).args(words))
 }
 
 #[test]

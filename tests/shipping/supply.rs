@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::release::{TARGET, cargo};
+use crate::release::{TARGET, cargo, linked_crates};
 use crate::tools;
 
 /// The directory in which cargo-deny keeps the RustSec database: the name is its own, made from the database's URL.
@@ -95,7 +95,7 @@ fn the_bill_of_materials_names_what_is_in_the_file() {
     assert_eq!(bill["metadata"]["component"]["name"], env!("CARGO_PKG_NAME"));
     let listed: Vec<&str> =
         bill["components"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
-    for line in linked_crates().lines() {
+    for line in linked_crates(TARGET).lines() {
         let name = line.split(' ').next().unwrap();
         assert!(name == env!("CARGO_PKG_NAME") || listed.contains(&name), "{name} isn't listed");
     }
@@ -120,12 +120,6 @@ fn bill_of_materials(dir: &str) -> String {
     let bill = fs::read_to_string(copy.join("kube2iam.cdx.json")).unwrap();
     let here = copy.to_str().unwrap();
     bill.replace(here, "")
-}
-
-fn linked_crates() -> String {
-    let words =
-        ["tree", "--offline", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "none", "--target", TARGET];
-    tools::stdout_of(cargo().current_dir(tools::project()).args(words))
 }
 
 /// What `cargo publish` would upload: all that a build needs, nothing of this workshop.

@@ -3,16 +3,16 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use super::client::{Ask, Connection};
+pub use super::ports::free_port;
 use super::wire::spawn;
 use super::{PATIENCE, process};
 
@@ -31,6 +31,7 @@ pub struct Setup {
     port: Option<u16>,
     until: Until,
     ears: Ears,
+    network: Network,
     /// Where its log is written too
     log_file: Option<PathBuf>,
 }
@@ -40,6 +41,14 @@ pub struct Setup {
 enum Ears {
     Open,
     Shut,
+}
+
+/// Whether the agent may change the network of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Network {
+    /// Not by container credentials, whose address would outlive the agent
+    Kept,
+    Changed,
 }
 
 /// How far a start is awaited.
@@ -63,7 +72,16 @@ pub struct Outcome {
 impl Setup {
     pub fn of(program: &Path) -> Self {
         let (flags, environment, program) = (Vec::new(), Vec::new(), program.to_owned());
-        Self { program, flags, environment, port: None, until: Until::Ready, ears: Ears::Open, log_file: None }
+        Self {
+            program,
+            flags,
+            environment,
+            port: None,
+            until: Until::Ready,
+            ears: Ears::Open,
+            network: Network::Kept,
+            log_file: None,
+        }
     }
 
     /// Adds flags; a later one wins.
@@ -99,6 +117,12 @@ impl Setup {
     pub fn no_trace(mut self) -> Self {
         self.ears = Ears::Shut;
         self
+    }
+
+    /// It may set up the address of container credentials on this machine, and takes it away when it ends.
+    pub fn may_set_up_the_address(mut self) -> Self {
+        self.network = Network::Changed;
+        self.flags(&["--redirect-on-exit=remove"])
     }
 
     /// Writes its log to a file too, as it comes.
@@ -138,7 +162,7 @@ impl Setup {
     }
 
     fn command(&self, port: Option<u16>) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = self.program();
         command.args(&self.flags).env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         // Coverage of the child is written where this says.
         command.envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
@@ -146,6 +170,20 @@ impl Setup {
         let stderr = if self.ears == Ears::Open { Stdio::piped() } else { Stdio::null() };
         command.stdin(Stdio::null()).stderr(stderr);
         command
+    }
+}
+
+impl Setup {
+    /// With container credentials an agent of root would set up 169.254.170.2 on the machine that runs the tests; those
+    /// about that address have a network namespace of their own.
+    fn program(&self) -> Command {
+        let sets_up_the_address = self.flags.iter().any(|flag| flag == "--container-credentials");
+        if !sets_up_the_address || self.network == Network::Changed || !rustix::process::geteuid().is_root() {
+            return Command::new(&self.program);
+        }
+        let mut without_right = Command::new("/usr/bin/setpriv");
+        without_right.args(["--bounding-set=-net_admin", "--"]).arg(&self.program);
+        without_right
     }
 }
 
@@ -299,26 +337,6 @@ fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     }
 }
 
-/// A port that nobody holds, below those the kernel gives to outgoing connections, another one at each call.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let own = u16::try_from(std::process::id().wrapping_mul(37) % u32::from(PORTS)).expect("a remainder fits");
-    let mut ports = (0..PORTS).map(|_| FIRST_PORT + (own + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS) % PORTS);
-    ports.find(|port| claim(*port)).expect("one of 12,000 ports is free")
-}
-
-/// Other test programs look for ports too, some long before an agent listens there, and two agents at one port would
-/// share its connections. The UDP port of that number, which no agent wants, stands for the claim until this process ends.
-fn claim(port: u16) -> bool {
-    static CLAIMS: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
-    let Ok(claim) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)) else { return false };
-    let free = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok();
-    CLAIMS.lock().extend(free.then_some(claim));
-    free
-}
-
-const FIRST_PORT: u16 = 20_000;
-const PORTS: u16 = 12_000;
 /// The agent promises to be gone within 5 s, of which it may spend 4.6 waiting; a machine that does much else gets three
 /// more. The kubelet gives 10.
 const GRACE: Duration = Duration::from_secs(8);

@@ -19,6 +19,7 @@ pub mod exchange;
 pub mod hostile;
 pub mod kubernetes;
 pub mod metadata;
+pub mod ports;
 pub mod process;
 pub mod sts;
 pub mod wire;
