@@ -38,6 +38,11 @@ fn of_identity() -> Vec<Promise> {
             &["seeds_break_no_promise"],
         ),
         promise(
+            "with `--sts=web-identity` STS sees no call that the node signed, and no token but the asking pod's",
+            "0 calls in 40 simulated runs",
+            &["seeds_by_token_break_no_promise", "sts_is_shown_the_pods_token_and_nothing_of_the_nodes"],
+        ),
+        promise(
             "the simulator finds planted bugs",
             "7 bugs, each within 5 seeds",
             &[
