@@ -260,12 +260,12 @@ fn accounts_can_be_closed() {
 
 #[test]
 fn iam_is_listed_exactly_for_pods_with_a_role() {
-    for (pod, known) in [(annotated("app"), "Yes"), (bare(), "No")] {
+    for (pod, known) in [(annotated("app"), "Shown"), (bare(), "Hidden")] {
         let world = listed(vec![pod], vec![namespace("shop", None)]);
         let decision = check(&world, &rules(), "/latest/meta-data/");
         assert!(decision.starts_with("Listing") && decision.ends_with(&format!("{known})")), "{decision}");
     }
     let empty = listed(vec![], vec![]);
     assert_eq!(check(&empty, &rules(), "/latest/meta-data/"), "not yet: unknown_pod");
-    assert!(check_with(&empty, &rules(), "/latest/meta-data/", None, Patience::Exhausted).ends_with("No)"));
+    assert!(check_with(&empty, &rules(), "/latest/meta-data/", None, Patience::Exhausted).ends_with("Hidden)"));
 }

@@ -45,6 +45,9 @@ impl TokenRefusal {
 /// The same failure of a call that bore a token instead of a signature.
 pub fn of_token_call(failure: StsFailure) -> StsFailure {
     let refusal = match failure.code.as_str() {
+        "InvalidIdentityToken" | "InvalidIdentityTokenException" if failure.message.contains(SLOW_ISSUER) => {
+            Some(TokenRefusal::IssuerUnreachable)
+        }
         "InvalidIdentityToken" | "InvalidIdentityTokenException" => Some(TokenRefusal::Invalid),
         "ExpiredTokenException" | "ExpiredToken" => Some(TokenRefusal::Expired),
         "IDPRejectedClaim" | "IDPRejectedClaimException" => Some(TokenRefusal::Claim),
@@ -116,6 +119,9 @@ const CLOCK: [&str; 3] = ["RequestExpired", "RequestInTheFuture", "RequestTimeTo
 /// STS says these for a wrong clock as well as for a wrong key; after a second try with the right time it was the key.
 const SIGNATURE: [&str; 3] = ["InvalidSignature", "InvalidSignatureException", "SignatureDoesNotMatch"];
 
+/// In the message of `InvalidIdentityToken` where AWS couldn't read the issuer's keys in time, which passes.
+const SLOW_ISSUER: &str = "retrieve verification key";
+
 /// Broken for the moment, with whatever status.
 const PASSING: [&str; 8] = [
     "IDPCommunicationError",
@@ -159,6 +165,25 @@ mod tests {
             let found = of_token_call(failure.clone());
             assert_eq!((found.kind, found.kind.is_final()), (kind, is_final), "{status} {code}");
             assert_eq!(StsFailure { kind: failure.kind, ..found }, failure);
+        }
+    }
+
+    #[test]
+    fn an_issuer_that_aws_reads_too_slowly_is_no_fault_of_the_token() {
+        let failure = |message: &str| StsFailure {
+            kind: Refused,
+            code: "InvalidIdentityToken".to_owned(),
+            message: message.to_owned(),
+            request_id: None,
+        };
+        for (message, refusal) in [
+            (
+                "Couldn't retrieve verification key from your identity provider, please reference",
+                TokenRefusal::IssuerUnreachable,
+            ),
+            ("No OpenIDConnect provider found in your account for https://issuer", TokenRefusal::Invalid),
+        ] {
+            assert_eq!(of_token_call(failure(message)).kind, Token(refusal), "{message}");
         }
     }
 
