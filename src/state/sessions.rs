@@ -115,16 +115,13 @@ impl SessionCache {
     }
 
     fn ask(&self, key: &AssumeRole, start: Start, token: Option<ShownToken<'_>>, now: Mono) -> CacheAnswer<Session> {
-        let answer = {
+        let (answer, has_token) = {
             let mut state = self.cache.lock();
             let answer = state.sessions.ask(key, start, now);
-            if let Some(token) = token {
-                state.sessions.bring(key, || token.kept());
-            }
-            answer
+            (answer, token.is_some_and(|token| state.sessions.bring(key, || token.kept())))
         };
-        // A renewal that an answer from memory set off may wait until a worker looks up.
-        if matches!(answer, CacheAnswer::Wait(_) | CacheAnswer::Refresh { .. }) {
+        // A renewal that an answer from memory set off may wait until a worker looks up, but for one whose token is there.
+        if has_token || matches!(answer, CacheAnswer::Wait(_) | CacheAnswer::Refresh { .. }) {
             self.work.notify();
         }
         answer

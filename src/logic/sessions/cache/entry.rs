@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{CallPurpose, NEVER, RenewAt};
 use crate::logic::base::secret::Secret;
 use crate::logic::base::time::Mono;
-use crate::logic::sts::{AssumeRole, StsFailure};
+use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind, TokenRefusal};
 
 #[derive(Debug)]
 pub(super) struct CacheEntry<S> {
@@ -202,7 +202,12 @@ impl<S> CacheEntry<S> {
     }
 
     pub(super) fn reject(&mut self, failure: StsFailure, error_ttl: Option<Duration>, now: Mono, random: u64) {
-        let ttl = error_ttl.unwrap_or(if failure.kind.is_final() { FINAL_TTL } else { PASSING_TTL });
+        let by_kind = if failure.kind.is_final() { FINAL_TTL } else { PASSING_TTL };
+        let ttl = match failure.kind {
+            // The next who asks brings a token of its own.
+            StsFailureKind::Token(TokenRefusal::Expired) => PASSING_TTL.min(error_ttl.unwrap_or(PASSING_TTL)),
+            _ => error_ttl.unwrap_or(by_kind),
+        };
         let pause = RETRY_FIRST.saturating_mul(1 << self.failures.min(RETRY_DOUBLINGS)).min(RETRY_LONGEST);
         self.failures = self.failures.saturating_add(1);
         self.retry_at = now.after(pause.mul_f64(1.0 + fraction(random)) / 2);

@@ -7,11 +7,12 @@ use crate::logic::base::secret::Secret;
 use crate::logic::sts::AssumeRole;
 
 impl<S> Cache<S> {
-    /// Takes the token of whoever just asked for `key`, if a call for it is queued and has none: the first one counts.
-    pub fn bring(&mut self, key: &AssumeRole, token: impl FnOnce() -> Option<Secret<String>>) {
-        if let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.lacks_token()) {
-            entry.token = token();
-        }
+    /// Takes the token of the pod that just asked for `key`, if a call for it is queued and has none: the first one
+    /// counts. Returns whether the call can be made now.
+    pub fn bring(&mut self, key: &AssumeRole, token: impl FnOnce() -> Option<Secret<String>>) -> bool {
+        let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.lacks_token()) else { return false };
+        entry.token = token();
+        entry.token.is_some()
     }
 }
 

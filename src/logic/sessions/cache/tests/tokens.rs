@@ -13,7 +13,7 @@ fn of(account: &str) -> AssumeRole {
 /// Asks with a token, as a request does.
 fn ask_with(cache: &mut Cache<u32>, account: &str, token: &str, second: u64) -> String {
     let answer = said(&cache.ask(&of(account), Start::Allowed, at(second)));
-    cache.bring(&of(account), || Some(Secret::new(token.to_owned())));
+    let _ = cache.bring(&of(account), || Some(Secret::new(token.to_owned())));
     answer
 }
 
@@ -148,4 +148,30 @@ fn after_a_token_that_had_expired_the_next_brings_its_own() {
     cache.finish(&of("a"), Err(failure(StsFailureKind::Token(TokenRefusal::Untrusted))), at(1), 0);
     cache.look(&of("a"), 2, at(1));
     assert_eq!(ask_with(&mut cache, "a", "fresh", 10), "refuse Token(Untrusted)", "that is final");
+}
+
+/// However long failures are remembered: the refusal was about one pod's token, and another pod has its own.
+#[test]
+fn a_token_that_had_expired_is_remembered_for_a_second_at_most() {
+    for (error_ttl, again_at) in [(Some(Duration::from_secs(20)), 1), (Some(Duration::ZERO), 0), (None, 1)] {
+        let mut cache: Cache<u32> = Cache::new(CacheRules { error_ttl, ..RULES }, at(0));
+        ask_with(&mut cache, "a", "stale", 0);
+        assert_eq!(next_token(&mut cache, 0).as_deref(), Some("a stale"));
+        cache.finish(&of("a"), Err(failure(StsFailureKind::Token(TokenRefusal::Expired))), at(0), 0);
+        cache.look(&of("a"), 1, at(0));
+        assert_eq!(ask_with(&mut cache, "a", "fresh", again_at), "wait 2", "{error_ttl:?}");
+    }
+}
+
+#[test]
+fn a_token_makes_the_call_of_a_renewal_possible_at_once_and_counts_once() {
+    let mut cache = cache();
+    fetch_with(&mut cache, "a", 0);
+    let token = |text: &str| Some(Secret::new(text.to_owned()));
+    cache.ask(&of("a"), Start::Allowed, at(100));
+    assert!(!cache.bring(&of("a"), || token("early")), "no call is queued");
+    cache.ask(&of("a"), Start::Allowed, at(1_900));
+    assert!(!cache.bring(&of("a"), || None) && cache.bring(&of("a"), || token("second")));
+    assert!(!cache.bring(&of("a"), || token("third")));
+    assert_eq!(next_token(&mut cache, 1_900).as_deref(), Some("a second"));
 }
