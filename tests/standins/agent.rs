@@ -178,13 +178,20 @@ impl Setup {
     /// about that address have a network namespace of their own.
     fn program(&self) -> Command {
         let sets_up_the_address = self.flags.iter().any(|flag| flag == "--container-credentials");
-        if !sets_up_the_address || self.network == Network::Changed || !rustix::process::geteuid().is_root() {
+        let may = self.network == Network::Changed || has_a_network_of_its_own();
+        if !sets_up_the_address || may || !rustix::process::geteuid().is_root() {
             return Command::new(&self.program);
         }
         let mut without_right = Command::new("/usr/bin/setpriv");
         without_right.args(["--bounding-set=-net_admin", "--"]).arg(&self.program);
         without_right
     }
+}
+
+/// Whether this thread is in another network namespace than the process was started in.
+fn has_a_network_of_its_own() -> bool {
+    let network = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/net"));
+    matches!((network("thread-self"), network("self")), (Ok(own), Ok(first)) if own != first)
 }
 
 /// A running agent, ended when dropped.
