@@ -1,5 +1,5 @@
 //! How long to wait after failures in a row: 800 ms, doubling to 30 s, with jitter, as client-go's reflectors do
-//! (client-go tools/cache/reflector.go). Dice come from outside.
+//! (client-go tools/cache/reflector.go). Random numbers come from outside.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl Backoff {
     }
 }
 
-/// A part of `span`, as the dice fall: from nothing to nearly all.
+/// A random part of `span`, from nothing to nearly all of it.
 pub fn share(span: Duration, random: u64) -> Duration {
     const HALF_BITS: u32 = 32;
     let micros = (span.as_micros() * u128::from(random >> HALF_BITS)) >> HALF_BITS;

@@ -173,7 +173,7 @@ fn a_process_of_another_user_gets_no_listener() {
     let offer = Offer::make(&dir, vec![listener()], 7, |_| {}).unwrap();
     let path = dir.join("agent-00000007.sock");
     // It got at the socket in spite of the directory, say by a descriptor that was passed to it.
-    let stranger = std::thread::scope(|scope| {
+    let other = std::thread::scope(|scope| {
         let connect = || {
             let line = UnixStream::connect(&path).unwrap();
             rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65_532)).unwrap();
@@ -182,8 +182,8 @@ fn a_process_of_another_user_gets_no_listener() {
         scope.spawn(connect).join().unwrap()
     });
     // The kernel keeps who connected: this one was root still.
-    assert!(receive(&stranger).is_ok());
-    let stranger = std::thread::scope(|scope| {
+    assert!(receive(&other).is_ok());
+    let other = std::thread::scope(|scope| {
         let connect = || {
             // Only the user of the file system goes along with the connection's own.
             std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
@@ -193,7 +193,7 @@ fn a_process_of_another_user_gets_no_listener() {
         };
         scope.spawn(connect).join().unwrap()
     });
-    let refused = receive(&stranger).unwrap_err();
+    let refused = receive(&other).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::UnexpectedEof);
     offer.withdraw();
 }

@@ -158,7 +158,7 @@ fn told(event: &Event) -> String {
     }
 }
 
-/// Plays a script with dice that always fall in the middle; everything that happened, each with its millisecond.
+/// Plays a script with random numbers that always fall in the middle; everything that happened, each with its millisecond.
 fn play(answers: Vec<Answer>) -> Vec<String> {
     let stage = Stage::default();
     stage.0.answers.lock().extend(answers);
