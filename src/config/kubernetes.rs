@@ -77,16 +77,18 @@ impl Access {
             }
             return Ok(Self::Kubeconfig(path.as_str().into()));
         }
+        // A server without a scheme is spoken to as client-go does: TLS only if something was said about TLS.
+        let assumed = if flags.insecure { "https://" } else { "http://" };
         match (server, token) {
             (Some(server), Some(token)) => {
-                let url = server_url(server, flags.insecure)?;
+                let url = server_url(server, assumed)?;
                 if url.starts_with("http://") {
                     warnings.push("--api-server without TLS: the token travels in the clear".to_owned());
                 }
                 Ok(Self::ApiServer { url, token: Secret::new(token.as_str().to_owned()) })
             }
             (Some(server), None) => {
-                server_url(server, flags.insecure)?;
+                server_url(server, assumed)?;
                 Self::without(("--api-server", "--api-token"), lookup, warnings)
             }
             (None, Some(_)) => Self::without(("--api-token", "--api-server"), lookup, warnings),
@@ -133,9 +135,8 @@ pub(super) fn annotation_keys(roles: &RoleFlags, sessions: &SessionFlags) -> Res
     })
 }
 
-/// A server without a scheme is spoken to as client-go does: TLS only if something was said about TLS.
-fn server_url(given: &Given, insecure: bool) -> Result<String, UsageError> {
-    let assumed = if insecure { "https://" } else { "http://" };
+/// A server, with the `assumed` scheme if it has none.
+fn server_url(given: &Given, assumed: &str) -> Result<String, UsageError> {
     given.read("http://HOST[:PORT] or https://HOST[:PORT]", |text| {
         let url = if text.contains("://") { text.to_owned() } else { format!("{assumed}{text}") };
         http_url(&url)

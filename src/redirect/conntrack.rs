@@ -127,7 +127,7 @@ mod tests {
         Attributes::new().nest(TUPLE_IP, ip).nest(TUPLE_PROTOCOL, protocol)
     }
 
-    fn check(source: &str, destination: &str, answers: (&str, u16), stale: bool) {
+    fn is_stale(source: &str, destination: &str, answers: (&str, u16)) -> bool {
         let list = Attributes::new()
             .nest(ORIGINAL, tuple(source, destination, 40_000))
             .nest(REPLY, tuple(answers.0, source, answers.1));
@@ -136,18 +136,18 @@ mod tests {
         let own = ["10.0.0.1".parse().unwrap()];
         let agents = ["10.0.0.1:8181".parse().unwrap(), "[fd00::1]:8181".parse().unwrap()];
         let rule = Stale { metadata: &metadata, port: None, own: &own, agents: &agents };
-        assert_eq!(rule.holds(&entry), stale, "{source} to {destination}, answered by {answers:?}");
+        rule.holds(&entry)
     }
 
     #[test]
     fn only_what_pods_have_with_the_real_service_is_stale() {
-        check("10.1.0.7", "169.254.169.254", ("169.254.169.254", 80), true);
-        check("10.1.0.7", "169.254.169.254", ("10.0.0.1", 8181), false);
-        check("10.1.0.7", "169.254.169.254", ("10.0.0.1", 9999), true);
-        check("10.0.0.1", "169.254.169.254", ("169.254.169.254", 80), false);
-        check("10.1.0.7", "10.96.0.1", ("10.0.0.9", 443), false);
-        check("fd01::7", "fd00:ec2::254", ("fd00:ec2::254", 80), true);
-        check("fd01::7", "fd00:ec2::254", ("fd00::1", 8181), false);
+        assert!(is_stale("10.1.0.7", "169.254.169.254", ("169.254.169.254", 80)));
+        assert!(!is_stale("10.1.0.7", "169.254.169.254", ("10.0.0.1", 8181)));
+        assert!(is_stale("10.1.0.7", "169.254.169.254", ("10.0.0.1", 9999)));
+        assert!(!is_stale("10.0.0.1", "169.254.169.254", ("169.254.169.254", 80)));
+        assert!(!is_stale("10.1.0.7", "10.96.0.1", ("10.0.0.9", 443)));
+        assert!(is_stale("fd01::7", "fd00:ec2::254", ("fd00:ec2::254", 80)));
+        assert!(!is_stale("fd01::7", "fd00:ec2::254", ("fd00::1", 8181)));
     }
 
     #[test]

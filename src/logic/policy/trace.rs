@@ -63,12 +63,5 @@ pub enum ListVerdict {
     DoesNot,
 }
 
-impl ListVerdict {
-    /// `Allows` if `allowed`.
-    pub fn of(allowed: bool) -> Self {
-        if allowed { Self::Allows } else { Self::DoesNot }
-    }
-}
-
 /// Listens to nothing.
 pub fn no_trace(_: Step<'_>) {}

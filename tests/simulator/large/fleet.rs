@@ -71,11 +71,18 @@ struct Waiting {
     in_hand: Option<u64>,
 }
 
+/// How a call to STS ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum CallEnd {
+    Throttled,
+    Well,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Asks { pod: usize },
     GivesUp { pod: usize },
-    CallEnds { session: usize, is_well: bool },
+    CallEnds { session: usize, end: CallEnd },
     Wakes,
     Prefetches,
 }
@@ -194,7 +201,7 @@ impl Fleet {
         match event {
             Event::Asks { pod } => self.ask(node, pod),
             Event::GivesUp { pod } => self.give_up(node, pod),
-            Event::CallEnds { session, is_well } => self.end_call(node, session, is_well),
+            Event::CallEnds { session, end } => self.end_call(node, session, end),
             Event::Wakes => self.nodes[node].wakes_at = u64::MAX,
             Event::Prefetches if self.flags.prefetch => {
                 let now = self.mono();
@@ -257,13 +264,16 @@ impl Fleet {
         }
     }
 
-    fn end_call(&mut self, node: usize, session: usize, is_well: bool) {
+    fn end_call(&mut self, node: usize, session: usize, end: CallEnd) {
         let now = self.mono();
         let life = Duration::from_secs(self.flags.asked_s);
-        let result = if is_well { Ok((now.after(life).micros(), life)) } else { Err(throttled()) };
+        let result = match end {
+            CallEnd::Well => Ok((now.after(life).micros(), life)),
+            CallEnd::Throttled => Err(throttled()),
+        };
         let random = if self.flags.jitter { self.random.number() } else { 0 };
         self.nodes[node].cache.finish(&self.keys[session], result, now, random);
-        if is_well && !std::mem::replace(&mut self.nodes[node].fetched[session], true) {
+        if end == CallEnd::Well && !std::mem::replace(&mut self.nodes[node].fetched[session], true) {
             self.missing -= 1;
             if self.missing == 0 {
                 self.tally.complete_s = Some(self.now / SECOND);
@@ -307,8 +317,9 @@ impl Fleet {
         let is_well = self.quota.as_mut().is_none_or(|(rate, bucket)| bucket.take(*rate, now));
         self.tally.throttled += u64::from(!is_well);
         let session = index(request.session_name.parse().unwrap());
-        let took = if is_well { 60_000 } else { 30_000 } + self.random.roll(60_000);
-        self.at(self.now + took, node, Event::CallEnds { session, is_well });
+        let (end, took) = if is_well { (CallEnd::Well, 60_000) } else { (CallEnd::Throttled, 30_000) };
+        let took = took + self.random.roll(60_000);
+        self.at(self.now + took, node, Event::CallEnds { session, end });
     }
 
     fn mono(&self) -> Mono {

@@ -56,7 +56,7 @@ fn where_calls_bear_tokens_a_pod_is_explained_by_its_own() {
         message: "no".into(),
         request_id: None,
     };
-    let told = story(&world, &rules, "shop/pod-a").with_credentials(None, false, Some((&untrusted, NOON)));
+    let told = story(&world, &rules, "shop/pod-a").with_credentials(None, StsCall::None, Some((&untrusted, NOON)));
     let text = told.text("shop/pod-a");
     for part in ["refused (sts_token_untrusted)", "STS said AccessDenied", "`sub` system:serviceaccount:shop:app and"] {
         assert!(text.contains(part), "{part} in\n{text}");
