@@ -96,7 +96,7 @@
 //!   (`four_crowds_at_the_cap_of_a_peer_hurt_nobody_else`, `four_greedy_peers_leave_slots_for_others`,
 //!   `a_hundred_and_fifty_clients_of_one_pod_all_get_credentials`).
 //! - Chunked bodies whose lines, extensions or trailers never end, and what follows them read as the next request
-//!   (`data_and_everything_around_it_are_bounded`,
+//!   (`data_and_framing_are_bounded`,
 //!   `chunked_bodies_are_discarded_and_the_next_request_is_found`).
 //! - A limit on threads (`with_too_few_threads_the_start_fails_with_one_line`,
 //!   `connections_queued_for_a_worker_that_exits_are_refused`, `thirty_two_threads_suffice_to_start_and_to_serve`).
