@@ -117,7 +117,7 @@
 //!   (`finished_and_host_network_pods_are_kept_without_what_their_annotations_say`,
 //!   `five_thousand_hostile_pods_and_two_hundred_lists_fit_into_forty_mebibytes`).
 //! - A namespace's expressions took half a minute for one request, under the lock of all: lists are evaluated apart, by
-//!   turns (`a_list_that_takes_long_delays_no_other_namespace`, `lists_beyond_their_bounds_allow_nothing_and_say_so`).
+//!   turns (`a_list_that_takes_long_delays_no_other_namespace`, `lists_beyond_their_limits_allow_nothing_and_report_a_fault`).
 //! - A role's name ran as part of the command that was printed to mend it: every word of a printed command is quoted
 //!   (`a_printed_command_gives_kubectl_what_is_meant_and_runs_nothing_else`, `empty_and_dot_segments_are_no_path`).
 
