@@ -82,22 +82,22 @@
 //! - One head with a huge `Content-Length` ended the process or a thread; two lengths, a length beside a coding, bare
 //!   line feeds read in two ways (`every_head_of_the_corpus_has_one_reading`,
 //!   `whatever_can_be_read_in_two_ways_is_refused_and_closed`,
-//!   `refused_body_is_refused_before_it_is_sent`).
-//! - A panic took a thread with it, then the service (`panic_is_answered_500_and_costs_nobody_else_anything`).
+//!   `oversized_body_is_rejected_before_it_is_sent`).
+//! - A panic took a thread with it, then the service (`panic_is_answered_500_and_affects_no_other_connection`).
 //! - Half-open connections took a thread each for ever, endless headers all memory
 //!   (`half_requests_are_gone_within_ten_seconds`, `endless_heads_are_cut_at_the_limit`,
 //!   `a_crowd_from_thirty_addresses_hurts_nobody_else`).
 //! - Pipelines whose answers nobody reads, or somebody byte by byte; requests sent ahead that each have to wait
 //!   (`pipeline_that_is_never_read_is_cut_at_the_write_deadline`,
 //!   `a_slow_reader_of_a_pipeline_is_gone_within_ten_seconds`,
-//!   `requests_sent_ahead_do_not_hold_their_worker_by_waiting_one_after_the_other`).
+//!   `pipelined_waiting_requests_do_not_occupy_their_worker`).
 //! - A few peers with as many connections as one may have took all of them, and the 65th client of a pod cut another
 //!   between its token and its credentials: beside a crowd a peer has 32, and one just answered is never cut
-//!   (`four_crowds_at_the_cap_of_a_peer_hurt_nobody_else`, `four_peers_that_take_what_they_can_leave_slots_for_the_others`,
+//!   (`four_crowds_at_the_cap_of_a_peer_hurt_nobody_else`, `four_greedy_peers_leave_slots_for_others`,
 //!   `a_hundred_and_fifty_clients_of_one_pod_all_get_credentials`).
 //! - Chunked bodies whose lines, extensions or trailers never end, and what follows them read as the next request
-//!   (`data_and_everything_around_it_are_bounded`,
-//!   `chunked_bodies_are_read_and_forgotten_and_the_connection_stays_in_step`).
+//!   (`data_and_framing_are_bounded`,
+//!   `chunked_bodies_are_discarded_and_the_next_request_is_found`).
 //! - A limit on threads (`with_too_few_threads_the_start_fails_with_one_line`,
 //!   `connections_queued_for_a_worker_that_exits_are_refused`, `thirty_two_threads_suffice_to_start_and_to_serve`).
 //! - Running out of descriptors ended the accepting for good
