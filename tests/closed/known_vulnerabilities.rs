@@ -4,22 +4,22 @@
 //!
 //! **Paths.** Decided in `logic::request::path` and `logic::request::route`.
 //! - A backslash taken for a slash behind the check (CVE-2022-23551, aad-pod-identity): no backslash passes, raw or
-//!   encoded (`tricks_are_refused`, `no_known_trick_is_forwarded`).
+//!   encoded (`ambiguous_paths_are_refused`, `no_known_bypass_is_forwarded`).
 //! - Encoding twice, so that the service decodes once more than the check: no encoded `%` passes
-//!   (`tricks_are_refused`, `nothing_forwarded_leads_to_a_secret`).
+//!   (`ambiguous_paths_are_refused`, `nothing_forwarded_leads_to_a_secret`).
 //! - Parameters, blanks and NULs behind a word, which some servers drop; other cases, which some fold: the alphabet has
 //!   none of the former, and whatever folds to a sensitive word is sensitive
 //!   (`other_spellings_of_the_credential_tree_are_refused`, `no_spelling_of_a_secrets_path_gets_it_or_is_seen_upstream`).
 //! - Endings that name a format (`.json`), parameters behind a comma or a colon, an underscore for a hyphen (OpenStack's
 //!   `user_data`), credentials under a name of tomorrow: all as sensitive as the word itself
-//!   (`endings_parameters_and_relatives_of_a_sensitive_word_are_sensitive`,
+//!   (`suffixes_parameters_and_variants_of_a_sensitive_word_are_sensitive`,
 //!   `every_path_of_the_corpus_keeps_its_promise`).
 //! - A query that asks for a listing in another form than the one that is looked through (`?recursive=true`): listings
-//!   are asked for without (`a_listing_is_asked_for_without_a_query`).
+//!   are asked for without (`a_filtered_listing_is_requested_without_a_query`).
 //! - Dot segments and doubled slashes resolved after the check: resolved before it
-//!   (`dot_segments_are_resolved_before_anything_is_judged`).
+//!   (`dot_segments_are_resolved_before_a_path_is_classified`).
 //! - The check read one spelling and the service another (kiam #516, of which nothing more is known): what is forwarded
-//!   is what was judged, written by us (`no_variation_of_a_known_trick_leads_to_a_secret`).
+//!   is what was judged, written by us (`no_variation_of_a_known_bypass_leads_to_a_secret`).
 //!
 //! **What pods could have that was the node's.**
 //! - The node's role was within reach (#15), through upper case, parameters and the rest of 224 spellings: the
@@ -117,7 +117,7 @@
 //!   (`finished_and_host_network_pods_are_kept_without_what_their_annotations_say`,
 //!   `five_thousand_hostile_pods_and_two_hundred_lists_fit_into_forty_mebibytes`).
 //! - A namespace's expressions took half a minute for one request, under the lock of all: lists are evaluated apart, by
-//!   turns (`a_list_that_takes_long_delays_no_other_namespace`, `lists_beyond_their_bounds_allow_nothing_and_say_so`).
+//!   turns (`a_list_that_takes_long_delays_no_other_namespace`, `lists_beyond_their_limits_allow_nothing_and_report_a_fault`).
 //! - A role's name ran as part of the command that was printed to mend it: every word of a printed command is quoted
 //!   (`a_printed_command_gives_kubectl_what_is_meant_and_runs_nothing_else`, `empty_and_dot_segments_are_no_path`).
 

@@ -1,4 +1,4 @@
-//! Whatever text a role annotation has: the list, the credentials and the explanation say the same of it.
+//! For any text of a role annotation, the list, the credentials and the explanation agree.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::logic::cluster::kubernetes::AnnotationKeys;
 use crate::logic::operator::explain::{Judgement, Scene, Subject, explain};
 
-/// Roles, parts of roles, and what may stand between them by mistake.
+/// Roles, parts of roles, and separators that are put between them by mistake.
 fn odd_text() -> impl Strategy<Value = String> {
     let pieces = [
         "app",
@@ -53,7 +53,7 @@ fn odd_text() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
 }
 
-/// As careful clients write it, and as those do that encode every separator.
+/// Encoded as careful clients do, and as clients do that encode every separator.
 fn encoded(name: &str, slash: &str) -> String {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
     let text = |b: u8| match b {
@@ -118,7 +118,7 @@ proptest! {
 }
 
 #[test]
-fn a_role_with_a_slash_before_it_is_told_given_and_explained() {
+fn a_role_with_a_leading_slash_is_listed_served_and_explained() {
     let world = listed(vec![annotated("/kubernetes/app")], vec![]);
     assert_eq!(check(&world, &rules(), LIST), "kubernetes/app");
     let role = "arn:aws:iam::123456789012:role/kubernetes/app";
