@@ -46,7 +46,7 @@ use connection::Connection;
 use shared::Shared;
 
 pub use admission::Refusal;
-pub use bind::{bind, bind_shared, has_address, is_bound_to, is_free, is_in_use, is_taken, may_be_free_later};
+pub use bind::{bind, bind_shared, has_address, is_bound_to, is_free, is_taken, may_be_free_later};
 /// How requests are read; public for fuzzing alone.
 #[doc(hidden)]
 pub use chunked::ChunkedBody;

@@ -83,16 +83,12 @@ pub enum Claim {
     Anew,
 }
 
-/// Judges the table. `own` is the generation this agent has claimed, if it has.
+/// Judges a table of ours. `own` is the generation this agent has claimed, if it has; `is_intact` says whether the table
+/// is what its writer wanted.
 ///
 /// An agent that starts takes the number after the one it finds, so the latest to start is the newest whatever the
 /// clocks say. Where the content is right the number doesn't matter: nothing is written, the counters go on.
-pub fn decide(wanted: &[Chain], own: Option<u64>, claim: Claim, found: Option<&FoundTable>) -> RepairStep {
-    decide_for(&is_intact, wanted, own, claim, found)
-}
-
-/// The same for any table of ours; `is_intact` says whether one is what its writer wanted.
-pub fn decide_for(
+pub fn decide(
     is_intact: &dyn Fn(&FoundTable) -> bool,
     wanted: &[Chain],
     own: Option<u64>,
@@ -208,7 +204,7 @@ mod tests {
     const OTHER: &str = "10.0.0.1:9999";
 
     fn check(own: Option<u64>, found: Option<&FoundTable>, expected: &str) {
-        let step = match decide(&wanted(OURS), own, Claim::Held, found) {
+        let step = match decide(&is_intact, &wanted(OURS), own, Claim::Held, found) {
             RepairStep::Keep { generation } => format!("keep {generation}"),
             RepairStep::Write { generation, .. } => format!("write {generation}"),
             RepairStep::Yield { generation } => format!("yield {generation}"),
@@ -225,7 +221,7 @@ mod tests {
 
     #[test]
     fn other_flags_are_no_alteration_but_a_missing_rule_is() {
-        let cause = |own, found: &FoundTable| match decide(&wanted(OURS), own, Claim::Held, Some(found)) {
+        let cause = |own, found: &FoundTable| match decide(&is_intact, &wanted(OURS), own, Claim::Held, Some(found)) {
             RepairStep::Write { cause, .. } => cause,
             other => panic!("{other:?}"),
         };
@@ -259,7 +255,7 @@ mod tests {
             for turn in 0..8 {
                 let (agent, own) = if turn % 2 == 0 { (OURS, 1) } else { (OTHER, 2) };
                 if let RepairStep::Write { generation, .. } =
-                    decide(&wanted(agent), Some(own), Claim::Held, table.as_ref())
+                    decide(&is_intact, &wanted(agent), Some(own), Claim::Held, table.as_ref())
                 {
                     table = Some(FoundTable::as_written(&wanted(agent), generation));
                     writes += 1;
@@ -273,7 +269,7 @@ mod tests {
     #[test]
     fn a_changed_wish_takes_the_next_number() {
         let shared = FoundTable::as_written(&wanted(OTHER), 4);
-        let step = |own, claim| decide(&wanted(OURS), Some(own), claim, Some(&shared));
+        let step = |own, claim| decide(&is_intact, &wanted(OURS), Some(own), claim, Some(&shared));
         let write = |generation| RepairStep::Write { generation, cause: Cause::Outdated };
         assert_eq!(step(4, Claim::Changed), write(5), "the other agent that holds 4 yields then");
         assert_eq!(step(3, Claim::Changed), RepairStep::Yield { generation: 4 });

@@ -179,7 +179,8 @@ fn a_listener_for_v6_alone_is_not_what_an_agent_hands_over() {
 
 #[test]
 fn a_port_that_is_taken_is_noticed_and_shared_only_if_both_say_so() {
-    use crate::server::{bind_shared, is_in_use, is_taken};
+    use crate::server::bind::is_in_use;
+    use crate::server::{bind_shared, is_taken};
     let v4 = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let first = bind_shared(v4, 0).unwrap();
     let port = first.local_addr().unwrap().port();

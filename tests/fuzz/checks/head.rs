@@ -1,8 +1,9 @@
 //! HTTP heads: one reading only, the same however the bytes come, and within the limits. The reader here is the
 //! strictest there can be: what it can't read must have been refused.
 
-use kube2iam::logic::request::message::Method;
-use kube2iam::server::{Afterwards, BodyLength, ChunkedBody, Head, HttpVersion, Limits, read_head, worth_another_look};
+use kube2iam::for_tests::{
+    Afterwards, BodyLength, ChunkedBody, Head, HttpVersion, Limits, Method, read_head, worth_another_look,
+};
 
 /// A stream of bytes, as a client sends it.
 pub(crate) fn check(bytes: &[u8]) {
