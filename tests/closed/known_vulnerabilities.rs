@@ -69,7 +69,7 @@
 //! - A process of the agent's own user, without a capability, listened on the same port beside it (SO_REUSEPORT) and took
 //!   pods' requests, by a more specific address all of them: with a state directory the port is exclusive, and handed over
 //!   by descriptor (`no_process_of_the_same_user_can_listen_beside_the_agent`,
-//!   `a_socket_that_was_bound_before_never_gets_to_listen`, `a_process_of_another_user_gets_no_listener`).
+//!   `a_socket_that_was_bound_before_never_gets_to_listen`, `process_of_another_user_gets_no_listener`).
 //! - A stranger on the agent's port at its start was sent every pod's request: they are dropped until the port is free
 //!   (`while_another_program_holds_the_port_pods_reach_neither_it_nor_the_nodes_credentials`).
 //! - The agent was killed because the metadata service was down (#251, #254, #333): `/healthz` speaks of the agent alone
