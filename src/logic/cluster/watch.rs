@@ -4,11 +4,11 @@
 //! - The version is only taken from parsed input: a completed list, a frame, or a bookmark.
 //! - An established watch that ends is resumed at its version within 200 ms. Only consecutive failures back off.
 //! - If an object can't be parsed, its known state is forgotten and the watch continues; when the watch ends, a new
-//! list shows whether the object can be parsed by then.
+//!   list shows whether the object can be parsed by then.
 //! - Any doubtful state is repaired by a new list: an outdated version (410), an unparsable line that may concern any
-//! object, an endless line, consecutive errors, or long silence.
+//!   object, an endless line, consecutive errors, or long silence.
 //! - A server that responds again, even with a refusal, is tried again soon: the backoff that grew during its outage
-//! no longer applies.
+//!   no longer applies.
 //! - A list that starts over emits `Init` again, so that items of the abandoned list are swept like any other.
 
 mod note;
