@@ -72,7 +72,7 @@ pub use crate::redirect::{
     status as redirect_status,
 };
 pub use crate::server::{
-    Afterwards, BodyLength, ChunkedBody, ConnectionEvent, Drained, Endpoints, Front, Handler, Head, HttpVersion,
-    Limits, LocalPods, Observer, Server, bind, read_head, worth_another_look,
+    BodyLength, ChunkedBody, ConnectionEvent, Drained, Endpoints, Front, Handler, Head, HttpVersion, Limits, LocalPods,
+    Observer, Persistence, Server, bind, read_head, worth_parsing_again,
 };
 pub use crate::telemetry::{InPlace, Metrics};
