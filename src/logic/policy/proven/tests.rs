@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::logic::base::time::Wall;
 use crate::logic::cluster::kubernetes::{Event, KubernetesFailure, KubernetesFailureKind, Object, Pod, Resource};
-use crate::logic::cluster::world::tests::{listed, listed_with_tokens, namespace, paint, pod};
+use crate::logic::cluster::world::tests::{apply_all, listed, listed_with_tokens, namespace, pod};
 use crate::logic::policy::pattern::Format;
 use crate::logic::policy::tests::rules;
 use crate::logic::policy::{Enforcement, OwnRole, OwnRoles};
@@ -109,7 +109,7 @@ fn every_claim_must_match_the_pod_with_the_uid() {
 fn a_recreated_pod_cannot_use_the_old_pods_token() {
     let mut world = listed_with_tokens(vec![pod("old", "10.0.0.1")], vec![]);
     let anew = Pod { name: "pod-old".into(), ..pod("new", "10.0.0.1") };
-    paint(&mut world, [Event::Apply(Object::Pod(anew))]);
+    apply_all(&mut world, [Event::Apply(Object::Pod(anew))]);
     let token = proven("old");
     let late = ProvenAsk { patience: Patience::Exhausted, ..ask(&token, "10.0.0.1") };
     assert_eq!(check(&world, &rules(), late), "token_pod_mismatch");

@@ -87,19 +87,19 @@ fn explained(world: &World, rules: &Rules) -> (Judgement, Option<String>, Option
 fn agree(text: &str, rules: &Rules) {
     let list = namespace("shop", Some(r#"["*"]"#));
     let world = listed_below(&rules.base, vec![annotated(text)], vec![list]);
-    let told = check_with(&world, rules, LIST, None, Patience::Exhausted);
-    let is_refused = Reason::ALL.iter().any(|reason| reason.word() == told) && told != text;
+    let listed_role = check_with(&world, rules, LIST, None, Patience::Exhausted);
+    let is_refused = Reason::ALL.iter().any(|reason| reason.word() == listed_role) && listed_role != text;
     let explanation = explained(&world, rules);
     if is_refused {
-        assert_eq!(check_with(&world, rules, &format!("{LIST}x"), None, Patience::Exhausted), told, "{text:?}");
-        assert_eq!((explanation.0, explanation.2), (Judgement::Refused, Some(told)), "{text:?}");
+        assert_eq!(check_with(&world, rules, &format!("{LIST}x"), None, Patience::Exhausted), listed_role, "{text:?}");
+        assert_eq!((explanation.0, explanation.2), (Judgement::Refused, Some(listed_role)), "{text:?}");
         return;
     }
-    let role = rules.base.role(&told).unwrap();
+    let role = rules.base.role(&listed_role).unwrap();
     assert_eq!((explanation.0, explanation.1.as_deref()), (Judgement::Allowed, Some(role.as_str())), "{text:?}");
     for slash in ["/", "%2F"] {
-        let document = check(&world, rules, &format!("{LIST}{}", encoded(&told, slash)));
-        assert_eq!(document, format!("Plain {role}"), "{text:?} is told as {told:?}");
+        let document = check(&world, rules, &format!("{LIST}{}", encoded(&listed_role, slash)));
+        assert_eq!(document, format!("Plain {role}"), "{text:?} is listed as {listed_role:?}");
     }
 }
 
