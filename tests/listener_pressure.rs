@@ -11,11 +11,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use kube2iam::logic::base::time::{Mono, Now, Wall};
-use kube2iam::logic::request::message::{Request, Response};
-use kube2iam::ports::Clock;
-use kube2iam::server::{
-    ConnectionEvent, Drained, Endpoints, Front, Handler, Limits, LocalPods, Observer, Server, bind,
+use kube2iam::for_tests::{
+    Clock, ConnectionEvent, Drained, Endpoints, Front, Handler, Limits, LocalPods, Mono, Now, Observer, Request,
+    Response, Server, Wall, bind,
 };
 use parking_lot::{Mutex, MutexGuard};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
