@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::logic::base::time::Mono;
-use crate::logic::policy::pattern::MOST_EXPRESSIONS;
+use crate::logic::policy::pattern::list::MOST_EXPRESSIONS;
 use crate::logic::policy::tests::rules;
 
 fn role(name: &str) -> RoleArn {
