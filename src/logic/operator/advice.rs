@@ -56,9 +56,7 @@ impl AdviceNames<'static> {
 /// The meaning of a reason, in one sentence.
 pub const fn meaning(reason: Reason) -> &'static str {
     match reason {
-        Reason::BadPath => {
-            "the path has no canonical form: it is encoded twice, or has a backslash or a control character"
-        }
+        Reason::BadPath => "the path is not canonical: it is encoded twice, or has a backslash or a control character",
         Reason::BadTokenTtl => "the TTL of a token request is missing or not within 1 to 21600 seconds",
         Reason::TokenMissing
         | Reason::TokenMalformed
