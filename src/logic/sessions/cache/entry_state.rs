@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Cache, CallState};
+use super::entry::{CacheEntry, CallState};
+use super::{Cache, CacheCounts};
 use crate::logic::base::time::Mono;
-use crate::logic::sts::AssumeRole;
+use crate::logic::sts::{AssumeRole, StsFailure};
 
 /// How it stands with the session of one call.
 #[derive(Debug)]
@@ -23,6 +24,22 @@ impl<S> Cache<S> {
             session: entry.live(now).map(|held| held.session.clone()),
             under_way: entry.call != CallState::Idle,
         }
+    }
+
+    pub fn counts(&self, now: Mono) -> CacheCounts {
+        let live = |entry: &&CacheEntry<S>| entry.live(now).is_some();
+        CacheCounts {
+            sessions: self.entries.values().filter(live).count(),
+            refused: self.entries.values().filter(|entry| !live(entry) && entry.has_refusal()).count(),
+            queued: self.line.queued(),
+            in_flight: self.line.under_way(),
+        }
+    }
+
+    /// The session held for `key` and the last failure, without asking for anything.
+    pub fn peek(&self, key: &AssumeRole, now: Mono) -> (Option<&S>, Option<&StsFailure>) {
+        let Some(entry) = self.entries.get(key) else { return (None, None) };
+        (entry.live(now).map(|held| &*held.session), entry.last_failure.as_ref())
     }
 
     /// Calls that renewals and prefetches may make at once, of how many.
