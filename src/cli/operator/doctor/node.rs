@@ -1,7 +1,6 @@
 //! This node: the port, the redirect, the address of container credentials, and an agent that may run here.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use crate::logic::redirect::address::ADDRESS;
 use crate::logic::redirect::guard::HEALTH_V4;
 use crate::os::clock::SystemClock;
 use crate::os::port_holder::{ask_health, holders};
+use crate::server::{bind, is_in_use};
 
 pub(super) fn check(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<(), Failure> {
     let config = &context.config;
@@ -91,21 +91,13 @@ fn agent(socket: &SocketSetting) -> (Finding, bool) {
     (finding, true)
 }
 
-/// Without SO_REUSEPORT, so that an agent's own listener counts as a taken port.
+/// Tries it as an agent would, and without SO_REUSEPORT, so that an agent's own listener counts as a taken port.
 fn port(listen: Listen, running: bool) -> Finding {
     let Listen { address, port } = listen;
-    let everywhere = [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
-    let bound = match address {
-        Some(address) => TcpListener::bind((address, port)),
-        // where IPv6 is off, the agent listens on IPv4 alone
-        None => match TcpListener::bind((everywhere[0], port)) {
-            Err(cause) if cause.kind() != ErrorKind::AddrInUse => TcpListener::bind((everywhere[1], port)),
-            bound => bound,
-        },
-    };
+    let bound = bind(address, port);
     match bound {
         Ok(_) => Finding::ok(format!("{port} is free")),
-        Err(cause) if cause.kind() == ErrorKind::AddrInUse => {
+        Err(cause) if is_in_use(&cause) => {
             let named = address.filter(|address| !address.is_unspecified());
             let local = named.unwrap_or(IpAddr::V4(HEALTH_V4));
             if running || ask_health(SocketAddr::new(local, port), &SystemClock::new()) == PortAnswer::AsKube2iam {
@@ -130,12 +122,15 @@ const CONNECT_WAIT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+    use std::net::{Ipv4Addr, TcpListener};
+
     use super::*;
     use crate::logic::operator::doctor::Mark;
 
     #[test]
     fn an_address_that_is_neither_set_up_nor_answers_fails() {
-        let report = |whole| RedirectReport { whole, connections: None, detail: "not set up\n".into() };
+        let report = |whole| RedirectReport { whole, detail: "not set up\n".into(), ..RedirectReport::default() };
         let at = SocketAddr::from((ADDRESS, 8181));
         let refused = || Err(ErrorKind::ConnectionRefused.into());
         for (report, connected, mark) in [
@@ -151,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_missing_redirect_fails_only_where_it_is_asked_for() {
-        let report = |whole| RedirectReport { whole, connections: Some(3), detail: "missing\n".into() };
+        let report = |whole| RedirectReport { whole, kept: true, connections: Some(3), detail: "missing\n".into() };
         for (report, wanted, mark) in [
             (report(true), true, Mark::Ok),
             (report(true), false, Mark::Ok),
@@ -161,6 +156,15 @@ mod tests {
             let found = redirect(&report, wanted);
             assert!(found.mark == mark && !found.text.contains('\n'), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_port_that_a_program_holds_on_v4_alone_is_taken_for_all_addresses() {
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let listen = Listen { address: None, port: held.local_addr().unwrap().port() };
+        assert!(port(listen, true).text.ends_with("is held by an agent"));
+        drop(held);
+        assert_eq!(port(listen, false).mark, Mark::Ok);
     }
 
     #[test]

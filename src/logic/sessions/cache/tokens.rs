@@ -79,8 +79,8 @@ impl EntryTokens {
         let is_no_fresher = |refused: &RefusedToken| {
             refused.failure.kind == StsFailureKind::Token(TokenRefusal::Expired) && mark.expires <= refused.mark.expires
         };
-        let others = live().filter(|refused| live().count() >= MOST_TRIED || is_no_fresher(refused));
-        own.or(others.last()).map(|refused| &refused.failure)
+        let mut others = live().filter(|refused| live().count() >= MOST_TRIED || is_no_fresher(refused));
+        own.or(others.next_back()).map(|refused| &refused.failure)
     }
 
     fn was_refused(&self, mark: TokenMark) -> bool {
