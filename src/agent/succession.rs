@@ -13,7 +13,7 @@ use super::listeners::{AgentListeners, ListenerSource, NoListeners, PortSharing}
 use super::taken_port;
 use crate::agent::state::AgentState;
 use crate::config::{Config, Listen, ListenConfig};
-use crate::os::handover::{HandoverReply, Offer, Predecessor, ask, is_offered};
+use crate::os::handover::{HandoverReply, Offer, Predecessor, has_offer, request};
 use crate::os::issuer_file::IssuerFile;
 use crate::os::key_file::KeyFile;
 use crate::os::state_dir::StateDir;
@@ -56,7 +56,7 @@ impl Succession {
 
     /// Takes the listeners from the agent before, or opens them.
     pub(super) fn enter(&mut self, config: &ListenConfig) -> Result<Acquired, StartError> {
-        let asked = self.dir.as_ref().map(|dir| ask(dir, &*self.clock));
+        let asked = self.dir.as_ref().map(|dir| request(dir, &*self.clock));
         let HandoverReply { handed, failures } = asked.unwrap_or(HandoverReply { handed: None, failures: Vec::new() });
         failures.iter().filter(|failure| !self.failures.contains(failure)).for_each(|failure| warn!("{failure}"));
         self.failures = failures;
@@ -81,7 +81,7 @@ impl Succession {
     /// Leaves nothing behind, unless another agent is here: for the end of an agent that is uninstalled. Where the
     /// directory is mounted into a container it stays, empty.
     pub(super) fn clear(&self) {
-        if let Some(dir) = self.dir().filter(|dir| !is_offered(dir)) {
+        if let Some(dir) = self.dir().filter(|dir| !has_offer(dir)) {
             KeyFile::remove(dir);
             IssuerFile::remove_all(dir);
             let _ = std::fs::remove_dir(dir.path()); // it may be a mount, or hold what isn't ours
@@ -116,7 +116,7 @@ pub(super) fn await_turn(
         (ListenerSource::HandedOver, Some(predecessor)) => {
             info!("port" = port; "the agent before shares its listener, and answers until the pods are known here");
             let is_ready = || agent.world.read(|world, _| world.is_ready());
-            while !is_ready() && predecessor.is_there(TURN_POLL) {
+            while !is_ready() && predecessor.is_running(TURN_POLL) {
                 if agent.latch.is_closed() {
                     return Ok(None);
                 }

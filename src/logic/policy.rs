@@ -1,6 +1,6 @@
-//! Who may have what. One function decides every request, from one reading of the World.
+//! Which role's credentials a pod may have. One function decides every request, from one snapshot of the World.
 //!
-//! A [`Permitted`] can be made only here: whoever holds one holds the proof that the pod may have the role.
+//! A [`Permitted`] can be constructed only in this module, so holding one proves that the pod may have the role.
 
 mod ahead;
 mod bearer;
@@ -31,33 +31,32 @@ pub use bearer::is_token_required;
 use bearer::{Demand, token_left, without_good_token};
 pub use denial::Denial;
 pub use evaluation::{
-    About, Evaluation, EvaluationProgress, EvaluationQueue, ListQuestion, NextEvaluation, evaluate_all, question,
-    questions,
+    Evaluation, EvaluationProgress, EvaluationQueue, NextEvaluation, evaluate_all, question, questions,
 };
 pub use own::{OwnRole, OwnRoles};
 pub use permission::{entitled, permit, permit_traced};
 pub use proven::{ProvenAsk, decide_proven, decide_proven_traced};
 pub use role::{AccountRoles, needs_namespaces};
 
-/// What the operator laid down about roles.
+/// The operator's settings about roles.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub base: BaseArn,
     pub default_role: Option<DefaultRole>,
     pub account_roles: AccountRoles,
-    /// How namespaces' lists are read; `None`: namespaces restrict nothing.
+    /// How namespaces' lists of allowed roles are parsed; `None`: namespaces restrict nothing
     pub restrictions: Option<Format>,
-    /// What becomes of roles that namespaces' lists don't allow
+    /// What happens to roles that the namespace's list doesn't allow
     pub enforcement: Enforcement,
     pub session: SessionRules,
-    /// The roles under which the agent itself works
+    /// The roles that the agent itself runs under
     pub own_roles: OwnRoles,
-    /// The only accounts whose roles may be assumed; empty: any
+    /// The only accounts whose roles may be assumed; empty: any account
     pub allowed_accounts: Vec<String>,
     pub pod_tokens: PodTokens,
 }
 
-/// The role of pods that name none.
+/// The role of pods that name none, `--default-role`.
 #[derive(Clone, Debug)]
 pub struct DefaultRole {
     pub role: RoleArn,
@@ -68,27 +67,27 @@ pub struct DefaultRole {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultOrigin {
     Given,
-    /// The node's own role, by `--auto-discover-default-role`
+    /// The node's own role, from `--auto-discover-default-role`
     Discovered,
 }
 
-/// Whether namespaces restrict the default role too.
+/// Whether namespaces' lists restrict the default role too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultObeys {
     Nothing,
     Namespaces,
 }
 
-/// What becomes of roles that namespaces' lists don't allow.
+/// What happens to roles that the namespace's list doesn't allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enforcement {
-    /// They are refused.
+    /// The request is refused.
     Enforce,
-    /// They pass, and everything says so.
+    /// The request is allowed; logs, metrics, events and `explain` report it.
     Audit,
 }
 
-/// Whether requests must bear a session token.
+/// Whether requests must carry a session token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenRequirement {
     Optional,
@@ -96,60 +95,60 @@ pub enum TokenRequirement {
 }
 
 impl Rules {
-    /// Whether `role` is given because it is the node's own, as `--auto-discover-default-role` wants it.
+    /// Whether `role` is the node's own role and is served on purpose (`--auto-discover-default-role`).
     fn gives_own(&self, role: &RoleArn) -> bool {
         self.default_role
             .as_ref()
             .is_some_and(|default| default.origin == DefaultOrigin::Discovered && default.role == *role)
     }
 
-    /// How annotations are read.
+    /// How annotations are parsed.
     pub fn reading(&self) -> Reading<'_> {
         Reading { base: &self.base, format: self.restrictions.unwrap_or(Format::Glob), pod_tokens: self.pod_tokens }
     }
 
-    /// Whether `role` could yet turn out to be the agent's own. Telling its name is harmless, giving it is not.
+    /// Whether `role` may turn out to be the agent's own. Its name may be shown, its credentials must not be served.
     fn may_be_own(&self, role: &RoleArn) -> bool {
         matches!(self.own_roles, OwnRoles::Sought(_)) && !self.gives_own(role)
     }
 }
 
-/// One request, as far as deciding needs it.
+/// The parts of a request that the decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'r, 'a> {
     pub peer: IpAddr,
     pub route: &'r Route,
     pub token: Option<&'a [u8]>,
-    /// Whether `X-Forwarded-For` came along
+    /// Whether the request has an `X-Forwarded-For` header
     pub forwarded_for: bool,
-    /// What holds for all; known before the rules are
+    /// The agent-wide setting; known before the rules are
     pub tokens: TokenRequirement,
     pub patience: Patience,
-    /// When, for the age of what is known
+    /// The time of the request, to judge the age of the World
     pub at: Mono,
-    /// Of several claimants of the address, the one that the API server names
+    /// The UID of the claimant that the API server names, if several pods claim the address
     pub chosen: Option<&'a str>,
 }
 
-/// Whether who asks can still wait for the world to change.
+/// Whether the request can still wait for the World to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
     Left,
     Exhausted,
 }
 
-/// What is to be done, for whom, and how long their token is still good.
+/// The decision, the pod it is for, and the remaining lifetime of the request's session token.
 #[derive(Debug)]
 pub struct Decided<'a> {
     pub decision: Decision<'a>,
     pub pod: Option<Arc<HeldPod>>,
     pub token_left: Option<Duration>,
-    /// Why the pod would get no role if the policy were enforced
+    /// Why the request would be refused if the policy were enforced
     pub audited: Option<Reason>,
 }
 
 impl Decided<'_> {
-    /// The role that is to be assumed.
+    /// The role to assume.
     pub fn role(&self) -> Option<&RoleArn> {
         match &self.decision {
             Decision::Assume(permitted, _) => Some(&permitted.request.role),
@@ -158,31 +157,31 @@ impl Decided<'_> {
     }
 }
 
-/// What is to be done.
+/// What to do with a request.
 #[derive(Debug)]
 pub enum Decision<'a> {
-    /// Answer with the role's name.
+    /// Respond with the role's name.
     Name(RoleArn),
-    /// Give the role's credentials.
+    /// Respond with the role's credentials.
     Assume(Permitted, DocumentForm),
-    /// Answer `iam/info` with this role.
+    /// Respond to `iam/info` with this role.
     Info(RoleArn),
-    /// List what lies below `iam/`.
+    /// Respond with the entries below `iam/`.
     IamListing,
-    /// Make a token: for the pod if it is known, else, when there is no patience left, for the address.
+    /// Issue a token, bound to the pod if it is known, otherwise to the address (only once no patience is left).
     IssueToken,
-    /// Say which methods the token path takes.
+    /// Respond with the methods that the token path allows.
     TokenMethods,
     Forward(&'a CanonicalPath),
-    /// Forward, and filter what comes back.
+    /// Forward, and filter the response.
     Listing(&'a CanonicalPath, IamEntry),
     Page(OwnPage),
     Refuse(Reason),
-    /// Ask again when the world has changed; if it doesn't, this is why.
+    /// Decide again when the World has changed; if it doesn't change in time, refuse with this reason.
     NotYet(Reason),
 }
 
-/// The proof that a pod may have a role, and the call that gets it.
+/// The proof that a pod may have a role, and the call that gets its credentials.
 #[derive(Clone, Debug)]
 pub struct Permitted {
     request: AssumeRole,
@@ -195,15 +194,11 @@ impl Permitted {
         &self.request
     }
 
-    pub fn into_request(self) -> AssumeRole {
-        self.request
-    }
-
     pub fn pod(&self) -> &Arc<HeldPod> {
         &self.pod
     }
 
-    /// Why it would be refused if the policy were enforced.
+    /// Why the request would be refused if the policy were enforced.
     pub fn audited(&self) -> Option<Reason> {
         self.audited
     }
@@ -214,7 +209,7 @@ pub fn decide<'r>(world: &World, rules: Option<&Rules>, keys: &TokenKeys, ask: A
     decide_traced(world, rules, keys, ask, now, &mut no_trace)
 }
 
-/// The same, telling every step to `trace`.
+/// [`decide`], reporting every step to `trace`.
 pub fn decide_traced<'r>(
     world: &World,
     rules: Option<&Rules>,
@@ -270,11 +265,11 @@ pub fn decide_traced<'r>(
     Decided { token_left, audited, ..plain(decision) }
 }
 
-/// What a pod with a role gets.
+/// The decision for a pod that may have its role.
 fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>, patience: Patience) -> Decision<'a> {
     let role = &permitted.request.role;
     match route {
-        // What a pod gets here bears its token, and at the metadata address it has shown none.
+        // Calls for this role carry the pod's token, and requests to the metadata address don't have it.
         Route::RoleList(_) | Route::RoleDocument(..) if permitted.request.subject.is_some() => {
             Decision::Refuse(Reason::ProofRequired)
         }
@@ -290,7 +285,7 @@ fn answer<'a>(route: &Route, permitted: Permitted, rules: Option<&Rules>, patien
     }
 }
 
-/// The role of whoever holds an address.
+/// The role of the pod that holds the address.
 fn assign(
     world: &World,
     rules: Option<&Rules>,
@@ -306,7 +301,7 @@ fn assign(
     }
 }
 
-/// The rules, if what is known is whole and not too old to decide by.
+/// The rules, if all lists are complete and not too old to decide by.
 fn current<'r>(
     world: &World,
     rules: Option<&'r Rules>,

@@ -1,11 +1,11 @@
-//! What the redirect should be and whether what the kernel holds is that, as values.
+//! The wanted redirect, and its comparison with the tables in the kernel.
 //!
-//! A [`RedirectSpec`] (what was asked for) and the [`HostNetwork`](resolve::HostNetwork) (what the node has) give a
-//! [`Wanted`]; [`ruleset`] spells it out as two chains of one nf_tables table; [`compare`] says how a table that was
-//! found differs, and [`decide`](compare::decide) what to do about it.
+//! A [`RedirectSpec`] (the configuration) and the [`HostNetwork`](resolve::HostNetwork) (the node's network)
+//! determine a [`Wanted`]; [`ruleset`] builds its two chains of one nf_tables table; [`compare`] lists how a table in
+//! the kernel differs, and [`decide`](compare::decide) chooses what to do about it.
 //!
-//! Invariants: the chains are a function of [`Wanted`] alone, so two agents that want the same write the same; no rule
-//! ever looks at a packet that is not addressed to the metadata service.
+//! Invariants: the chains depend on [`Wanted`] only, so two agents that want the same write the same; no rule affects
+//! a packet that is not addressed to the metadata service.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -29,17 +29,18 @@ pub mod status;
 
 pub use crate::logic::request::route::{METADATA_V4, METADATA_V6};
 
-/// The name of our table; its family is `inet`, which holds IPv4 and IPv6 rules in one atomic unit.
+/// The name of the table; its family is `inet`, which holds IPv4 and IPv6 rules in one atomic unit.
 pub const TABLE: &str = "kube2iam";
-/// The only port it serves.
+/// The metadata service's port.
 pub const METADATA_PORT: u16 = 80;
 
-/// What was asked for.
+/// The configuration of the redirect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedirectSpec {
-    /// Where the agent listens; without it, the address of the default route's interface.
+    /// The agent's address; `None`: the address of the default route's interface
     pub host_ip: Option<Ipv4Addr>,
-    /// Without it, the first global address of the interface that holds the IPv4 address, else of the IPv6 default route's.
+    /// `None`: the first global address of the interface with the IPv4 address, else of the IPv6 default route's
+    /// interface
     pub host_ip6: Option<Ipv6Addr>,
     pub app_port: u16,
     pub interfaces: InterfaceRule,
@@ -49,7 +50,7 @@ pub struct RedirectSpec {
 }
 
 impl RedirectSpec {
-    /// Everything as it is without flags.
+    /// The defaults of all flags.
     pub fn new(app_port: u16) -> Self {
         Self {
             host_ip: None,
@@ -62,13 +63,13 @@ impl RedirectSpec {
         }
     }
 
-    /// The addresses that the operator gave.
+    /// The addresses that the operator configured.
     fn given(&self) -> Vec<IpAddr> {
         [self.host_ip.map(IpAddr::V4), self.host_ip6.map(IpAddr::V6)].into_iter().flatten().collect()
     }
 }
 
-/// Where pods ask for metadata: AWS's two addresses, and those that were named besides. Never without either family.
+/// The addresses to redirect: the two of AWS and additionally configured ones. Both families are always present.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
     v4: Vec<Ipv4Addr>,
@@ -76,7 +77,7 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// AWS's and `further` ones.
+    /// AWS's addresses and `further` ones.
     pub fn of(further: impl IntoIterator<Item = IpAddr>) -> Self {
         let (mut v4, mut v6) = (vec![METADATA_V4], vec![METADATA_V6]);
         for ip in further {
@@ -93,36 +94,32 @@ impl Metadata {
         &self.v4
     }
 
-    pub fn v6(&self) -> &[Ipv6Addr] {
-        &self.v6
-    }
-
     pub fn all(&self) -> Vec<IpAddr> {
         self.v4.iter().copied().map(IpAddr::V4).chain(self.v6.iter().copied().map(IpAddr::V6)).collect()
     }
 }
 
-/// What happens to pods' requests, TCP to the metadata port, on the interfaces that are redirected.
+/// What happens to pods' requests (TCP to the metadata port) on redirected interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestAction {
     Redirect,
-    /// While the agent's port is held by a process that isn't known to be an agent, pods must reach neither it nor the
-    /// real service.
+    /// While an unrelated process holds the agent's port, pods must reach neither that process nor the real metadata
+    /// service
     Drop,
 }
 
-/// What happens to all other packets for the metadata addresses on the interfaces that are redirected.
+/// What happens to all other packets to the metadata addresses on redirected interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherPorts {
     Drop,
     Pass,
 }
 
-/// The redirect in full: what [`ruleset::chains`] turns into rules.
+/// The complete redirect, from which [`ruleset::chains`] builds rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub metadata: Metadata,
-    /// Where IPv4 requests go; `None` drops them.
+    /// The destination of IPv4 requests; `None` drops them
     pub agent_v4: Option<SocketAddrV4>,
     pub agent_v6: Option<SocketAddrV6>,
     pub scope: InterfaceScope,
@@ -130,17 +127,17 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Where requests to a metadata address go.
+    /// The destination of requests to a metadata address.
     pub fn agent_for(&self, metadata: IpAddr) -> Option<SocketAddr> {
         if metadata.is_ipv4() { self.agent_v4.map(SocketAddr::V4) } else { self.agent_v6.map(SocketAddr::V6) }
     }
 
-    /// Where requests go, in both families.
+    /// The destinations of requests in both families.
     pub fn agents(&self) -> Vec<SocketAddr> {
         [self.agent_v4.map(SocketAddr::V4), self.agent_v6.map(SocketAddr::V6)].into_iter().flatten().collect()
     }
 
-    /// Each metadata address whose requests are redirected, and where to.
+    /// Each redirected metadata address with its destination.
     pub fn redirected(&self) -> Vec<(IpAddr, SocketAddr)> {
         let to = |metadata: IpAddr| self.agent_for(metadata).map(|agent| (metadata, agent));
         self.metadata.all().into_iter().filter_map(to).collect()

@@ -1,4 +1,4 @@
-//! AssumeRole and AssumeRoleWithWebIdentity over STS's query protocol: what is asked, and what every answer means.
+//! AssumeRole and AssumeRoleWithWebIdentity over the STS query protocol: requests, and the meaning of every response.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ pub use policy::SessionPolicy;
 pub use skew::{http_date, skew_ms};
 pub use verdict::{Remedy, TokenRefusal, of_token_call, remedy};
 
-/// One AssumeRole call. It is also the key under which its session is kept, whole:
-/// a field that changes the call can't be left out of the key.
+/// One AssumeRole call. The whole value is also the key of its session in the cache, so a field that changes the call
+/// can't be left out of the key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AssumeRole {
     pub role: RoleArn,
@@ -36,44 +36,44 @@ pub struct AssumeRole {
     /// Session tags, key and value
     pub tags: Vec<(String, String)>,
     pub transitive_tags: Vec<String>,
-    /// Whose ServiceAccount token the call bears; `None`: it is signed with the node's credentials
+    /// The ServiceAccount whose token the call carries; `None`: it is signed with the node's credentials
     pub subject: Option<TokenSubject>,
 }
 
-/// The ServiceAccount that a token is for: its `sub`, in parts.
+/// The ServiceAccount that a token is for: the parts of its `sub` claim.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenSubject {
     pub namespace: Arc<str>,
     pub service_account: Arc<str>,
 }
 
-/// What AssumeRole gave.
+/// The result of AssumeRole.
 #[derive(Clone, Debug)]
 pub struct Assumed {
     pub credentials: Credentials,
-    /// How long they live from now on, by the clock of whoever gave them: the own one may be wrong.
+    /// The remaining lifetime, measured by the clock of AWS: the node's may be wrong
     pub life: Duration,
 }
 
-/// Why a call to STS gave no credentials. The kind says what the caller may do next, the cause is for the log.
+/// Why a call to STS returned no credentials. The kind says what the caller may do next, the cause is for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StsFailure {
     pub kind: StsFailureKind,
-    /// AWS's error code (`AccessDenied`), or a word of our own for what never reached AWS (`Timeout`)
+    /// AWS's error code (`AccessDenied`), or one of [`OWN_CODES`] if the call never reached AWS (`Timeout`)
     pub code: String,
-    /// AWS's message, or what went wrong on the way
+    /// AWS's message, or the local cause
     pub message: String,
     pub request_id: Option<String>,
 }
 
 impl StsFailure {
-    /// Whether AWS refused the tags of a session rather than the session: assuming a role with tags takes a permission
-    /// of its own, of the caller and in the role's trust policy (IAM user guide, "Passing session tags in STS").
+    /// Whether AWS refused the session's tags rather than the session: assuming a role with tags requires a separate
+    /// permission of the caller and in the role's trust policy (IAM user guide, "Passing session tags in STS").
     pub fn is_about_tags(&self) -> bool {
         self.code == "AccessDenied" && self.message.contains("sts:TagSession")
     }
 
-    /// The code, if AWS said it.
+    /// The code, if it came from AWS.
     pub fn aws_code(&self) -> Option<&str> {
         Some(self.code.as_str()).filter(|code| !OWN_CODES.contains(code))
     }
@@ -86,25 +86,25 @@ impl fmt::Display for StsFailure {
     }
 }
 
-/// What to make of a failure.
+/// How to handle a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StsFailureKind {
-    /// AWS will say the same again until a person changes something.
+    /// AWS will refuse again until the configuration changes.
     Refused,
-    /// AWS asks for patience.
+    /// AWS throttles.
     Throttled,
-    /// The service or the way to it is broken: 5xx, time-out, refused connection, an unreadable answer.
+    /// The service or the network is failing: 5xx, timeout, refused connection, unreadable response.
     Unavailable,
-    /// The node has no credentials to sign with, or AWS no longer takes them.
+    /// The node has no credentials to sign with, or AWS no longer accepts them.
     NoNodeCredentials,
-    /// No region is known, or none that could be one.
+    /// No region is known, or the configured one is invalid.
     NoRegion,
-    /// STS doesn't take the pod's token for the role.
+    /// STS doesn't accept the pod's token for the role.
     Token(TokenRefusal),
 }
 
 impl StsFailureKind {
-    /// Whether AWS looked into what was asked and said no, rather than being in trouble itself.
+    /// Whether AWS evaluated the request and refused it, rather than failing itself.
     pub const fn is_answer(self) -> bool {
         match self {
             Self::Refused => true,
@@ -118,7 +118,7 @@ impl StsFailureKind {
         matches!(self, Self::Token(_)) && self.is_answer()
     }
 
-    /// Whether AWS will say the same until a person changes something.
+    /// Whether AWS will refuse again until the configuration changes.
     pub const fn is_final(self) -> bool {
         match self {
             Self::Refused => true,
@@ -128,7 +128,7 @@ impl StsFailureKind {
     }
 }
 
-/// Words of our own for what never reached AWS or was never understood.
+/// Codes of the agent's own, for calls that never reached AWS or whose response couldn't be parsed.
 const OWN_CODES: [&str; 15] = [
     "Interrupted",
     "InvalidRegion",

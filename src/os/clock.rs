@@ -1,7 +1,7 @@
-//! The only place that asks the system for the time.
+//! The only module that reads the system's clocks.
 //!
-//! [`Mono`] counts while the machine sleeps (`CLOCK_BOOTTIME`): credentials that ended in a suspended machine have
-//! ended. The system's timed waits count without it, which [`crate::os::notifier`] makes up for.
+//! [`Mono`] keeps counting during suspend (`CLOCK_BOOTTIME`), so that credentials that expire while the machine is
+//! suspended count as expired. Timed waits of the system don't count suspend; [`crate::os::notifier`] compensates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::logic::base::time::{Mono, Now, Wall};
 use crate::os::notifier::SystemNotifier;
 use crate::ports::{Clock, Notifier, Time};
 
-/// The system's monotonic and wall clocks. [`Mono`] counts from the moment this was made.
+/// The system's monotonic and wall clocks. [`Mono`] counts from the creation of this value.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     origin: Duration,
@@ -42,14 +42,14 @@ impl Time for SystemClock {
     }
 }
 
-/// Since the machine was started, its sleep included.
+/// Time since boot, including suspend.
 fn since_boot() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
     let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), nanos)
 }
 
-/// A machine that believes to live before 1970 is taken to live at its beginning.
+/// The wall clock; a time before 1970 is reported as 1970-01-01.
 fn wall() -> Wall {
     let time = clock_gettime(ClockId::Realtime);
     Wall::from_unix_millis(time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000).max(0))
@@ -60,22 +60,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_goes_on_and_counts_from_the_beginning() {
+    fn monotonic_time_never_goes_back_and_starts_near_zero() {
         let clock = SystemClock::new();
         let moments: Vec<Mono> = (0..1_000).map(|_| clock.now().mono).collect();
         assert!(moments.is_sorted());
         assert!(moments[0].since(Mono::default()) < Duration::from_secs(60));
     }
 
-    /// `/proc/uptime` counts sleep, too.
+    /// `/proc/uptime` includes suspend as well.
     #[test]
-    fn time_is_that_of_a_machine_that_may_sleep() {
+    fn monotonic_time_includes_suspend() {
         let uptime = || {
             let text = std::fs::read_to_string("/proc/uptime").unwrap();
             text.split(' ').next().unwrap().parse::<f64>().unwrap()
         };
         let (before, read, after) = (uptime(), since_boot().as_secs_f64(), uptime());
-        // it shows hundredths
+        // /proc/uptime has a resolution of 10 ms
         assert!((before - 0.01..=after + 0.01).contains(&read), "{before} {read} {after}");
     }
 }

@@ -1,10 +1,10 @@
-//! The control socket: HTTP over a Unix socket that only its owner can open.
+//! The control socket: HTTP over a Unix socket that only its owner can connect to.
 //!
-//! tiny_http reads here, unbounded as it is (an endless header costs memory, a hostile length the process): whoever can
-//! open the socket is root on the node and needs no such trick.
+//! tiny_http doesn't bound its input (an endless header takes memory, a hostile length ends the process). That is
+//! acceptable: only root on the node can connect.
 //!
-//! Invariants: the socket is never open to others, not even for a moment; the path always leads to the newest agent;
-//! an agent that ends takes away only what is its own.
+//! Invariants: the socket is never accessible to others, not even for a moment; the path always leads to the newest
+//! agent; an agent that ends removes only its own file.
 
 use std::fs;
 use std::io;
@@ -18,23 +18,23 @@ use rustix::fs::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tiny_http::{Header, Method, Response, Server};
 
-/// A bound and listening control socket; its file is removed when this is closed or dropped.
+/// A bound and listening control socket; its file is removed on close or drop.
 pub struct ControlSocket {
     server: Server,
     path: PathBuf,
     identity: FileIdentity,
 }
 
-/// A question over the socket.
+/// A request received over the socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlRequest {
     pub verb: ControlVerb,
     pub path: String,
-    /// Decoded parameters of the query, in order
+    /// Decoded query parameters, in order
     pub parameters: Vec<(String, String)>,
 }
 
-/// Whether a question wants to change something.
+/// The HTTP method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlVerb {
     Get,
@@ -42,14 +42,14 @@ pub enum ControlVerb {
     Other,
 }
 
-/// An answer: a status and one JSON value.
+/// A response: a status and one JSON value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlAnswer {
     pub status: u16,
     pub json: String,
 }
 
-/// Which file a path leads to.
+/// The identity of the file at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileIdentity {
     device: u64,
@@ -57,34 +57,33 @@ struct FileIdentity {
 }
 
 impl ControlSocket {
-    /// Opens the socket at `path`, in place of whatever an earlier agent left there. Directories that are missing
-    /// are made.
+    /// Opens the socket at `path`, replacing the file of an earlier agent. Creates missing directories.
     pub fn open(path: &Path) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
         }
-        let newcomer = newcomer(path);
-        let listener = listen(&newcomer)?;
-        let identity = FileIdentity::of(&newcomer)?;
+        let draft = draft(path);
+        let listener = listen(&draft)?;
+        let identity = FileIdentity::of(&draft)?;
         let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
-        fs::rename(&newcomer, path).inspect_err(|_| drop(fs::remove_file(&newcomer)))?;
+        fs::rename(&draft, path).inspect_err(|_| drop(fs::remove_file(&draft)))?;
         Ok(Self { server, path: path.to_owned(), identity })
     }
 
-    /// Answers one question after another until [`ControlSocket::close`].
+    /// Answers requests, one at a time, until [`ControlSocket::close`].
     pub fn serve(&self, answer: &dyn Fn(&ControlRequest) -> ControlAnswer) {
         while let Ok(request) = self.server.recv() {
             let ControlAnswer { status, json } = answer(&ControlRequest::of(request.method(), request.url()));
             let response = Response::from_string(format!("{json}\n")).with_status_code(status);
             let response = header().into_iter().fold(response, Response::with_header);
-            let _ = request.respond(response); // whoever asked has gone
+            let _ = request.respond(response); // the client may have disconnected
         }
     }
 
-    /// Takes the file away if it is this agent's, and ends [`ControlSocket::serve`], on whatever thread it is.
+    /// Removes the file if it is this agent's, and ends [`ControlSocket::serve`] on its thread.
     pub fn close(&self) {
         if FileIdentity::of(&self.path).is_ok_and(|found| found == self.identity) {
-            let _ = fs::remove_file(&self.path); // a file that stays behind is replaced by the next agent
+            let _ = fs::remove_file(&self.path); // the next agent replaces a leftover file
         }
         self.server.unblock();
     }
@@ -108,7 +107,7 @@ impl ControlRequest {
         Self { verb, path: path.to_owned(), parameters }
     }
 
-    /// The value of a parameter.
+    /// The value of a query parameter.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -120,16 +119,16 @@ impl FileIdentity {
     }
 }
 
-/// A name beside `path` for a socket that isn't ready yet: a client sees the old agent or the new one, never neither.
-fn newcomer(path: &Path) -> PathBuf {
+/// A temporary name beside `path`, renamed once the socket listens: a client reaches the old agent or the new one.
+fn draft(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{}", process::id()))
 }
 
-/// Listens at `path`. Linux gives the file the mode that the socket has when it is bound (unix(7)), so that there is no
-/// moment in which others could connect.
+/// Listens at `path`. On Linux the file gets the mode that the socket has at bind (unix(7)), so others can never
+/// connect.
 fn listen(path: &Path) -> io::Result<UnixListener> {
     if path.exists() {
-        fs::remove_file(path)?; // of a process that had our number and died in the middle
+        fs::remove_file(path)?; // left by a killed process with the same pid
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
@@ -142,7 +141,7 @@ fn header() -> Option<Header> {
     Header::from_bytes("Content-Type", "application/json").ok()
 }
 
-/// An operator and a script or two.
+/// Enough for an operator and a few scripts.
 const BACKLOG: i32 = 16;
 
 #[cfg(test)]
@@ -155,7 +154,7 @@ mod tests {
 
     use crate::os::threads;
 
-    /// A directory of the test's own, gone at its end.
+    /// A directory of one test, removed at its end.
     struct SocketDirectory(PathBuf);
 
     impl SocketDirectory {
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_socket_is_its_owners_alone_and_answers() {
+    fn socket_is_private_and_serves_requests() {
         let directory = SocketDirectory::new("answers");
         let path = directory.0.join("deeper/control.sock");
         let socket = Arc::new(ControlSocket::open(&path).unwrap());
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_takes_the_path_and_keeps_it() {
+    fn successor_replaces_the_socket_and_keeps_it() {
         let directory = SocketDirectory::new("successor");
         let path = directory.0.join("control.sock");
         let first = ControlSocket::open(&path).unwrap();
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_cannot_be_made_is_an_error() {
+    fn path_that_cannot_be_created_is_an_error() {
         let directory = SocketDirectory::new("error");
         let file = directory.0.join("file");
         fs::write(&file, "").unwrap();

@@ -1,4 +1,4 @@
-//! Small files that others write and replace: tokens, certificates, kubeconfigs.
+//! Reads small files that other programs write and replace: tokens, certificates, kubeconfigs.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,13 +8,13 @@ use zeroize::Zeroizing;
 
 use crate::logic::base::secret::Secret;
 
-/// The whole text of `path`, or why it can't be had.
+/// The text of `path`, or why it can't be read.
 pub(crate) fn read_text(path: &str) -> Result<Secret<String>, String> {
     let wrong = |cause: &dyn std::fmt::Display| format!("failed to read `{path}`: {cause}");
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_FILE + 1));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_TEXT_BYTES + 1));
     let file = File::open(path).map_err(|error| wrong(&error))?;
-    file.take(LONGEST_FILE as u64 + 1).read_to_end(&mut bytes).map_err(|error| wrong(&error))?;
-    if bytes.len() > LONGEST_FILE {
+    file.take(MAX_TEXT_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| wrong(&error))?;
+    if bytes.len() > MAX_TEXT_BYTES {
         return Err(wrong(&"it is longer than a token"));
     }
     let text = std::str::from_utf8(&bytes).map_err(|_| wrong(&"it is not text"))?;
@@ -26,11 +26,11 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let wrong = |cause: &dyn std::fmt::Display| format!("failed to read `{}`: {cause}", path.display());
     let mut bytes = Zeroizing::new(Vec::new());
     let file = File::open(path).map_err(|error| wrong(&error))?;
-    file.take(LONGEST_BUNDLE + 1).read_to_end(&mut bytes).map_err(|error| wrong(&error))?;
-    if bytes.len() as u64 > LONGEST_BUNDLE { Err(wrong(&"it is longer than 4 MiB")) } else { Ok(bytes) }
+    file.take(MAX_BUNDLE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| wrong(&error))?;
+    if bytes.len() as u64 > MAX_BUNDLE_BYTES { Err(wrong(&"it is longer than 4 MiB")) } else { Ok(bytes) }
 }
 
-/// Bundles of authorities are the largest of the files, below 1 MiB.
-const LONGEST_BUNDLE: u64 = 4 * 1024 * 1024;
-/// STS takes web identity tokens of up to 20,000 letters.
-const LONGEST_FILE: usize = 32 * 1024;
+/// Bytes. CA bundles are the largest of these files, below 1 MiB.
+const MAX_BUNDLE_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes. STS accepts web identity tokens of up to 20,000 characters.
+const MAX_TEXT_BYTES: usize = 32 * 1024;

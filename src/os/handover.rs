@@ -1,16 +1,16 @@
-//! Listening sockets on their way from an agent to its successor: over a Unix socket in the state directory, as
-//! descriptors (`SCM_RIGHTS`, unix(7)).
+//! Passes listening sockets from an agent to its successor: as descriptors (`SCM_RIGHTS`, unix(7)) over a Unix socket in
+//! the state directory.
 //!
-//! Closing a listening socket resets the connections in its queue, unless another process has the same socket. So the
-//! agent that answers requests makes an [`Offer`], its successor [`ask`]s at start, and from then on both hold one queue.
-//! The connection between them carries nothing more, but its ends do: to the successor it means that it is alone; to the
-//! predecessor, that the successor answers requests now, or has gone.
+//! Closing a listening socket resets the connections in its queue, unless another process holds the same socket. So the
+//! agent that answers requests makes an [`Offer`], its successor requests the sockets at start ([`request`]), and from
+//! then on both hold the same queue. Nothing more is sent over the connection between them; only its end has a meaning.
+//! To the successor: the predecessor has ended. To the predecessor: the successor answers requests now, or has ended.
 //!
-//! - Each agent offers under a name of its own: none takes the place of another that still lives.
-//! - Both sides look at the credentials that the kernel has of the other (`SO_PEERCRED`): only what
-//!   [`StateDir::admits`] is given a listener, or believed.
-//! - Nothing that a process behind such a name does, or leaves undone, delays a start by more than [`PATIENCE`].
-//! - What is handed over is checked by the caller; here it is only received.
+//! - Each agent offers under its own name, so it never replaces the offer of another live agent.
+//! - Both sides check the credentials that the kernel reports of the other (`SO_PEERCRED`): listeners are sent to, and
+//!   accepted from, only processes that [`StateDir::admits`].
+//! - A process behind such a name can't delay a start by more than [`TIMEOUT`], whatever it does.
+//! - The caller checks the listeners received.
 
 use std::collections::VecDeque;
 use std::fs::{read_dir, remove_file, rename};
@@ -39,17 +39,17 @@ use super::threads;
 use crate::logic::base::time::Mono;
 use crate::ports::Clock;
 
-/// Listening sockets, there to be asked for until it is withdrawn.
+/// Listening sockets offered to a successor until withdrawn.
 pub struct Offer {
-    /// Its end wakes the thread.
+    /// Closing it stops the thread.
     wake: UnixStream,
     thread: JoinHandle<()>,
     path: PathBuf,
 }
 
 impl Offer {
-    /// Begins to hand `listeners` to agents that ask. `number` must be one that no other agent drew; `waiting` gets how
-    /// many successors wait for their turn.
+    /// Starts offering `listeners` to other agents. `number` must differ from other agents'; `waiting` is called with
+    /// the number of successors that wait for this agent to end.
     pub fn make(
         dir: &StateDir,
         listeners: Vec<TcpListener>,
@@ -61,54 +61,56 @@ impl Offer {
         let listen = UnixListener::bind(&draft)?;
         listen.set_nonblocking(true)?;
         dir.share(&draft)?;
-        // Under its name it listens already: who finds nobody listening there may take it away.
+        // Renamed only once it listens: other agents remove a name behind which nothing listens.
         rename(&draft, &path)?;
         let (wake, woken) = UnixStream::pair()?;
         let admitting = dir.clone();
         let thread = threads::spawn("handover", threads::STACK_BYTES, move || {
-            hand_out(&listen, &admitting, &woken, &listeners, &waiting);
+            serve(&listen, &admitting, &woken, &listeners, &waiting);
         })?;
         Ok(Self { wake, thread, path })
     }
 
-    /// Ends the lines to all who asked, and lets the listeners go.
+    /// Closes the connections to all successors, and closes the listeners.
     pub fn withdraw(self) {
-        let _ = remove_file(&self.path); // somebody else's housekeeping, if it is gone already
+        let _ = remove_file(&self.path); // it may have been removed already
         drop(self.wake);
-        let _ = self.thread.join(); // it has nothing to say
+        let _ = self.thread.join(); // no result to report
     }
 }
 
-/// The line to the agent that handed its listeners over. Dropped once requests are answered here too.
+/// The connection to the agent that handed over its listeners. Dropped once this agent answers requests.
 pub struct Predecessor(UnixStream);
 
 impl Predecessor {
-    /// Whether it still answers requests, as far as can be seen: waits for its end, at most for `patience`.
-    pub fn is_there(&self, patience: Duration) -> bool {
-        matches!(poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timespec(patience))), Ok(0) | Err(Errno::INTR))
+    /// Whether the predecessor still runs; waits at most `timeout` for its end.
+    pub fn is_running(&self, timeout: Duration) -> bool {
+        matches!(poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timespec(timeout))), Ok(0) | Err(Errno::INTR))
     }
 }
 
-/// What asking for listeners came to.
+/// The result of requesting listeners.
 pub struct HandoverReply {
     pub handed: Option<(Vec<TcpListener>, Predecessor)>,
-    /// Why agents that offer some didn't hand them over, one line each.
+    /// Why offering agents failed to hand over, one line each.
     pub failures: Vec<String>,
 }
 
-/// Asks the agents that offer their listeners, the latest first, until one hands some over. Names behind which nothing
-/// listens any more are taken away.
-pub fn ask(dir: &StateDir, clock: &dyn Clock) -> HandoverReply {
-    let late = clock.now().mono.after(PATIENCE);
+/// Requests listeners from the agents that offer them, the latest first, until one hands them over. Removes names behind
+/// which nothing listens any more.
+pub fn request(dir: &StateDir, clock: &dyn Clock) -> HandoverReply {
+    let deadline = clock.now().mono.after(TIMEOUT);
     let mut failures = Vec::new();
     for path in offers(dir) {
-        match ask_at(dir, &path, clock, late) {
-            Ok((listeners, line)) => return HandoverReply { handed: Some((listeners, Predecessor(line))), failures },
+        match request_from(dir, &path, clock, deadline) {
+            Ok((listeners, connection)) => {
+                return HandoverReply { handed: Some((listeners, Predecessor(connection))), failures };
+            }
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
                 info!("took away what an agent left behind: `{}`", path.display());
-                let _ = remove_file(&path); // the next one tries again
+                let _ = remove_file(&path); // on failure, the next agent tries again
             }
-            // It went in this very moment.
+            // The offer was withdrawn just now.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
                 failures.push(format!("failed to take over from the agent behind `{}`: {error}", path.display()));
@@ -118,16 +120,16 @@ pub fn ask(dir: &StateDir, clock: &dyn Clock) -> HandoverReply {
     HandoverReply { handed: None, failures }
 }
 
-/// Whether an agent offers its listeners here.
-pub fn is_offered(dir: &StateDir) -> bool {
+/// Whether an agent offers its listeners in `dir`.
+pub fn has_offer(dir: &StateDir) -> bool {
     !offers(dir).is_empty()
 }
 
-/// The sockets of the directory that are named as offers are, the latest first.
+/// The sockets in the directory with an offer's name, the latest first.
 fn offers(dir: &StateDir) -> Vec<PathBuf> {
     let is_name = |name: &str| name.starts_with(PREFIX) && name.ends_with(SUFFIX);
     let mut found = Vec::new();
-    for entry in read_dir(dir.path()).into_iter().flatten().flatten().take(MOST_FILES) {
+    for entry in read_dir(dir.path()).into_iter().flatten().flatten().take(MAX_FILES) {
         let is_socket = entry.file_type().is_ok_and(|kind| kind.is_socket());
         if !is_socket || !entry.file_name().to_str().is_some_and(is_name) {
             continue;
@@ -140,28 +142,33 @@ fn offers(dir: &StateDir) -> Vec<PathBuf> {
     found.into_iter().map(|(_, path)| path).collect()
 }
 
-fn ask_at(dir: &StateDir, path: &Path, clock: &dyn Clock, late: Mono) -> io::Result<(Vec<TcpListener>, UnixStream)> {
+fn request_from(
+    dir: &StateDir,
+    path: &Path,
+    clock: &dyn Clock,
+    deadline: Mono,
+) -> io::Result<(Vec<TcpListener>, UnixStream)> {
     let left = || {
-        let left = clock.now().mono.until(late);
+        let left = clock.now().mono.until(deadline);
         if left.is_zero() { Err(io::Error::from(ErrorKind::TimedOut)) } else { Ok(left) }
     };
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // Doesn't wait where a plain connect would: for a place in the queue of somebody who never accepts.
+    // A plain connect would block while the queue of a process that never accepts is full.
     socket.connect_timeout(&SockAddr::unix(path)?, left()?)?;
     socket.set_read_timeout(Some(left()?))?;
-    let line = UnixStream::from(std::os::fd::OwnedFd::from(socket));
-    admitted(&line, dir)?;
-    let listeners = receive(&line)?;
-    Ok((listeners, line))
+    let connection = UnixStream::from(std::os::fd::OwnedFd::from(socket));
+    admitted(&connection, dir)?;
+    let listeners = receive(&connection)?;
+    Ok((listeners, connection))
 }
 
-/// The greeting comes in one piece, with everything.
-fn receive(line: &UnixStream) -> io::Result<Vec<TcpListener>> {
-    let mut greeting = [0; GREETING.len() + 1];
-    let mut room = [MaybeUninit::uninit(); ROOM];
+/// Receives the message and the descriptors, which arrive together.
+fn receive(connection: &UnixStream) -> io::Result<Vec<TcpListener>> {
+    let mut message = [0; MESSAGE.len() + 1];
+    let mut room = [MaybeUninit::uninit(); CMSG_BYTES];
     let mut rights = RecvAncillaryBuffer::new(&mut room);
     let received = loop {
-        match recvmsg(line, &mut [IoSliceMut::new(&mut greeting)], &mut rights, RecvFlags::CMSG_CLOEXEC) {
+        match recvmsg(connection, &mut [IoSliceMut::new(&mut message)], &mut rights, RecvFlags::CMSG_CLOEXEC) {
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return Err(ErrorKind::TimedOut.into()),
             received => break received?,
@@ -173,54 +180,54 @@ fn receive(line: &UnixStream) -> io::Result<Vec<TcpListener>> {
             listeners.extend(descriptors.map(TcpListener::from));
         }
     }
-    match &greeting[..received.bytes] {
-        GREETING if !listeners.is_empty() => Ok(listeners),
+    match &message[..received.bytes] {
+        MESSAGE if !listeners.is_empty() => Ok(listeners),
         [] => Err(ErrorKind::UnexpectedEof.into()),
         _ => Err(io::Error::other("it says something else than an agent would")),
     }
 }
 
-/// Accepts agents until `woken` ends, and reports how many wait for their turn.
-fn hand_out(
+/// Serves successors until `woken` is closed, and reports how many wait.
+fn serve(
     listen: &UnixListener,
     dir: &StateDir,
     woken: &UnixStream,
     listeners: &[TcpListener],
     waiting: &dyn Fn(usize),
 ) {
-    let mut lines = VecDeque::new();
+    let mut connections = VecDeque::new();
     loop {
         let mut waited = vec![PollFd::new(listen, PollFlags::IN), PollFd::new(woken, PollFlags::IN)];
-        waited.extend(lines.iter().map(|line| PollFd::new(line, PollFlags::IN)));
+        waited.extend(connections.iter().map(|connection| PollFd::new(connection, PollFlags::IN)));
         if poll(&mut waited, None).is_err() {
             thread::park_timeout(PAUSE);
             continue;
         }
         let mut happened = waited.iter().map(|waited| !waited.revents().is_empty()).collect::<Vec<_>>().into_iter();
-        let (came, is_called_off) = (happened.next() == Some(true), happened.next() == Some(true));
-        if is_called_off {
+        let (has_connection, is_stopped) = (happened.next() == Some(true), happened.next() == Some(true));
+        if is_stopped {
             return;
         }
-        // Nobody who waits says anything: they answer requests now, or have gone.
-        lines.retain(|_| happened.next() == Some(false));
-        if came {
-            // Known before the successor knows: nobody takes it for ready in between.
-            waiting(lines.len() + 1);
-            admit(listen, dir, listeners, &mut lines);
+        // Successors send nothing: an event means that one answers requests now, or has ended.
+        connections.retain(|_| happened.next() == Some(false));
+        if has_connection {
+            // Counted before the listeners are sent, so that this agent isn't seen as ready in between.
+            waiting(connections.len() + 1);
+            admit(listen, dir, listeners, &mut connections);
         }
-        waiting(lines.len());
+        waiting(connections.len());
     }
 }
 
-fn admit(listen: &UnixListener, dir: &StateDir, listeners: &[TcpListener], lines: &mut VecDeque<UnixStream>) {
+fn admit(listen: &UnixListener, dir: &StateDir, listeners: &[TcpListener], connections: &mut VecDeque<UnixStream>) {
     match listen.accept() {
-        Ok((line, _)) => match admitted(&line, dir).and_then(|()| greet(&line, listeners)) {
+        Ok((connection, _)) => match admitted(&connection, dir).and_then(|()| send(&connection, listeners)) {
             Ok(()) => {
                 info!("handed the listener to the next agent");
-                if lines.len() == MOST_LINES {
-                    lines.pop_front();
+                if connections.len() == MAX_CONNECTIONS {
+                    connections.pop_front();
                 }
-                lines.push_back(line);
+                connections.push_back(connection);
             }
             Err(error) => warn!("failed to hand the listener to the next agent: {error}"),
         },
@@ -229,20 +236,20 @@ fn admit(listen: &UnixListener, dir: &StateDir, listeners: &[TcpListener], lines
     }
 }
 
-fn admitted(line: &UnixStream, dir: &StateDir) -> io::Result<()> {
-    dir.admits(credentials(line)?)
+fn admitted(connection: &UnixStream, dir: &StateDir) -> io::Result<()> {
+    dir.admits(credentials(connection)?)
 }
 
-fn greet(line: &UnixStream, listeners: &[TcpListener]) -> io::Result<()> {
-    // A line that was just opened has room for this; whoever has filled it is left alone.
-    line.set_nonblocking(true)?;
+fn send(connection: &UnixStream, listeners: &[TcpListener]) -> io::Result<()> {
+    // A new connection has room for the message; a full one is an error.
+    connection.set_nonblocking(true)?;
     let descriptors: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
-    let mut room = [MaybeUninit::uninit(); ROOM];
+    let mut room = [MaybeUninit::uninit(); CMSG_BYTES];
     let mut rights = SendAncillaryBuffer::new(&mut room);
     if !rights.push(SendAncillaryMessage::ScmRights(&descriptors)) {
         return Err(io::Error::other("too many listeners"));
     }
-    sendmsg(line, &[IoSlice::new(GREETING)], &mut rights, SendFlags::NOSIGNAL)?;
+    sendmsg(connection, &[IoSlice::new(MESSAGE)], &mut rights, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
@@ -253,16 +260,16 @@ fn timespec(span: Duration) -> Timespec {
 
 const PREFIX: &str = "agent-";
 const SUFFIX: &str = ".sock";
-/// What an agent says to its successor, beside the listeners.
-const GREETING: &[u8] = b"kube2iam listeners 1\n";
-/// Room for the descriptors of all doors that an agent has, and of some that later versions may have.
-const ROOM: usize = rustix::cmsg_space!(ScmRights(8));
-/// How long a start waits for the agents before, all together. One that lives answers within a millisecond.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// Files of the directory that are looked at.
-const MOST_FILES: usize = 256;
-/// Lines kept open, more than there is ever use for.
-const MOST_LINES: usize = 8;
+/// The message sent with the listeners.
+const MESSAGE: &[u8] = b"kube2iam listeners 1\n";
+/// Space for eight descriptors: more listeners than an agent has, in case later versions have more.
+const CMSG_BYTES: usize = rustix::cmsg_space!(ScmRights(8));
+/// How long a start waits for all predecessors together. A live one answers within a millisecond.
+const TIMEOUT: Duration = Duration::from_millis(500);
+/// Directory entries inspected.
+const MAX_FILES: usize = 256;
+/// Connections to successors kept open; more than are ever useful.
+const MAX_CONNECTIONS: usize = 8;
 /// The pause after the system ran out of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(10);
 

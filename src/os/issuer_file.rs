@@ -1,8 +1,8 @@
-//! The issuer of ServiceAccount tokens in a file of the state directory: an agent that starts while the API server
-//! refuses the issuer's documents checks tokens by those that an agent here last read. The file doesn't help while the
-//! API server is unreachable: pods aren't kept, and until they are listed every request gets `not_ready`. Nothing in it
-//! is secret, but a process that can write to it can make forged tokens valid: only agents may, as with all of the
-//! directory.
+//! Stores the issuer of ServiceAccount tokens in a file of the state directory: an agent that starts while the API server
+//! refuses the issuer's documents verifies tokens with the documents that an agent on this node last read. The file
+//! doesn't help while the API server is unreachable: pods aren't stored, and until they are listed every request gets
+//! `not_ready`. The file holds no secret, but a process that can write to it can make forged tokens valid; like the
+//! whole directory, it is writable only for agents.
 
 use std::fs::remove_file;
 use std::io::ErrorKind;
@@ -13,7 +13,7 @@ use super::state_file::{failed, read, replace};
 use crate::logic::identity::issuer::{Issuer, LONGEST_RECORD};
 use crate::ports::IssuerStore;
 
-/// The file, and the name under which the next one is written.
+/// The file, and the draft that replaces it.
 pub struct IssuerFile {
     dir: StateDir,
     file: PathBuf,
@@ -25,10 +25,10 @@ impl IssuerFile {
         Self { dir: dir.clone(), file: dir.join(FILES[0]), draft: dir.join(FILES[1]) }
     }
 
-    /// Deletes what agents wrote here, when the last one goes for good.
+    /// Deletes the files, when kube2iam is removed from the node.
     pub fn remove_all(dir: &StateDir) {
         for name in FILES {
-            let _ = remove_file(dir.join(name)); // it may never have been there
+            let _ = remove_file(dir.join(name)); // it may not exist
         }
     }
 }
@@ -57,7 +57,7 @@ impl IssuerStore for IssuerFile {
     }
 }
 
-/// The issuer, and the next one while it is written.
+/// The file and its draft.
 const FILES: [&str; 2] = ["issuer-keys", "issuer-keys.new"];
 
 #[cfg(test)]
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_agent_writes_the_next_one_reads() {
+    fn written_issuer_is_read_by_the_next_agent() {
         let place = TestStateDir::new();
         let file = IssuerFile::new(&place.open());
         assert!(file.read().unwrap().is_none());
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_planted_or_spoilt_file_is_told_and_replaced() {
+    fn planted_or_damaged_issuer_file_is_reported_and_replaced() {
         type Spoil = fn(&Path);
         let spoils: [Spoil; 5] = [
             |path| write(path, "").unwrap(),

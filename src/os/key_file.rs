@@ -1,8 +1,8 @@
-//! The keys of the tokens in a file of the state directory, open to all agents that can reach it.
+//! Stores the token keys in a file of the state directory, shared by all agents that can reach it.
 //!
-//! Readers take no lock: the file is replaced in one step and never changed. Writers take the lock file's, so that of two
-//! agents that rotate at once one finds the other's keys. Nothing is synced to a disk: tokens are of no use to anybody
-//! after a power cut.
+//! Readers take no lock: the file is replaced atomically and never changed. Writers lock the lock file, so that of two
+//! agents rotating at once one sees the other's keys. Nothing is synced to disk: after a power cut the tokens are
+//! useless anyway.
 
 use std::fs::{File, OpenOptions, remove_file};
 use std::io::{self, ErrorKind};
@@ -19,7 +19,7 @@ use super::state_file::{PRIVATE, SAFE, failed, read, replace};
 use crate::logic::identity::metadata_token::{LONGEST_RECORD, TokenKeys};
 use crate::ports::{Clock, KeyStore};
 
-/// The file, its lock, and the name under which the next one is written.
+/// The file, its lock file, and the draft that replaces it.
 pub struct KeyFile {
     dir: StateDir,
     file: PathBuf,
@@ -33,14 +33,14 @@ impl KeyFile {
         Self { dir: dir.clone(), file: dir.join(FILES[0]), lock: dir.join(FILES[1]), draft: dir.join(FILES[2]), clock }
     }
 
-    /// Takes the lock, which ends with the file that is returned.
+    /// Takes the lock; it is held until the returned file is dropped.
     fn lock(&self) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(PRIVATE).custom_flags(SAFE);
         let lock = self.dir.open_shared(&self.lock, &mut options)?;
-        let late = self.clock.now().mono.after(LOCK_PATIENCE);
+        let deadline = self.clock.now().mono.after(LOCK_TIMEOUT);
         while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            if self.clock.now().mono >= late {
+            if self.clock.now().mono >= deadline {
                 return Err(error.into());
             }
             thread::park_timeout(LOCK_POLL);
@@ -48,10 +48,10 @@ impl KeyFile {
         Ok(lock)
     }
 
-    /// Deletes what agents wrote here, when the last one goes for good.
+    /// Deletes the files, when kube2iam is removed from the node.
     pub fn remove(dir: &StateDir) {
         for name in FILES {
-            let _ = remove_file(dir.join(name)); // it may never have been there
+            let _ = remove_file(dir.join(name)); // it may not exist
         }
     }
 
@@ -82,10 +82,10 @@ impl KeyStore for KeyFile {
     }
 }
 
-/// The keys, the lock, and the next keys while they are written.
+/// The file, its lock file and its draft.
 const FILES: [&str; 3] = ["token-keys", "token-keys.lock", "token-keys.new"];
-/// The lock is held for a read and a write of a small file; who holds it longer is stuck.
-const LOCK_PATIENCE: Duration = Duration::from_millis(200);
+/// The lock is held for one read and one write of a small file; a process that holds it longer is stuck.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(200);
 const LOCK_POLL: Duration = Duration::from_millis(2);
 
 #[cfg(test)]

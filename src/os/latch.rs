@@ -1,4 +1,4 @@
-//! The shutdown latch: closed once, and whoever rests on it wakes.
+//! The shutdown latch: closing it wakes all waiting threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::logic::base::time::Mono;
 use crate::ports::{Notifier, Time, Waited};
 
-/// Open while the agent works; closed for good at shutdown.
+/// Open while the agent runs; closed for good at shutdown.
 pub struct Latch {
     closed: AtomicBool,
     nudges: AtomicU64,
@@ -34,18 +34,18 @@ impl Latch {
         self.wait_unless_nudged(u64::MAX, moment)
     }
 
-    /// Ends waits that may be cut.
+    /// Wakes threads in [`Latch::wait_unless_nudged`].
     pub fn nudge(&self) {
         self.nudges.fetch_add(1, Ordering::SeqCst);
         self.changed.notify();
     }
 
-    /// How often there was a nudge.
+    /// The number of nudges so far.
     pub fn nudges(&self) -> u64 {
         self.nudges.load(Ordering::SeqCst)
     }
 
-    /// Waits until `moment`, until shutdown, or until there were more nudges than `before`.
+    /// Waits until `moment`, until shutdown, or until [`Latch::nudges`] exceeds `before`.
     pub fn wait_unless_nudged(&self, before: u64, moment: Mono) -> Waited {
         loop {
             let generation = self.changed.generation();
@@ -62,7 +62,7 @@ impl Latch {
         }
     }
 
-    /// Rests until shutdown.
+    /// Waits until shutdown.
     pub fn wait_for_close(&self) {
         while self.wait(NEVER) != Waited::ShutDown {}
     }

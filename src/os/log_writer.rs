@@ -1,8 +1,9 @@
-//! The way of log lines to stderr: rendered where they arise, laid into a bounded tray, written in batches by one
-//! thread. The tray is one buffer of bytes: a channel would cost every line an allocation that another thread frees.
+//! Writes log lines to stderr. The calling thread renders a line and appends it to a bounded queue; one thread writes the
+//! queue in batches. The queue is a single byte buffer: a channel would need an allocation per line, freed on another
+//! thread.
 //!
-//! Lines of requests are dropped and counted while the tray is full, see [`LogQueue::offer`];
-//! all others wait for a place, though not for ever: a reader that is stuck must not stop the agent.
+//! While the queue is full, request lines are dropped and counted, see [`LogQueue::offer`]; other lines wait for space
+//! up to a timeout: a stuck reader of stderr must not stop the agent.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Write};
@@ -23,25 +24,25 @@ use crate::ports::Clock;
 /// The log thread's queue.
 #[derive(Clone)]
 pub struct LogQueue {
-    tray: Arc<Batch>,
+    queue: Arc<Batch>,
     level: LogLevel,
     format: LogFormat,
 }
 
-/// How much the agent says; may change at any time. What its libraries say stays at `warn`.
+/// The level of the agent's own log lines; may change at any time. The level of libraries stays at `warn`.
 #[derive(Clone)]
 pub struct LogLevel(Arc<AtomicUsize>);
 
-/// Ends the log thread once everything is written, or can't be.
+/// Stops the log thread on drop, after the queue has been written or [`FLUSH_TIMEOUT`] has passed.
 pub struct LogThread {
-    tray: Arc<Batch>,
+    queue: Arc<Batch>,
 }
 
-/// Lines on their way to the log thread.
+/// Lines waiting for the log thread.
 #[derive(Default)]
 struct Batch {
     lines: Mutex<LineBuffer>,
-    /// There is something to write, or the end has come.
+    /// Signalled when there are bytes to write, or at the end.
     filled: Condvar,
     emptied: Condvar,
 }
@@ -50,11 +51,11 @@ struct Batch {
 struct LineBuffer {
     bytes: Vec<u8>,
     last: bool,
-    /// Nobody writes any more.
+    /// The log thread has ended.
     ended: bool,
 }
 
-/// Held by the log thread; dropped when it ends, in whatever way.
+/// Held by the log thread; its drop marks the thread as ended, even after a panic.
 struct Writing(Arc<Batch>);
 
 impl Drop for Writing {
@@ -66,15 +67,15 @@ impl Drop for Writing {
 
 impl Batch {
     fn has_room(&self) -> bool {
-        self.lines.lock().bytes.len() < TRAY_BYTES
+        self.lines.lock().bytes.len() < QUEUE_BYTES
     }
 
-    /// Takes a line; waits for room if need be. False: there was none in time, and the line is lost.
-    fn put(&self, line: &[u8], patience: Duration) -> bool {
+    /// Appends a line; waits up to `timeout` for space. Returns false if there was none: the line is lost.
+    fn put(&self, line: &[u8], timeout: Duration) -> bool {
         let mut lines = self.lines.lock();
-        if lines.bytes.len() >= TRAY_BYTES {
-            self.emptied.wait_while_for(&mut lines, |lines| lines.bytes.len() >= TRAY_BYTES, patience);
-            if lines.bytes.len() >= TRAY_BYTES {
+        if lines.bytes.len() >= QUEUE_BYTES {
+            self.emptied.wait_while_for(&mut lines, |lines| lines.bytes.len() >= QUEUE_BYTES, timeout);
+            if lines.bytes.len() >= QUEUE_BYTES {
                 return false;
             }
         }
@@ -87,23 +88,23 @@ impl Batch {
         true
     }
 
-    /// Waits for lines and changes `batch`, which is empty, for them. False: these are the last.
+    /// Waits for lines and swaps them into `batch`, which must be empty. Returns false if these are the last.
     fn take(&self, batch: &mut Vec<u8>) -> bool {
         let mut lines = self.lines.lock();
         self.filled.wait_while(&mut lines, |lines| lines.bytes.is_empty() && !lines.last);
         std::mem::swap(&mut lines.bytes, batch);
-        let goes_on = !lines.last;
+        let continues = !lines.last;
         drop(lines);
         self.emptied.notify_all();
-        goes_on
+        continues
     }
 
-    /// Waits until all is written, at most for `patience`.
-    fn end(&self, patience: Duration) {
+    /// Waits at most `timeout` until all lines are written.
+    fn end(&self, timeout: Duration) {
         let mut lines = self.lines.lock();
         lines.last = true;
         self.filled.notify_one();
-        self.emptied.wait_while_for(&mut lines, |lines| !lines.ended, patience);
+        self.emptied.wait_while_for(&mut lines, |lines| !lines.ended, timeout);
     }
 }
 
@@ -114,8 +115,8 @@ pub fn start(
     clock: Arc<dyn Clock>,
     output: Box<dyn Write + Send>,
 ) -> io::Result<(LogQueue, LogThread)> {
-    let (tray, thread) = LogThread::start(output)?;
-    let pipe = Pipe { tray: tray.clone(), patience: LONGEST_WAIT };
+    let (queue, thread) = LogThread::start(output)?;
+    let pipe = Pipe { queue: queue.clone(), timeout: ENQUEUE_TIMEOUT };
     let logger = Builder::new()
         .filter(None, LevelFilter::Trace)
         .target(Target::Pipe(Box::new(pipe)))
@@ -125,14 +126,14 @@ pub fn start(
     let installed = log::set_boxed_logger(Box::new(Adjustable { logger, level: level.clone() }));
     installed.map_err(|cause| io::Error::other(format!("failed to install the logger: {cause}")))?;
     level.set(level.get());
-    Ok((LogQueue { tray, level, format }, thread))
+    Ok((LogQueue { queue, level, format }, thread))
 }
 
 impl LogQueue {
-    /// Takes a line of a request if there is room at once. These lines are the ones that cost: they don't pass through
-    /// `log` and its logger, which would collect and sort their fields anew.
+    /// Appends a request line if there is space now. Request lines are the most frequent, so they bypass `log` and its
+    /// logger, which would collect and sort their fields again.
     pub fn offer(&self, line: LineParts<'_, &str>) -> Taken {
-        let taken = self.tray.has_room() && self.tray.put(&line.render(self.format), Duration::ZERO);
+        let taken = self.queue.has_room() && self.queue.put(&line.render(self.format), Duration::ZERO);
         if taken { Taken::Yes } else { Taken::No }
     }
 
@@ -150,18 +151,18 @@ impl LogLevel {
         LevelFilter::iter().nth(self.0.load(Ordering::Relaxed)).unwrap_or(LevelFilter::Info)
     }
 
-    /// Lines from now on are judged by `level`. Those below it cost no more than a comparison.
+    /// Sets the level from now on. Lines below it cost only a comparison.
     pub fn set(&self, level: LevelFilter) {
         self.0.store(level as usize, Ordering::Relaxed);
-        log::set_max_level(level.max(OTHERS));
+        log::set_max_level(level.max(LIBRARY_LEVEL));
     }
 
-    fn lets_pass(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= if metadata.target().starts_with(OWN) { self.get() } else { OTHERS }
+    fn allows(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= if metadata.target().starts_with(OWN_TARGET) { self.get() } else { LIBRARY_LEVEL }
     }
 }
 
-/// env_logger's own filter is fixed once it is built.
+/// A logger with an adjustable level; env_logger's own filter is fixed once built.
 struct Adjustable {
     logger: Logger,
     level: LogLevel,
@@ -169,7 +170,7 @@ struct Adjustable {
 
 impl Log for Adjustable {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.level.lets_pass(metadata)
+        self.level.allows(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -185,31 +186,31 @@ impl Log for Adjustable {
 
 impl LogThread {
     fn start(output: Box<dyn Write + Send>) -> io::Result<(Arc<Batch>, Self)> {
-        let tray = Arc::new(Batch::default());
-        let writing = Writing(tray.clone());
+        let queue = Arc::new(Batch::default());
+        let writing = Writing(queue.clone());
         threads::spawn("log", threads::STACK_BYTES, move || write_lines(&writing, output))?;
-        Ok((tray.clone(), Self { tray }))
+        Ok((queue.clone(), Self { queue }))
     }
 }
 
 impl Drop for LogThread {
     fn drop(&mut self) {
-        self.tray.end(LAST_WAIT);
+        self.queue.end(FLUSH_TIMEOUT);
     }
 }
 
-/// Writes while env_logger holds its lock: what waits here holds up everybody's lines.
+/// Called while env_logger holds its lock: a wait here delays the log lines of all threads.
 struct Pipe {
-    tray: Arc<Batch>,
-    /// How long the next line may wait: once, then not at all until the reader has moved
-    patience: Duration,
+    queue: Arc<Batch>,
+    /// How long the next line may wait for space: after one timeout, not at all until a line was accepted again
+    timeout: Duration,
 }
 
 impl Write for Pipe {
     /// One call is one line: env_logger writes a record's buffer at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let taken = self.tray.put(line, self.patience); // lost if stderr is stuck
-        self.patience = if taken { LONGEST_WAIT } else { Duration::ZERO };
+        let taken = self.queue.put(line, self.timeout); // the line is lost if stderr is stuck
+        self.timeout = if taken { ENQUEUE_TIMEOUT } else { Duration::ZERO };
         Ok(line.len())
     }
 
@@ -218,31 +219,31 @@ impl Write for Pipe {
     }
 }
 
-/// Writes what is there in one go, then waits for more. A closed stderr loses lines and nothing else.
+/// Writes the queue in batches until the end. A closed stderr loses lines and has no other effect.
 fn write_lines(writing: &Writing, mut output: Box<dyn Write + Send>) {
     let mut batch = Vec::new();
     while writing.0.take(&mut batch) {
         let written = batch.len();
         write(&batch, &mut output);
         batch.clear();
-        if batch.capacity() > KEPT_BYTES && written < KEPT_BYTES {
+        if batch.capacity() > RETAINED_BYTES && written < RETAINED_BYTES {
             batch = Vec::new();
         }
-        // Lines gather while nobody listens: one write and one wake-up for many of them.
-        park_timeout(GATHERING);
+        // Collects lines meanwhile: one write and one wake-up for many of them.
+        park_timeout(BATCH_PAUSE);
     }
     write(&batch, &mut output);
 }
 
-/// Writes all of it. Where another process has made stderr non-blocking, a full pipe is an error to `write_all`, which
-/// loses the rest in the midst of a line.
+/// Writes all bytes. If another process has made stderr non-blocking, `write_all` would fail on a full pipe and lose the
+/// rest in the middle of a line.
 fn write(mut rest: &[u8], output: &mut impl Write) {
     while !rest.is_empty() {
         match output.write(rest) {
             Ok(0) => return,
             Ok(written) => rest = &rest[written..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => park_timeout(GATHERING),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => park_timeout(BATCH_PAUSE),
             Err(_) => return,
         }
     }
@@ -265,7 +266,7 @@ fn line_of(format: LogFormat, clock: &dyn Clock, record: &Record<'_>, out: &mut 
     out.write_all(&line.render(format))
 }
 
-/// The fields of a record, by name.
+/// The fields of a record, sorted by name.
 struct RecordFields<'kvs>(Vec<(Key<'kvs>, RecordValue<'kvs>)>);
 
 enum RecordValue<'kvs> {
@@ -301,20 +302,20 @@ impl RecordValue<'_> {
     }
 }
 
-/// What the targets of the agent's own lines begin with.
-const OWN: &str = "kube2iam";
-/// What is heard of libraries.
-const OTHERS: LevelFilter = LevelFilter::Warn;
-/// What may wait for the log thread: about a thousand lines of requests.
-const TRAY_BYTES: usize = 256 * 1_024;
-/// How much of a buffer outlives a crowd; there are two of them.
-const KEPT_BYTES: usize = 32 * 1_024;
-/// How long the log thread rests between two batches.
-const GATHERING: Duration = Duration::from_millis(5);
-/// How long a line that matters waits for a place.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// How long the end waits for a reader of the log: what is to be read is read in a moment.
-const LAST_WAIT: Duration = Duration::from_millis(200);
+/// Prefix of the log targets of the agent's own lines.
+const OWN_TARGET: &str = "kube2iam";
+/// Log level of libraries.
+const LIBRARY_LEVEL: LevelFilter = LevelFilter::Warn;
+/// Bytes; about a thousand request lines.
+const QUEUE_BYTES: usize = 256 * 1_024;
+/// Bytes of a buffer that are kept after a burst; there are two buffers.
+const RETAINED_BYTES: usize = 32 * 1_024;
+/// Pause of the log thread between two batches.
+const BATCH_PAUSE: Duration = Duration::from_millis(5);
+/// How long a line other than a request line waits for space.
+const ENQUEUE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the exit waits for the reader of stderr; a live reader needs much less.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
-//! How much memory the process holds: bounded arenas at start, and what starting up took given back after it.
+//! Limits the process's memory: bounded malloc arenas, and a trim after start.
 
-/// Keeps the memory of a thousand short-lived threads from spreading: glibc would give each its own arena, and would
-/// keep what a large list took.
+/// Limits glibc's arenas and thresholds: by default each of a thousand short-lived threads could get its own arena, and
+/// the memory of a large list would be retained.
 #[allow(unsafe_code)]
 pub fn bound() {
     for (option, value) in
@@ -12,29 +12,29 @@ pub fn bound() {
     }
 }
 
-/// Gives free heap back to the system. Clean pages of the program's file are the kernel's to take.
+/// Returns free heap memory to the system.
 #[allow(unsafe_code)]
-pub fn give_back() {
+pub fn trim() {
     // SAFETY: malloc_trim takes a plain integer and may be called at any time from any thread.
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Whether there is address space for the heap to grow by [`HEADROOM`]. Whoever is refused a stack does without; a heap
-/// that can't grow ends the process. So stacks must leave something, wherever an rlimit or the kernel's accounting is tight.
+/// Whether there is address space for the heap to grow by [`HEADROOM`]. A failed thread start is handled, but a heap that
+/// can't grow ends the process, so stacks must leave headroom under a tight rlimit or overcommit accounting.
 #[allow(unsafe_code)]
 pub fn has_headroom() -> bool {
     let (rights, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    // SAFETY: the kernel chooses where the new pages lie, nobody knows of them, and exactly they are unmapped again.
+    // SAFETY: the kernel chooses the address of the new pages, nothing refers to them, and exactly they are unmapped.
     unsafe {
         let pages = libc::mmap(std::ptr::null_mut(), HEADROOM, rights, kind, -1, 0);
         pages != libc::MAP_FAILED && libc::munmap(pages, HEADROOM) == 0
     }
 }
 
-/// What a thousand requests at once take beside their stacks.
+/// Bytes that a thousand concurrent requests take besides their stacks.
 const HEADROOM: usize = 8 << 20;
 const ARENAS: i32 = 2;
-/// Blocks from this size on go back to the system as soon as they are free.
+/// Blocks of at least this size are returned to the system as soon as they are freed.
 const LARGE_BYTES: i32 = 64 * 1_024;
 
 #[cfg(test)]
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looking_for_headroom_takes_none() {
+    fn headroom_check_releases_its_pages() {
         assert!((0..10_000).all(|_| has_headroom()));
     }
 }

@@ -1,5 +1,5 @@
-//! The operating system: clocks, randomness, threads, signals, files, the log writer, the control socket, the handover
-//! from one agent to the next.
+//! The operating system: clocks, randomness, threads, signals, files, the log writer, the control socket, and the
+//! handover from one agent to the next.
 
 pub mod clock;
 pub mod control_socket;

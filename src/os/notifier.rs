@@ -1,4 +1,4 @@
-//! The bells of the binary: a counter, and a condvar for those who wait until it moves.
+//! [`Notifier`] in system time: a generation counter, and a condvar to wait until it changes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,17 +9,17 @@ use super::clock::SystemClock;
 use crate::logic::base::time::Mono;
 use crate::ports::{Clock, Notifier};
 
-/// A bell in the system's time. Asking how often it rang takes no lock.
+/// A notifier in system time. Reading the generation takes no lock.
 pub(super) struct SystemNotifier {
     generation: AtomicU64,
     waiting: Mutex<()>,
-    rings: Condvar,
+    changed: Condvar,
     clock: SystemClock,
 }
 
 impl SystemNotifier {
     pub(super) fn new(clock: SystemClock) -> Self {
-        Self { generation: AtomicU64::new(0), waiting: Mutex::new(()), rings: Condvar::new(), clock }
+        Self { generation: AtomicU64::new(0), waiting: Mutex::new(()), changed: Condvar::new(), clock }
     }
 }
 
@@ -28,12 +28,12 @@ impl Notifier for SystemNotifier {
         self.generation.load(Ordering::SeqCst)
     }
 
-    /// Counts with the lock held: whoever has seen the old count and is about to sleep is asleep, and heard, by then.
+    /// Increments with the lock held: a thread that has seen the old generation is already waiting, and is woken.
     fn notify(&self) {
         let waiting = self.waiting.lock();
         self.generation.fetch_add(1, Ordering::SeqCst);
         drop(waiting);
-        self.rings.notify_all();
+        self.changed.notify_all();
     }
 
     fn wait(&self, before: u64, deadline: Mono) {
@@ -43,13 +43,13 @@ impl Notifier for SystemNotifier {
             if left.is_zero() {
                 return;
             }
-            self.rings.wait_for(&mut waiting, left.min(LONGEST_NAP));
+            self.changed.wait_for(&mut waiting, left.min(MAX_WAIT));
         }
     }
 }
 
-/// Timed waits stand still while the machine sleeps, the clock doesn't: it is looked at this often.
-const LONGEST_NAP: Duration = Duration::from_secs(30);
+/// Timed waits don't count suspend, the clock does: the clock is checked at least this often.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -58,7 +58,7 @@ mod tests {
     use crate::ports::Time;
 
     #[test]
-    fn a_ring_between_look_and_wait_is_not_missed() {
+    fn notification_between_read_and_wait_is_not_missed() {
         let clock = SystemClock::new();
         let notifier = clock.notifier();
         let before = notifier.generation();
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_ends_with_a_ring_or_at_the_deadline() {
+    fn wait_ends_with_a_notification_or_at_the_deadline() {
         let clock = SystemClock::new();
         let notifier = clock.notifier();
         notifier.wait(notifier.generation(), clock.now().mono);

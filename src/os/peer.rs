@@ -1,7 +1,7 @@
-//! Who is at the other end of a Unix socket, as the kernel knows it (`SO_PEERCRED`, unix(7)).
+//! Credentials of the process at the other end of a Unix socket (`SO_PEERCRED`, unix(7)).
 //!
-//! rustix's own reading of it has a process id that can't be 0. But it is 0 where the process is in another PID namespace, as
-//! an agent in another pod is.
+//! rustix's own function has a process id type that excludes 0. The kernel reports 0 if the process is in another PID
+//! namespace, like an agent in another pod.
 
 #![allow(unsafe_code, reason = "getsockopt(2) has no safe form that takes a process id of 0")]
 
@@ -11,13 +11,13 @@ use std::os::unix::net::UnixStream;
 
 use super::state_dir::Peer;
 
-/// The credentials of the process at the other end, from when it connected or began to listen.
+/// The credentials of the peer process at the time it connected or started listening.
 pub(super) fn credentials(connection: &UnixStream) -> io::Result<Peer> {
     let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let wanted = libc::socklen_t::try_from(size_of::<libc::ucred>()).map_err(io::Error::other)?;
     let mut length = wanted;
-    // SAFETY: `found` is a `ucred`, of which any bytes make one, and lives through the call; `length` is its size, and
-    // the kernel writes no more than that. The descriptor is open as long as `connection` is borrowed.
+    // SAFETY: `found` is a `ucred`, for which any bytes are valid, and outlives the call; `length` is its size, and the
+    // kernel writes no more than that. The descriptor is open as long as `connection` is borrowed.
     let result = unsafe {
         libc::getsockopt(
             connection.as_raw_fd(),
@@ -40,7 +40,7 @@ mod tests {
     use rustix::process::{getegid, geteuid};
 
     #[test]
-    fn a_process_knows_itself() {
+    fn own_credentials_are_read() {
         let (one, _other) = UnixStream::pair().unwrap();
         let own = Peer { uid: geteuid().as_raw(), gid: getegid().as_raw() };
         assert_eq!(credentials(&one).unwrap(), own);

@@ -1,4 +1,4 @@
-//! Which process holds a port, out of `/proc`, and whether it answers as a kube2iam does.
+//! Finds the process that holds a port, in `/proc`, and whether it answers like kube2iam.
 
 use std::fs::{File, read_dir, read_link, read_to_string};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -11,8 +11,8 @@ use crate::logic::operator::port_holder::{
 };
 use crate::ports::Clock;
 
-/// The processes that listen on `port` in this network namespace, as far as they can be seen: those of other containers
-/// can't, nor those of other users without a right to trace them.
+/// The processes that listen on `port` in this network namespace, as far as visible: processes of other containers
+/// aren't, nor are those of other users without the right to trace them.
 pub fn holders(port: u16) -> Vec<PortHolder> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
     let sockets = tables.into_iter().flat_map(|path| listening(&table(Path::new(path)), port));
@@ -26,22 +26,22 @@ pub fn holders(port: u16) -> Vec<PortHolder> {
     holders
 }
 
-/// The lines about sockets that listen: they come first, before any that is connected.
+/// The lines of listening sockets, which the kernel lists before connected ones.
 fn table(path: &Path) -> String {
     let Ok(file) = File::open(path) else { return String::new() };
     let is_over = |line: &str| line.split_ascii_whitespace().nth(3).is_some_and(|state| !["st", "0A"].contains(&state));
-    let lines = BufReader::new(file.take(LONGEST_TABLE)).lines().map_while(Result::ok);
+    let lines = BufReader::new(file.take(MAX_TABLE_BYTES)).lines().map_while(Result::ok);
     lines.take_while(|line| !is_over(line)).map(|line| line + "\n").collect()
 }
 
-/// The first process that has the socket.
+/// The first process found that has the socket open.
 fn process(inode: u64) -> Option<HolderProcess> {
     let wanted = format!("socket:[{inode}]");
-    let mut looks_left = MOST_LOOKS;
+    let mut left = MAX_DESCRIPTORS;
     for entry in read_dir("/proc").ok()?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         for descriptor in read_dir(entry.path().join("fd")).into_iter().flatten().flatten() {
-            looks_left = looks_left.checked_sub(1)?;
+            left = left.checked_sub(1)?;
             if read_link(descriptor.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()) {
                 let command = read_to_string(entry.path().join("comm")).unwrap_or_default();
                 return Some(HolderProcess { pid, command: command.trim_end().to_owned() });
@@ -51,7 +51,7 @@ fn process(inode: u64) -> Option<HolderProcess> {
     None
 }
 
-/// Asks for `/healthz`. Takes no longer than [`PATIENCE`], whatever answers: the redirect may have to wait for it.
+/// Requests `/healthz`. Takes at most [`TIMEOUT`], since the redirect may wait for the result.
 pub fn ask_health(address: SocketAddr, clock: &dyn Clock) -> PortAnswer {
     match exchange(address, clock) {
         Ok(answer) => read_health(&answer),
@@ -64,19 +64,19 @@ pub fn ask_health(address: SocketAddr, clock: &dyn Clock) -> PortAnswer {
 }
 
 fn exchange(address: SocketAddr, clock: &dyn Clock) -> std::io::Result<Vec<u8>> {
-    let late = clock.now().mono.after(PATIENCE);
-    let left = || match clock.now().mono.until(late) {
+    let deadline = clock.now().mono.after(TIMEOUT);
+    let left = || match clock.now().mono.until(deadline) {
         left if left.is_zero() => Err(std::io::Error::from(ErrorKind::TimedOut)),
         left => Ok(left),
     };
     let mut stream = TcpStream::connect_timeout(&address, left()?)?;
     stream.set_write_timeout(Some(left()?))?;
-    // No keep-alive, and no chunks, by the version.
+    // HTTP/1.0 excludes keep-alive and chunked responses.
     stream.write_all(format!("GET /healthz HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
-    let mut piece = [0; PIECE];
-    // Some servers keep the connection open all the same: what came within the time is the answer then.
-    while answer.len() < LONGEST_ANSWER && read_health(&answer) != PortAnswer::AsKube2iam {
+    let mut piece = [0; READ_BYTES];
+    // Some servers keep the connection open anyway: then the bytes received in time are the response.
+    while answer.len() < MAX_RESPONSE_BYTES && read_health(&answer) != PortAnswer::AsKube2iam {
         let read = left().and_then(|left| stream.set_read_timeout(Some(left))).and_then(|()| stream.read(&mut piece));
         match read {
             Ok(0) => break,
@@ -88,14 +88,14 @@ fn exchange(address: SocketAddr, clock: &dyn Clock) -> std::io::Result<Vec<u8>> 
     Ok(answer)
 }
 
-/// Several thousand sockets that listen.
-const LONGEST_TABLE: u64 = 1 << 20;
-/// Descriptors that are looked at, of all processes together.
-const MOST_LOOKS: u32 = 100_000;
-/// A kube2iam answers from memory.
-const PATIENCE: Duration = Duration::from_millis(500);
-const LONGEST_ANSWER: usize = 4 * 1024;
-const PIECE: usize = 1024;
+/// Bytes; several thousand listening sockets.
+const MAX_TABLE_BYTES: u64 = 1 << 20;
+/// Descriptors inspected, of all processes together.
+const MAX_DESCRIPTORS: u32 = 100_000;
+/// kube2iam answers from memory, well within this.
+const TIMEOUT: Duration = Duration::from_millis(500);
+const MAX_RESPONSE_BYTES: usize = 4 * 1024;
+const READ_BYTES: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_process_that_listens_is_found() {
+    fn listening_process_is_found() {
         let (listener, address) = listener();
         let found = holders(address.port());
         let own = PortHolder { uid: rustix::process::geteuid().as_raw(), process: found[0].process.clone() };
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_comes_byte_by_byte_keeps_nobody() {
+    fn slow_response_ends_at_the_timeout() {
         let (listener, address) = listener();
         let clock = SystemClock::new();
         let answered = std::thread::scope(|scope| {
@@ -135,11 +135,11 @@ mod tests {
             asked.join().unwrap()
         });
         assert_eq!(answered, PortAnswer::Otherwise);
-        assert!(clock.now().mono < Mono::default().after(PATIENCE * 10));
+        assert!(clock.now().mono < Mono::default().after(TIMEOUT * 10));
     }
 
     #[test]
-    fn an_answer_counts_though_the_connection_stays_open() {
+    fn response_counts_although_the_connection_stays_open() {
         for (said, wanted) in [
             ("HTTP/1.1 200 OK\r\n\r\n{\"hostIP\":\"\",\"instanceId\":\"\"}", PortAnswer::AsKube2iam),
             ("HTTP/1.1 200 OK\r\n\r\nstranger", PortAnswer::Otherwise),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_health_is_told_apart_from_nothing() {
+    fn unrelated_response_differs_from_none() {
         let (listener, address) = listener();
         for (said, wanted) in [
             (Some("HTTP/1.0 200 OK\r\n\r\n{\"hostIP\":\"\",\"instanceId\":\"\"}"), PortAnswer::AsKube2iam),

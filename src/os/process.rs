@@ -1,7 +1,7 @@
-//! What the process asks of the kernel for itself: few rights, no traces, room for connections. And what it uses.
+//! The process's own kernel settings (few rights, no tracing, descriptors for connections), and its resource usage.
 //!
-//! Rights belong to threads, and a thread has those of the one that started it: [`settle`] is called by the first
-//! thread before there is another.
+//! Capabilities belong to threads, and a thread inherits those of its creator: the first thread calls [`harden`] before it
+//! starts another.
 
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
@@ -12,7 +12,7 @@ use rustix::thread::{
 
 use crate::logic::operator::process::Usage;
 
-/// What the agent may do beyond what any process may.
+/// A privilege that the agent keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
     /// Change the node's packet filter, for the redirect
@@ -21,9 +21,9 @@ pub enum Right {
     LowPort,
 }
 
-/// Gives up for good what the agent doesn't need: capabilities but those of `rights`, new privileges, core dumps,
-/// being traced. Raises the limit on descriptors as far as it may. What the kernel refuses is returned, one line each: the
-/// agent works without it.
+/// Permanently drops what the agent doesn't need: capabilities other than those of `rights`, new privileges, core dumps,
+/// being traced. Raises the descriptor limit as far as allowed. Returns what the kernel refused, one line each; the agent
+/// runs without it.
 pub fn settle(rights: &[Right]) -> Vec<String> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let steps = [
@@ -45,8 +45,8 @@ fn give_up_capabilities(rights: &[Right]) -> rustix::io::Result<()> {
     });
     let needed: CapabilitySet = needed.collect();
     let kept = held.permitted.intersection(needed);
-    // Only who holds SETPCAP can lower the bound. Without it the bound means nothing: no program that this process
-    // starts can gain what the process hasn't.
+    // Lowering the bounding set takes SETPCAP. Without it the bounding set is irrelevant: with no_new_privs, no program
+    // started by this process can gain capabilities that the process lacks.
     if held.effective.contains(CapabilitySet::SETPCAP) {
         lower_bound(kept)?;
     }
@@ -58,7 +58,7 @@ fn lower_bound(kept: CapabilitySet) -> rustix::io::Result<()> {
     for number in 0..u64::BITS {
         let one = CapabilitySet::from_bits_retain(1 << number);
         match capability_is_in_bounding_set(one) {
-            // The kernel knows no capability of this number, and none above it.
+            // The kernel has no capability with this number or a higher one.
             Err(Errno::INVAL) => return Ok(()),
             Err(cause) => return Err(cause),
             Ok(true) if !kept.contains(one) => remove_capability_from_bounding_set(one)?,
@@ -77,12 +77,13 @@ fn raise_descriptors() -> rustix::io::Result<()> {
     }
 }
 
-/// Four times the connections that the door admits.
+/// Four times the server's connections.
 const DESCRIPTORS: u64 = 4_096;
-/// What the process uses now, by the kernel's counters.
+
+/// The process's current resource usage, from the kernel's counters.
 pub fn usage() -> Usage {
     let text = |path| std::fs::read_to_string(path).unwrap_or_default();
-    // The directory is open too while its entries are counted.
+    // Not counting the descriptor of the directory itself.
     let open = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().saturating_sub(1));
     Usage {
         descriptors: u64::try_from(open).unwrap_or(u64::MAX),
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_process_uses_something() {
+    fn usage_is_plausible() {
         let usage = usage();
         assert!(usage.resident_bytes > 1 << 20 && usage.virtual_bytes > usage.resident_bytes, "{usage:?}");
         assert!(usage.threads > 0 && usage.descriptors > 2 && usage.started_s > 1e9, "{usage:?}");

@@ -1,4 +1,4 @@
-//! Randomness of the system: jitter and keys.
+//! The kernel's random source: for jitter and keys.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::ports::Random;
 pub struct OsRandom;
 
 impl Random for OsRandom {
-    /// None if the system has none to give, which only makes timings regular.
+    /// Returns 0 if the random source fails, which only removes jitter.
     fn number(&self) -> u64 {
         let mut bytes = [0; 8];
         match SystemRandom::new().fill(&mut bytes) {

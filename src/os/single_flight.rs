@@ -1,6 +1,6 @@
-//! The lock around [`Kept`]: one fetches, the others wait, nobody waits longer than it said.
+//! Single flight around [`Kept`]: one caller fetches, the others wait, each up to its own timeout.
 //!
-//! The lock is never held while somebody fetches. Whoever fetches holds a guard: a panic frees the place.
+//! The lock is never held during a fetch. The fetching caller holds a guard: after a panic another caller can fetch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::logic::base::refreshing::{Kept, Lease, RefreshStep};
 use crate::ports::Clock;
 
-/// A value that is fetched by one caller at a time and shared by all.
+/// A value fetched by one caller at a time and shared by all.
 pub struct SingleFlight<T, F> {
     kept: Mutex<Kept<T, F>>,
     landed: Condvar,
@@ -20,9 +20,9 @@ pub struct SingleFlight<T, F> {
 /// Why there is no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Missed<F> {
-    /// Fetching it failed, now or a moment ago.
+    /// Fetching failed, now or less than the retry pause ago.
     Failed(F),
-    /// Another caller was still fetching it when patience ended.
+    /// Another caller was still fetching at the timeout.
     TimedOut,
 }
 
@@ -31,10 +31,10 @@ impl<T: Clone, F: Clone> SingleFlight<T, F> {
         Self { kept: Mutex::new(Kept::default()), landed: Condvar::new(), clock }
     }
 
-    /// The value: the one held, or what `fetch` brings, here or in another caller's hands.
-    /// A fetch that fails leaves what is held in use, and isn't tried again for a while.
-    pub fn get(&self, patience: Duration, fetch: impl FnOnce() -> Result<Lease<T>, F>) -> Result<T, Missed<F>> {
-        let deadline = self.clock.now().mono.after(patience);
+    /// The held value, or the result of `fetch`, called here or by another caller. After a failed fetch the held value
+    /// stays in use, and `fetch` isn't called again for a while.
+    pub fn get(&self, timeout: Duration, fetch: impl FnOnce() -> Result<Lease<T>, F>) -> Result<T, Missed<F>> {
+        let deadline = self.clock.now().mono.after(timeout);
         let mut kept = self.kept.lock();
         loop {
             let now = self.clock.now().mono;
@@ -54,19 +54,19 @@ impl<T: Clone, F: Clone> SingleFlight<T, F> {
         flight.land(outcome)
     }
 
-    /// What is held, without fetching anything.
+    /// The held value, if usable; never fetches.
     pub fn held(&self) -> Option<T> {
         let now = self.clock.now().mono;
         self.kept.lock().usable(now)
     }
 
-    /// Forgets the value if it is the one meant, so that the next caller fetches.
+    /// Drops the value if `meant` matches it, so that the next caller fetches.
     pub fn discard(&self, meant: impl FnOnce(&T) -> bool) {
         self.kept.lock().discard(meant);
     }
 }
 
-/// The right to fetch, and the duty to say how it went.
+/// The guard of a fetch in progress; it must record the outcome.
 struct Flight<'a, T: Clone, F: Clone> {
     of: &'a SingleFlight<T, F>,
     landed: bool,
@@ -86,7 +86,7 @@ impl<T: Clone, F: Clone> Flight<'_, T, F> {
             }
             Err(failure) => {
                 let held = kept.usable(now);
-                let pause = if held.is_some() { RENEWAL_PAUSE } else { FETCH_PAUSE };
+                let pause = if held.is_some() { RETRY_WITH_VALUE } else { RETRY_WITHOUT_VALUE };
                 kept.fail(failure.clone(), now.after(pause));
                 held.ok_or(Missed::Failed(failure))
             }
@@ -103,10 +103,10 @@ impl<T: Clone, F: Clone> Drop for Flight<'_, T, F> {
     }
 }
 
-/// Between two tries while a usable value is held: nobody is in need yet.
-const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
-/// Between two tries while there is none; what may pass by itself is remembered this long everywhere.
-const FETCH_PAUSE: Duration = Duration::from_secs(1);
+/// Between two attempts while a usable value is held: no caller is blocked yet.
+const RETRY_WITH_VALUE: Duration = Duration::from_secs(5);
+/// Between two attempts without a value; the same time for which temporary failures are cached elsewhere.
+const RETRY_WITHOUT_VALUE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -116,7 +116,7 @@ mod tests {
     use crossbeam_channel::bounded;
 
     type Flights = SingleFlight<u32, &'static str>;
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
     fn flights() -> Arc<Flights> {
         Arc::new(SingleFlight::new(Arc::new(SystemClock::new())))
@@ -134,20 +134,20 @@ mod tests {
         let first = {
             let flights = Arc::clone(&flights);
             threads::spawn("first", threads::STACK_BYTES, move || {
-                let got = flights.get(PATIENCE, || {
+                let got = flights.get(TIMEOUT, || {
                     begun.send(()).unwrap();
-                    wait_to_go_on.recv_timeout(PATIENCE).unwrap();
+                    wait_to_go_on.recv_timeout(TIMEOUT).unwrap();
                     endless(7)
                 });
                 assert_eq!(got, Ok(7));
             })
             .unwrap()
         };
-        wait_for_begin.recv_timeout(PATIENCE).unwrap();
+        wait_for_begin.recv_timeout(TIMEOUT).unwrap();
         let others: Vec<_> = (0..15)
             .map(|_| {
                 let flights = Arc::clone(&flights);
-                let other = move || assert_eq!(flights.get(PATIENCE, || Err("a second fetch")), Ok(7));
+                let other = move || assert_eq!(flights.get(TIMEOUT, || Err("a second fetch")), Ok(7));
                 threads::spawn("other", threads::STACK_BYTES, other).unwrap()
             })
             .collect();
@@ -157,10 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn patience_ends_while_another_still_fetches() {
+    fn wait_times_out_while_another_caller_fetches() {
         let flights = flights();
         let inner = Arc::clone(&flights);
-        let got = flights.get(PATIENCE, move || {
+        let got = flights.get(TIMEOUT, move || {
             assert_eq!(inner.get(Duration::ZERO, || endless(1)), Err(Missed::TimedOut));
             endless(2)
         });
@@ -168,24 +168,24 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_while_fetching_strands_nobody() {
+    fn panic_during_a_fetch_lets_another_caller_fetch() {
         let flights = flights();
         let inner = Arc::clone(&flights);
         let lost = threads::spawn("lost", threads::STACK_BYTES, move || {
-            let _ = inner.get(PATIENCE, || panic!("on the way"));
+            let _ = inner.get(TIMEOUT, || panic!("on the way"));
         });
         assert!(lost.unwrap().join().is_err());
-        assert_eq!(flights.get(PATIENCE, || endless(3)), Ok(3));
+        assert_eq!(flights.get(TIMEOUT, || endless(3)), Ok(3));
     }
 
     #[test]
-    fn a_failure_is_shared_and_a_discard_asks_again() {
+    fn failure_is_cached_and_discard_fetches_again() {
         let flights = flights();
-        assert_eq!(flights.get(PATIENCE, || Err("no")), Err(Missed::Failed("no")));
-        assert_eq!(flights.get(PATIENCE, || endless(1)), Err(Missed::Failed("no")));
+        assert_eq!(flights.get(TIMEOUT, || Err("no")), Err(Missed::Failed("no")));
+        assert_eq!(flights.get(TIMEOUT, || endless(1)), Err(Missed::Failed("no")));
         let other = self::flights();
-        assert_eq!(other.get(PATIENCE, || endless(1)), Ok(1));
+        assert_eq!(other.get(TIMEOUT, || endless(1)), Ok(1));
         other.discard(|value| *value == 1);
-        assert_eq!(other.get(PATIENCE, || endless(2)), Ok(2));
+        assert_eq!(other.get(TIMEOUT, || endless(2)), Ok(2));
     }
 }

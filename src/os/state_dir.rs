@@ -1,9 +1,9 @@
-//! The directory through which an agent and its successor meet (`--state-dir`).
+//! The directory shared by an agent and its successor (`--state-dir`).
 //!
-//! A process that can write to it can take over the listener and the token keys, so nobody else may: it belongs to the
-//! agent's own user with mode 0700. Where agents of one node run as different users (root, and after a change of the
-//! manifests a user without rights), it belongs to root and is open to one group as well, that of all the agents. Only
-//! [`StateDir::prepare`] opens it so far; an agent never does.
+//! A process that can write to it can take over the listener and the token keys, so it belongs to the agent's own user
+//! with mode 0700. Where agents of one node run as different users (root and, after a change of the manifests, an
+//! unprivileged user), it belongs to root and is writable for one group as well, that of all agents. Only
+//! [`StateDir::prepare`] grants the group access; an agent never does.
 
 use std::fs::{DirBuilder, Metadata, OpenOptions, Permissions, set_permissions, symlink_metadata};
 use std::io::{self, ErrorKind};
@@ -24,8 +24,8 @@ pub struct Peer {
 }
 
 impl StateDir {
-    /// Takes the directory at `path` into use; makes it if there is none, shuts it if it is open to others (as the one
-    /// that a kubelet makes for a hostPath is).
+    /// Opens the directory at `path`; creates it if it is missing, and makes it private if others have access (as with
+    /// one that the kubelet created for a hostPath).
     pub fn open(path: &Path) -> io::Result<Self> {
         let found = found_or_made(path)?;
         let (own_uid, own_gid) = (geteuid().as_raw(), getegid().as_raw());
@@ -44,8 +44,8 @@ impl StateDir {
         Ok(Self(path.to_owned()))
     }
 
-    /// Makes the directory at `path` one that agents of this process's group can use, whatever their user. Needs no
-    /// capability: the owner may give a directory to a group of its own.
+    /// Makes the directory at `path` usable for agents of any user in this process's group. Needs no capability: an owner
+    /// may give a directory to one of its own groups.
     pub fn prepare(path: &Path) -> io::Result<Self> {
         let found = found_or_made(path)?;
         let (own_uid, own_gid) = (geteuid().as_raw(), getegid().as_raw());
@@ -65,9 +65,9 @@ impl StateDir {
         Ok(Self(path.to_owned()))
     }
 
-    /// Whether the process at the other end of a socket in here may be an agent: it is root or of this agent's user, or
-    /// the directory belongs to it or its group. Asked anew each time, since the directory may have been opened to the
-    /// group meanwhile.
+    /// Whether the peer process of a socket in this directory may be an agent: it runs as root or as this agent's user, or
+    /// the directory belongs to its user or group. Reads the directory's mode each time, since it may have been shared
+    /// with the group meanwhile.
     pub fn admits(&self, peer: Peer) -> io::Result<()> {
         let found = symlink_metadata(&self.0)?;
         if found.mode() & WRITABLE_BY_OTHERS != 0 {
@@ -80,15 +80,15 @@ impl StateDir {
         Err(io::Error::other(format!("a process of user {} and group {} is no agent", peer.uid, peer.gid)))
     }
 
-    /// Makes a file or socket in here usable by the agents of the group: whether they can reach it, the directory says.
+    /// Gives the group access to a file or socket in here; whether the group can reach it depends on the directory.
     pub fn share(&self, path: &Path) -> io::Result<()> {
         set_permissions(path, Permissions::from_mode(SHARED_FILE))
     }
 
-    /// Opens a file in here for writing, as `options` say, and shares it.
+    /// Opens a file in here with `options`, and shares it.
     pub fn open_shared(&self, path: &Path, options: &mut OpenOptions) -> io::Result<std::fs::File> {
         let file = options.open(path)?;
-        // The umask has had its say at the opening. A file of another agent's is shared already.
+        // Set after opening, since the umask applies then. A file owned by another user is shared already.
         if file.metadata()?.uid() == geteuid().as_raw() {
             file.set_permissions(Permissions::from_mode(SHARED_FILE))?;
         }
@@ -99,7 +99,7 @@ impl StateDir {
         &self.0
     }
 
-    /// The path of something in it.
+    /// The path of an entry in it.
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -119,23 +119,23 @@ fn found_or_made(path: &Path) -> io::Result<Metadata> {
     Ok(found)
 }
 
-/// The one group that may write to a directory beside its owner.
+/// The group that may write to a directory besides its owner.
 fn shared_with(found: &Metadata) -> Option<u32> {
     (permissions(found) == SHARED && found.gid() != ROOT).then(|| found.gid())
 }
 
 fn permissions(found: &Metadata) -> u32 {
-    found.mode() & EVERYTHING
+    found.mode() & MODE_BITS
 }
 
-/// Of users and of groups.
+/// As a user id and as a group id.
 const ROOT: u32 = 0;
 const PRIVATE: u32 = 0o700;
 const SHARED: u32 = 0o770;
 const SHARED_FILE: u32 = 0o660;
 const WRITABLE_BY_OTHERS: u32 = 0o002;
-/// All bits of a mode but the kind of file.
-const EVERYTHING: u32 = 0o7777;
+/// All mode bits except the file type.
+const MODE_BITS: u32 = 0o7777;
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -145,7 +145,7 @@ pub(crate) mod tests {
     use rustix::process::Gid;
     use rustix::thread::set_thread_gid;
 
-    /// A place for a state directory, away again at the end.
+    /// A path for a state directory, removed on drop.
     pub(crate) struct TestStateDir(PathBuf);
 
     impl TestStateDir {
@@ -171,11 +171,11 @@ pub(crate) mod tests {
     }
 
     fn mode(path: &Path) -> u32 {
-        symlink_metadata(path).unwrap().mode() & EVERYTHING
+        symlink_metadata(path).unwrap().mode() & MODE_BITS
     }
 
     #[test]
-    fn it_is_made_private_and_an_open_one_is_shut() {
+    fn directory_is_created_private_and_an_open_one_made_private() {
         let place = TestStateDir::new();
         assert_eq!(mode(place.open().path()), PRIVATE);
         set_permissions(place.path(), Permissions::from_mode(0o1777)).unwrap();
@@ -183,7 +183,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn neither_a_file_nor_a_link_is_taken() {
+    fn files_and_links_are_rejected() {
         let place = TestStateDir::new();
         let dir = place.open();
         std::fs::write(dir.join("file"), "").unwrap();
@@ -193,7 +193,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Runs `work` on a thread of another group; rights belong to threads.
+    /// Runs `work` on a thread with another group; group ids belong to threads.
     fn with_group(group: u32, work: impl FnOnce() + Send) {
         std::thread::scope(|scope| {
             let run = || {
@@ -210,25 +210,25 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn only_preparing_opens_it_to_the_group_and_an_agent_leaves_it_so() {
+    fn only_prepare_shares_with_the_group() {
         if !geteuid().is_root() {
             eprintln!("SKIPPED: only root can give a directory to a group");
             return;
         }
         let place = TestStateDir::new();
         place.open();
-        assert!(StateDir::prepare(place.path()).is_err(), "group 0 is no agents' own");
+        assert!(StateDir::prepare(place.path()).is_err(), "group 0 isn't a group of agents");
         with_group(AGENTS, || {
             assert_eq!(mode(place.open().path()), PRIVATE);
             StateDir::prepare(place.path()).unwrap();
             assert_eq!(mode(place.open().path()), SHARED);
             assert_eq!(symlink_metadata(place.path()).unwrap().gid(), AGENTS);
         });
-        assert_eq!(mode(place.open().path()), PRIVATE, "it is open to a group that isn't this agent's");
+        assert_eq!(mode(place.open().path()), PRIVATE, "it was shared with a group other than this agent's");
     }
 
     #[test]
-    fn only_agents_are_admitted_and_none_where_everybody_writes() {
+    fn only_agents_are_admitted_and_none_in_a_world_writable_directory() {
         if !geteuid().is_root() {
             eprintln!("SKIPPED: only root can give a directory to others");
             return;
@@ -250,10 +250,10 @@ pub(crate) mod tests {
             assert_eq!(admits(uid, gid), wanted, "{uid}:{gid}, {directory_mode:o}");
         }
         owned_by(place.path(), ROOT, ROOT, SHARED);
-        assert!(!admits(AGENTS, ROOT), "group 0 is everybody's");
+        assert!(!admits(AGENTS, ROOT), "group 0 isn't a group of agents");
         owned_by(place.path(), AGENTS, AGENTS, PRIVATE);
         assert!(admits(AGENTS, ROOT));
-        assert!(StateDir::open(place.path()).is_err(), "another user's");
+        assert!(StateDir::open(place.path()).is_err(), "it belongs to another user");
     }
 
     const AGENTS: u32 = 65_532;

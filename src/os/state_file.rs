@@ -1,4 +1,4 @@
-//! Small files in the state directory, which are replaced in one step and never changed: readers take no lock.
+//! Small files in the state directory, replaced atomically and never changed, so that readers need no lock.
 
 use std::fs::{OpenOptions, remove_file, rename};
 use std::io::{self, ErrorKind, Read, Write};
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::state_dir::StateDir;
 
-/// Reads a file that is one, and cut where it is longer than `longest`, by one byte.
+/// Reads at most `longest + 1` bytes of a regular file, so that the caller sees when it is too long.
 pub(super) fn read(path: &Path, longest: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = OpenOptions::new().read(true).custom_flags(SAFE).open(path)?;
     if !file.metadata()?.is_file() {
@@ -20,7 +20,7 @@ pub(super) fn read(path: &Path, longest: usize) -> io::Result<Zeroizing<Vec<u8>>
     Ok(text)
 }
 
-/// Puts `bytes` in the place of `file`, by way of `draft`.
+/// Writes `bytes` to `draft` and renames it to `file`.
 pub(super) fn replace(dir: &StateDir, file: &Path, draft: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Err(error) = remove_file(draft)
         && error.kind() != ErrorKind::NotFound
@@ -37,7 +37,7 @@ pub(super) fn failed(verb: &str, path: &Path, cause: &dyn std::fmt::Display) -> 
     format!("failed to {verb} `{}`: {cause}", path.display())
 }
 
-/// Until it is shared.
+/// The mode until the file is shared.
 pub(super) const PRIVATE: u32 = 0o600;
-/// Follow no link, and wait for nobody at a pipe.
+/// Don't follow symbolic links, and don't block on a pipe.
 pub(super) const SAFE: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;

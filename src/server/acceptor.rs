@@ -1,4 +1,4 @@
-//! The accepting thread. It reads no byte of a client and outlives any failure to accept.
+//! The accepting thread. It never reads from a client, and no accept error ends it.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -18,14 +18,14 @@ use super::connection::Connection;
 use super::pool::Pool;
 use super::shared::{Shared, Slot};
 
-/// The listening sockets. The acceptor owns them: with its end they are closed.
+/// The listening sockets, owned by the acceptor: they close when it ends.
 pub(super) struct Listeners {
     pub(super) shared: Arc<Shared>,
     pub(super) sockets: Vec<TcpListener>,
 }
 
 impl Listeners {
-    /// Accepts a waiting connection on a worker that has just become free: under load that saves passing it on.
+    /// Accepts a queued connection on a worker that has just become free, which saves a hand-off between threads.
     pub(super) fn accept_waiting(&self) -> Option<Slot> {
         let waiting = || self.sockets.iter().find_map(|listener| listener.accept().ok());
         let (stream, address) = (!self.shared.is_closing()).then(waiting).flatten()?;
@@ -44,19 +44,19 @@ impl Listeners {
 pub(super) struct Acceptor {
     pub(super) pool: Arc<Pool>,
     pub(super) listeners: Arc<Listeners>,
-    /// Its other end is closed when the server is dropped or stops accepting.
+    /// The other end closes when the server is dropped or stops accepting.
     pub(super) stopped: UnixStream,
 }
 
-/// What one attempt to accept came to.
+/// The outcome of one `accept` call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Attempt {
     Accepted,
     /// The queue is empty.
     Empty,
-    /// This connection was lost, the next may be good.
+    /// This connection failed; the next may succeed.
     Lost,
-    /// The system is out of something; trying at once again is useless.
+    /// The system is out of descriptors or memory; retrying at once would fail again.
     Exhausted,
 }
 
@@ -66,7 +66,7 @@ impl Acceptor {
             self.listeners.sockets.iter().map(|listener| PollFd::new(listener, PollFlags::IN)).collect();
         polled.push(PollFd::new(&self.stopped, PollFlags::IN));
         while !self.shared().is_closing() && !self.is_stopped(&polled) {
-            // Accepting goes on, whatever panicked.
+            // A panic must not end the accepting thread.
             if catch_unwind(AssertUnwindSafe(|| self.round(&mut polled))).is_err() {
                 thread::park_timeout(PAUSE);
             }
@@ -74,7 +74,7 @@ impl Acceptor {
         let _ = catch_unwind(AssertUnwindSafe(|| self.empty_queues()));
     }
 
-    /// Waits for connections, and accepts a few.
+    /// Waits for connections and accepts up to [`BATCH`] per listener.
     fn round(&self, polled: &mut [PollFd<'_>]) {
         match poll(polled, None) {
             Ok(_) => {}
@@ -89,12 +89,12 @@ impl Acceptor {
         }
     }
 
-    /// Whether the server was dropped without shutting down: then the other end of `stopped` is closed.
+    /// Whether the other end of `stopped` is closed, as after a drop without shutdown.
     fn is_stopped(&self, polled: &[PollFd<'_>]) -> bool {
         polled.last().is_some_and(|stopped| !stopped.revents().is_empty())
     }
 
-    /// A connection that was queued before its listener closes is answered, not reset.
+    /// Accepts connections queued before the listener closes, so that they are answered instead of reset.
     fn empty_queues(&self) {
         for listener in &self.listeners.sockets {
             self.accept_some(listener, BACKLOG);
@@ -128,7 +128,7 @@ impl Acceptor {
         }
     }
 
-    /// The system gives no thread: an eviction frees a worker, or the new connection is closed.
+    /// Without a new thread: queues the connection for the worker that an eviction frees, or closes it.
     fn serve_without_new_thread(&self, slot: Slot) {
         let peer = slot.connection.peer;
         if self.pool.workers() == 0 || !self.shared().shed() || self.pool.enqueue(slot).is_err() {
@@ -141,7 +141,7 @@ impl Acceptor {
     }
 }
 
-/// Errors that belong to the connection, not to accepting: accept(2), "Error handling".
+/// Errors of the connection rather than of the listener: accept(2), "Error handling".
 fn is_lost_connection(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(
@@ -162,11 +162,11 @@ fn is_lost_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Connections accepted before the next look at the other listeners and at shutting down.
+/// Connections accepted from one listener before the others and the shutdown flag are checked.
 const BATCH: i32 = 16;
 
 /// The pause after the system ran out of descriptors or memory: long enough for a worker to close a connection.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Idle connections evicted for each [`PAUSE`]: 800 a second, more than a cap's worth within two.
+/// Idle connections evicted per [`PAUSE`]: 800 per second, so more than the default cap within two seconds.
 const SHED_AT_ONCE: usize = 8;

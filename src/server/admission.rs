@@ -1,18 +1,19 @@
-//! Which connections stay when there are more than slots. A pure struct; `shared` puts one lock around it.
+//! Decides which connections keep their slot when there are more connections than slots. A pure struct; `shared` wraps
+//! it in a lock.
 //!
-//! - Only an idle connection can be evicted: one without a complete request, or one whose client doesn't read its
-//!   answer. One that has sent nothing yet goes first, then the one idle for longest, never one that was answered a
-//!   moment ago: its client is between two requests.
+//! - Only an idle connection can be evicted: one without a complete request, or one whose client doesn't read the
+//!   response. Connections that have sent nothing go first, then the one idle for longest, never one that was answered
+//!   less than [`Limits::keep_answered`] ago: its client is between two requests.
 //! - A peer at its own cap loses one of its own connections; if none can be evicted, the new one is refused.
-//! - From [`Limits::crowded_from`] connections on the cap of a peer is [`Limits::close_from_per_peer`], so that a few
+//! - From [`Limits::crowded_from`] connections on, the cap per peer is [`Limits::close_from_per_peer`], so that a few
 //!   peers can't take all slots.
-//! - Pods at loopback that haven't proved themselves share one cap, [`Limits::of_loopback`], which leaves the other half
-//!   of all slots to everyone else.
-//! - With all slots taken, the peer with most connections (of those that have one to evict) loses one; if there is
-//!   none, the new one is refused.
-//! - The last slots are for the node's own addresses alone, so there is always one for a probe.
+//! - Loopback connections without a proven pod share one cap, [`Limits::of_loopback`], which leaves the other half of
+//!   all slots to other peers.
+//! - With all slots taken, the peer with most connections (of those with an idle one) loses one; if there is none, the
+//!   new connection is refused.
+//! - The last slots are reserved for the node's own addresses, so a probe always gets one.
 //!
-//! The ordinary case costs one look into a map. Only when all slots are taken each connection is looked at, once.
+//! The ordinary case is one map lookup. Only with all slots taken is every connection inspected, once.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -23,47 +24,47 @@ use std::time::Duration;
 use super::Limits;
 use crate::logic::base::time::Mono;
 
-/// What admission must know of a connection.
+/// A connection as admission uses it.
 pub(super) trait Evictable {
-    /// What it is idle in; `None` while a request of it is being answered.
+    /// Its kind of idleness; `None` while a request is being answered.
     fn idle(&self) -> Option<Idle>;
 
-    /// Evicts it if it is still as idle as it was found; final.
+    /// Evicts it if it is still in the state `found`. An eviction is final.
     fn evict(&self, found: Idle) -> bool;
 }
 
 /// What an idle connection waits for, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Idle {
-    /// It has sent no byte since it was accepted.
+    /// No byte received since it was accepted.
     Silent(Mono),
-    /// It has sent a part of its first request, or doesn't read an answer.
+    /// Part of the first request received, or the client doesn't read a response.
     Unfinished(Mono),
-    /// Its last answer was finished then.
+    /// The last response was finished then.
     Answered(Mono),
 }
 
-/// Where a peer comes from.
+/// The network origin of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum PeerOrigin {
     Node,
     Elsewhere,
-    /// The node's own network, where any of its pods may be: as good as elsewhere.
+    /// Loopback on a node where hostNetwork pods may connect: not trusted as the node.
     Loopback,
 }
 
-/// Whose connections are counted together.
+/// A unit for which connections are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Party {
+pub(super) enum PeerKey {
     Address(IpAddr, PeerOrigin),
-    /// All of loopback: a pod on the node's network may connect from each of its addresses, and shares them with others.
+    /// All of loopback: every hostNetwork pod may connect from any loopback address.
     Loopback,
-    /// A pod that proved itself, by its uid
+    /// A pod whose identity was proven, by uid
     Pod(Arc<str>),
 }
 
-impl Party {
-    /// Whom a connection counts for until a pod has proved itself over it.
+impl PeerKey {
+    /// The peer_key a connection counts for until a request on it proves a pod's identity.
     pub(super) fn of(peer: IpAddr, origin: PeerOrigin) -> Self {
         match origin {
             PeerOrigin::Loopback => Self::Loopback,
@@ -83,16 +84,16 @@ impl Party {
 /// Why a connection was closed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// Its peer has as many connections as it may have, and none of them can be evicted.
+    /// The peer is at its cap, and none of its connections can be evicted.
     PeerFull,
     /// All slots are taken by connections that can't be evicted.
     AllFull,
-    /// The system gave no thread, and there was no connection to take one from.
+    /// No thread could be started, and no connection could be evicted to free a worker.
     NoThread,
 }
 
 impl Refusal {
-    /// The words for the log.
+    /// Text for the log.
     pub const fn label(self) -> &'static str {
         match self {
             Self::PeerFull => "too many connections of this peer",
@@ -104,7 +105,7 @@ impl Refusal {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum AdmissionVerdict<C> {
-    /// `number` names the slot; `evicted` was evicted for it.
+    /// `number` identifies the slot; `evicted` is the connection evicted to free it.
     Admitted {
         number: u64,
         evicted: Option<C>,
@@ -114,9 +115,9 @@ pub(super) enum AdmissionVerdict<C> {
 
 pub(super) struct Admission<C> {
     limits: Limits,
-    peers: HashMap<Party, PeerConnections<C>>,
+    peers: HashMap<PeerKey, PeerConnections<C>>,
     open: usize,
-    /// Of those that are open, the ones not of the node itself
+    /// Open connections from other peers than the node
     elsewhere: usize,
     next_number: u64,
 }
@@ -138,9 +139,9 @@ impl<C: Evictable> Admission<C> {
 
     /// Finds a slot for a new connection.
     pub(super) fn admit(&mut self, peer: IpAddr, origin: PeerOrigin, connection: C, now: Mono) -> AdmissionVerdict<C> {
-        let party = Party::of(peer, origin);
-        let evicted = if self.is_full(&party) {
-            match self.evict_of(&party, now) {
+        let peer_key = PeerKey::of(peer, origin);
+        let evicted = if self.is_full(&peer_key) {
+            match self.evict_of(&peer_key, now) {
                 None => return AdmissionVerdict::Refused(Refusal::PeerFull),
                 evicted => evicted,
             }
@@ -154,18 +155,24 @@ impl<C: Evictable> Admission<C> {
         };
         let number = self.next_number;
         self.next_number += 1;
-        self.insert(party, number, connection);
+        self.insert(peer_key, number, connection);
         AdmissionVerdict::Admitted { number, evicted }
     }
 
-    /// Whether connections of a peer are closed after each answer, so that all of its clients get their turn.
-    pub(super) fn closes(&self, party: &Party) -> bool {
-        self.is_crowded() || self.of_peer(party) >= self.limits.close_from_per_peer
+    /// Whether connections of a peer are closed after each response, so that all its clients get a turn.
+    pub(super) fn closes(&self, peer_key: &PeerKey) -> bool {
+        self.is_crowded() || self.of_peer(peer_key) >= self.limits.close_from_per_peer
     }
 
-    /// Counts a connection for the pod that proved itself over it. At the cap of that pod one of its own is evicted; if
-    /// there is none, the connection stays where it was and its request is to be refused.
-    pub(super) fn refile(&mut self, from: &Party, number: u64, to: Party, now: Mono) -> Result<Option<C>, Refusal> {
+    /// Moves a connection to the peer_key of its proven pod. If that pod is at its cap, one of its idle connections is
+    /// evicted; if there is none, the connection stays where it was and the caller must refuse the request.
+    pub(super) fn reassign(
+        &mut self,
+        from: &PeerKey,
+        number: u64,
+        to: PeerKey,
+        now: Mono,
+    ) -> Result<Option<C>, Refusal> {
         let Some(at) = self.position(from, number) else { return Ok(None) };
         let evicted = match self.is_full(&to) {
             true => Some(self.evict_of(&to, now).ok_or(Refusal::PeerFull)?),
@@ -177,41 +184,41 @@ impl<C: Evictable> Admission<C> {
         Ok(evicted)
     }
 
-    /// Frees a slot. An evicted connection has none any more.
-    pub(super) fn release(&mut self, party: &Party, number: u64) {
-        if let Some(at) = self.position(party, number) {
-            self.remove(party, at);
+    /// Frees a slot. A no-op for an evicted connection, which has lost its slot already.
+    pub(super) fn release(&mut self, peer_key: &PeerKey, number: u64) {
+        if let Some(at) = self.position(peer_key, number) {
+            self.remove(peer_key, at);
         }
     }
 
-    /// Evicts a connection for its descriptor or its thread.
+    /// Evicts an idle connection to free its descriptor and thread.
     pub(super) fn shed(&mut self, now: Mono) -> Option<C> {
-        self.evict_largest(PlaceScope::All, now)
+        self.evict_largest(SlotScope::All, now)
     }
 
     pub(super) fn connections(&self) -> impl Iterator<Item = &C> {
         self.peers.values().flat_map(|of_peer| of_peer.slots.iter().map(|(_, connection)| connection))
     }
 
-    fn position(&self, party: &Party, number: u64) -> Option<usize> {
-        self.peers.get(party)?.slots.iter().position(|(other, _)| *other == number)
+    fn position(&self, peer_key: &PeerKey, number: u64) -> Option<usize> {
+        self.peers.get(peer_key)?.slots.iter().position(|(other, _)| *other == number)
     }
 
-    fn of_peer(&self, party: &Party) -> usize {
-        self.peers.get(party).map_or(0, |of_peer| of_peer.slots.len())
+    fn of_peer(&self, peer_key: &PeerKey) -> usize {
+        self.peers.get(peer_key).map_or(0, |of_peer| of_peer.slots.len())
     }
 
-    /// Whether a party has as many connections as it may have.
-    fn is_full(&self, party: &Party) -> bool {
-        self.of_peer(party) >= self.cap(party)
+    /// Whether a peer_key is at its cap.
+    fn is_full(&self, peer_key: &PeerKey) -> bool {
+        self.of_peer(peer_key) >= self.cap(peer_key)
     }
 
-    fn cap(&self, party: &Party) -> usize {
+    fn cap(&self, peer_key: &PeerKey) -> usize {
         let Limits { per_peer, close_from_per_peer, .. } = self.limits;
-        match party {
-            Party::Loopback => self.limits.of_loopback(),
-            Party::Address(..) | Party::Pod(_) if self.is_crowded() => per_peer.min(close_from_per_peer),
-            Party::Address(..) | Party::Pod(_) => per_peer,
+        match peer_key {
+            PeerKey::Loopback => self.limits.of_loopback(),
+            PeerKey::Address(..) | PeerKey::Pod(_) if self.is_crowded() => per_peer.min(close_from_per_peer),
+            PeerKey::Address(..) | PeerKey::Pod(_) => per_peer,
         }
     }
 
@@ -219,52 +226,52 @@ impl<C: Evictable> Admission<C> {
         self.open >= self.limits.crowded_from
     }
 
-    fn insert(&mut self, party: Party, number: u64, connection: C) {
-        let origin = party.origin();
-        let of_peer = self.peers.entry(party).or_insert_with(|| PeerConnections { origin, slots: Vec::new() });
+    fn insert(&mut self, peer_key: PeerKey, number: u64, connection: C) {
+        let origin = peer_key.origin();
+        let of_peer = self.peers.entry(peer_key).or_insert_with(|| PeerConnections { origin, slots: Vec::new() });
         of_peer.slots.push((number, connection));
         self.open += 1;
         self.elsewhere += usize::from(origin != PeerOrigin::Node);
     }
 
-    fn remove(&mut self, party: &Party, at: usize) -> Option<C> {
-        let of_peer = self.peers.get_mut(party)?;
+    fn remove(&mut self, peer_key: &PeerKey, at: usize) -> Option<C> {
+        let of_peer = self.peers.get_mut(peer_key)?;
         let (_, connection) = of_peer.slots.remove(at);
         self.open -= 1;
         self.elsewhere -= usize::from(of_peer.origin != PeerOrigin::Node);
         if of_peer.slots.is_empty() {
-            self.peers.remove(party);
+            self.peers.remove(peer_key);
         }
         Some(connection)
     }
 
-    /// Where one must be evicted before a connection of this origin is admitted.
-    fn full_for(&self, origin: PeerOrigin) -> Option<PlaceScope> {
+    /// Where a connection must be evicted before one of this origin is admitted; `None` with slots free.
+    fn full_for(&self, origin: PeerOrigin) -> Option<SlotScope> {
         let not_for_node = self.limits.connections.saturating_sub(self.limits.reserved_for_node);
         if origin != PeerOrigin::Node && self.elsewhere >= not_for_node {
-            Some(PlaceScope::Elsewhere)
+            Some(SlotScope::Elsewhere)
         } else if self.open >= self.limits.connections {
-            Some(PlaceScope::All)
+            Some(SlotScope::All)
         } else {
             None
         }
     }
 
-    fn evict_of(&mut self, party: &Party, now: Mono) -> Option<C> {
-        // It may get a request between being found and being evicted; three in a row is a busy server.
+    fn evict_of(&mut self, peer_key: &PeerKey, now: Mono) -> Option<C> {
+        // The candidate may receive a request before it is evicted; then the next one is tried.
         (0..EVICTION_TRIES).find_map(|_| {
-            let candidate = self.candidate(self.peers.get(party)?, now)?;
-            let (_, connection) = self.peers.get(party)?.slots.get(candidate.at)?;
-            if connection.evict(candidate.found) { self.remove(party, candidate.at) } else { None }
+            let candidate = self.candidate(self.peers.get(peer_key)?, now)?;
+            let (_, connection) = self.peers.get(peer_key)?.slots.get(candidate.at)?;
+            if connection.evict(candidate.found) { self.remove(peer_key, candidate.at) } else { None }
         })
     }
 
-    fn evict_largest(&mut self, scope: PlaceScope, now: Mono) -> Option<C> {
+    fn evict_largest(&mut self, scope: SlotScope, now: Mono) -> Option<C> {
         (0..EVICTION_TRIES).find_map(|_| self.evict_of(&self.largest(scope, now)?, now))
     }
 
-    /// The peer with most connections among those with one to evict; of equals, the one whose is due first.
-    fn largest(&self, scope: PlaceScope, now: Mono) -> Option<Party> {
+    /// The peer with most connections among those with an evictable one; ties go to the one due first.
+    fn largest(&self, scope: SlotScope, now: Mono) -> Option<PeerKey> {
         let mut best = None;
         for (peer, of_peer) in self.peers.iter().filter(|(_, of_peer)| scope.includes(of_peer.origin)) {
             let size = of_peer.slots.len();
@@ -280,7 +287,7 @@ impl<C: Evictable> Admission<C> {
         best.map(|(_, peer)| peer.clone())
     }
 
-    /// Which connection of a peer would be evicted.
+    /// The connection of a peer that would be evicted next.
     fn candidate(&self, of_peer: &PeerConnections<C>, now: Mono) -> Option<Candidate> {
         let candidates = of_peer.slots.iter().enumerate().filter_map(|(at, (_, connection))| {
             let found = connection.idle()?;
@@ -291,7 +298,7 @@ impl<C: Evictable> Admission<C> {
 }
 
 impl Idle {
-    /// Orders evictions, the least first; `None` if it was answered less than `keep_answered` ago.
+    /// Eviction order, lowest first; `None` if it was answered less than `keep_answered` ago.
     fn due(self, now: Mono, keep_answered: Duration) -> Option<(u8, Mono)> {
         match self {
             Self::Silent(since) => Some((0, since)),
@@ -310,12 +317,12 @@ struct Candidate {
 }
 
 #[derive(Clone, Copy)]
-enum PlaceScope {
+enum SlotScope {
     All,
     Elsewhere,
 }
 
-impl PlaceScope {
+impl SlotScope {
     fn includes(self, origin: PeerOrigin) -> bool {
         matches!(self, Self::All) || origin != PeerOrigin::Node
     }

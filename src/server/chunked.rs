@@ -1,42 +1,43 @@
-//! The end of a chunked body (RFC 9112, section 7.1). Pure: the same bytes give the same answer, however they are cut.
+//! Finds the end of a chunked body (RFC 9112, section 7.1). Pure: the result doesn't depend on how the bytes are split
+//! into reads.
 //!
-//! No route uses a body, so only its end is looked for. Chunk extensions and trailers are skipped; their bytes are
-//! bounded like those of a head, so that they can't go on for ever.
+//! No route uses a body, so the data is discarded. Chunk extensions and trailers are skipped; together they are bounded
+//! like a head, so that they can't be endless.
 
 use super::Limits;
 use super::wire::BadHead;
 
-/// A chunked body that is read and thrown away.
+/// A chunked body that is read and discarded.
 #[derive(Clone, Debug)]
 pub struct ChunkedBody {
     next: ChunkState,
-    /// Bytes of data that may still come
+    /// Data bytes still allowed
     data_left: u64,
-    /// Bytes of everything else that may still come
+    /// Framing bytes (sizes, extensions, line ends, trailers) still allowed
     framing_left: usize,
 }
 
-/// What the next byte is.
+/// What the next byte must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ChunkState {
-    /// A digit of the size of a chunk, or what follows its digits
+    /// A digit of a chunk size, or what follows the digits
     Size {
         size: u64,
         digits: u8,
     },
-    /// Part of an extension of a chunk of this size
+    /// Part of a chunk extension
     Extension {
         size: u64,
     },
-    /// The line feed behind the size
+    /// The line feed after the size
     SizeEnd {
         size: u64,
     },
-    /// So many bytes of data
+    /// Data, `left` bytes of it
     Data {
         left: u64,
     },
-    /// The end of the line behind the data
+    /// The end of the line after the data
     DataCr,
     DataLf,
     /// The first byte of a trailer, or of the empty line that ends the body
@@ -44,7 +45,7 @@ enum ChunkState {
     TrailerRest,
     TrailerLf,
     LastLf,
-    /// Not part of the body
+    /// Past the end of the body
     Nothing,
 }
 
@@ -54,15 +55,15 @@ impl ChunkedBody {
         Self { next, data_left: limits.body_bytes, framing_left: limits.head_bytes }
     }
 
-    pub fn is_over(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.next == ChunkState::Nothing
     }
 
-    /// Takes the next bytes of the connection; returns how many of them belong to the body. Fewer than there are only
-    /// when it [is over](ChunkedBody::is_over).
+    /// Consumes the next bytes of the connection; returns how many of them belong to the body. Fewer than given only
+    /// once the body [is over](ChunkedBody::is_complete).
     pub fn take(&mut self, bytes: &[u8]) -> Result<usize, BadHead> {
         let mut taken = 0;
-        while let Some(&byte) = bytes.get(taken).filter(|_| !self.is_over()) {
+        while let Some(&byte) = bytes.get(taken).filter(|_| !self.is_complete()) {
             if let ChunkState::Data { left } = self.next {
                 let skipped = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - taken);
                 let left = left - skipped as u64;
@@ -79,7 +80,7 @@ impl ChunkedBody {
 
     fn after(&mut self, byte: u8) -> Result<ChunkState, BadHead> {
         match (self.next, byte) {
-            (ChunkState::Size { size, digits }, _) if byte.is_ascii_hexdigit() && digits < MOST_DIGITS => {
+            (ChunkState::Size { size, digits }, _) if byte.is_ascii_hexdigit() && digits < MAX_DIGITS => {
                 Ok(ChunkState::Size { size: size << 4 | hex(byte), digits: digits + 1 })
             }
             (ChunkState::Size { size, digits: 1.. } | ChunkState::Extension { size }, b'\r') => {
@@ -108,13 +109,13 @@ fn hex(digit: u8) -> u64 {
     char::from(digit).to_digit(16).map_or(0, u64::from)
 }
 
-/// What may stand in a line: no control characters but the tab, so neither CR nor LF alone.
+/// Allowed in a line: no control characters except tab, so neither a bare CR nor a bare LF.
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
-/// More than any size that is allowed has, and few enough that none overflows.
-const MOST_DIGITS: u8 = 15;
+/// More than any allowed size needs, and few enough that no size overflows a u64.
+const MAX_DIGITS: u8 = 15;
 
 #[cfg(test)]
 mod tests {
@@ -123,7 +124,7 @@ mod tests {
     fn take(bytes: &[u8]) -> Result<Option<usize>, BadHead> {
         let mut body = ChunkedBody::new(&Limits::default());
         let taken = body.take(bytes)?;
-        Ok(body.is_over().then_some(taken))
+        Ok(body.is_complete().then_some(taken))
     }
 
     const GOOD: [&str; 8] = [
@@ -138,7 +139,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_body_ends_where_it_ends_however_it_is_cut() {
+    fn end_of_a_body_is_found_however_the_bytes_are_split() {
         for good in GOOD {
             let followed = format!("{good}GET /next HTTP/1.1\r\n\r\n");
             assert_eq!(take(followed.as_bytes()), Ok(Some(good.len())), "{good:?}");
@@ -148,7 +149,7 @@ mod tests {
                 for piece in followed.as_bytes().chunks(piece) {
                     taken += body.take(piece).unwrap();
                 }
-                assert_eq!((taken, body.is_over()), (good.len(), true), "{good:?} in pieces of {piece}");
+                assert_eq!((taken, body.is_complete()), (good.len(), true), "{good:?} in pieces of {piece}");
             }
             for end in 0..good.len() {
                 assert_eq!(take(&good.as_bytes()[..end]), Ok(None), "{good:?} up to {end}");
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_in_two_ways_is_malformed() {
+    fn ambiguous_framing_is_malformed() {
         for bad in [
             "\r\n",
             ";\r\n",
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn data_and_everything_around_it_are_bounded() {
+    fn data_and_framing_are_bounded() {
         let limit = Limits::default().body_bytes;
         let data = |size: usize| format!("{size:x}\r\n{}\r\n", "b".repeat(size));
         let whole = data(usize::try_from(limit).unwrap()) + "0\r\n\r\n";

@@ -1,4 +1,4 @@
-//! One live connection, as its worker, admission and the server's shutdown see it.
+//! One open connection, as used by its worker, by admission and by shutdown.
 
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,21 +6,21 @@ use std::sync::{Arc, OnceLock};
 
 use socket2::SockRef;
 
-use super::admission::{Evictable, Idle, Party, PeerOrigin};
+use super::admission::{Evictable, Idle, PeerKey, PeerOrigin};
 use crate::logic::base::time::Mono;
 
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) peer: IpAddr,
     pub(super) arrived: Mono,
-    /// Its phase, and since when it is in it
+    /// Phase and the time it began
     state: AtomicU64,
-    /// Asked of the kernel once: it stays the same as long as the connection.
+    /// Read from the kernel once: it doesn't change during the connection.
     destination: OnceLock<Option<SocketAddr>>,
     local_address: OnceLock<Option<IpAddr>>,
-    /// Its slot, and for whom it counts there
+    /// The slot's number, and the peer's origin
     slot: OnceLock<(u64, PeerOrigin)>,
-    /// The pod that proved itself over it first
+    /// Uid of the first pod whose identity was proven on this connection
     pod: OnceLock<Arc<str>>,
 }
 
@@ -31,12 +31,12 @@ impl Connection {
         Self { stream, peer, arrived, state, destination, local_address, slot, pod }
     }
 
-    /// The address that it was accepted at; v4-mapped v6 addresses are folded to v4.
+    /// The local address it was accepted on; v4-mapped v6 addresses are converted to v4.
     pub(super) fn local_address(&self) -> Option<IpAddr> {
         *self.local_address.get_or_init(|| Some(self.stream.local_addr().ok()?.ip().to_canonical()))
     }
 
-    /// Where the client meant to connect to, as connection tracking knows it.
+    /// The destination the client connected to, before any redirect (`SO_ORIGINAL_DST`).
     pub(super) fn destination(&self) -> Option<SocketAddr> {
         *self.destination.get_or_init(|| {
             let socket = SockRef::from(&self.stream);
@@ -45,9 +45,9 @@ impl Connection {
         })
     }
 
-    /// Takes its slot; once.
+    /// Records the slot; called once.
     pub(super) fn take_slot(&self, number: u64, origin: PeerOrigin) {
-        let _ = self.slot.set((number, origin)); // it is admitted once
+        let _ = self.slot.set((number, origin)); // a connection is admitted once
     }
 
     /// The number of its slot; `None` before it has one.
@@ -55,12 +55,12 @@ impl Connection {
         self.slot.get().map(|(number, _)| *number)
     }
 
-    /// For whom it counts.
-    pub(super) fn party(&self) -> Party {
+    /// The peer_key it counts for.
+    pub(super) fn peer_key(&self) -> PeerKey {
         match (self.pod.get(), self.slot.get()) {
-            (Some(uid), _) => Party::Pod(uid.clone()),
-            (None, Some((_, origin))) => Party::of(self.peer, *origin),
-            (None, None) => Party::of(self.peer, PeerOrigin::Elsewhere),
+            (Some(uid), _) => PeerKey::Pod(uid.clone()),
+            (None, Some((_, origin))) => PeerKey::of(self.peer, *origin),
+            (None, None) => PeerKey::of(self.peer, PeerOrigin::Elsewhere),
         }
     }
 
@@ -68,18 +68,18 @@ impl Connection {
         self.pod.get().is_some()
     }
 
-    /// Counts for a pod from now on.
+    /// Counts it for a pod from now on.
     pub(super) fn prove(&self, uid: &Arc<str>) {
         let _ = self.pod.set(uid.clone()); // the first one counts
     }
 
-    /// Its first bytes have come.
+    /// The first bytes have arrived.
     pub(super) fn begin_request(&self) {
         self.enter(READING, self.arrived);
     }
 
-    /// A request is complete: from here on the connection can't be evicted. One that was evicted before is still
-    /// answered, once.
+    /// A request is complete: from here on the connection can't be evicted. If it was evicted just before, this request
+    /// is still answered.
     pub(super) fn begin_answer(&self) {
         self.enter(ANSWERING, self.arrived);
     }
@@ -88,7 +88,7 @@ impl Connection {
         self.enter(ANSWERED, now);
     }
 
-    /// The client doesn't read its answer: from here on the connection can be evicted again.
+    /// The client doesn't read the response: from here on the connection can be evicted again.
     pub(super) fn begin_stall(&self, now: Mono) {
         self.enter(STALLED, now);
     }
@@ -97,12 +97,12 @@ impl Connection {
         self.enter(ANSWERING, self.arrived);
     }
 
-    /// Whether its slot was taken away.
+    /// Whether it was evicted.
     pub(super) fn is_evicted(&self) -> bool {
         is_evicted(self.state.load(Ordering::Acquire))
     }
 
-    /// Ends what it was evicted from: the wait for a request, or for the reader of its answer.
+    /// Wakes the worker of an evicted connection from its wait for a request, or for the client to read.
     pub(super) fn end_wait(&self) {
         if phase(self.state.load(Ordering::Acquire)) == EVICTED_STALLED {
             self.shut_down()
@@ -112,18 +112,18 @@ impl Connection {
     }
 
     /// Ends the wait for more bytes: what has arrived can still be read and answered, then the stream ends.
-    /// On Linux this wakes a reader at once.
+    /// On Linux this wakes a blocked reader at once.
     pub(super) fn shut_down_reading(&self) {
         // The client may have reset the connection; then there is nothing to stop.
         let _ = self.stream.shutdown(Shutdown::Read);
     }
 
-    /// Ends whatever the worker does with the socket.
+    /// Ends any read or write that the worker is blocked in.
     pub(super) fn shut_down(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Enters a phase unless it was evicted, which is final.
+    /// Enters a phase, unless the connection was evicted, which is final.
     fn enter(&self, phase: u64, since: Mono) {
         let next = |word| (!is_evicted(word)).then_some(word_of(phase, since));
         let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
@@ -144,7 +144,7 @@ impl Evictable for std::sync::Arc<Connection> {
     }
 }
 
-/// A phase and since when, in one word, so that a connection is evicted in the state in which it was found or not at all.
+/// Packs a phase and its start into one word, so that an eviction succeeds only in the state in which it was decided.
 fn word_of(phase: u64, since: Mono) -> u64 {
     since.micros() << PHASE_BITS | phase
 }
@@ -168,17 +168,17 @@ fn is_evicted(word: u64) -> bool {
 }
 
 const PHASE_BITS: u32 = 3;
-/// Has sent nothing yet.
+/// Nothing received yet.
 const SILENT: u64 = 0;
-/// Has sent a part of its first request.
+/// Part of the first request received.
 const READING: u64 = 1;
-/// Has a complete request.
+/// A complete request is being answered.
 const ANSWERING: u64 = 2;
-/// Waits for its next request, or reads it.
+/// Waiting for the next request, or reading it.
 const ANSWERED: u64 = 3;
-/// Its client doesn't read the answer as fast as it is written.
+/// The client reads the response more slowly than it is written.
 const STALLED: u64 = 4;
-/// Was evicted while nothing was written to it; final.
+/// Evicted while no response was being written; final.
 const EVICTED_READING: u64 = 5;
-/// Was evicted while stalled; final.
+/// Evicted while stalled; final.
 const EVICTED_STALLED: u64 = 6;

@@ -1,4 +1,4 @@
-//! What a worker keeps of the connection that it serves: deadlines, and what is left of its client's time.
+//! A worker's state of the connection it serves: deadlines, and the remaining time budgets of its client.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use super::Limits;
 use crate::logic::base::time::Mono;
 
 pub(super) struct ConnectionState {
-    /// Since when the request that is being read has its deadline; `None` before its first byte
+    /// Start of the deadline of the request being read; `None` before its first byte
     pub(super) head_began: Option<Mono>,
-    /// What the socket's read timeout is
+    /// The read timeout set on the socket
     pub(super) read_timeout: Duration,
     pub(super) next_read: NextRead,
-    /// What is left of the time that all answers together may wait for their reader
-    pub(super) patience: Duration,
-    /// How long all answers together took to make, those from memory left out
-    pub(super) worked: Duration,
+    /// Remaining time that all responses together may wait for the client to read
+    pub(super) write_budget: Duration,
+    /// Total time spent making responses, except those from memory
+    pub(super) handler_time: Duration,
 }
 
 /// What the next read waits for.
@@ -27,18 +27,18 @@ pub(super) enum NextRead {
 }
 
 impl ConnectionState {
-    /// A connection that was just accepted: the deadline of its first head runs already.
+    /// State of a new connection: the deadline of the first head runs from its arrival.
     pub(super) fn new(arrived: Mono, limits: &Limits) -> Self {
         Self {
             head_began: Some(arrived),
             read_timeout: limits.head_deadline,
             next_read: NextRead::FirstByte,
-            patience: limits.write_deadline,
-            worked: Duration::ZERO,
+            write_budget: limits.write_deadline,
+            handler_time: Duration::ZERO,
         }
     }
 
-    /// Between two requests.
+    /// Resets the deadline between two requests.
     pub(super) fn await_next_request(&mut self) {
         self.head_began = None;
         self.next_read = NextRead::NextRequest;

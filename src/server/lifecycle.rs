@@ -1,4 +1,4 @@
-//! A running server: starts accepting, counts, shuts down.
+//! A running server: start, connection counts, shutdown.
 
 use std::io;
 use std::net::TcpListener;
@@ -19,19 +19,19 @@ use crate::os::threads;
 pub struct Server {
     shared: Arc<Shared>,
     pool: Arc<Pool>,
-    /// The accepting thread, and what stops it by its end; until it is stopped
+    /// The accepting thread, and the socket whose close stops it; `None` once stopped
     acceptor: Option<(JoinHandle<()>, UnixStream)>,
 }
 
-/// How shutting down went.
+/// The result of draining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
-    /// Answers that weren't finished in time; their connections were cut.
+    /// Workers still busy when the grace period ended; their connections are cut off.
     pub unfinished: usize,
 }
 
 impl Server {
-    /// Accepts from all `listeners`, which may have been bound by another process, and answers.
+    /// Starts accepting from all `listeners`, which may have been bound by another process.
     pub fn start(listeners: Vec<TcpListener>, front: Front) -> io::Result<Self> {
         for listener in &listeners {
             set_inherited_options(listener, &front.limits)?;
@@ -46,23 +46,23 @@ impl Server {
         Ok(Self { shared, pool, acceptor: Some((acceptor, stop)) })
     }
 
-    /// Open connections.
+    /// The number of open connections.
     pub fn connections(&self) -> usize {
         self.shared.open_connections()
     }
 
-    /// Counts open connections, also after the server has been moved.
+    /// A function that returns the number of open connections, for use after the server has been moved.
     pub fn connection_count(&self) -> Box<dyn Fn() -> usize + Send + Sync> {
         let shared = self.shared.clone();
         Box::new(move || shared.open_connections())
     }
 
-    /// Living workers.
+    /// The number of worker threads.
     pub fn workers(&self) -> usize {
         self.pool.workers()
     }
 
-    /// Whether a worker serves a connection.
+    /// Whether any worker is serving a connection.
     #[cfg(test)]
     pub(super) fn is_busy(&self) -> bool {
         self.pool.is_busy()
@@ -73,15 +73,15 @@ impl Server {
         self.pool.is_empty()
     }
 
-    /// Stops accepting and closes the listeners; connections in their queues are accepted before. Ends the wait of idle
-    /// connections and half heads at once, but for those younger than [`Limits::newcomer`]: their request is on its
-    /// way. Returns at once.
+    /// Accepts what is queued on the listeners, then closes them. Shuts down reading on idle connections and on those
+    /// with an incomplete head, except connections younger than [`Limits::newcomer`], whose request may be in flight.
+    /// Doesn't wait for workers.
     pub fn stop_accepting(&mut self) {
         let Some((acceptor, stop)) = self.acceptor.take() else { return };
         self.shared.begin_closing();
         drop(stop);
         acceptor.thread().unpark();
-        // Its panics are caught; there is nothing to learn from its end.
+        // It catches its panics, so the result carries nothing.
         let _ = acceptor.join();
         let now = self.shared.now().mono;
         let newcomer = self.shared.front.limits.newcomer;
@@ -91,8 +91,8 @@ impl Server {
         self.pool.close();
     }
 
-    /// After [`Server::stop_accepting`]: lets answers in progress end, for at most `grace`. A request that has arrived
-    /// by now is still answered.
+    /// After [`Server::stop_accepting`]: waits at most `grace` for responses in progress. A request that has arrived by
+    /// now is still answered.
     pub fn drain(&self, grace: Duration) -> Drained {
         let first = self.shared.front.limits.newcomer.min(grace);
         let mut unfinished = self.pool.wait_until_empty(first);
@@ -103,8 +103,8 @@ impl Server {
         Drained { unfinished }
     }
 
-    /// Cuts what is left, except answers that are ready in a moment: what they waited for may just have ended. Takes
-    /// at most a quarter of a second; only a handler that is still waiting then keeps its thread.
+    /// Cuts the remaining connections after a last 100 ms for responses that just became ready. Takes at most 250 ms;
+    /// only a handler that is still blocked then keeps its thread.
     pub fn cut_off(self) {
         self.pool.wait_until_empty(LAST_ANSWERS);
         if !self.pool.is_empty() {
@@ -114,7 +114,7 @@ impl Server {
         self.pool.join_ended();
     }
 
-    /// All of that in order.
+    /// Stops accepting, drains, cuts off.
     pub fn shut_down(mut self, grace: Duration) -> Drained {
         self.stop_accepting();
         let drained = self.drain(grace);
@@ -123,7 +123,7 @@ impl Server {
     }
 }
 
-/// What an accepted socket inherits from its listener on Linux: no connection needs a `setsockopt` of its own.
+/// Sets options that accepted sockets inherit from the listener on Linux, which saves a `setsockopt` per connection.
 fn set_inherited_options(listener: &TcpListener, limits: &Limits) -> io::Result<()> {
     let socket = SockRef::from(listener);
     socket.set_read_timeout(Some(limits.head_deadline))?;
@@ -134,18 +134,17 @@ fn set_inherited_options(listener: &TcpListener, limits: &Limits) -> io::Result<
     socket.set_send_buffer_size(SEND_BUFFER)
 }
 
-/// What is left for workers whose wait has just ended to answer.
+/// Time for workers whose wait has just ended to answer.
 const LAST_ANSWERS: Duration = Duration::from_millis(100);
 
-/// What is left for workers whose connection was cut to notice it.
+/// Time for workers whose connection was cut to exit.
 const LAST_WAIT: Duration = Duration::from_millis(150);
 
-/// The accepting thread calls little, but observers are not ours.
+/// The accepting thread's own calls are shallow; the rest is for the observer.
 const ACCEPTOR_STACK: usize = 256 * 1024;
 
-/// Kernel memory per connection for bytes that a client sends and we don't read; a head is 8 KiB at most.
+/// Kernel receive buffer per connection, in bytes; a head is at most 8 KiB.
 const RECEIVE_BUFFER: usize = 16 * 1024;
 
-/// Kernel memory per connection for bytes that a client doesn't read; otherwise up to 4 MiB, which the pod's memory
-/// limit counts.
+/// Kernel send buffer per connection, in bytes. Unset, it grows to 4 MiB, which counts against the pod's memory limit.
 const SEND_BUFFER: usize = 64 * 1024;

@@ -1,8 +1,8 @@
 //! Workers: one for each open connection.
 //!
-//! A connection goes to the worker that became idle last, to a new one, or, with all of them busy, to the next that
-//! becomes free. A worker idle for [`idle_worker`](super::Limits::idle_worker) exits, except the last one while
-//! connections are open: the system may have no thread to give when the next comes.
+//! A connection goes to the worker that became idle last, else to a new worker, or, with the maximum number busy, to
+//! the next one free. A worker idle for [`idle_worker`](super::Limits::idle_worker) exits, except the last one while
+//! connections are open: starting a thread for the next connection may fail.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,18 +21,18 @@ use crate::os::{memory, threads};
 
 pub(super) struct Pool {
     shared: Arc<Shared>,
-    /// Gone once the server has stopped accepting
+    /// Dropped once the server has stopped accepting
     listeners: Weak<Listeners>,
     state: Mutex<PoolState>,
-    /// The last worker has exited.
+    /// Signalled when the last worker has exited.
     empty: Condvar,
 }
 
 #[derive(Default)]
 struct PoolState {
-    /// Waiting for a job, the latest last
+    /// Workers waiting for a job, the most recent last
     idle: Vec<(u64, Sender<Job>)>,
-    /// Connections whose worker is still busy with one that was evicted for them
+    /// Connections waiting for a worker that is still busy with an evicted one
     queue: VecDeque<Slot>,
     workers: usize,
     threads: Vec<JoinHandle<()>>,
@@ -50,7 +50,7 @@ impl Pool {
         Self { shared, listeners, state: Mutex::default(), empty: Condvar::new() }
     }
 
-    /// Counts as a worker and serves nothing, as one does that is about to begin or to exit.
+    /// Counts a worker that serves nothing, like one about to start or to exit.
     #[cfg(test)]
     pub(super) fn count_idle_worker(self: &Arc<Self>) -> WorkerGuard {
         self.state.lock().workers += 1;
@@ -67,14 +67,14 @@ impl Pool {
         state.idle.len() < state.workers
     }
 
-    /// Gives a connection to an idle worker, to a new one, or, with all of them busy, to the next that gets free.
-    /// `Err`: the system gives no thread.
+    /// Gives a connection to an idle worker, to a new one, or, with the maximum number busy, queues it for the next one
+    /// free. `Err` if no thread could be started or the queue is full.
     pub(super) fn dispatch(self: &Arc<Self>, slot: Slot) -> Result<(), Slot> {
         let most = self.shared.front.limits.connections;
         let mut state = self.state.lock();
         if let Some((_, worker)) = state.idle.pop() {
             drop(state);
-            // A worker that isn't listed as idle waits for its job, so there is room in the channel and a receiver.
+            // A worker taken off the idle list waits for one job, so the channel has a receiver and room.
             let _ = worker.send(Job::Serve(slot));
             return Ok(());
         }
@@ -90,7 +90,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Leaves a connection to the next worker that gets free; only good while there are workers.
+    /// Queues a connection for the next free worker; `Err` if there are no workers or the queue is full.
     pub(super) fn enqueue(&self, slot: Slot) -> Result<(), Slot> {
         let mut state = self.state.lock();
         if state.workers == 0 || state.queue.len() >= self.shared.front.limits.connections {
@@ -117,10 +117,10 @@ impl Pool {
         }
     }
 
-    /// Waits until all workers have exited, for at most `patience`. Returns how many haven't.
-    pub(super) fn wait_until_empty(&self, patience: Duration) -> usize {
+    /// Waits at most `timeout` until all workers have exited. Returns how many haven't.
+    pub(super) fn wait_until_empty(&self, timeout: Duration) -> usize {
         let mut state = self.state.lock();
-        self.empty.wait_while_for(&mut state, |state| state.workers > 0, patience);
+        self.empty.wait_while_for(&mut state, |state| state.workers > 0, timeout);
         state.workers
     }
 
@@ -134,7 +134,7 @@ impl Pool {
         let all_ended = self.is_empty();
         for thread in threads {
             if all_ended || thread.is_finished() {
-                // A worker's panics are caught; there is nothing to learn from its end.
+                // A worker catches its panics, so the result carries nothing.
                 let _ = thread.join();
             }
         }
@@ -183,13 +183,13 @@ impl Pool {
                 buffers = Buffers::new();
                 self.shared.report(&ConnectionEvent::Panicked { peer: connection.peer });
             }
-            // Closed before the next is waited for.
+            // Closes the connection before waiting for the next.
             drop(slot);
             next = self.next_slot(worker, own, jobs);
         }
     }
 
-    /// Between two connections.
+    /// The worker's next connection: queued, waiting on a listener, or dispatched while idle. `None`: exit.
     fn next_slot(&self, worker: u64, own: &Sender<Job>, jobs: &Receiver<Job>) -> Option<Slot> {
         let queued = self.state.lock().queue.pop_front();
         if let Some(slot) = queued.or_else(|| self.accept_waiting()) {
@@ -204,7 +204,7 @@ impl Pool {
                 return None;
             }
             state.idle.push((worker, own.clone()));
-            // Whoever comes next has a worker.
+            // The next connection has a worker.
             self.shared.set_short_of_threads(Shortage::No);
         }
         self.await_job(worker, jobs)
@@ -212,24 +212,24 @@ impl Pool {
 
     fn accept_waiting(&self) -> Option<Slot> {
         let listeners = self.listeners.upgrade()?;
-        // The worker goes on, whatever panicked.
+        // A panic must not end the worker.
         catch_unwind(AssertUnwindSafe(|| listeners.accept_waiting())).ok().flatten()
     }
 
     fn await_job(&self, worker: u64, jobs: &Receiver<Job>) -> Option<Slot> {
-        let patience = self.shared.front.limits.idle_worker;
+        let timeout = self.shared.front.limits.idle_worker;
         loop {
-            match jobs.recv_timeout(patience) {
+            match jobs.recv_timeout(timeout) {
                 Ok(Job::Serve(slot)) => return Some(slot),
                 Ok(Job::Stop) => return None,
-                // A worker that has been taken off the list has a job on its way.
+                // A worker taken off the idle list is about to receive a job.
                 Err(_) if self.may_exit(worker) => return None,
                 Err(_) => {}
             }
         }
     }
 
-    /// Whether an idle worker may exit; it is off the list then.
+    /// Whether an idle worker may exit; if so, takes it off the idle list.
     fn may_exit(&self, worker: u64) -> bool {
         let is_in_use = self.shared.open_connections() > 0;
         let mut state = self.state.lock();
@@ -241,7 +241,7 @@ impl Pool {
     }
 }
 
-/// Counts a worker for as long as its thread lives, or until its thread failed to start.
+/// Counts a worker until its thread ends or fails to start.
 pub(super) struct WorkerGuard {
     pool: Arc<Pool>,
 }
@@ -262,5 +262,5 @@ impl Drop for WorkerGuard {
     }
 }
 
-/// Handles of threads that have ended are dropped once there are this many more than needed.
+/// Handles of ended threads are dropped once there are more than this many to spare.
 const SPENT_THREADS: usize = 64;

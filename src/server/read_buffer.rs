@@ -1,12 +1,12 @@
-//! The bytes of one connection that were read and not yet consumed: at most one head and the start of what follows it.
+//! The bytes of one connection that were read but not yet consumed: at most one head and the start of what follows it.
 
 use std::io::{self, Read};
 
 use zeroize::{Zeroize, Zeroizing};
 
-/// A read buffer that starts small, since most heads are, and never grows beyond the limit it is given.
+/// A read buffer that starts small, like most heads, and never grows beyond the given limit.
 pub(super) struct ReadBuffer {
-    /// Wiped when it is given back: a head may hold a token
+    /// Zeroed on drop: a head may hold a token
     buffer: Zeroizing<Vec<u8>>,
     start: usize,
     end: usize,
@@ -33,13 +33,13 @@ impl ReadBuffer {
         }
     }
 
-    /// Overwrites the first `bytes` unread bytes, which are about to be consumed.
+    /// Zeroes the first `bytes` unread bytes, before they are consumed.
     pub(super) fn wipe(&mut self, bytes: usize) {
         let end = (self.start + bytes).min(self.end);
         self.buffer[self.start..end].zeroize();
     }
 
-    /// Forgets everything, wipes all that was ever read into the buffer, and gives back the memory of an unusually long head.
+    /// Empties and zeroes the whole buffer, and shrinks it after an unusually long head.
     pub(super) fn clear(&mut self) {
         self.buffer.as_mut_slice().zeroize();
         (self.start, self.end) = (0, 0);
@@ -48,8 +48,8 @@ impl ReadBuffer {
         }
     }
 
-    /// Reads once and gives the bytes that came; empty at the end of the stream. There must be room:
-    /// fewer than `most` bytes unread.
+    /// Reads once and returns the new bytes; empty at the end of the stream. There must be room: fewer than `most`
+    /// unread bytes.
     pub(super) fn fill(&mut self, source: &mut impl Read, most: usize) -> io::Result<&[u8]> {
         self.make_room(most);
         let read = source.read(&mut self.buffer[self.end..])?;
@@ -63,7 +63,7 @@ impl ReadBuffer {
         }
         self.buffer.copy_within(self.start..self.end, 0);
         let end = self.end - self.start;
-        // What was copied stands there a second time, and a head that was wiped before it was consumed must not come back.
+        // `copy_within` leaves a second copy of the bytes behind, which `wipe` wouldn't reach.
         self.buffer[end..self.end].zeroize();
         (self.start, self.end) = (0, end);
         if self.end == self.buffer.len() {
@@ -74,7 +74,7 @@ impl ReadBuffer {
     }
 }
 
-/// Holds nearly every head: an SDK's is 200 to 600 bytes.
+/// Bytes; enough for nearly every head: those of SDKs take 200 to 600 bytes.
 const SMALL: usize = 2 * 1024;
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn readergrows_to_the_limit_and_no_further() {
+    fn buffer_grows_to_the_limit_and_no_further() {
         let mut reader = ReadBuffer::new();
         let mut endless = io::repeat(b'x');
         for _ in 0..100 {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_everything_can_be_consumed() {
+    fn consuming_more_than_is_unread_empties_the_buffer() {
         let mut reader = ReadBuffer::new();
         reader.fill(&mut &b"abc"[..], 100).unwrap();
         reader.consume(1);

@@ -1,20 +1,20 @@
-//! An answer's head, as bytes. Pure.
+//! Writes the head of a response. Pure.
 //!
-//! The server alone says how long a body is and what becomes of the connection: a handler's header of such a name is
-//! left out, and so is one whose value would end the line.
+//! Only the server sets body length and connection persistence: a handler's header of such a name is dropped, and so is
+//! one whose value would end the line.
 
-use super::wire::{Afterwards, HttpVersion};
+use super::wire::{HttpVersion, Persistence};
 use crate::logic::base::decimal::push_decimal;
 use crate::logic::request::message::{Body, Method, Response};
 
 /// How the end of a body is marked (RFC 9112, section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// The status allows no body, and no length either.
+    /// The status allows neither a body nor a length.
     Bodiless,
     Length(u64),
     Chunked,
-    /// By closing; all that HTTP/1.0 has for a body of unknown length.
+    /// Ended by closing the connection: HTTP/1.0's only framing for a body of unknown length.
     UntilClose,
 }
 
@@ -32,7 +32,7 @@ impl Framing {
     }
 }
 
-/// The bytes of a body that is in memory; nothing for a stream.
+/// The bytes of an in-memory body; empty for a stream.
 pub(super) fn in_memory(body: &Body) -> &[u8] {
     match body {
         Body::Empty | Body::Stream { .. } => &[],
@@ -42,7 +42,7 @@ pub(super) fn in_memory(body: &Body) -> &[u8] {
     }
 }
 
-/// What the form of an answer depends on besides the answer.
+/// Facts of the request that the response's framing depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestFacts {
     pub(super) method: Method,
@@ -50,7 +50,7 @@ pub(super) struct RequestFacts {
 }
 
 impl RequestFacts {
-    /// Whether the body is left out though the head speaks of it (RFC 9110, section 9.3.2).
+    /// Whether the body is omitted although the head describes it (RFC 9110, section 9.3.2).
     pub(super) fn head_only(self) -> bool {
         self.method == Method::Head
     }
@@ -61,8 +61,8 @@ pub(super) fn write_head(
     out: &mut Vec<u8>,
     response: &Response,
     framing: Framing,
-    asked: RequestFacts,
-    afterwards: Afterwards,
+    facts: RequestFacts,
+    persistence: Persistence,
     date: &str,
 ) {
     out.extend_from_slice(b"HTTP/1.1 ");
@@ -85,19 +85,19 @@ pub(super) fn write_head(
     push_header(out, "Date", date);
     out.extend_from_slice(SERVER);
     for (name, value) in &response.headers {
-        if may_pass(name, value) {
+        if is_allowed(name, value) {
             push_header(out, name, value);
         }
     }
-    match (afterwards, asked.version) {
-        (Afterwards::Close, _) => push_header(out, "Connection", "close"),
-        (Afterwards::KeepAlive, HttpVersion::Http10) => push_header(out, "Connection", "keep-alive"),
-        (Afterwards::KeepAlive, HttpVersion::Http11) => {}
+    match (persistence, facts.version) {
+        (Persistence::Close, _) => push_header(out, "Connection", "close"),
+        (Persistence::KeepAlive, HttpVersion::Http10) => push_header(out, "Connection", "keep-alive"),
+        (Persistence::KeepAlive, HttpVersion::Http11) => {}
     }
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the line before a chunk (RFC 9112, section 7.1).
+/// Appends a chunk-size line (RFC 9112, section 7.1).
 pub(super) fn write_chunk_size(out: &mut Vec<u8>, size: usize) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let leading = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
@@ -114,16 +114,17 @@ fn push_header(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// What the metadata service calls itself; kube2iam says the same.
+/// The metadata service's own value; kube2iam sends the same.
 const SERVER: &[u8] = b"Server: EC2ws\r\n";
 
-fn may_pass(name: &str, value: &str) -> bool {
-    const OURS: [&str; 6] = ["Content-Length", "Transfer-Encoding", "Connection", "Date", "Content-Type", "Server"];
+fn is_allowed(name: &str, value: &str) -> bool {
+    const SERVER_HEADERS: [&str; 6] =
+        ["Content-Length", "Transfer-Encoding", "Connection", "Date", "Content-Type", "Server"];
     let printable = value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
-    printable && !OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
+    printable && !SERVER_HEADERS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
 }
 
-/// The phrases of RFC 9110, section 15; a client must not read them.
+/// The reason phrases of RFC 9110, section 15; clients should ignore them.
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
@@ -168,10 +169,10 @@ mod tests {
     const GET: RequestFacts = RequestFacts { method: Method::Get, version: HttpVersion::Http11 };
     const OLD: RequestFacts = RequestFacts { method: Method::Get, version: HttpVersion::Http10 };
 
-    fn head(response: &Response, asked: RequestFacts, afterwards: Afterwards) -> String {
+    fn head(response: &Response, facts: RequestFacts, persistence: Persistence) -> String {
         let mut out = Vec::new();
-        let framing = Framing::of(response, asked.version);
-        write_head(&mut out, response, framing, asked, afterwards, "Mon, 23 Nov 2026 05:42:04 GMT");
+        let framing = Framing::of(response, facts.version);
+        write_head(&mut out, response, framing, facts, persistence, "Mon, 23 Nov 2026 05:42:04 GMT");
         String::from_utf8(out).unwrap()
     }
 
@@ -180,19 +181,19 @@ mod tests {
     }
 
     #[test]
-    fn head_is_written_in_one_order() {
+    fn headers_are_written_in_a_fixed_order() {
         let response = Response::text(200, "my-role").with("Server", "EC2ws");
         assert_eq!(
-            head(&response, GET, Afterwards::KeepAlive),
+            head(&response, GET, Persistence::KeepAlive),
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 7\r\n\
              Date: Mon, 23 Nov 2026 05:42:04 GMT\r\nServer: EC2ws\r\n\r\n"
         );
     }
 
     #[test]
-    fn every_kind_of_body_has_its_framing() {
+    fn framing_follows_the_kind_of_body() {
         let shared: std::sync::Arc<dyn AsRef<[u8]> + Send + Sync> = std::sync::Arc::new("abc");
-        for (response, asked, line) in [
+        for (response, facts, line) in [
             (Response::empty(404), GET, Some("Content-Length: 0")),
             (Response { body: Body::Static(b"ab"), ..Response::empty(200) }, GET, Some("Content-Length: 2")),
             (Response { body: Body::Shared(shared), ..Response::empty(200) }, GET, Some("Content-Length: 3")),
@@ -202,27 +203,27 @@ mod tests {
             (Response::empty(204), GET, None),
             (Response::empty(304), GET, None),
         ] {
-            let head = head(&response, asked, Afterwards::Close);
+            let head = head(&response, facts, Persistence::Close);
             let found = head.lines().find(|l| l.starts_with("Content-Length") || l.starts_with("Transfer-Encoding"));
             assert_eq!(found, line, "{head}");
         }
     }
 
     #[test]
-    fn connection_is_named_only_where_the_version_would_assume_otherwise() {
-        for (asked, afterwards, line) in [
-            (GET, Afterwards::KeepAlive, None),
-            (GET, Afterwards::Close, Some("Connection: close")),
-            (OLD, Afterwards::KeepAlive, Some("Connection: keep-alive")),
-            (OLD, Afterwards::Close, Some("Connection: close")),
+    fn connection_header_is_sent_only_where_it_differs_from_the_versions_default() {
+        for (facts, persistence, line) in [
+            (GET, Persistence::KeepAlive, None),
+            (GET, Persistence::Close, Some("Connection: close")),
+            (OLD, Persistence::KeepAlive, Some("Connection: keep-alive")),
+            (OLD, Persistence::Close, Some("Connection: close")),
         ] {
-            let head = head(&Response::empty(200), asked, afterwards);
+            let head = head(&Response::empty(200), facts, persistence);
             assert_eq!(head.lines().find(|line| line.starts_with("Connection")), line);
         }
     }
 
     #[test]
-    fn handler_cannot_split_the_head_or_contradict_its_framing() {
+    fn handler_headers_cannot_split_the_head_or_change_its_framing() {
         let response = Response::empty(200)
             .with("X-Split", "a\r\nX-Evil: 1")
             .with("X-Nul", "\0")
@@ -230,7 +231,7 @@ mod tests {
             .with("Transfer-Encoding", "chunked")
             .with("Connection", "upgrade")
             .with("X-Good", "a\tb é");
-        let head = head(&response, GET, Afterwards::KeepAlive);
+        let head = head(&response, GET, Persistence::KeepAlive);
         for gone in ["X-Evil", "X-Nul", "99", "chunked", "upgrade"] {
             assert!(!head.contains(gone), "{head}");
         }

@@ -1,8 +1,8 @@
-//! One connection from its first byte to its last, on the worker that owns it.
+//! Serves one connection from its first byte to its last, on the worker that owns it.
 //!
-//! Read timeouts are set on the socket only when they change. A new connection inherits that of its first head from
-//! its listener; the idle timeout is set once, when the connection turns out to be kept alive; a head that comes in
-//! pieces gets the rest of its one deadline for each further piece.
+//! The read timeout is set on the socket only when it changes. A new connection inherits the timeout for its first head
+//! from its listener; the idle timeout is set once, when the connection is kept alive; each further read of a head that
+//! arrives in pieces gets the remainder of that head's single deadline.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::Shutdown;
@@ -19,12 +19,12 @@ use super::reply::RequestFacts;
 use super::response_writer::ResponseWriter;
 use super::shared::Shared;
 use super::timed_writer::{TimedWriter, is_timeout};
-use super::wire::{Afterwards, BadHead, BodyLength, Head, HttpVersion, read_head, worth_another_look};
+use super::wire::{BadHead, BodyLength, Head, HttpVersion, Persistence, read_head, worth_parsing_again};
 use super::{ConnectionEvent, CutReason, Endpoints, Limits};
 use crate::logic::base::time::{Mono, Now};
 use crate::logic::request::message::{Method, Response};
 
-/// What a worker keeps from one connection to the next.
+/// Buffers that a worker reuses from one connection to the next.
 pub(super) struct Buffers {
     read: ReadBuffer,
     writer: ResponseWriter,
@@ -36,15 +36,15 @@ impl Buffers {
     }
 }
 
-/// Answers the requests of a connection until either side ends it.
+/// Answers the requests of a connection until either side closes it.
 pub(super) fn serve(shared: &Shared, connection: &Connection, buffers: &mut Buffers) {
     buffers.read.clear();
     let state = ConnectionState::new(connection.arrived, &shared.front.limits);
     let mut requests = RequestLoop { shared, connection, state };
     let ending = loop {
         match requests.next(buffers) {
-            Ok(Afterwards::KeepAlive) => {}
-            Ok(Afterwards::Close) => break Ending::Answered,
+            Ok(Persistence::KeepAlive) => {}
+            Ok(Persistence::Close) => break Ending::Answered,
             Err(ending) => break ending,
         }
     };
@@ -64,18 +64,18 @@ struct RequestLoop<'a> {
 
 /// How a connection ends.
 enum Ending {
-    /// Without an answer: the client left, was evicted, or sent nothing.
+    /// Without a response: the client left, was evicted, or sent nothing.
     Quiet,
-    /// After an answer.
+    /// After a response.
     Answered,
-    /// With an answer of the server's own.
+    /// With the server's error response.
     Refuse(BadHead),
     Cut(CutReason),
 }
 
 impl<'a> RequestLoop<'a> {
-    /// One request, from the wait for it to the end of its answer.
-    fn next(&mut self, buffers: &mut Buffers) -> Result<Afterwards, Ending> {
+    /// Waits for one request, and answers it.
+    fn next(&mut self, buffers: &mut Buffers) -> Result<Persistence, Ending> {
         let mut look = !buffers.read.is_empty();
         loop {
             if look {
@@ -83,16 +83,16 @@ impl<'a> RequestLoop<'a> {
                 if let Some(head) = parsed {
                     let body_bytes = self.skip_body(&head, &buffers.read.unread()[head.bytes..])?;
                     let holds_secret = head.request.headers.authorization.is_some();
-                    let (used, afterwards) = (head.bytes + body_bytes, self.answer(&head, &mut buffers.writer));
+                    let (used, persistence) = (head.bytes + body_bytes, self.answer(&head, &mut buffers.writer));
                     if holds_secret {
                         buffers.read.wipe(used);
                     }
-                    let afterwards = afterwards?;
+                    let persistence = persistence?;
                     buffers.read.consume(used);
-                    if afterwards == Afterwards::KeepAlive {
+                    if persistence == Persistence::KeepAlive {
                         self.state.await_next_request();
                     }
-                    return Ok(afterwards);
+                    return Ok(persistence);
                 }
                 self.head_began();
                 self.state.next_read = NextRead::RestOfHead;
@@ -101,7 +101,7 @@ impl<'a> RequestLoop<'a> {
         }
     }
 
-    /// Reads more of a head. Returns whether it is worth parsing again.
+    /// Reads more of a head. Returns whether parsing again could give another result.
     fn read_on(&mut self, buffer: &mut ReadBuffer) -> Result<bool, Ending> {
         match self.state.next_read {
             NextRead::FirstByte => {}
@@ -117,7 +117,7 @@ impl<'a> RequestLoop<'a> {
                     self.connection.begin_request();
                     Ok(true)
                 }
-                Ok(fresh) => Ok(first || worth_another_look(fresh) || buffer.unread().len() >= most),
+                Ok(fresh) => Ok(first || worth_parsing_again(fresh) || buffer.unread().len() >= most),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if is_timeout(&error) && !first => Err(Ending::Refuse(BadHead::TimedOut)),
                 Err(_) => Err(Ending::Quiet),
@@ -125,14 +125,14 @@ impl<'a> RequestLoop<'a> {
         }
     }
 
-    /// Reads the body under the deadline of its head and throws it away. Returns how many of the `buffered` bytes behind
-    /// the head were part of it.
+    /// Reads and discards the body under the deadline of its head. Returns how many of the `buffered` bytes after the
+    /// head belong to it.
     fn skip_body(&mut self, head: &Head<'_>, buffered: &[u8]) -> Result<usize, Ending> {
         match head.body {
             BodyLength::Bytes(length) => {
                 let missing = length.saturating_sub(buffered.len());
                 if missing > 0 {
-                    self.invite_body(head, buffered)?;
+                    self.send_continue(head, buffered)?;
                     self.skip_bytes(missing)?;
                 }
                 Ok(length.min(buffered.len()))
@@ -140,8 +140,8 @@ impl<'a> RequestLoop<'a> {
             BodyLength::Chunked => {
                 let mut body = ChunkedBody::new(self.limits());
                 let used = body.take(buffered).map_err(Ending::Refuse)?;
-                if !body.is_over() {
-                    self.invite_body(head, buffered)?;
+                if !body.is_complete() {
+                    self.send_continue(head, buffered)?;
                     self.skip_chunks(&mut body)?;
                 }
                 Ok(used)
@@ -149,22 +149,23 @@ impl<'a> RequestLoop<'a> {
         }
     }
 
-    fn answer(&mut self, head: &Head<'_>, writer: &mut ResponseWriter) -> Result<Afterwards, Ending> {
+    fn answer(&mut self, head: &Head<'_>, writer: &mut ResponseWriter) -> Result<Persistence, Ending> {
         self.connection.begin_answer();
         let began = self.shared.now().mono;
-        let (response, wish) = self.handle(head);
+        let (response, requested) = self.handle(head);
         let ready = self.shared.now();
-        self.state.worked += Some(ready.mono.since(began)).filter(|took| *took >= AT_ONCE).unwrap_or_default();
-        let is_last = self.connection.is_evicted() || self.has_taken_long() || self.shared.closes(self.connection);
-        let wish = if is_last { Afterwards::Close } else { wish };
-        let asked = RequestFacts { method: head.request.method, version: head.version };
-        let afterwards = self.deliver(response, asked, wish, writer, ready).map_err(Ending::Cut)?;
+        self.state.handler_time +=
+            Some(ready.mono.since(began)).filter(|took| *took >= FROM_MEMORY).unwrap_or_default();
+        let is_last = self.connection.is_evicted() || self.has_used_its_time() || self.shared.closes(self.connection);
+        let requested = if is_last { Persistence::Close } else { requested };
+        let facts = RequestFacts { method: head.request.method, version: head.version };
+        let persistence = self.deliver(response, facts, requested, writer, ready).map_err(Ending::Cut)?;
         self.connection.end_answer(ready.mono);
-        Ok(afterwards)
+        Ok(persistence)
     }
 
-    /// Sends `100 Continue` to a client that waits for it before it sends its body.
-    fn invite_body(&mut self, head: &Head<'_>, buffered: &[u8]) -> Result<(), Ending> {
+    /// Sends `100 Continue` to a client that waits for it before sending its body.
+    fn send_continue(&mut self, head: &Head<'_>, buffered: &[u8]) -> Result<(), Ending> {
         if !head.expects_continue || !buffered.is_empty() {
             return Ok(());
         }
@@ -182,10 +183,10 @@ impl<'a> RequestLoop<'a> {
         Ok(())
     }
 
-    /// Looks at what has come before it is read: nothing of the next request must be.
+    /// Peeks before each read, so that no byte of the next request is consumed.
     fn skip_chunks(&mut self, body: &mut ChunkedBody) -> Result<(), Ending> {
         let mut scratch = [0; SCRATCH];
-        while !body.is_over() {
+        while !body.is_complete() {
             self.set_rest_of_deadline()?;
             let seen = retried(|| self.connection.stream.peek(&mut scratch))?;
             let taken = body.take(&scratch[..seen]).map_err(Ending::Refuse)?;
@@ -198,15 +199,15 @@ impl<'a> RequestLoop<'a> {
         retried(|| (&self.connection.stream).read(scratch))
     }
 
-    /// Lets the handler answer. A panic costs this connection, and no other.
-    fn handle(&self, head: &Head<'_>) -> (Response, Afterwards) {
+    /// Calls the handler. A panic ends only this connection.
+    fn handle(&self, head: &Head<'_>) -> (Response, Persistence) {
         let endpoints = Endpoints::of(self.shared, self.connection);
         let answer = catch_unwind(AssertUnwindSafe(|| self.shared.front.handler.handle(&head.request, &endpoints)));
         match answer {
-            Ok(response) => (response, head.afterwards),
+            Ok(response) => (response, head.persistence),
             Err(_) => {
                 self.shared.report(&ConnectionEvent::Panicked { peer: self.connection.peer });
-                (Response::text(500, "internal-error"), Afterwards::Close)
+                (Response::text(500, "internal-error"), Persistence::Close)
             }
         }
     }
@@ -214,27 +215,27 @@ impl<'a> RequestLoop<'a> {
     fn deliver(
         &mut self,
         response: Response,
-        asked: RequestFacts,
-        wish: Afterwards,
+        facts: RequestFacts,
+        requested: Persistence,
         writer: &mut ResponseWriter,
         now: Now,
-    ) -> Result<Afterwards, CutReason> {
-        writer.deliver(self.out(now.mono), response, asked, wish, now.wall)
+    ) -> Result<Persistence, CutReason> {
+        writer.deliver(self.out(now.mono), response, facts, requested, now.wall)
     }
 
     fn refuse(&mut self, bad: BadHead, buffers: &mut Buffers) {
         self.shared.report(&ConnectionEvent::BadHead { peer: self.connection.peer, bad });
-        let asked = RequestFacts { method: Method::Other, version: HttpVersion::Http11 };
+        let facts = RequestFacts { method: Method::Other, version: HttpVersion::Http11 };
         let endpoints = Endpoints::of(self.shared, self.connection);
         let own = self.shared.front.handler.answer_bad_head(bad, buffers.read.unread(), &endpoints);
         let response = own.unwrap_or_else(|| Response::text(bad.status(), bad.label()));
-        match self.deliver(response, asked, Afterwards::Close, &mut buffers.writer, self.shared.now()) {
+        match self.deliver(response, facts, Persistence::Close, &mut buffers.writer, self.shared.now()) {
             Ok(_) => self.linger(),
             Err(why) => self.cut(why),
         }
     }
 
-    /// After the last answer. Closing with bytes unread would reset the connection, and the answer might be lost.
+    /// After the last response. Closing with unread input would reset the connection, and the response might be lost.
     fn close(&mut self, buffers: &Buffers) {
         let slow = self.is_reader_slow();
         if slow || !buffers.read.is_empty() {
@@ -245,18 +246,18 @@ impl<'a> RequestLoop<'a> {
         }
     }
 
-    /// Ends the connection so that the client can't take what it got for the whole answer.
+    /// Resets the connection, so that the client can't mistake a truncated response for a complete one.
     fn cut(&self, why: CutReason) {
         self.shared.report(&ConnectionEvent::Cut { peer: self.connection.peer, why });
         self.discard_unsent();
     }
 
-    /// Throws unsent bytes away with the connection; they would stay in the kernel for a client that reads too slowly.
+    /// Discards unsent bytes on close; otherwise the kernel would keep them for a client that reads too slowly.
     fn discard_unsent(&self) {
         let _ = SockRef::from(&self.connection.stream).set_linger(Some(Duration::ZERO));
     }
 
-    /// Ends the stream to the client, and reads on for a little while.
+    /// Ends the stream to the client, then reads and discards input for up to [`Limits::linger`].
     fn linger(&mut self) {
         let _ = self.connection.stream.shutdown(Shutdown::Write);
         let until = self.shared.now().mono.after(self.limits().linger);
@@ -271,17 +272,17 @@ impl<'a> RequestLoop<'a> {
 
     fn out(&mut self, began: Mono) -> TimedWriter<'_> {
         let deadline = began.after(self.limits().write_deadline);
-        TimedWriter::new(self.connection, &*self.shared.front.clock, deadline, &mut self.state.patience)
+        TimedWriter::new(self.connection, &*self.shared.front.clock, deadline, &mut self.state.write_budget)
     }
 
-    /// Whether the connection has held its worker long enough: pipelined requests that each have to wait would hold it
-    /// for minutes. A client that is merely slow loses nothing by opening a new connection.
-    fn has_taken_long(&self) -> bool {
-        self.is_reader_slow() || self.state.worked >= self.limits().write_deadline / 2
+    /// Whether the connection has occupied its worker long enough: pipelined requests that each have to wait would
+    /// occupy it for minutes. A client that is merely slow loses nothing by opening a new connection.
+    fn has_used_its_time(&self) -> bool {
+        self.is_reader_slow() || self.state.handler_time >= self.limits().write_deadline / 2
     }
 
     fn is_reader_slow(&self) -> bool {
-        self.state.patience < self.limits().write_deadline / 2
+        self.state.write_budget < self.limits().write_deadline / 2
     }
 
     fn limits(&self) -> &'a Limits {
@@ -307,7 +308,7 @@ impl<'a> RequestLoop<'a> {
     }
 }
 
-/// Reads at least one byte of a body.
+/// Retries interrupted reads. The end of the stream within a body ends the connection.
 fn retried(mut read: impl FnMut() -> io::Result<usize>) -> Result<usize, Ending> {
     loop {
         return match read() {
@@ -320,13 +321,13 @@ fn retried(mut read: impl FnMut() -> io::Result<usize>) -> Result<usize, Ending>
     }
 }
 
-/// An answer from memory takes less, except that the scheduler of a busy machine may suspend its worker.
-const AT_ONCE: Duration = Duration::from_millis(10);
+/// Making a response from memory takes less, unless the scheduler of a busy machine suspends the worker.
+const FROM_MEMORY: Duration = Duration::from_millis(10);
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Bytes read at a time where they are only thrown away.
+/// Bytes per read of discarded input.
 const SCRATCH: usize = 1024;
 
-/// Reads while lingering; with [`SCRATCH`] a bound on bytes, beside that on time.
+/// Reads while lingering; with [`SCRATCH`] this bounds the bytes, as the deadline bounds the time.
 const LINGER_READS: usize = 256;

@@ -1,9 +1,9 @@
-//! Composes an answer's head in a buffer that is reused, and sends it with its body.
+//! Composes a response head in a reused buffer, and sends it with its body.
 
 use super::CutReason;
 use super::reply::{Framing, RequestFacts, in_memory, write_head};
 use super::timed_writer::{Pieces, TimedWriter};
-use super::wire::Afterwards;
+use super::wire::Persistence;
 use crate::logic::base::time::Wall;
 use crate::logic::request::message::{Body, Response};
 
@@ -15,24 +15,24 @@ pub(super) struct ResponseWriter {
 
 impl ResponseWriter {
     pub(super) fn new() -> Self {
-        Self { head: Vec::with_capacity(USUAL_HEAD), date: String::new(), second: None }
+        Self { head: Vec::with_capacity(HEAD_CAPACITY), date: String::new(), second: None }
     }
 
-    /// Sends a whole answer; returns whether another one may follow.
+    /// Sends a complete response; returns whether another may follow.
     pub(super) fn deliver(
         &mut self,
         mut out: TimedWriter<'_>,
         response: Response,
-        asked: RequestFacts,
-        wish: Afterwards,
+        facts: RequestFacts,
+        requested: Persistence,
         now: Wall,
-    ) -> Result<Afterwards, CutReason> {
-        let framing = Framing::of(&response, asked.version);
-        let afterwards = if framing == Framing::UntilClose { Afterwards::Close } else { wish };
-        self.compose(&response, framing, asked, afterwards, now);
+    ) -> Result<Persistence, CutReason> {
+        let framing = Framing::of(&response, facts.version);
+        let persistence = if framing == Framing::UntilClose { Persistence::Close } else { requested };
+        self.compose(&response, framing, facts, persistence, now);
         match (response.body, framing) {
             (_, Framing::Bodiless) => out.send([&self.head])?,
-            _ if asked.head_only() => out.send([&self.head])?,
+            _ if facts.head_only() => out.send([&self.head])?,
             (Body::Stream { mut source, .. }, Framing::Length(length)) => {
                 out.relay(&self.head, &mut *source, Some(length), Pieces::Plain)?;
             }
@@ -44,24 +44,24 @@ impl ResponseWriter {
             }
             (body, _) => out.send([&self.head, in_memory(&body)])?,
         }
-        Ok(afterwards)
+        Ok(persistence)
     }
 
     fn compose(
         &mut self,
         response: &Response,
         framing: Framing,
-        asked: RequestFacts,
-        afterwards: Afterwards,
+        facts: RequestFacts,
+        persistence: Persistence,
         now: Wall,
     ) {
-        self.keep_date(now);
+        self.update_date(now);
         self.head.clear();
-        write_head(&mut self.head, response, framing, asked, afterwards, &self.date);
+        write_head(&mut self.head, response, framing, facts, persistence, &self.date);
     }
 
-    /// A `Date` is good for its second.
-    fn keep_date(&mut self, now: Wall) {
+    /// Formats the `Date` anew only when the second has changed.
+    fn update_date(&mut self, now: Wall) {
         let second = now.unix_seconds();
         if self.second != Some(second) {
             self.second = Some(second);
@@ -70,5 +70,5 @@ impl ResponseWriter {
     }
 }
 
-/// Bytes reserved for a head; enough for all but unusually long ones.
-const USUAL_HEAD: usize = 512;
+/// Bytes reserved for a head; enough unless it is unusually long.
+const HEAD_CAPACITY: usize = 512;

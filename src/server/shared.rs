@@ -1,4 +1,4 @@
-//! What the acceptor and all workers share, and the right to a slot.
+//! State shared by the acceptor and all workers, and the guard of a slot.
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::admission::{Admission, AdmissionVerdict, Party, PeerOrigin, Refusal};
+use super::admission::{Admission, AdmissionVerdict, PeerKey, PeerOrigin, Refusal};
 use super::connection::Connection;
 use super::{ConnectionEvent, Front, LocalPods};
 use crate::logic::base::time::Now;
@@ -21,14 +21,14 @@ pub(super) struct Shared {
     short_of_threads: AtomicBool,
 }
 
-/// Whether the system has fewer threads than are wanted.
+/// Whether the last attempt to start a thread failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shortage {
     No,
     Yes,
 }
 
-/// The slot of an open connection. Dropping it, wherever that happens, frees the slot and closes the connection.
+/// The slot of an open connection. Dropping it frees the slot and closes the connection.
 pub(super) struct Slot {
     pub(super) connection: Arc<Connection>,
     number: u64,
@@ -45,8 +45,8 @@ impl Shared {
         self.front.clock.now()
     }
 
-    /// Reports to the observer. If that panics its caller goes on: the end of the acceptor or of a worker would cost
-    /// other connections.
+    /// Reports to the observer. A panic of the observer is caught: ending the acceptor or a worker would cost other
+    /// connections.
     pub(super) fn report(&self, event: &ConnectionEvent) {
         let _ = catch_unwind(AssertUnwindSafe(|| self.front.observer.saw(event)));
     }
@@ -55,7 +55,7 @@ impl Shared {
         self.slots.lock().open()
     }
 
-    /// Gives a new connection a slot, by evicting an idle one if it must be.
+    /// Gives a new connection a slot, evicting an idle connection if necessary.
     pub(super) fn admit(self: &Arc<Self>, connection: Connection) -> Result<Slot, Refusal> {
         let connection = Arc::new(connection);
         let origin = self.origin(&connection);
@@ -80,18 +80,18 @@ impl Shared {
         evicted.map(|connection| self.end_evicted(&connection)).is_some()
     }
 
-    /// Whether this answer is to be the last of its connection, though its client would like another.
+    /// Whether the connection must close after this response, although the client would keep it alive.
     pub(super) fn closes(&self, connection: &Connection) -> bool {
-        self.is_closing() || self.is_short_of_threads() || self.slots.lock().closes(&connection.party())
+        self.is_closing() || self.is_short_of_threads() || self.slots.lock().closes(&connection.peer_key())
     }
 
-    /// Counts a connection for the pod that proved itself over it; an error if the pod has too many.
+    /// Counts a connection for the pod whose identity was proven on it; an error if the pod is at its cap.
     pub(super) fn prove(&self, connection: &Connection, uid: &Arc<str>) -> Result<(), Refusal> {
         let Some(number) = connection.slot().filter(|_| !connection.is_proved()) else { return Ok(()) };
         let now = self.now().mono;
         let evicted = {
             let mut slots = self.slots.lock();
-            let evicted = slots.refile(&connection.party(), number, Party::Pod(uid.clone()), now)?;
+            let evicted = slots.reassign(&connection.peer_key(), number, PeerKey::Pod(uid.clone()), now)?;
             connection.prove(uid);
             evicted
         };
@@ -99,8 +99,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Remembers whether the system gave a thread when one was last wanted. If it didn't, connections share the workers
-    /// that there are, an answer each.
+    /// Records whether the last attempt to start a thread failed. While it did, each connection closes after one
+    /// response, so that connections share the existing workers.
     pub(super) fn set_short_of_threads(&self, shortage: Shortage) {
         self.short_of_threads.store(shortage == Shortage::Yes, Ordering::Relaxed);
     }
@@ -109,7 +109,7 @@ impl Shared {
         self.short_of_threads.load(Ordering::Relaxed)
     }
 
-    /// From now on every answer is the last of its connection.
+    /// From now on every connection closes after its next response.
     pub(super) fn begin_closing(&self) {
         self.closing.store(true, Ordering::SeqCst);
     }
@@ -127,8 +127,8 @@ impl Shared {
         self.report(&ConnectionEvent::Evicted { peer: connection.peer });
     }
 
-    /// Not all of 127/8 is the node: only its two usual names for itself. Where pods may connect to loopback, no client
-    /// there is known to be the node.
+    /// Of loopback, only `127.0.0.1` and `::1` count as the node. Where hostNetwork pods may connect to loopback, no
+    /// loopback client counts as the node.
     fn origin(&self, connection: &Connection) -> PeerOrigin {
         let peer = connection.peer;
         let local = match self.front.local_pods {
@@ -151,6 +151,6 @@ impl Shared {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.shared.slots.lock().release(&self.connection.party(), self.number);
+        self.shared.slots.lock().release(&self.connection.peer_key(), self.number);
     }
 }

@@ -1,5 +1,5 @@
-//! The server over real sockets of the loopback interface. Nothing here sleeps: a client's read ends with an answer,
-//! the end of the stream or its own timeout, and what the server did is waited for in the order of its events.
+//! The server over real loopback sockets. No test sleeps: a client's read ends with a response, the end of the stream
+//! or its own timeout, and tests wait for the server's events.
 
 mod bodies;
 mod crowds;
@@ -20,10 +20,10 @@ use super::*;
 use crate::logic::base::time::{Mono, Now, Wall};
 use crate::logic::request::message::Body;
 
-/// Longer than anything here takes; only a failing test waits for it.
+/// Longer than any step takes; only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The system's clock, so that deadlines are real.
+/// The system clock, so that deadlines are real.
 struct RealClock;
 
 impl Clock for RealClock {
@@ -40,11 +40,11 @@ fn elapsed_since(start: Mono) -> Duration {
     RealClock.now().mono.since(start)
 }
 
-/// Waits for what the server does on threads of its own.
-fn wait_until(is_so: impl Fn() -> bool) {
+/// Waits for a condition that the server's threads bring about.
+fn wait_until(condition: impl Fn() -> bool) {
     let deadline = RealClock.now().mono.after(PATIENCE);
-    while !is_so() {
-        assert!(RealClock.now().mono < deadline, "it never came about");
+    while !condition() {
+        assert!(RealClock.now().mono < deadline, "the condition never became true");
         std::thread::yield_now();
     }
 }
@@ -57,7 +57,7 @@ impl Observer for Events {
     }
 }
 
-/// Answers by the target; those at `/wait` are let go one by one through the gate.
+/// Answers by request target; requests to `/wait` are released one by one through the gate.
 struct TestHandler {
     arrived: Sender<()>,
     gate: Receiver<()>,
@@ -66,7 +66,7 @@ struct TestHandler {
 impl Handler for TestHandler {
     fn handle(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Response {
         match request.target {
-            "/panic" => panic!("as asked"),
+            "/panic" => panic!("planned"),
             "/wait" => {
                 self.arrived.send(()).unwrap();
                 self.gate.recv_timeout(PATIENCE).unwrap();
@@ -84,7 +84,7 @@ impl Handler for TestHandler {
     }
 }
 
-/// More than the kernel's buffers of a connection hold.
+/// Bytes; more than the kernel buffers of a connection hold.
 const BIG: usize = 8 * 1024 * 1024;
 
 struct TestServer {
@@ -132,7 +132,7 @@ impl TestServer {
         self.client_over(Socket::new(Domain::IPV4, Type::STREAM, None).unwrap(), number)
     }
 
-    /// Connects as the node itself, with hardly any room for what it doesn't read.
+    /// Connects as the node itself, with a small receive buffer.
     fn client_with_small_window(&self) -> Client {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4 * 1024).unwrap();
@@ -145,10 +145,10 @@ impl TestServer {
         Client::over(socket.into())
     }
 
-    /// Waits until the door tells of `expected`; what comes before is skipped.
+    /// Waits until the server reports an `expected` event; earlier events are skipped.
     fn await_event(&self, expected: impl Fn(&ConnectionEvent) -> bool) -> ConnectionEvent {
         for _ in 0..100_000 {
-            let event = self.events.recv_timeout(PATIENCE).expect("the event should come");
+            let event = self.events.recv_timeout(PATIENCE).expect("the event should arrive");
             if expected(&event) {
                 return event;
             }
@@ -160,7 +160,7 @@ impl TestServer {
         self.await_event(|event| matches!(event, ConnectionEvent::BadHead { bad, .. } if *bad == expected));
     }
 
-    /// Sends `bytes` over a connection of their own and gives all that comes back until it ends.
+    /// Sends `bytes` over a new connection and returns everything received until it closes.
     fn exchange(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut client = self.client();
         client.send(bytes);
@@ -193,7 +193,7 @@ impl Client {
         Self { stream, reader }
     }
 
-    /// What can't be sent any more shows in what is read.
+    /// Ignores write errors: they show in what is read.
     fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());
     }
@@ -206,13 +206,13 @@ impl Client {
     fn head_of_reply(&mut self) -> String {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            let read = self.reader.read_line(&mut head).expect("a reply should come");
+            let read = self.reader.read_line(&mut head).expect("a reply should arrive");
             assert_ne!(read, 0, "the connection ended after {head:?}");
         }
         head
     }
 
-    /// Reads one reply whose length is given.
+    /// Reads one reply with a `Content-Length`.
     fn reply(&mut self) -> Reply {
         let head = self.head_of_reply();
         let length = header(&head, "Content-Length").expect("a length").parse().unwrap();
@@ -222,20 +222,20 @@ impl Client {
         Reply { status, head, body: String::from_utf8(body).unwrap() }
     }
 
-    /// A whole reply, or `None` where the connection ended before its first byte.
+    /// A complete reply, or `None` if the connection closed before its first byte.
     fn reply_if_any(&mut self) -> Option<Reply> {
         let begun = self.reader.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
         begun.then(|| self.reply())
     }
 
-    /// All that comes until the door closes in good order.
+    /// Reads until the server closes the connection without a reset.
     fn rest(&mut self) -> String {
         let mut rest = Vec::new();
-        self.reader.read_to_end(&mut rest).expect("the door should close in good order");
+        self.reader.read_to_end(&mut rest).expect("the server should close without a reset");
         String::from_utf8(rest).unwrap()
     }
 
-    /// Whether the door has ended the connection, in whatever way, without a further byte.
+    /// Whether the server closed or reset the connection without sending another byte.
     fn is_closed(&mut self) -> bool {
         match self.reader.read(&mut [0]) {
             Ok(read) => read == 0,
@@ -243,7 +243,7 @@ impl Client {
         }
     }
 
-    /// Ends the connection with RST.
+    /// Closes the connection with RST.
     fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }

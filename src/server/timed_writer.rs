@@ -1,9 +1,9 @@
-//! Writing an answer under one deadline, whatever the pace of its reader.
+//! Writes a response under one deadline, however slowly the client reads.
 //!
-//! The usual answer fits into the kernel's buffers: one system call. Waiting for room in them is waiting for the
-//! client, and the waits of all answers of a connection together are bounded by one
-//! [`Limits::write_deadline`](super::Limits::write_deadline): a pipeline that is read byte by byte ends as soon as
-//! a single answer would.
+//! The usual response fits into the kernel's send buffer: one system call. Waiting for space in the buffer is waiting
+//! for the client; all such waits of a connection together are bounded by one
+//! [`Limits::write_deadline`](super::Limits::write_deadline), so a pipeline that is read byte by byte is cut as early
+//! as a single response would be.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,13 +18,13 @@ use super::reply::write_chunk_size;
 use crate::logic::base::time::Mono;
 use crate::ports::Clock;
 
-/// Writes one answer.
+/// Writes one response.
 pub(super) struct TimedWriter<'a> {
     connection: &'a Connection,
     clock: &'a dyn Clock,
     deadline: Mono,
-    /// What is left of the time that this connection's answers may wait for its client
-    patience: &'a mut Duration,
+    /// Remaining time that this connection's responses may wait for the client
+    write_budget: &'a mut Duration,
 }
 
 /// How a stream's pieces are delimited on the wire.
@@ -39,18 +39,18 @@ impl<'a> TimedWriter<'a> {
         connection: &'a Connection,
         clock: &'a dyn Clock,
         deadline: Mono,
-        patience: &'a mut Duration,
+        write_budget: &'a mut Duration,
     ) -> Self {
-        Self { connection, clock, deadline, patience }
+        Self { connection, clock, deadline, write_budget }
     }
 
-    /// Writes all parts, or fails when the deadline has passed.
+    /// Writes all parts, or fails at the deadline.
     pub(super) fn send<const N: usize>(&mut self, parts: [&[u8]; N]) -> Result<(), CutReason> {
         let mut slices = parts.map(IoSlice::new);
         let mut rest = &mut slices[..];
         let mut missing: usize = parts.iter().map(|part| part.len()).sum();
         while missing > 0 {
-            let written = match offer(self.connection, rest)? {
+            let written = match try_write(self.connection, rest)? {
                 0 => self.wait_and_write(rest)?,
                 written => written,
             };
@@ -60,10 +60,10 @@ impl<'a> TimedWriter<'a> {
         Ok(())
     }
 
-    /// Waits for room in the kernel's buffers. Meanwhile the connection can be evicted: its client reads too slowly.
+    /// Waits for space in the send buffer. During the wait the connection can be evicted: its client reads too slowly.
     fn wait_and_write(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, CutReason> {
         let began = self.clock.now().mono;
-        let left = began.until(self.deadline).min(*self.patience);
+        let left = began.until(self.deadline).min(*self.write_budget);
         if left.is_zero() {
             return Err(CutReason::SlowReader);
         }
@@ -71,7 +71,7 @@ impl<'a> TimedWriter<'a> {
         self.connection.begin_stall(began);
         let outcome = (&mut &self.connection.stream).write_vectored(slices);
         self.connection.end_stall();
-        *self.patience = self.patience.saturating_sub(self.clock.now().mono.since(began));
+        *self.write_budget = self.write_budget.saturating_sub(self.clock.now().mono.since(began));
         match outcome {
             Ok(0) => Err(CutReason::Gone),
             Ok(written) => Ok(written),
@@ -81,8 +81,8 @@ impl<'a> TimedWriter<'a> {
         }
     }
 
-    /// Sends `head`, then what `source` gives: exactly `length` bytes where that is known, else to its end.
-    /// `length` is `Some(0)` for an answer to HEAD, and then the source isn't touched.
+    /// Sends `head`, then the bytes of `source`: exactly `length` if given, else to its end. With `Some(0)` the source
+    /// isn't read.
     pub(super) fn relay(
         &mut self,
         head: &[u8],
@@ -104,7 +104,7 @@ impl<'a> TimedWriter<'a> {
                 Pieces::Chunks => {
                     line.clear();
                     write_chunk_size(&mut line, read);
-                    // An empty chunk is the last one, and the line behind it ends the absent trailers.
+                    // The empty chunk is the last one; the line after it ends the (empty) trailer section.
                     self.send([head, &line, data, b"\r\n"])?;
                 }
                 Pieces::Plain => self.send([head, data])?,
@@ -117,14 +117,14 @@ impl<'a> TimedWriter<'a> {
         self.send([head])
     }
 
-    /// Sends the head before the connection is cut, so that the client sees the status.
+    /// Sends the head before the connection is cut, so that the client receives the status.
     fn fail_short(&mut self, head: &[u8]) -> CutReason {
         self.send([head]).err().unwrap_or(CutReason::BrokenSource)
     }
 }
 
-/// Writes what the kernel has room for; 0 if it has none.
-fn offer(connection: &Connection, slices: &[IoSlice<'_>]) -> Result<usize, CutReason> {
+/// Writes without blocking; returns 0 if the send buffer is full.
+fn try_write(connection: &Connection, slices: &[IoSlice<'_>]) -> Result<usize, CutReason> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     match sendmsg(&connection.stream, slices, &mut SendAncillaryBuffer::default(), flags) {
         Ok(written) => Ok(written),
@@ -133,12 +133,12 @@ fn offer(connection: &Connection, slices: &[IoSlice<'_>]) -> Result<usize, CutRe
     }
 }
 
-/// How a socket's timeout shows on Linux (`EAGAIN`) and elsewhere.
+/// Whether a socket operation timed out: `EAGAIN` on Linux, `TimedOut` elsewhere.
 pub(super) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// Reads once. A source that panics is a source that failed: the head may be out already, so 500 comes too late.
+/// Reads once. A panic counts as a failure of the source: the head may have been sent, so it is too late for a 500.
 fn read_block(source: &mut dyn Read, block: &mut [u8]) -> Result<usize, CutReason> {
     loop {
         match catch_unwind(AssertUnwindSafe(|| source.read(block))) {
@@ -149,5 +149,5 @@ fn read_block(source: &mut dyn Read, block: &mut [u8]) -> Result<usize, CutReaso
     }
 }
 
-/// Read and written at a time; held only while a stream is relayed.
+/// Bytes relayed per read; the buffer exists only while a stream is relayed.
 const BLOCK: usize = 16 * 1024;

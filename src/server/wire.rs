@@ -1,7 +1,7 @@
-//! Bytes to a request. Pure: the same bytes give the same answer, and a prefix of a good head is never a bad one.
+//! Parses request heads. Pure: the result depends only on the bytes, and no prefix of a valid head is rejected.
 //!
-//! httparse reads the lines; what it takes leniently is refused here, because a proxy in front of us could read it
-//! otherwise (RFC 9112, sections 2.2, 5.2 and 6.3).
+//! httparse parses the lines; where it is lenient, the head is rejected here, because a proxy in front of the agent
+//! could parse it differently (RFC 9112, sections 2.2, 5.2 and 6.3).
 
 use std::mem::MaybeUninit;
 
@@ -11,15 +11,15 @@ use memchr::memchr_iter;
 use super::Limits;
 use crate::logic::request::message::{Headers, Method, Request, ShownToken};
 
-/// A complete head and what it says about the bytes around it.
+/// A complete head, with the framing of its body and connection.
 pub struct Head<'a> {
     pub request: Request<'a>,
-    /// Bytes of the head, empty line included.
+    /// Length of the head in bytes, including the empty line.
     pub bytes: usize,
     /// The body that follows.
     pub body: BodyLength,
     pub version: HttpVersion,
-    pub afterwards: Afterwards,
+    pub persistence: Persistence,
     /// The client waits for `100 Continue` before it sends its body.
     pub expects_continue: bool,
 }
@@ -33,30 +33,30 @@ pub enum HttpVersion {
 /// How long a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
-    /// So many bytes, at most [`Limits::body_bytes`]; 0 where a head speaks of none.
+    /// Length in bytes, at most [`Limits::body_bytes`]; 0 if the head announces no body.
     Bytes(usize),
     Chunked,
 }
 
-/// What becomes of the connection after an answer.
+/// Whether the connection stays open after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Afterwards {
+pub enum Persistence {
     KeepAlive,
     Close,
 }
 
-/// Why the server answers a request itself, and closes.
+/// Why the server rejects a request itself, and closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BadHead {
-    /// Not HTTP/1.x, or HTTP/1.x that can be read in two ways.
+    /// Not HTTP/1.x, or ambiguous.
     Malformed,
-    /// Not complete in time.
+    /// Incomplete at the deadline.
     TimedOut,
-    /// A longer body than allowed.
+    /// Body longer than allowed.
     BodyTooLong,
     /// An expectation other than `100-continue`.
     Expectation,
-    /// A longer head or more headers than allowed.
+    /// Head longer, or more headers, than allowed.
     TooLong,
     /// A transfer coding other than `chunked`.
     Coding,
@@ -65,7 +65,7 @@ pub enum BadHead {
 }
 
 impl BadHead {
-    /// The status that the client gets.
+    /// The HTTP status of the response.
     pub const fn status(self) -> u16 {
         match self {
             Self::Malformed => 400,
@@ -78,7 +78,7 @@ impl BadHead {
         }
     }
 
-    /// The word for logs and metrics; also the body of the answer.
+    /// The label in logs and metrics; also the response body.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Malformed => "malformed-request",
@@ -92,7 +92,7 @@ impl BadHead {
     }
 }
 
-/// Reads the head that `bytes` begin with; `None` if there is more to come.
+/// Parses the head at the start of `bytes`; `None` if it is incomplete.
 pub fn read_head<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Option<Head<'a>>, BadHead> {
     if bytes.starts_with(b"\r\n\r\n") {
         return Err(BadHead::Malformed);
@@ -115,19 +115,19 @@ pub fn read_head<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Option<Head<'a>
     }
     let version = if parsed.version == Some(1) { HttpVersion::Http11 } else { HttpVersion::Http10 };
     let (Some(method), Some(target)) = (parsed.method, parsed.path) else { return Err(BadHead::Malformed) };
-    let fields = Fields::gather(parsed.headers)?;
+    let fields = Fields::read(parsed.headers)?;
     Ok(Some(Head {
         request: Request { method: Method::parse(method), target, headers: fields.kept },
         bytes: length,
         body: fields.body(version, limits)?,
         version,
-        afterwards: fields.afterwards(version),
+        persistence: fields.persistence(version),
         expects_continue: fields.expects_continue(version)?,
     }))
 }
 
-/// Whether bytes that came behind an unfinished head could change what is known of it: nothing does before a line ends.
-pub fn worth_another_look(fresh: &[u8]) -> bool {
+/// Whether `fresh` bytes appended to an incomplete head could complete it or make it invalid: only a line end can.
+pub fn worth_parsing_again(fresh: &[u8]) -> bool {
     fresh.contains(&b'\n')
 }
 
@@ -141,12 +141,12 @@ fn unfinished<'a>(bytes: &[u8], limits: &Limits) -> Result<Option<Head<'a>>, Bad
     }
 }
 
-/// httparse ends a line at LF alone as well; a proxy may not (RFC 9112, section 2.2).
+/// httparse also ends a line at a bare LF; a proxy may not (RFC 9112, section 2.2).
 fn has_bare_line_feed(bytes: &[u8]) -> bool {
     memchr_iter(b'\n', bytes).any(|at| at == 0 || bytes[at - 1] != b'\r')
 }
 
-/// The headers that say something to us, as they stood.
+/// The headers that the server or its routes use, unparsed.
 #[derive(Default)]
 struct Fields<'a> {
     kept: Headers<'a>,
@@ -158,24 +158,24 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn gather(headers: &[Header<'a>]) -> Result<Self, BadHead> {
+    fn read(headers: &[Header<'a>]) -> Result<Self, BadHead> {
         let mut fields = Self::default();
         for Header { name, value } in headers {
-            // The length of a name decides which one it can be, so an unknown header costs one comparison.
+            // Matching the name's length first makes an unknown header cost one comparison.
             match name.len() {
                 4 if is(name, "host") => once(&mut fields.kept.host, value)?,
                 6 if is(name, "accept") => first(&mut fields.kept.accept, value),
                 6 if is(name, "expect") => once(&mut fields.expect, value)?,
-                10 if is(name, "connection") => fields.note_connection(value),
+                10 if is(name, "connection") => fields.read_connection(value),
                 13 if is(name, "authorization") && !value.trim_ascii().is_empty() => {
                     let twice = fields.kept.authorization.is_some();
-                    fields.kept.authorization = Some(ShownToken::new(if twice { NO_TOKEN } else { value }));
+                    fields.kept.authorization = Some(ShownToken::new(if twice { DUPLICATE_TOKEN } else { value }));
                 }
                 14 if is(name, "content-length") => once(&mut fields.length, value)?,
                 15 if is(name, "x-forwarded-for") => fields.kept.forwarded_for |= !value.trim_ascii().is_empty(),
                 17 if is(name, "transfer-encoding") => once(&mut fields.coding, value)?,
                 24 if is(name, "x-aws-ec2-metadata-token") && !value.trim_ascii().is_empty() => {
-                    fields.kept.token = Some(if fields.kept.token.is_some() { NO_TOKEN } else { value });
+                    fields.kept.token = Some(if fields.kept.token.is_some() { DUPLICATE_TOKEN } else { value });
                 }
                 36 if is(name, "x-aws-ec2-metadata-token-ttl-seconds") => first(&mut fields.kept.token_ttl, value),
                 _ => {}
@@ -184,14 +184,14 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    fn note_connection(&mut self, value: &[u8]) {
+    fn read_connection(&mut self, value: &[u8]) {
         for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
             self.asks_close |= option.eq_ignore_ascii_case(b"close");
             self.asks_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
         }
     }
 
-    /// RFC 9112, section 6.3, with every doubtful case refused.
+    /// RFC 9112, section 6.3, with every ambiguous case rejected.
     fn body(&self, version: HttpVersion, limits: &Limits) -> Result<BodyLength, BadHead> {
         match (self.coding, self.length) {
             (None, None) => Ok(BodyLength::Bytes(0)),
@@ -209,9 +209,9 @@ impl<'a> Fields<'a> {
     }
 
     /// RFC 9112, section 9.3.
-    fn afterwards(&self, version: HttpVersion) -> Afterwards {
+    fn persistence(&self, version: HttpVersion) -> Persistence {
         let persistent = version == HttpVersion::Http11 || self.asks_keep_alive;
-        if persistent && !self.asks_close { Afterwards::KeepAlive } else { Afterwards::Close }
+        if persistent && !self.asks_close { Persistence::KeepAlive } else { Persistence::Close }
     }
 
     /// RFC 9110, section 10.1.1: a server ignores the expectation of an HTTP/1.0 client.
@@ -236,17 +236,17 @@ fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8]) -> Result<(), BadHead>
     if slot.replace(value).is_some() { Err(BadHead::Malformed) } else { Ok(()) }
 }
 
-/// Digits alone; Rust's own parser would take a sign.
+/// Digits only; `str::parse` would accept a sign.
 fn decimal(digits: &[u8]) -> Option<u64> {
     let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
 }
 
-/// The room for headers on a worker's stack, 2 KiB; [`Limits::headers`] can only be lower.
+/// Header slots on a worker's stack, 2 KiB; [`Limits::headers`] can only be lower.
 const MAX_HEADERS: usize = 64;
 
-/// Stands for a token that came twice: it isn't in the alphabet of tokens, so it can't be valid.
-const NO_TOKEN: &[u8] = b"?";
+/// Stands for a token that was sent twice: `?` isn't in the alphabet of tokens, so it can't be valid.
+const DUPLICATE_TOKEN: &[u8] = b"?";
 
 #[cfg(test)]
 mod tests;

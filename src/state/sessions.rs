@@ -213,7 +213,7 @@ impl SessionCache {
             let took = self.time.now().mono.since(began);
             let result = called.unwrap_or_else(|_| Err(interrupted()));
             let failure = result.as_ref().err().cloned();
-            self.failures.lock().note(&request, failure.as_ref(), self.time.now().wall);
+            self.failures.lock().record(&request, failure.as_ref(), self.time.now().wall);
             ticket.result = Some(result);
             // Handed in first: nobody waits for the log. And whatever becomes of the report, the next call is made.
             drop(ticket);

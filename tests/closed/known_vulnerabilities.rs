@@ -4,22 +4,22 @@
 //!
 //! **Paths.** Decided in `logic::request::path` and `logic::request::route`.
 //! - A backslash taken for a slash behind the check (CVE-2022-23551, aad-pod-identity): no backslash passes, raw or
-//!   encoded (`tricks_are_refused`, `no_known_trick_is_forwarded`).
+//!   encoded (`ambiguous_paths_are_refused`, `no_known_bypass_is_forwarded`).
 //! - Encoding twice, so that the service decodes once more than the check: no encoded `%` passes
-//!   (`tricks_are_refused`, `nothing_forwarded_leads_to_a_secret`).
+//!   (`ambiguous_paths_are_refused`, `nothing_forwarded_leads_to_a_secret`).
 //! - Parameters, blanks and NULs behind a word, which some servers drop; other cases, which some fold: the alphabet has
 //!   none of the former, and whatever folds to a sensitive word is sensitive
 //!   (`other_spellings_of_the_credential_tree_are_refused`, `no_spelling_of_a_secrets_path_gets_it_or_is_seen_upstream`).
 //! - Endings that name a format (`.json`), parameters behind a comma or a colon, an underscore for a hyphen (OpenStack's
 //!   `user_data`), credentials under a name of tomorrow: all as sensitive as the word itself
-//!   (`endings_parameters_and_relatives_of_a_sensitive_word_are_sensitive`,
+//!   (`suffixes_parameters_and_variants_of_a_sensitive_word_are_sensitive`,
 //!   `every_path_of_the_corpus_keeps_its_promise`).
 //! - A query that asks for a listing in another form than the one that is looked through (`?recursive=true`): listings
-//!   are asked for without (`a_listing_is_asked_for_without_a_query`).
+//!   are asked for without (`a_filtered_listing_is_requested_without_a_query`).
 //! - Dot segments and doubled slashes resolved after the check: resolved before it
-//!   (`dot_segments_are_resolved_before_anything_is_judged`).
+//!   (`dot_segments_are_resolved_before_a_path_is_classified`).
 //! - The check read one spelling and the service another (kiam #516, of which nothing more is known): what is forwarded
-//!   is what was judged, written by us (`no_variation_of_a_known_trick_leads_to_a_secret`).
+//!   is what was judged, written by us (`no_variation_of_a_known_bypass_leads_to_a_secret`).
 //!
 //! **What pods could have that was the node's.**
 //! - The node's role was within reach (#15), through upper case, parameters and the rest of 224 spellings: the
@@ -69,7 +69,7 @@
 //! - A process of the agent's own user, without a capability, listened on the same port beside it (SO_REUSEPORT) and took
 //!   pods' requests, by a more specific address all of them: with a state directory the port is exclusive, and handed over
 //!   by descriptor (`no_process_of_the_same_user_can_listen_beside_the_agent`,
-//!   `a_socket_that_was_bound_before_never_gets_to_listen`, `a_process_of_another_user_gets_no_listener`).
+//!   `a_socket_that_was_bound_before_never_gets_to_listen`, `process_of_another_user_gets_no_listener`).
 //! - A stranger on the agent's port at its start was sent every pod's request: they are dropped until the port is free
 //!   (`while_another_program_holds_the_port_pods_reach_neither_it_nor_the_nodes_credentials`).
 //! - The agent was killed because the metadata service was down (#251, #254, #333): `/healthz` speaks of the agent alone
@@ -82,22 +82,22 @@
 //! - One head with a huge `Content-Length` ended the process or a thread; two lengths, a length beside a coding, bare
 //!   line feeds read in two ways (`every_head_of_the_corpus_has_one_reading`,
 //!   `whatever_can_be_read_in_two_ways_is_refused_and_closed`,
-//!   `refused_body_is_refused_before_it_is_sent`).
-//! - A panic took a thread with it, then the service (`panic_is_answered_500_and_costs_nobody_else_anything`).
+//!   `oversized_body_is_rejected_before_it_is_sent`).
+//! - A panic took a thread with it, then the service (`panic_is_answered_500_and_affects_no_other_connection`).
 //! - Half-open connections took a thread each for ever, endless headers all memory
 //!   (`half_requests_are_gone_within_ten_seconds`, `endless_heads_are_cut_at_the_limit`,
 //!   `a_crowd_from_thirty_addresses_hurts_nobody_else`).
 //! - Pipelines whose answers nobody reads, or somebody byte by byte; requests sent ahead that each have to wait
 //!   (`pipeline_that_is_never_read_is_cut_at_the_write_deadline`,
 //!   `a_slow_reader_of_a_pipeline_is_gone_within_ten_seconds`,
-//!   `requests_sent_ahead_do_not_hold_their_worker_by_waiting_one_after_the_other`).
+//!   `pipelined_waiting_requests_do_not_occupy_their_worker`).
 //! - A few peers with as many connections as one may have took all of them, and the 65th client of a pod cut another
 //!   between its token and its credentials: beside a crowd a peer has 32, and one just answered is never cut
-//!   (`four_crowds_at_the_cap_of_a_peer_hurt_nobody_else`, `four_peers_that_take_what_they_can_leave_slots_for_the_others`,
+//!   (`four_crowds_at_the_cap_of_a_peer_hurt_nobody_else`, `four_greedy_peers_leave_slots_for_others`,
 //!   `a_hundred_and_fifty_clients_of_one_pod_all_get_credentials`).
 //! - Chunked bodies whose lines, extensions or trailers never end, and what follows them read as the next request
-//!   (`data_and_everything_around_it_are_bounded`,
-//!   `chunked_bodies_are_read_and_forgotten_and_the_connection_stays_in_step`).
+//!   (`data_and_framing_are_bounded`,
+//!   `chunked_bodies_are_discarded_and_the_next_request_is_found`).
 //! - A limit on threads (`with_too_few_threads_the_start_fails_with_one_line`,
 //!   `connections_queued_for_a_worker_that_exits_are_refused`, `thirty_two_threads_suffice_to_start_and_to_serve`).
 //! - Running out of descriptors ended the accepting for good
@@ -117,7 +117,7 @@
 //!   (`finished_and_host_network_pods_are_kept_without_what_their_annotations_say`,
 //!   `five_thousand_hostile_pods_and_two_hundred_lists_fit_into_forty_mebibytes`).
 //! - A namespace's expressions took half a minute for one request, under the lock of all: lists are evaluated apart, by
-//!   turns (`a_list_that_takes_long_delays_no_other_namespace`, `lists_beyond_their_bounds_allow_nothing_and_say_so`).
+//!   turns (`a_list_that_takes_long_delays_no_other_namespace`, `lists_beyond_their_limits_allow_nothing_and_report_a_fault`).
 //! - A role's name ran as part of the command that was printed to mend it: every word of a printed command is quoted
 //!   (`a_printed_command_gives_kubectl_what_is_meant_and_runs_nothing_else`, `empty_and_dot_segments_are_no_path`).
 

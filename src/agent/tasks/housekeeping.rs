@@ -28,7 +28,7 @@ pub(in crate::agent) fn run(agent: &AgentState) {
         if agent.keys.is_rotation_due() {
             rotate_keys(agent);
         }
-        memory::give_back();
+        memory::trim();
     }
 }
 

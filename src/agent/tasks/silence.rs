@@ -14,12 +14,12 @@ pub(crate) fn watch_for_silence(agent: &AgentState) {
     let mut silence = WatchSilence::default();
     loop {
         let now = agent.clock.now().mono;
-        let heard_at = agent.world.read(|world, _| world.heard_at());
-        let due = heard_at.map_or(now.after(LOOK_AGAIN), |heard_at| silence.due(heard_at));
-        match heard_at {
-            Some(heard_at) if due <= now => {
-                ask(agent, now.since(heard_at));
-                silence.asked(heard_at, agent.clock.now().mono);
+        let last_event_at = agent.world.read(|world, _| world.last_event_at());
+        let due = last_event_at.map_or(now.after(LOOK_AGAIN), |last_event_at| silence.due(last_event_at));
+        match last_event_at {
+            Some(last_event_at) if due <= now => {
+                ask(agent, now.since(last_event_at));
+                silence.asked(last_event_at, agent.clock.now().mono);
             }
             _ if agent.latch.wait(due) == Waited::ShutDown => return,
             _ => {}

@@ -1,7 +1,8 @@
-//! The few fields of pods, namespaces and service accounts that decide anything, and how the API server's answers are read.
+//! The fields of pods, namespaces and ServiceAccounts that the agent uses, and parsers of the API server's responses.
 //!
-//! Everything is read while it comes, in pieces of any size: an object costs what is kept of it, however long it is.
-//! Reading never panics, whatever the bytes. What is not understood is named, never guessed: [`Unreadable`].
+//! Everything is parsed while it is received, in pieces of any size: the memory for an object depends on the fields
+//! that are kept, not on its length. Parsing never panics, whatever the input. Input that can't be parsed is reported
+//! as [`Unreadable`], never guessed.
 
 mod frame;
 mod list;
@@ -12,11 +13,11 @@ mod scan;
 use std::fmt;
 use std::net::IpAddr;
 
-pub use frame::{ApiStatus, LineReader, WatchLine, frame, one_line, status};
+pub use frame::{LineReader, WatchLine, frame, one_line, status};
 pub use list::{Item, PageReader};
 pub use object::{SESSION_NAME, object};
 
-/// What is listed and watched.
+/// A kind of object that is listed and watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Resource {
     Pods,
@@ -24,10 +25,10 @@ pub enum Resource {
     ServiceAccounts,
 }
 
-/// Which annotations are read, by their configured names.
+/// The configured names of annotations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnnotationKeys {
-    /// On pods and service accounts; `--iam-role-key`
+    /// On pods and ServiceAccounts; `--iam-role-key`
     pub role: String,
     /// On pods; `--iam-external-id`
     pub external_id: String,
@@ -35,33 +36,33 @@ pub struct AnnotationKeys {
     pub allowed_roles: String,
 }
 
-/// A pod, reduced.
+/// The used fields of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
     pub uid: String,
     pub namespace: String,
     pub name: String,
     pub service_account: String,
-    /// `status.podIPs`, else `status.podIP`; v4-mapped v6 folded to v4; unreadable ones left out
+    /// `status.podIPs`, else `status.podIP`; IPv4-mapped IPv6 as IPv4; malformed ones are skipped
     pub addresses: Vec<IpAddr>,
     /// Phase `Succeeded` or `Failed`
     pub finished: bool,
     pub host_network: bool,
     /// `metadata.deletionTimestamp` is set
     pub deleting: bool,
-    /// The raw role annotation; `Some("")` when it is there but empty
+    /// The raw role annotation; `Some("")` if it exists and is empty
     pub role: Option<String>,
     pub external_id: Option<String>,
-    /// `None`, as nearly always: no annotation speaks of the session.
+    /// `None`, as for nearly all pods, if there is no session annotation
     pub session: Option<Box<SessionAnnotations>>,
-    /// `iam.amazonaws.com/imds-v2` says `required`
+    /// `iam.amazonaws.com/imds-v2` is `required`
     pub v2_required: bool,
 }
 
-/// What a pod's annotations ask of its session, raw.
+/// The raw session annotations of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionAnnotations {
-    /// `iam.amazonaws.com/session-name`, as kiam has it
+    /// `iam.amazonaws.com/session-name`, as in kiam
     pub name: Option<Box<str>>,
     /// `iam.amazonaws.com/policy`: an inline session policy
     pub policy: Option<Box<str>>,
@@ -69,20 +70,20 @@ pub struct SessionAnnotations {
     pub policy_arns: Option<Box<str>>,
 }
 
-/// A namespace, reduced.
+/// The used fields of a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace {
     pub uid: String,
     pub name: String,
-    /// The raw annotation that lists allowed roles
+    /// The raw annotation with the list of allowed roles
     pub allowed_roles: Option<String>,
-    /// `iam.amazonaws.com/default-role`: the role of its pods that name none
+    /// `iam.amazonaws.com/default-role`: the role of the namespace's pods that name none
     pub default_role: Option<String>,
-    /// `iam.amazonaws.com/imds-v2` says `required`
+    /// `iam.amazonaws.com/imds-v2` is `required`
     pub v2_required: bool,
 }
 
-/// A service account, reduced.
+/// The used fields of a ServiceAccount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceAccount {
     pub uid: String,
@@ -92,7 +93,7 @@ pub struct ServiceAccount {
     pub role: Option<String>,
 }
 
-/// Something that is listed and watched.
+/// An object that is listed and watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Object {
     Pod(Pod),
@@ -100,22 +101,22 @@ pub enum Object {
     ServiceAccount(ServiceAccount),
 }
 
-/// One line of a watch, understood.
+/// A parsed line of a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     Added(Object, ResourceVersion),
     Modified(Object, ResourceVersion),
     Deleted(Object, ResourceVersion),
     Bookmark(ResourceVersion),
-    /// The watch's version is too old: relist.
+    /// The watch's version is too old: list again
     Gone(String),
-    /// Another error object; its message.
+    /// Another error object, with its message
     Failed(String),
-    /// Not JSON, or not of the expected shape, and its version where that could be read.
+    /// Not JSON or not an object of the expected form, with its version if that could be parsed
     Unreadable(Unreadable, Option<ResourceVersion>),
 }
 
-/// Something that could not be read.
+/// An object that could not be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     pub resource: Resource,
@@ -123,7 +124,7 @@ pub struct Unreadable {
     pub identity: ObjectIdentity,
 }
 
-/// Whose object something is, as far as that could be read.
+/// The identity of an object, as far as it could be parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObjectIdentity {
     pub namespace: Option<String>,
@@ -131,20 +132,20 @@ pub struct ObjectIdentity {
     pub uid: Option<String>,
 }
 
-/// A `resourceVersion`: opaque, only handed back.
+/// A `resourceVersion`: an opaque string that is only sent back.
 pub type ResourceVersion = String;
 
-/// A page of a list. Its items have been handed over one by one while it was read.
+/// A page of a list. Its items were passed on one by one while it was parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListPage {
     pub version: ResourceVersion,
-    /// Where the next page begins; `None` on the last.
+    /// The token of the next page; `None` on the last
     pub continuation: Option<String>,
 }
 
-/// What changes in the World of one resource: a list arrives item by item between `Init` and `InitDone`, then single changes.
-/// `Init` before `InitDone` starts the list over. `Forget` may come at any time: what is known of this object is no
-/// longer true, and what is true could not be read.
+/// A change of one resource in the World. A list arrives item by item between `Init` and `InitDone`; single changes
+/// follow. Another `Init` before `InitDone` restarts the list. `Forget` may come at any time: the known state of this
+/// object is outdated and the current state could not be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Init,
@@ -155,7 +156,7 @@ pub enum Event {
     Forget(ObjectIdentity),
 }
 
-/// Why the API server gave no answer that can be used.
+/// Why the API server returned no usable response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KubernetesFailure {
     pub kind: KubernetesFailureKind,
@@ -165,28 +166,28 @@ pub struct KubernetesFailure {
 /// What to do after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KubernetesFailureKind {
-    /// 410: the version or the continue token is too old. Relist at once.
+    /// 410: the version or the continue token is too old. List again at once.
     Gone,
     /// 401
     Unauthorized,
     /// 403
     Forbidden,
-    /// Another answer that refuses: 404, or a status or a body that isn't an API server's.
+    /// Another refusal: 404, or a status or body that doesn't come from an API server
     Refused,
-    /// The server was not reached, or can't serve now: no connection, no handshake, no answer in time, 429, 5xx. Back off;
-    /// `retry_after_s` if the server said so.
+    /// The server could not be reached or is failing: no connection, no TLS handshake, timeout, 429, 5xx. Back off,
+    /// at least for `retry_after_s` if the server gave it.
     Unavailable { retry_after_s: Option<u32> },
 }
 
 impl KubernetesFailureKind {
-    /// A server that refuses is there, and can have given addresses to other pods meanwhile.
+    /// A refusal proves that the server runs, so it may have assigned addresses to other pods meanwhile.
     pub const fn is_refusal(self) -> bool {
         matches!(self, Self::Unauthorized | Self::Forbidden | Self::Refused)
     }
 }
 
 impl ObjectIdentity {
-    /// Whether it names one object of this resource.
+    /// Whether it identifies one object of this resource.
     pub fn is_known(&self, resource: Resource) -> bool {
         let placed = resource == Resource::Namespaces || self.namespace.is_some();
         self.uid.is_some() || self.name.is_some() && placed

@@ -1,4 +1,4 @@
-//! The cluster as far as it is known: Kubernetes objects and lists, the watch as a machine, the World.
+//! The known state of the cluster: Kubernetes objects and lists, the watch as a state machine, and the World.
 
 pub mod kubernetes;
 pub mod silence;

@@ -1,44 +1,45 @@
-//! When the watches have been silent for so long that their connections may be dead without a sign: a flow that
-//! something on the way swallows while both ends still take each other for connected.
+//! Detects that the watches' connections may be dead without notice, such as flows that a network device drops while
+//! both ends still consider them open.
 //!
-//! One silent watch proves nothing, all of them together are worth a question. If a question has led to nothing new, the
-//! next one comes later: the server may send no bookmarks.
+//! A single silent watch proves nothing; silence of all of them justifies a probe. After a probe without new events
+//! the next one comes later, because the server may not send bookmarks.
 
 use std::time::Duration;
 
 use crate::logic::base::time::Mono;
 
-/// When to ask.
+/// The schedule of probes.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchSilence {
     patience: Duration,
-    asked_at: Option<Mono>,
+    probed_at: Option<Mono>,
 }
 
 impl Default for WatchSilence {
     fn default() -> Self {
-        Self { patience: PATIENCE, asked_at: None }
+        Self { patience: PATIENCE, probed_at: None }
     }
 }
 
 impl WatchSilence {
-    /// When to ask, with the last line or bookmark of any watch at `heard_at`.
-    pub fn due(&self, heard_at: Mono) -> Mono {
-        match self.asked_at {
-            Some(asked_at) if asked_at >= heard_at => asked_at.after(self.patience),
-            _ => heard_at.after(PATIENCE),
+    /// The time of the next probe, if the last event or bookmark of any watch came at `last_event_at`.
+    pub fn due(&self, last_event_at: Mono) -> Mono {
+        match self.probed_at {
+            Some(probed_at) if probed_at >= last_event_at => probed_at.after(self.patience),
+            _ => last_event_at.after(PATIENCE),
         }
     }
 
-    /// It was asked.
-    pub fn asked(&mut self, heard_at: Mono, now: Mono) {
-        let in_vain = self.asked_at.is_some_and(|asked_at| asked_at >= heard_at);
-        self.patience = if in_vain { (self.patience * 2).min(LONGEST_PATIENCE) } else { PATIENCE * 2 };
-        self.asked_at = Some(now);
+    /// Records that a probe was sent.
+    pub fn asked(&mut self, last_event_at: Mono, now: Mono) {
+        let is_unanswered = self.probed_at.is_some_and(|probed_at| probed_at >= last_event_at);
+        self.patience = if is_unanswered { (self.patience * 2).min(LONGEST_PATIENCE) } else { PATIENCE * 2 };
+        self.probed_at = Some(now);
     }
 }
 
-/// Bookmarks come about once a minute on each watch (kube-apiserver, `bookmarkFrequency`, and a second of its timer).
+/// Bookmarks arrive about once a minute on each watch (kube-apiserver, `bookmarkFrequency`, plus a second of its
+/// timer).
 const PATIENCE: Duration = Duration::from_secs(72);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_of_all_is_questioned_well_within_90_s_and_ever_more_rarely_if_that_leads_to_nothing() {
+    fn silence_of_all_watches_is_probed_within_90_s_and_with_backoff() {
         let mut silence = WatchSilence::default();
         assert_eq!(silence.due(at(10)), at(82));
         silence.asked(at(10), at(82));

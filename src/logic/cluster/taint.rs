@@ -1,26 +1,26 @@
-//! Taints of a node, as far as one of them is to be taken off: which, and by which change.
+//! Removal of a taint from a node.
 //!
-//! The change is a JSON Patch (RFC 6902) that first tests each taint at its place. If anybody has changed the list
-//! meanwhile, a test fails and nothing at all happens; other fields of the node may change as they like.
+//! The change is a JSON Patch (RFC 6902) that first tests each taint at its index. If the list was changed meanwhile,
+//! a test fails and nothing is applied; other fields of the node may change.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::logic::base::json;
 
-/// A taint, whole, since a test compares all of it.
+/// A complete taint, because a test compares all of its fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Taint(Value);
 
-/// What takes taints off.
+/// The patch that removes taints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Removal(Value);
 
-/// What became of a removal.
+/// The result of a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patched {
     Done,
-    /// The taints aren't those that were read any more; nothing was changed.
+    /// The taints have changed since they were read; nothing was applied
     Outdated,
 }
 
@@ -30,12 +30,12 @@ pub fn taints(node: &[u8]) -> Result<Vec<Taint>, String> {
     Ok(node.spec.taints.unwrap_or_default().into_iter().map(Taint).collect())
 }
 
-/// What takes those with `key` off, whatever their effects; `None`: there are none.
+/// The patch that removes the taints with `key`, whatever their effects; `None` if there are none.
 pub fn removal(taints: &[Taint], key: &str) -> Option<Removal> {
     let unwanted: Vec<_> = taints.iter().enumerate().filter(|(_, taint)| taint.0["key"] == key).collect();
     let path = |place: usize| format!("/spec/taints/{place}");
     let tests = unwanted.iter().map(|(place, taint)| json!({"op": "test", "path": path(*place), "value": taint.0}));
-    // From the end, so that no place moves before its turn.
+    // From the end, so that the indexes of the others stay valid.
     let removals = unwanted.iter().rev().map(|(place, _)| json!({"op": "remove", "path": path(*place)}));
     (!unwanted.is_empty()).then(|| Removal(tests.chain(removals).collect()))
 }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_taint_of_the_key_is_tested_in_place_then_removed_from_the_end() {
+    fn every_taint_with_the_key_is_tested_then_removed_from_the_end() {
         let node = br#"{"kind":"Node","spec":{"podCIDR":"10.0.0.0/24","taints":[
             {"key":"wait","effect":"NoSchedule"},
             {"key":"other","value":"wait","effect":"NoSchedule"},

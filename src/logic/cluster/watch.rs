@@ -1,15 +1,15 @@
-//! The World of one resource, kept by list and watch: what to do next, and what every answer means for the World.
-//! A pure machine; `reflect` carries out its steps.
+//! Keeps the World of one resource current by list and watch: determines the next step and the effect of every
+//! response. A pure state machine; `agent/tasks/watch` executes its steps.
 //!
-//! - The version only ever comes from what was understood: a finished list, a frame, a bookmark.
-//! - An established watch that ends resumes at its version after at most 200 ms. Only failures in a row back off.
-//! - What was known of an object that can't be read is forgotten, and the watch goes on; when it ends, a list shows
-//!   whether the object can be read by now.
-//! - Whatever can't be trusted is repaired by a list: a version too old (410), a line that couldn't be read and may be
-//!   of any object, an endless one, errors in a row, or long silence.
-//! - A server that answers again, even by a refusal, is asked again soon: the wait that grew while it was away was for
-//!   its absence.
-//! - A list that starts over says `Init` again, so that what an abandoned one brought is swept like everything else.
+//! - The version is only taken from parsed input: a completed list, a frame, or a bookmark.
+//! - An established watch that ends is resumed at its version within 200 ms. Only consecutive failures back off.
+//! - If an object can't be parsed, its known state is forgotten and the watch continues; when the watch ends, a new
+//!   list shows whether the object can be parsed by then.
+//! - Any doubtful state is repaired by a new list: an outdated version (410), an unparsable line that may concern any
+//!   object, an endless line, consecutive errors, or long silence.
+//! - A server that responds again, even with a refusal, is tried again soon: the backoff that grew during its outage
+//!   no longer applies.
+//! - A list that starts over emits `Init` again, so that items of the abandoned list are swept like any other.
 
 mod note;
 mod unreadable;
@@ -23,49 +23,49 @@ use super::kubernetes::{Event, Frame, Item, KubernetesFailure, KubernetesFailure
 use crate::logic::base::backoff::{Backoff, share};
 use crate::logic::base::time::Mono;
 
-/// What to do now.
+/// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchStep {
-    /// Read a page: the first, or the one where `continuation` leads.
+    /// Read a page: the first, or the one for `continuation`
     List { continuation: Option<String> },
-    /// Open a watch from `version` on.
+    /// Open a watch from `version`
     Watch { version: ResourceVersion },
     /// Read the next line of the open watch.
     Read,
-    /// Hold no watch open, and wait.
+    /// Wait, without an open watch
     Rest { until: Mono, cut: Cut },
 }
 
-/// Whether a wait ends when another watch of the same server gets through again.
+/// Whether a wait ends early when another watch of the same server succeeds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cut {
-    /// It is short, or the server asked for it.
+    /// The wait is short, or the server asked for it
     #[default]
     Never,
     WhenOthersGetThrough,
 }
 
-/// What came of it.
+/// The result of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// An item of the page that is being read.
+    /// An item of the current page
     Item(Item),
-    /// The page was read to its end.
+    /// The page is complete
     Page(ListPage),
-    /// The page, or the opening of a watch, failed.
+    /// Reading the page or opening the watch failed
     Refused(KubernetesFailure),
     Opened,
     Line(Frame),
-    /// Another watch of the same server got through after a failure.
+    /// Another watch of the same server succeeded after a failure
     OthersGotThrough,
-    /// The open watch ended; `None`: in good order.
+    /// The open watch ended; `None`: without an error
     Ended(Option<KubernetesFailure>),
 }
 
-/// What follows from an input.
+/// The effect of an input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reaction {
-    /// To be applied to the World, in this order.
+    /// To be applied to the World, in this order
     pub events: [Option<Event>; 2],
     pub note: Option<WatchNote>,
 }
@@ -74,27 +74,27 @@ pub struct Reaction {
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
     phase: Phase,
-    /// The last version understood.
+    /// The last parsed version
     version: ResourceVersion,
     rest_until: Mono,
     cut: Cut,
-    /// When the last list ended or the last frame was understood.
-    heard_at: Mono,
-    /// Failures in a row.
+    /// When the last list was completed or the last frame parsed
+    last_event_at: Mono,
+    /// Consecutive failures
     refusals: Backoff,
-    /// Watches in a row that had to be repaired.
+    /// Consecutive watches that had to be repaired
     faults: Backoff,
-    /// How the server failed last, and how often in a row in that way
+    /// The class of the last failure, and how many consecutive failures had it
     last_failure: Option<(FailureClass, u32)>,
-    /// What was known of an object was forgotten since the last list, which may know it.
+    /// The state of an object was forgotten since the last list; a new list may have it
     has_forgotten: bool,
-    /// 410 came and nothing was understood since.
+    /// A 410 was received, and nothing was parsed since
     is_gone: bool,
-    /// The objects that could not be read and were logged, as far as there is room for them
+    /// Unparsable objects that were already logged, up to a limit
     logged: BTreeSet<String>,
 }
 
-/// Whether the server answered.
+/// Whether the server responded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FailureClass {
     Refused,
@@ -103,9 +103,9 @@ enum FailureClass {
 
 #[derive(Clone, Debug)]
 enum Phase {
-    /// A list is due or under way.
+    /// A list is due or in progress
     Listing(ListProgress),
-    /// A watch is to be opened.
+    /// A watch is to be opened
     Ready,
     Watching(OpenWatch),
 }
@@ -113,7 +113,7 @@ enum Phase {
 #[derive(Clone, Debug, Default)]
 struct ListProgress {
     continuation: Option<String>,
-    /// `Init` was said.
+    /// `Init` was emitted
     begun: bool,
     items: usize,
     unreadable: usize,
@@ -122,7 +122,7 @@ struct ListProgress {
 #[derive(Clone, Copy, Debug)]
 struct OpenWatch {
     since: Mono,
-    /// A frame was understood.
+    /// A frame was parsed
     heard: bool,
 }
 
@@ -148,7 +148,8 @@ impl Watch {
         }
     }
 
-    /// Takes in what came of the last step. `random` are 64 random bits. An input that doesn't fit the step is ignored.
+    /// Processes the result of the last step. `random` is 64 random bits. An input that doesn't fit the step is
+    /// ignored.
     pub fn on(&mut self, input: Input, now: Mono, random: u64) -> Reaction {
         match (input, &mut self.phase) {
             (Input::Item(Ok(object)), Phase::Listing(listing)) => {
@@ -186,7 +187,7 @@ impl Watch {
         let reaction = listing.begin_with(Event::InitDone);
         self.has_forgotten = false;
         self.version = page.version;
-        self.heard_at = now;
+        self.last_event_at = now;
         self.phase = Phase::Ready;
         Reaction { note: Some(note), ..reaction }
     }
@@ -203,19 +204,19 @@ impl Watch {
         let is_first = self.refusals.is_fresh();
         let rest = self.refusals.next(floor, random);
         if let Phase::Listing(listing) = &mut self.phase {
-            // A continue token that fails again may be the cause. The first page always starts over.
+            // A continue token that fails twice may be the cause. The first page always starts over.
             if listing.continuation.is_none() || !is_first {
                 *listing = ListProgress::default();
             }
-        } else if now.since(self.heard_at) >= SILENCE {
+        } else if now.since(self.last_event_at) >= SILENCE {
             return self.relist(Relist::Silence, now, rest);
         }
         self.rest(now, rest, if floor.is_none() { Cut::WhenOthersGetThrough } else { Cut::Never });
         Reaction::note(WatchNote::BackedOff { failure, rest, nth })
     }
 
-    /// How often in a row the server failed in this way. What it refuses at first after it was away (its own rights are
-    /// not loaded yet) it may give a moment later.
+    /// Counts consecutive failures of the same class. The first refusal after an outage resets the backoff: the
+    /// server may still be loading its RBAC rules and allow the request a moment later.
     fn count_failure(&mut self, kind: KubernetesFailureKind) -> u32 {
         let class = if kind.is_refusal() { FailureClass::Refused } else { FailureClass::NotReached };
         let before = self.last_failure.replace((class, 1));
@@ -255,13 +256,13 @@ impl Watch {
             open.heard = true;
         }
         self.version = version.unwrap_or_else(|| std::mem::take(&mut self.version));
-        self.heard_at = now;
+        self.last_event_at = now;
         self.refusals.reset();
         self.last_failure = None;
         self.is_gone = false;
     }
 
-    /// The first error object resumes, as the fault may pass; a second one in a row lists.
+    /// The first error object resumes the watch, because it may be temporary; a second consecutive one lists again.
     fn failed(&mut self, message: String, now: Mono, random: u64) -> Reaction {
         let is_first = self.faults.is_fresh();
         let rest = self.faults.next(None, random);
@@ -291,7 +292,7 @@ impl Watch {
             let rest = self.faults.next(None, random);
             return self.relist(Relist::Forgotten, now, rest);
         }
-        if now.since(self.heard_at) >= SILENCE {
+        if now.since(self.last_event_at) >= SILENCE {
             return self.relist(Relist::Silence, now, share(RESUME_WITHIN, random));
         }
         let is_stillborn = !open.heard && now.since(open.since) < STILLBORN;
@@ -317,7 +318,7 @@ impl Watch {
 }
 
 impl ListProgress {
-    /// Says `Init` if it wasn't said yet.
+    /// Emits `Init` unless it was already emitted.
     fn begin(&mut self) -> Reaction {
         let init = (!std::mem::replace(&mut self.begun, true)).then_some(Event::Init);
         Reaction { events: [init, None], note: None }
@@ -335,12 +336,12 @@ impl Reaction {
     }
 }
 
-/// Spreads the nodes whose watches ended in the same moment.
+/// Spreads the reconnects of nodes whose watches ended at the same time.
 const RESUME_WITHIN: Duration = Duration::from_millis(200);
-/// A watch that ends sooner without a word is no better than a refusal (client-go's "very short watch").
+/// A watch that ends sooner without any frame counts as a refusal (client-go's "very short watch").
 const STILLBORN: Duration = Duration::from_secs(1);
-/// Bookmarks come about once a minute. A server that says nothing for so long may hold an older state than we do (etcd
-/// restored from a backup) and would never speak again.
+/// Bookmarks arrive about once a minute. A server that is silent for this long may hold an older state than the agent
+/// (etcd restored from a backup) and would never send an event again.
 pub const SILENCE: Duration = Duration::from_secs(600);
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! The World: pods, namespaces and service accounts as the watches report them.
+//! The World: pods, namespaces and ServiceAccounts as reported by the watches.
 //!
-//! An address belongs to a set of pod uids, never to one pod: a late delete of its old holder can't evict the new
-//! one. A name belongs to one uid: made anew, it replaces the old one even if its end was missed. A relist is applied in
-//! place; what it didn't mention goes only at its end, so no request sees half a list.
+//! An address maps to a set of pod UIDs, never to a single pod, so a late delete of its old holder can't evict the
+//! new one. A name maps to one UID: a recreated object replaces the old one even if its deletion was missed. A relist
+//! is applied in place; objects that it didn't include are removed only at its end, so no request sees half a list.
 
 mod accounts;
 mod age;
@@ -21,36 +21,36 @@ use crate::logic::base::maps::FastMap;
 use crate::logic::policy::arn::NamedRole;
 use accounts::ServiceAccounts;
 use age::Ages;
-pub use age::{Failing, Needed, TooOld};
+pub use age::{Needed, TooOld};
 pub use change::{Change, Novelty};
 use holders::Holders;
 pub use lists::{HeldList, ListResults};
 use parsed::{Annotations, NamespaceAnnotations};
 pub use parsed::{ParsedEvent, PodAnnotations, Reading};
 pub use pod_tokens::PodTokens;
+pub use pods::HeldPod;
 use pods::PodIndex;
-pub use pods::{Addresses, HeldPod};
 
-/// Pods by uid and by address, namespaces and service accounts by name.
+/// Pods by UID and by address, namespaces and ServiceAccounts by name.
 #[derive(Debug, Default)]
 pub struct World {
     pods: PodIndex,
     holders: FastMap<IpAddr, Holders>,
     namespaces: FastMap<Box<str>, HeldNamespace>,
     accounts: ServiceAccounts,
-    /// How many lists of namespaces there have been
+    /// The number of lists of allowed roles so far
     lists: u64,
     listing: [ListedGeneration; 3],
-    /// Service accounts name roles: without them nothing is decided.
+    /// Whether ServiceAccounts name roles: then nothing is decided before they are listed
     needs_accounts: bool,
     pod_tokens: PodTokens,
     ages: Ages,
 }
 
-/// A namespace as it is kept.
+/// A namespace in the World.
 #[derive(Debug)]
 pub struct HeldNamespace {
-    /// `None`: it has no list.
+    /// `None`: it has no list
     pub allowed_roles: Option<HeldList>,
     pub default_role: Option<NamedRole>,
     pub v2_required: bool,
@@ -58,16 +58,16 @@ pub struct HeldNamespace {
     generation: u32,
 }
 
-/// Who holds an address.
+/// The holder of an address.
 #[derive(Debug)]
 pub enum AddressHolder<'a> {
     Nobody,
     Pod(&'a Arc<HeldPod>),
-    /// Several live pods claim it; how many.
+    /// Several live pods claim it; their number
     Several(usize),
 }
 
-/// How far the lists of one resource are.
+/// The progress of one resource's lists.
 #[derive(Clone, Copy, Debug, Default)]
 struct ListedGeneration {
     generation: u32,
@@ -105,7 +105,7 @@ impl World {
         }
     }
 
-    /// Takes up what the evaluation of a namespace's list found out; nothing if the list has changed meanwhile.
+    /// Records the results of evaluating a namespace's list, unless the list has changed meanwhile.
     pub fn record(&mut self, results: ListResults) -> Change {
         let Some(namespace) = self.namespaces.get_mut(&*results.namespace) else { return Change::Nothing };
         let Some(list) = namespace.allowed_roles.as_mut().filter(|list| list.serial() == results.serial) else {
@@ -117,28 +117,28 @@ impl World {
         Change::ListEvaluated(name)
     }
 
-    /// From now on nothing is decided before service accounts are listed too.
+    /// Makes decisions wait for the list of ServiceAccounts.
     pub fn require_accounts(&mut self) {
         self.needs_accounts = true;
     }
 
-    /// Whether the first lists are in, of all that decides.
+    /// Whether the first lists of all required resources are complete.
     pub fn is_ready(&self) -> bool {
         self.missing().is_none()
     }
 
-    /// What isn't listed yet.
+    /// The first resource that isn't listed yet.
     pub fn missing(&self) -> Option<Resource> {
         self.watched().find(|resource| !self.is_listed(*resource))
     }
 
-    /// What is watched.
+    /// The watched resources.
     pub fn watched(&self) -> impl Iterator<Item = Resource> + use<> {
         let accounts = self.needs_accounts.then_some(Resource::ServiceAccounts);
         [Resource::Pods, Resource::Namespaces].into_iter().chain(accounts)
     }
 
-    /// Who holds `address` now: of several live pods the one that isn't being deleted.
+    /// The current holder of `address`: of several live pods the only one that isn't being deleted.
     pub fn holder(&self, address: IpAddr) -> AddressHolder<'_> {
         let pod = |uid: &Arc<str>| self.pods.get(uid);
         match self.holders.get(&address) {
@@ -155,8 +155,8 @@ impl World {
         }
     }
 
-    /// Who holds `address`, if need be by the word of the API server, which was asked for it. It sees only the first
-    /// address of each pod: its word counts while all claimants have this one as their first.
+    /// The current holder of `address`; if it is ambiguous, `chosen` by the API server decides. The API server finds
+    /// pods only by their first address, so its choice counts only if this is the first address of all claimants.
     pub fn holder_among(&self, address: IpAddr, chosen: Option<&str>) -> AddressHolder<'_> {
         let is_seen = || self.claimants(address).all(|pod| pod.addresses.first() == Some(&address));
         let claims = |pod: &&Arc<HeldPod>| is_seen() && pod.counts() && pod.addresses.contains(&address);
@@ -168,7 +168,7 @@ impl World {
         }
     }
 
-    /// All that hold `address`, whether they stay or go.
+    /// All pods that claim `address`, including those being deleted.
     pub fn claimants(&self, address: IpAddr) -> impl Iterator<Item = &Arc<HeldPod>> {
         let uids = match self.holders.get(&address) {
             None => &[],
@@ -178,7 +178,7 @@ impl World {
         uids.iter().filter_map(|uid| self.pods.get(uid))
     }
 
-    /// Whether the first list of `resource` is in.
+    /// Whether the first list of `resource` is complete.
     pub fn is_listed(&self, resource: Resource) -> bool {
         self.listing[index(resource)].complete_once
     }
@@ -191,7 +191,7 @@ impl World {
         self.namespaces.get(name)
     }
 
-    /// The role that a service account names, if it names one; `None`: no such account is known.
+    /// The role in a ServiceAccount's annotation, if it has one; `None`: the account isn't known.
     pub fn account_role(&self, namespace: &str, name: &str) -> Option<Option<&NamedRole>> {
         self.accounts.role(namespace, name)
     }
@@ -232,7 +232,7 @@ impl World {
         Change::PodGone(pod)
     }
 
-    /// Forgets the object of this uid, and the one of this name.
+    /// Forgets the object with this name, or with this UID.
     fn forget(&mut self, resource: Resource, identity: &ObjectIdentity) -> Change {
         let (uid, name) = (identity.uid.as_deref(), identity.name.as_deref());
         match resource {
@@ -289,7 +289,7 @@ impl World {
         Change::NamespaceApplied { name, novelty }
     }
 
-    /// A namespace of the same name may have been made anew meanwhile: only the one meant goes.
+    /// The namespace may have been recreated meanwhile, so only one with the same UID is removed.
     fn remove_namespace(&mut self, namespace: &Namespace) -> Change {
         match self.namespaces.get(namespace.name.as_str()) {
             Some(held) if *held.uid == *namespace.uid => {

@@ -1,5 +1,5 @@
-//! The cluster's ServiceAccount issuer: its name and its keys, as the API server publishes them (OpenID Connect Discovery
-//! 1.0, section 3), and as they are kept across restarts.
+//! The cluster's ServiceAccount issuer: its name and its keys, as the API server publishes them (OpenID Connect
+//! Discovery 1.0, section 3), and the record that keeps them across restarts.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -8,7 +8,7 @@ use super::issuer_keys::{IssuerKeys, KeySetFault};
 use crate::logic::base::json;
 use crate::logic::base::time::Wall;
 
-/// Both documents as they came.
+/// Both documents as the API server serves them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerDocuments {
     /// `/.well-known/openid-configuration`
@@ -17,55 +17,55 @@ pub struct IssuerDocuments {
     pub key_set: String,
 }
 
-/// An issuer as it is known.
+/// An issuer's name and keys.
 #[derive(Clone, Debug)]
 pub struct Issuer {
-    /// What tokens name as `iss`
+    /// The `iss` claim of its tokens
     pub name: String,
     pub keys: IssuerKeys,
-    /// When the API server last said so
+    /// When they were last read from the API server
     pub read: Wall,
-    /// The array of the key set, for the record
+    /// The key set's array, verbatim, for the record
     written: Box<RawValue>,
 }
 
-/// Why there is no issuer in what was read.
+/// Why the documents describe no usable issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IssuerFault {
     Unreadable(String),
-    /// The API server lists no key that could have signed a token.
+    /// The API server lists no key that could have signed a token
     NoKeys,
 }
 
 impl Issuer {
-    /// Reads what the API server publishes.
+    /// Parses the documents of the API server.
     pub fn read(documents: &IssuerDocuments, now: Wall) -> Result<Self, IssuerFault> {
         let configuration: ConfigurationJson = json::read(documents.configuration.as_bytes())
             .map_err(|error| IssuerFault::Unreadable(format!("no OpenID configuration: {error}")))?;
         Self::of(configuration.issuer, &documents.key_set, now)
     }
 
-    /// Reads a record; `None` if it is none.
+    /// Parses a record; `None` if it is malformed.
     pub fn from_record(text: &str) -> Option<Self> {
         let record: RecordJson = serde_json::from_str(text).ok()?;
         Self::of(record.issuer, text, Wall::parse_rfc3339(&record.read)?).ok()
     }
 
-    /// What [`Issuer::from_record`] reads.
+    /// The record that [`Issuer::from_record`] parses.
     pub fn to_record(&self) -> String {
         let read = self.read.rfc3339();
         let (issuer, read) = (json::text(&self.name), json::text(&read));
         format!("{{\"issuer\":{issuer},\"read\":{read},\"keys\":{}}}\n", self.written)
     }
 
-    /// Whether both say the same, whenever they were read.
+    /// Whether name and keys are equal, regardless of when they were read.
     pub fn agrees_with(&self, other: &Self) -> bool {
         self.name == other.name && self.keys == other.keys
     }
 
     fn of(name: String, key_set: &str, read: Wall) -> Result<Self, IssuerFault> {
         if !(1..=LONGEST_NAME).contains(&name.len()) || name.chars().any(char::is_control) {
-            return Err(IssuerFault::Unreadable("the issuer has no name that a token could bear".to_owned()));
+            return Err(IssuerFault::Unreadable("the issuer has no name that a token could carry".to_owned()));
         }
         let keys = IssuerKeys::read(key_set).map_err(|fault| match fault {
             KeySetFault::Empty => IssuerFault::NoKeys,
@@ -93,11 +93,11 @@ struct KeysJson {
     keys: Box<RawValue>,
 }
 
-/// Bytes; issuers are URLs.
+/// Limit of the name in bytes; issuers are URLs.
 const LONGEST_NAME: usize = 2_048;
-/// Bytes of each of the two documents. A key takes a kilobyte, a cluster has a few.
+/// Limit of each document in bytes. A key takes about a kilobyte, and a cluster has few.
 pub const LONGEST_DOCUMENT: usize = 128 * 1_024;
-/// Bytes of a record: a key set and a name, as JSON may write it.
+/// Limit of a record in bytes: a key set and a JSON-escaped name.
 pub const LONGEST_RECORD: usize = LONGEST_DOCUMENT + 16 * 1_024;
 
 #[cfg(test)]

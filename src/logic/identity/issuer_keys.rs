@@ -1,9 +1,9 @@
 //! The public keys of a cluster's ServiceAccount issuer: a JSON Web Key Set (RFC 7517, section 5), as the API server
 //! serves it at `/openid/v1/jwks`.
 //!
-//! A key of a kind that isn't known here, or that can't be read, is left out and hides no other. Signatures are checked
-//! by `ring`. A JWT library was weighed (`jsonwebtoken`): it reads the clock by itself and takes the algorithm from the
-//! token unless configured otherwise; what is left to do on top of `ring` is one table.
+//! An unsupported or malformed key is skipped without affecting the others. `ring` verifies signatures. The JWT
+//! library `jsonwebtoken` was considered: it reads the clock itself and takes the algorithm from the token unless
+//! configured otherwise, and all that `ring` leaves to do is one table.
 
 use std::fmt;
 
@@ -16,8 +16,8 @@ use serde_json::value::RawValue;
 
 use super::base64_url;
 
-/// The signature algorithms that a token may name (RFC 7518, section 3.1). `none` and the symmetric ones aren't among
-/// them: with those, anybody who knows the public key could sign.
+/// The signature algorithms that a token may name (RFC 7518, section 3.1). `none` and the symmetric ones are
+/// excluded: with those, anyone who knows the public key could sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     Rs256,
@@ -28,7 +28,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The algorithm of that name in a token's header.
+    /// The algorithm with this name in a token's header.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "RS256" => Self::Rs256,
@@ -41,20 +41,20 @@ impl Algorithm {
     }
 }
 
-/// What a signature turned out to be.
+/// The result of a signature check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signature {
     Good,
     Wrong,
-    /// No key of that id is in the set: a newer set may have it.
+    /// The set has no key with this ID: a newer set may.
     KeyUnknown,
 }
 
-/// Why a key set is of no use.
+/// Why a key set is unusable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySetFault {
     Unreadable(String),
-    /// It is one, and holds no key that can be used.
+    /// A valid key set without any usable key
     Empty,
 }
 
@@ -74,7 +74,7 @@ pub struct IssuerKeys(Vec<IssuerKey>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct IssuerKey {
     id: String,
-    /// The only algorithm that the issuer uses it with, if it says so.
+    /// The only algorithm that the issuer uses the key with, if it names one
     only: Option<Algorithm>,
     material: Material,
 }
@@ -91,7 +91,7 @@ enum Material {
 }
 
 impl IssuerKeys {
-    /// Reads a key set. An error if it isn't one, or if it has no key that can be used.
+    /// Parses a key set. Fails if it isn't one or has no usable key.
     pub fn read(json: &str) -> Result<Self, KeySetFault> {
         let set: KeySetJson<'_> =
             serde_json::from_str(json).map_err(|error| KeySetFault::Unreadable(error.to_string()))?;
@@ -99,12 +99,12 @@ impl IssuerKeys {
         if keys.is_empty() { Err(KeySetFault::Empty) } else { Ok(Self(keys)) }
     }
 
-    /// The ids of the keys, in the set's order.
+    /// The key IDs, in the set's order.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|key| key.id.as_str())
     }
 
-    /// Checks `signature` over `message` with the keys of that id. Two keys may share an id; one that fits is enough.
+    /// Checks `signature` over `message` with the keys of this ID. Several keys may share an ID; one match is enough.
     pub fn check(&self, key_id: &str, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Signature {
         let mut found = Signature::KeyUnknown;
         for key in self.0.iter().filter(|key| key.id == key_id) {
@@ -145,7 +145,7 @@ impl Material {
         }
     }
 
-    /// A key of one kind never checks an algorithm of another.
+    /// Verifies a signature. A key of one kind never verifies an algorithm of another.
     fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         let rsa = |parameters: &RsaParameters| match self {
             Self::Rsa { modulus, exponent } => {
@@ -167,7 +167,7 @@ impl Material {
     }
 }
 
-/// A big-endian number without leading zeros, as `ring` wants it; some issuers write them.
+/// A big-endian number without leading zeros, as `ring` requires; some issuers write them.
 fn number(text: &str) -> Option<Vec<u8>> {
     let bytes = base64_url(text)?;
     let leading = bytes.iter().take_while(|byte| **byte == 0).count();
@@ -210,7 +210,7 @@ struct FieldsJson {
     y: String,
 }
 
-/// An issuer has one key, or two while it rotates; some clusters keep a few old ones.
+/// An issuer has one key, or two during a rotation; some clusters keep a few old ones.
 const MOST_KEYS: usize = 64;
 /// The first byte of an uncompressed point.
 const UNCOMPRESSED: u8 = 4;

@@ -1,8 +1,8 @@
-//! IMDSv2 session tokens: stateless, ours, and good for one pod only.
+//! IMDSv2 session tokens: stateless, issued by the agent, and valid for one pod only.
 //!
-//! A token says who it is for (the pod's uid, or the address that asked while the pod wasn't known), when it ends
-//! and under which key it was made, and proves it by a MAC. Nothing is remembered per token; keys rotate, the
-//! last two are valid, so a token lives through a rotation. As a [`record`] they go from one agent to the next.
+//! A token contains its bearer (the pod's UID, or the source address while the pod wasn't known), its expiry and the
+//! ID of its key, authenticated by a MAC. No state is kept per token. Keys rotate and the last two are valid, so a
+//! token survives a rotation. A [`record`] passes the keys from one agent to the next.
 
 mod record;
 
@@ -16,7 +16,7 @@ use crate::logic::base::time::Wall;
 
 pub use record::LONGEST_RECORD;
 
-/// Whom a token is for.
+/// The pod or address that a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bearer<'a> {
     Pod(&'a str),
@@ -24,8 +24,8 @@ pub enum Bearer<'a> {
 }
 
 impl Bearer<'_> {
-    /// How long a token for this bearer lives when it was asked for `asked_s` seconds. Addresses go from pod to pod: a
-    /// token that is good for whichever pod has this one must not outlive its pod for long.
+    /// The lifetime of a token for this bearer when a client asks for `asked_s` seconds. Addresses move between pods,
+    /// so a token for an address must expire soon after its pod.
     pub fn grant_ttl_s(self, asked_s: u32) -> u32 {
         match self {
             Self::Pod(_) => asked_s,
@@ -34,7 +34,7 @@ impl Bearer<'_> {
     }
 }
 
-/// The keys under which tokens are made and read.
+/// The keys that sign and verify tokens.
 #[derive(Clone)]
 pub struct TokenKeys {
     current: MacKey,
@@ -50,23 +50,23 @@ struct MacKey {
 }
 
 impl TokenKeys {
-    /// Starts with one key of 32 random bytes.
+    /// Starts with one key from 32 random bytes.
     pub fn new(secret: &[u8; 32], now: Wall) -> Self {
         Self { current: MacKey::new(secret, now), previous: None }
     }
 
-    /// Whether the current key has served its time.
+    /// Whether the current key is due for rotation.
     pub fn is_rotation_due(&self, now: Wall) -> bool {
         now.since(self.current.since) >= ROTATION || now < self.current.since.before(ROTATION)
     }
 
-    /// Puts a new key in front; what it replaces stays valid until the next rotation.
+    /// Makes a new key the current one; the replaced key stays valid until the next rotation.
     pub fn rotate(&mut self, secret: &[u8; 32], now: Wall) {
         let retired = std::mem::replace(&mut self.current, MacKey::new(secret, now));
         self.previous = Some(retired);
     }
 
-    /// A token for `bearer` that lives `ttl_s` seconds from `now`.
+    /// Issues a token for `bearer` that is valid for `ttl_s` seconds from `now`.
     pub fn issue(&self, bearer: Bearer<'_>, ttl_s: u32, now: Wall) -> String {
         let mut token = [0; TOKEN_BYTES];
         let expiry = now.after(Duration::from_secs(u64::from(ttl_s))).unix_millis();
@@ -78,7 +78,7 @@ impl TokenKeys {
         base64_url(&token)
     }
 
-    /// How long a token is still good for the peer, known by its address and perhaps by its pod; `None`: it isn't.
+    /// The remaining lifetime of a token from this address, and pod if known; `None` if the token is invalid.
     pub fn check(&self, token: &[u8], peer: IpAddr, pod_uid: Option<&str>, now: Wall) -> Option<Duration> {
         let token = read_base64_url(token)?;
         let bearer = match (token[0], pod_uid) {
@@ -93,12 +93,13 @@ impl TokenKeys {
         (now < expiry).then(|| expiry.since(now))
     }
 
-    /// Whether `token` has the form of ours, but was made under a key that isn't among these.
+    /// Whether `token` has the agent's format, but was made with a key that isn't among these.
     pub fn lacks_key_of(&self, token: &[u8]) -> bool {
         read_base64_url(token).is_some_and(|token| self.all().all(|key| key.id != key_id(&token)))
     }
 
-    /// Whether `token` claims to be a pod's, of one of these keys and not yet expired: only who knows the pod can check it.
+    /// Whether `token` claims to be a pod's, unexpired and made with one of these keys. It can be verified only once
+    /// the pod is known.
     pub fn may_be_of_pod(&self, token: &[u8], now: Wall) -> bool {
         read_base64_url(token).is_some_and(|token| {
             let is_ours = self.all().any(|key| key.id == key_id(&token));
@@ -106,15 +107,15 @@ impl TokenKeys {
         })
     }
 
-    /// Whether the key that makes tokens here is one that `held` lacks.
+    /// Whether `held` lacks the current key of these.
     pub fn is_ahead_of(&self, held: &Self) -> bool {
         held.all().all(|key| key.id != self.current.id)
     }
 
-    /// Whether `token` has the form of a session token but none of these keys made it, as one of the real metadata
-    /// service or of an agent whose keys are lost. That proves nothing: where tokens are optional it counts as none,
-    /// which is what anyone may send. What names one of these keys and doesn't pass [`TokenKeys::check`] is forged,
-    /// cut off, expired or another pod's.
+    /// Whether `token` looks like a session token that none of these keys made, such as one from the real metadata
+    /// service or from an agent whose keys were lost. It proves nothing: where tokens are optional the request counts
+    /// as one without a token, which any client may send. A token that names one of these keys and fails
+    /// [`TokenKeys::check`] is forged, truncated, expired or another pod's.
     pub fn is_foreign(&self, token: &[u8]) -> bool {
         let bare = token.strip_suffix(b"==").or_else(|| token.strip_suffix(b"=")).unwrap_or(token);
         let is_token = token.len() >= SHORTEST_TOKEN
@@ -155,7 +156,7 @@ impl Bearer<'_> {
     }
 }
 
-/// The key that a token of any length names, if it is one of ours.
+/// The ID of the key that a token of any length would name in the agent's format.
 fn named_key(letters: &[u8]) -> Option<u32> {
     let mut head = [0; KEY_ID.end.next_multiple_of(3)];
     decode(letters.get(..head.len() / 3 * 4)?, &mut head)?;
@@ -170,7 +171,7 @@ fn expiry(claim: &[u8]) -> Option<Wall> {
     Some(Wall::from_unix_millis(i64::from_be_bytes(claim.get(5..CLAIM_BYTES)?.try_into().ok()?)))
 }
 
-/// The bytes under the MAC: the claim has a fixed length, so what follows can't be mistaken for a part of it.
+/// The bytes under the MAC. The claim has a fixed length, so the bearer's bytes can't be confused with it.
 fn signed(claim: &[u8], bearer: Bearer<'_>) -> Vec<u8> {
     let mut bytes = claim.to_vec();
     match bearer {
@@ -181,14 +182,14 @@ fn signed(claim: &[u8], bearer: Bearer<'_>) -> Vec<u8> {
     bytes
 }
 
-/// Reads the TTL header of a token request: 1..=21600 seconds.
+/// Parses the TTL header of a token request: 1..=21600 seconds.
 pub fn parse_ttl(header: Option<&[u8]>) -> Option<u32> {
     let text = std::str::from_utf8(header?).ok()?.trim();
     let plain = !text.is_empty() && text.len() <= 6 && text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|ttl| plain && (1..=LONGEST_TTL_S).contains(ttl))
 }
 
-/// Base64 for URLs without padding (RFC 4648, section 5). The length of a token makes it come out even.
+/// Base64 for URLs without padding (RFC 4648, section 5). The length of a token is a multiple of three.
 fn base64_url(bytes: &[u8; TOKEN_BYTES]) -> String {
     let group = |three: &[u8]| {
         let bits = u32::from(three[0]) << 16 | u32::from(three[1]) << 8 | u32::from(three[2]);
@@ -206,7 +207,7 @@ fn read_base64_url(text: &[u8]) -> Option<[u8; TOKEN_BYTES]> {
     of_urls.then(|| decode(text, &mut bytes)).flatten().map(|()| bytes)
 }
 
-/// Turns groups of four letters into groups of three bytes.
+/// Decodes groups of four letters into groups of three bytes.
 fn decode(letters: &[u8], bytes: &mut [u8]) -> Option<()> {
     for (four, three) in letters.chunks_exact(4).zip(bytes.chunks_exact_mut(3)) {
         let mut bits = 0;
@@ -218,7 +219,7 @@ fn decode(letters: &[u8], bytes: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-/// The six bits that a letter stands for, in either alphabet of base64 (RFC 4648, sections 4 and 5).
+/// The six bits of a letter, in either base64 alphabet (RFC 4648, sections 4 and 5).
 fn sextet(letter: u8) -> Option<u32> {
     Some(match letter {
         b'A'..=b'Z' => u32::from(letter - b'A'),
@@ -232,18 +233,18 @@ fn sextet(letter: u8) -> Option<u32> {
 
 const POD: u8 = 1;
 const ADDRESS: u8 = 2;
-/// Kind, key id, expiry in milliseconds since the epoch.
+/// Kind, key ID, and expiry in milliseconds since the Unix epoch.
 const CLAIM_BYTES: usize = 1 + 4 + 8;
-/// The claim and a tag of 32 bytes: 45, which base64 turns into 60 characters without padding.
+/// The claim and a 32-byte tag: 45 bytes, which base64 encodes as 60 characters without padding.
 const TOKEN_BYTES: usize = CLAIM_BYTES + 32;
 const KEY_ID: std::ops::Range<usize> = 1..5;
-/// Letters of the shortest text that can pass for a token of the real service: theirs have 44 and more.
+/// Letters of the shortest text that may be a token of the real service: those have 44 and more.
 const SHORTEST_TOKEN: usize = 40;
 /// Six hours, as on EC2.
 pub const LONGEST_TTL_S: u32 = 21_600;
-/// By then the pod is known, or isn't one of the node's.
+/// By then the pod is known, or it isn't on this node.
 const LONGEST_ADDRESS_TTL_S: u32 = 60;
-/// How long a key makes tokens; twice the longest life of a token, so a token never outlives its key.
+/// How long a key issues tokens: twice the longest token lifetime, so that a token never outlives its key.
 const ROTATION: Duration = Duration::from_secs(12 * 3_600);
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 

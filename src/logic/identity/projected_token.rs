@@ -1,8 +1,8 @@
-//! A projected ServiceAccount token: a JSON Web Token (RFC 7519) that the cluster signed, and that names the pod it was
-//! projected into. It is checked here, without a call to the API server.
+//! A projected ServiceAccount token: a JSON Web Token (RFC 7519) signed by the cluster, which names the pod it was
+//! projected into. It is verified here without a call to the API server.
 //!
-//! The order of the checks is the order in which less is believed: the form, the algorithm, the signature, and only then
-//! what the token claims. Nothing of a token stands in an error.
+//! Checks run in the order of increasing trust: format, algorithm, signature, and only then the claims. Errors
+//! contain no part of a token.
 
 use std::time::Duration;
 
@@ -14,46 +14,47 @@ use super::issuer_keys::{Algorithm, IssuerKeys, Signature};
 use crate::logic::base::time::Wall;
 use crate::logic::request::message::ShownToken;
 
-/// What a token proves.
+/// The pod that a token proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvenPod {
     pub namespace: String,
     pub name: String,
     pub uid: String,
     pub service_account: String,
-    /// The node that the pod was bound to; the API server writes it from Kubernetes 1.32 on.
+    /// The node that the pod was bound to; the API server includes it from Kubernetes 1.32 on
     pub node: Option<String>,
-    /// The token proves nothing from this moment on.
+    /// The token expires at this time
     pub expires: Wall,
 }
 
-/// Why a token proves nothing.
+/// Why a token is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenFault {
-    /// No JSON Web Token, or one of an algorithm that isn't taken.
+    /// Not a JSON Web Token, or one with an unsupported algorithm
     Malformed,
-    /// Signed with a key that isn't in the set: a newer set may have it.
+    /// Signed with a key that isn't in the set: a newer set may have it
     KeyUnknown,
     WrongSignature,
-    /// Signed with a key of the set for another issuer: the issuer may have been renamed, and newer facts may say so.
+    /// Signed with a key of the set for another issuer: the issuer may have been renamed, and newer documents may
+    /// show that
     WrongIssuer,
     WrongAudience,
-    /// Its time is over, or hasn't begun.
+    /// Expired, or not valid yet
     Expired,
-    /// It is for a ServiceAccount and names no pod.
+    /// For a ServiceAccount without a pod
     Unbound,
 }
 
-/// What is asked of a token.
+/// The requirements for a token.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenRules<'a> {
     pub keys: &'a IssuerKeys,
     pub issuer: &'a str,
-    /// One of these must be among the token's.
+    /// The token must be for one of these
     pub audiences: &'a [String],
 }
 
-/// Reads the value of an `Authorization` header and checks the token in it.
+/// Parses the value of an `Authorization` header and checks its token.
 pub fn check(header: &[u8], rules: TokenRules<'_>, now: Wall) -> Result<ProvenPod, TokenFault> {
     let token = ShownToken::new(header).bare().ok_or(TokenFault::Malformed)?;
     let parts = Parts::split(token).ok_or(TokenFault::Malformed)?;
@@ -65,12 +66,12 @@ pub fn check(header: &[u8], rules: TokenRules<'_>, now: Wall) -> Result<ProvenPo
     parts.claims.judge(rules, now)
 }
 
-/// A token taken apart, with nothing of it believed yet.
+/// A parsed token that hasn't been verified.
 struct Parts<'a> {
     header: HeaderJson,
     algorithm: Algorithm,
     claims: ClaimsJson,
-    /// Header and claims as they were signed
+    /// Header and claims, the bytes under the signature
     signed: &'a [u8],
     signature: Zeroizing<Vec<u8>>,
 }
@@ -83,7 +84,7 @@ impl<'a> Parts<'a> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
         let header: HeaderJson = serde_json::from_slice(&base64_url(header)?).ok()?;
-        // RFC 7515, section 4.1.11: extensions that must be understood, and none of them is.
+        // RFC 7515, section 4.1.11: critical extensions must be understood, and none is supported.
         if header.crit.is_some() {
             return None;
         }
@@ -134,7 +135,7 @@ struct ClaimsJson {
     iss: Option<String>,
     #[serde(default)]
     aud: AudienceJson,
-    /// Whole seconds, as Kubernetes writes them.
+    /// Whole seconds, as Kubernetes writes them
     #[serde(default, deserialize_with = "seconds")]
     exp: Option<i64>,
     #[serde(default, deserialize_with = "seconds")]
@@ -143,7 +144,7 @@ struct ClaimsJson {
     kubernetes: Option<BoundJson>,
 }
 
-/// RFC 7519, section 4.1.3: one audience stands by itself.
+/// RFC 7519, section 4.1.3: a single audience may be a plain string.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum AudienceJson {
@@ -181,15 +182,15 @@ struct NamedJson {
     uid: String,
 }
 
-/// Seconds since the Unix epoch that a date can be made of.
+/// Seconds since the Unix epoch in the range of valid dates.
 fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let seconds = i64::deserialize(deserializer)?;
     if (0..=LATEST_S).contains(&seconds) { Ok(Some(seconds)) } else { Err(serde::de::Error::custom("no date")) }
 }
 
-/// How far clocks of nodes may be apart.
+/// Tolerated clock skew between nodes.
 const LEEWAY: Duration = Duration::from_secs(30);
-/// Real ones have 1,000 to 2,000 characters. A request head, which it comes in, is bounded too.
+/// Real tokens have 1,000 to 2,000 characters. The limit of a request head applies too.
 const LONGEST_TOKEN: usize = 8 * 1_024;
 /// The end of the year 9999.
 const LATEST_S: i64 = 253_402_300_799;

@@ -1,5 +1,5 @@
-//! Whose credentials to fetch ahead after a change in the World. The policy comes first: nothing is
-//! fetched for a pod that couldn't have it, nor for one that has no way to ask.
+//! Which credentials to prefetch after a change in the World. The policy is checked first: nothing is fetched for a
+//! pod that may not have its role, nor for one that has no way to request credentials.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,19 +7,19 @@ use std::sync::Arc;
 use super::{Permitted, Rules, permit};
 use crate::logic::cluster::world::{Change, HeldPod, Novelty, World};
 
-/// What pods may be about to ask for.
+/// The calls whose credentials pods may request soon.
 pub fn ahead(world: &World, rules: &Rules, change: &Change) -> Vec<Permitted> {
-    concerned(world, change).into_iter().filter_map(|pod| soon(world, rules, pod)).collect()
+    concerned(world, change).into_iter().filter_map(|pod| permit_if_reachable(world, rules, pod)).collect()
 }
 
-/// The pods whose role or permission may have changed with the World.
+/// The pods whose role or permission this change may affect.
 pub(super) fn concerned<'w>(world: &'w World, change: &'w Change) -> Vec<&'w Arc<HeldPod>> {
-    // While lists are coming in, nothing can be decided; the last of them brings everything.
+    // Before all lists are complete nothing can be decided; the last list then covers every pod.
     if !world.is_ready() {
         return Vec::new();
     }
     let among_all = |concerns: &dyn Fn(&HeldPod) -> bool| {
-        // In an order that doesn't hang on the hash: a run that is played again must go the same way.
+        // Ordered by UID, not by hash, so that a simulator run replays identically.
         let mut by_uid: BTreeMap<&str, &Arc<HeldPod>> = BTreeMap::new();
         by_uid.extend(world.pods().filter(|pod| concerns(pod)).map(|pod| (&*pod.uid, pod)));
         by_uid.into_values().collect()
@@ -36,7 +36,7 @@ pub(super) fn concerned<'w>(world: &'w World, change: &'w Change) -> Vec<&'w Arc
     }
 }
 
-fn soon(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Option<Permitted> {
+fn permit_if_reachable(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Option<Permitted> {
     let can_ask = world.can_ask(pod) && !pod.deleting;
     can_ask.then(|| permit(world, rules, pod).ok()).flatten()
 }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 pub use named::NamedRole;
 
-/// A well-formed role ARN. Written as it was given: kube2iam compares ARNs letter by letter.
+/// A well-formed role ARN, kept as written: kube2iam compares ARNs case-sensitively.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoleArn(Arc<str>);
 
 impl RoleArn {
-    /// Takes `text` if it has the shape of a role ARN; only `arn` may stand in any case.
+    /// Parses `text` as a role ARN. Only the prefix `arn` is case-insensitive.
     pub fn parse(text: &str) -> Result<Self, ArnError> {
         let shape = || ArnError { found: text.chars().take(SHOWN).collect() };
         if text.len() > LONGEST_ARN || !text.bytes().all(|b| b.is_ascii_graphic()) {
@@ -36,12 +36,12 @@ impl RoleArn {
         self.field(1)
     }
 
-    /// The account's number.
+    /// The account number.
     pub fn account(&self) -> &str {
         self.field(4)
     }
 
-    /// The last segment of the path: the role's name proper.
+    /// The last segment of the path: the role's name without its path.
     pub fn name(&self) -> &str {
         last_segment(&self.0)
     }
@@ -57,7 +57,7 @@ impl fmt::Debug for RoleArn {
     }
 }
 
-/// A set of roles can be asked for a text.
+/// Lets a set of roles be looked up by `&str`.
 impl Borrow<str> for RoleArn {
     fn borrow(&self) -> &str {
         &self.0
@@ -70,24 +70,24 @@ impl fmt::Display for RoleArn {
     }
 }
 
-/// What `--base-role-arn` stands for: it goes before every role that is not an ARN itself. Empty when none is set.
+/// `--base-role-arn`, which is prepended to every role that isn't a full ARN. Empty if it isn't set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BaseArn {
     text: String,
-    /// Characters of the role's path in it
+    /// Length of the base's part of the role path, in characters
     path: usize,
 }
 
 impl BaseArn {
-    /// What stands in the account's place; empty without a base.
+    /// The account field; empty without a base.
     pub fn account(&self) -> &str {
         fields(&self.text)[4]
     }
 
-    /// No base
+    /// No base is set.
     pub const NONE: Self = Self { text: String::new(), path: 0 };
 
-    /// Takes `text` if it is a role ARN less its name; a missing last slash is added, as kube2iam does.
+    /// Parses `text` as a role ARN without the name. A missing trailing slash is added, as kube2iam does.
     pub fn parse(text: &str) -> Result<Self, ArnError> {
         let with_slash = if text.ends_with('/') { text.to_owned() } else { format!("{text}/") };
         let probe = format!("{with_slash}name");
@@ -105,7 +105,7 @@ impl BaseArn {
         &self.text
     }
 
-    /// The full form of a role or of a pattern: an ARN stays as it is, anything else gets the base before it.
+    /// The full form of a role or a pattern: an ARN stays as it is, anything else gets the base prepended.
     pub fn complete<'a>(&self, role: &'a str) -> Cow<'a, str> {
         if is_arn(role) {
             return role.into();
@@ -116,7 +116,7 @@ impl BaseArn {
         full.into()
     }
 
-    /// Whether `name` names this role.
+    /// Whether `name`, short or a full ARN, refers to this role.
     pub fn names(&self, name: &str, role: &RoleArn) -> bool {
         if is_arn(name) {
             return name == role.as_str();
@@ -124,8 +124,8 @@ impl BaseArn {
         role.as_str().strip_prefix(&*self.text) == Some(self.relative(name))
     }
 
-    /// A path and a name with a slash before them, as Terraform's attributes glued together give, mean the same without:
-    /// the base ends in one. Without a base there is nothing that they could follow.
+    /// Strips a leading slash, which joined Terraform attributes leave before a path and name: the base already ends
+    /// in a slash. Without a base the text is left alone.
     pub fn relative<'a>(&self, name: &'a str) -> &'a str {
         if self.text.is_empty() { name } else { name.strip_prefix('/').unwrap_or(name) }
     }
@@ -136,15 +136,15 @@ impl BaseArn {
         if self.text.is_empty() || is_arn(name) {
             return RoleArn::parse(name);
         }
-        // The base has been read; with every request it isn't read again.
+        // Validates only the rest: the base is already validated, and this runs for every request.
         if is_path_and_name(tail, self.path) {
             return Ok(RoleArn([&*self.text, tail].concat().into()));
         }
         Err(ArnError { found: format!("{}{tail}", self.text).chars().take(SHOWN).collect() })
     }
 
-    /// The short form that pods see: what follows the base, or the whole ARN. It leads back to the role: what
-    /// follows the base and looks like an ARN itself isn't shown alone.
+    /// The short form shown to pods: the part after the base, or the whole ARN without one. It always resolves to the
+    /// same role: a rest that looks like an ARN itself isn't shortened.
     pub fn shorten<'a>(&self, role: &'a RoleArn) -> &'a str {
         let full = role.as_str();
         let short = full.strip_prefix(self.text.as_str()).filter(|short| !short.is_empty() && !is_arn(short));
@@ -152,12 +152,12 @@ impl BaseArn {
     }
 }
 
-/// Whether a text claims to be an ARN, in any case of `arn:`.
+/// Whether a text starts with `arn:`, in any case.
 pub fn is_arn(text: &str) -> bool {
     text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("arn:"))
 }
 
-/// A text that is not a role ARN, and what would be one.
+/// A text that is not a role ARN; the message shows the expected form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArnError {
     found: String,
@@ -169,7 +169,7 @@ impl fmt::Display for ArnError {
     }
 }
 
-/// What stands between the first five colons, and all that follows them; empty where there are fewer.
+/// Splits at the first five colons; missing fields are empty.
 fn fields(arn: &str) -> [&str; 6] {
     let mut rest = arn;
     let mut fields = [""; 6];
@@ -188,9 +188,9 @@ fn last_segment(path: &str) -> &str {
     path.bytes().rposition(|byte| byte == b'/').map_or(path, |slash| &path[slash + 1..])
 }
 
-/// What stands behind `role/`: the role's path, if it has one, and its name. `before` characters of the path come before
-/// `text`. A path of IAM's has no segment that is empty; `.` and `..` are refused because other programs resolve them, `%`
-/// and `\` because no request's path may have them in any spelling: such a role could be named and never be asked for.
+/// Whether `text` is a role's optional path and its name, as they follow `role/`. `before` characters of the path
+/// precede `text`. IAM paths have no empty segments; `.` and `..` are refused because other programs resolve them,
+/// `%` and `\` because no request path may contain them in any encoding, so such a role could never be requested.
 fn is_path_and_name(text: &str, before: usize) -> bool {
     let name = last_segment(text);
     let path = before + text.len() - name.len() + "/".len();
@@ -206,20 +206,20 @@ fn is_partition(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// The characters of an IAM role's name (IAM API reference, CreateRole).
+/// The characters of an IAM role name (IAM API reference, CreateRole).
 fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)
 }
 
-/// Of a role's path, both of its outer slashes counted, and of its name (IAM API reference, CreateRole).
+/// Limits of a role's path, including its outer slashes, and of its name (IAM API reference, CreateRole).
 const LONGEST_PATH: usize = 512;
 const LONGEST_NAME: usize = 64;
-/// Of a partition and of an account: each real one has less than half of it.
+/// Limit of the partition and the account; real ones have less than half of it.
 const LONGEST_FIELD: usize = 32;
-/// What the bounds of the parts come to.
+/// The sum of the limits of the parts.
 const LONGEST_ARN: usize =
     "arn:".len() + LONGEST_FIELD + ":iam::".len() + LONGEST_FIELD + ":role".len() + LONGEST_PATH + LONGEST_NAME;
-/// How much of a wrong text an error repeats.
+/// How many characters of an invalid text an error repeats.
 const SHOWN: usize = 80;
 
 #[cfg(test)]

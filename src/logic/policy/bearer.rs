@@ -1,4 +1,5 @@
-//! Session tokens as the policy sees them: whether one that came is its bearer's, and whether one must come.
+//! Session tokens in the policy: whether a request's token belongs to the requesting pod, and whether one is
+//! required.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use crate::logic::cluster::world::{AddressHolder, HeldPod, World};
 use crate::logic::identity::metadata_token::TokenKeys;
 use crate::logic::policy::reason::Reason;
 
-/// How long the token is still good for who asks. A pod may have got it at another of its addresses before it was
-/// known; while several claim the address it may be any one's of them.
+/// The remaining lifetime of the request's token. A pod's token may have been issued for another of its addresses
+/// before the pod was known; while several pods claim the address, a token of any of them is accepted.
 pub(super) fn token_left(
     world: &World,
     holder: &AddressHolder<'_>,
@@ -29,16 +30,17 @@ pub(super) fn token_left(
     }
 }
 
-/// Whether requests of `pod` must bear a session token, as far as it is known.
+/// Whether requests of `pod` must carry a session token, as far as is known.
 pub fn is_token_required(world: &World, everywhere: TokenRequirement, pod: Option<&Arc<HeldPod>>) -> bool {
     everywhere == TokenRequirement::Required || pod.is_some_and(|pod| demand_of(world, pod) == Demand::Required)
 }
 
-/// Whether a request without a token is taken.
+/// Whether a request without a token is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Demand {
     None,
-    /// The pod's namespace isn't known, and may be one of those that demand tokens: nothing of the pod's own is given.
+    /// The pod's namespace isn't known and may be one that requires tokens: nothing that is specific to the pod is
+    /// served.
     Unknown,
     Required,
 }
@@ -52,7 +54,7 @@ fn demand_of(world: &World, pod: &HeldPod) -> Demand {
     }
 }
 
-/// What a request comes to that bears no token which is known to be good: what is demanded of it, if it may go on.
+/// What a request without a valid token still needs, or why it can't go on.
 pub(super) fn without_good_token(
     world: &World,
     keys: &TokenKeys,
@@ -72,7 +74,7 @@ pub(super) fn without_good_token(
     }
 }
 
-/// A pod's token can't be checked before the pod is known: it is refused only when the pod would be known by now.
+/// A pod's token can't be checked before the pod is known, so it is refused only once the pod would be known.
 fn unchecked(world: &World, patience: Patience) -> Denial {
     match patience {
         Patience::Left => Denial::NotYet(Reason::UnknownPod),
@@ -82,7 +84,7 @@ fn unchecked(world: &World, patience: Patience) -> Denial {
     }
 }
 
-/// Of several claimants of an address the strictest counts.
+/// If several pods claim the address, the strictest requirement applies.
 fn token_demand(world: &World, everywhere: TokenRequirement, holder: &AddressHolder<'_>, peer: IpAddr) -> Demand {
     let of = |pod: &Arc<HeldPod>| demand_of(world, pod);
     match holder {

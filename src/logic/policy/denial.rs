@@ -1,4 +1,4 @@
-//! Why a pod gets no role now, and what that comes to.
+//! Why a pod gets no role now, and the decision that follows.
 
 use super::{Decision, Patience};
 use crate::logic::cluster::kubernetes::Resource;
@@ -22,7 +22,8 @@ impl Denial {
 }
 
 impl Decision<'_> {
-    /// What isn't known may be so all the same while the API server tells nothing of it: a 404 would be final for SDKs.
+    /// While the watch is failing, an unknown object may exist all the same: answer 503, because SDKs take a 404 as
+    /// final.
     pub(super) fn while_broken(self, world: &World) -> Self {
         let resource = match self {
             Self::Refuse(Reason::UnknownPod | Reason::AmbiguousAddress) => Resource::Pods,

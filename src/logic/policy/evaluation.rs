@@ -1,7 +1,7 @@
-//! What namespaces' lists say of roles, found out away from everything that waits.
+//! Evaluation of namespaces' lists of allowed roles, outside of request threads and locks.
 //!
-//! A tenant decides how long a list takes to evaluate. So it is done when a list or a role changes, by a thread of its
-//! own, a small step at a time, the namespaces by turns; a decision only looks the result up.
+//! A tenant determines how long a list takes to evaluate. So a separate thread evaluates it when a list or a role
+//! changes, in small steps, taking the namespaces in turn; a decision only looks up the result.
 
 mod inspection;
 mod queue;
@@ -22,7 +22,7 @@ use crate::logic::policy::trace::no_trace;
 use inspection::Inspection;
 pub use queue::{EvaluationQueue, NextEvaluation};
 
-/// What isn't known of a namespace's list and will be needed.
+/// A result about a namespace's list that is missing and will be needed.
 #[derive(Clone, Debug)]
 pub struct ListQuestion {
     pub namespace: Arc<str>,
@@ -41,7 +41,7 @@ pub enum About {
     Entries,
 }
 
-/// What a change leaves to be found out.
+/// The questions that a change leaves open.
 pub fn questions(world: &World, rules: &Rules, change: &Change) -> Vec<ListQuestion> {
     if rules.restrictions.is_none() || !world.is_ready() {
         return Vec::new();
@@ -53,7 +53,7 @@ pub fn questions(world: &World, rules: &Rules, change: &Change) -> Vec<ListQuest
             .into_iter()
             .collect(),
         Change::Listed(..) => {
-            // In an order that doesn't hang on the hash, as in `concerned`.
+            // In the order of names, not of hashes, as in `concerned`.
             let lists: BTreeMap<&str, ListQuestion> = world
                 .namespaces()
                 .filter_map(|(name, held)| Some((name, about_entries(name, held.allowed_roles.as_ref()?)?)))
@@ -66,7 +66,7 @@ pub fn questions(world: &World, rules: &Rules, change: &Change) -> Vec<ListQuest
     entries.into_iter().chain(roles).collect()
 }
 
-/// What must be found out before it is decided whether `pod` may have its role.
+/// The question to answer before the policy can decide whether `pod` may have its role.
 pub fn question(world: &World, rules: &Rules, pod: &HeldPod) -> Option<ListQuestion> {
     rules.restrictions.filter(|_| world.can_have_role(pod))?;
     let role = role_of(world, rules, pod, &mut no_trace).ok().filter(|role| !rules.exempts(role))?;
@@ -83,15 +83,15 @@ fn ask(namespace: Arc<str>, held: &HeldList, about: About) -> ListQuestion {
     ListQuestion { namespace, list: held.list().clone(), serial: held.serial(), about }
 }
 
-/// Answers everything that is open about pods' roles, at once and however long it takes: for a World that nothing waits
-/// for.
+/// Answers all open questions about pods' roles at once, however long that takes. Only for a World that no request
+/// waits for.
 pub fn evaluate_all(world: &mut World, rules: &Rules) {
     let mut open_before = usize::MAX;
     loop {
         let all = Change::Listed(Resource::Pods, Novelty::News);
         let open: Vec<_> =
             questions(world, rules, &all).into_iter().filter(|question| question.about != About::Entries).collect();
-        // the queue forgets some of very many: they are open still
+        // The queue drops questions when there are very many; those are still open.
         if open.is_empty() || open.len() >= open_before {
             return;
         }
@@ -108,7 +108,7 @@ pub fn evaluate_all(world: &mut World, rules: &Rules) {
     }
 }
 
-/// A list under evaluation: every entry is compiled once, asked about every role, and dropped.
+/// A list under evaluation: every entry is compiled once, matched against every role, and dropped.
 #[derive(Debug)]
 pub struct Evaluation {
     namespace: Arc<str>,
@@ -117,11 +117,11 @@ pub struct Evaluation {
     roles: Vec<(RoleArn, FirstMatch)>,
     inspection: Option<Inspection>,
     entry: usize,
-    /// The entry's expression, and how many roles and probes it has been asked about
+    /// The compiled entry, and how many roles and probes it has been matched against
     expression: Option<(Matcher, usize)>,
 }
 
-/// Whether an evaluation has come to its end.
+/// Whether an evaluation is finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvaluationProgress {
     More,
@@ -129,7 +129,7 @@ pub enum EvaluationProgress {
 }
 
 impl Evaluation {
-    /// One step: a match of an expression, or all matches of a glob, which take less.
+    /// Runs one step: one match of a regular expression, or all matches of a glob, which are cheaper.
     pub fn step(&mut self, base: &BaseArn) -> EvaluationProgress {
         if self.entry >= self.list.len() {
             return EvaluationProgress::Done;
@@ -164,7 +164,7 @@ impl Evaluation {
         self.roles.len() + self.inspection.as_ref().map_or(0, Inspection::probes)
     }
 
-    /// Asks the entry about one role or probe.
+    /// Matches the entry against one role or probe.
     fn ask(&mut self, subject: usize, matches: &dyn Fn(&str) -> bool) {
         match self.roles.get_mut(subject) {
             Some((role, first_match)) => {

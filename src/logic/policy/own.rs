@@ -1,25 +1,25 @@
-//! The roles under which the agent itself works: what they may, no pod should.
+//! The roles that the agent itself runs under. Pods must not get their permissions.
 
 use crate::logic::policy::arn::RoleArn;
 
-/// An account and the name of a role in it: all that an assumed role's ARN says of the role.
+/// An account and a role name in it: an assumed-role ARN contains no more about the role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnRole {
     pub account: String,
     pub name: String,
 }
 
-/// The roles of the agent: the node's, and with `--assume-role-arn` the one on the way.
+/// The agent's roles: the node's, and the intermediate one of `--assume-role-arn`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnRoles {
-    /// Some may be missing yet: until all are known no credentials are given, though role names are.
+    /// Some may still be missing. Until all are known no credentials are served, only role names.
     Sought(Vec<OwnRole>),
-    /// All that could be found
+    /// All that could be discovered
     Found(Vec<OwnRole>),
 }
 
 impl OwnRole {
-    /// Reads `arn:aws:sts::123456789012:assumed-role/NAME/SESSION`; `None` for users and other callers.
+    /// Parses `arn:aws:sts::123456789012:assumed-role/NAME/SESSION`; `None` for users and other callers.
     pub fn of_caller(arn: &str) -> Option<Self> {
         let mut fields = arn.splitn(6, ':');
         let (service, account) = (fields.nth(2)?, fields.nth(1)?);
@@ -39,8 +39,8 @@ impl From<&RoleArn> for OwnRole {
 }
 
 impl OwnRoles {
-    /// Whether `role` is known to be one of them.
-    pub fn hold(&self, role: &RoleArn) -> bool {
+    /// Whether `role` is known to be one of the agent's roles.
+    pub fn contains(&self, role: &RoleArn) -> bool {
         let (Self::Sought(known) | Self::Found(known)) = self;
         known.iter().any(|own| own.is(role))
     }

@@ -1,26 +1,26 @@
-//! The lists of roles that namespaces allow: globs as kube2iam reads them, or regular expressions.
+//! Patterns of the roles that namespaces allow: globs with kube2iam's meaning, or regular expressions.
 
-mod list;
+pub(super) mod list;
 
 use std::fmt;
 
 use regex_lite::{Regex, RegexBuilder};
 
 use super::arn::{BaseArn, is_arn};
-pub use list::{FirstMatch, LONGEST_EXPRESSIONS, LONGEST_LIST, MOST_ENTRIES, MOST_EXPRESSIONS, RoleList};
+pub use list::{FirstMatch, RoleList};
 
-/// How the entries of a namespace's list are read.
+/// How the entries of a namespace's list are parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// `*` stands for any text, slashes included; everything else for itself
+    /// `*` matches any text including slashes; every other character matches itself
     Glob,
     /// A regular expression that must match the whole ARN
     Regexp,
-    /// A regular expression that may match anywhere in the ARN, as kube2iam's do
+    /// A regular expression that may match anywhere in the ARN, as in kube2iam
     RegexpUnanchored,
 }
 
-/// A list or an entry that can't be read, and why.
+/// A list or an entry that can't be parsed, and the cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternFault(String);
 
@@ -30,7 +30,7 @@ impl fmt::Display for PatternFault {
     }
 }
 
-/// An entry, ready to be asked.
+/// A compiled entry.
 #[derive(Clone, Debug)]
 pub enum Matcher {
     Glob(Box<str>),
@@ -38,7 +38,7 @@ pub enum Matcher {
 }
 
 impl Matcher {
-    /// Reads one entry. One that can't be read allows nothing; the error says why.
+    /// Compiles one entry. An entry that can't be compiled allows nothing; the error names the cause.
     pub fn compile(written: &str, format: Format, base: &BaseArn) -> Result<Self, PatternFault> {
         let expression = match format {
             Format::Glob => return Ok(Self::Glob(written.into())),
@@ -60,7 +60,7 @@ impl Matcher {
     }
 }
 
-/// Whether `role` matches a glob of a list: one that isn't an ARN stands behind the base, which has no star.
+/// Whether `role` matches a list's glob. A glob that isn't an ARN follows the base, which contains no star.
 pub fn glob_below(pattern: &str, role: &str, base: &BaseArn) -> bool {
     if is_arn(pattern) {
         return glob(pattern, role);
@@ -79,7 +79,7 @@ fn compile(expression: &str, written: &str) -> Result<Regex, PatternFault> {
     RegexBuilder::new(expression).size_limit(LARGEST_EXPRESSION).build().map_err(named)
 }
 
-/// The base goes before an expression as the plain text that it is.
+/// Prepends the base, escaped, to an expression that isn't an ARN.
 fn complete_expression(written: &str, base: &BaseArn) -> String {
     if is_arn(written) {
         written.to_owned()
@@ -88,14 +88,14 @@ fn complete_expression(written: &str, base: &BaseArn) -> String {
     }
 }
 
-/// A tenant's text on one line, cut where it gets long.
+/// A tenant's text escaped onto one line, and truncated.
 pub fn shown(text: &str) -> String {
     let cut: String = text.chars().take(LONGEST_SHOWN).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST_SHOWN).is_some() { format!("{cut}…") } else { cut }
 }
 
-/// Whether `text` matches `pattern`, in which each `*` stands for any text, the empty one included.
-/// Pieces between stars are taken at their first place, which is enough: a star behind takes up the rest.
+/// Whether `text` matches `pattern`, in which each `*` matches any text, even an empty one. Matching each piece
+/// between stars at its first occurrence is enough: the following star absorbs the rest.
 pub fn glob(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(first) else { return false };
@@ -109,12 +109,12 @@ pub fn glob(pattern: &str, text: &str) -> bool {
     text.ends_with(last)
 }
 
-/// Bytes of one expression.
+/// Limit of one expression, in bytes.
 const LONGEST_PATTERN: usize = 512;
-/// Bytes of an expression when it is ready; counted repetitions can make much of little. Room for the longest expression
-/// of plain letters behind the longest base; what is left bounds the time that one match takes.
+/// Limit of a compiled expression, in bytes, since counted repetitions expand. It fits the longest plain expression
+/// after the longest base, and bounds the time of one match.
 const LARGEST_EXPRESSION: usize = 40 * 1_024;
-/// Characters; enough for a role's ARN of the usual length.
+/// Characters; enough for a role ARN of the usual length.
 const LONGEST_SHOWN: usize = 160;
 
 #[cfg(test)]

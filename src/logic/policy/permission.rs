@@ -1,4 +1,5 @@
-//! Whether a pod may have a role: which one is meant, what namespaces, accounts and the agent's own role have against it.
+//! Whether a pod may have its role: finds the role, then checks namespaces' lists, allowed accounts and the agent's
+//! own roles.
 
 use std::sync::Arc;
 
@@ -10,13 +11,12 @@ use crate::logic::policy::reason::Reason;
 use crate::logic::policy::trace::{ListVerdict, Step, no_trace};
 use crate::logic::sts::AssumeRole;
 
-/// Whether a pod may have the role that it names or that is meant for it, as far as it is known, and the call that gets
-/// it.
+/// Whether `pod` may have its role, as far as is known, and the call that gets the credentials.
 pub fn permit(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Result<Permitted, Denial> {
     permit_traced(world, rules, pod, Patience::Exhausted, &mut no_trace)
 }
 
-/// The same, after waiting for what isn't known while there is patience, and telling every step to `trace`.
+/// [`permit`] that waits for unknown objects while patience is left, and reports every step to `trace`.
 pub fn permit_traced(
     world: &World,
     rules: &Rules,
@@ -37,7 +37,7 @@ pub fn permit_traced(
         }
         Some(_) => restrict(rules.enforcement, patience, namespace_allows(world, pod, &role, trace), trace)?,
     };
-    if !rules.gives_own(&role) && rules.own_roles.hold(&role) {
+    if !rules.gives_own(&role) && rules.own_roles.contains(&role) {
         trace(Step::OwnRole);
         return Err(Denial::Refused(Reason::OwnRole));
     }
@@ -58,15 +58,15 @@ pub fn permit_traced(
 }
 
 impl Rules {
-    /// Whether namespaces' lists don't bind `role`.
+    /// Whether namespaces' lists don't restrict `role`.
     pub(super) fn exempts(&self, role: &RoleArn) -> bool {
         let default = self.default_role.as_ref().filter(|default| default.role == *role);
         default.is_some_and(|default| default.obeys == DefaultObeys::Nothing)
     }
 }
 
-/// What a pod could ask STS for, as far as it is known: while a list is being evaluated, the sessions that it may allow
-/// aren't thrown away.
+/// The call that a pod may be entitled to, as far as is known. While a list is being evaluated, sessions that it may
+/// allow are kept.
 pub fn entitled(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Option<AssumeRole> {
     match permit(world, rules, pod) {
         Ok(permitted) => Some(permitted.request),
@@ -78,7 +78,8 @@ pub fn entitled(world: &World, rules: &Rules, pod: &Arc<HeldPod>) -> Option<Assu
     }
 }
 
-/// What the judgement of a namespace's list comes to: in audit mode a pass with the reason why it would be none.
+/// Applies the enforcement mode to a list's verdict: audit mode allows and returns the reason it would have refused
+/// with.
 fn restrict(
     enforcement: Enforcement,
     patience: Patience,
@@ -88,7 +89,7 @@ fn restrict(
     match (enforcement, judged) {
         (_, Ok(())) => Ok(None),
         (Enforcement::Enforce, Err(denial)) => Err(denial),
-        // What isn't found out yet is no breach.
+        // A pending evaluation is no violation.
         (Enforcement::Audit, Err(denial @ Denial::NotYet(_))) if patience == Patience::Left => Err(denial),
         (Enforcement::Audit, Err(Denial::Refused(reason) | Denial::NotYet(reason))) => {
             trace(Step::LetPass);

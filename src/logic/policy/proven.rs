@@ -1,6 +1,6 @@
-//! Who may have what, where a token proves which pod asks. The token has been checked; what is left is whether the pod
-//! that it names is still there, and whether the request came from where that pod can be. Then the decision is the same
-//! as for a pod known by its address.
+//! Decisions for requests whose token proves the pod (container credentials). The token has already been verified;
+//! what remains to check is whether the pod it names still exists and whether the request's source address fits that
+//! pod. After that the decision is the same as for a pod known by its address.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::logic::policy::reason::Reason;
 use crate::logic::policy::trace::{Step, no_trace};
 use crate::logic::request::route::DocumentForm;
 
-/// A request that bears a good token.
+/// A request with a verified token.
 #[derive(Clone, Copy, Debug)]
 pub struct ProvenAsk<'a> {
     pub proven: &'a ProvenPod,
@@ -21,7 +21,7 @@ pub struct ProvenAsk<'a> {
     /// `--node`
     pub node: Option<&'a str>,
     pub patience: Patience,
-    /// When, for the age of what is known
+    /// The time of the request, to judge the age of the World
     pub at: Mono,
 }
 
@@ -30,7 +30,7 @@ pub fn decide_proven(world: &World, rules: Option<&Rules>, ask: ProvenAsk<'_>) -
     decide_proven_traced(world, rules, ask, &mut no_trace)
 }
 
-/// The same, telling every step to `trace`.
+/// [`decide_proven`], reporting every step to `trace`.
 pub fn decide_proven_traced(
     world: &World,
     rules: Option<&Rules>,
@@ -81,19 +81,19 @@ fn identify<'w>(world: &World, pod: Option<&'w Arc<HeldPod>>, ask: &ProvenAsk<'_
     };
     match is_holder {
         true => Ok(pod),
-        // The address may be the pod's own by now, and the World not know it yet.
+        // The address may be the pod's new one, not yet in the World.
         false if pod.addresses.is_empty() => Err(Denial::NotYet(Reason::TokenOtherPod)),
         false => Err(Denial::Refused(Reason::TokenOtherPod)),
     }
 }
 
-/// Whether the pod of the token's uid is the one that the token describes.
+/// Whether the token's other claims match the pod with the token's UID.
 fn is_named(pod: &HeldPod, proven: &ProvenPod) -> bool {
     (&*pod.namespace, &*pod.name, &*pod.service_account)
         == (&*proven.namespace, &*proven.name, &*proven.service_account)
 }
 
-/// A pod that isn't known may be there all the same as long as not everything is listed.
+/// An unknown pod may still exist until all lists are complete.
 fn unknown(world: &World, rules: Option<&Rules>) -> Reason {
     if rules.is_some() && world.is_ready() { Reason::TokenPodMismatch } else { Reason::NotReady }
 }

@@ -1,5 +1,5 @@
-//! Why a request was refused: a closed list. The same word stands in the log, in the metric's label
-//! and in the body that the pod gets; it never holds an ARN or an account.
+//! Why a request was refused: a closed list. The same word appears in the log, in the metric's label and in the
+//! response body; it never contains an ARN or an account.
 
 use crate::logic::sts::{StsFailure, StsFailureKind, TokenRefusal};
 
@@ -10,15 +10,15 @@ macro_rules! reasons {
         pub enum Reason { $($(#[$doc])* $variant,)* }
 
         impl Reason {
-            /// Every reason there is.
+            /// Every reason.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The word.
+            /// The reason code.
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
             }
 
-            /// The HTTP status that the pod gets.
+            /// The HTTP status of the response.
             pub const fn status(self) -> u16 {
                 match self { $(Self::$variant => $status,)* }
             }
@@ -31,121 +31,121 @@ reasons! {
     BadPath = 400 "bad_path",
     /// The TTL of a token request is missing or not within 1..=21600 seconds.
     BadTokenTtl = 400 "bad_token_ttl",
-    /// No ServiceAccount token came along (`Authorization`).
+    /// The request carries no ServiceAccount token (`Authorization`).
     TokenMissing = 400 "token_missing",
-    /// What came as a ServiceAccount token is none, or is signed in a way that isn't taken.
+    /// The `Authorization` value is no ServiceAccount token, or uses an unsupported signature algorithm.
     TokenMalformed = 400 "token_malformed",
     /// The ServiceAccount token is signed with a key that isn't the cluster's, or its signature is wrong.
     TokenUntrusted = 401 "token_untrusted",
-    /// The time of the ServiceAccount token is over, or hasn't begun.
+    /// The ServiceAccount token has expired, or isn't valid yet.
     TokenExpired = 401 "token_expired",
-    /// The ServiceAccount token is for another audience, or of another issuer.
+    /// The ServiceAccount token is for another audience, or from another issuer.
     TokenAudience = 401 "token_audience",
-    /// The session token is forged, expired or another pod's.
+    /// The session token is forged, expired or belongs to another pod.
     TokenInvalid = 401 "token_invalid",
-    /// A session token is required here and none came.
+    /// A session token is required here and the request has none.
     TokenRequired = 401 "token_required",
     /// The ServiceAccount token names no pod.
     TokenUnbound = 403 "token_unbound",
-    /// The ServiceAccount token is of a pod on another node.
+    /// The ServiceAccount token belongs to a pod on another node.
     TokenOtherNode = 403 "token_other_node",
-    /// The pod that the ServiceAccount token names isn't known here, has finished, or is another by now.
+    /// The pod that the ServiceAccount token names isn't known here, has finished, or has been replaced.
     TokenPodMismatch = 403 "token_pod_mismatch",
     /// The ServiceAccount token came from another pod's address.
     TokenOtherPod = 403 "token_other_pod",
-    /// The request names a host under which container credentials aren't served.
+    /// The request's `Host` is one that container credentials aren't served under.
     HostNotAllowed = 403 "host_not_allowed",
-    /// The request came through a proxy (`X-Forwarded-For`), as a forged one would.
+    /// The request came through a proxy (`X-Forwarded-For`), as a request forged through one would.
     ForwardedFor = 403 "forwarded_for",
-    /// Tokens are only given at `/latest/api/token`.
+    /// Tokens are only issued at `/latest/api/token`.
     TokenPathVersioned = 403 "token_path_versioned",
-    /// The node's own secrets and proofs of identity, and what `--metadata-deny` names.
+    /// The node's own secrets and identity documents, and the paths that `--metadata-deny` names.
     KeptBack = 403 "kept_back",
-    /// Another role than the pod's own was asked for.
+    /// The request names another role than the pod's own.
     OtherRole = 403 "other_role",
-    /// The role is the one under which the agent itself works.
+    /// The agent itself runs under the role.
     OwnRole = 403 "own_role",
-    /// The role is in an account that `--allowed-accounts` leaves out.
+    /// The role's account isn't in `--allowed-accounts`.
     AccountNotAllowed = 403 "account_not_allowed",
-    /// AWS refused the tags that the session was to carry; without them it isn't given.
+    /// AWS refused the session's tags; the session isn't requested without them.
     TagsRefused = 403 "tags_refused",
     /// AWS refused: trust policy, permission, or a role that doesn't exist.
     StsRefused = 403 "sts_refused",
-    /// Credentials come by a ServiceAccount token, and at the metadata address none can be shown.
+    /// Credentials require a ServiceAccount token, which requests to the metadata address can't carry.
     ProofRequired = 403 "proof_required",
-    /// AWS doesn't take the pod's token: no identity provider of the role's account goes with it.
+    /// AWS doesn't accept the pod's token: the role's account has no matching identity provider.
     StsTokenInvalid = 403 "sts_token_invalid",
-    /// AWS's identity provider rejects what the pod's token claims.
+    /// AWS's identity provider rejects a claim of the pod's token.
     StsClaimRejected = 403 "sts_claim_rejected",
-    /// The role's trust policy doesn't let the pod's token assume it.
+    /// The role's trust policy doesn't allow the pod's token to assume it.
     StsTokenUntrusted = 403 "sts_token_untrusted",
     /// Nothing is served at this path.
     NotFound = 404 "not_found",
-    /// No pod is known at the address that asked.
+    /// No known pod has the request's source address.
     UnknownPod = 404 "unknown_pod",
-    /// Several live pods claim the address that asked.
+    /// Several live pods claim the request's source address.
     AmbiguousAddress = 404 "ambiguous_address",
     /// The pod names no role and there is no default.
     NoRole = 404 "no_role",
     /// The pod's annotation is not a role.
     RoleMalformed = 404 "role_malformed",
-    /// The pod's external id is none that STS takes.
+    /// The pod's external ID isn't valid for STS.
     ExternalIdMalformed = 404 "external_id_malformed",
-    /// The pod has an external id, which calls that bear its token can't carry.
+    /// The pod has an external ID, which calls with the pod's token can't carry.
     ExternalIdUnsupported = 404 "external_id_unsupported",
-    /// The policy that should narrow the pod's session is no JSON object, or too long.
+    /// The pod's session policy is not a JSON object, or too long.
     PolicyMalformed = 404 "policy_malformed",
-    /// The list of policies that should narrow the pod's session is none, or too long.
+    /// The pod's list of session policy ARNs is malformed, or too long.
     PolicyArnsMalformed = 404 "policy_arns_malformed",
     /// The pod's ServiceAccount isn't known yet, so neither is the role that it may name.
     UnknownServiceAccount = 404 "unknown_service_account",
-    /// The pod's namespace isn't known yet, so neither is what it allows.
+    /// The pod's namespace isn't known yet, so neither are the roles it allows.
     UnknownNamespace = 404 "unknown_namespace",
     /// The pod's namespace doesn't allow the role.
     RoleNotAllowed = 404 "role_not_allowed",
-    /// The method isn't served at this path.
+    /// The path doesn't support the method.
     MethodNotAllowed = 405 "method_not_allowed",
-    /// The node has no credentials of its own to call STS with.
+    /// The node has no credentials to sign calls to STS with.
     NoNodeCredentials = 500 "no_node_credentials",
-    /// No region is known to call STS in.
+    /// No region is known for STS.
     NoRegion = 500 "no_region",
-    /// The agent failed in a way that it should not.
+    /// An internal error of the agent.
     Internal = 500 "internal",
-    /// The metadata service didn't answer.
+    /// The metadata service didn't respond.
     MetadataUnavailable = 502 "metadata_unavailable",
-    /// The first lists of pods and namespaces aren't in yet.
+    /// The first lists of pods and namespaces aren't complete yet.
     NotReady = 503 "not_ready",
-    /// Something isn't known, and the API server gives no news of it just now.
+    /// An object isn't known, and the watch that would report it is failing.
     WatchBroken = 503 "watch_broken",
-    /// The API server refuses for so long that addresses may have gone to other pods.
+    /// The API server has been refusing for so long that addresses may have moved to other pods.
     WorldStale = 503 "world_stale",
-    /// The keys that ServiceAccount tokens are signed with aren't known yet.
+    /// The keys that verify ServiceAccount tokens aren't known yet.
     KeysUnknown = 503 "keys_unknown",
-    /// What the namespace's list says of the role isn't found out yet.
+    /// The namespace's list hasn't been evaluated for the role yet.
     PolicyPending = 503 "policy_pending",
-    /// The address changed hands while the answer was made.
+    /// The address moved to another pod while the response was prepared.
     OwnerChanged = 503 "owner_changed",
-    /// STS asks for patience.
+    /// STS throttles.
     StsThrottled = 503 "sts_throttled",
-    /// STS, or the way to it, is broken.
+    /// STS is unreachable or failing.
     StsUnavailable = 503 "sts_unavailable",
-    /// STS didn't answer in the time that a request waits.
+    /// STS didn't respond within the time that a request waits.
     StsTimeout = 503 "sts_timeout",
-    /// AWS says that the time of the pod's token is over: the next request brings another.
+    /// AWS reports the pod's token as expired: the pod's next request brings a new one.
     StsTokenExpired = 503 "sts_token_expired",
-    /// AWS doesn't reach the cluster's issuer for the keys that pods' tokens are signed with.
+    /// AWS can't reach the cluster's issuer for the keys that verify pods' tokens.
     StsIssuerUnreachable = 503 "sts_issuer_unreachable",
     /// A limit of the agent is reached.
     Busy = 503 "busy",
 }
 
 impl Reason {
-    /// Whether the same request may well succeed a second later.
+    /// Whether the same request is likely to succeed a moment later.
     pub const fn is_passing(self) -> bool {
         self.status() == 503
     }
 
-    /// What a failure of STS is to the pod.
+    /// The reason that a failure of STS has for the pod.
     pub fn of_sts(failure: &StsFailure) -> Self {
         match failure.kind {
             StsFailureKind::Refused if failure.is_about_tags() => Self::TagsRefused,
@@ -169,7 +169,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn words_are_distinct_and_speak_of_nothing_but_the_reason() {
+    fn reason_codes_are_distinct_and_plain() {
         let words: HashSet<&str> = Reason::ALL.iter().map(|reason| reason.word()).collect();
         assert_eq!(words.len(), Reason::ALL.len());
         assert!(words.iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));

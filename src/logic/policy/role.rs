@@ -1,6 +1,5 @@
-//! Which role a pod is to have: its own annotation, else its ServiceAccount's, else its namespace's default, else the
-//! operator's. An account or a namespace that isn't known yet is waited for
-//! where it may name a role.
+//! Which role a pod has: from its own annotation, else its ServiceAccount's, else its namespace's default, else the
+//! operator's. A ServiceAccount or namespace that isn't known yet is waited for if it may name a role.
 
 use super::{Denial, Rules};
 use crate::logic::cluster::world::{HeldNamespace, HeldPod, Needed, World};
@@ -24,7 +23,7 @@ pub(super) fn role_of(
     let named = pod.role();
     trace(Step::Annotation(named.map(NamedRole::written).as_deref()));
     match named {
-        // An empty annotation is a pod's way to have none.
+        // An empty annotation opts a pod out of any role.
         Some(NamedRole::Empty) => return Err(Denial::Refused(Reason::NoRole)),
         Some(named) => return role_or_denial(named, trace),
         None => {}
@@ -48,12 +47,12 @@ pub(super) fn role_of(
     default.cloned().ok_or(Denial::Refused(Reason::NoRole))
 }
 
-/// Whether credentials rest on namespaces: where their lists bind roles, or one of them gives its pods a role.
+/// Whether credentials depend on namespaces: their lists restrict roles, or one of them has a default role.
 pub fn needs_namespaces(world: &World, rules: &Rules) -> Needed {
     if rules.restrictions.is_some() || namespaces_give_roles(world) { Needed::Yes } else { Needed::No }
 }
 
-/// Whether a namespace that isn't known yet may well have a default role. Where none has, as with kube2iam, a pod
+/// Whether a namespace that isn't known yet may have a default role. If no namespace has one, as with kube2iam, a pod
 /// doesn't wait for its namespace.
 fn namespaces_give_roles(world: &World) -> bool {
     world.namespaces().any(|(_, namespace)| namespace.default_role.is_some())

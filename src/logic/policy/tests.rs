@@ -45,7 +45,7 @@ fn keys() -> TokenKeys {
     TokenKeys::new(&[1; 32], NOON)
 }
 
-/// Decides a GET of 10.0.0.1 and gives the decision as a word or two.
+/// Decides a GET from 10.0.0.1 and formats the decision in a word or two.
 fn check(world: &World, rules: &Rules, target: &str) -> String {
     check_with(world, rules, target, None, Patience::Left)
 }
@@ -63,7 +63,7 @@ fn check_with(world: &World, rules: &Rules, target: &str, token: Option<&[u8]>, 
     }
 }
 
-/// Asks as 10.0.0.1, with nothing special about it.
+/// A plain request from 10.0.0.1.
 fn ask<'r>(route: &'r Route) -> Ask<'r, 'static> {
     Ask {
         peer: "10.0.0.1".parse().unwrap(),
@@ -109,7 +109,7 @@ fn roles_come_from_the_annotation_or_the_default() {
 }
 
 #[test]
-fn only_the_own_role_is_given_and_by_either_name() {
+fn only_the_pods_own_role_is_served_by_short_name_or_arn() {
     let world = listed(vec![annotated("team/app")], vec![]);
     for (tail, decision) in [
         ("team/app", "Plain arn:aws:iam::123456789012:role/team/app"),
@@ -146,9 +146,9 @@ fn namespaces_restrict() {
     assert_eq!(check(&elsewhere, &restricted, LIST), "not yet: unknown_namespace");
 }
 
-/// What isn't found out yet is no breach, before all patience is used up.
+/// A pending evaluation is no violation until all patience is used up.
 #[test]
-fn in_audit_mode_what_is_not_evaluated_yet_is_waited_for() {
+fn audit_mode_waits_for_a_pending_evaluation() {
     let audit = Rules { restrictions: Some(Format::Glob), enforcement: Enforcement::Audit, ..rules() };
     let mut world = listed(vec![annotated("app")], vec![]);
     let late = Event::Apply(Object::Namespace(namespace("shop", Some(r#"["app"]"#))));
@@ -187,7 +187,7 @@ fn an_unknown_address_waits_and_never_gets_the_default() {
 }
 
 #[test]
-fn the_own_role_is_only_given_as_discovered_default() {
+fn the_agents_own_role_is_served_only_as_discovered_default() {
     let own = vec![own("hop"), own("node")];
     let refused = Rules { own_roles: OwnRoles::Found(own.clone()), ..rules() };
     assert_eq!(check(&listed(vec![annotated("hop")], vec![]), &refused, LIST), "own_role");
@@ -211,9 +211,9 @@ fn own(name: &str) -> OwnRole {
     OwnRole { account: "123456789012".into(), name: name.into() }
 }
 
-/// A role is told at once; given only when it is certain that it isn't the agent's own.
+/// A role's name is shown at once; its credentials only when it is certain that it isn't the agent's own.
 #[test]
-fn no_credentials_go_out_before_the_own_roles_are_known() {
+fn no_credentials_are_served_before_the_agents_own_roles_are_known() {
     let known = Rules { own_roles: OwnRoles::Found(vec![]), ..rules() };
     let sought = Rules { own_roles: OwnRoles::Sought(vec![own("hop")]), ..rules() };
     let discovered = Rules {
@@ -236,7 +236,7 @@ fn no_credentials_go_out_before_the_own_roles_are_known() {
 }
 
 #[test]
-fn own_roles_are_read_from_the_caller() {
+fn own_roles_are_parsed_from_the_caller() {
     let own = |account: &str, name: &str| Some(OwnRole { account: account.into(), name: name.into() });
     for (arn, expected) in [
         ("arn:aws:sts::123456789012:assumed-role/node/i-0abc", own("123456789012", "node")),
@@ -249,7 +249,7 @@ fn own_roles_are_read_from_the_caller() {
 }
 
 #[test]
-fn accounts_can_be_closed() {
+fn roles_of_other_than_allowed_accounts_are_refused() {
     let rules = Rules { allowed_accounts: vec!["123456789012".into()], ..rules() };
     assert_eq!(check(&listed(vec![annotated("app")], vec![]), &rules, LIST), "app");
     assert_eq!(

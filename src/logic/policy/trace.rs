@@ -1,5 +1,5 @@
-//! The steps of a decision, recorded while it is made. `explain` collects them; a request doesn't, and for it
-//! every step is a call of nothing.
+//! The steps of a decision, recorded while it is made. `explain` collects them; for requests every step is a call to
+//! an empty function.
 
 use super::arn::RoleArn;
 use super::pattern::{FirstMatch, RoleList};
@@ -7,56 +7,56 @@ use super::reason::Reason;
 use crate::logic::cluster::world::{AddressHolder, TooOld};
 use crate::logic::sts::AssumeRole;
 
-/// A rule that was applied, and how it came out.
+/// A rule that was applied, and its outcome.
 #[derive(Clone, Copy, Debug)]
 pub enum Step<'a> {
-    /// Who holds the address that asks
+    /// The holder of the source address
     Holder(&'a AddressHolder<'a>),
-    /// The rules or the first lists aren't there yet.
+    /// The rules or the first lists aren't complete yet.
     NotReady,
-    /// What is known is too old while the API server refuses.
+    /// The World is too old while the API server is refusing.
     TooOld(TooOld),
-    /// What the pod's own annotation says; `None`: it has none.
+    /// The pod's own annotation; `None`: it has none.
     Annotation(Option<&'a str>),
-    /// What the pod's ServiceAccount, by this name, says; `None`: nothing.
+    /// The name of the pod's ServiceAccount and its annotation; `None`: it has none.
     AccountRole(&'a str, Option<&'a str>),
     /// The pod's ServiceAccount, by this name, isn't known.
     AccountUnknown(&'a str),
     /// The default role of the pod's namespace
     NamespaceRole(&'a str),
-    /// No role was named: the default role stands in, if there is one.
+    /// No role was named; the operator's default role, if there is one, applies.
     Default(Option<&'a RoleArn>),
-    /// The role that the name stands for
+    /// The role that the name resolves to
     Role(&'a RoleArn),
-    /// What was named is not a role.
+    /// The name is not a role.
     Malformed(&'a str),
-    /// Namespaces' lists aren't asked.
+    /// Namespaces' lists aren't checked.
     Unrestricted,
-    /// Namespaces' lists don't bind the default role.
+    /// Namespaces' lists don't restrict the default role.
     Exempt,
     /// The pod's namespace isn't known.
     NamespaceUnknown,
     /// The pod's namespace has no list.
     NoList,
-    /// What the namespace's list says of the role isn't found out yet.
+    /// The namespace's list hasn't been evaluated for the role yet.
     Unevaluated,
     /// The namespace's list, and its first entry that allows the role
     Evaluated(&'a RoleList, FirstMatch),
-    /// The list was refused and lets pass, in audit mode.
+    /// The list refuses, and audit mode allows.
     LetPass,
-    /// The role is the one under which the agent works.
+    /// The agent itself runs under the role.
     OwnRole,
-    /// Whether the role's account is among those that may be assumed into
+    /// Whether the role's account is one of the allowed accounts
     Account(ListVerdict),
-    /// What the pod asks of its session can't be asked of STS.
+    /// A session annotation of the pod isn't valid for STS.
     SessionMalformed(Reason),
-    /// The pod names its session, and isn't listened to.
+    /// The pod's session name is ignored, as configured.
     NameIgnored,
     /// The call that gets the session
     Session(&'a AssumeRole),
 }
 
-/// Whether something allows the role.
+/// Whether a list allows the role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListVerdict {
     Allows,
@@ -64,11 +64,10 @@ pub enum ListVerdict {
 }
 
 impl ListVerdict {
-    /// `Allows` if `allowed`.
     pub fn of(allowed: bool) -> Self {
         if allowed { Self::Allows } else { Self::DoesNot }
     }
 }
 
-/// Listens to nothing.
+/// Ignores every step.
 pub fn no_trace(_: Step<'_>) {}

@@ -1,28 +1,29 @@
-//! The address of container credentials on the node: what was found of it, and the next step towards having it.
+//! The address of container credentials on the node: its current state, and the next step to set it up.
 //!
-//! It belongs on a link without ports that the agent makes; on a kernel without that kind of link on loopback, with a
-//! label that tells the agent's own address from another's. A link or an address that the agent did not make is named
-//! and left alone.
+//! It belongs on a dummy link that the agent creates; if the kernel doesn't support those, on loopback, with a label
+//! that marks the address as the agent's. A link or address that the agent did not create is reported and not
+//! changed.
 
 use std::fmt;
 
-/// What `AWS_CONTAINER_CREDENTIALS_FULL_URI` names for pods: SDKs accept it over plain HTTP, with any port.
+/// The agent's link for the address in `AWS_CONTAINER_CREDENTIALS_FULL_URI`, which SDKs accept over plain HTTP with
+/// any port.
 pub use crate::logic::request::route::CONTAINER_V4 as ADDRESS;
 
 pub const LINK: &str = "kube2iam0";
-/// The kind of link without ports.
+/// The kind of link: one without ports.
 pub const LINK_KIND: &str = "dummy";
 pub const LOOPBACK: &str = "lo";
-/// `ifconfig`'s name for the address on loopback; the kernel demands that it begins with the link's own name.
+/// The label (`ifconfig` name) of the address on loopback; the kernel requires it to start with the link's name.
 pub const LOOPBACK_LABEL: &str = "lo:kube2iam";
 
-/// What the node has of it.
+/// The address and its links as found on the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoundAddress {
-    /// The link of the agent's name
+    /// The link with the agent's name
     pub link: Option<FoundLink>,
     pub loopback: Option<FoundLink>,
-    /// Where the address is
+    /// Where the address is configured
     pub holders: Vec<AddressOnLink>,
 }
 
@@ -41,7 +42,7 @@ pub struct AddressOnLink {
     pub label: String,
 }
 
-/// Which links are possible.
+/// The kind of link to create.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkChoice {
     pub kind: &'static str,
@@ -55,17 +56,17 @@ pub enum LinkSupport {
     Refused,
 }
 
-/// Where the address is.
+/// Where the address is configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     OwnLink,
     Loopback,
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressStep {
-    /// It is as wanted.
+    /// Everything is in place.
     Keep(Place),
     MakeLink,
     Raise {
@@ -79,18 +80,18 @@ pub enum AddressStep {
     Blocked(Obstacle),
 }
 
-/// What the agent did not make and does not touch.
+/// A link or address that the agent did not create and must not change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// The link of the agent's name is of another kind.
+    /// The link with the agent's name is of another kind.
     LinkTaken { kind: String },
     /// The address is on these interfaces.
     AddressTaken { interfaces: Vec<String> },
-    /// The kernel makes no such link, and there is no loopback.
+    /// The kernel doesn't support the link, and there is no loopback.
     NoLoopback,
 }
 
-/// The next step. Each is taken on a fresh look; none is undone by a later one.
+/// The next step. Each step is based on fresh state, and no step undoes an earlier one.
 pub fn next_step(found: &FoundAddress, choice: LinkChoice) -> AddressStep {
     if let Some(obstacle) = obstacle(found, choice.kind) {
         return AddressStep::Blocked(obstacle);
@@ -111,7 +112,7 @@ pub fn next_step(found: &FoundAddress, choice: LinkChoice) -> AddressStep {
     }
 }
 
-/// What stands in the way, if anything does.
+/// What prevents the setup, if anything.
 pub fn obstacle(found: &FoundAddress, kind: &str) -> Option<Obstacle> {
     if let Some(link) = found.link.as_ref().filter(|link| link.kind != kind) {
         return Some(Obstacle::LinkTaken { kind: link.kind.clone() });
@@ -123,7 +124,7 @@ pub fn obstacle(found: &FoundAddress, kind: &str) -> Option<Obstacle> {
 }
 
 impl FoundAddress {
-    /// Whether the agent put the address there.
+    /// Whether the agent configured the address there.
     pub fn is_own(&self, holder: &AddressOnLink) -> bool {
         let on = |link: &Option<FoundLink>| link.as_ref().is_some_and(|link| link.index == holder.index);
         on(&self.link) || on(&self.loopback) && holder.label == LOOPBACK_LABEL
@@ -170,7 +171,7 @@ mod tests {
         AddressOnLink { index, interface: interface.to_owned(), label: label.to_owned() }
     }
 
-    /// A node of which `own` is the link of the agent's name.
+    /// A node with `own` as the link with the agent's name.
     fn found(own: Option<FoundLink>, holders: &[AddressOnLink]) -> FoundAddress {
         FoundAddress { link: own, loopback: link(1, "", true), holders: holders.to_vec() }
     }
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_of_its_own_is_made_raised_and_given_the_address() {
+    fn the_agents_link_is_created_set_up_and_given_the_address() {
         let (place, index) = (Place::OwnLink, 7);
         for (found, expected) in [
             (found(None, &[]), AddressStep::MakeLink),
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_serves_where_the_kernel_has_no_such_links() {
+    fn loopback_is_used_if_the_kernel_lacks_dummy_links() {
         let (place, index) = (Place::Loopback, 1);
         let own = [holder(1, LOOPBACK, LOOPBACK_LABEL)];
         assert_eq!(step(&found(None, &[]), LinkSupport::Refused), AddressStep::Assign { place, index });
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_made_is_named_and_left_alone() {
+    fn foreign_links_and_addresses_are_reported_and_not_changed() {
         let own = holder(7, LINK, LINK);
         for (found, text) in [
             (found(link(7, "veth", true), &[]), "the link `kube2iam0` (veth) is not this agent's"),
@@ -229,9 +230,9 @@ mod tests {
         }
     }
 
-    /// Whatever state the node is in, the steps come to an end, and only the agent's own things are touched.
+    /// From every state of the node the steps terminate, and only the agent's own link and address are changed.
     #[test]
-    fn the_steps_come_to_rest_from_every_state() {
+    fn the_steps_terminate_from_every_state() {
         let links = [None, link(7, LINK_KIND, false), link(7, LINK_KIND, true), link(7, "veth", true)];
         let holders = [vec![], vec![holder(7, LINK, LINK)], vec![holder(1, LOOPBACK, LOOPBACK_LABEL)]];
         for (own, held) in links.iter().flat_map(|own| holders.iter().map(move |held| (own, held))) {

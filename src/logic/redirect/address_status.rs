@@ -1,4 +1,4 @@
-//! What `kube2iam redirect status` says about the address of container credentials.
+//! The output of `kube2iam redirect status` about the address of container credentials.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::guard::{
 use super::interfaces::InterfacePattern;
 use super::{RequestAction, readback};
 
-/// The state of the node, as far as the address goes.
+/// The state of the address on the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressStatus {
     pub table: Option<FoundTable>,
@@ -19,12 +19,12 @@ pub struct AddressStatus {
 }
 
 impl AddressStatus {
-    /// Whether nothing was ever set up.
+    /// Whether the address was never set up.
     pub fn is_absent(&self) -> bool {
         self.table.is_none() && self.address.link.is_none() && self.address.holders.is_empty()
     }
 
-    /// Where the address is in place, under which rules; else each thing that is wrong.
+    /// The link and the rules, if everything is in place; otherwise all faults.
     pub fn in_place(&self) -> Result<(Place, Guard), Vec<String>> {
         let mut faults = Vec::new();
         let place = self.place().map_err(|fault| faults.push(fault)).ok();
@@ -33,7 +33,8 @@ impl AddressStatus {
     }
 
     fn place(&self) -> Result<Place, String> {
-        // With links refused, a node without either has the address to add to loopback: missing, too.
+        // With links refused, an address that is on neither link counts as one to add to loopback, which is reported
+        // as missing.
         let choice = LinkChoice { kind: LINK_KIND, support: LinkSupport::Refused };
         match next_step(&self.address, choice) {
             AddressStep::Keep(place) => Ok(place),
@@ -69,7 +70,7 @@ impl AddressStatus {
         self.table.as_ref()?.chain(name)
     }
 
-    /// The same facts for programs; null if nothing was ever set up.
+    /// The same as JSON; null if the address was never set up.
     pub fn json(&self) -> Value {
         if self.is_absent() {
             return Value::Null;
@@ -78,7 +79,7 @@ impl AddressStatus {
         json!({ "in_place": faults.is_empty(), "faults": faults, "connections": self.connections() })
     }
 
-    /// One fact per line; empty if nothing was ever set up.
+    /// One fact per line; empty if the address was never set up.
     pub fn text(&self) -> String {
         if self.is_absent() {
             return String::new();
@@ -126,7 +127,7 @@ impl AddressStatus {
         format!("  on their way out of the node: dropped, {} packets", packets(self.dropping(CHAIN_LEAVING)))
     }
 
-    /// The rules of a chain that drop.
+    /// The dropping rules of a chain.
     fn dropping(&self, chain: &str) -> impl Iterator<Item = &FoundRule> {
         self.chain(chain).into_iter().flat_map(|chain| &chain.rules).filter(|rule| is_dropping(rule))
     }
@@ -148,7 +149,7 @@ mod tests {
         Guard { port: 8181, uplinks, requests, at_loopback: requests }
     }
 
-    /// A whole table in which the n-th counted rule has seen n packets.
+    /// An intact table in which the n-th counted rule has counted n packets.
     fn table(guard: &Guard) -> Option<FoundTable> {
         let mut table = FoundTable::as_written(&chains(guard), 3);
         let rules = table.chains.iter_mut().flat_map(|chain| &mut chain.rules);
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn each_fault_of_the_address_is_reported() {
         let whole = || table(&guard(RequestAction::Redirect));
         let mut altered = whole();
         altered.iter_mut().for_each(|table| drop(table.chains[0].rules.pop()));
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_address_shows_that_nothing_leaves_the_node() {
+    fn a_missing_address_shows_that_packets_to_it_are_dropped() {
         let address = FoundAddress { holders: Vec::new(), ..on(1, "", "") };
         let missing = AddressStatus { table: table(&guard(RequestAction::Redirect)), address };
         assert_eq!(
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_where_nothing_was_set_up() {
+    fn an_address_never_set_up_is_not_mentioned() {
         let loopback = on(1, "", "").loopback;
         let nothing = AddressStatus { table: None, address: FoundAddress { loopback, ..FoundAddress::default() } };
         assert_eq!((nothing.is_absent(), nothing.text().as_str()), (true, ""));

@@ -1,4 +1,4 @@
-//! What `kube2iam redirect` can be asked for.
+//! The subcommands of `kube2iam redirect`.
 
 use super::RedirectSpec;
 use crate::logic::base::json::PrintedForm;
@@ -21,7 +21,7 @@ pub enum OldRules {
 /// What `add` does with the address of container credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialsAddressing {
-    /// As it is
+    /// Don't change it
     Leave,
     /// `--container-credentials`
     Add,

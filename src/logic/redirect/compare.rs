@@ -1,17 +1,17 @@
-//! A table as it was found, how it differs from what is wanted, and what follows.
+//! A table in the kernel, its differences from the wanted one, and the step to take.
 
 use super::expression::Expression;
 use super::readback;
 use super::ruleset::{self, Chain, POLICY_ACCEPT};
 
-/// Our table as the kernel holds it.
+/// The agent's table as the kernel holds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoundTable {
-    /// A dormant table (flag 1) has no effect; an owned one (2) would vanish with its owner.
+    /// A dormant table (flag 1) has no effect; an owned one (2) would vanish with its owner
     pub flags: u32,
-    /// How many chains, sets, objects and flow tables it holds.
+    /// The number of chains, sets, objects and flow tables in it
     pub members: u32,
-    /// Those of our chains that exist.
+    /// The agent's chains that exist
     pub chains: Vec<FoundChain>,
 }
 
@@ -27,14 +27,14 @@ pub struct FoundChain {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoundRule {
-    /// The kernel's name for the rule.
+    /// The kernel's ID of the rule
     pub handle: u64,
     pub expressions: Vec<Expression>,
     pub count: Count,
     pub comment: Option<String>,
 }
 
-/// What a rule's counter has seen.
+/// The values of a rule's counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     pub packets: u64,
@@ -42,7 +42,7 @@ pub struct Count {
 }
 
 impl FoundTable {
-    /// The generation of the agent that wrote it; 0 if nobody signed.
+    /// The generation of the agent that wrote the table; 0 if no comment gives it.
     pub fn generation(&self) -> u64 {
         let comments = self.chains.iter().flat_map(|chain| &chain.rules).filter_map(|rule| rule.comment.as_deref());
         comments.filter_map(ruleset::generation).max().unwrap_or(0)
@@ -56,11 +56,11 @@ impl FoundTable {
 /// What to do about a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RepairStep {
-    /// It is whole.
+    /// The table is intact.
     Keep { generation: u64 },
-    /// Write it, in the name of `generation`.
+    /// Write the table with this generation.
     Write { generation: u64, cause: Cause },
-    /// A newer agent of ours wants something else.
+    /// A newer agent wants a different table.
     Yield { generation: u64 },
 }
 
@@ -68,31 +68,29 @@ pub enum RepairStep {
 pub enum Cause {
     Missing,
     Altered(Vec<String>),
-    /// It is as an earlier agent wanted it, with other flags.
+    /// It is what an earlier agent with other flags wrote
     Outdated,
 }
 
-/// How an agent stands by the number it has claimed.
+/// How an agent treats the generation that it has claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// As before: its table is written again under the same number, and a newer one is left alone.
+    /// Unchanged: it rewrites its table with the same generation, and leaves a newer one alone.
     Held,
-    /// What this agent wants has changed: it takes the next number, since another agent may have the same one.
+    /// The agent's wanted table has changed: it takes the next generation, because another agent may have the same
+    /// one.
     Changed,
-    /// As [`Changed`](Self::Changed), and also over a newer agent's table.
+    /// Like [`Changed`](Self::Changed), but it also replaces a newer agent's table.
     Anew,
 }
 
-/// Judges the table. `own` is the generation this agent has claimed, if it has.
+/// Chooses the step for a table of an agent. `own` is the generation that this agent has claimed, if any; `is_intact`
+/// says whether a table is what its writer wanted.
 ///
-/// An agent that starts takes the number after the one it finds, so the latest to start is the newest whatever the
-/// clocks say. Where the content is right the number doesn't matter: nothing is written, the counters go on.
-pub fn decide(wanted: &[Chain], own: Option<u64>, claim: Claim, found: Option<&FoundTable>) -> RepairStep {
-    decide_for(&is_intact, wanted, own, claim, found)
-}
-
-/// The same for any table of ours; `is_intact` says whether one is what its writer wanted.
-pub fn decide_for(
+/// A starting agent takes the generation after the one it finds, so the agent that started last is the newest,
+/// regardless of clocks. If the content is right the generation doesn't matter: nothing is written and the counters
+/// continue.
+pub fn decide(
     is_intact: &dyn Fn(&FoundTable) -> bool,
     wanted: &[Chain],
     own: Option<u64>,
@@ -122,7 +120,7 @@ pub fn is_intact(found: &FoundTable) -> bool {
     readback::read_back(found).is_some_and(|claim| differences(&ruleset::chains(&claim), found).is_empty())
 }
 
-/// Each difference in words; none if the table is whole.
+/// A description of each difference; none if the table is intact.
 pub fn differences(wanted: &[Chain], found: &FoundTable) -> Vec<String> {
     let mut differences = Vec::new();
     if found.flags != 0 {
@@ -168,7 +166,7 @@ fn chain_differences(wanted: &Chain, found: &FoundChain) -> Vec<String> {
 
 #[cfg(test)]
 impl FoundTable {
-    /// The table as the kernel gives it back after `chains` were written.
+    /// The table as the kernel returns it after `chains` were written.
     pub(super) fn as_written(chains: &[Chain], generation: u64) -> Self {
         let rule = |rule: &ruleset::Rule| FoundRule {
             expressions: rule.expressions(),
@@ -208,7 +206,7 @@ mod tests {
     const OTHER: &str = "10.0.0.1:9999";
 
     fn check(own: Option<u64>, found: Option<&FoundTable>, expected: &str) {
-        let step = match decide(&wanted(OURS), own, Claim::Held, found) {
+        let step = match decide(&is_intact, &wanted(OURS), own, Claim::Held, found) {
             RepairStep::Keep { generation } => format!("keep {generation}"),
             RepairStep::Write { generation, .. } => format!("write {generation}"),
             RepairStep::Yield { generation } => format!("yield {generation}"),
@@ -217,15 +215,15 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_to_start_is_the_newest() {
+    fn the_last_agent_to_start_is_the_newest() {
         check(None, None, "write 1");
         check(None, Some(&FoundTable::as_written(&wanted(OTHER), 4)), "write 5");
         check(None, Some(&FoundTable::as_written(&wanted(OTHER), 0)), "write 1");
     }
 
     #[test]
-    fn other_flags_are_no_alteration_but_a_missing_rule_is() {
-        let cause = |own, found: &FoundTable| match decide(&wanted(OURS), own, Claim::Held, Some(found)) {
+    fn a_table_of_other_flags_is_outdated_and_one_without_a_rule_altered() {
+        let cause = |own, found: &FoundTable| match decide(&is_intact, &wanted(OURS), own, Claim::Held, Some(found)) {
             RepairStep::Write { cause, .. } => cause,
             other => panic!("{other:?}"),
         };
@@ -237,14 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_table_is_kept_whoever_wrote_it() {
+    fn an_intact_table_is_kept_regardless_of_its_writer() {
         check(None, Some(&FoundTable::as_written(&wanted(OURS), 4)), "keep 4");
         check(Some(2), Some(&FoundTable::as_written(&wanted(OURS), 4)), "keep 4");
         check(Some(6), Some(&FoundTable::as_written(&wanted(OURS), 4)), "keep 6");
     }
 
     #[test]
-    fn older_yields_and_newer_repairs() {
+    fn the_older_agent_yields_and_the_newer_repairs() {
         check(Some(3), Some(&FoundTable::as_written(&wanted(OTHER), 4)), "yield 4");
         check(Some(5), Some(&FoundTable::as_written(&wanted(OTHER), 4)), "write 5");
         check(Some(4), Some(&FoundTable::as_written(&wanted(OTHER), 4)), "write 4");
@@ -252,14 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn two_agents_come_to_rest_from_every_state() {
+    fn two_agents_converge_from_every_state() {
         for start in [None, Some((OTHER, 1)), Some((OURS, 2)), Some((OTHER, 2)), Some((OURS, 1))] {
             let mut table = start.map(|(agent, generation)| FoundTable::as_written(&wanted(agent), generation));
             let mut writes = 0;
             for turn in 0..8 {
                 let (agent, own) = if turn % 2 == 0 { (OURS, 1) } else { (OTHER, 2) };
                 if let RepairStep::Write { generation, .. } =
-                    decide(&wanted(agent), Some(own), Claim::Held, table.as_ref())
+                    decide(&is_intact, &wanted(agent), Some(own), Claim::Held, table.as_ref())
                 {
                     table = Some(FoundTable::as_written(&wanted(agent), generation));
                     writes += 1;
@@ -271,9 +269,9 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_wish_takes_the_next_number() {
+    fn a_changed_table_takes_the_next_generation() {
         let shared = FoundTable::as_written(&wanted(OTHER), 4);
-        let step = |own, claim| decide(&wanted(OURS), Some(own), claim, Some(&shared));
+        let step = |own, claim| decide(&is_intact, &wanted(OURS), Some(own), claim, Some(&shared));
         let write = |generation| RepairStep::Write { generation, cause: Cause::Outdated };
         assert_eq!(step(4, Claim::Changed), write(5), "the other agent that holds 4 yields then");
         assert_eq!(step(3, Claim::Changed), RepairStep::Yield { generation: 4 });
@@ -287,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn every_alteration_is_seen() {
+    fn every_alteration_is_detected() {
         check_difference(|table| table.flags = 1, "the table has the flags 0x1");
         check_difference(|table| table.members = 4, "the table holds 4 things instead of 2 chains");
         check_difference(|table| drop(table.chains.remove(0)), "the chain `to_agent` is missing");
@@ -303,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_and_comments_make_no_difference() {
+    fn counters_and_comments_are_not_compared() {
         let mut table = FoundTable::as_written(&wanted(OURS), 1);
         for rule in table.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
             rule.count = Count { packets: 9, bytes: 9 };

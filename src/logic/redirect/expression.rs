@@ -1,7 +1,7 @@
-//! nf_tables' own vocabulary: the expressions a rule is made of, as far as this program writes or reads them.
+//! nf_tables expressions, as far as this program writes or reads them.
 //!
-//! Everything goes through register 1, as `nft` does it; a NAT port goes through register 2. What doesn't is
-//! [`Foreign`](Expression::Foreign), so equality of two lists means that two rules do the same.
+//! Values go through register 1, as in rules of `nft`; a NAT port goes through register 2. Other expressions become
+//! [`Foreign`](Expression::Foreign), so two equal lists mean that two rules do the same.
 
 use std::net::IpAddr;
 
@@ -11,12 +11,13 @@ use super::resolve::Family;
 /// `NFPROTO_IPV4` and `NFPROTO_IPV6` of linux/netfilter.h.
 const PROTOCOL_V4: u8 = 2;
 const PROTOCOL_V6: u8 = 10;
-/// TCP's and ICMP's numbers in the IP header (IANA, "Protocol Numbers").
+/// Protocol numbers of TCP and ICMP (IANA, "Protocol Numbers").
 const PROTOCOL_TCP: u8 = 6;
 const PROTOCOL_ICMP: u8 = 1;
-/// Bytes of an interface name with its zeroes (IFNAMSIZ): comparing all of them compares whole names.
+/// Length of an interface name with its padding (IFNAMSIZ): comparing all of it compares whole names.
 const INTERFACE_BYTES: usize = 16;
-/// Where the destination stands in the IPv4 (RFC 791) and IPv6 (RFC 8200) header, and the port in TCP's and UDP's.
+/// Offsets of the destination address in the IPv4 (RFC 791) and IPv6 (RFC 8200) header, and of the port in TCP's and
+/// UDP's.
 const DESTINATION_V4_OFFSET: u32 = 16;
 const DESTINATION_V6_OFFSET: u32 = 24;
 const DESTINATION_PORT_OFFSET: u32 = 2;
@@ -39,20 +40,20 @@ pub enum Expression {
     },
     Verdict(NftVerdict),
     Counter,
-    /// To the address in register 1 and the port in register 2.
+    /// To the address in register 1 and the port in register 2
     DestinationNat(Family),
-    /// An iptables target that iptables' nf_tables variant wrote.
+    /// A target written by iptables-nft
     Target {
         name: String,
         revision: u32,
         info: Vec<u8>,
     },
-    /// An iptables match of the same kind.
+    /// A match written by iptables-nft
     Match {
         name: String,
         info: Vec<u8>,
     },
-    /// Anything else, by name.
+    /// Any other expression, by name
     Foreign(String),
 }
 
@@ -82,7 +83,7 @@ pub enum NftVerdict {
     Return,
 }
 
-/// `ip daddr` or `ip6 daddr` against each of `ips`, which are of one family.
+/// `ip daddr` or `ip6 daddr` compared with each of `ips`, which are of one family.
 pub(super) fn destination(relation: Relation, ips: &[IpAddr]) -> Vec<Expression> {
     let (protocol, load) = match ips.first() {
         None => return Vec::new(),
@@ -103,7 +104,7 @@ fn octets(ip: IpAddr) -> Vec<u8> {
     }
 }
 
-/// `iifname` or `oifname` against a name or the beginning of one.
+/// `iifname` or `oifname` compared with a name or a prefix.
 pub(super) fn interface(which: Meta, relation: Relation, pattern: &InterfacePattern) -> Vec<Expression> {
     let value = match pattern {
         InterfacePattern::Name(name) => {
@@ -116,7 +117,7 @@ pub(super) fn interface(which: Meta, relation: Relation, pattern: &InterfacePatt
     vec![Expression::LoadMeta(which), Expression::Compare { relation, value }]
 }
 
-/// The reverse of [`interface`]'s value. iptables ends a whole name with a single zero byte.
+/// The inverse of [`interface`]'s value. iptables ends a whole name with a single zero byte.
 pub(super) fn interface_pattern(value: &[u8]) -> Option<InterfacePattern> {
     let name: Vec<u8> = value.iter().copied().take_while(|byte| *byte != 0).collect();
     let whole = name.len() < value.len();
@@ -150,7 +151,7 @@ fn equal(value: Vec<u8>) -> Expression {
     Expression::Compare { relation: Relation::Equal, value }
 }
 
-/// What a rule compares the destination address, the destination port or the interface with, each time it does.
+/// All values that a rule compares with the loaded field: address, port or interface.
 pub(super) fn comparisons(rule: &[Expression], load: &Expression) -> Vec<(Relation, Vec<u8>)> {
     let pairs = rule.windows(2).filter_map(|pair| match pair {
         [first, Expression::Compare { relation, value }] if first == load => Some((*relation, value.clone())),
@@ -159,12 +160,12 @@ pub(super) fn comparisons(rule: &[Expression], load: &Expression) -> Vec<(Relati
     pairs.collect()
 }
 
-/// The first of them.
+/// The first of these values.
 pub(super) fn compared(rule: &[Expression], load: &Expression) -> Option<(Relation, Vec<u8>)> {
     comparisons(rule, load).into_iter().next()
 }
 
-/// The load that [`compared`] looks for.
+/// The loads that [`compared`] searches for.
 pub(super) const LOAD_DESTINATION_V4: Expression =
     Expression::LoadPayload { header: Header::Network, offset: DESTINATION_V4_OFFSET, length: 4 };
 pub(super) const LOAD_DESTINATION_V6: Expression =

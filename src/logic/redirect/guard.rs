@@ -1,23 +1,24 @@
-//! The rules around the address of container credentials, a table beside the redirect's.
+//! The rules that protect the address of container credentials, in a table of their own.
 //!
-//! | chain | does |
+//! | chain | purpose |
 //! |---|---|
-//! | `kept`, `kept_local` | bind requests to the destination they have, for pods and for the node's own processes |
-//! | `closed` | drops what comes from outside the node, and all but requests |
-//! | `closed_local` | drops requests at loopback while they are not for the agent |
-//! | `leaving` | drops what would leave the node |
+//! | `kept`, `kept_local` | bind requests to their original destination, for pods and for the node's own processes |
+//! | `closed` | drops packets from outside the node, and everything but requests |
+//! | `closed_local` | drops requests to loopback while they would not reach the agent |
+//! | `leaving` | drops packets that would leave the node |
 //!
-//! Pods show their tokens there, so no other rule may rewrite the destination: a `hostPort`, or a Service whose external
-//! IP is this address. An `accept` ends only its own chain. But the kernel binds a connection's destination once, by the
-//! first nat rule that says where it goes, and asks no later nat chain at that hook; so these rules send a request to
-//! where it is going anyway. Packets that bypass netfilter need none of this: no rule can rewrite them.
+//! Pods send their tokens to this address, so no other rule may rewrite the destination: a `hostPort`, or a Service
+//! whose external IP is this address. An `accept` verdict ends only its own chain. But the kernel binds a
+//! connection's destination once, by the first NAT rule that sets it, and skips later NAT chains at that hook; so
+//! these rules set the destination that the request already has. Packets that bypass netfilter don't need this: no
+//! rule can rewrite them.
 //!
-//! `closed` comes after every rewriting of destinations: what another program's rules take elsewhere, as those of Amazon
-//! ECS do with port 80, is not for this address any more.
+//! `closed` runs after all rewriting of destinations: packets that other programs' rules redirect, such as Amazon
+//! ECS's for port 80, are not for this address any more.
 //!
-//! While the address is in place no packet to it leaves the node. While it is missing, every packet would, by the default
-//! route and with a token in clear text: `leaving` drops them. At postrouting the interface is the one that the packet
-//! leaves by, whoever sent it and whatever mark or policy routed it. Packets that bypass netfilter bypass this, too.
+//! While the address is configured, no packet to it leaves the node. While it is missing, packets would leave by the
+//! default route, with the token in clear text: `leaving` drops them. At postrouting the interface is the outgoing
+//! one, for every sender and any mark or routing policy. Packets that bypass netfilter bypass this chain too.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -30,7 +31,7 @@ use super::ruleset::{Chain, ChainKind, Hook, PRIORITY_DESTINATION_NAT, PRIORITY_
 use super::scope::ExemptReason;
 use super::{RedirectSpec, RequestAction, readback};
 
-/// The name of the table.
+/// The table's name.
 pub const GUARD_TABLE: &str = "kube2iam_credentials";
 pub const CHAIN_KEPT: &str = "kept";
 pub const CHAIN_KEPT_LOCAL: &str = "kept_local";
@@ -39,25 +40,25 @@ pub const CHAIN_CLOSED_LOCAL: &str = "closed_local";
 pub const CHAIN_LEAVING: &str = "leaving";
 pub const CHAINS: &[&str] = &[CHAIN_KEPT, CHAIN_KEPT_LOCAL, CHAIN_CLOSED, CHAIN_CLOSED_LOCAL, CHAIN_LEAVING];
 
-/// Where an agent is asked for its health: a name of the node for itself at which no rule drops requests. No pod's
-/// variables name it.
+/// The address for health checks of an agent: a loopback address at which no rule drops requests, and which no pod's
+/// environment variables contain.
 pub const HEALTH_V4: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// What [`chains`] turns into rules.
+/// The input of [`chains`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guard {
-    /// Where the agent listens
+    /// The agent's port
     pub port: u16,
-    /// Nothing may come in by these.
+    /// Interfaces from which packets to the address are dropped
     pub uplinks: Vec<InterfacePattern>,
-    /// What becomes of requests at the address; `Redirect` lets them pass.
+    /// What happens to requests to the address; `Redirect` allows them
     pub requests: RequestAction,
-    /// The same at loopback, where another's address or link is in nobody's way
+    /// The same at loopback, which another program's address or link doesn't affect
     pub at_loopback: RequestAction,
 }
 
 impl Guard {
-    /// An uplink that the operator names with `--host-interface` has pods behind it and is not closed.
+    /// Resolves the guard. Uplinks in `--host-interface` have pods behind them, so they are not closed.
     pub fn resolve(spec: &RedirectSpec, host: &HostNetwork) -> Self {
         let named = match &spec.interfaces {
             InterfaceRule::Automatic => &[][..],
@@ -69,7 +70,7 @@ impl Guard {
         Self { port: spec.app_port, uplinks: closed, requests: spec.requests, at_loopback: spec.requests }
     }
 
-    /// The destinations that only the agent may answer at.
+    /// The destinations that only the agent may serve.
     pub fn kept(&self) -> [SocketAddr; 3] {
         LOCAL.map(|ip| SocketAddr::new(ip, self.port))
     }
@@ -77,7 +78,7 @@ impl Guard {
 
 const LOCAL: [IpAddr; 3] = [IpAddr::V4(ADDRESS), IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
-/// The whole table.
+/// The complete table.
 pub fn chains(guard: &Guard) -> Vec<Chain> {
     const BEFORE: i32 = PRIORITY_DESTINATION_NAT - 1;
     const AFTER: i32 = PRIORITY_DESTINATION_NAT + 1;
@@ -93,7 +94,7 @@ pub fn chains(guard: &Guard) -> Vec<Chain> {
     ]
 }
 
-/// The rule for requests that are let pass is written too: the absence of a rule must never look wanted.
+/// Allowed requests get a rule too: a missing rule must never look like a wanted state.
 fn at_port(at: SocketAddr, requests: RequestAction) -> Rule {
     let act = match requests {
         RequestAction::Redirect => &RETURN[..],
@@ -121,9 +122,9 @@ fn closed(guard: &Guard) -> Vec<Rule> {
     let mut rules: Vec<Rule> = guard.uplinks.iter().map(uplink).collect();
     let [at_address, ..] = guard.kept();
     rules.push(at_port(at_address, guard.requests));
-    // Errors about packets of these connections.
+    // ICMP errors about packets of these connections.
     rules.push(to_address(&[&[Statement::Icmp][..], &RETURN].concat()));
-    // Answers to the node's own processes, which come from the address and go back to it.
+    // Responses to the node's own processes, sent from the address to the address.
     let loopback = Statement::Interface(Relation::Equal, InterfacePattern::Name(LOOPBACK.to_owned()));
     let looped = to_address(&[&[loopback][..], &RETURN].concat());
     rules.push(looped.with(RuleComment::Exempt(ExemptReason::Loopback)));
@@ -134,8 +135,8 @@ fn closed(guard: &Guard) -> Vec<Rule> {
 const DROP: [Statement; 2] = [Statement::Counter, Statement::Verdict(NftVerdict::Drop)];
 const RETURN: [Statement; 1] = [Statement::Verdict(NftVerdict::Return)];
 
-/// What the table was written for; `None` if too little of it is left. A claim, as
-/// [`readback::read_back`] gives one.
+/// What the table was written for; `None` if too much is missing. Like the result of [`readback::read_back`] it must
+/// still be compared.
 pub fn read_back(found: &FoundTable) -> Option<Guard> {
     let kept = &found.chain(CHAIN_KEPT)?.rules;
     let port = kept.iter().find_map(|rule| readback::agent(&rule.expressions))?.port();
@@ -184,19 +185,19 @@ mod tests {
     }
 
     #[test]
-    fn the_table_reads_as_nft_shows_it() {
+    fn the_table_is_printed_like_by_nft() {
         let text = |action| table_text(GUARD_TABLE, &chains(&guard(&["eth0"], action, action)), 7);
         assert_eq!(text(RequestAction::Redirect), include_str!("guard/credentials.nft"));
         assert_eq!(text(RequestAction::Drop), include_str!("guard/dropped.nft"));
     }
 
     #[test]
-    fn an_agent_is_asked_where_no_rule_drops_its_requests() {
+    fn health_checks_use_an_address_without_drop_rules() {
         assert!(HEALTH_V4.is_loopback() && !LOCAL.contains(&IpAddr::V4(HEALTH_V4)));
     }
 
     #[test]
-    fn every_rule_looks_only_at_the_agents_own_destinations() {
+    fn every_rule_matches_only_the_agents_destinations() {
         for rule in cases().iter().flat_map(chains).flat_map(|chain| chain.rules) {
             let first = rule.statements.first();
             assert!(LOCAL.iter().any(|ip| first == Some(&Statement::To(*ip))), "{rule}");
@@ -204,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_back_and_no_rule_can_go_unnoticed() {
+    fn a_written_table_is_read_back_and_any_missing_rule_detected() {
         for guard in cases() {
             let table = FoundTable::as_written(&chains(&guard), 1);
             assert_eq!(read_back(&table), Some(guard));
             assert!(is_intact(&table));
             for (chain, rules) in table.chains.iter().map(|chain| chain.rules.len()).enumerate() {
-                // An uplink's rule that is gone looks like an uplink that never was.
+                // Without its rule, an uplink looks like one that was never known.
                 let uplinks = if chain == 2 { rules - 4 } else { 0 };
                 for rule in uplinks..rules {
                     let mut broken = table.clone();
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn uplinks_are_closed_unless_they_are_named() {
+    fn uplinks_are_closed_unless_named() {
         let interface = |index, name: &str| Interface { index, name: name.to_owned(), kind: InterfaceKind::Other };
         let origin = RouteOrigin::Placed;
         let route = |interface| DefaultRoute { family: Family::V4, interface, source: None, metric: 0, origin };

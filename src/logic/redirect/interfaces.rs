@@ -1,20 +1,20 @@
-//! Which interfaces pods' requests come in by: `--host-interface` as typed.
+//! The interfaces of pods: parses `--host-interface`.
 
 use std::fmt;
 
-/// The kernel's limit for an interface name (IFNAMSIZ less the final NUL).
+/// The kernel's limit of an interface name (IFNAMSIZ without the final NUL).
 const NAME_BYTES_MAX: usize = 15;
 
-/// The flag as meant.
+/// The parsed flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InterfaceRule {
-    /// Every interface but loopback and the uplinks.
+    /// Every interface except loopback and the uplinks
     Automatic,
-    /// Those that match one of `included` (all, if there is none) and none of `excluded`.
+    /// Interfaces that match one of `included` (all, if empty) and none of `excluded`
     Named { included: Vec<InterfacePattern>, excluded: Vec<InterfacePattern> },
 }
 
-/// A name, or with a final `+` the beginning of names, as in iptables.
+/// A name or, with a trailing `+`, a prefix of names, as in iptables.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InterfacePattern {
     Name(String),
@@ -29,7 +29,7 @@ pub enum InterfaceRuleError {
 }
 
 impl InterfaceRule {
-    /// Reads the flag's values: each holds one pattern or several parted by commas; `!` before one excludes it.
+    /// Parses the flag's values: each is a comma-separated list of patterns; a leading `!` excludes.
     pub fn parse<S: AsRef<str>>(values: &[S]) -> Result<Self, InterfaceRuleError> {
         let (mut included, mut excluded) = (Vec::new(), Vec::new());
         let mut all = false;
@@ -53,7 +53,7 @@ impl InterfaceRule {
 }
 
 impl InterfacePattern {
-    /// Names are printable ASCII without the characters that `nft` or iptables would read as something else.
+    /// Names are printable ASCII without the characters that are special in `nft` or iptables.
     pub(super) fn parse(word: &str) -> Result<Self, InterfaceRuleError> {
         let (name, wildcard) = word.strip_suffix('+').map_or((word, false), |prefix| (prefix, true));
         let plain = name.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:\"*\\!+".contains(&byte));
@@ -63,7 +63,7 @@ impl InterfacePattern {
         Ok(if wildcard { Self::Prefix(name.to_owned()) } else { Self::Name(name.to_owned()) })
     }
 
-    /// Takes its place in `patterns`, which are in order, unless it is among them.
+    /// Inserts itself into the sorted `patterns`, unless it is present.
     pub(super) fn add_to(self, patterns: &mut Vec<Self>) {
         if let Err(place) = patterns.binary_search(&self) {
             patterns.insert(place, self);
@@ -128,14 +128,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_named_means_automatic() {
+    fn no_interface_means_automatic() {
         for values in [&[][..], &[""], &[" , "]] {
             assert_eq!(InterfaceRule::parse(values), Ok(InterfaceRule::Automatic), "{values:?}");
         }
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn invalid_interface_names_are_refused() {
         for word in ["a-name-beyond-15", "e th", "eth/0", "eth:0", "eth\"0", "eth*", "a+b", "!!eth0", "schön"] {
             let refused = InterfaceRule::parse(&[word]);
             assert!(matches!(refused, Err(InterfaceRuleError::NotAName(_))), "{word}: {refused:?}");

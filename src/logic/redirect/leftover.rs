@@ -1,4 +1,4 @@
-//! Rules that the original kube2iam left in the node's iptables, and the lines that say so.
+//! Rules that the original kube2iam left in the node's iptables, and the commands that delete them.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -9,18 +9,18 @@ use super::interfaces::InterfacePattern;
 use super::{METADATA_PORT, OtherPorts, Wanted, readback};
 use crate::logic::operator::shell;
 
-/// The chain kube2iam appends its rule to, in iptables' table `nat`.
+/// The chain in iptables' table `nat` to which kube2iam appends its rule.
 pub const CHAIN: &str = "PREROUTING";
 pub const TABLE: &str = "nat";
 
-/// A rule that sends the metadata address somewhere else.
+/// A rule that redirects the metadata address elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OldRule {
-    /// The rule's handle in nf_tables.
+    /// The rule's handle in nf_tables
     pub handle: u64,
     pub metadata: Ipv4Addr,
     pub port: Option<u16>,
-    /// Where it sends its packets, where that could be read.
+    /// The rule's target, if it could be parsed
     pub target: Option<SocketAddrV4>,
     pub interface: Option<(Relation, InterfacePattern)>,
 }
@@ -43,7 +43,7 @@ fn old_rule(rule: &FoundRule, metadata: &[Ipv4Addr]) -> Option<OldRule> {
     })
 }
 
-/// `None`: the rule doesn't rewrite destinations. `Some(None)`: it does, in a way that can't be read.
+/// `None`: the rule doesn't rewrite destinations. `Some(None)`: it does, to a target that can't be parsed.
 fn rewrites_to(rule: &[Expression]) -> Option<Option<SocketAddrV4>> {
     match rule.last()? {
         Expression::Target { name, revision, info } if name == "DNAT" => Some(dnat_target(*revision, info)),
@@ -55,7 +55,7 @@ fn rewrites_to(rule: &[Expression]) -> Option<Option<SocketAddrV4>> {
     }
 }
 
-/// iptables compares the port with its `tcp` match, or since 1.8.8 as nft does.
+/// iptables compares the port with its `tcp` match or, since 1.8.8, like nft.
 fn port(rule: &[Expression]) -> Option<u16> {
     if let Some((Relation::Equal, value)) = expression::compared(rule, &LOAD_DESTINATION_PORT) {
         return value.try_into().ok().map(u16::from_be_bytes);
@@ -66,13 +66,13 @@ fn port(rule: &[Expression]) -> Option<u16> {
     })
 }
 
-/// `struct xt_tcp`: the range of destination ports is its third and fourth number.
+/// `struct xt_tcp`: the destination port range is its third and fourth number.
 fn tcp_match_port(info: &[u8]) -> Option<u16> {
     let (first, last) = (native_u16(info, 4)?, native_u16(info, 6)?);
     (first == last).then_some(first)
 }
 
-/// `struct nf_nat_ipv4_multi_range_compat` (revision 0) or `struct nf_nat_range2` (2; 1 begins alike).
+/// `struct nf_nat_ipv4_multi_range_compat` (revision 0) or `struct nf_nat_range2` (2; 1 has the same start).
 fn dnat_target(revision: u32, info: &[u8]) -> Option<SocketAddrV4> {
     let (ip, port) = if revision == 0 { (8, 16) } else { (4, 36) };
     let ip: [u8; 4] = info.get(ip..ip + 4)?.try_into().ok()?;
@@ -85,7 +85,7 @@ fn native_u16(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 impl OldRule {
-    /// The line that deletes it.
+    /// The command that deletes the rule.
     pub fn deletion(&self) -> String {
         format!("iptables-nft -t {TABLE} -D {CHAIN} {}", self.specification())
     }
@@ -108,7 +108,7 @@ impl fmt::Display for OldRule {
     }
 }
 
-/// What to say where the kernel holds iptables-legacy's table, which nf_tables neither shows nor changes.
+/// The hint for a kernel with tables of iptables-legacy, which nf_tables neither shows nor changes.
 pub fn legacy_hint(metadata: &[Ipv4Addr]) -> String {
     let addresses: Vec<String> = metadata.iter().map(|ip| ip.to_string().replace('.', "\\.")).collect();
     format!(
@@ -119,12 +119,12 @@ pub fn legacy_hint(metadata: &[Ipv4Addr]) -> String {
     )
 }
 
-/// An interface's name may have characters that mean something to a shell.
+/// Interface names may contain characters that are special to a shell.
 fn word(pattern: &InterfacePattern) -> String {
     shell::quote(&pattern.to_string()).into_owned()
 }
 
-/// The iptables lines that do by hand what a kernel without nf_tables can't. Each `-I` goes above the one before.
+/// The iptables commands for a kernel without nf_tables. Each `-I` inserts above the one before.
 pub fn by_hand(wanted: &Wanted) -> Vec<String> {
     let mut lines = Vec::new();
     for metadata in wanted.metadata.all() {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn kube2iams_rule_is_found_and_named() {
+    fn the_rule_of_kube2iam_is_found_and_printed() {
         let found = old_rules(&[rule(METADATA_V4.octets(), dnat())], &[METADATA_V4]);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].handle, 5);
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_others_are_left_alone() {
+    fn foreign_rules_are_ignored() {
         let masquerade = Expression::Target { name: "MASQUERADE".to_owned(), revision: 0, info: vec![] };
         let rules = [rule([10, 96, 0, 1], dnat()), rule(METADATA_V4.octets(), masquerade), FoundRule::default()];
         assert_eq!(old_rules(&rules, &[METADATA_V4]), []);
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn older_layouts_are_read() {
+    fn older_struct_layouts_are_parsed() {
         let mut compat = vec![1, 0, 0, 0, 3, 0, 0, 0];
         compat.extend([10, 0, 0, 1, 10, 0, 0, 1, 0x1f, 0xf5, 0x1f, 0xf5]);
         assert_eq!(dnat_target(0, &compat), Some("10.0.0.1:8181".parse().unwrap()));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn by_hand_means_the_same_with_iptables() {
+    fn the_manual_rules_are_equivalent_iptables_commands() {
         let pattern = |name: &str| InterfacePattern::parse(name).unwrap();
         let wanted = |redirected: &[&str], other_ports| Wanted {
             metadata: Metadata::of([]),

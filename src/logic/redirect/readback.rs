@@ -1,5 +1,5 @@
-//! From a table that was found back to what its writer wanted, so that its wholeness can be judged by somebody who
-//! doesn't know with which flags the agent runs.
+//! Reconstructs what a table's writer wanted from the table itself, so that it can be checked without knowing the
+//! agent's flags.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,8 +12,8 @@ use super::ruleset::{CHAIN_DROPPED, CHAIN_TO_AGENT};
 use super::scope::{Exempt, ExemptReason, InterfaceScope};
 use super::{Metadata, OtherPorts, Wanted};
 
-/// What the table was written for; `None` if too little of it is left. The answer is a claim:
-/// [`differences`](super::compare::differences) has the last word.
+/// What the table was written for; `None` if too much is missing. The result must still be checked with
+/// [`differences`](super::compare::differences).
 pub fn read_back(found: &FoundTable) -> Option<Wanted> {
     let chain = found.chain(CHAIN_TO_AGENT)?;
     let mut wanted = Wanted {
@@ -40,7 +40,7 @@ fn other_ports(chain: &FoundChain) -> OtherPorts {
     }
 }
 
-/// The addresses of the two rules that let all others pass.
+/// The addresses of the two rules that return all other packets.
 fn metadata(chain: &FoundChain) -> Option<Metadata> {
     let v4 = not_to(chain, &LOAD_DESTINATION_V4).into_iter();
     let v6 = not_to(chain, &LOAD_DESTINATION_V6).into_iter();
@@ -57,7 +57,7 @@ fn ip(value: &[u8]) -> Option<IpAddr> {
     v4.or_else(|| <[u8; 16]>::try_from(value).ok().map(IpAddr::from))
 }
 
-/// An exemption whose comment gives no reason counts as asked for.
+/// An exemption without a reason in its comment counts as configured (`!name`).
 fn scope(chain: &FoundChain) -> InterfaceScope {
     let mut scope = InterfaceScope::default();
     for rule in &chain.rules {
@@ -74,7 +74,7 @@ fn scope(chain: &FoundChain) -> InterfaceScope {
     scope
 }
 
-/// The interface comparisons of a rule that does nothing but compare interfaces and return.
+/// The interface comparisons of a rule that only compares interfaces and returns.
 fn interfaces(rule: &[Expression]) -> Vec<(Relation, InterfacePattern)> {
     let Some((Expression::Verdict(NftVerdict::Return), comparisons)) = rule.split_last() else { return Vec::new() };
     let pattern = |pair: &[Expression]| match pair {
@@ -86,7 +86,7 @@ fn interfaces(rule: &[Expression]) -> Vec<(Relation, InterfacePattern)> {
     comparisons.chunks(2).map(pattern).collect::<Option<Vec<_>>>().unwrap_or_default()
 }
 
-/// Where a rule sends its packets, if it rewrites their destination the way ours do.
+/// The new destination, if the rule rewrites it the way the agent's rules do.
 pub(super) fn agent(rule: &[Expression]) -> Option<SocketAddr> {
     let [.., Expression::Immediate { value: address, .. }, Expression::Immediate { value: port, .. }, last] = rule
     else {
@@ -97,7 +97,7 @@ pub(super) fn agent(rule: &[Expression]) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip(address)?, port))
 }
 
-/// For the two callers that look at single rules.
+/// The first interface comparison of a single rule.
 pub(super) fn interface_of(rule: &[Expression]) -> Option<(Relation, InterfacePattern)> {
     let (relation, value) = expression::compared(rule, &LOAD_INTERFACE)?;
     Some((relation, expression::interface_pattern(&value)?))
@@ -140,14 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_back() {
+    fn a_written_table_is_read_back() {
         for wanted in cases() {
             assert_eq!(read_back(&found(&wanted)), Some(wanted));
         }
     }
 
     #[test]
-    fn no_single_rule_can_go_unnoticed() {
+    fn any_missing_rule_is_detected() {
         for wanted in cases() {
             let table = found(&wanted);
             for (chain, rule) in
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_table_says_nothing() {
+    fn an_empty_table_is_not_read_back() {
         assert_eq!(read_back(&FoundTable::default()), None);
     }
 }

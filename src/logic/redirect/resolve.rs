@@ -1,4 +1,4 @@
-//! From what was asked for and what the node has to what is wanted.
+//! Resolves the configuration and the node's network into the wanted redirect.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
@@ -7,15 +7,15 @@ use super::interfaces::{InterfacePattern, InterfaceRule};
 use super::scope::{Exempt, ExemptReason, InterfaceScope};
 use super::{RedirectSpec, RequestAction, Wanted};
 
-/// kube2iam's chart passes this name whether it exists or not, so by itself it says nothing about the node.
+/// kube2iam's chart passes this name whether or not the interface exists, so it says nothing about the node.
 const CHART_DEFAULT: &str = "docker0";
 
-/// The node's network, as far as the redirect asks.
+/// The parts of the node's network that the redirect depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostNetwork {
     pub interfaces: Vec<Interface>,
     pub addresses: Vec<Address>,
-    /// Default routes of the main table, both families.
+    /// Default routes of the main table, both families
     pub default_routes: Vec<DefaultRoute>,
 }
 
@@ -39,12 +39,12 @@ pub struct Address {
     pub standing: AddressStanding,
 }
 
-/// Whether others may rely on an address.
+/// Whether an address is stable and reachable for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressStanding {
-    /// Of global scope and there to stay.
+    /// Global scope and permanent
     Global,
-    /// Link-local, of the host, secondary, temporary, deprecated or not yet checked for duplicates.
+    /// Link-local, host scope, secondary, temporary, deprecated or tentative
     Other,
 }
 
@@ -52,18 +52,18 @@ pub enum AddressStanding {
 pub struct DefaultRoute {
     pub family: Family,
     pub interface: u32,
-    /// The source address the route itself prefers.
+    /// The route's preferred source address
     pub source: Option<IpAddr>,
     pub metric: u32,
     pub origin: RouteOrigin,
 }
 
-/// How a route came to be.
+/// The origin of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RouteOrigin {
-    /// The node's owner, a DHCP server, a program.
+    /// Configured by the node's owner, DHCP or a program
     Placed,
-    /// A router advertisement (RFC 4861), which a pod can send too where the node listens to it.
+    /// A router advertisement (RFC 4861), which a pod can send too if the node accepts them
     Advertised,
 }
 
@@ -73,7 +73,7 @@ pub enum Family {
     V6,
 }
 
-/// What is wanted, and what the operator should hear about how it came to be.
+/// The wanted redirect, and notes for the operator about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
     pub wanted: Wanted,
@@ -84,21 +84,21 @@ pub struct Resolved {
 pub enum RedirectNote {
     V4LeftOut,
     V6LeftOut,
-    /// The rule waits for an interface of this name.
+    /// The rule applies once an interface with this name exists
     MissingInterface(String),
-    /// Only kube2iam's chart default was named, and it does not exist.
+    /// Only kube2iam's chart default was named, and it doesn't exist
     ChartDefaultMissing,
-    /// The address is on none of the node's interfaces.
+    /// The address is on none of the node's interfaces
     ForeignHostAddress(IpAddr),
-    /// It was none when this agent last looked.
+    /// The interface wasn't an uplink at this agent's previous check
     NewUplink(InterfacePattern),
 }
 
-/// No IPv4 and no IPv6 address to send pods to.
+/// The node has neither an IPv4 nor an IPv6 address to redirect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoHostAddress;
 
-/// Finds the addresses and the interfaces.
+/// Determines the addresses and the interfaces.
 pub fn resolve(spec: &RedirectSpec, host: &HostNetwork) -> Result<Resolved, NoHostAddress> {
     let mut notes = Vec::new();
     let (v4, v6) = match spec.requests {
@@ -134,8 +134,8 @@ fn agents(
     Ok((v4, v6))
 }
 
-/// Loopback is always left alone unless it is named: what the node sends to itself is not a pod's. Uplinks are too,
-/// unless a name or `+` covers them.
+/// Loopback is exempt unless it is named: packets that the node sends to itself are not from pods. Uplinks are exempt
+/// unless a name or `+` includes them.
 fn scope(spec: &RedirectSpec, host: &HostNetwork, notes: &mut Vec<RedirectNote>) -> InterfaceScope {
     let (redirected, excepted, uplinks) = match &spec.interfaces {
         InterfaceRule::Automatic => (&[][..], &[][..], host.uplinks(&spec.given())),
@@ -165,15 +165,15 @@ fn scope(spec: &RedirectSpec, host: &HostNetwork, notes: &mut Vec<RedirectNote>)
 }
 
 impl HostNetwork {
-    /// The default route's address, IPv4 where there is one.
+    /// The default route's address, IPv4 if available.
     pub fn default_ip(&self) -> Option<IpAddr> {
         self.default_v4().map(IpAddr::V4).or_else(|| self.default_v6().map(IpAddr::V6))
     }
 
-    /// The interfaces that lead out of the node. A pod must not make an uplink of its interface by advertising itself as
-    /// a router. So placed routes decide; without any, the interface that holds an address the operator gave; and only
-    /// without both one advertised route, of those with the lowest metric the one whose interface is the oldest: pods'
-    /// interfaces are made later than the node's own.
+    /// The uplinks: interfaces that lead out of the node. A pod must not be able to turn its interface into an uplink
+    /// by router advertisements. So configured routes decide; without any, the interface with an address that the
+    /// operator gave; without both, a single advertised route: among those with the lowest metric the one with the
+    /// oldest interface, because pods' interfaces are created later than the node's own.
     pub(super) fn uplinks(&self, given: &[IpAddr]) -> Vec<String> {
         let with = |origin| self.default_routes.iter().filter(move |route| route.origin == origin);
         let mut indexes: Vec<u32> = with(RouteOrigin::Placed).map(|route| route.interface).collect();
@@ -223,7 +223,7 @@ impl HostNetwork {
         }
     }
 
-    /// The address of the best default route that has one. An advertised route ranks below all placed ones.
+    /// The address of the best default route that has one. Advertised routes rank below all configured ones.
     fn default_address(&self, family: Family) -> Option<IpAddr> {
         let routes = self.default_routes.iter().filter(|route| route.family == family);
         let addressed = routes.filter_map(|route| {
@@ -242,14 +242,14 @@ impl HostNetwork {
     }
 }
 
-/// The uplinks that came since `before`.
+/// The uplinks that are new since `before`.
 pub fn new_uplinks(before: &InterfaceScope, now: &InterfaceScope) -> Vec<RedirectNote> {
     let before = before.uplinks();
     now.uplinks().into_iter().filter(|uplink| !before.contains(uplink)).cloned().map(RedirectNote::NewUplink).collect()
 }
 
 impl RedirectNote {
-    /// Whether somebody should look, or it is just so.
+    /// Whether the note needs the operator's attention.
     pub fn is_warning(&self) -> bool {
         !matches!(self, Self::V4LeftOut | Self::V6LeftOut)
     }

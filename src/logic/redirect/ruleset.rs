@@ -1,17 +1,17 @@
-//! The redirect spelled out: two chains at the prerouting hook, in the order a packet meets them.
+//! Builds the redirect's rules: two chains at the prerouting hook, in the order in which a packet traverses them.
 //!
-//! | chain | does |
+//! | chain | purpose |
 //! |---|---|
-//! | `to_agent` | sends requests to the agent: the only rules that change a packet |
-//! | `dropped` | drops what is still addressed to the metadata service |
+//! | `to_agent` | redirects requests to the agent: the only rules that change a packet |
+//! | `dropped` | drops packets that are still addressed to the metadata service |
 //!
-//! Both begin with the same few rules, which let everything pass that is not for the metadata service or comes in by an
-//! exempt interface. `dropped` comes after every rewriting of destinations, anybody's. So it also stops a connection
-//! from before the rules, one that is exempted from tracking, and a service whose endpoint is the metadata address; and
-//! an ICMP error that belongs to a redirected connection is on its way to the agent by then.
+//! Both start with the same few rules, which return every packet that is not for the metadata service or arrives on
+//! an exempt interface. `dropped` runs after all rewriting of destinations by any program. So it also stops
+//! connections from before the rules, untracked connections, and Services whose endpoint is the metadata address; an
+//! ICMP error that belongs to a redirected connection is already addressed to the agent there.
 //!
-//! One hook is enough: whatever a node receives, also out of a tunnel, passes prerouting with the name of the interface
-//! that it came in by, before it is forwarded or delivered; what the node itself sends does not.
+//! One hook is enough: every packet that a node receives, also from a tunnel, passes prerouting with the name of its
+//! incoming interface before it is forwarded or delivered; packets that the node itself sends don't.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -23,12 +23,13 @@ use super::{METADATA_PORT, OtherPorts, TABLE, Wanted};
 
 /// `NF_ACCEPT`.
 pub const POLICY_ACCEPT: u32 = 1;
-/// `NF_IP_PRI_NAT_DST`, where iptables, kube-proxy and others rewrite destinations. We come just before them.
+/// `NF_IP_PRI_NAT_DST`, where iptables, kube-proxy and others rewrite destinations. The agent's chain runs just
+/// before.
 pub(super) const PRIORITY_DESTINATION_NAT: i32 = -100;
 /// `NF_IP_PRI_FILTER`, where firewalls filter.
 pub(super) const PRIORITY_FILTER: i32 = 0;
 
-/// Names of the chains. `redirect` and `drop` would be keywords of nft.
+/// Names of the chains. `redirect` and `drop` are keywords of nft.
 pub const CHAIN_TO_AGENT: &str = "to_agent";
 pub const CHAIN_DROPPED: &str = "dropped";
 
@@ -41,14 +42,14 @@ pub struct Chain {
     pub rules: Vec<Rule>,
 }
 
-/// Where packets meet a chain.
+/// Where packets enter a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
-    /// What the node receives, and what it sent to itself
+    /// Packets that the node receives, or sends to itself
     Prerouting,
-    /// What the node itself sends
+    /// Packets that the node sends
     Output,
-    /// What leaves by an interface, of others or of the node's own
+    /// Packets that leave by an interface, forwarded or sent by the node
     Postrouting,
 }
 
@@ -78,15 +79,15 @@ pub enum Statement {
     Verdict(NftVerdict),
 }
 
-/// What a rule's comment says.
+/// The comment of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleComment {
-    /// The generation of the agent that wrote the table.
+    /// The generation of the agent that wrote the table
     Generation,
     Exempt(ExemptReason),
 }
 
-/// The whole table.
+/// The complete table.
 pub fn chains(wanted: &Wanted) -> Vec<Chain> {
     let to_agent = Chain {
         name: CHAIN_TO_AGENT,
@@ -105,7 +106,7 @@ pub fn chains(wanted: &Wanted) -> Vec<Chain> {
     vec![to_agent, dropped]
 }
 
-/// One rule for each metadata address, also where there is no agent for it: the absence of a rule must never look wanted.
+/// One rule per metadata address, even without an agent for it: a missing rule must never look like a wanted state.
 fn to_agent(wanted: &Wanted) -> Vec<Rule> {
     let mut rules = prelude(wanted);
     rules.extend(on_other_interfaces(wanted, &[Statement::Verdict(NftVerdict::Return)]));
@@ -120,8 +121,8 @@ fn to_agent(wanted: &Wanted) -> Vec<Rule> {
     rules
 }
 
-/// Drops everything on interfaces that aren't redirected; on those that are, requests and, unless they may pass, all
-/// other packets.
+/// Drops everything on interfaces that aren't redirected; on redirected ones drops requests and, unless they may
+/// pass, all other packets.
 fn dropped(wanted: &Wanted) -> Vec<Rule> {
     const DROP: [Statement; 2] = [Statement::Counter, Statement::Verdict(NftVerdict::Drop)];
     const PASS: [Statement; 2] = [Statement::Counter, Statement::Verdict(NftVerdict::Return)];
@@ -136,7 +137,7 @@ fn dropped(wanted: &Wanted) -> Vec<Rule> {
     rules
 }
 
-/// Lets pass what is not for the metadata service or comes in by an exempt interface.
+/// Returns packets that are not for the metadata service or arrive on an exempt interface.
 fn prelude(wanted: &Wanted) -> Vec<Rule> {
     const RETURN: Statement = Statement::Verdict(NftVerdict::Return);
     let (v4, v6) = wanted.metadata.all().into_iter().partition(IpAddr::is_ipv4);
@@ -148,7 +149,7 @@ fn prelude(wanted: &Wanted) -> Vec<Rule> {
     rules
 }
 
-/// The rule for the interfaces that are neither exempt nor redirected, if there can be any.
+/// The rule for interfaces that are neither exempt nor redirected, if there can be any.
 fn on_other_interfaces(wanted: &Wanted, act: &[Statement]) -> Option<Rule> {
     let redirected = &wanted.scope.redirected;
     let none_of = redirected.iter().map(|pattern| Statement::Interface(Relation::Different, pattern.clone()));
@@ -156,7 +157,7 @@ fn on_other_interfaces(wanted: &Wanted, act: &[Statement]) -> Option<Rule> {
 }
 
 impl ChainKind {
-    /// As nf_tables and `nft` name it.
+    /// The name in nf_tables and `nft`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Filter => "filter",
@@ -175,7 +176,7 @@ impl Hook {
         }
     }
 
-    /// The hook and a priority there as `nft` writes them, which has a name for -100 at prerouting only.
+    /// The hook and priority in `nft` syntax, which has a name for -100 at prerouting only.
     fn text(self, priority: i32) -> String {
         match (self, priority - PRIORITY_DESTINATION_NAT) {
             (Self::Output, _) => format!("output priority {priority}"),
@@ -196,7 +197,7 @@ impl Rule {
         Self { comment: Some(comment), ..self }
     }
 
-    /// As the kernel takes it.
+    /// The expressions for the kernel.
     pub fn expressions(&self) -> Vec<Expression> {
         let mut expressions = Vec::new();
         self.statements.iter().for_each(|statement| expressions.extend(statement.expressions()));
@@ -230,22 +231,22 @@ impl Statement {
     }
 }
 
-/// The comment that carries a generation.
+/// The comment with a generation.
 pub fn comment(generation: u64) -> String {
     format!("generation {generation}")
 }
 
-/// The reverse of [`comment`].
+/// The inverse of [`comment`].
 pub fn generation(comment: &str) -> Option<u64> {
     comment.strip_prefix("generation ")?.parse().ok()
 }
 
-/// The table as `nft list table inet kube2iam` shows it with counters at zero.
+/// The table as `nft list table inet kube2iam` prints it with counters at zero.
 pub fn nft_text(wanted: &Wanted, generation: u64) -> String {
     table_text(TABLE, &chains(wanted), generation)
 }
 
-/// A table of these chains as `nft` shows it.
+/// A table of these chains as `nft` prints it.
 pub fn table_text(table: &str, chains: &[Chain], generation: u64) -> String {
     let chains: Vec<String> = chains.iter().map(|chain| chain_text(chain, generation)).collect();
     format!("table inet {table} {{\n{}}}\n", chains.join("\n"))

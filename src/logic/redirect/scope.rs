@@ -1,4 +1,4 @@
-//! What happens to packets for the metadata addresses, by the interface they come in by.
+//! What happens to packets for the metadata addresses, by incoming interface.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use super::resolve::Interface;
 /// Every interface is in exactly one class: exempt, redirected, or dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceScope {
-    /// Left alone. These come first.
+    /// Not affected; checked first
     pub exempt: Vec<Exempt>,
-    /// Where requests are redirected. Empty: on every interface that isn't exempt. Otherwise packets for the metadata
-    /// addresses are dropped on all interfaces that are neither exempt nor named here.
+    /// Where requests are redirected. If empty, on every interface that isn't exempt; otherwise packets for the
+    /// metadata addresses are dropped on all interfaces that are neither exempt nor named here
     pub redirected: Vec<InterfacePattern>,
 }
 
@@ -23,15 +23,15 @@ pub struct Exempt {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ExemptReason {
-    /// The node talks to itself there.
+    /// Packets of the node to itself
     Loopback,
-    /// The node's way out.
+    /// An interface that leads out of the node
     Uplink,
     /// `!name`
     Excepted,
 }
 
-/// What an interface gets.
+/// The class of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InterfaceClass {
     Redirected,
@@ -55,7 +55,7 @@ impl InterfaceScope {
         uplinks.map(|exempt| &exempt.pattern).collect()
     }
 
-    /// One line for each class that one of `interfaces` is in, with their names.
+    /// One line per class of `interfaces`, with their names.
     pub fn by_class(&self, interfaces: &[Interface]) -> Vec<String> {
         let mut classes: Vec<(InterfaceClass, &str)> =
             interfaces.iter().map(|interface| (self.class(&interface.name), interface.name.as_str())).collect();
@@ -79,7 +79,7 @@ impl ExemptReason {
         }
     }
 
-    /// The reverse of [`word`](Self::word).
+    /// The inverse of [`word`](Self::word).
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Loopback, Self::Uplink, Self::Excepted].into_iter().find(|reason| reason.word() == word)
     }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_named_is_dropped_and_exempt_beats_named() {
+    fn unnamed_interfaces_are_dropped_and_exempt_wins_over_named() {
         let exempt =
             [("eth0", ExemptReason::Uplink), ("lo", ExemptReason::Loopback), ("cali9", ExemptReason::Excepted)];
         let scope = scope(&exempt, &["cali+", "cni0"]);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_named_redirects_all_that_is_not_exempt() {
+    fn without_names_every_non_exempt_interface_is_redirected() {
         check(&InterfaceScope::default(), "anything", "redirected");
         check(&scope(&[("eth0", ExemptReason::Uplink)], &[]), "eth1", "redirected");
     }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_survive_the_way_through_a_comment() {
+    fn exempt_reasons_round_trip_through_comments() {
         for reason in [ExemptReason::Loopback, ExemptReason::Uplink, ExemptReason::Excepted] {
             assert_eq!(ExemptReason::from_word(reason.word()), Some(reason));
         }

@@ -1,45 +1,45 @@
-//! A newer agent that has the table and doesn't serve.
+//! Detection of a newer agent that owns the table but doesn't serve.
 
 use crate::logic::operator::port_holder::PortAnswer;
 
-/// How many looks in a row found no kube2iam where the newer agent's table sends pods, while this agent served.
+/// The number of consecutive checks that found no kube2iam at the newer agent's destination, while this agent served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RedirectSilence {
-    looks: u32,
+    checks: u32,
 }
 
 impl RedirectSilence {
-    /// After one more look. `newer` is what was answered where the newer agent's table sends pods, nothing if it drops
-    /// their requests; `own` is what was answered where this agent's would.
+    /// The state after another check. `newer` are the answers at the destinations of the newer agent's table, empty
+    /// if it drops requests; `own` are the answers at this agent's destinations.
     pub fn after(self, newer: &[PortAnswer], own: &[PortAnswer]) -> Self {
         let serves = |answers: &[PortAnswer]| answers.contains(&PortAnswer::AsKube2iam);
-        if serves(newer) || !serves(own) { Self::default() } else { Self { looks: self.looks.saturating_add(1) } }
+        if serves(newer) || !serves(own) { Self::default() } else { Self { checks: self.checks.saturating_add(1) } }
     }
 
-    /// Whether the older agent is to take the table back.
+    /// Whether the older agent should take the table back.
     pub fn is_enough(self) -> bool {
-        self.looks >= MOST_LOOKS
+        self.checks >= CHECKS_BEFORE_TAKEOVER
     }
 }
 
-/// A new agent needs time until it has listed the pods.
-const MOST_LOOKS: u32 = 3;
+/// A new agent needs time to list the pods.
+const CHECKS_BEFORE_TAKEOVER: u32 = 3;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::redirect::compare::{Claim, FoundTable, RepairStep, decide};
+    use crate::logic::redirect::compare::{Claim, FoundTable, RepairStep, decide, is_intact};
     use crate::logic::redirect::ruleset::{Chain, chains};
     use crate::logic::redirect::scope::InterfaceScope;
     use crate::logic::redirect::{Metadata, OtherPorts, Wanted};
 
     #[test]
-    fn only_three_looks_in_a_row_are_enough_and_only_for_an_agent_that_serves() {
+    fn takeover_needs_three_consecutive_checks_of_an_agent_that_serves() {
         use PortAnswer::{AsKube2iam, Nothing, Otherwise, Refused};
         let serves = (&[Refused, AsKube2iam][..], &[AsKube2iam][..]);
         let (silent, foreign) = ((&[Refused, Nothing][..], serves.1), (&[Otherwise][..], serves.1));
         let (dropping, deaf) = ((&[][..], serves.1), (&[Refused][..], &[Refused][..]));
-        for (looks, wanted) in [
+        for (checks, expected) in [
             (&[silent, foreign][..], false),
             (&[silent, foreign, dropping], true),
             (&[silent, silent, serves, silent], false),
@@ -47,12 +47,12 @@ mod tests {
             (&[deaf, deaf, deaf, deaf], false),
         ] {
             let silence =
-                looks.iter().fold(RedirectSilence::default(), |silence, (newer, own)| silence.after(newer, own));
-            assert_eq!(silence.is_enough(), wanted, "{looks:?}");
+                checks.iter().fold(RedirectSilence::default(), |silence, (newer, own)| silence.after(newer, own));
+            assert_eq!(silence.is_enough(), expected, "{checks:?}");
         }
     }
 
-    fn wish(port: u16) -> Vec<Chain> {
+    fn wanted(port: u16) -> Vec<Chain> {
         chains(&Wanted {
             metadata: Metadata::of([]),
             agent_v4: Some(format!("10.0.0.1:{port}").parse().unwrap()),
@@ -62,16 +62,16 @@ mod tests {
         })
     }
 
-    /// Agents at 1 (older) and 2 look in turn; gives who wrote, the last number, and who has the table.
-    fn looks(alive: [bool; 2], turns: usize) -> (Vec<usize>, u64, usize) {
+    /// Agents 1 (older) and 2 check in turn; returns the writers, the last generation, and the table's owner.
+    fn simulate(alive: [bool; 2], turns: usize) -> (Vec<usize>, u64, usize) {
         let answer = |at: usize| if alive[at] { [PortAnswer::AsKube2iam] } else { [PortAnswer::Refused] };
         let (mut own, mut silence, mut wrote) = ([1, 2], [RedirectSilence::default(); 2], Vec::new());
-        let (mut holder, mut table) = (1, FoundTable::as_written(&wish(2), 2));
+        let (mut holder, mut table) = (1, FoundTable::as_written(&wanted(2), 2));
         for agent in (0..turns).map(|turn| turn % 2).filter(|agent| alive[*agent]) {
             let claim = if silence[agent].is_enough() { Claim::Anew } else { Claim::Held };
-            match decide(&wish([1, 2][agent]), Some(own[agent]), claim, Some(&table)) {
+            match decide(&is_intact, &wanted([1, 2][agent]), Some(own[agent]), claim, Some(&table)) {
                 RepairStep::Write { generation, .. } => {
-                    table = FoundTable::as_written(&wish([1, 2][agent]), generation);
+                    table = FoundTable::as_written(&wanted([1, 2][agent]), generation);
                     (holder, own[agent], silence[agent]) = (agent, generation, RedirectSilence::default());
                     wrote.push(agent);
                 }
@@ -83,10 +83,10 @@ mod tests {
     }
 
     #[test]
-    fn two_healthy_agents_rest_and_the_older_takes_over_from_a_newer_that_is_gone() {
-        assert_eq!(looks([true, true], 40), (vec![], 2, 1));
-        assert_eq!(looks([true, false], 6), (vec![], 2, 1), "three looks first");
-        assert_eq!(looks([true, false], 40), (vec![0], 3, 0));
-        assert_eq!(looks([false, true], 40), (vec![], 2, 1));
+    fn the_older_agent_takes_over_only_if_the_newer_is_gone() {
+        assert_eq!(simulate([true, true], 40), (vec![], 2, 1));
+        assert_eq!(simulate([true, false], 6), (vec![], 2, 1), "three checks first");
+        assert_eq!(simulate([true, false], 40), (vec![0], 3, 0));
+        assert_eq!(simulate([false, true], 40), (vec![], 2, 1));
     }
 }

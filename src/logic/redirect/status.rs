@@ -1,4 +1,4 @@
-//! What `kube2iam redirect status` says.
+//! The output of `kube2iam redirect status`.
 
 use std::net::SocketAddr;
 
@@ -16,17 +16,17 @@ use super::{METADATA_PORT, OtherPorts, TABLE, Wanted, readback};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RedirectStatus {
     pub table: Option<FoundTable>,
-    /// The node's interfaces, to say what each gets.
+    /// The node's interfaces, to print the class of each
     pub interfaces: Vec<Interface>,
-    /// What is left of the original kube2iam.
+    /// Rules of the original kube2iam
     pub old_rules: Vec<OldRule>,
-    /// Where such rules could not be looked for, and what to do.
+    /// Where such rules could not be searched, and what to do
     pub unread: Vec<String>,
     /// The address of container credentials
     pub credentials: AddressStatus,
 }
 
-/// What became of our table.
+/// The state of the agent's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TableState {
     Whole(Wanted),
@@ -46,13 +46,13 @@ impl RedirectStatus {
         }
     }
 
-    /// Connections that were redirected since the table was written.
+    /// Connections redirected since the table was written.
     pub fn connections(&self) -> u64 {
         let rules = self.table.as_ref().and_then(|table| table.chain(CHAIN_TO_AGENT)).map(|chain| &chain.rules);
         rules.into_iter().flatten().map(|rule| rule.count.packets).sum()
     }
 
-    /// The same facts for programs.
+    /// The same as JSON.
     pub fn json(&self) -> Value {
         let (word, differences) = match self.wholeness() {
             TableState::Whole(_) => ("whole", Vec::new()),
@@ -126,13 +126,13 @@ fn whole(wanted: &Wanted, table: &FoundTable, interfaces: &[Interface]) -> Vec<S
     lines
 }
 
-/// The sum of what the rules of a whole table have seen, of those that are asked for.
-fn counted(wanted: &Wanted, table: &FoundTable, chain: &str, asked_for: impl Fn(&Rule) -> bool) -> Count {
+/// The sum of the selected rules' counters in an intact table.
+fn counted(wanted: &Wanted, table: &FoundTable, chain: &str, is_selected: impl Fn(&Rule) -> bool) -> Count {
     let mut sum = Count::default();
     let wanted = chains(wanted).into_iter().find(|wanted| wanted.name == chain).map(|chain| chain.rules);
     let found = table.chain(chain).map(|chain| chain.rules.as_slice());
     for (rule, found) in wanted.unwrap_or_default().iter().zip(found.unwrap_or_default()) {
-        if asked_for(rule) {
+        if is_selected(rule) {
             sum.packets += found.count.packets;
             sum.bytes += found.count.bytes;
         }
@@ -176,7 +176,7 @@ mod tests {
         }
     }
 
-    /// A whole table in which the n-th counted rule has seen n packets.
+    /// An intact table in which the n-th counted rule has counted n packets.
     fn table(wanted: &Wanted) -> FoundTable {
         let mut table = FoundTable::as_written(&chains(wanted), 3);
         let rules = table.chains.iter_mut().flat_map(|chain| &mut chain.rules);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_table_shows_addresses_counters_and_what_each_interface_gets() {
+    fn an_intact_table_shows_addresses_counters_and_interface_classes() {
         assert_eq!(
             status(Some(table(&wanted(&["cali+"])))).text(),
             "table inet kube2iam: whole, generation 3\n\
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn other_ports_that_pass_and_requests_that_are_dropped_are_named() {
+    fn passed_ports_and_dropped_requests_are_shown() {
         let wanted = Wanted { agent_v4: None, agent_v6: None, other_ports: OtherPorts::Pass, ..wanted(&[]) };
         let text = status(Some(table(&wanted))).text();
         assert!(text.contains("  169.254.169.254:80: dropped, no agent to send it to\n"), "{text}");
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_get_the_same_facts() {
+    fn json_has_the_same_facts() {
         let whole = status(Some(table(&wanted(&["cali+"])))).json();
         assert_eq!(
             (&whole["table"], &whole["whole"], &whole["connections"]),
@@ -245,13 +245,13 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_table_says_what_that_means() {
+    fn a_missing_table_is_explained() {
         let text = status(None).text();
         assert_eq!(text, "table inet kube2iam: missing, pods reach the node's own metadata service\n");
     }
 
     #[test]
-    fn an_altered_table_names_each_difference() {
+    fn an_altered_table_shows_each_difference() {
         let mut altered = table(&wanted(&[]));
         altered.chains[0].rules.pop();
         let text = status(Some(altered)).text();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn old_rules_come_with_the_line_that_deletes_them() {
+    fn old_rules_are_shown_with_the_command_that_deletes_them() {
         let rule = OldRule { handle: 5, metadata: METADATA_V4, port: Some(80), target: None, interface: None };
         let text = RedirectStatus { old_rules: vec![rule], ..status(None) }.text();
         assert!(

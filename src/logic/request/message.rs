@@ -1,4 +1,4 @@
-//! Requests and replies as values. `edge/http/wire` turns bytes into the one and the other into bytes.
+//! Requests and responses as values. `server/wire` parses the former from bytes and writes the latter.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,7 +21,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// Reads a method as it stands in a request line. Methods are case-sensitive (RFC 9110, section 9.1).
+    /// Parses the method of a request line. Methods are case-sensitive (RFC 9110, section 9.1).
     pub fn parse(text: &str) -> Self {
         match text {
             "GET" => Self::Get,
@@ -35,7 +35,7 @@ impl Method {
         }
     }
 
-    /// The word for logs and for the metric label `method`.
+    /// The value for logs and for the metric label `method`.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -50,17 +50,17 @@ impl Method {
     }
 }
 
-/// A request head: the raw target and the few headers that the agent reads. Nothing else of it is ever looked at.
+/// A request head: the raw target and the headers that the agent uses. All other headers are ignored.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     pub method: Method,
-    /// As it stood in the request line; only `logic/route` may judge it.
+    /// As in the request line; only `logic/request/route` interprets it
     pub target: &'a str,
     pub headers: Headers<'a>,
 }
 
-/// The headers that decide something. A header that came twice counts by its first value,
-/// but for the two that hold tokens, where a second value makes the token invalid.
+/// The headers that affect the response. Of repeated headers the first value counts, except that a second value of a
+/// token header makes the token invalid.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Headers<'a> {
     pub host: Option<&'a [u8]>,
@@ -69,13 +69,14 @@ pub struct Headers<'a> {
     pub token: Option<&'a [u8]>,
     /// `X-aws-ec2-metadata-token-ttl-seconds`
     pub token_ttl: Option<&'a [u8]>,
-    /// Whether there was an `X-Forwarded-For` that isn't empty
+    /// Whether the request has a non-empty `X-Forwarded-For`
     pub forwarded_for: bool,
-    /// `Authorization`; an empty one counts as absent, a second value makes it unusable
+    /// `Authorization`; an empty value counts as absent, a second value makes it invalid
     pub authorization: Option<ShownToken<'a>>,
 }
 
-/// A token as it came. It is a secret: it can't be formatted, and whoever holds the bytes wipes them.
+/// The raw `Authorization` value. It is a secret: its `Debug` output is redacted, and the owner of the buffer must
+/// wipe it.
 #[derive(Clone, Copy)]
 pub struct ShownToken<'a>(&'a [u8]);
 
@@ -84,18 +85,19 @@ impl<'a> ShownToken<'a> {
         Self(bytes)
     }
 
-    /// The bytes, for whoever checks them.
+    /// The raw bytes, to check them.
     pub const fn expose(self) -> &'a [u8] {
         self.0
     }
 
-    /// The token by itself: SDKs send it so; `Bearer` before it is tolerated. `None`: it is no text.
+    /// The token alone: SDKs send it without a scheme, and a `Bearer` prefix is accepted too. `None` if it isn't
+    /// UTF-8.
     pub fn bare(self) -> Option<&'a str> {
         let text = std::str::from_utf8(self.0).ok()?.trim();
         Some(text.strip_prefix("Bearer ").map_or(text, str::trim_start))
     }
 
-    /// A copy that outlives the request, for a call that is to bear it.
+    /// An owned copy for a call to STS that outlives the request.
     pub fn kept(self) -> Option<Secret<String>> {
         self.bare().map(|token| Secret::new(token.to_owned()))
     }
@@ -107,23 +109,23 @@ impl fmt::Debug for ShownToken<'_> {
     }
 }
 
-/// An answer. The status line, `Date`, `Content-Length` and `Connection` are added where it is written.
+/// A response. The server adds the status line, `Date`, `Content-Length` and `Connection` when it writes it.
 pub struct Response {
     pub status: u16,
     pub content_type: Cow<'static, str>,
-    /// Further headers, in order: name and value.
+    /// Additional headers in order: name and value
     pub headers: Vec<(&'static str, String)>,
     pub body: Body,
 }
 
-/// The bytes of an answer, or where they come from.
+/// The body of a response, or its source.
 pub enum Body {
     Empty,
     Static(&'static [u8]),
     Owned(Vec<u8>),
-    /// Rendered once, served many times; wiped when its last holder lets go, if the holder is a secret.
+    /// Rendered once and served many times; a secret is wiped when the last reference is dropped
     Shared(Arc<dyn AsRef<[u8]> + Send + Sync>),
-    /// Read while it is written; `length` where the source gave it, else chunked.
+    /// Read while it is written; chunked unless the source gives a `length`
     Stream {
         source: Box<dyn Read + Send>,
         length: Option<u64>,
@@ -131,7 +133,7 @@ pub enum Body {
 }
 
 impl Body {
-    /// The whole of it as text; an error if its source breaks or it isn't UTF-8.
+    /// The whole body as text; an error if the source fails or the bytes aren't UTF-8.
     pub fn into_text(self) -> io::Result<String> {
         match self {
             Self::Empty => Ok(String::new()),
@@ -148,17 +150,17 @@ fn utf8(bytes: Vec<u8>) -> io::Result<String> {
 }
 
 impl Response {
-    /// An answer in plain text, as kube2iam and the metadata service give nearly all of theirs.
+    /// A plain-text response, the type of nearly all responses of kube2iam and the metadata service.
     pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self { status, content_type: Cow::Borrowed(TEXT), headers: Vec::new(), body: Body::Owned(body.into()) }
     }
 
-    /// An answer without a body.
+    /// A response without a body.
     pub fn empty(status: u16) -> Self {
         Self { status, content_type: Cow::Borrowed(TEXT), headers: Vec::new(), body: Body::Empty }
     }
 
-    /// The same answer with one more header.
+    /// Adds a header.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
@@ -166,6 +168,6 @@ impl Response {
     }
 }
 
-/// What Go's content sniffing made of kube2iam's answers; kept.
+/// The content type that Go's content sniffing gave kube2iam's responses.
 pub const TEXT: &str = "text/plain; charset=utf-8";
 pub const JSON: &str = "application/json";

@@ -1,4 +1,5 @@
-//! A request and its answer as values: the canonical path, the route, the reply, and what the metadata service says.
+//! A request and its response as values: the canonical path, the route, the response, and parsers of the metadata
+//! service's responses.
 
 pub mod message;
 pub mod path;

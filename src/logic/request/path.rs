@@ -1,13 +1,13 @@
-//! The one form of a path that may be judged and forwarded: decoded once, without empty and dot segments,
-//! made only of characters that mean themselves in any reading. What can't be brought into it goes nowhere.
+//! The canonical form of a path, in which it is matched and forwarded: decoded once, without empty and dot segments,
+//! and made only of characters that every server interprets the same way. A path without such a form is refused.
 //!
-//! By which tricks others were got round here: `tests/closed/known_vulnerabilities.rs`.
+//! `tests/closed/known_vulnerabilities.rs` lists the bypasses of similar agents.
 
 use std::fmt;
 
-/// A path that begins with `/`, whose segments hold only plain characters and are neither empty nor dots,
-/// but for a last empty one where the client wrote a closing slash. It needs no encoding and survives any decoding;
-/// one that doesn't says so ([`CanonicalPath::odd_from`]).
+/// A path that starts with `/`. Its segments contain only plain characters and are neither empty nor dots, except for
+/// an empty last one after a trailing slash, so encoding or decoding doesn't change it. Paths with other characters
+/// are marked by [`CanonicalPath::odd_from`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalPath {
     text: String,
@@ -16,7 +16,7 @@ pub struct CanonicalPath {
 }
 
 impl CanonicalPath {
-    /// Reads the target of a request line. `authority` says which host an absolute-form target may name.
+    /// Parses the target of a request line. `is_own_authority` decides which hosts an absolute-form target may name.
     pub fn parse(target: &str, is_own_authority: impl Fn(&str) -> bool) -> Result<Self, PathError> {
         let origin = origin_form(target, is_own_authority)?;
         if is_canonical(origin) {
@@ -39,18 +39,19 @@ impl CanonicalPath {
         &self.text
     }
 
-    /// The query, if there was one of plain characters only; any other is dropped.
+    /// The query, if it contains only plain characters; any other query is dropped.
     pub fn query(&self) -> Option<&str> {
         self.query.as_deref()
     }
 
-    /// The same path alone. A query could ask for another form of an answer than the one that is looked through.
+    /// The path without its query. A query could ask for a response format that the listing filter doesn't
+    /// understand.
     #[must_use]
     pub fn without_query(self) -> Self {
         Self { query: None, ..self }
     }
 
-    /// The segments, without the empty one behind a closing slash.
+    /// The segments, without the empty one after a trailing slash.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         let mut rest = self.text.as_str();
         std::iter::from_fn(move || {
@@ -61,13 +62,13 @@ impl CanonicalPath {
         })
     }
 
-    /// Whether the path ends in a slash.
-    pub fn is_closed(&self) -> bool {
+    pub fn has_trailing_slash(&self) -> bool {
         self.text.ends_with('/')
     }
 
-    /// Before how many segments at least a slash came as `%2F`, or a character outside the alphabet, as role paths may
-    /// have it. Such a path is never forwarded, and its text may hold dot segments behind that place.
+    /// The index of the first segment with an encoded slash (`%2F`) or a character outside the alphabet, both of
+    /// which role paths may contain; at most that index if dot segments removed some. Such a path is never forwarded,
+    /// and its text may contain dot segments from there on.
     pub fn odd_from(&self) -> Option<usize> {
         self.odd_from
     }
@@ -76,11 +77,12 @@ impl CanonicalPath {
 /// Why a target has no canonical form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathError {
-    /// Not `/…`, nor `http://` followed by one of our own names
+    /// Neither `/…` nor `http://` followed by one of the agent's own names
     Form,
-    /// A `%` that two hexadecimal digits don't follow
+    /// A `%` that isn't followed by two hexadecimal digits
     Encoding,
-    /// A character outside the alphabet, raw or encoded, where no role stands; or one that no role has either
+    /// A character outside the alphabet, raw or encoded: anywhere before the role, or one that role names don't allow
+    /// either
     Character,
 }
 
@@ -94,7 +96,7 @@ impl fmt::Display for PathError {
     }
 }
 
-/// Cuts `http://authority` off an absolute-form target (RFC 9112, section 3.2.2).
+/// Strips `http://authority` from an absolute-form target (RFC 9112, section 3.2.2).
 fn origin_form(target: &str, is_own_authority: impl Fn(&str) -> bool) -> Result<&str, PathError> {
     if target.starts_with('/') {
         return Ok(target);
@@ -111,19 +113,21 @@ fn origin_form(target: &str, is_own_authority: impl Fn(&str) -> bool) -> Result<
     }
 }
 
-/// Whether a path is in canonical form as it stands, as nearly all are: [`resolve`] would give it back.
+/// Whether a path is already canonical, as nearly all are: [`resolve`] would return it unchanged.
 fn is_canonical(raw: &str) -> bool {
     let raw = raw.as_bytes();
-    let fits = |(at, byte): (usize, &u8)| if *byte == b'/' { !begins_dull(&raw[at + 1..]) } else { is_plain(*byte) };
+    let fits = |(at, byte): (usize, &u8)| {
+        if *byte == b'/' { !starts_with_dot_or_empty_segment(&raw[at + 1..]) } else { is_plain(*byte) }
+    };
     raw.first() == Some(&b'/') && raw.iter().enumerate().all(fits)
 }
 
-/// Whether an empty segment or one of dots begins here. What ends here is a closing slash.
-fn begins_dull(rest: &[u8]) -> bool {
+/// Whether an empty or dot segment starts here. An empty rest is a trailing slash.
+fn starts_with_dot_or_empty_segment(rest: &[u8]) -> bool {
     matches!(rest, [b'/', ..] | [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..])
 }
 
-/// Decodes a path once and takes its empty and dot segments out. With it comes [`CanonicalPath::odd_from`].
+/// Decodes a path once and removes empty and dot segments. Also returns [`CanonicalPath::odd_from`].
 fn resolve(raw: &str) -> Result<(String, Option<usize>), PathError> {
     let mut segments: Vec<String> = Vec::new();
     let mut odd_from = None;
@@ -172,16 +176,16 @@ fn hex(digit: Option<u8>) -> Result<u8, PathError> {
     u8::try_from(value).map_err(|_| PathError::Encoding)
 }
 
-/// How many segments stand before a role, as in `/latest/meta-data/iam/security-credentials/ROLE`.
+/// The number of segments before a role, as in `/latest/meta-data/iam/security-credentials/ROLE`.
 pub const ROLE_TAIL: usize = 4;
 
-/// The alphabet of metadata paths and role names: letters, digits and the marks that occur in them
-/// (`+=,.@-_` in role names, `:` in ARNs and MAC addresses). `%`, `;`, `\`, blanks and controls are not in it.
+/// The alphabet of metadata paths and role names: letters, digits and the punctuation that occurs in them (`+=,.@-_`
+/// in role names, `:` in ARNs and MAC addresses). It excludes `%`, `;`, `\`, blanks and control characters.
 const fn is_plain(byte: u8) -> bool {
     PLAIN[byte as usize]
 }
 
-/// Looked up, since every byte of every request is asked about.
+/// A table, since every byte of every request is looked up.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = 0;
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_paths_stay_as_they_are() {
+    fn plain_paths_are_not_changed() {
         for path in [
             "/",
             "/latest",
@@ -214,23 +218,23 @@ mod tests {
         }
     }
 
-    /// What is taken as it stands is what resolving it would have given.
+    /// A path that is accepted unchanged is one that `resolve` returns unchanged.
     #[test]
-    fn canonical_is_what_resolving_leaves_alone() {
+    fn a_path_is_canonical_exactly_if_resolving_does_not_change_it() {
         let pieces = ["", "/", "a", ".", "..", "%2F", "%61", "Z-9", "+", ";", "é"];
-        let mut taken = 0;
+        let mut canonical = 0;
         for number in 0..pieces.len().pow(5) {
             let digits = (0..5).map(|place| number / pieces.len().pow(place) % pieces.len());
             let path = digits.fold("/".to_owned(), |path, digit| path + pieces[digit]);
-            let left_alone = resolve(&path) == Ok((path.clone(), None));
-            assert_eq!(is_canonical(&path), left_alone, "{path}");
-            taken += usize::from(left_alone);
+            let is_unchanged = resolve(&path) == Ok((path.clone(), None));
+            assert_eq!(is_canonical(&path), is_unchanged, "{path}");
+            canonical += usize::from(is_unchanged);
         }
-        assert!(taken > 1_000, "{taken}");
+        assert!(canonical > 1_000, "{canonical}");
     }
 
     #[test]
-    fn dot_segments_are_resolved_before_anything_is_judged() {
+    fn dot_segments_are_resolved_before_a_path_is_classified() {
         for (target, path) in [
             ("//latest///meta-data", "/latest/meta-data"),
             ("/latest/./meta-data/.", "/latest/meta-data/"),
@@ -246,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn tricks_are_refused() {
+    fn ambiguous_paths_are_refused() {
         for target in [
             r"/latest\meta-data",
             "/latest%5cmeta-data",
@@ -303,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_path_is_odd_is_remembered() {
+    fn the_first_odd_segment_of_a_path_is_recorded() {
         let own = |_: &str| false;
         assert_eq!(CanonicalPath::parse("/x/a%2Fb", own).unwrap().odd_from(), Some(1));
         assert_eq!(CanonicalPath::parse("/x/a/b", own).unwrap().odd_from(), None);
@@ -311,9 +315,9 @@ mod tests {
         assert_eq!(CanonicalPath::parse("/x/a/b/c/d/$(e)'%3B%22", own).unwrap().odd_from(), Some(5));
     }
 
-    /// IAM takes any printable character in a role's path.
+    /// IAM allows any printable character in a role's path.
     #[test]
-    fn characters_of_roles_are_taken_where_a_role_stands_and_nowhere_else() {
+    fn characters_of_role_paths_are_accepted_only_where_a_role_stands() {
         for odd in ["'", "$", "(", "%28", ";", "%3b", "%3F", "%23", "%22", "*", "&", "`"] {
             assert!(check(&format!("/1/2/3/4/{odd}")).is_ok(), "{odd}");
             assert_eq!(check(&format!("/1/2/3/{odd}/5")), Err(PathError::Character), "{odd}");

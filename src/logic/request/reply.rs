@@ -1,4 +1,4 @@
-//! What answers look like.
+//! The responses of the agent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::logic::policy::arn::RoleArn;
 use crate::logic::policy::reason::Reason;
 use crate::logic::request::message::{Body, JSON, Method, Response};
 
-/// A refusal: its word and nothing else.
+/// A refusal: its reason code, and the message where SDKs show it.
 pub fn refusal(reason: Reason, route: &Route) -> Response {
     let reply = match route {
         Route::ContainerCredentials | Route::RefuseContainer(_) => container_error(reason),
@@ -24,14 +24,14 @@ pub fn refusal(reason: Reason, route: &Route) -> Response {
     }
 }
 
-/// An error of container credentials. SDKs read one or the other spelling of the two keys.
+/// An error of container credentials. Some SDKs read the lower-case keys, others the capitalised ones.
 fn container_error(reason: Reason) -> Response {
     let (word, meaning) = (json::text(reason.word()), json::text(meaning(reason)));
     let body = format!(r#"{{"code":{word},"message":{meaning},"Code":{word},"Message":{meaning}}}"#);
     Response { content_type: JSON.into(), ..Response::text(reason.status(), body) }
 }
 
-/// The answer to other methods on the token path, as the metadata service gives it.
+/// The response to other methods on the token path, as the metadata service gives it.
 pub fn token_methods(method: Method) -> Response {
     let status = if method == Method::Options { 200 } else { 405 };
     Response::empty(status).with("Allow", "OPTIONS, PUT")
@@ -42,7 +42,7 @@ pub fn token(token: String, ttl_s: u32) -> Response {
     Response::text(200, token).with(TOKEN_TTL, ttl_s.to_string())
 }
 
-/// Says on an answer how long the token that asked for it is still good.
+/// Adds the remaining lifetime of the request's token to a response.
 pub fn with_token_left(reply: Response, left: Option<Duration>) -> Response {
     match left {
         Some(left) => reply.with(TOKEN_TTL, left.as_secs().to_string()),
@@ -50,7 +50,7 @@ pub fn with_token_left(reply: Response, left: Option<Duration>) -> Response {
     }
 }
 
-/// `iam/info`, speaking of the pod's role.
+/// `iam/info` with the pod's role.
 pub fn iam_info(role: &RoleArn, now: Wall) -> Response {
     let profile = role.as_str().replacen(":role/", ":instance-profile/", 1);
     let document = format!(
@@ -61,17 +61,17 @@ pub fn iam_info(role: &RoleArn, now: Wall) -> Response {
     Response::text(200, document)
 }
 
-/// What lies below `iam/`.
+/// The entries below `iam/`.
 pub fn iam_listing() -> Response {
     Response { body: Body::Static(b"info\nsecurity-credentials/"), ..Response::empty(200) }
 }
 
-/// Credentials as container providers read them; some of them compare the whole content type.
+/// Credentials in the format of container providers; some SDKs compare the whole content type.
 pub fn container_document(document: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Response {
     Response { content_type: JSON.into(), ..self::document(document) }
 }
 
-/// A document rendered before.
+/// A document that was rendered before.
 pub fn document(document: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Response {
     Response { body: Body::Shared(document), ..Response::empty(200) }
 }
@@ -98,8 +98,8 @@ fn allowed_methods(route: &Route) -> &'static str {
     }
 }
 
-/// There is no instance profile behind a pod's role. Readers want something of the shape of an id
-/// (`AIPA` and 17 letters) that is the same each time: it is derived from the role's ARN (FNV-1a).
+/// A pod's role has no instance profile, but clients expect an ID of this form (`AIPA` and 17 letters) that doesn't
+/// change, so it is derived from the role's ARN (FNV-1a).
 fn profile_id(role: &RoleArn) -> String {
     let mut state = FNV_OFFSET;
     let letters = role.as_str().bytes().chain(0..17).map(|byte| {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_say_their_word_and_when_to_come_again() {
+    fn refusals_have_their_reason_code_and_retry_after() {
         for (reason, headers) in [
             (Reason::NoRole, "X-Content-Type-Options: nosniff"),
             (Reason::StsThrottled, "X-Content-Type-Options: nosniff, Retry-After: 1"),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn iam_info_speaks_of_the_pods_role() {
+    fn iam_info_names_the_pods_role() {
         let role = RoleArn::parse("arn:aws:iam::123456789012:role/team/app").unwrap();
         let info: serde_json::Value =
             serde_json::from_str(&body(&iam_info(&role, Wall::from_unix_seconds(0)))).unwrap();
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn health_has_the_old_keys() {
+    fn health_has_the_keys_of_kube2iam() {
         assert_eq!(body(&health("10.0.0.1", "i-1")), r#"{"hostIP":"10.0.0.1","instanceId":"i-1"}"#);
     }
 }

@@ -1,10 +1,9 @@
-//! What a request is about. The raw target goes in, and only here: what comes out is a word of our own
-//! or a [`CanonicalPath`] that has been judged.
+//! The routes. The raw target is interpreted only here; the result is a variant of [`Route`], with a
+//! [`CanonicalPath`] that has been checked.
 //!
-//! Whatever reads like a sensitive word (in any case, with marks around it, with an ending or a parameter behind it)
-//! is sensitive at every depth:
-//! the credential tree is answered here in its exact spelling and refused in any other, what identifies
-//! or configures the node is blocked unless it is allowed by name.
+//! Every segment that resembles a sensitive word (in any case, with punctuation around it, with a suffix or a
+//! parameter) is sensitive at every depth: the credential tree is served in its exact spelling and refused in any
+//! other, and paths that identify or configure the node are blocked unless they are allowed by name.
 
 mod container;
 mod facing;
@@ -21,17 +20,17 @@ pub use facing::{
     CONTAINER_ADDRESS, CONTAINER_V4, Facing, METADATA_V4, METADATA_V6, facing, is_metadata_address, is_metadata_host,
 };
 
-/// Which of the documents of a role is asked for.
+/// The format of a role's credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DocumentForm {
     Plain,
     /// With `AccountId`, below `security-credentials-extended/`
     Extended,
-    /// As container providers read it
+    /// In the format of container providers
     Container,
 }
 
-/// A page of the agent's own.
+/// A page of the agent itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnPage {
     Health,
@@ -40,7 +39,7 @@ pub enum OwnPage {
     Store,
 }
 
-/// What a request is about.
+/// The resource that a request addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// `PUT /latest/api/token`
@@ -49,9 +48,9 @@ pub enum Route {
     TokenOptions,
     /// Another method on the token path
     TokenMethod,
-    /// `iam/security-credentials` and its extended twin, with and without a closing slash
+    /// `iam/security-credentials` and `iam/security-credentials-extended`, with and without a trailing slash
     RoleList(DocumentForm),
-    /// A role's credentials; the role as it was asked for
+    /// A role's credentials, with the role as the request names it
     RoleDocument(DocumentForm, String),
     /// `iam/`
     IamListing,
@@ -64,28 +63,29 @@ pub enum Route {
     Page(OwnPage),
     /// `GET /v1/credentials`
     ContainerCredentials,
-    /// The same path under a host or with a method that isn't served there, or another path where nothing else is
+    /// `/v1/credentials` under a `Host` or with a method that isn't served there, or any other path at an address
+    /// that serves only container credentials
     RefuseContainer(Reason),
     Refuse(Reason),
 }
 
-/// What `route` needs to know of the configuration.
+/// The part of the configuration that routing depends on.
 #[derive(Clone, Debug, Default)]
 pub struct RouteRules {
     /// Whether this listener serves `/metrics`
     pub metrics: bool,
     /// Whether `/debug/store` exists
     pub debug: bool,
-    /// Whether pods may show tokens
+    /// Whether pods may authenticate with ServiceAccount tokens
     pub container_credentials: bool,
     /// Words of `--metadata-allow`
     pub allowed: Vec<String>,
-    /// Expressions of `--metadata-deny`, asked on the lower-case path
+    /// Expressions of `--metadata-deny`, matched against the lower-case path
     pub denied: Vec<Regex>,
 }
 
 impl Route {
-    /// kube2iam's name of the handler, for the metric label `handler`.
+    /// kube2iam's name of the handler, the value of the metric label `handler`.
     pub const fn handler(&self) -> &'static str {
         match self {
             Self::RoleList(_) => "securityCredentialsHandler",
@@ -102,7 +102,7 @@ impl Route {
 }
 
 impl Route {
-    /// The word for the log, of what isn't a way of metadata.
+    /// The log field `way` of routes other than metadata.
     pub const fn way(&self) -> &'static str {
         match self {
             Self::ContainerCredentials | Self::RefuseContainer(_) => "container-credentials",
@@ -111,7 +111,7 @@ impl Route {
     }
 }
 
-/// Decides what a request is about.
+/// Finds the route of a request.
 pub fn route(request: &Request<'_>, facing: Facing, rules: &RouteRules) -> Route {
     match facing {
         Facing::Container | Facing::Loopback if container::is_asked_for(request.target) => {
@@ -142,7 +142,7 @@ fn token(method: Method) -> Route {
     }
 }
 
-/// Whether the listing of `meta-data/` has `iam/` in it.
+/// Whether the listing of `meta-data/` includes `iam/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IamEntry {
     /// The pod has a role.
@@ -150,7 +150,7 @@ pub enum IamEntry {
     Hidden,
 }
 
-/// The entries of a listing that may be shown, in order; `iam/` among them exactly if the pod has a role.
+/// The visible entries of a listing, in order; `iam/` is included exactly if the pod has a role.
 pub fn filter_listing(path: &CanonicalPath, listing: &str, iam: IamEntry, rules: &RouteRules) -> String {
     let below = |entry: &str| format!("{}/{entry}", path.as_str().trim_end_matches('/'));
     let plain =
@@ -168,7 +168,7 @@ pub fn filter_listing(path: &CanonicalPath, listing: &str, iam: IamEntry, rules:
     entries.join("\n")
 }
 
-/// What lies at a path, whatever the method.
+/// The resource at a path, for any method.
 fn classify(path: CanonicalPath, rules: &RouteRules) -> Route {
     if let Some(route) = credentials(&path) {
         return route;
@@ -177,7 +177,7 @@ fn classify(path: CanonicalPath, rules: &RouteRules) -> Route {
     let folded: Vec<Cow<'_, str>> = segments.iter().map(|segment| fold(segment)).collect();
     let folded: Vec<&str> = folded.iter().map(|segment| &**segment).collect();
     match path.odd_from() {
-        None | Some(ROLE_TAIL..) if names_credentials(&folded) => return Route::Refuse(Reason::NotFound),
+        None | Some(ROLE_TAIL..) if resembles_credentials(&folded) => return Route::Refuse(Reason::NotFound),
         None => {}
         Some(_) => return Route::Refuse(Reason::BadPath),
     }
@@ -191,7 +191,7 @@ fn classify(path: CanonicalPath, rules: &RouteRules) -> Route {
             Route::Refuse(Reason::TokenPathVersioned)
         };
     }
-    if is_kept_back(&folded, path.as_str(), rules) {
+    if is_blocked(&folded, path.as_str(), rules) {
         return Route::Refuse(Reason::KeptBack);
     }
     match folded.as_slice() {
@@ -202,7 +202,7 @@ fn classify(path: CanonicalPath, rules: &RouteRules) -> Route {
     }
 }
 
-/// What is answered of the credential tree: these paths in exactly this spelling.
+/// The routes of the credential tree, in exactly this spelling.
 fn credentials(path: &CanonicalPath) -> Option<Route> {
     if path.odd_from().is_some_and(|at| at < ROLE_TAIL) {
         return None;
@@ -211,15 +211,15 @@ fn credentials(path: &CanonicalPath) -> Option<Route> {
     let known = segments.iter_mut().zip(path.segments()).map(|(place, segment)| *place = segment).count();
     match &segments[..known] {
         [_, "meta-data", "iam"] => Some(Route::IamListing),
-        [_, "meta-data", "iam", "info"] if !path.is_closed() => Some(Route::IamInfo),
+        [_, "meta-data", "iam", "info"] if !path.has_trailing_slash() => Some(Route::IamInfo),
         [_, "meta-data", "iam", tree] => form(tree).map(Route::RoleList),
         [_, "meta-data", "iam", tree, ..] => form(tree).map(|form| Route::RoleDocument(form, tail(path, &segments))),
         _ => None,
     }
 }
 
-/// Whether a path has to do with credentials in any reading: where [`credentials`] has no answer, nobody has.
-fn names_credentials(folded: &[&str]) -> bool {
+/// Whether any interpretation of a path leads to credentials: what [`credentials`] doesn't serve is refused.
+fn resembles_credentials(folded: &[&str]) -> bool {
     !is_tag(folded) && folded.iter().any(|word| is_credential(word))
 }
 
@@ -231,7 +231,7 @@ fn form(tree: &str) -> Option<DocumentForm> {
     }
 }
 
-/// What stands behind the first four segments: a role, which may hold slashes. One at its end is the client's habit.
+/// The segments after the first four: a role, which may contain slashes. Some clients add a trailing slash.
 fn tail(path: &CanonicalPath, segments: &[&str; ROLE_TAIL + 1]) -> String {
     let before: usize = segments[..ROLE_TAIL].iter().map(|segment| "/".len() + segment.len()).sum();
     path.as_str()[before + "/".len()..].trim_end_matches('/').to_owned()
@@ -252,8 +252,9 @@ fn own_page(segments: &[&str], folded: &[&str], rules: &RouteRules) -> Option<Ro
     }
 }
 
-/// What stays with the node unless `--metadata-allow` opens it, and what `--metadata-deny` closes.
-fn is_kept_back(folded: &[&str], path: &str, rules: &RouteRules) -> bool {
+/// Whether a path is blocked: sensitive ones unless `--metadata-allow` opens them, and those that `--metadata-deny`
+/// matches.
+fn is_blocked(folded: &[&str], path: &str, rules: &RouteRules) -> bool {
     let opened = |word: &str| rules.allowed.iter().any(|allowed| allowed == word);
     if is_denied(folded, path, rules) {
         return true;
@@ -263,10 +264,10 @@ fn is_kept_back(folded: &[&str], path: &str, rules: &RouteRules) -> bool {
     let proof = cores.iter().any(|core| IDENTITY_PROOFS.contains(&core.as_str()))
         || pairs.any(|(core, behind)| core == "instance-identity" && *behind != "document");
     let named = |word: &str| cores.iter().any(|core| core == word) && !opened(word);
-    !is_tag(folded) && (proof && !opened("instance-identity") || KEPT_BACK.iter().any(|word| named(word)))
+    !is_tag(folded) && (proof && !opened("instance-identity") || BLOCKED.iter().any(|word| named(word)))
 }
 
-/// Whether `--metadata-deny` closes a path, as it stands or as a lenient server might read it.
+/// Whether `--metadata-deny` matches a path, as it is or as a lenient server might interpret it.
 fn is_denied(folded: &[&str], path: &str, rules: &RouteRules) -> bool {
     if rules.denied.is_empty() {
         return false;
@@ -277,31 +278,31 @@ fn is_denied(folded: &[&str], path: &str, rules: &RouteRules) -> bool {
     rules.denied.iter().any(|denied| [&lower, &bare, &closed].iter().any(|reading| denied.is_match(reading)))
 }
 
-/// Tag keys are free text: `tags/instance/iam` is no credential.
+/// Tag keys are free text: `tags/instance/iam` is no credential path.
 fn is_tag(folded: &[&str]) -> bool {
     matches!(folded, [_, "meta-data", "tags", "instance", _])
 }
 
-/// A segment as the most lenient server might read it: any case, without marks at its ends.
+/// A segment as the most lenient server might interpret it: in any case, without punctuation at its ends.
 fn fold(segment: &str) -> Cow<'_, str> {
     let bare = segment.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     if bare.bytes().any(|b| b.is_ascii_uppercase()) { bare.to_ascii_lowercase().into() } else { bare.into() }
 }
 
-/// What is left of a folded segment if a server takes `.json` for a format, `,x`, `=x` or `:x` for a parameter,
-/// `+` for a blank (RFC 3986, section 3.3, knows such uses), or tells `_` from `-` as little as OpenStack's tree does.
+/// The rest of a folded segment for a server that treats `.json` as a format, `,x`, `=x` or `:x` as a parameter, `+`
+/// as a blank (RFC 3986, section 3.3, mentions such uses), or `_` like `-` as OpenStack's tree does.
 fn core(folded: &str) -> String {
     let end = folded.find(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c)).unwrap_or(folded.len());
     folded[..end].trim_end_matches(['-', '_']).replace('_', "-")
 }
 
-/// Whatever is called credentials is some, today's or those that AWS will think of.
+/// Matches every segment that contains `credentials`, so that trees AWS may add are covered too.
 fn is_credential(folded: &str) -> bool {
     core(folded) == "iam" || folded.contains("credentials")
 }
 
 const IDENTITY_PROOFS: [&str; 3] = ["signature", "pkcs7", "rsa2048"];
-const KEPT_BACK: [&str; 3] = ["user-data", "fws", "managed-ssh-keys"];
+const BLOCKED: [&str; 3] = ["user-data", "fws", "managed-ssh-keys"];
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What the EC2 metadata service says, understood.
+//! Parsers of the EC2 metadata service's responses.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use serde::Deserialize;
 use crate::logic::policy::arn::BaseArn;
 use crate::logic::sts::endpoints::is_region;
 
-/// Why the metadata service gave no usable answer.
+/// Why the metadata service gave no usable response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImdsFailure {
-    /// The status it answered with, if it answered
+    /// The HTTP status, if there was a response
     pub status: Option<u16>,
     pub cause: String,
 }
@@ -28,8 +28,8 @@ pub fn role_name(listing: &str) -> Result<&str, ImdsFailure> {
     if fits { Ok(name) } else { Err(unreadable(ROLE_LIST, "it names no role")) }
 }
 
-/// The base ARN of the node's account, from `iam/info`: the instance profile's ARN with `role` for its first
-/// `instance-profile`, cut before the first `/`. What kube2iam discovers.
+/// The base ARN of the node's account, from `iam/info`: the instance profile's ARN with its first `instance-profile`
+/// replaced by `role`, cut before the first `/`, as kube2iam discovers it.
 pub fn base_arn(info: &str) -> Result<BaseArn, ImdsFailure> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -53,14 +53,14 @@ pub fn region(text: &str) -> Result<&str, ImdsFailure> {
     if is_region(region) { Ok(region) } else { Err(unreadable(REGION, "it is not a region")) }
 }
 
-/// The instance, from `instance-id`.
+/// The instance ID, from `instance-id`.
 pub fn instance_id(text: &str) -> Result<&str, ImdsFailure> {
     let id = text.trim();
     let fits = !id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(|b| b.is_ascii_graphic());
     if fits { Ok(id) } else { Err(unreadable(INSTANCE_ID, "it is not the name of an instance")) }
 }
 
-/// What the agent needs of the identity document.
+/// The parts of the identity document that the agent needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceIdentity {
     pub region: String,
@@ -69,7 +69,7 @@ pub struct InstanceIdentity {
     pub instance_id: String,
 }
 
-/// Reads the identity document.
+/// Parses the identity document.
 pub fn identity(document: &str) -> Result<InstanceIdentity, ImdsFailure> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -94,15 +94,15 @@ fn unreadable(path: &str, why: &str) -> ImdsFailure {
     ImdsFailure { status: Some(200), cause: format!("failed to read `{path}`: {why}") }
 }
 
-/// One role name.
+/// A listing with one role name.
 pub const ROLE_LIST: &str = "/latest/meta-data/iam/security-credentials/";
 pub const IAM_INFO: &str = "/latest/meta-data/iam/info";
 pub const REGION: &str = "/latest/meta-data/placement/region";
 pub const INSTANCE_ID: &str = "/latest/meta-data/instance-id";
 pub const IDENTITY: &str = "/latest/dynamic/instance-identity/document";
-/// Where tokens are made.
+/// Where tokens are issued.
 pub const TOKEN: &str = "/latest/api/token";
-/// `i-` and 17 digits today.
+/// Today an ID is `i-` and 17 digits.
 const LONGEST_ID: usize = 128;
 
 #[cfg(test)]
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_recorded_documents_are_understood() {
+    fn recorded_documents_are_parsed() {
         let info = recorded(include_str!("../../../tests/fixtures/imds/iam-info.http"));
         assert_eq!(base_arn(info).unwrap().as_str(), "arn:aws:iam::896453262835:role/");
         let listing = recorded(include_str!("../../../tests/fixtures/imds/role-list.http"));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_other_servers_are_not_understood() {
+    fn pages_of_other_servers_are_rejected() {
         for text in ["", " \n", "<html>", "two words", "../../up"] {
             assert!(role_name(text).is_err(), "{text}");
             assert!(region(text).is_err(), "{text}");

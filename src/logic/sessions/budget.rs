@@ -1,4 +1,4 @@
-//! A token bucket: a burst at once, then a steady rate.
+//! Token buckets: a burst at once, then a steady rate.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use crate::logic::base::time::Mono;
 
-/// How much may happen at once and how fast it comes back.
+/// A bucket's capacity and refill rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     pub burst: f64,
-    /// Tokens a second
+    /// Tokens per second
     pub refill: f64,
 }
 
-/// One bucket, full at first.
+/// A bucket. It starts full.
 #[derive(Clone, Debug)]
 pub struct Bucket {
     tokens: f64,
@@ -28,7 +28,7 @@ impl Bucket {
         Self { tokens: rate.burst, since: now }
     }
 
-    /// Takes a token if there is one.
+    /// Takes a token if one is available.
     pub fn take(&mut self, rate: Rate, now: Mono) -> bool {
         self.refill(rate, now);
         let taken = self.tokens >= 1.0;
@@ -38,22 +38,22 @@ impl Bucket {
         taken
     }
 
-    /// When there will be a token again.
+    /// The time at which the next token is available.
     pub fn ready_at(&mut self, rate: Rate, now: Mono) -> Mono {
         self.refill(rate, now);
         let missing = (1.0 - self.tokens).max(0.0);
         let ready = now.after(Duration::from_secs_f64((missing / rate.refill.max(SLOWEST)).min(LONGEST_WAIT_S)));
-        // A hair too early there would be none, and who waits would look again and again until the hair has passed.
-        if self.left(rate, ready) < 1.0 { ready.after(HAIR) } else { ready }
+        // Rounded down, the token isn't there yet and the waiter would spin; round up.
+        if self.left(rate, ready) < 1.0 { ready.after(ROUNDING) } else { ready }
     }
 
-    /// Whether it is as good as new.
+    /// Whether the bucket can be dropped: a new one would be as full.
     pub fn is_full(&mut self, rate: Rate, now: Mono) -> bool {
         self.refill(rate, now);
         self.tokens >= rate.burst
     }
 
-    /// Tokens there are.
+    /// The available tokens.
     pub fn left(&self, rate: Rate, now: Mono) -> f64 {
         (self.tokens + now.since(self.since).as_secs_f64() * rate.refill).min(rate.burst)
     }
@@ -64,15 +64,15 @@ impl Bucket {
     }
 }
 
-/// Who makes the agent work: who asks from an address, or the pod that proved itself.
+/// The client that causes the agent's work: a source address, or a pod proven by its token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Starter {
     Address(IpAddr),
-    /// By its uid
+    /// The pod's UID
     Pod(Arc<str>),
 }
 
-/// A bucket for each of those who ask.
+/// One bucket per client.
 #[derive(Debug)]
 pub struct Buckets<K> {
     rate: Rate,
@@ -84,27 +84,27 @@ impl<K: Hash + Eq> Buckets<K> {
         Self { rate, buckets: HashMap::new() }
     }
 
-    /// Takes a token out of the bucket of `who`. When there are too many buckets the full ones go;
-    /// if none is full, newcomers get nothing until one is.
-    pub fn take(&mut self, who: K, now: Mono) -> bool {
+    /// Takes a token from the client's bucket. When there are too many buckets, full ones are dropped; if none is
+    /// full, new clients are refused until one is.
+    pub fn take(&mut self, client: K, now: Mono) -> bool {
         let rate = self.rate;
-        if self.buckets.len() >= MOST_BUCKETS && !self.buckets.contains_key(&who) {
+        if self.buckets.len() >= MOST_BUCKETS && !self.buckets.contains_key(&client) {
             self.buckets.retain(|_, bucket| !bucket.is_full(rate, now));
             if self.buckets.len() >= MOST_BUCKETS {
                 return false;
             }
         }
-        self.buckets.entry(who).or_insert_with(|| Bucket::full(rate, now)).take(rate, now)
+        self.buckets.entry(client).or_insert_with(|| Bucket::full(rate, now)).take(rate, now)
     }
 }
 
-/// More addresses than a node has pods, by far.
+/// Far more than a node has pods.
 const MOST_BUCKETS: usize = 4_096;
-/// Keeps the division sane.
+/// Bounds the wait that follows from a tiny rate.
 const SLOWEST: f64 = 0.001;
 const LONGEST_WAIT_S: f64 = 3_600.0;
-/// More than a fraction of a second loses when it is cut to whole microseconds.
-const HAIR: Duration = Duration::from_micros(2);
+/// Larger than the rounding error of a duration in microseconds.
+const ROUNDING: Duration = Duration::from_micros(2);
 
 #[cfg(test)]
 mod tests {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn when_a_token_is_said_to_be_there_it_is() {
+    fn a_token_is_available_at_the_promised_time() {
         for (refill, spans) in [(0.5, [1, 7, 333_333]), (10.0, [1, 3, 99_999]), (0.3, [1, 1_234_567, 77])] {
             let rate = Rate { burst: 1.0, refill };
             let mut now = Mono::from_millis(1);
@@ -140,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn everybody_has_a_bucket_and_full_ones_make_room() {
+    fn every_client_has_a_bucket_and_full_ones_are_dropped() {
         let at = Mono::from_millis;
         let mut buckets = Buckets::new(RATE);
-        assert!((0..MOST_BUCKETS).all(|who| buckets.take(who, at(0))));
+        assert!((0..MOST_BUCKETS).all(|client| buckets.take(client, at(0))));
         assert!(!buckets.take(MOST_BUCKETS, at(0)));
         assert!(buckets.take(MOST_BUCKETS, at(1_000)));
     }

@@ -1,4 +1,4 @@
-//! Temporary credentials as AWS gives them.
+//! Temporary credentials of AWS.
 
 mod document;
 mod life;
@@ -11,13 +11,13 @@ pub use render::RenderedCredentials;
 use crate::logic::base::secret::Secret;
 use crate::logic::base::time::Wall;
 
-/// A key pair with its session token and the moment from which AWS refuses it.
+/// An access key with its session token and expiration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
     pub access_key_id: String,
     pub secret_access_key: Secret<String>,
-    /// Absent only for a user's long-lived keys, which may come from the environment.
+    /// Absent only for a user's long-lived keys, which may come from the environment
     pub session_token: Option<Secret<String>>,
-    /// `None`: these don't expire.
+    /// `None`: the credentials don't expire
     pub expiration: Option<Wall>,
 }

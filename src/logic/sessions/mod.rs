@@ -1,4 +1,4 @@
-//! Credentials over their life: what a session carries, the cache as a machine, the budgets of calls.
+//! Sessions: their parameters, the cache as a state machine, and the budgets of calls.
 
 pub mod budget;
 pub mod cache;

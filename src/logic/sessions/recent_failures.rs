@@ -1,18 +1,18 @@
-//! The calls to STS that failed last, each with its moment, until the same call succeeds. The cache forgets a refusal
-//! within seconds, so that the next request is a fresh try; who asks for the cause comes minutes later.
+//! The most recent failed calls to STS with their times, until the same call succeeds. The cache forgets a refusal
+//! within seconds so that the next request retries; operators look for the cause minutes later.
 
 use std::collections::VecDeque;
 
 use crate::logic::base::time::Wall;
 use crate::logic::sts::{AssumeRole, StsFailure};
 
-/// The last failure of each call, the newest at the end.
+/// The last failure of each call, newest last.
 #[derive(Debug, Default)]
 pub struct RecentFailures(VecDeque<(AssumeRole, StsFailure, Wall)>);
 
 impl RecentFailures {
-    /// Takes up how a call ended.
-    pub fn note(&mut self, request: &AssumeRole, failure: Option<&StsFailure>, now: Wall) {
+    /// Records the result of a call.
+    pub fn record(&mut self, request: &AssumeRole, failure: Option<&StsFailure>, now: Wall) {
         if failure.is_none() && self.0.is_empty() {
             return;
         }
@@ -25,13 +25,13 @@ impl RecentFailures {
         }
     }
 
-    /// How the last call failed, and when, if it did.
+    /// The last failure of this call and its time, if its last call failed.
     pub fn of(&self, request: &AssumeRole) -> Option<(&StsFailure, Wall)> {
         self.0.iter().find(|(known, ..)| known == request).map(|(_, failure, at)| (failure, *at))
     }
 }
 
-/// Roles in trouble at a time on one node; a call and its failure take about a kilobyte.
+/// Failing calls on one node at a time; each takes about a kilobyte.
 const MOST_REMEMBERED: usize = 64;
 
 #[cfg(test)]
@@ -63,21 +63,21 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_known_until_the_call_succeeds() {
+    fn a_failure_is_kept_until_the_call_succeeds() {
         let mut failures = RecentFailures::default();
-        failures.note(&call(1), Some(&failure("Throttling")), at(1));
-        failures.note(&call(1), Some(&failure("AccessDenied")), at(2));
-        failures.note(&call(2), None, at(3));
+        failures.record(&call(1), Some(&failure("Throttling")), at(1));
+        failures.record(&call(1), Some(&failure("AccessDenied")), at(2));
+        failures.record(&call(2), None, at(3));
         let (known, when) = failures.of(&call(1)).unwrap();
         assert_eq!((known.code.as_str(), when), ("AccessDenied", at(2)));
-        failures.note(&call(1), None, at(4));
+        failures.record(&call(1), None, at(4));
         assert!(failures.of(&call(1)).is_none());
     }
 
     #[test]
-    fn the_oldest_goes_when_there_are_too_many() {
+    fn the_oldest_failure_is_dropped_at_the_limit() {
         let mut failures = RecentFailures::default();
-        (0..=MOST_REMEMBERED).for_each(|role| failures.note(&call(role), Some(&failure("AccessDenied")), at(0)));
+        (0..=MOST_REMEMBERED).for_each(|role| failures.record(&call(role), Some(&failure("AccessDenied")), at(0)));
         assert!(failures.of(&call(0)).is_none() && failures.of(&call(MOST_REMEMBERED)).is_some());
     }
 }

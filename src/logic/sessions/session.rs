@@ -1,4 +1,4 @@
-//! What the session of a role carries: its name, its length, its tags, its external id, the policies that narrow it.
+//! The parameters of a role's session: its name, duration, tags, external ID and session policies.
 
 mod annotations;
 mod served;
@@ -10,49 +10,49 @@ use crate::logic::sts::{AssumeRole, TokenSubject};
 pub use annotations::SessionOptions;
 pub use served::Session;
 
-/// How AssumeRole calls are made out of pods.
+/// How AssumeRole calls are built from pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRules {
-    /// Seconds to ask for, 900..=43200
+    /// The requested duration in seconds, 900..=43200
     pub duration_s: u32,
     pub name: NameTemplate,
     pub name_annotation: NameAnnotation,
-    /// `--node`, empty when the whole cluster is watched
+    /// `--node`; empty when the whole cluster is watched
     pub node: String,
     pub tags: Tags,
     pub bearing: CallsBear,
 }
 
-/// What calls for pods' sessions bear, for STS to know who asks.
+/// What authenticates calls for pods' sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallsBear {
     /// A signature with the node's credentials
     NodeSignature,
-    /// The ServiceAccount token that the pod has shown
+    /// The pod's ServiceAccount token
     PodToken,
 }
 
-/// What becomes of the pods' annotation `iam.amazonaws.com/session-name`.
+/// Whether the pods' annotation `iam.amazonaws.com/session-name` is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameAnnotation {
-    /// A tenant doesn't write the name that CloudTrail and trust policies see.
+    /// Tenants don't control the name that CloudTrail and trust policies see.
     Ignored,
-    /// It names the session, as with kiam.
+    /// The annotation names the session, as with kiam.
     Read,
 }
 
-/// Whether sessions are tagged with what EKS Pod Identity tags them with.
+/// Whether sessions carry the tags of EKS Pod Identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tags {
     None,
     Pod {
-        /// Value of `eks-cluster-name`; without it the tag is left out
+        /// The value of `eks-cluster-name`; without it the tag is omitted
         cluster: Option<String>,
         reach: TagReach,
     },
 }
 
-/// Whether tags last through further role changes.
+/// Whether tags persist through role chaining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TagReach {
     Session,
@@ -60,8 +60,8 @@ pub enum TagReach {
 }
 
 impl SessionRules {
-    /// The call for `role` on behalf of `pod`. Pods for which it comes out the same share a session.
-    /// An annotation that can't be meant so refuses it.
+    /// The call for `role` on behalf of `pod`. Pods with equal calls share a session. An invalid session annotation
+    /// is refused with its reason.
     pub fn request(&self, role: &RoleArn, pod: &HeldPod) -> Result<AssumeRole, Reason> {
         let SessionOptions { external_id, name, policy, policy_arns } = match pod.session() {
             Some(options) => options.clone()?,
@@ -87,18 +87,18 @@ impl SessionRules {
         })
     }
 
-    /// Sessions that a token gets are those of its ServiceAccount, and of no other.
+    /// Sessions obtained with a token belong to its ServiceAccount only.
     fn subject_of(&self, pod: &HeldPod) -> Option<TokenSubject> {
         (self.bearing == CallsBear::PodToken)
             .then(|| TokenSubject { namespace: pod.namespace.clone(), service_account: pod.service_account.clone() })
     }
 
-    /// Whether the pod names its session and isn't listened to.
+    /// Whether the pod's session name is ignored.
     pub fn ignores_name_of(&self, pod: &HeldPod) -> bool {
         self.name_annotation == NameAnnotation::Ignored && own_name(pod).is_some()
     }
 
-    /// The call for a role that the agent itself assumes before it assumes others.
+    /// The call for a role that the agent assumes itself before it assumes pods' roles.
     pub fn hop(&self, role: &RoleArn) -> AssumeRole {
         let node = if self.node.is_empty() { NO_NODE } else { &self.node };
         AssumeRole {
@@ -126,7 +126,7 @@ impl SessionRules {
         }
     }
 
-    /// The names are those of EKS Pod Identity, so that policies on them carry over.
+    /// The tags of EKS Pod Identity, so that policies on them carry over.
     fn tags_of(&self, pod: &HeldPod) -> Vec<(String, String)> {
         let Tags::Pod { cluster, .. } = &self.tags else { return Vec::new() };
         [
@@ -143,12 +143,12 @@ impl SessionRules {
     }
 }
 
-/// The name that a pod's annotation gives its session; an empty one is none.
+/// The session name in a pod's annotation; an empty one counts as none.
 fn own_name(pod: &HeldPod) -> Option<&str> {
     pod.session()?.as_ref().ok()?.name.as_deref()
 }
 
-/// A session name with words to be filled in, such as `{node}-{role}`.
+/// A session name with placeholders, such as `{node}-{role}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameTemplate(Vec<Piece>);
 
@@ -169,10 +169,10 @@ enum Word {
 }
 
 impl NameTemplate {
-    /// The name that every pod of a role on a node shares, so that sharing a session is honest.
+    /// The same name for every pod of a role on a node, because they share the session.
     pub const DEFAULT: &'static str = "{node}-{role}";
 
-    /// Reads a template; the error names what can't be filled in.
+    /// Parses a template; the error names the invalid part.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -186,7 +186,8 @@ impl NameTemplate {
         if text.is_empty() { Err("an empty name".into()) } else { Ok(Self(pieces)) }
     }
 
-    /// Fills the words in, replaces what STS doesn't take by `-` and cuts to its 64 characters.
+    /// Fills in the placeholders, replaces characters that STS doesn't allow with `-`, and truncates to its 64
+    /// characters.
     fn fill<'a>(&self, value: impl Fn(Word) -> &'a str) -> String {
         let mut name = String::with_capacity(USUAL_NAME);
         for piece in &self.0 {
@@ -227,14 +228,14 @@ fn word(name: &str) -> Result<Word, String> {
     })
 }
 
-/// Stands for the node where `--node` isn't given.
+/// Replaces `{node}` if `--node` isn't given.
 const NO_NODE: &str = "kube2iam";
-/// An hour, the most that a chained role may have (IAM user guide, role chaining).
+/// One hour, the maximum for role chaining (IAM user guide, role chaining).
 const HOP_S: u32 = 3_600;
 /// RoleSessionName: 2 to 64 of `[\w+=,.@-]` (AWS STS API reference, AssumeRole).
 const LONGEST_NAME: usize = 64;
 const SHORTEST_NAME: usize = 2;
-/// Room for nearly all of them, before they are cut.
+/// Capacity for nearly all names before truncation.
 const USUAL_NAME: usize = 96;
 
 #[cfg(test)]

@@ -1,20 +1,21 @@
-//! Where STS is, without asking the network: from the region, a table of the partitions, and what the operator set.
+//! The endpoint of STS, without any network request: from the region, a table of partitions, and the operator's
+//! settings.
 //!
 //! Source of the table and the rules: the partitions and the STS endpoint rule set that AWS publishes with its SDKs.
 
 use crate::logic::base::url::ServiceUrl;
 use crate::logic::sts::{StsFailure, StsFailureKind};
 
-/// What decides where STS is asked.
+/// The settings that determine the endpoint of STS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StsEndpoints {
-    /// `None`: to be found out at the metadata service.
+    /// `None`: ask the metadata service
     pub region: Option<String>,
     /// `AWS_USE_FIPS_ENDPOINT`
     pub fips: bool,
     /// `AWS_USE_DUALSTACK_ENDPOINT`
     pub dual_stack: bool,
-    /// `AWS_STS_REGIONAL_ENDPOINTS=legacy`: the global endpoint, where there is one
+    /// `AWS_STS_REGIONAL_ENDPOINTS=legacy`: the global endpoint, where one exists
     pub legacy_global: bool,
     /// `AWS_ENDPOINT_URL_STS`
     pub override_sts: Option<ServiceUrl>,
@@ -22,10 +23,10 @@ pub struct StsEndpoints {
     pub override_all: Option<ServiceUrl>,
 }
 
-/// Where to send a call, and for which region to sign it.
+/// The URL to call, and the region to sign for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// With a path, at least `/`
+    /// Includes a path, at least `/`
     pub url: String,
     /// The `Host` header, which the signature covers
     pub host: String,
@@ -33,8 +34,8 @@ pub struct Endpoint {
 }
 
 impl StsEndpoints {
-    /// The endpoint for a call about something in `partition` (of the role's ARN), which only counts
-    /// if the region's own name doesn't decide.
+    /// The endpoint for a call about a role in `partition`, which is used only if the region's name doesn't determine
+    /// the partition.
     pub fn endpoint(&self, partition: Option<&str>) -> Result<Endpoint, StsFailure> {
         let region = self.region.as_deref().ok_or_else(|| no_region("NoRegion", NO_REGION.to_owned()))?;
         if !is_region(region) {
@@ -56,7 +57,7 @@ impl StsEndpoints {
     }
 
     fn host(&self, region: &str, partition: &Partition) -> String {
-        // In us-gov the plain endpoints are FIPS endpoints, and there are no others unless dual-stack is asked for.
+        // In us-gov the standard endpoints are FIPS endpoints; separate ones exist only for dual-stack.
         let plain_is_fips = partition.name == "aws-us-gov" && !self.dual_stack;
         let service = if self.fips && !plain_is_fips { "sts-fips" } else { "sts" };
         let suffix = if self.dual_stack { partition.dual_stack_suffix } else { partition.suffix };
@@ -64,12 +65,12 @@ impl StsEndpoints {
     }
 }
 
-/// The partition whose regions are named like `region`.
+/// The partition whose region names have the prefix of `region`.
 fn partition_of(region: &str) -> Option<&'static Partition> {
     PARTITIONS.iter().find(|partition| partition.prefixes.iter().any(|prefix| region.starts_with(prefix)))
 }
 
-/// Whether `text` may stand in a host name and in a signature as a region. Not whether AWS has built it.
+/// Whether `text` is valid as a region in a host name and in a signature, whether or not AWS has such a region.
 pub fn is_region(text: &str) -> bool {
     text.len() <= LONGEST_REGION
         && text.starts_with(|c: char| c.is_ascii_lowercase())
@@ -92,7 +93,7 @@ struct Partition {
     dual_stack_suffix: &'static str,
 }
 
-/// The narrow prefixes come before the wide ones.
+/// More specific prefixes come first.
 const PARTITIONS: [Partition; 8] = [
     Partition { name: "aws-us-gov", prefixes: &["us-gov-"], suffix: "amazonaws.com", dual_stack_suffix: "api.aws" },
     Partition { name: "aws-iso", prefixes: &["us-iso-"], suffix: "c2s.ic.gov", dual_stack_suffix: "api.aws.ic.gov" },
@@ -134,11 +135,11 @@ const PARTITIONS: [Partition; 8] = [
     },
 ];
 
-/// The SDKs' name for "no region in particular".
+/// The SDKs' name of the global region.
 const GLOBAL: &str = "aws-global";
 const GLOBAL_HOST: &str = "sts.amazonaws.com";
 const GLOBAL_REGION: &str = "us-east-1";
-/// A label of a host name is no longer (RFC 1035, section 2.3.4).
+/// Limit of a host name's label (RFC 1035, section 2.3.4).
 const LONGEST_REGION: usize = 63;
 const NO_REGION: &str = "no region is known: set AWS_REGION, or let the metadata service be reached";
 

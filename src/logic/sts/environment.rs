@@ -1,5 +1,5 @@
-//! The environment variables that AWS's own tools understand, as values, and what they mean for the agent.
-//! An empty variable counts as unset, as in the SDKs.
+//! The environment variables of the AWS SDKs, and their meaning for the agent. An empty variable counts as unset, as
+//! in the SDKs.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::logic::base::url::{Scheme, ServiceUrl};
 use crate::logic::policy::arn::RoleArn;
 use crate::logic::sessions::credentials::Credentials;
 
-/// Every variable that is read.
+/// The values of all supported variables.
 #[derive(Clone, Debug, Default)]
 pub struct AwsEnvironment {
     /// `AWS_REGION`, else `AWS_DEFAULT_REGION`
@@ -30,15 +30,13 @@ pub struct AwsEnvironment {
     pub use_fips_endpoint: Option<String>,
     pub use_dualstack_endpoint: Option<String>,
     pub sts_regional_endpoints: Option<String>,
-    pub metadata_service_endpoint: Option<String>,
-    pub metadata_service_endpoint_mode: Option<String>,
     /// `AWS_CA_BUNDLE`, else `SSL_CERT_FILE`
     pub ca_bundle: Option<String>,
     pub proxy: ProxyEnvironment,
 }
 
 impl AwsEnvironment {
-    /// Asks `lookup` for each variable by name.
+    /// Reads each variable by name through `lookup`.
     pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Self {
         let first = |names: &[&str]| names.iter().find_map(|name| lookup(name).filter(|value| !value.is_empty()));
         let one = |name: &str| first(&[name]);
@@ -60,10 +58,8 @@ impl AwsEnvironment {
             use_fips_endpoint: one("AWS_USE_FIPS_ENDPOINT"),
             use_dualstack_endpoint: one("AWS_USE_DUALSTACK_ENDPOINT"),
             sts_regional_endpoints: one("AWS_STS_REGIONAL_ENDPOINTS"),
-            metadata_service_endpoint: one("AWS_EC2_METADATA_SERVICE_ENDPOINT"),
-            metadata_service_endpoint_mode: one("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"),
             ca_bundle: first(&["AWS_CA_BUNDLE", "SSL_CERT_FILE"]),
-            // Capital letters first, as Go programs look.
+            // Upper case first, as Go programs do.
             proxy: ProxyEnvironment {
                 https_proxy: first(&["HTTPS_PROXY", "https_proxy"]).map(Secret::new),
                 http_proxy: first(&["HTTP_PROXY", "http_proxy"]).map(Secret::new),
@@ -72,7 +68,7 @@ impl AwsEnvironment {
         }
     }
 
-    /// Where STS is asked, as far as the variables say.
+    /// The endpoint settings in the variables.
     pub fn endpoints(&self) -> Result<StsEndpoints, EnvironmentError> {
         let url = |name, value: &Option<String>| value.as_deref().map(|text| service(name, text)).transpose();
         let regional = ("AWS_STS_REGIONAL_ENDPOINTS", &self.sts_regional_endpoints);
@@ -86,18 +82,8 @@ impl AwsEnvironment {
         })
     }
 
-    /// The metadata service that wins over `--metadata-addr` for all but proxying.
-    pub fn metadata_service(&self) -> Result<Option<ServiceUrl>, EnvironmentError> {
-        if let Some(text) = &self.metadata_service_endpoint {
-            return service("AWS_EC2_METADATA_SERVICE_ENDPOINT", text).map(Some);
-        }
-        let mode = ("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", &self.metadata_service_endpoint_mode);
-        let v6 = choice(mode.0, mode.1, ["ipv4", "ipv6"])?;
-        v6.then(|| service(mode.0, METADATA_V6)).transpose()
-    }
-
-    /// The first source of the node's own credentials whose variables are set; the instance's role if none is.
-    /// Half a set is an error: going on to the next source would act as somebody else than meant.
+    /// The first source of the node's own credentials whose variables are set; the instance role if none is. A
+    /// half-configured source is an error: falling back to the next one would use another identity than intended.
     pub fn node_source(&self) -> Result<NodeSource, EnvironmentError> {
         if self.access_key_id.is_some() || self.secret_access_key.is_some() {
             return self.static_keys().map(NodeSource::Environment);
@@ -162,7 +148,7 @@ impl AwsEnvironment {
     }
 }
 
-/// Where the node's own credentials come from.
+/// The source of the node's own credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeSource {
     Environment(Credentials),
@@ -171,32 +157,32 @@ pub enum NodeSource {
     InstanceRole,
 }
 
-/// A token in a file that STS takes for a role.
+/// A token file that STS accepts for a role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebIdentity {
     pub role: RoleArn,
     pub session_name: String,
-    /// Replaced by the kubelet from time to time
+    /// The kubelet replaces the token periodically
     pub token_file: String,
 }
 
-/// An endpoint beside the process that hands out credentials.
+/// A local endpoint that serves credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
     pub url: ServiceUrl,
     pub token: ContainerToken,
 }
 
-/// What the endpoint is shown as `Authorization`.
+/// The endpoint's `Authorization` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContainerToken {
     Absent,
     Value(Secret<String>),
-    /// Read anew for each call
+    /// Read again for each request
     File(String),
 }
 
-/// A variable that can't be used, and why.
+/// A variable with an unusable value, and the cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvironmentError {
     pub name: &'static str,
@@ -209,7 +195,7 @@ impl fmt::Display for EnvironmentError {
     }
 }
 
-/// The hosts that credentials may be fetched from without TLS, as all SDKs have them.
+/// The hosts that SDKs allow for fetching credentials without TLS.
 fn may_hold_credentials(url: &ServiceUrl) -> bool {
     let host = url.host();
     let loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -220,7 +206,7 @@ fn service(name: &'static str, text: &str) -> Result<ServiceUrl, EnvironmentErro
     ServiceUrl::parse(text).map_err(|error| EnvironmentError { name, cause: error.to_string() })
 }
 
-/// Whether a variable says the second of two words; unset says the first.
+/// Whether a variable has the second of two values; unset means the first.
 fn choice(name: &'static str, value: &Option<String>, words: [&str; 2]) -> Result<bool, EnvironmentError> {
     let value = value.as_deref().unwrap_or(words[0]);
     words.iter().position(|word| word.eq_ignore_ascii_case(value)).map(|place| place == 1).ok_or_else(|| {
@@ -229,12 +215,11 @@ fn choice(name: &'static str, value: &Option<String>, words: [&str; 2]) -> Resul
     })
 }
 
-/// ECS's agent.
+/// The ECS agent.
 const CONTAINER_HOST: &str = "169.254.170.2";
-/// ECS's agent and EKS's, v4 and v6.
+/// The ECS and EKS agents, IPv4 and IPv6.
 const PLAIN_HOSTS: [&str; 3] = [CONTAINER_HOST, "169.254.170.23", "fd00:ec2::23"];
-const METADATA_V6: &str = "http://[fd00:ec2::254]";
-/// How much of a wrong value an error repeats.
+/// How many characters of an invalid value an error repeats.
 const SHOWN: usize = 40;
 
 #[cfg(test)]

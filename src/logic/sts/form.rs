@@ -1,4 +1,4 @@
-//! What is asked: the form bodies of STS's query protocol (STS API reference, version 2011-06-15).
+//! Request bodies of the STS query protocol (STS API reference, version 2011-06-15).
 
 use super::AssumeRole;
 use crate::logic::base::secret::Secret;
@@ -26,13 +26,14 @@ pub fn caller_identity_body() -> String {
     action("GetCallerIdentity", 0).text
 }
 
-/// The body of an AssumeRoleWithWebIdentity call, which takes neither an external id nor tags. It carries the token,
-/// which is a secret; the call is not signed.
+/// The body of an AssumeRoleWithWebIdentity call, which supports neither an external ID nor tags. It contains the
+/// token, which is a secret, and isn't signed.
 pub fn web_identity_body(request: &AssumeRole, token: &Secret<String>) -> Secret<String> {
     let mut before = action("AssumeRoleWithWebIdentity", 0);
     before.session(request);
     before.policies(request);
-    // Room for every letter to be escaped: a body that grew would leave pieces of the token behind in freed memory.
+    // Sized for every letter to be escaped: a buffer that grows would leave parts of the token behind in freed
+    // memory.
     let mut text = String::with_capacity(before.text.len() + TOKEN_FIELD + 3 * token.expose().len());
     text.push_str(&before.text);
     let mut form = Form { text };
@@ -47,21 +48,21 @@ fn action(name: &str, capacity: usize) -> Form {
     form
 }
 
-/// Pairs of names and values, escaped letter by letter as Python's `urlencode` does: AWS takes any correct escaping,
-/// but stand-ins that check signatures decode the form, encode it again and compare (`*` in a policy shows it).
+/// Names and values, escaped like Python's `urlencode`. AWS accepts any correct escaping, but stand-ins that check
+/// signatures decode the form, encode it again and compare (a `*` in a policy would differ).
 struct Form {
     text: String,
 }
 
 impl Form {
-    /// The role, and the session's name and length.
+    /// The role, and the session's name and duration.
     fn session(&mut self, request: &AssumeRole) {
         self.pair("RoleArn", request.role.as_str());
         self.pair("RoleSessionName", &request.session_name);
         self.pair("DurationSeconds", &request.duration_s.to_string());
     }
 
-    /// The policies that narrow the session.
+    /// The session policies.
     fn policies(&mut self, request: &AssumeRole) {
         if let Some(policy) = &request.policy {
             self.pair("Policy", &policy.text());
@@ -95,7 +96,7 @@ impl Form {
 }
 
 const HEX: [u8; 16] = *b"0123456789ABCDEF";
-/// More than `&WebIdentityToken=`.
+/// Larger than `&WebIdentityToken=`.
 const TOKEN_FIELD: usize = 32;
 
 #[cfg(test)]
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_call_says_what_it_must_and_no_more() {
+    fn a_plain_call_has_only_the_required_fields() {
         assert_eq!(
             form_body(&plain()),
             "Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fteam%2Fapp\
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_that_narrows_or_names_a_session_is_sent() {
+    fn every_session_parameter_is_sent() {
         let request = AssumeRole {
             external_id: Some("a b&c=d".to_owned()),
             policy: crate::logic::sts::SessionPolicy::new("{\"Action\":\"s3:*~\"}"),
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_web_identity_body_holds_the_token_and_hides_it() {
+    fn a_web_identity_body_contains_the_token_and_redacts_its_debug_output() {
         let token = Secret::new("header.pay+load.sig".to_owned());
         let request = AssumeRole {
             policy: crate::logic::sts::SessionPolicy::new("{}"),

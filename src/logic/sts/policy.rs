@@ -1,17 +1,18 @@
-//! An inline session policy, as it goes to STS.
+//! An inline session policy.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The text of a session policy. STS takes characters up to U+00FF (API reference, AssumeRole), so each is kept in a byte.
+/// The text of a session policy. STS allows characters up to U+00FF (API reference, AssumeRole), so one byte stores
+/// each.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionPolicy(Arc<[u8]>);
 
 impl SessionPolicy {
-    /// `None` if STS doesn't take one of its characters.
+    /// `None` if the text contains a character that STS doesn't allow.
     pub fn new(text: &str) -> Option<Self> {
-        let is_taken = |c: &char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{ff}');
-        let bytes = text.chars().map(|c| Some(c).filter(is_taken).and_then(|c| u8::try_from(c).ok()));
+        let is_allowed = |c: &char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{ff}');
+        let bytes = text.chars().map(|c| Some(c).filter(is_allowed).and_then(|c| u8::try_from(c).ok()));
         bytes.collect::<Option<Vec<u8>>>().map(|bytes| Self(bytes.into()))
     }
 
@@ -19,7 +20,7 @@ impl SessionPolicy {
         self.0.iter().copied().map(char::from).collect()
     }
 
-    /// Its length in characters, as STS counts it.
+    /// The length in characters, as STS counts it.
     pub fn characters(&self) -> usize {
         self.0.len()
     }
@@ -36,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_policy_is_what_it_was_made_of() {
+    fn a_policy_keeps_its_text() {
         for text in ["", "{\"a\":\"\u{ff}\t\"}"] {
             let policy = SessionPolicy::new(text).unwrap();
             assert_eq!((policy.text().as_str(), policy.characters()), (text, text.chars().count()));

@@ -1,15 +1,15 @@
-//! How far the clock is from AWS's, by the `Date` of an answer.
+//! The difference between the local clock and AWS's, from the `Date` of a response.
 
 use crate::logic::base::time::Wall;
 
-/// Milliseconds to add to a clock that shows `now` so that it agrees with `date`, an HTTP date (RFC 9110, section
-/// 5.6.7). Zero when they agree well enough; `None` when `date` is none.
+/// Milliseconds to add to a clock that reads `now` to match `date`, an HTTP date (RFC 9110, section 5.6.7). Zero if
+/// the difference is tolerable; `None` if `date` isn't a date.
 pub fn skew_ms(date: &str, now: Wall) -> Option<i64> {
     let skew = http_date(date)?.unix_millis().saturating_sub(now.unix_millis());
     Some(if skew.unsigned_abs() < TOLERATED_MS { 0 } else { skew })
 }
 
-/// Reads the one form of HTTP dates that is still written.
+/// Parses the only HTTP date format that is still generated.
 pub fn http_date(date: &str) -> Option<Wall> {
     let (_, rest) = date.trim().split_once(", ")?;
     let [day, month, year, clock, "GMT"] = rest.split(' ').collect::<Vec<_>>()[..] else { return None };
@@ -17,7 +17,8 @@ pub fn http_date(date: &str) -> Option<Wall> {
     Wall::parse_rfc3339(&format!("{year}-{month:02}-{day}T{clock}Z"))
 }
 
-/// STS tolerates five minutes. Below one, the answer's way and its whole seconds weigh more than the clock's error.
+/// STS tolerates five minutes. Below one minute, network latency and the date's whole seconds matter more than the
+/// skew.
 const TOLERATED_MS: u64 = 60_000;
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -26,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn skew_is_what_the_clock_lacks() {
+    fn skew_is_the_date_minus_the_clock() {
         let now = Wall::from_unix_seconds(1_795_402_787);
         for (date, skew) in [
             ("Mon, 23 Nov 2026 02:59:47 GMT", Some(0)),

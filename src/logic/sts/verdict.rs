@@ -1,18 +1,18 @@
-//! What an error code means for whoever asked, and whether a second look helps.
+//! The meaning of error codes, and whether a second attempt helps.
 
 use super::{StsFailure, StsFailureKind};
 
-/// What to try once before a failure is final.
+/// What to do before the single second attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// The clock may have been wrong: look at it again, and at AWS's `Date`.
+    /// The clock may have been wrong: read it again, and AWS's `Date`.
     ReadTime,
-    /// The node's credentials may have been replaced: fetch them anew.
+    /// The node's credentials may have been replaced: fetch them again.
     ReloadCredentials,
     Nothing,
 }
 
-/// Which remedy a failure calls for.
+/// The remedy for a failure.
 pub fn remedy(failure: &StsFailure) -> Remedy {
     match failure.code.as_str() {
         code if CLOCK.contains(&code) || SIGNATURE.contains(&code) => Remedy::ReadTime,
@@ -21,18 +21,18 @@ pub fn remedy(failure: &StsFailure) -> Remedy {
     }
 }
 
-/// Why STS doesn't take a pod's token (STS API reference, AssumeRoleWithWebIdentity, "Errors").
+/// Why STS doesn't accept a pod's token (STS API reference, AssumeRoleWithWebIdentity, "Errors").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenRefusal {
-    /// No identity provider of the account goes with it, or it fails that provider's check.
+    /// The account has no identity provider for the token, or the provider's check failed.
     Invalid,
-    /// Its time is over: another token may be good.
+    /// The token has expired: another one may be accepted.
     Expired,
-    /// The provider rejects what it claims.
+    /// The provider rejects a claim of the token.
     Claim,
-    /// AWS doesn't reach the issuer for its keys just now.
+    /// AWS can't fetch the issuer's keys at the moment.
     IssuerUnreachable,
-    /// The role's trust policy doesn't name it.
+    /// The role's trust policy doesn't allow the token.
     Untrusted,
 }
 
@@ -42,7 +42,7 @@ impl TokenRefusal {
     }
 }
 
-/// The same failure of a call that bore a token instead of a signature.
+/// Reclassifies a failure of a call that carried a token instead of a signature.
 pub fn of_token_call(failure: StsFailure) -> StsFailure {
     let refusal = match failure.code.as_str() {
         "InvalidIdentityToken" | "InvalidIdentityTokenException" if failure.message.contains(SLOW_ISSUER) => {
@@ -59,14 +59,14 @@ pub fn of_token_call(failure: StsFailure) -> StsFailure {
     };
     let kind = match (refusal, failure.kind) {
         (Some(refusal), _) => StsFailureKind::Token(refusal),
-        // Nothing was signed, so it isn't about the node's credentials.
+        // The call wasn't signed, so the failure isn't about the node's credentials.
         (None, StsFailureKind::NoNodeCredentials) => StsFailureKind::Refused,
         (None, kind) => kind,
     };
     StsFailure { kind, ..failure }
 }
 
-/// What a code that came with a status means.
+/// The kind of a failure with this status and code.
 pub(super) fn kind_of(status: u16, code: &str) -> StsFailureKind {
     if THROTTLED.contains(&code) || status == 429 {
         StsFailureKind::Throttled
@@ -79,12 +79,12 @@ pub(super) fn kind_of(status: u16, code: &str) -> StsFailureKind {
     }
 }
 
-/// 407 and 408 come from what stands between.
+/// Proxies in between send 407 and 408.
 fn is_final(status: u16) -> bool {
     (400..500).contains(&status) && !matches!(status, 407 | 408)
 }
 
-/// Codes by which AWS's services ask for patience (the list that all SDKs share).
+/// Throttling codes of AWS services (the list that all SDKs share).
 const THROTTLED: [&str; 14] = [
     "BandwidthLimitExceeded",
     "EC2ThrottledException",
@@ -102,7 +102,7 @@ const THROTTLED: [&str; 14] = [
     "TooManyRequestsException",
 ];
 
-/// About the keys that signed: over, deleted, not yet known everywhere.
+/// Codes about the signing keys: expired, deleted, or not yet propagated.
 const KEYS: [&str; 7] = [
     "ExpiredToken",
     "ExpiredTokenException",
@@ -113,16 +113,17 @@ const KEYS: [&str; 7] = [
     "UnrecognizedClientException",
 ];
 
-/// About the time of the signature. They pass when the clock is set.
+/// Codes about the signature's time. They stop once the clock is set.
 const CLOCK: [&str; 3] = ["RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"];
 
-/// STS says these for a wrong clock as well as for a wrong key; after a second try with the right time it was the key.
+/// STS returns these for a wrong clock as well as for a wrong key; if a second attempt with the right time fails, it
+/// was the key.
 const SIGNATURE: [&str; 3] = ["InvalidSignature", "InvalidSignatureException", "SignatureDoesNotMatch"];
 
-/// In the message of `InvalidIdentityToken` where AWS couldn't read the issuer's keys in time, which passes.
+/// Part of the message of `InvalidIdentityToken` if AWS couldn't fetch the issuer's keys in time, which is temporary.
 const SLOW_ISSUER: &str = "retrieve verification key";
 
-/// Broken for the moment, with whatever status.
+/// Temporary failures, whatever the status.
 const PASSING: [&str; 8] = [
     "IDPCommunicationError",
     "IDPCommunicationErrorException",
@@ -140,7 +141,7 @@ mod tests {
     use StsFailureKind::{NoNodeCredentials, Refused, Throttled, Token, Unavailable};
 
     #[test]
-    fn what_sts_has_against_a_token_has_a_kind_each() {
+    fn each_token_refusal_of_sts_has_its_kind() {
         for (status, code, kind, is_final) in [
             (400, "InvalidIdentityToken", Token(TokenRefusal::Invalid), true),
             (400, "ExpiredTokenException", Token(TokenRefusal::Expired), false),
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_issuer_that_aws_reads_too_slowly_is_no_fault_of_the_token() {
+    fn an_issuer_that_aws_reads_too_slowly_does_not_make_the_token_invalid() {
         let failure = |message: &str| StsFailure {
             kind: Refused,
             code: "InvalidIdentityToken".to_owned(),

@@ -1,4 +1,4 @@
-//! Agents that offer, agents that ask, and what may sit in their place.
+//! Offering and requesting listeners, and processes that imitate an agent.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -21,7 +21,7 @@ fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
 }
 
 fn asked(dir: &StateDir) -> Option<(Vec<TcpListener>, Predecessor)> {
-    ask(dir, &SystemClock::new()).handed
+    request(dir, &SystemClock::new()).handed
 }
 
 fn sockets(place: &TestStateDir) -> usize {
@@ -29,7 +29,7 @@ fn sockets(place: &TestStateDir) -> usize {
 }
 
 #[test]
-fn the_queue_outlives_the_agent_that_opened_it() {
+fn accept_queue_outlives_the_agent_that_opened_it() {
     let place = TestStateDir::new();
     let dir = place.open();
     let (app, metrics) = (listener(), listener());
@@ -37,17 +37,17 @@ fn the_queue_outlives_the_agent_that_opened_it() {
     let offer = Offer::make(&dir, vec![app, metrics], 1, |_| {}).unwrap();
     let (listeners, predecessor) = asked(&dir).unwrap();
     assert_eq!(addresses(&listeners), wanted);
-    assert!(predecessor.is_there(Duration::ZERO));
+    assert!(predecessor.is_running(Duration::ZERO));
     let mut early = TcpStream::connect(wanted[0]).unwrap();
     offer.withdraw();
-    assert!(!predecessor.is_there(Duration::from_secs(10)));
+    assert!(!predecessor.is_running(Duration::from_secs(10)));
     early.write_all(b"still there").unwrap();
     listeners[0].accept().unwrap();
     assert_eq!(sockets(&place), 0);
 }
 
 #[test]
-fn the_latest_offer_is_taken_and_the_others_stay() {
+fn latest_offer_is_used_and_the_others_stay() {
     let place = TestStateDir::new();
     let dir = place.open();
     let offers: Vec<_> = (0..3)
@@ -56,7 +56,7 @@ fn the_latest_offer_is_taken_and_the_others_stay() {
             (address(&listener), Offer::make(&dir, vec![listener], number, |_| {}).unwrap())
         })
         .collect();
-    // Files made within one tick of the kernel's clock are of the same age.
+    // Files created within one tick of the kernel's clock have the same age.
     for number in 0..3 {
         let path = dir.join(&format!("agent-{number:08x}.sock"));
         let second = rustix::fs::Timespec { tv_sec: 1_800_000_000 - number, tv_nsec: 0 };
@@ -71,7 +71,7 @@ fn the_latest_offer_is_taken_and_the_others_stay() {
 }
 
 #[test]
-fn what_a_killed_agent_left_is_taken_away_and_nothing_else_is() {
+fn only_offers_of_dead_agents_are_removed() {
     let place = TestStateDir::new();
     let dir = place.open();
     drop(UnixListener::bind(dir.join("agent-00000001.sock")).unwrap());
@@ -82,7 +82,7 @@ fn what_a_killed_agent_left_is_taken_away_and_nothing_else_is() {
 }
 
 #[test]
-fn nobody_delays_a_start_for_long_whatever_they_do() {
+fn unresponsive_offers_delay_a_start_by_one_timeout_at_most() {
     let place = TestStateDir::new();
     let dir = place.open();
     let _silent = UnixListener::bind(dir.join("agent-00000001.sock")).unwrap();
@@ -91,28 +91,28 @@ fn nobody_delays_a_start_for_long_whatever_they_do() {
     let _queue = UnixStream::connect(dir.join("agent-00000002.sock")).unwrap();
     let _also_silent = UnixListener::bind(dir.join("agent-00000003.sock")).unwrap();
     let clock = SystemClock::new();
-    let asked = ask(&dir, &clock);
+    let asked = request(&dir, &clock);
     assert!(asked.handed.is_none() && asked.failures.len() == 3, "{:?}", asked.failures);
-    assert!(clock.now().mono < Mono::default().after(PATIENCE * 10), "the deadline is one for all of them");
+    assert!(clock.now().mono < Mono::default().after(TIMEOUT * 10), "one deadline covers all of them");
     assert_eq!(sockets(&place), 3, "they listen, so they stay");
 }
 
 #[test]
-fn neither_a_greeting_nor_a_listener_alone_is_taken() {
-    for (greeting, count) in
-        [(&b"kube2iam listeners 2\n"[..], 1), (b"kube2iam listeners 1\nmore", 1), (GREETING, 0), (b"", 0)]
+fn message_or_listeners_alone_are_rejected() {
+    for (message, count) in
+        [(&b"kube2iam listeners 2\n"[..], 1), (b"kube2iam listeners 1\nmore", 1), (MESSAGE, 0), (b"", 0)]
     {
         let place = TestStateDir::new();
         let dir = place.open();
         let listen = UnixListener::bind(dir.join("agent-00000001.sock")).unwrap();
         let talk = threads::spawn("talker", threads::STACK_BYTES, move || {
-            let (line, _) = listen.accept().unwrap();
+            let (connection, _) = listen.accept().unwrap();
             let listener = listener();
             let descriptors = [listener.as_fd()];
-            let mut room = [MaybeUninit::uninit(); ROOM];
+            let mut room = [MaybeUninit::uninit(); CMSG_BYTES];
             let mut rights = SendAncillaryBuffer::new(&mut room);
             assert!(count == 0 || rights.push(SendAncillaryMessage::ScmRights(&descriptors)));
-            sendmsg(&line, &[IoSlice::new(greeting)], &mut rights, SendFlags::NOSIGNAL).unwrap();
+            sendmsg(&connection, &[IoSlice::new(message)], &mut rights, SendFlags::NOSIGNAL).unwrap();
         });
         assert!(asked(&dir).is_none());
         talk.unwrap().join().unwrap();
@@ -120,7 +120,7 @@ fn neither_a_greeting_nor_a_listener_alone_is_taken() {
 }
 
 #[test]
-fn the_predecessor_knows_who_waits_for_its_turn() {
+fn predecessor_counts_waiting_successors() {
     let place = TestStateDir::new();
     let dir = place.open();
     let (tell, told) = std::sync::mpsc::channel();
@@ -131,31 +131,31 @@ fn the_predecessor_knows_who_waits_for_its_turn() {
     let (_, two) = asked(&dir).unwrap();
     assert!(turns(2));
     drop(one);
-    assert!(turns(1) && two.is_there(Duration::ZERO));
+    assert!(turns(1) && two.is_running(Duration::ZERO));
     drop(two);
     assert!(turns(0));
     offer.withdraw();
 }
 
 #[test]
-fn a_crowd_of_successors_is_served_and_the_first_are_forgotten() {
+fn successors_beyond_the_limit_replace_the_oldest() {
     let place = TestStateDir::new();
     let dir = place.open();
     let offer = Offer::make(&dir, vec![listener()], 7, |_| {}).unwrap();
-    let lines: Vec<_> = (0..MOST_LINES + 2).map(|_| asked(&dir).unwrap().1).collect();
-    let (first, last) = (&lines[0], &lines[MOST_LINES + 1]);
-    assert!(!first.is_there(Duration::from_secs(10)) && last.is_there(Duration::ZERO));
+    let connections: Vec<_> = (0..MAX_CONNECTIONS + 2).map(|_| asked(&dir).unwrap().1).collect();
+    let (first, last) = (&connections[0], &connections[MAX_CONNECTIONS + 1]);
+    assert!(!first.is_running(Duration::from_secs(10)) && last.is_running(Duration::ZERO));
     offer.withdraw();
 }
 
 #[test]
-fn nothing_is_handed_over_or_taken_where_everybody_may_write() {
+fn no_handover_in_a_world_writable_directory() {
     let place = TestStateDir::new();
     let dir = place.open();
     let offer = Offer::make(&dir, vec![listener()], 7, |_| {}).unwrap();
     let set = |mode| std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(mode)).unwrap();
     set(0o777);
-    let refused = ask(&dir, &SystemClock::new());
+    let refused = request(&dir, &SystemClock::new());
     assert!(refused.handed.is_none() && refused.failures[0].contains("everybody may write"), "{:?}", refused.failures);
     set(0o700);
     assert!(asked(&dir).is_some());
@@ -163,7 +163,7 @@ fn nothing_is_handed_over_or_taken_where_everybody_may_write() {
 }
 
 #[test]
-fn a_process_of_another_user_gets_no_listener() {
+fn process_of_another_user_gets_no_listener() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("SKIPPED: only root can be another user");
         return;
@@ -172,20 +172,20 @@ fn a_process_of_another_user_gets_no_listener() {
     let dir = place.open();
     let offer = Offer::make(&dir, vec![listener()], 7, |_| {}).unwrap();
     let path = dir.join("agent-00000007.sock");
-    // It got at the socket in spite of the directory, say by a descriptor that was passed to it.
+    // Reaches the socket in spite of the directory's mode, for example through a passed descriptor.
     let other = std::thread::scope(|scope| {
         let connect = || {
-            let line = UnixStream::connect(&path).unwrap();
+            let connection = UnixStream::connect(&path).unwrap();
             rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65_532)).unwrap();
-            line
+            connection
         };
         scope.spawn(connect).join().unwrap()
     });
-    // The kernel keeps who connected: this one was root still.
+    // SO_PEERCRED is fixed at connect: this connection was made as root.
     assert!(receive(&other).is_ok());
     let other = std::thread::scope(|scope| {
         let connect = || {
-            // Only the user of the file system goes along with the connection's own.
+            // Opened up so that the other user can connect.
             std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
             rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65_532)).unwrap();
@@ -199,7 +199,7 @@ fn a_process_of_another_user_gets_no_listener() {
 }
 
 #[test]
-fn the_longest_directory_holds_an_offer() {
+fn offer_fits_into_the_longest_directory_name() {
     let place = TestStateDir::new();
     let root = place.open();
     let name = "d".repeat(LONGEST_DIR - root.path().as_os_str().len() - 1);
@@ -207,5 +207,5 @@ fn the_longest_directory_holds_an_offer() {
     Offer::make(&dir, vec![listener()], u64::MAX, |_| {}).unwrap().withdraw();
 }
 
-/// What `--state-dir` allows.
+/// The limit of `--state-dir`, in bytes.
 const LONGEST_DIR: usize = 87;

@@ -1,4 +1,4 @@
-//! The file and what may have become of it.
+//! The key file, intact and damaged.
 
 use std::fs::{create_dir, metadata, read, write};
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -23,7 +23,7 @@ fn record(found: Result<Option<TokenKeys>, String>) -> Option<Secret<String>> {
 }
 
 #[test]
-fn what_one_agent_writes_the_other_reads() {
+fn keys_written_by_one_agent_are_read_by_another() {
     let place = TestStateDir::new();
     let (old, new) = (file(&place), file(&place));
     assert_eq!(record(new.read()), None);
@@ -38,7 +38,7 @@ fn what_one_agent_writes_the_other_reads() {
 }
 
 #[test]
-fn what_is_no_record_is_told_and_replaced() {
+fn invalid_record_is_reported_and_replaced() {
     type Spoil = fn(&Path);
     let spoils: [Spoil; 4] = [
         |path| write(path, "").unwrap(),
@@ -57,7 +57,7 @@ fn what_is_no_record_is_told_and_replaced() {
 }
 
 #[test]
-fn a_pipe_in_its_place_holds_nobody_up() {
+fn named_pipe_in_place_of_the_file_does_not_block() {
     let place = TestStateDir::new();
     let file = file(&place);
     let directory = rustix::fs::open(place.path(), rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
@@ -69,7 +69,7 @@ fn a_pipe_in_its_place_holds_nobody_up() {
 }
 
 #[test]
-fn what_cannot_be_replaced_is_told() {
+fn failure_to_replace_the_file_is_reported() {
     let place = TestStateDir::new();
     let file = file(&place);
     create_dir(&file.file).unwrap();
@@ -79,7 +79,7 @@ fn what_cannot_be_replaced_is_told() {
 }
 
 #[test]
-fn a_lock_that_is_never_released_is_given_up_on() {
+fn stuck_lock_times_out() {
     let place = TestStateDir::new();
     let (stuck, other) = (file(&place), file(&place));
     stuck.update(&mut |_| Some(keys(1))).unwrap();
@@ -96,7 +96,7 @@ fn a_lock_that_is_never_released_is_given_up_on() {
 }
 
 #[test]
-fn a_draft_left_behind_is_no_hindrance() {
+fn leftover_draft_is_overwritten() {
     let place = TestStateDir::new();
     let file = file(&place);
     write(&file.draft, "half a rec").unwrap();

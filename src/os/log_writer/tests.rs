@@ -1,7 +1,7 @@
 use super::*;
 use crossbeam_channel::{Sender, bounded};
 
-/// Hands on what is written to it; each line takes until it has been read.
+/// Sends written bytes into a channel; a write blocks until the channel has room.
 struct Reader(Sender<Vec<u8>>);
 
 impl Write for Reader {
@@ -16,9 +16,9 @@ impl Write for Reader {
 }
 
 #[test]
-fn the_level_counts_for_own_lines_only() {
+fn level_applies_to_own_lines_only() {
     let level = LogLevel::new(LevelFilter::Error);
-    let passes = |target: &str, of: Level| level.lets_pass(&Metadata::builder().target(target).level(of).build());
+    let passes = |target: &str, of: Level| level.allows(&Metadata::builder().target(target).level(of).build());
     assert!(passes("kube2iam::serve", Level::Error) && !passes("kube2iam::serve", Level::Warn));
     level.set(LevelFilter::Debug);
     assert_eq!(level.get(), LevelFilter::Debug);
@@ -27,44 +27,44 @@ fn the_level_counts_for_own_lines_only() {
 }
 
 #[test]
-fn the_last_line_is_written_before_the_end() {
+fn last_line_is_written_before_exit() {
     let (reader, written) = crossbeam_channel::unbounded();
-    let (tray, thread) = LogThread::start(Box::new(Reader(reader))).unwrap();
+    let (queue, thread) = LogThread::start(Box::new(Reader(reader))).unwrap();
     for line in [b"one ", b"two "] {
-        assert!(tray.put(line, Duration::ZERO));
+        assert!(queue.put(line, Duration::ZERO));
     }
     drop(thread);
     assert_eq!(written.iter().collect::<Vec<_>>().concat(), b"one two ");
 }
 
 #[test]
-fn a_reader_that_is_stuck_is_waited_for_once() {
-    let tray = Arc::new(Batch::default());
-    let mut pipe = Pipe { tray: tray.clone(), patience: LONGEST_WAIT };
-    pipe.write_all(&vec![b'x'; TRAY_BYTES]).unwrap();
-    for (taken, patience) in [(false, Duration::ZERO), (false, Duration::ZERO), (true, LONGEST_WAIT)] {
+fn stuck_reader_causes_one_timeout() {
+    let queue = Arc::new(Batch::default());
+    let mut pipe = Pipe { queue: queue.clone(), timeout: ENQUEUE_TIMEOUT };
+    pipe.write_all(&vec![b'x'; QUEUE_BYTES]).unwrap();
+    for (taken, timeout) in [(false, Duration::ZERO), (false, Duration::ZERO), (true, ENQUEUE_TIMEOUT)] {
         if taken {
-            tray.take(&mut Vec::new());
+            queue.take(&mut Vec::new());
         }
-        assert_eq!(tray.has_room(), taken);
+        assert_eq!(queue.has_room(), taken);
         pipe.write_all(b"line").unwrap();
-        assert_eq!(pipe.patience, patience);
+        assert_eq!(pipe.timeout, timeout);
     }
     let mut kept = Vec::new();
-    tray.take(&mut kept);
+    queue.take(&mut kept);
     assert_eq!(kept, b"line");
 }
 
 #[test]
-fn a_reader_that_is_stuck_does_not_hold_up_the_end() {
+fn stuck_reader_does_not_block_exit() {
     let (reader, written) = bounded(0);
-    let (tray, thread) = LogThread::start(Box::new(Reader(reader))).unwrap();
-    assert!(tray.put(b"never read", Duration::ZERO));
+    let (queue, thread) = LogThread::start(Box::new(Reader(reader))).unwrap();
+    assert!(queue.put(b"never read", Duration::ZERO));
     drop(thread);
     drop(written);
 }
 
-/// Takes a few bytes at a time, and nothing in between.
+/// Accepts three bytes at a time, and returns `WouldBlock` in between.
 struct Narrow {
     taken: Vec<u8>,
     is_full: bool,
@@ -87,7 +87,7 @@ impl Write for Narrow {
 }
 
 #[test]
-fn a_stderr_that_does_not_block_gets_whole_lines() {
+fn non_blocking_stderr_gets_complete_lines() {
     let mut narrow = Narrow { taken: Vec::new(), is_full: false };
     write(b"one line\n", &mut narrow);
     assert_eq!(narrow.taken, b"one line\n");

@@ -1,11 +1,11 @@
-//! Admission with connections that are plain values, and a clock that is a number.
+//! Admission with fake connections and a fake clock.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use super::*;
 
-/// A connection by number; it has sent nothing until the test says otherwise.
+/// A numbered connection; silent until the test changes its state.
 #[derive(Clone, Debug)]
 struct Fake {
     number: u32,
@@ -22,8 +22,8 @@ impl Evictable for Fake {
     }
 }
 
-fn party(peer: u8) -> Party {
-    Party::Address(pod(peer), PeerOrigin::Elsewhere)
+fn peer_key(peer: u8) -> PeerKey {
+    PeerKey::Address(pod(peer), PeerOrigin::Elsewhere)
 }
 
 struct Server {
@@ -41,8 +41,8 @@ impl Server {
         Self { admission: Admission::new(&limits), fakes: Vec::new(), now: Mono::from_millis(1) }
     }
 
-    /// Admits a connection a millisecond after the one before; its number is its slot's. Returns the number of the
-    /// evicted one.
+    /// Admits a connection one millisecond after the previous one; its number equals its slot's. Returns the number of
+    /// the evicted connection.
     fn admit(&mut self, peer: IpAddr, origin: PeerOrigin) -> Result<Option<u32>, Refusal> {
         self.now = self.now.after(Duration::from_millis(1));
         let number = u32::try_from(self.fakes.len()).unwrap();
@@ -61,17 +61,17 @@ impl Server {
         self.admit(pod(peer), PeerOrigin::Elsewhere)
     }
 
-    /// A request of this connection is being answered.
+    /// Marks a connection as having a request in progress.
     fn busy(&self, number: usize) {
         self.fakes[number].idle.set(None);
     }
 
-    /// Its last answer ended now.
+    /// Marks its last response as finished now.
     fn answered(&self, number: usize) {
         self.fakes[number].idle.set(Some(Idle::Answered(self.now)));
     }
 
-    /// It has sent half a request, since this moment.
+    /// Marks its request as incomplete from now on.
     fn begun(&self, number: usize) {
         self.fakes[number].idle.set(Some(Idle::Unfinished(self.now)));
     }
@@ -88,7 +88,7 @@ fn pod(number: u8) -> IpAddr {
 const NODE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 #[test]
-fn silent_connections_go_first_then_the_longest_idle_and_never_one_just_answered() {
+fn silent_connections_are_evicted_first_then_the_longest_idle() {
     let mut server = Server::new(4, 100, 0);
     for _ in 0..4 {
         assert_eq!(server.connect(1), Ok(None));
@@ -97,8 +97,8 @@ fn silent_connections_go_first_then_the_longest_idle_and_never_one_just_answered
     server.pass(1_000);
     server.begun(1);
     server.answered(2);
-    assert_eq!(server.connect(1), Ok(Some(3)), "it has sent nothing");
-    assert_eq!(server.connect(1), Ok(Some(4)), "nor has it");
+    assert_eq!(server.connect(1), Ok(Some(3)), "silent");
+    assert_eq!(server.connect(1), Ok(Some(4)), "silent as well");
     server.answered(5);
     assert_eq!(server.connect(1), Ok(Some(1)), "the others were answered less than two seconds ago");
     server.busy(6);
@@ -112,38 +112,38 @@ fn silent_connections_go_first_then_the_longest_idle_and_never_one_just_answered
 }
 
 #[test]
-fn connection_that_gets_a_request_meanwhile_is_not_evicted() {
+fn connection_that_receives_a_request_meanwhile_is_not_evicted() {
     let fake = Fake { number: 0, idle: Rc::new(Cell::new(Some(Idle::Silent(Mono::from_millis(1))))) };
     fake.idle.set(Some(Idle::Answered(Mono::from_millis(2))));
     assert!(!fake.evict(Idle::Silent(Mono::from_millis(1))));
 }
 
 #[test]
-fn answers_close_from_so_many_connections_of_a_peer_on_and_in_a_crowd() {
+fn responses_close_above_a_per_peer_count_and_when_crowded() {
     let limits = Limits { close_from_per_peer: 3, per_peer: 6, crowded_from: 8, connections: 12, ..Limits::default() };
     let mut server = Server::with(Limits { reserved_for_node: 0, ..limits });
     for _ in 0..2 {
         server.connect(1).unwrap();
     }
-    assert!(!server.admission.closes(&party(1)));
+    assert!(!server.admission.closes(&peer_key(1)));
     server.connect(1).unwrap();
-    assert!(server.admission.closes(&party(1)) && !server.admission.closes(&party(2)));
-    server.admission.release(&party(1), 0);
-    assert!(!server.admission.closes(&party(1)));
+    assert!(server.admission.closes(&peer_key(1)) && !server.admission.closes(&peer_key(2)));
+    server.admission.release(&peer_key(1), 0);
+    assert!(!server.admission.closes(&peer_key(1)));
     for _ in 0..6 {
         server.connect(2).unwrap();
     }
-    assert!(server.admission.closes(&party(1)) && server.admission.closes(&party(9)), "three quarters are taken");
+    assert!(server.admission.closes(&peer_key(1)) && server.admission.closes(&peer_key(9)), "three quarters are taken");
 }
 
-/// Four times the cap of a peer would be all there is.
+/// Four times the per-peer cap would be all slots.
 #[test]
-fn four_peers_that_take_what_they_can_leave_slots_for_the_others() {
+fn four_greedy_peers_leave_slots_for_others() {
     let mut server = Server::with(Limits::default());
     for peer in 1..=4 {
         for _ in 0..300 {
             if server.connect(peer).is_ok() {
-                // None of them can be evicted.
+                // A busy connection can't be evicted.
                 server.busy(server.fakes.len() - 1);
             }
         }
@@ -179,24 +179,24 @@ fn peer_whose_requests_are_all_being_answered_is_refused() {
     }
     assert_eq!(server.connect(1), Err(Refusal::PeerFull));
     assert_eq!(server.connect(2), Ok(None));
-    server.admission.release(&party(1), 0);
+    server.admission.release(&peer_key(1), 0);
     assert_eq!(server.connect(1), Ok(None));
 }
 
 #[test]
-fn full_server_takes_from_the_peer_with_most() {
+fn full_server_evicts_from_the_largest_peer() {
     let mut server = Server::new(64, 6, 0);
     for peer in [1, 2, 2, 2, 3, 3] {
         server.connect(peer).unwrap();
     }
     assert_eq!(server.connect(4), Ok(Some(1)));
-    // Now 2 and 3 have two each: the one that waits longest goes.
+    // Now peers 2 and 3 have two each: the one that has waited longest is evicted.
     assert_eq!(server.connect(5), Ok(Some(2)));
     assert_eq!(server.connect(6), Ok(Some(4)));
 }
 
 #[test]
-fn full_server_of_the_busy_refuses() {
+fn full_server_with_only_busy_connections_refuses() {
     let mut server = Server::new(64, 3, 0);
     for (number, peer) in [1, 1, 2].into_iter().enumerate() {
         server.connect(peer).unwrap();
@@ -204,11 +204,11 @@ fn full_server_of_the_busy_refuses() {
     }
     assert_eq!(server.connect(3), Err(Refusal::AllFull));
     server.begun(2);
-    assert_eq!(server.connect(3), Ok(Some(2)), "the largest has none to give, a smaller one has");
+    assert_eq!(server.connect(3), Ok(Some(2)), "the largest peer has no idle connection, a smaller one has");
 }
 
 #[test]
-fn last_slots_are_the_nodes() {
+fn last_slots_are_reserved_for_the_node() {
     let mut server = Server::new(64, 6, 2);
     for number in 0..4 {
         server.connect(1).unwrap();
@@ -219,24 +219,24 @@ fn last_slots_are_the_nodes() {
     assert_eq!(server.admit(NODE, PeerOrigin::Node), Ok(None));
     assert_eq!(server.connect(2), Err(Refusal::AllFull), "a node's connection is never evicted for another's");
     assert_eq!(server.admit(NODE, PeerOrigin::Node), Ok(Some(4)));
-    server.admission.release(&party(1), 0);
+    server.admission.release(&peer_key(1), 0);
     assert_eq!(server.connect(2), Ok(None));
 }
 
 #[test]
-fn evicted_connection_has_nothing_left_to_give_back() {
+fn releasing_an_evicted_connection_changes_no_count() {
     let mut server = Server::new(1, 10, 0);
     server.connect(1).unwrap();
     assert_eq!(server.connect(1), Ok(Some(0)));
-    server.admission.release(&party(1), 0);
+    server.admission.release(&peer_key(1), 0);
     assert_eq!(server.admission.open(), 1);
-    server.admission.release(&party(1), 1);
-    server.admission.release(&party(1), 1);
+    server.admission.release(&peer_key(1), 1);
+    server.admission.release(&peer_key(1), 1);
     assert_eq!((server.admission.open(), server.admission.peers.len()), (0, 0));
 }
 
 #[test]
-fn shedding_takes_one_and_stops_at_the_busy() {
+fn shedding_evicts_idle_connections_only() {
     let mut server = Server::new(64, 10, 0);
     for peer in [1, 2, 2] {
         server.connect(peer).unwrap();
@@ -250,7 +250,7 @@ fn shedding_takes_one_and_stops_at_the_busy() {
 }
 
 #[test]
-fn quiet_peers_always_get_in_among_thirty_crowds() {
+fn small_peers_get_slots_among_thirty_large_ones() {
     let mut server = Server::new(64, 1_024, 16);
     for round in 0..50 {
         for peer in 1..=30 {
@@ -260,19 +260,19 @@ fn quiet_peers_always_get_in_among_thirty_crowds() {
     assert_eq!(server.admission.open(), 30 * 32);
     for peer in 100..200 {
         let evicted = server.connect(peer).unwrap();
-        assert!(evicted.is_none_or(|evicted| evicted < 1_500), "peer {peer} cost another quiet one its slot");
+        assert!(evicted.is_none_or(|evicted| evicted < 1_500), "peer {peer} took the slot of another small peer");
     }
     assert_eq!(server.admit(NODE, PeerOrigin::Node), Ok(None));
 }
 
-/// Numbers that look like chance and are the same in each run.
+/// Pseudo-random numbers, the same in each run.
 fn random(state: &mut u64) -> u8 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     u8::try_from(*state >> 56).unwrap()
 }
 
 #[test]
-fn counts_hold_through_any_order_of_events() {
+fn counts_stay_consistent_in_any_order_of_events() {
     let (per_peer, connections, reserved) = (4, 12, 2);
     let mut server = Server::new(per_peer, connections, reserved);
     let mut state = 7;
@@ -283,7 +283,7 @@ fn counts_hold_through_any_order_of_events() {
         match action {
             0 | 1 => drop(server.admit(pod(peer), origin)),
             2 if some < server.fakes.len() => server.busy(some),
-            _ => server.admission.release(&Party::Address(pod(peer), origin), some as u64),
+            _ => server.admission.release(&PeerKey::Address(pod(peer), origin), some as u64),
         }
         let admission = &server.admission;
         let sizes: Vec<_> = admission.peers.values().map(|of_peer| of_peer.slots.len()).collect();
@@ -292,7 +292,7 @@ fn counts_hold_through_any_order_of_events() {
         assert_eq!(admission.elsewhere, elsewhere.map(|of_peer| of_peer.slots.len()).sum::<usize>());
         assert!(admission.open <= connections && admission.elsewhere <= connections - reserved);
         assert!(sizes.iter().all(|size| (1..=per_peer).contains(size)));
-        // Old fakes are forgotten now and then, so that their slots are met again.
+        // Starts over now and then, so that slot numbers are reused.
         if server.fakes.len() > 200 {
             server = Server::new(per_peer, connections, reserved);
         }

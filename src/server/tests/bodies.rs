@@ -1,8 +1,8 @@
-//! Bodies that come and bodies that go.
+//! Request and response bodies.
 
 use super::*;
 
-/// What `/stream/KIND` answers with.
+/// The response body of `/stream/KIND`.
 pub(super) fn stream(kind: &str) -> Body {
     let whole: &[u8] = &[b's'; STREAMED];
     let half = &whole[..STREAMED / 2];
@@ -32,7 +32,7 @@ struct Panics;
 
 impl Read for Panics {
     fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-        panic!("as asked")
+        panic!("planned")
     }
 }
 
@@ -55,7 +55,7 @@ fn chunked(client: &mut Client) -> Option<usize> {
 }
 
 #[test]
-fn stream_of_known_length_is_sent_plainly() {
+fn stream_of_known_length_is_sent_with_content_length() {
     let server = TestServer::open();
     let mut client = server.client();
     assert_eq!(client.get("/stream/known").body.len(), STREAMED);
@@ -64,7 +64,7 @@ fn stream_of_known_length_is_sent_plainly() {
 }
 
 #[test]
-fn stream_of_unknown_length_is_chunked_and_the_connection_lives() {
+fn stream_of_unknown_length_is_chunked_and_the_connection_stays_open() {
     let server = TestServer::open();
     let mut client = server.client();
     for (kind, length) in [("unknown", STREAMED), ("empty", 0)] {
@@ -77,7 +77,7 @@ fn stream_of_unknown_length_is_chunked_and_the_connection_lives() {
 }
 
 #[test]
-fn stream_to_an_old_client_ends_with_the_connection() {
+fn stream_to_an_http_1_0_client_ends_with_the_connection() {
     let server = TestServer::open();
     let all = server.exchange("GET /stream/unknown HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     let (head, body) = all.split_once("\r\n\r\n").unwrap();
@@ -85,7 +85,7 @@ fn stream_to_an_old_client_ends_with_the_connection() {
 }
 
 #[test]
-fn broken_source_shows_on_the_wire() {
+fn broken_source_truncates_the_response_visibly() {
     let server = TestServer::open();
     for kind in ["broken", "panics"] {
         let mut client = server.client();
@@ -100,14 +100,14 @@ fn broken_source_shows_on_the_wire() {
 
     let mut client = server.client();
     client.send("GET /stream/broken HTTP/1.0\r\n\r\n");
-    assert!(client.reader.read_to_end(&mut Vec::new()).is_err(), "an end in good order would look like the whole");
+    assert!(client.reader.read_to_end(&mut Vec::new()).is_err(), "an orderly close would look like the complete body");
     for _ in 0..4 {
         server.await_event(|event| *event == ConnectionEvent::Cut { peer: peer(1), why: CutReason::BrokenSource });
     }
 }
 
 #[test]
-fn request_bodies_are_read_and_forgotten() {
+fn request_bodies_are_read_and_discarded() {
     let server = TestServer::open();
     let mut client = server.client();
     let request = format!("POST /body HTTP/1.1\r\nContent-Length: 8192\r\n\r\n{}", "b".repeat(8_192));
@@ -119,7 +119,7 @@ fn request_bodies_are_read_and_forgotten() {
 }
 
 #[test]
-fn chunked_bodies_are_read_and_forgotten_and_the_connection_stays_in_step() {
+fn chunked_bodies_are_discarded_and_the_next_request_is_found() {
     let server = TestServer::open();
     let mut client = server.client();
     let head = "PUT /body HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -143,7 +143,7 @@ fn chunked_bodies_are_read_and_forgotten_and_the_connection_stays_in_step() {
 }
 
 #[test]
-fn chunked_bodies_that_are_malformed_endless_or_too_long_are_refused_and_closed() {
+fn malformed_or_oversized_chunked_bodies_are_rejected_and_closed() {
     let server = TestServer::with(Limits { head_deadline: Duration::from_millis(500), ..Limits::default() });
     for (body, status) in [
         ("x\r\n".to_owned(), "400"),
@@ -164,20 +164,20 @@ fn chunked_bodies_that_are_malformed_endless_or_too_long_are_refused_and_closed(
 }
 
 #[test]
-fn body_that_waits_for_leave_gets_it_once() {
+fn expect_continue_gets_one_interim_response() {
     let server = TestServer::open();
     let mut client = server.client();
     client.send("POST /body HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(client.head_of_reply(), "HTTP/1.1 100 Continue\r\n\r\n");
     client.send("abc");
     assert_eq!(client.reply().body, "POST /body");
-    // Who sends it at once needs no leave.
+    // A body sent at once gets no 100 Continue.
     client.send("POST /body HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc");
     assert_eq!(client.reply().body, "POST /body");
 }
 
 #[test]
-fn refused_body_is_refused_before_it_is_sent() {
+fn oversized_body_is_rejected_before_it_is_sent() {
     let server = TestServer::open();
     for (head, status, bad) in [
         ("Content-Length: 8193\r\nExpect: 100-continue", "413", BadHead::BodyTooLong),
@@ -197,7 +197,7 @@ fn refused_body_is_refused_before_it_is_sent() {
 }
 
 #[test]
-fn client_that_sends_a_refused_body_still_sees_why() {
+fn client_that_sends_a_rejected_body_receives_the_error() {
     let server = TestServer::open();
     for _ in 0..20 {
         let mut client = server.client();

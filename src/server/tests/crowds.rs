@@ -1,4 +1,4 @@
-//! More clients than places.
+//! More clients than slots.
 
 use super::*;
 
@@ -58,11 +58,11 @@ fn pods_at_loopback_share_one_cap_from_whichever_address_they_connect() {
 }
 
 #[test]
-fn full_server_takes_from_the_largest_peer_and_keeps_places_for_the_node() {
+fn full_server_evicts_from_the_largest_peer_and_reserves_slots_for_the_node() {
     let server = TestServer::with(narrow());
     let mut large: Vec<_> = (0..4).map(|_| server.client_from(2)).collect();
     let mut small: Vec<_> = (0..2).map(|_| server.client_from(3)).collect();
-    // Six slots are for other peers: the fourth peer costs the largest one its oldest.
+    // Six slots are for other peers than the node: peer 4 evicts the oldest connection of the largest peer.
     assert_eq!(server.client_from(4).get("/").status, 200);
     server.await_event(is_evicted(2));
     assert!(large[0].is_closed());
@@ -87,7 +87,7 @@ fn request_that_arrived_before_its_eviction_is_answered() {
     let (stream, _) = listener.accept().unwrap();
     client.send("GET /late HTTP/1.1\r\n\r\nGET /too-late HTTP/1.1\r\n\r\n");
     stream.peek(&mut [0]).unwrap();
-    // Between its arrival and its worker's first look at it.
+    // Evicts it after its request has arrived and before its worker reads.
     let shared = Arc::new(shared::Shared::new(front));
     let slot = shared.admit(Connection::new(stream, peer(1), RealClock.now().mono)).unwrap();
     assert!(shared.shed());
@@ -99,23 +99,23 @@ fn request_that_arrived_before_its_eviction_is_answered() {
 }
 
 #[test]
-fn crowd_of_one_peer_leaves_as_many_answered_as_it_has_places() {
+fn peer_above_its_cap_has_as_many_requests_answered_as_slots() {
     for _ in 0..50 {
-        // A server of its own each time: a worker of the last round may not have noticed yet that its client has gone.
+        // A new server each round: a worker of the previous one may not have noticed that its client left.
         let server = TestServer::with(Limits { per_peer: 2, ..narrow() });
         let mut clients: Vec<_> = (0..6).map(|_| server.client_from(2)).collect();
         for client in &mut clients {
             client.send("GET / HTTP/1.1\r\n\r\n");
         }
-        // Who holds a place at the end is answered, and nobody gets half an answer: each newcomer takes the place of
-        // one who has said nothing, or is refused by two who are being answered.
+        // Connections that hold a slot at the end are answered, and no response is truncated: a new connection evicts a
+        // silent one, or is refused while two requests are being answered.
         let answered = clients.iter_mut().filter_map(Client::reply_if_any).filter(|reply| reply.status == 200).count();
         assert!(answered >= 2, "{answered} answers");
     }
 }
 
 #[test]
-fn idle_workers_leave_and_the_last_to_rest_is_the_first_to_work() {
+fn idle_workers_exit_and_the_last_idle_one_is_used_first() {
     let limits = Limits { idle_worker: Duration::from_millis(100), ..Limits::default() };
     let server = TestServer::with(limits);
     let mut clients: Vec<_> = (0..8).map(|_| server.client()).collect();
@@ -130,7 +130,7 @@ fn idle_workers_leave_and_the_last_to_rest_is_the_first_to_work() {
     }
     drop(clients);
     let deadline = RealClock.now().mono.after(PATIENCE);
-    // One client after the other needs one worker, and the others go home meanwhile.
+    // Clients one after the other need one worker; the other workers exit meanwhile.
     while server.server.workers() > 1 && RealClock.now().mono < deadline {
         while server.server.is_busy() && RealClock.now().mono < deadline {
             std::thread::yield_now();
@@ -141,7 +141,7 @@ fn idle_workers_leave_and_the_last_to_rest_is_the_first_to_work() {
 }
 
 #[test]
-fn server_with_slots_for_the_node_alone_serves_only_the_node() {
+fn server_with_all_slots_reserved_serves_only_the_node() {
     let server = TestServer::with(Limits { reserved_for_node: 8, ..narrow() });
     assert!(server.client_from(2).is_closed());
     server.await_event(|event| *event == ConnectionEvent::Refused { peer: peer(2), why: Refusal::AllFull });
@@ -149,12 +149,12 @@ fn server_with_slots_for_the_node_alone_serves_only_the_node() {
 }
 
 #[test]
-fn thread_that_cannot_be_had_costs_one_connection_at_most() {
-    // No system gives a stack of this size, so the first connection already finds no worker.
+fn failure_to_start_a_thread_costs_one_connection_at_most() {
+    // No thread can be started with a stack of this size.
     let server = TestServer::with(Limits { stack: usize::MAX / 2, ..Limits::default() });
     for _ in 0..3 {
         assert!(server.client_from(2).is_closed());
-        // Nobody else's connection is taken for it: that would free no worker, where there is none.
+        // No other connection is evicted for it: without workers that would free none.
         let event = server.await_event(|event| !matches!(event, ConnectionEvent::Accepted { .. }));
         assert_eq!(event, ConnectionEvent::Refused { peer: peer(2), why: Refusal::NoThread });
     }

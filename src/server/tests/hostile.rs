@@ -1,9 +1,9 @@
-//! Clients that mean harm, one at a time.
+//! Hostile clients, one at a time.
 
 use super::*;
 
-/// Deadlines short enough to wait for.
-fn hasty() -> Limits {
+/// Deadlines short enough for a test to wait for.
+fn short_deadlines() -> Limits {
     Limits {
         head_deadline: Duration::from_millis(200),
         write_deadline: Duration::from_millis(200),
@@ -14,7 +14,7 @@ fn hasty() -> Limits {
 
 #[test]
 fn half_head_is_answered_408_at_its_deadline() {
-    let server = TestServer::with(hasty());
+    let server = TestServer::with(short_deadlines());
     let start = RealClock.now().mono;
     let all = server.exchange("GET / HTTP/1.1\r\nHost: x\r\n");
     assert_eq!(&all[9..12], "408", "{all}");
@@ -23,8 +23,8 @@ fn half_head_is_answered_408_at_its_deadline() {
 }
 
 #[test]
-fn dripping_does_not_move_the_deadline() {
-    let server = TestServer::with(hasty());
+fn slow_bytes_do_not_extend_the_head_deadline() {
+    let server = TestServer::with(short_deadlines());
     let mut client = server.client();
     client.stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     let start = RealClock.now().mono;
@@ -42,13 +42,13 @@ fn dripping_does_not_move_the_deadline() {
             other => panic!("{other:?}"),
         }
     }
-    panic!("dripping went on for ever");
+    panic!("the deadline never passed");
 }
 
 #[test]
-fn second_head_has_a_deadline_of_its_own() {
-    // The client has all the time it needs between its requests.
-    let server = TestServer::with(Limits { keep_alive_idle: PATIENCE, ..hasty() });
+fn second_head_has_its_own_deadline() {
+    // Only the idle timeout between requests is long.
+    let server = TestServer::with(Limits { keep_alive_idle: PATIENCE, ..short_deadlines() });
     let mut client = server.client();
     assert_eq!(client.get("/").status, 200);
     client.send("GET / HT");
@@ -58,14 +58,14 @@ fn second_head_has_a_deadline_of_its_own() {
 
 #[test]
 fn body_shares_the_deadline_of_its_head() {
-    let server = TestServer::with(hasty());
+    let server = TestServer::with(short_deadlines());
     let all = server.exchange("POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc");
     assert_eq!(&all[9..12], "408", "{all}");
 }
 
 #[test]
-fn who_says_nothing_is_closed_without_a_word() {
-    let server = TestServer::with(hasty());
+fn silent_connection_is_closed_without_a_response() {
+    let server = TestServer::with(short_deadlines());
     assert_eq!(server.client().rest(), "");
     let mut client = server.client();
     assert_eq!(client.get("/").status, 200);
@@ -74,7 +74,7 @@ fn who_says_nothing_is_closed_without_a_word() {
 }
 
 #[test]
-fn what_is_not_http_is_refused_and_closed() {
+fn non_http_input_is_rejected_and_closed() {
     let server = TestServer::open();
     for (bytes, status, bad) in [
         (&b"GET / HTTP/1.1\nHost: x\n\n"[..], "400", BadHead::Malformed),
@@ -107,7 +107,7 @@ fn endless_heads_are_cut_at_the_limit() {
 
 #[test]
 fn slow_reader_is_cut_at_the_write_deadline() {
-    let server = TestServer::with(hasty());
+    let server = TestServer::with(short_deadlines());
     let mut client = server.client();
     let start = RealClock.now().mono;
     client.send("GET /big HTTP/1.1\r\n\r\n");
@@ -118,25 +118,25 @@ fn slow_reader_is_cut_at_the_write_deadline() {
 
 #[test]
 fn pipeline_that_is_never_read_is_cut_at_the_write_deadline() {
-    let server = TestServer::with(hasty());
+    let server = TestServer::with(short_deadlines());
     let mut client = server.client_from(2);
     let requests = "GET /pipeline HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200_000);
     client.send(requests);
-    // Cut, or closed in good order where the machine is so busy that making the answers took long.
+    // Cut, or closed in order where making the responses took long on a busy machine.
     wait_until(|| server.server.connections() == 0);
     assert_eq!(server.client().get("/next").status, 200);
 }
 
-/// Reads as much as each single answer needs to be in time.
+/// Reads fast enough for each single response to meet its deadline.
 #[test]
-fn pipeline_that_is_read_slowly_has_one_deadline_for_all_its_answers() {
-    let server = TestServer::with(Limits { write_deadline: Duration::from_millis(400), ..hasty() });
+fn slowly_read_pipeline_has_one_deadline_for_all_responses() {
+    let server = TestServer::with(Limits { write_deadline: Duration::from_millis(400), ..short_deadlines() });
     let mut client = server.client_with_small_window();
     client.send("GET /stream/known HTTP/1.1\r\nHost: x\r\n\r\n".repeat(300));
     let start = RealClock.now().mono;
     let mut block = [0; 8 * 1024];
     for _ in 0..1_000 {
-        // Paces the reading; the end is a cut, or an answer that says that it is the last.
+        // Paces the reading. The connection is cut, or closed after a response with `Connection: close`.
         let cut = server
             .events
             .recv_timeout(Duration::from_millis(10))
@@ -145,17 +145,17 @@ fn pipeline_that_is_read_slowly_has_one_deadline_for_all_its_answers() {
             return assert!(elapsed_since(start) < Duration::from_secs(5), "{:?}", elapsed_since(start));
         }
     }
-    panic!("slow reading went on for ever");
+    panic!("the deadline never passed");
 }
 
 #[test]
-fn requests_sent_ahead_do_not_hold_their_worker_by_waiting_one_after_the_other() {
+fn pipelined_waiting_requests_do_not_occupy_their_worker() {
     let server = TestServer::with(Limits { write_deadline: Duration::from_millis(100), ..Limits::default() });
     let mut client = server.client();
     client.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n".repeat(50));
     let mut answered = 0;
     while answered < 50 && server.arrived.recv_timeout(Duration::from_millis(500)).is_ok() {
-        // Let go only after a while.
+        // Released only after a while.
         assert!(server.arrived.recv_timeout(Duration::from_millis(20)).is_err(), "one at a time");
         server.gate.send(()).unwrap();
         answered += 1;
@@ -165,11 +165,11 @@ fn requests_sent_ahead_do_not_hold_their_worker_by_waiting_one_after_the_other()
 }
 
 #[test]
-fn who_lets_its_answer_lie_makes_room() {
+fn stalled_reader_is_evicted_for_a_new_connection() {
     let server = TestServer::with(Limits { per_peer: 4, ..Limits::default() });
     let mut stalled: Vec<_> = (0..4).map(|_| server.client_from(2)).collect();
     stalled.iter_mut().for_each(|client| client.send("GET /big HTTP/1.1\r\n\r\n"));
-    // Until the first of them stalls, newcomers are refused.
+    // Until the first of them stalls, new connections are refused.
     let answered = (0..10_000).any(|_| {
         let mut newcomer = server.client_from(2);
         newcomer.send("GET / HTTP/1.0\r\n\r\n");
@@ -180,7 +180,7 @@ fn who_lets_its_answer_lie_makes_room() {
 }
 
 #[test]
-fn patient_reader_gets_a_big_answer_whole() {
+fn steady_reader_receives_a_large_response_completely() {
     let server = TestServer::open();
     let mut client = server.client();
     for _ in 0..2 {
@@ -189,7 +189,7 @@ fn patient_reader_gets_a_big_answer_whole() {
 }
 
 #[test]
-fn panic_is_answered_500_and_costs_nobody_else_anything() {
+fn panic_is_answered_500_and_affects_no_other_connection() {
     let server = TestServer::open();
     for _ in 0..3 {
         let mut client = server.client();
@@ -203,7 +203,7 @@ fn panic_is_answered_500_and_costs_nobody_else_anything() {
 }
 
 #[test]
-fn resets_at_any_moment_hurt_nobody() {
+fn resets_at_any_point_affect_no_other_connection() {
     let server = TestServer::open();
     for round in 0..200 {
         let mut client = server.client();

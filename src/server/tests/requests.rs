@@ -1,9 +1,9 @@
-//! Ordinary clients: requests one by one, in a row, in pieces.
+//! Ordinary clients: single, consecutive, pipelined and split requests.
 
 use super::*;
 
 #[test]
-fn answers_carry_length_date_and_the_handlers_headers() {
+fn responses_carry_length_date_and_server() {
     let server = TestServer::open();
     let reply = server.client().get("/latest/meta-data/");
     assert_eq!(reply.body, "GET /latest/meta-data/");
@@ -37,7 +37,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn heads_in_pieces_are_put_together() {
+fn split_heads_are_reassembled() {
     let server = TestServer::open();
     let mut client = server.client();
     for _ in 0..3 {
@@ -49,7 +49,7 @@ fn heads_in_pieces_are_put_together() {
 }
 
 #[test]
-fn head_has_the_length_and_no_body() {
+fn head_request_gets_the_length_and_no_body() {
     let server = TestServer::open();
     let mut client = server.client();
     for (target, length) in [("/1", Some("7")), ("/static", Some("6")), ("/stream/known", Some("40000"))] {
@@ -57,12 +57,12 @@ fn head_has_the_length_and_no_body() {
         let head = client.head_of_reply();
         assert_eq!(header(&head, "Content-Length"), length);
     }
-    // Nothing but the next answer follows.
+    // Only the next response follows.
     assert_eq!(client.get("/next").body, "GET /next");
 }
 
 #[test]
-fn connection_ends_when_the_client_or_its_version_says_so() {
+fn connection_closes_on_request_or_for_http_1_0() {
     let server = TestServer::open();
     for (request, connection) in [
         ("GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "close"),
@@ -76,14 +76,14 @@ fn connection_ends_when_the_client_or_its_version_says_so() {
 }
 
 #[test]
-fn requests_behind_the_last_one_are_not_answered() {
+fn requests_after_connection_close_are_not_answered() {
     let server = TestServer::open();
     let all = server.exchange("GET /1 HTTP/1.1\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\n\r\n");
     assert!(all.ends_with("GET /1"), "{all}");
 }
 
 #[test]
-fn half_closed_client_still_gets_its_answer() {
+fn half_closed_client_still_gets_its_response() {
     let server = TestServer::open();
     let mut client = server.client();
     client.send("GET / HTTP/1.1\r\n\r\n");
@@ -92,7 +92,7 @@ fn half_closed_client_still_gets_its_answer() {
 }
 
 #[test]
-fn peers_are_told_apart_and_folded() {
+fn peer_addresses_are_distinct_and_v4_mapped_ones_converted() {
     let server = TestServer::open();
     assert_eq!(server.client_from(7).get("/peer").body, "127.0.0.7");
 
@@ -110,7 +110,7 @@ fn peers_are_told_apart_and_folded() {
     let server = Server::start(vec![listener], front).unwrap();
     let mut client = Client::over(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap());
     assert_eq!(client.get("/peer").body, "127.0.0.1");
-    // Without a redirect there is either no tracked connection, or it leads to the door itself.
+    // Without a redirect the connection is untracked, or its destination is the server itself.
     let destination = client.get("/destination").body;
     assert!(destination == "None" || destination == format!("Some(127.0.0.1:{port})"), "{destination}");
     assert_eq!(server.shut_down(PATIENCE), Drained { unfinished: 0 });

@@ -1,4 +1,4 @@
-//! The last minutes of a door.
+//! Shutdown, and listeners handed over between agents.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use super::*;
 
 #[test]
-fn idle_connections_and_half_heads_are_closed_at_once() {
+fn idle_connections_and_incomplete_heads_are_closed_at_once() {
     let server = TestServer::with(Limits { newcomer: Duration::ZERO, ..Limits::default() });
     let (mut silent, mut half, mut idle) = (server.client(), server.client(), server.client());
     assert_eq!(idle.get("/").status, 200);
@@ -24,7 +24,7 @@ fn idle_connections_and_half_heads_are_closed_at_once() {
 }
 
 #[test]
-fn who_came_a_moment_ago_may_still_say_what_it_wants() {
+fn new_connection_may_still_send_its_request_during_shutdown() {
     let mut server = TestServer::with(Limits { newcomer: PATIENCE, ..Limits::default() });
     let (mut fresh, mut half) = (server.client(), server.client());
     half.send("GET /half HT");
@@ -42,18 +42,18 @@ fn who_came_a_moment_ago_may_still_say_what_it_wants() {
 }
 
 #[test]
-fn newcomers_who_stay_silent_are_sent_away_within_the_grace() {
+fn silent_new_connections_are_closed_within_the_grace_period() {
     let server = TestServer::with(Limits { newcomer: Duration::from_millis(50), ..Limits::default() });
     let mut silent = server.client();
     server.await_event(|event| matches!(event, ConnectionEvent::Accepted { .. }));
     let start = RealClock.now().mono;
     assert_eq!(server.server.shut_down(PATIENCE), Drained { unfinished: 0 });
-    assert!(elapsed_since(start) < Duration::from_secs(2), "long before its head's deadline, and its own");
+    assert!(elapsed_since(start) < Duration::from_secs(2), "long before the head's deadline and the grace period end");
     assert_eq!(silent.rest(), "");
 }
 
 #[test]
-fn answers_in_progress_are_finished_and_say_goodbye() {
+fn responses_in_progress_are_finished_with_connection_close() {
     let server = TestServer::open();
     let mut client = server.client();
     client.send("GET /wait HTTP/1.1\r\n\r\n");
@@ -63,7 +63,7 @@ fn answers_in_progress_are_finished_and_say_goodbye() {
     let closing = crate::os::threads::spawn("test-closing", 64 * 1024, move || {
         done.send(server.shut_down(PATIENCE)).unwrap();
     });
-    assert!(drained.recv_timeout(Duration::from_millis(50)).is_err(), "it waits for the answer");
+    assert!(drained.recv_timeout(Duration::from_millis(50)).is_err(), "it waits for the response");
     gate.send(()).unwrap();
     let reply = client.reply();
     assert_eq!((reply.body.as_str(), header(&reply.head, "Connection")), ("waited", Some("close")));
@@ -73,7 +73,7 @@ fn answers_in_progress_are_finished_and_say_goodbye() {
 }
 
 #[test]
-fn grace_ends() {
+fn grace_period_cuts_a_slow_reader() {
     let server = TestServer::open();
     let mut slow_reader = server.client();
     slow_reader.send("GET /big HTTP/1.1\r\n\r\n");
@@ -83,11 +83,11 @@ fn grace_ends() {
     assert!(elapsed_since(start) < Duration::from_secs(2));
     let mut rest = Vec::new();
     let _ = slow_reader.reader.read_to_end(&mut rest);
-    assert!(rest.len() < BIG, "what the kernel's buffers held, and no more");
+    assert!(rest.len() < BIG, "only what the kernel buffers held");
 }
 
 #[test]
-fn handler_that_never_returns_does_not_hold_the_server() {
+fn blocked_handler_does_not_delay_shutdown() {
     let server = TestServer::open();
     let mut client = server.client();
     client.send("GET /wait HTTP/1.1\r\n\r\n");
@@ -98,9 +98,9 @@ fn handler_that_never_returns_does_not_hold_the_server() {
     server.gate.send(()).unwrap();
 }
 
-/// A busy machine may let the moment pass: one answer out of several tries is enough.
+/// A busy machine may exceed the 100 ms: one response in several tries is enough.
 #[test]
-fn answers_that_are_there_in_a_moment_are_not_cut() {
+fn responses_ready_within_the_last_100_ms_are_not_cut() {
     let answered = |_| {
         let TestServer { mut server, address, events, arrived, gate } = TestServer::open();
         let mut client = Client::over(TcpStream::connect(address).unwrap());
@@ -121,7 +121,7 @@ fn answers_that_are_there_in_a_moment_are_not_cut() {
 }
 
 #[test]
-fn who_was_waiting_to_be_accepted_is_still_answered() {
+fn connections_in_the_accept_queue_are_answered_at_shutdown() {
     let server = TestServer::open();
     let mut clients: Vec<_> = (0..50).map(|_| server.client()).collect();
     for client in &mut clients {
@@ -135,16 +135,16 @@ fn who_was_waiting_to_be_accepted_is_still_answered() {
 }
 
 #[test]
-fn dropped_serverstops_accepting() {
+fn dropped_server_stops_accepting() {
     let TestServer { server, address, events, .. } = TestServer::open();
     drop(server);
-    // The observer goes with the last thread that could call it.
+    // The observer is dropped with the last thread that could call it.
     while events.recv_timeout(PATIENCE).is_ok() {}
     assert!(TcpStream::connect(address).is_err());
 }
 
 #[test]
-fn a_listener_is_known_by_address_and_port_and_by_listening() {
+fn listener_is_recognised_by_address_port_and_state() {
     let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let listener = bind(Some(v4), 0).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -162,9 +162,8 @@ fn a_listener_is_known_by_address_and_port_and_by_listening() {
     assert!(!is_bound_to(&TcpListener::from(OwnedFd::from(pipe)), None, 0));
 }
 
-/// Without a state directory agents share the port; another socket on it is noticed all the same.
 #[test]
-fn a_listener_for_v6_alone_is_not_what_an_agent_hands_over() {
+fn v6_only_listener_is_not_recognised() {
     let v6 = std::net::Ipv6Addr::UNSPECIFIED.into();
     for only in [true, false] {
         let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
@@ -178,12 +177,13 @@ fn a_listener_for_v6_alone_is_not_what_an_agent_hands_over() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_noticed_and_shared_only_if_both_say_so() {
-    use crate::server::{bind_shared, is_in_use, is_taken};
+fn taken_port_is_detected_and_shared_only_by_consent_of_both() {
+    use crate::server::bind::is_in_use;
+    use crate::server::{bind_shared, is_taken};
     let v4 = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let first = bind_shared(v4, 0).unwrap();
     let port = first.local_addr().unwrap().port();
-    assert!(is_taken(v4, port) && !is_bound_to(&first, v4, port), "a shared one is not what an agent hands over");
+    assert!(is_taken(v4, port) && !is_bound_to(&first, v4, port), "an agent never hands over a shared listener");
     let second = bind_shared(v4, port).unwrap();
     assert!(is_in_use(&bind(v4, port).unwrap_err()));
     drop((first, second));

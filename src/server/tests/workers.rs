@@ -1,4 +1,4 @@
-//! The pool: who serves a connection, and what becomes of those without a worker.
+//! The pool: assigning connections to workers, and connections without a worker.
 
 use std::sync::Weak;
 
@@ -6,7 +6,7 @@ use super::pool::Pool;
 use super::shared::{Shared, Shortage, Slot};
 use super::*;
 
-/// Each waits on a thread of its own, so one that waits holds up no other.
+/// Each connection has its own thread, so a waiting one delays no other.
 #[test]
 fn every_open_connection_has_a_worker_and_idle_workers_exit() {
     let limits = Limits { idle_worker: Duration::from_millis(20), ..Limits::default() };
@@ -27,7 +27,7 @@ fn every_open_connection_has_a_worker_and_idle_workers_exit() {
 }
 
 #[test]
-fn what_was_sent_behind_a_big_answer_is_answered_once_it_is_read() {
+fn request_pipelined_after_a_large_response_is_answered() {
     let server = TestServer::open();
     let mut late = server.client();
     late.send("GET /big HTTP/1.1\r\n\r\nGET /after HTTP/1.1\r\n\r\n");
@@ -37,7 +37,7 @@ fn what_was_sent_behind_a_big_answer_is_answered_once_it_is_read() {
 }
 
 #[test]
-fn a_request_that_comes_with_the_end_is_answered_as_the_last_one() {
+fn request_that_arrives_at_shutdown_is_answered_with_close() {
     let mut server = TestServer::with(Limits { newcomer: PATIENCE, ..Limits::default() });
     let mut client = server.client();
     assert_eq!(client.get("/first").body, "GET /first");
@@ -49,7 +49,7 @@ fn a_request_that_comes_with_the_end_is_answered_as_the_last_one() {
     assert!(server.server.has_no_workers());
 }
 
-/// A client, and its connection at a server that has no workers yet.
+/// A client, and its admitted connection at a server without workers.
 fn admitted() -> (Client, Arc<Shared>, Slot) {
     let handler = Arc::new(TestHandler { arrived: unbounded().0, gate: unbounded().1 });
     let observer = Arc::new(Events(unbounded().0));
@@ -70,7 +70,7 @@ fn admitted() -> (Client, Arc<Shared>, Slot) {
     (client, shared, slot)
 }
 
-/// A worker that starts or exits still counts for a moment.
+/// A worker that is starting or exiting is still counted.
 #[test]
 fn connections_queued_for_a_worker_that_exits_are_refused() {
     let (mut client, shared, slot) = admitted();
@@ -86,13 +86,13 @@ fn connections_queued_for_a_worker_that_exits_are_refused() {
 }
 
 #[test]
-fn a_shortage_of_threads_ends_when_a_worker_is_idle_again() {
+fn thread_shortage_ends_when_a_worker_becomes_idle() {
     let (client, shared, slot) = admitted();
     let pool = Arc::new(Pool::new(shared.clone(), Weak::new()));
     shared.set_short_of_threads(Shortage::Yes);
     assert!(shared.is_short_of_threads());
     assert!(pool.dispatch(slot).is_ok());
-    assert!(!shared.is_short_of_threads(), "there was a thread for it");
+    assert!(!shared.is_short_of_threads(), "a thread could be started");
     shared.set_short_of_threads(Shortage::Yes);
     drop(client);
     wait_until(|| !shared.is_short_of_threads());
@@ -100,13 +100,13 @@ fn a_shortage_of_threads_ends_when_a_worker_is_idle_again() {
     assert_eq!(pool.wait_until_empty(PATIENCE), 0);
 }
 
-/// A panic in an observer, and one in a body that is written, cost one connection at most.
+/// A panic in an observer or in a body being written costs at most one connection.
 #[test]
-fn an_observer_that_panics_ends_no_worker() {
+fn panicking_observer_ends_no_worker() {
     struct Fragile;
     impl AsRef<[u8]> for Fragile {
         fn as_ref(&self) -> &[u8] {
-            panic!("as asked")
+            panic!("planned")
         }
     }
     struct Panics;
@@ -118,7 +118,7 @@ fn an_observer_that_panics_ends_no_worker() {
     }
     impl Observer for Panics {
         fn saw(&self, event: &ConnectionEvent) {
-            assert!(!matches!(event, ConnectionEvent::Panicked { .. }), "as asked");
+            assert!(!matches!(event, ConnectionEvent::Panicked { .. }), "planned");
         }
     }
     let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();

@@ -1,4 +1,4 @@
-//! Heads as a table: what is read, what is refused and how, and that nothing depends on how the bytes were cut.
+//! Tables of heads: accepted, rejected and why, and that the result doesn't depend on how the bytes are split.
 
 use proptest::prelude::*;
 
@@ -34,7 +34,7 @@ const GOOD: [&str; 14] = [
 ];
 
 #[test]
-fn every_prefix_of_a_good_head_is_incomplete_never_wrong() {
+fn every_prefix_of_a_valid_head_is_incomplete() {
     for good in GOOD {
         let limits = Limits::default();
         for end in 0..good.len() {
@@ -46,7 +46,7 @@ fn every_prefix_of_a_good_head_is_incomplete_never_wrong() {
 }
 
 #[test]
-fn what_follows_a_head_is_left_alone() {
+fn bytes_after_a_head_are_not_parsed() {
     for good in GOOD {
         let two = format!("{good}GET /next HTTP/9\n");
         assert_eq!(whole(&two).bytes, good.len());
@@ -54,7 +54,7 @@ fn what_follows_a_head_is_left_alone() {
 }
 
 #[test]
-fn bad_heads_are_refused_each_in_its_way() {
+fn invalid_heads_are_rejected_by_kind() {
     use BadHead::{BodyTooLong, Coding, Expectation, Malformed, Version};
     for (bad, lines) in [
         (Malformed, "GET / HTTP/1.1\nHost: x\n\n"),
@@ -107,7 +107,7 @@ fn bad_heads_are_refused_each_in_its_way() {
 }
 
 #[test]
-fn long_heads_are_refused_as_soon_as_they_are_too_long() {
+fn long_heads_are_rejected_as_soon_as_they_exceed_the_limit() {
     let limits = Limits::default();
     let long = format!("GET /{} HTTP/1.1\r\n", "a".repeat(8 * 1024));
     assert_eq!(read(&long[..8 * 1024]).err(), Some(BadHead::TooLong));
@@ -129,7 +129,7 @@ fn the_65th_header_is_too_many() {
 }
 
 #[test]
-fn deciding_headers_are_found_in_any_case() {
+fn header_names_are_case_insensitive() {
     let head = whole(
         "PUT /latest/api/token HTTP/1.1\r\nHOST: h\r\naccept: a\r\nACCEPT: b\r\nx-Aws-Ec2-Metadata-Token: t\r\n\
          x-aws-ec2-metadata-token-TTL-seconds: 60\r\nx-aws-ec2-metadata-token-ttl-seconds: 61\r\n\
@@ -146,10 +146,10 @@ fn deciding_headers_are_found_in_any_case() {
 }
 
 #[test]
-fn token_that_came_twice_is_no_token() {
+fn duplicate_token_is_invalid() {
     for times in 2..5 {
         let lines = "X-aws-ec2-metadata-token: t\r\n".repeat(times);
-        assert_eq!(whole(&format!("GET / HTTP/1.1\r\n{lines}\r\n")).request.headers.token, Some(NO_TOKEN));
+        assert_eq!(whole(&format!("GET / HTTP/1.1\r\n{lines}\r\n")).request.headers.token, Some(DUPLICATE_TOKEN));
     }
 }
 
@@ -167,24 +167,24 @@ fn empty_token_and_forwarded_for_count_as_absent() {
 }
 
 #[test]
-fn keep_alive_follows_version_and_wish() {
-    for (version, connection, afterwards) in [
-        ("1.1", "", Afterwards::KeepAlive),
-        ("1.1", "Connection: upgrade\r\n", Afterwards::KeepAlive),
-        ("1.1", "Connection: CLOSE\r\n", Afterwards::Close),
-        ("1.1", "Connection: x ,\tclose\r\n", Afterwards::Close),
-        ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", Afterwards::Close),
-        ("1.0", "", Afterwards::Close),
-        ("1.0", "Connection: Keep-Alive\r\n", Afterwards::KeepAlive),
-        ("1.0", "Connection: keep-alive, close\r\n", Afterwards::Close),
+fn keep_alive_follows_version_and_connection_header() {
+    for (version, connection, persistence) in [
+        ("1.1", "", Persistence::KeepAlive),
+        ("1.1", "Connection: upgrade\r\n", Persistence::KeepAlive),
+        ("1.1", "Connection: CLOSE\r\n", Persistence::Close),
+        ("1.1", "Connection: x ,\tclose\r\n", Persistence::Close),
+        ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", Persistence::Close),
+        ("1.0", "", Persistence::Close),
+        ("1.0", "Connection: Keep-Alive\r\n", Persistence::KeepAlive),
+        ("1.0", "Connection: keep-alive, close\r\n", Persistence::Close),
     ] {
         let lines = format!("GET / HTTP/{version}\r\n{connection}\r\n");
-        assert_eq!(whole(&lines).afterwards, afterwards, "{lines:?}");
+        assert_eq!(whole(&lines).persistence, persistence, "{lines:?}");
     }
 }
 
 #[test]
-fn bodies_and_expectations_are_announced() {
+fn body_length_and_expectation_are_parsed() {
     for (lines, body, expects) in [
         ("GET / HTTP/1.1\r\n\r\n", 0, false),
         ("POST / HTTP/1.1\r\nContent-Length: 007\r\n\r\n", 7, false),
@@ -199,7 +199,7 @@ fn bodies_and_expectations_are_announced() {
 }
 
 #[test]
-fn every_refusal_has_its_own_status() {
+fn every_rejection_has_its_own_status() {
     use BadHead::{BodyTooLong, Coding, Expectation, Malformed, TimedOut, TooLong, Version};
     let all = [Malformed, TimedOut, BodyTooLong, Expectation, TooLong, Coding, Version];
     let statuses: std::collections::BTreeSet<_> = all.iter().map(|bad| bad.status()).collect();
@@ -207,7 +207,7 @@ fn every_refusal_has_its_own_status() {
     assert_eq!((statuses.len(), labels.len()), (all.len(), all.len()));
 }
 
-/// Bytes that look like a head often enough to get far into the parser.
+/// Bytes similar enough to a head to get far into the parser.
 fn nearly_http() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(vec![
         &b"GET "[..],
@@ -232,7 +232,7 @@ fn nearly_http() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn no_bytes_panic_and_no_verdict_is_taken_back(
+    fn parsing_never_panics_and_no_verdict_changes_with_more_bytes(
         bytes in prop_oneof![nearly_http(), prop::collection::vec(any::<u8>(), 0..200)],
     ) {
         let limits = Limits::default();
@@ -247,7 +247,7 @@ proptest! {
                 }
                 (None, Err(bad)) => verdict = Some(Err(bad)),
                 (Some(Ok(before)), now) => prop_assert_eq!(now.ok().flatten().map(|(length, _)| length), Some(*before)),
-                // More bytes may show a worse fault, but never a good head.
+                // More bytes may change the error, but never make the head valid.
                 (Some(Err(_)), now) => prop_assert!(now.is_err()),
             }
         }

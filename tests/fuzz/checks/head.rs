@@ -1,8 +1,9 @@
 //! HTTP heads: one reading only, the same however the bytes come, and within the limits. The reader here is the
 //! strictest there can be: what it can't read must have been refused.
 
-use kube2iam::logic::request::message::Method;
-use kube2iam::server::{Afterwards, BodyLength, ChunkedBody, Head, HttpVersion, Limits, read_head, worth_another_look};
+use kube2iam::for_tests::{
+    BodyLength, ChunkedBody, Head, HttpVersion, Limits, Method, Persistence, read_head, worth_parsing_again,
+};
 
 /// A stream of bytes, as a client sends it.
 pub(crate) fn check(bytes: &[u8]) {
@@ -34,7 +35,7 @@ impl Answer {
             Err(_) => Self::Bad,
             Ok(None) => Self::More,
             Ok(Some(head)) => {
-                let rest = (head.body, head.version, head.afterwards, head.expects_continue);
+                let rest = (head.body, head.version, head.persistence, head.expects_continue);
                 Self::Read(format!("{:?} {rest:?}", head.request), head.bytes)
             }
         }
@@ -62,7 +63,7 @@ fn in_pieces(bytes: &[u8], whole: &Answer, limits: &Limits, seed: usize) {
         let end = (held + most).min(bytes.len()).min(limits.head_bytes.max(held + 1));
         let (first, fresh) = (held == 0, &bytes[held..end]);
         held = end;
-        if first || worth_another_look(fresh) || held >= limits.head_bytes {
+        if first || worth_parsing_again(fresh) || held >= limits.head_bytes {
             answer = Answer::of(&bytes[..held], limits);
         }
     }
@@ -78,7 +79,7 @@ fn as_chunked_body(bytes: &[u8], limits: &Limits) {
     let taken = whole.take(bytes);
     let mut body = ChunkedBody::new(limits);
     let in_pieces = bytes.iter().try_fold(0, |taken, byte| Ok(taken + body.take(&[*byte])?));
-    assert_eq!((&taken, whole.is_over()), (&in_pieces, body.is_over()));
+    assert_eq!((&taken, whole.is_complete()), (&in_pieces, body.is_complete()));
     let most = limits.body_bytes + limits.head_bytes as u64;
     assert!(taken.is_err() || taken.is_ok_and(|taken| taken as u64 <= most), "a body without an end");
 }
@@ -143,7 +144,7 @@ fn read_in(head: &Head<'_>, fields: &[(String, &str)], limits: &Limits) {
     let options = all("connection").join(",").to_ascii_lowercase();
     let asks = |word: &str| options.split(',').any(|option| option.trim_matches([' ', '\t', '\u{c}']) == word);
     let stays = !asks("close") && (head.version == HttpVersion::Http11 || asks("keep-alive"));
-    assert_eq!(head.afterwards == Afterwards::KeepAlive, stays, "{options:?}");
+    assert_eq!(head.persistence == Persistence::KeepAlive, stays, "{options:?}");
     let expects = all("expect").iter().any(|value| value.eq_ignore_ascii_case("100-continue"));
     assert_eq!(head.expects_continue, expects && head.version == HttpVersion::Http11);
 }

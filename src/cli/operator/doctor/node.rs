@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Checks, DoctorContext};
-use crate::agent::{credentials_address, redirect::report};
+use crate::agent::{PortTrial, credentials_address, redirect::report, try_port};
 use crate::cli::operator::Failure;
 use crate::cli::operator::socket::{SocketRequest, ask};
 use crate::config::{Listen, SocketSetting};
@@ -16,7 +16,6 @@ use crate::logic::redirect::address::ADDRESS;
 use crate::logic::redirect::guard::HEALTH_V4;
 use crate::os::clock::SystemClock;
 use crate::os::port_holder::{ask_health, holders};
-use crate::server::{bind, is_in_use};
 
 pub(super) fn check(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<(), Failure> {
     let config = &context.config;
@@ -91,13 +90,11 @@ fn agent(socket: &SocketSetting) -> (Finding, bool) {
     (finding, true)
 }
 
-/// Tries it as an agent would, and without SO_REUSEPORT, so that an agent's own listener counts as a taken port.
 fn port(listen: Listen, running: bool) -> Finding {
     let Listen { address, port } = listen;
-    let bound = bind(address, port);
-    match bound {
-        Ok(_) => Finding::ok(format!("{port} is free")),
-        Err(cause) if is_in_use(&cause) => {
+    match try_port(listen) {
+        PortTrial::Free => Finding::ok(format!("{port} is free")),
+        PortTrial::Taken => {
             let named = address.filter(|address| !address.is_unspecified());
             let local = named.unwrap_or(IpAddr::V4(HEALTH_V4));
             if running || ask_health(SocketAddr::new(local, port), &SystemClock::new()) == PortAnswer::AsKube2iam {
@@ -113,7 +110,7 @@ fn port(listen: Listen, running: bool) -> Finding {
                 Finding::fail(taken.to_string())
             }
         }
-        Err(cause) => Finding::fail(format!("failed to bind port {port}: {cause}")),
+        PortTrial::Failed(cause) => Finding::fail(format!("failed to bind port {port}: {cause}")),
     }
 }
 

@@ -1,5 +1,5 @@
-//! A line of a watch (API concepts, "Efficient detection of changes"): `{"type": ..., "object": ...}`. It is read while
-//! it comes; one that can't be read is skipped to its end.
+//! A line of a watch (API concepts, "Efficient detection of changes"): `{"type": ..., "object": ...}`. It is parsed
+//! while it is received; a malformed line is skipped to its end.
 
 use memchr::memchr;
 use serde::Deserialize;
@@ -10,22 +10,22 @@ use super::scan::{Field, ObjectScope, Scanner};
 use super::{AnnotationKeys, Frame, Object, Resource, ResourceVersion};
 use crate::logic::base::json;
 
-/// Reads the lines of a watch, one after the other.
+/// Parses the lines of a watch.
 pub struct LineReader {
     scanner: Scanner,
     resource: Resource,
-    /// Why the line that is coming can't be read
+    /// Why the current line is malformed
     fault: Option<String>,
 }
 
-/// What a piece of a watch brought.
+/// The result of a received piece.
 #[derive(Debug)]
 pub enum WatchLine {
-    /// A line, which ends after so many bytes of the piece
+    /// A line, which ends at this offset in the piece
     Line(Frame, usize),
-    /// Nothing yet: a line goes on.
+    /// The line isn't complete yet
     More,
-    /// The line doesn't end: the watch is of no use any more.
+    /// The line exceeds the limit: the watch is unusable
     Endless(Frame),
 }
 
@@ -34,7 +34,7 @@ impl LineReader {
         Self { scanner: Scanner::new(ObjectScope::Line, &wanted(resource, keys)), resource, fault: None }
     }
 
-    /// Takes in a piece up to the end of a line. Empty lines are none.
+    /// Processes a piece up to the end of a line. Empty lines are skipped.
     pub fn push(&mut self, piece: &[u8]) -> WatchLine {
         let mut start = 0;
         while let Some(length) = memchr(b'\n', &piece[start..]) {
@@ -53,12 +53,12 @@ impl LineReader {
         WatchLine::Endless(self.end_line())
     }
 
-    /// Whether a line may begin here.
+    /// Whether the previous line is complete.
     pub fn is_between_lines(&self) -> bool {
         self.scanner.is_fresh() && self.fault.is_none()
     }
 
-    /// After the last piece: what came of a line, if that could have become none.
+    /// After the last piece: the frame of a malformed line without an end.
     pub fn end(&mut self) -> Option<Frame> {
         self.fault.is_some().then(|| self.end_line())
     }
@@ -116,14 +116,14 @@ impl LineReader {
     }
 }
 
-/// Reads one whole line of a watch.
+/// Parses one complete line of a watch.
 pub fn frame(line: &[u8], resource: Resource, keys: &AnnotationKeys) -> Frame {
     let mut reader = LineReader::new(resource, keys);
     reader.take(line);
     reader.end_line()
 }
 
-/// The API server's own word on a failure (`kind: ApiStatus`).
+/// The API server's `Status` object for a failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct ApiStatus {
@@ -133,23 +133,23 @@ pub struct ApiStatus {
 }
 
 impl ApiStatus {
-    /// The version or the continue token is too old; `Gone` is what old servers say.
+    /// The version or the continue token is too old. Old servers use the reason `Gone`.
     pub fn is_gone(&self) -> bool {
         self.code == 410 || matches!(&*self.reason, "Expired" | "Gone")
     }
 }
 
-/// Reads a `ApiStatus`, if it is one.
+/// Parses a `Status` object, if it is one.
 pub fn status(bytes: &[u8]) -> Option<ApiStatus> {
     json::read(bytes).ok()
 }
 
-/// Text from outside, fit for one line of a log: no control characters, not long.
+/// External text on one line for the log: control characters replaced, and truncated.
 pub fn one_line(text: &str) -> String {
     text.chars().take(CAUSE_CHARACTERS).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Enough for the API server's longest usual message.
+/// Fits the API server's longest usual message.
 const CAUSE_CHARACTERS: usize = 400;
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! A page of a list, read while it comes: each object is handed on as soon as it is whole, so that no page is ever held.
-//! One that can't be read is skipped to its end, and handed on as such.
+//! A page of a list, parsed while it is received: each object is passed on as soon as it is complete, so a page is
+//! never held in memory. A malformed object is skipped to its end and passed on as unreadable.
 
 use super::object::{read, wanted};
 use super::scan::{Field, ObjectScope, Progress, Scanner};
 use super::{AnnotationKeys, ListPage, Object, Resource, ResourceVersion, Unreadable};
 
-/// An object of a list and its version, or whose object could not be read.
+/// An object of a list, or the identity of one that could not be parsed.
 pub type Item = Result<Object, Unreadable>;
 
-/// Reads a page and hands each item to `each`.
-/// A page without `items` or without a version is refused: taken for an empty list, it would sweep the whole World.
+/// Parses a page and passes each item to `each`. A page without `items` or without a version is refused: treated as
+/// an empty list, it would remove everything from the World.
 pub struct PageReader<'a> {
     scanner: Scanner,
     resource: Resource,
@@ -21,7 +21,7 @@ impl<'a> PageReader<'a> {
         Self { scanner: Scanner::new(ObjectScope::Page, &wanted(resource, keys)), resource, each }
     }
 
-    /// Takes in a piece of the body. The error says why it is no list.
+    /// Processes a piece of the body. The error says why it isn't a list.
     pub fn push(&mut self, mut piece: &[u8]) -> Result<(), String> {
         loop {
             match self.scanner.push(piece)? {
@@ -33,12 +33,12 @@ impl<'a> PageReader<'a> {
                 }
                 Progress::Whole(end) if end < piece.len() => piece = &piece[end..],
                 Progress::Whole(_) => return Ok(()),
-                Progress::More => return self.give_up_if_endless(),
+                Progress::More => return self.fail_if_endless(),
             }
         }
     }
 
-    /// After the last piece.
+    /// To be called after the last piece.
     pub fn finish(mut self) -> Result<ListPage, String> {
         if !self.scanner.is_whole() {
             return Err("it ends too early".to_owned());
@@ -52,7 +52,7 @@ impl<'a> PageReader<'a> {
         Ok(ListPage { version, continuation })
     }
 
-    fn give_up_if_endless(&mut self) -> Result<(), String> {
+    fn fail_if_endless(&mut self) -> Result<(), String> {
         let record = self.scanner.record();
         if record.bytes <= ENDLESS {
             return Ok(());
@@ -62,7 +62,7 @@ impl<'a> PageReader<'a> {
     }
 }
 
-/// From here on what doesn't end is taken for something that never will.
+/// Beyond this length an object is assumed never to end.
 pub(super) const ENDLESS: u64 = 4 * super::record::LONGEST_OBJECT;
 pub(super) const NO_END: &str = "an object doesn't end";
 

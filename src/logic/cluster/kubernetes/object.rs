@@ -1,4 +1,4 @@
-//! A pod, a namespace or a service account, of the few fields that are kept. Of the annotations only the wanted ones are.
+//! Builds a pod, namespace or ServiceAccount from the scanned fields and annotations.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use super::{
     AnnotationKeys, Namespace, Object, Pod, Resource, ResourceVersion, ServiceAccount, SessionAnnotations, Unreadable,
 };
 
-/// Reads one object and its version.
+/// Parses one object and its version.
 pub fn object(json: &str, resource: Resource, keys: &AnnotationKeys) -> Result<(Object, ResourceVersion), Unreadable> {
     let mut scanner = Scanner::new(ObjectScope::Object, &wanted(resource, keys));
     let pushed = scanner.push(json.as_bytes());
@@ -26,7 +26,7 @@ pub fn object(json: &str, resource: Resource, keys: &AnnotationKeys) -> Result<(
     }
 }
 
-/// The annotations that are kept of objects of this kind, in the order in which [`read`] takes them.
+/// The annotations to keep for this resource, in the order that [`read`] expects.
 pub(super) fn wanted(resource: Resource, keys: &AnnotationKeys) -> Vec<&str> {
     match resource {
         Resource::Pods => vec![&keys.role, &keys.external_id, V2_ANNOTATION, SESSION_NAME, POLICY, POLICY_ARNS],
@@ -35,7 +35,7 @@ pub(super) fn wanted(resource: Resource, keys: &AnnotationKeys) -> Vec<&str> {
     }
 }
 
-/// Makes an object and its version of what was kept. The error says what is wrong with it.
+/// Builds an object and its version from the scanned values. The error says what is wrong.
 pub(super) fn read(record: &Record, resource: Resource) -> Result<(Object, ResourceVersion), String> {
     record.check()?;
     let object = match resource {
@@ -89,17 +89,17 @@ fn service_account(record: &Record) -> Result<ServiceAccount, String> {
     })
 }
 
-/// What no value of its kind can be as long as is kept as [`TOO_LONG`] instead.
+/// Replaces a value that exceeds its limit by [`TOO_LONG`].
 fn bounded(value: String, longest: usize) -> String {
     if value.len() > longest { TOO_LONG.to_owned() } else { value }
 }
 
-/// The laxer reading of the word is the stricter rule.
+/// Compares leniently, so that a sloppy spelling doesn't disable the requirement.
 fn says_required(annotation: Option<&str>) -> bool {
     annotation.is_some_and(|value| value.trim().eq_ignore_ascii_case("required"))
 }
 
-/// Every address of `podIPs` (it repeats `podIP` as its first), else `podIP`.
+/// The addresses in `podIPs` (which repeats `podIP` as its first), else `podIP`.
 fn addresses(record: &Record) -> Result<Vec<IpAddr>, String> {
     let several: Option<Vec<PodIpJson<'_>>> = record.read(Field::Addresses)?;
     let mut addresses = Vec::new();
@@ -124,11 +124,11 @@ fn address(text: &str) -> Option<IpAddr> {
     text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
-/// A role's ARN has at most so many characters (AWS STS API reference, AssumeRole).
+/// Limit of a role ARN in characters (AWS STS API reference, AssumeRole).
 const LONGEST_ROLE: usize = 2_048;
-/// And an external id so many.
+/// Limit of an external ID in characters (same page).
 const LONGEST_EXTERNAL_ID: usize = 1_224;
-/// What narrows or names a session; ten ARNs of policies have 20 KiB.
+/// Limit of a session annotation in bytes; ten policy ARNs take 20 KiB.
 const LONGEST_OF_SESSION: usize = 32 * 1_024;
 /// On pods and namespaces.
 const V2_ANNOTATION: &str = "iam.amazonaws.com/imds-v2";
@@ -138,7 +138,7 @@ const POLICY: &str = "iam.amazonaws.com/policy";
 const POLICY_ARNS: &str = "iam.amazonaws.com/policy-arns";
 /// On namespaces.
 const DEFAULT_ROLE: &str = "iam.amazonaws.com/default-role";
-/// On service accounts; that of EKS's roles for service accounts.
+/// On ServiceAccounts, as in EKS's IAM roles for service accounts.
 const EKS_ROLE: &str = "eks.amazonaws.com/role-arn";
 
 #[cfg(test)]

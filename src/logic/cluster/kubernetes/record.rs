@@ -1,20 +1,20 @@
-//! What was kept of one object, as it was written, and how it is read.
+//! The scanned values of one object as raw JSON, and their parsers.
 
 use serde::Deserialize;
 
 use super::scan::{Field, FieldSlot, Raw};
 use super::{ObjectIdentity, Resource, Unreadable, one_line};
 
-/// The kept values of an object, or of a page's own.
+/// The kept values of an object, or of a page's metadata.
 #[derive(Debug)]
 pub(super) struct Record {
     fields: [Option<Raw>; Field::COUNT],
     annotations: Vec<Option<Raw>>,
-    /// The first thing that has not the expected shape
+    /// The first field that doesn't have the expected form
     fault: Option<String>,
-    /// Where the value that is being read goes; `None`: nowhere
+    /// The destination of the current value; `None`: it is skipped
     pub(super) slot: Option<FieldSlot>,
-    /// How many bytes of the document flowed by
+    /// Length of the object so far, in bytes
     pub(super) bytes: u64,
 }
 
@@ -28,7 +28,7 @@ impl Record {
         self.fault.get_or_insert(fault);
     }
 
-    /// Puts a value where it belongs. The last of two under one key counts.
+    /// Stores a value. Of duplicate keys the last one counts.
     pub(super) fn store(&mut self, raw: Raw, wanted: &[Box<str>]) {
         match self.slot.take() {
             None => {}
@@ -41,14 +41,14 @@ impl Record {
         }
     }
 
-    /// Takes over what is the page's own.
+    /// Takes the page's own fields from the record of the last item.
     pub(super) fn keep_page(&mut self, last: &mut Self) {
         for field in [Field::PageVersion, Field::Continuation] {
             self.fields[field as usize] = last.fields[field as usize].take();
         }
     }
 
-    /// Refuses what is no object of the expected shape.
+    /// Refuses an object of an unexpected form.
     pub(super) fn check(&self) -> Result<(), String> {
         match &self.fault {
             _ if self.bytes > LONGEST_OBJECT => Err(format!("it is longer than {} MiB", LONGEST_OBJECT >> 20)),
@@ -57,7 +57,7 @@ impl Record {
         }
     }
 
-    /// A value of any type; `None`: it isn't there, or null.
+    /// A value of any type; `None`: absent or null.
     pub(super) fn read<'a, T: Deserialize<'a>>(&'a self, field: Field) -> Result<Option<T>, String> {
         match &self.fields[field as usize] {
             None => Ok(None),
@@ -68,12 +68,12 @@ impl Record {
         }
     }
 
-    /// A text; empty if it isn't there.
+    /// A string; empty if absent.
     pub(super) fn text(&self, field: Field) -> Result<String, String> {
         self.read(field).map(Option::unwrap_or_default)
     }
 
-    /// A text that must be there.
+    /// A required string.
     pub(super) fn required(&self, field: Field) -> Result<String, String> {
         match self.text(field)? {
             text if text.is_empty() => Err(format!("`{}` is missing", field.name())),
@@ -81,7 +81,7 @@ impl Record {
         }
     }
 
-    /// The values of the wanted annotations; of one that is too long its first bytes say only that.
+    /// The values of the wanted annotations; [`TOO_LONG`] for those that exceed their limit.
     pub(super) fn annotations<const N: usize>(&self) -> Result<[Option<String>; N], String> {
         let mut read = [const { None }; N];
         for (place, raw) in read.iter_mut().zip(&self.annotations) {
@@ -96,7 +96,7 @@ impl Record {
         Ok(read)
     }
 
-    /// Whose object it is, as far as that can be read.
+    /// The object's identity, as far as it can be parsed.
     pub(super) fn identity(&self) -> ObjectIdentity {
         let text = |field| self.text(field).ok().filter(|text| !text.is_empty());
         ObjectIdentity { namespace: text(Field::Namespace), name: text(Field::Name), uid: text(Field::Uid) }
@@ -107,9 +107,9 @@ impl Record {
     }
 }
 
-/// Stands for an annotation that nobody could use: no role, external id or policy may have such characters, so that it
-/// is refused like any other wrong value. A session's name is cleaned and cut, whatever it is.
+/// Replaces an annotation that is too long to be valid. No role, external ID or policy may contain these characters,
+/// so it is refused like any other invalid value. A session name is sanitised and truncated anyway.
 pub(super) const TOO_LONG: &str = "<too long>";
-/// etcd keeps objects of 1.5 MiB (its `--max-request-bytes`), which are 9 MiB with every character escaped: what is
-/// longer is no object of a cluster.
+/// etcd stores objects of up to 1.5 MiB (its `--max-request-bytes`), which is 9 MiB with every character escaped: a
+/// longer object can't come from a cluster.
 pub(super) const LONGEST_OBJECT: u64 = 64 * 1_024 * 1_024;

@@ -1,8 +1,8 @@
-//! A JSON document of the API server, taken in piece by piece while it comes. The few fields that are used are kept,
-//! each within its bound; everything else is skipped without being held, however long it is.
+//! An incremental scanner of the API server's JSON documents. It keeps the few fields that are used, each within its
+//! limit, and skips everything else without buffering it.
 //!
-//! An object thus costs what is kept of it, not what a tenant wrote into it. What is skipped is only searched for the
-//! ends of its texts and brackets; what is kept is read strictly, by [`Record`].
+//! So an object's memory depends on the kept fields, not on what a tenant wrote into it. Skipped values are only
+//! searched for the ends of their strings and brackets; kept values are parsed strictly, by [`Record`].
 
 mod field;
 mod value;
@@ -12,10 +12,10 @@ use field::Under;
 pub(super) use field::{Field, FieldSlot, ObjectScope, Raw};
 use value::{Value, Walked};
 
-/// Where in a document the next byte stands.
+/// The kind of token expected next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expect {
-    /// A value, for what the key before it said
+    /// A value, with its purpose from the preceding key
     Value(Under),
     InValue,
     KeyOrEnd,
@@ -24,42 +24,42 @@ enum Expect {
     Colon,
     ItemOrEnd,
     CommaOrEnd,
-    /// Nothing but white space: the document is whole.
+    /// Only whitespace: the document is complete
     End,
 }
 
 /// What a piece of a document completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// Everything was taken in.
+    /// The whole piece was consumed.
     More,
-    /// An item of the list ends after so many bytes of the piece.
+    /// An item of the list ends at this offset in the piece.
     Item(usize),
-    /// The document ends after so many bytes of the piece.
+    /// The document ends at this offset in the piece.
     Whole(usize),
 }
 
-/// The machine.
+/// The scanner's state.
 #[derive(Debug)]
 pub(super) struct Scanner {
     root: ObjectScope,
-    /// The objects and lists around the next byte, the innermost last
+    /// The enclosing objects and lists, innermost last
     scopes: Vec<ObjectScope>,
     expect: Expect,
-    /// The key being read, as it is written; too long a one is cut, and equals none that is wanted.
+    /// The current key as raw JSON; an over-long key is truncated, and then equals no wanted key
     key: Vec<u8>,
     value: Value,
     record: Record,
-    /// The names of the annotations that are kept
+    /// The names of the annotations to keep
     wanted: Vec<Box<str>>,
-    /// Bytes since the document began
+    /// Bytes since the start of the document
     position: u64,
-    /// How often there were `items`
+    /// The number of `items` keys
     lists: u32,
 }
 
 impl Scanner {
-    /// Expects a document of this shape.
+    /// A scanner for a document of this shape.
     pub(super) fn new(root: ObjectScope, wanted: &[&str]) -> Self {
         Self {
             root,
@@ -74,7 +74,7 @@ impl Scanner {
         }
     }
 
-    /// Forgets everything and expects a new document.
+    /// Resets the scanner for a new document.
     pub(super) fn restart(&mut self) {
         self.scopes.clear();
         self.expect = Expect::Value(Under::Enter(self.root));
@@ -83,7 +83,7 @@ impl Scanner {
         (self.position, self.lists) = (0, 0);
     }
 
-    /// Whether nothing of a document has come yet.
+    /// Whether no byte of a document has been consumed.
     pub(super) fn is_fresh(&self) -> bool {
         self.expect == Expect::Value(Under::Enter(self.root)) && self.scopes.is_empty()
     }
@@ -96,20 +96,19 @@ impl Scanner {
         self.lists == 1
     }
 
-    /// What was kept since the last item.
+    /// The values kept since the last item.
     pub(super) fn record(&mut self) -> &mut Record {
         &mut self.record
     }
 
-    /// Takes what was kept of the object that is complete; what belongs to the list around it stays.
+    /// Takes the record of the completed object; the enclosing list's own values stay.
     pub(super) fn take(&mut self) -> Record {
         let mut next = Record::new(self.wanted.len());
         next.keep_page(&mut self.record);
         std::mem::replace(&mut self.record, next)
     }
 
-    /// Takes in a piece, up to the end of an item or of the document. An error ends the document: what follows can't be
-    /// understood.
+    /// Consumes a piece up to the end of an item or of the document. After an error the document can't be continued.
     pub(super) fn push(&mut self, piece: &[u8]) -> Result<Progress, String> {
         let mut at = 0;
         while at < piece.len() {
@@ -146,7 +145,7 @@ impl Scanner {
         }
     }
 
-    /// One byte outside of keys and values.
+    /// Consumes one byte outside of keys and values.
     fn step(&mut self, byte: u8) -> Result<(usize, Complete), String> {
         let in_items = self.scopes.last() == Some(&ObjectScope::Items);
         match (self.expect, byte) {
@@ -172,8 +171,8 @@ impl Scanner {
         Ok((1, Complete::Nothing))
     }
 
-    /// Enters an object or a list that matters; anything else is a value that is kept or skipped. Gives how many bytes
-    /// that took.
+    /// Enters an object or list with wanted fields, or begins a value that is kept or skipped. Returns the number of
+    /// bytes consumed.
     fn begin_value(&mut self, under: Under, byte: u8) -> Result<usize, String> {
         if under == Under::Items {
             self.lists += 1;
@@ -234,7 +233,7 @@ impl Scanner {
         }
     }
 
-    /// What the value after the key just read is for.
+    /// The purpose of the value after the current key.
     fn under(&mut self) -> Under {
         let decoded: String;
         let key = match std::str::from_utf8(&self.key).map(|key| key.trim_matches('"')) {
@@ -260,8 +259,8 @@ enum Complete {
     Document,
 }
 
-/// The deepest place that is kept: list, items, object, metadata, annotations.
+/// The deepest nesting with kept fields: list, items, object, metadata, annotations.
 const DEPTH: usize = 5;
-/// The name of an annotation has at most 317 characters (API concepts, "Syntax and character set"), of six bytes each
-/// if all are escaped.
+/// An annotation's name has at most 317 characters (API concepts, "Syntax and character set"), of six bytes each if
+/// all are escaped.
 const LONGEST_KEY: usize = 2 * 1_024;

@@ -1,4 +1,4 @@
-//! What a watch reports.
+//! Reports of a watch.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,44 +6,45 @@ use std::time::Duration;
 use super::SILENCE;
 use crate::logic::cluster::kubernetes::{KubernetesFailure, Unreadable};
 
-/// What is worth a log line or a count.
+/// An event worth a log line or a metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchNote {
-    /// The World is whole.
+    /// A list was completed
     Listed { items: usize, unreadable: usize },
     /// A watch was established.
     Watching,
-    /// A frame was understood: the World is as new as this moment.
+    /// A frame was parsed: the World is current as of now
     Heard,
     /// An established watch ended and is resumed after `rest`.
     Ended { cause: Option<String>, rest: Duration },
-    /// The server gave no usable answer, for the `nth` time in a row in this way; the same is tried after `rest`.
+    /// The server returned no usable response, for the `nth` consecutive time with this class; the step is retried
+    /// after `rest`
     BackedOff { failure: KubernetesFailure, rest: Duration, nth: u32 },
-    /// The World is listed anew after `rest`.
+    /// The resource is listed again after `rest`
     Relisting { why: Relist, rest: Duration },
-    /// An object was skipped: count each, and log those not logged before.
+    /// An object was skipped: count each, log only new ones
     Unreadable { object: Unreadable, logged: Logged },
 }
 
-/// Whether something was logged before.
+/// Whether the object was logged before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logged {
     No,
     Before,
 }
 
-/// Why a watch can't go on from its version.
+/// Why a watch can't be resumed from its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Relist {
-    /// 410 in either form; the server's words.
+    /// A 410 as status or error object, with the server's message
     Gone(String),
-    /// The server reported errors in a row; its words.
+    /// Consecutive error objects, with the last message
     Failed(String),
-    /// A line could not be read, and may have been of any object; what is wrong with it.
+    /// A line could not be parsed and may concern any object; the cause
     Unreadable(String),
-    /// Objects that could not be read were forgotten.
+    /// The state of unparsable objects was forgotten
     Forgotten,
-    /// Nothing was heard for [`SILENCE`].
+    /// No events for [`SILENCE`]
     Silence,
 }
 

@@ -35,7 +35,7 @@ fn bookmark(version: &str) -> Input {
     Input::Line(Frame::Bookmark(version.to_owned()))
 }
 
-/// What can't be read, with a name or without one.
+/// An unparsable object, with or without a name.
 fn odd(name: Option<&str>) -> Unreadable {
     let identity = ObjectIdentity { name: name.map(str::to_owned), ..ObjectIdentity::default() };
     Unreadable { resource: Resource::Namespaces, why: "not json".to_owned(), identity }
@@ -69,7 +69,7 @@ fn forget(name: &str) -> Event {
     Event::Forget(odd(Some(name)).identity)
 }
 
-/// A World listed at version 5, its watch open, at time zero.
+/// A World listed at version 5, with an open watch, at time zero.
 fn watching() -> Watch {
     let mut watch = Watch::new();
     watch.on(page("5", None), at(0), HALF);
@@ -77,7 +77,7 @@ fn watching() -> Watch {
     watch
 }
 
-/// Feeds an input and gives how long the machine then rests, in ms, and what it does after that.
+/// Feeds an input; returns how long the machine then waits, in ms, and its next step.
 fn after(watch: &mut Watch, input: Input, now: Mono) -> (u128, WatchStep) {
     watch.on(input, now, HALF);
     match watch.next(now) {
@@ -101,14 +101,14 @@ fn a_paged_list_is_one_init() {
 }
 
 #[test]
-fn an_empty_list_is_told_too() {
+fn an_empty_list_is_reported_too() {
     let reaction = Watch::new().on(page("5", None), at(0), HALF);
     assert_eq!(reaction.events, [Some(Event::Init), Some(Event::InitDone)]);
     assert_eq!(reaction.note, Some(WatchNote::Listed { items: 0, unreadable: 0 }));
 }
 
 #[test]
-fn an_empty_first_page_begins_the_list() {
+fn an_empty_first_page_starts_the_list() {
     let mut watch = Watch::new();
     assert_eq!(watch.on(page("5", Some("more")), at(0), HALF).events, [Some(Event::Init), None]);
     assert_eq!(watch.next(at(0)), list(Some("more")));
@@ -116,7 +116,7 @@ fn an_empty_first_page_begins_the_list() {
 }
 
 #[test]
-fn a_first_page_that_breaks_starts_over() {
+fn a_failed_first_page_starts_over() {
     let mut watch = Watch::new();
     watch.on(item("a"), at(0), HALF);
     assert_eq!(after(&mut watch, refused(UNAVAILABLE), at(0)), (1_200, list(None)));
@@ -125,7 +125,7 @@ fn a_first_page_that_breaks_starts_over() {
 }
 
 #[test]
-fn a_later_page_is_asked_for_once_more_then_the_list_starts_over() {
+fn a_later_page_is_retried_once_then_the_list_starts_over() {
     let mut watch = Watch::new();
     watch.on(item("a"), at(0), HALF);
     watch.on(page("5", Some("more")), at(0), HALF);
@@ -135,7 +135,7 @@ fn a_later_page_is_asked_for_once_more_then_the_list_starts_over() {
 }
 
 #[test]
-fn a_continue_token_too_old_starts_over_at_once() {
+fn an_expired_continue_token_starts_over_at_once() {
     let mut watch = Watch::new();
     watch.on(page("5", Some("more")), at(0), HALF);
     assert_eq!(after(&mut watch, refused(KubernetesFailureKind::Gone), at(0)), (100, list(None)));
@@ -159,7 +159,7 @@ fn frames_become_changes_and_move_the_version() {
 }
 
 #[test]
-fn what_ends_a_watch_decides_what_follows() {
+fn the_end_of_a_watch_determines_the_next_step() {
     let no_end = || KubernetesFailure { kind: KubernetesFailureKind::Refused, cause: "no end".to_owned() };
     let broken = || Input::Ended(Some(KubernetesFailure { kind: UNAVAILABLE, cause: "reset".to_owned() }));
     for (what, inputs, expected) in [
@@ -179,7 +179,7 @@ fn what_ends_a_watch_decides_what_follows() {
 }
 
 #[test]
-fn refusals_in_a_row_back_off_and_any_frame_resets_them() {
+fn consecutive_refusals_back_off_until_any_frame() {
     let mut watch = watching();
     watch.on(Input::Ended(None), at(2_000), HALF);
     for (kind, rest) in [
@@ -218,7 +218,7 @@ fn a_410_after_every_list_backs_off() {
 }
 
 #[test]
-fn watches_that_end_at_birth_back_off() {
+fn watches_that_end_at_once_back_off() {
     let mut watch = watching();
     for rest in [100, 2_400, 4_800] {
         assert_eq!(after(&mut watch, Input::Ended(None), at(0)), (rest, watch_from("5")));
@@ -228,7 +228,7 @@ fn watches_that_end_at_birth_back_off() {
 }
 
 #[test]
-fn long_silence_lists_anew() {
+fn long_silence_lists_again() {
     let mut watch = watching();
     let late = at(0).after(SILENCE);
     assert_eq!(after(&mut watch, Input::Ended(None), late), (100, list(None)));
@@ -238,7 +238,7 @@ fn long_silence_lists_anew() {
 }
 
 #[test]
-fn an_item_that_cannot_be_read_is_forgotten_and_counted() {
+fn an_unreadable_item_is_forgotten_and_counted() {
     let mut watch = Watch::new();
     let mut events = Vec::new();
     for input in [Input::Item(Err(odd(Some("a")))), item("b"), Input::Item(Err(odd(None)))] {
@@ -252,7 +252,7 @@ fn an_item_that_cannot_be_read_is_forgotten_and_counted() {
 }
 
 #[test]
-fn an_object_that_cannot_be_read_is_logged_once_and_counted_each_time() {
+fn an_unreadable_object_is_logged_once_and_counted_each_time() {
     let mut watch = watching();
     let mut logged =
         |name: &str| match watch.on(Input::Line(Frame::Unreadable(odd(Some(name)), None)), at(0), HALF).note {
@@ -265,7 +265,7 @@ fn an_object_that_cannot_be_read_is_logged_once_and_counted_each_time() {
 }
 
 #[test]
-fn lines_of_any_object_in_a_row_back_off() {
+fn consecutive_lines_of_unknown_objects_back_off() {
     let mut watch = watching();
     for rest in [100, 2_400, 4_800] {
         assert_eq!(after(&mut watch, unreadable(), at(0)), (rest, list(None)));
@@ -275,7 +275,7 @@ fn lines_of_any_object_in_a_row_back_off() {
 }
 
 #[test]
-fn what_gets_through_wakes_the_others_unless_the_server_asked_them_to_wait() {
+fn a_successful_watch_ends_the_backoff_of_others_unless_the_server_set_it() {
     for (kind, rest) in [
         (UNAVAILABLE, 100),
         (KubernetesFailureKind::Forbidden, 100),
@@ -291,7 +291,7 @@ fn what_gets_through_wakes_the_others_unless_the_server_asked_them_to_wait() {
 }
 
 #[test]
-fn the_first_refusals_after_an_outage_are_tried_again_soon() {
+fn the_first_refusals_after_an_outage_are_retried_soon() {
     let mut watch = watching();
     watch.on(Input::Ended(None), at(2_000), HALF);
     let nth = |watch: &mut Watch, kind| match watch.on(refused(kind), at(3_000), HALF).note {

@@ -1,4 +1,4 @@
-//! Objects that can't be read: each costs only what was known of it.
+//! Objects that can't be parsed: each invalidates only its own state.
 
 use super::{Logged, Phase, RESUME_WITHIN, Reaction, Relist, Watch, WatchNote};
 use crate::logic::base::backoff::share;
@@ -6,8 +6,8 @@ use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::{Event, ResourceVersion, Unreadable};
 
 impl Watch {
-    /// What was known of the object is forgotten. If it may be any object, only a list shows which one isn't known any
-    /// more.
+    /// Forgets the known state of the object. If the line may concern any object, only a new list shows which state
+    /// is outdated.
     pub(super) fn unreadable_line(
         &mut self,
         object: Unreadable,
@@ -27,7 +27,7 @@ impl Watch {
         self.relist(Relist::Unreadable(object.why), now, rest)
     }
 
-    /// What the list can't name is forgotten at its end; what is known by name, at once.
+    /// If the object is identified, its state is forgotten at once; otherwise it is swept at the end of the list.
     pub(super) fn unreadable_item(&mut self, object: Unreadable) -> Reaction {
         let note = Some(self.note_of(object.clone()));
         let Phase::Listing(listing) = &mut self.phase else { return Reaction::default() };
@@ -46,5 +46,5 @@ impl Watch {
     }
 }
 
-/// Objects that are named in the log. No cluster has an object that can't be read; a server gone mad has many.
+/// Limit of object names in the log. Unparsable objects don't occur in practice, but a faulty server may send many.
 pub(super) const MOST_LOGGED: usize = 64;

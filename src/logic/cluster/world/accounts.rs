@@ -1,4 +1,4 @@
-//! Service accounts, as far as roles go: which there are, and which role each names.
+//! The known ServiceAccounts and their roles.
 
 use std::collections::HashMap;
 
@@ -28,7 +28,7 @@ impl ServiceAccounts {
         novelty
     }
 
-    /// An account of the same name may have been made anew meanwhile: only the one meant goes.
+    /// The account may have been recreated meanwhile, so only one with the same UID is removed.
     pub(super) fn remove(&mut self, account: &ServiceAccount) {
         let Some(of_namespace) = self.0.get_mut(account.namespace.as_str()) else { return };
         if of_namespace.get(account.name.as_str()).is_some_and(|held| *held.uid == *account.uid) {
@@ -39,7 +39,7 @@ impl ServiceAccounts {
         }
     }
 
-    /// Forgets the account of this name, or of this uid where the name isn't known.
+    /// Forgets the account with this name or this UID.
     pub(super) fn forget(&mut self, identity: &ObjectIdentity) {
         let is_meant = |namespace: &str, name: &str, held: &HeldAccount| {
             let named = (identity.namespace.as_deref(), identity.name.as_deref()) == (Some(namespace), Some(name));
@@ -51,7 +51,7 @@ impl ServiceAccounts {
         self.0.retain(|_, of_namespace| !of_namespace.is_empty());
     }
 
-    /// Drops what the list of this generation didn't mention.
+    /// Removes accounts that the list of this generation didn't include.
     pub(super) fn sweep(&mut self, generation: u32) {
         self.0.values_mut().for_each(|of_namespace| of_namespace.retain(|_, held| held.generation == generation));
         self.0.retain(|_, of_namespace| !of_namespace.is_empty());
@@ -62,7 +62,7 @@ impl ServiceAccounts {
         self.0.values().flat_map(HashMap::values).filter_map(|held| held.role.as_ref())
     }
 
-    /// `None`: no such account is known.
+    /// `None`: the account isn't known.
     pub(super) fn role(&self, namespace: &str, name: &str) -> Option<Option<&NamedRole>> {
         self.0.get(namespace)?.get(name).map(|held| held.role.as_ref())
     }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn late_delete_keeps_the_successor_and_a_list_sweeps_what_it_does_not_mention() {
+    fn late_delete_keeps_the_recreated_account_and_a_list_sweeps_missing_ones() {
         let mut accounts = ServiceAccounts::default();
         assert_eq!(accounts.apply(account("1", "app"), named("a"), 1), Novelty::News);
         assert_eq!(accounts.apply(account("1", "app"), named("a"), 1), Novelty::Known);
@@ -97,7 +97,7 @@ mod tests {
         assert!(accounts.0.is_empty());
     }
     #[test]
-    fn an_account_that_cannot_be_read_is_forgotten_by_name_or_uid() {
+    fn an_unreadable_account_is_forgotten_by_name_or_uid() {
         let mut accounts = ServiceAccounts::default();
         for uid in ["1", "2"] {
             accounts.apply(account(uid, uid), named("a"), 1);

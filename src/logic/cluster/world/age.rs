@@ -1,9 +1,10 @@
-//! How old the World is, and what follows from that: the one place where it is decided.
+//! The age of the World and its consequences, which are decided only here.
 //!
-//! The age of a resource is the time since its last complete list, line or bookmark. While the API server can't be
-//! reached it changes nothing: no pod starts without it, so no address changes hands. While it answers and refuses,
-//! addresses may have gone to other pods: the agent is no longer ready, and later gives no credentials. A World that
-//! became too old this way stays so when the server goes away, until it is known to be current again.
+//! The age of a resource is the time since its last complete list, event or bookmark. While the API server can't be
+//! reached, age doesn't matter: no pod starts without it, so no address changes hands. While it responds with
+//! refusals, addresses may have moved to other pods: the agent becomes unready, and later stops serving credentials.
+//! A World that became too old in this way stays so when the server then becomes unreachable, until it is current
+//! again.
 
 use std::time::Duration;
 
@@ -11,11 +12,11 @@ use super::{Resource, World, index};
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::KubernetesFailure;
 
-/// When each resource was last known to be current, and what is wrong since.
+/// When each resource was last current, and its failures since.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ages {
     of: [Knowledge; 3],
-    /// `None`: no age is too old.
+    /// `None`: no age is too old
     longest: Option<Duration>,
 }
 
@@ -25,16 +26,16 @@ struct Knowledge {
     failing: Option<Failing>,
 }
 
-/// Why the World of a resource isn't kept current.
+/// Why a resource isn't current.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failing {
     pub since: Mono,
     pub cause: String,
-    /// The first and the last time that the server answered and refused
+    /// The first and the last refusal
     refused: Option<(Mono, Mono)>,
 }
 
-/// A resource that the API server refuses for too long.
+/// A resource that the API server has refused for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooOld {
     pub resource: Resource,
@@ -42,22 +43,22 @@ pub struct TooOld {
 }
 
 impl World {
-    /// Credentials end when what they rest on is older; `None`: never.
+    /// Sets the age of a required resource beyond which no credentials are served; `None`: no limit.
     pub fn limit_age(&mut self, longest: Option<Duration>) {
         self.ages.longest = longest;
     }
 
-    /// A list was completed, or a line or a bookmark came.
+    /// Records a completed list, an event or a bookmark.
     pub fn confirm(&mut self, resource: Resource, now: Mono) {
         self.ages.of[index(resource)] = Knowledge { current_at: Some(now), failing: None };
     }
 
-    /// The API server serves it: what comes is to be waited for.
+    /// Records that the API server serves the resource again: an unknown object may still arrive.
     pub fn clear_failure(&mut self, resource: Resource) {
         self.ages.of[index(resource)].failing = None;
     }
 
-    /// The API server gave no usable answer.
+    /// Records that the API server returned no usable response.
     pub fn record_failure(&mut self, resource: Resource, failure: &KubernetesFailure, now: Mono) {
         let known = &mut self.ages.of[index(resource)];
         let before = known.failing.take();
@@ -73,19 +74,19 @@ impl World {
         known.failing = Some(Failing { since, cause: failure.cause.clone(), refused });
     }
 
-    /// How old the World of a resource is; before the first list as old as the agent.
+    /// The age of a resource; before the first list the age of the agent.
     pub fn age(&self, resource: Resource, now: Mono) -> Duration {
         now.since(self.ages.of[index(resource)].current_at.unwrap_or_default())
     }
 
-    /// Whether news of a resource can't come just now.
+    /// Whether the watch of a resource is failing.
     pub fn is_failing(&self, resource: Resource) -> bool {
         self.failing(resource).is_some()
     }
 
-    /// When the last line or bookmark of any watch came, or the last list was completed; `None` while one of them
-    /// fails, or before all were listed.
-    pub fn heard_at(&self) -> Option<Mono> {
+    /// When the last event or bookmark of any watch arrived, or the last list was completed; `None` while a watch
+    /// fails, or before all resources were listed.
+    pub fn last_event_at(&self) -> Option<Mono> {
         let heard: Option<Vec<Mono>> = self
             .watched()
             .map(|resource| self.ages.of[index(resource)].current_at.filter(|_| self.failing(resource).is_none()))
@@ -97,13 +98,13 @@ impl World {
         self.ages.of[index(resource)].failing.as_ref()
     }
 
-    /// What is too old for the agent to be ready.
+    /// The resource that is too old for the agent to be ready.
     pub fn is_unready(&self, namespaces: impl FnOnce() -> Needed, now: Mono) -> Option<TooOld> {
         let limit = self.ages.longest.map_or(READY_WITHIN, |longest| longest.min(READY_WITHIN));
         self.too_old(namespaces, limit, now)
     }
 
-    /// What is too old for credentials to be given.
+    /// The resource that is too old for credentials to be served.
     pub fn is_stale(&self, namespaces: impl FnOnce() -> Needed, now: Mono) -> Option<TooOld> {
         self.too_old(namespaces, self.ages.longest?, now)
     }
@@ -129,24 +130,24 @@ impl World {
 }
 
 impl Knowledge {
-    /// Whether refusals from the first moment to the second made it older than `limit`.
+    /// Whether refusals between the two times made the resource older than `limit`.
     fn was_too_old(&self, (first, until): (Mono, Mono), limit: Duration) -> bool {
         until.since(self.current_at.unwrap_or_default()) >= limit && until.since(first) >= limit.min(FIRST_REFUSALS)
     }
 }
 
-/// Whether decisions rest on a resource.
+/// Whether decisions depend on a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needed {
     Yes,
     No,
 }
 
-/// The age at which an agent is no longer ready.
+/// The age at which an agent becomes unready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// A server that has just started refuses everything until its own rights are loaded.
+/// A server that has just started refuses everything until its RBAC rules are loaded.
 const FIRST_REFUSALS: Duration = Duration::from_secs(10);
-/// A refusal counts until the next try is overdue: 30 s of backoff, and 30 s until the answer's head must be there.
+/// A refusal counts until the next attempt is overdue: 30 s of backoff and 30 s until the response head must arrive.
 const REFUSAL_COUNTS: Duration = Duration::from_secs(90);
 
 #[cfg(test)]
@@ -160,7 +161,7 @@ mod tests {
         Mono::from_millis(seconds * 1_000)
     }
 
-    /// Known at 0; then refused (`r`), not reached (`n`) or current (`c`) at these seconds.
+    /// Current at 0; then refused (`r`), unreachable (`n`) or current (`c`) at these seconds.
     fn world(story: &[(char, u64)]) -> World {
         let mut world = World::default();
         world.limit_age(Some(Duration::from_secs(300)));
@@ -176,13 +177,13 @@ mod tests {
         world
     }
 
-    /// Refused every 30 s in this span.
+    /// Refused every 30 s in this interval.
     fn refused(from: u64, until: u64) -> Vec<(char, u64)> {
         (from..=until).step_by(30).map(|second| ('r', second)).collect()
     }
 
     #[test]
-    fn a_server_that_refuses_makes_the_world_too_old_and_one_that_is_away_does_not() {
+    fn refusals_make_the_world_too_old_and_unreachability_does_not() {
         let mixed: Vec<(char, u64)> =
             (5..=305).step_by(15).map(|second| (if second % 2 == 0 { 'n' } else { 'r' }, second)).collect();
         let away: Vec<(char, u64)> = (5..=3_605).step_by(30).map(|second| ('n', second)).collect();
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_needed_counts_and_a_limit_of_none_ends_nothing() {
+    fn only_required_resources_count_and_without_a_limit_none_is_stale() {
         let mut world = world(&[]);
         for second in [5, 65, 125] {
             let failure = KubernetesFailure { kind: Forbidden, cause: "no".to_owned() };

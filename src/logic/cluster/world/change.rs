@@ -1,11 +1,11 @@
-//! What each event changed.
+//! The effects of events on the World.
 
 use std::sync::Arc;
 
 use super::HeldPod;
 use crate::logic::cluster::kubernetes::Resource;
 
-/// What an event did, for the log and for whoever acts on it.
+/// What an event changed, for the log and for the tasks that depend on it.
 #[derive(Clone, Debug)]
 pub enum Change {
     Nothing,
@@ -16,18 +16,18 @@ pub enum Change {
         novelty: Novelty,
     },
     NamespaceGone(Box<str>),
-    /// It was found out what the list of this namespace says of the roles that pods there have.
+    /// The list of this namespace was evaluated for the roles of its pods
     ListEvaluated(Arc<str>),
     ServiceAccountApplied {
         namespace: Box<str>,
         name: Box<str>,
         novelty: Novelty,
     },
-    /// News only the first time
+    /// `News` only for the first list
     Listed(Resource, Novelty),
 }
 
-/// Whether an event brought anything that sessions depend on.
+/// Whether an event changed anything that sessions depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Novelty {
     News,

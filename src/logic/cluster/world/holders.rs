@@ -1,11 +1,11 @@
-//! Who claims an address: a set of pod uids, never one pod, so that a late delete can't evict a new holder.
+//! The pods that claim an address: a set of UIDs, so that a late delete can't evict a new holder.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::logic::base::maps::FastMap;
 
-/// One holder, as nearly always, or several.
+/// One holder, the usual case, or several.
 #[derive(Debug)]
 pub(super) enum Holders {
     One(Arc<str>),

@@ -1,4 +1,4 @@
-//! A namespace's list in the World, with what it was found to say of roles. Nothing is evaluated here.
+//! A namespace's list of allowed roles in the World, with the results of its evaluation.
 
 use std::sync::Arc;
 
@@ -6,26 +6,26 @@ use crate::logic::base::maps::FastMap;
 use crate::logic::policy::arn::RoleArn;
 use crate::logic::policy::pattern::{FirstMatch, RoleList};
 
-/// A list, and what is known of it by now.
+/// A list and its results so far.
 #[derive(Debug)]
 pub struct HeldList {
     list: Arc<RoleList>,
-    /// Another for each list there ever was: results for an earlier one aren't taken for this one's.
+    /// Unique per list, so that results of an earlier list aren't recorded for this one
     serial: u64,
     matches: FastMap<RoleArn, FirstMatch>,
-    /// Matches are kept up to this many before it is looked whether pods still need them.
+    /// The number of matches at which to check whether pods still need them
     room: usize,
-    /// What is doubtful about the entries; `None` until that has been looked at
+    /// Doubts about the entries; `None` until they have been inspected
     findings: Option<Box<[Box<str>]>>,
 }
 
-/// What the evaluation of a list found out.
+/// The results of evaluating a list.
 #[derive(Debug)]
 pub struct ListResults {
     pub namespace: Arc<str>,
     pub serial: u64,
     pub matches: Vec<(RoleArn, FirstMatch)>,
-    /// `None`: the entries weren't looked at by themselves
+    /// `None`: the entries weren't inspected
     pub findings: Option<Vec<Box<str>>>,
 }
 
@@ -42,7 +42,7 @@ impl HeldList {
         self.serial
     }
 
-    /// What the list says of `role`; `None`: that isn't found out yet.
+    /// The result for `role`; `None`: it hasn't been evaluated yet.
     pub fn first_match(&self, role: &RoleArn) -> Option<FirstMatch> {
         if self.list.is_empty() {
             return Some(None);
@@ -54,8 +54,8 @@ impl HeldList {
         self.findings.as_deref()
     }
 
-    /// Takes up what was found out. `pods` counts the pods of the namespace: matches that they can't all need are
-    /// forgotten, and found out again where one does.
+    /// Records results. `pods` counts the pods of the namespace: if there are more matches than they can need, all
+    /// are dropped, and evaluated again on demand.
     pub(super) fn record(&mut self, results: ListResults, pods: impl Fn() -> usize) {
         if let Some(findings) = results.findings {
             self.findings = Some(findings.into());

@@ -1,4 +1,4 @@
-//! Events with their annotations parsed: into the form that is kept, before any lock is taken.
+//! Events with parsed annotations. They are parsed before any lock is taken.
 
 use super::PodTokens;
 use crate::logic::cluster::kubernetes::{Event, Namespace, Object, Pod, ServiceAccount};
@@ -7,17 +7,17 @@ use crate::logic::policy::pattern::{Format, RoleList};
 use crate::logic::policy::reason::Reason;
 use crate::logic::sessions::session::SessionOptions;
 
-/// How annotations are read.
+/// How annotations are parsed.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading<'r> {
     pub base: &'r BaseArn,
-    /// Of namespaces' lists
+    /// The format of namespaces' lists
     pub format: Format,
-    /// With them, pods on the node's network can ask for what their annotations say.
+    /// If accepted, the annotations of pods on the host network count too
     pub pod_tokens: PodTokens,
 }
 
-/// An event as the World takes it.
+/// An event for the World.
 #[derive(Debug)]
 pub struct ParsedEvent {
     pub(super) event: Event,
@@ -27,18 +27,18 @@ pub struct ParsedEvent {
 /// The parsed annotations of an event's object.
 #[derive(Debug)]
 pub(super) enum Annotations {
-    /// Of no object, or of one whose annotations nothing asks for
+    /// No object, or no annotations
     None,
     Pod(Box<PodAnnotations>),
     Namespace(NamespaceAnnotations),
     Account(NamedRole),
 }
 
-/// What a pod's annotations ask for, within its bounds.
+/// The parsed annotations of a pod, within their limits.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PodAnnotations {
     pub role: Option<NamedRole>,
-    /// `None`, as nearly always: no annotation speaks of the session.
+    /// `None`, as for nearly all pods, if there is no session annotation
     pub session: Option<Box<Result<SessionOptions, Reason>>>,
 }
 
@@ -66,8 +66,8 @@ fn parse(object: &Object, reading: Reading<'_>) -> Annotations {
     }
 }
 
-/// What the annotations of a pod that can't ask say is not kept: a finished one, and without tokens one on the node's
-/// network, to which no address leads.
+/// Annotations are kept only for pods that can request credentials: not for finished pods, nor, without tokens, for
+/// pods on the host network, which can't be identified by address.
 fn of_pod(pod: &Pod, reading: Reading<'_>) -> Option<PodAnnotations> {
     if pod.finished || pod.host_network && reading.pod_tokens == PodTokens::Ignored {
         return None;

@@ -1,33 +1,33 @@
-//! Which pods have a way to ask: by their address, and where they can show tokens, all that run.
+//! Which pods can request credentials: those with an address of their own or, if tokens are accepted, all running
+//! ones.
 
 use super::{HeldPod, World};
 
-/// Whether pods can prove by a ServiceAccount token who they are.
+/// Whether pods can identify themselves by a ServiceAccount token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PodTokens {
-    /// A pod is known by its address alone.
+    /// Pods are identified by address only
     #[default]
     Ignored,
     Accepted,
 }
 
 impl World {
-    /// From now on pods without an address of their own can ask too.
+    /// Accepts tokens, so that pods without an address of their own can request credentials too.
     pub fn accept_pod_tokens(&mut self) {
         self.pod_tokens = PodTokens::Accepted;
     }
 
-    /// Whether pods can prove by a token who they are.
     pub fn pod_tokens(&self) -> PodTokens {
         self.pod_tokens
     }
 
-    /// Whether a pod may have a role by what it is: it runs, and can be told from others.
+    /// Whether a pod is eligible for a role: it is running and can be identified.
     pub fn can_have_role(&self, pod: &HeldPod) -> bool {
         pod.counts() || self.pod_tokens == PodTokens::Accepted && !pod.finished
     }
 
-    /// Whether there is a way for a pod to ask for its role now.
+    /// Whether a pod can request credentials now.
     pub fn can_ask(&self, pod: &HeldPod) -> bool {
         pod.has_address() || self.pod_tokens == PodTokens::Accepted && !pod.finished
     }

@@ -1,4 +1,4 @@
-//! The pods that are held, found by their uid. What a pod costs, fifty thousand of them cost: nothing is kept twice.
+//! The known pods, by UID and by name. A node may watch tens of thousands of pods, so no string is stored twice.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -14,16 +14,16 @@ use crate::logic::policy::arn::NamedRole;
 use crate::logic::policy::reason::Reason;
 use crate::logic::sessions::session::SessionOptions;
 
-/// A pod as it is kept: what a decision needs of it.
+/// The fields of a pod that decisions need.
 #[derive(Debug)]
 pub struct HeldPod {
     pub uid: Arc<str>,
     /// Shared by all pods of the namespace
     pub namespace: Arc<str>,
     pub name: Box<str>,
-    /// Shared by all pods with one of this name
+    /// Shared with all pods that use an account of this name
     pub service_account: Arc<str>,
-    /// `None`: it has none that are read, or no way to ask for what they say.
+    /// `None`: no relevant annotations, or the pod can't request credentials
     pub annotations: Option<Box<PodAnnotations>>,
     pub addresses: Addresses,
     pub finished: bool,
@@ -34,39 +34,39 @@ pub struct HeldPod {
 }
 
 impl HeldPod {
-    /// Of which list or watch it was last heard.
+    /// The generation of the list or watch that last reported the pod.
     pub(super) fn generation(&self) -> u32 {
         self.generation
     }
 
-    /// Whether it asks for the same session as before.
+    /// Whether both versions request the same session.
     pub(super) fn asks_like(&self, old: &Self) -> bool {
         self.service_account == old.service_account && self.annotations == old.annotations
     }
 
-    /// Whether it holds an address that leads to it.
+    /// Whether the pod holds an address of its own.
     pub fn has_address(&self) -> bool {
         self.counts() && !self.addresses.is_empty()
     }
 
-    /// The role that its own annotation names; `None`: it has none.
+    /// The role in the pod's own annotation; `None`: it has none.
     pub fn role(&self) -> Option<&NamedRole> {
         self.annotations.as_ref()?.role.as_ref()
     }
 
-    /// What it asks of its session, or why that can't be; `None`: nothing.
+    /// The session parameters, or why they are invalid; `None`: there are none.
     pub fn session(&self) -> Option<&Result<SessionOptions, Reason>> {
         self.annotations.as_ref()?.session.as_deref()
     }
 
-    /// Whether the pod holds its addresses: a finished one has given them back,
-    /// and an address of the node is no one pod's.
+    /// Whether the pod holds its addresses: a finished pod has released them, and a host network pod's address
+    /// belongs to the node.
     pub fn counts(&self) -> bool {
         !self.finished && !self.host_network
     }
 }
 
-/// A pod's addresses: one, as nearly always, or none or several.
+/// A pod's addresses: usually one, or none or several.
 pub enum Addresses {
     One(IpAddr),
     Others(Box<[IpAddr]>),
@@ -98,12 +98,12 @@ impl Deref for Addresses {
     }
 }
 
-/// All pods, and the names that they share.
+/// All pods, and their shared names.
 #[derive(Debug, Default)]
 pub(super) struct PodIndex {
     by_uid: FastSet<ByUid>,
     by_name: FastSet<ByName>,
-    /// Of namespaces and ServiceAccounts
+    /// Names of namespaces and ServiceAccounts
     names: FastSet<Arc<str>>,
 }
 
@@ -120,12 +120,12 @@ impl PodIndex {
         self.by_name.get(&(namespace, name) as &dyn Named).map(|ByName(pod)| pod)
     }
 
-    /// The pod that bears the same name and is another.
+    /// Another pod with the same namespace and name.
     pub(super) fn namesake(&self, pod: &Pod) -> Option<&Arc<HeldPod>> {
         self.named(&pod.namespace, &pod.name).filter(|held| *held.uid != *pod.uid)
     }
 
-    /// Takes a pod of which neither uid nor name is held.
+    /// Inserts a pod whose UID and name aren't present.
     pub(super) fn insert(
         &mut self,
         pod: Pod,
@@ -168,8 +168,8 @@ impl PodIndex {
         name
     }
 
-    /// Forgets a name that only a pod just removed bears, `own` times. Whoever still holds an earlier pod keeps its name,
-    /// and with it this one until the next pod of that name goes.
+    /// Drops a name if only the pod just removed uses it, `own` times. While an older pod is still referenced
+    /// elsewhere its name stays, until the next pod with that name is removed.
     fn forget(&mut self, name: &Arc<str>, own: usize) {
         if Arc::strong_count(name) <= 1 + own {
             self.names.remove(name);
@@ -177,7 +177,7 @@ impl PodIndex {
     }
 }
 
-/// A pod in a set, known by its uid.
+/// A pod in a set, keyed by its UID.
 #[derive(Debug)]
 struct ByUid(Arc<HeldPod>);
 
@@ -201,11 +201,11 @@ impl PartialEq for ByUid {
 
 impl Eq for ByUid {}
 
-/// A pod in a set, known by its namespace and its own name.
+/// A pod in a set, keyed by its namespace and name.
 #[derive(Debug)]
 struct ByName(Arc<HeldPod>);
 
-/// What [`ByName`] is found by: its own names, or any two.
+/// The key of [`ByName`]: a pod's namespace and name, or any two strings.
 trait Named {
     fn names(&self) -> (&str, &str);
 }
@@ -262,7 +262,7 @@ mod tests {
     use crate::logic::cluster::world::tests::pod;
 
     #[test]
-    fn pods_share_their_names_and_the_last_takes_them_along() {
+    fn pods_share_names_until_the_last_one_is_removed() {
         let mut pods = PodIndex::default();
         for uid in ["a", "b"] {
             pods.insert(pod(uid, "10.0.0.1"), None, 0);
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_the_same_however_many_they_are() {
+    fn addresses_are_kept_whatever_their_number() {
         let some: Vec<IpAddr> = ["10.0.0.1", "fd00::1"].map(|text| text.parse().unwrap()).to_vec();
         for count in 0..=2 {
             assert_eq!(*Addresses::from(some[..count].to_vec()), some[..count]);

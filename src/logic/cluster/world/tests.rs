@@ -30,8 +30,8 @@ pub(crate) fn namespace(name: &str, allowed_roles: Option<&str>) -> Namespace {
     }
 }
 
-/// Applies events of either resource, and lets every list be evaluated.
-pub(crate) fn paint(world: &mut World, events: impl IntoIterator<Item = Event>) {
+/// Applies events of pods and namespaces, and evaluates every list.
+pub(crate) fn apply_all(world: &mut World, events: impl IntoIterator<Item = Event>) {
     for event in events {
         let resource = match &event {
             Event::InitApply(Object::Namespace(_))
@@ -43,7 +43,7 @@ pub(crate) fn paint(world: &mut World, events: impl IntoIterator<Item = Event>) 
     }
 }
 
-/// Applies one event, and lets every list be evaluated for every role that is named anywhere.
+/// Applies one event, and evaluates every list for every role that any object names.
 pub(crate) fn apply_event(world: &mut World, resource: Resource, event: Event, format: Format) -> Change {
     apply_below(world, resource, event, Reading { base: &base(), format, pod_tokens: PodTokens::Ignored })
 }
@@ -58,7 +58,7 @@ fn apply_below(world: &mut World, resource: Resource, event: Event, reading: Rea
     change
 }
 
-/// What the threads of the agent find out.
+/// Evaluates the lists, as the agent's thread does.
 fn evaluate(world: &mut World, base: &BaseArn) {
     let named = world.pods().filter_map(|pod| pod.role());
     let named =
@@ -73,7 +73,7 @@ fn evaluate(world: &mut World, base: &BaseArn) {
     lists.collect::<Vec<_>>().into_iter().for_each(|results| drop(world.record(results)));
 }
 
-/// A world in which both lists are in; of namespaces `shop` alone if none is given.
+/// A World with both lists complete; with only the namespace `shop` if none is given.
 pub(crate) fn listed(pods: Vec<Pod>, namespaces: Vec<Namespace>) -> World {
     listed_below(&base(), pods, namespaces)
 }
@@ -83,7 +83,7 @@ pub(crate) fn listed_below(base: &BaseArn, pods: Vec<Pod>, namespaces: Vec<Names
     listed_with(Reading { base, format: Format::Glob, pod_tokens: PodTokens::Ignored }, pods, namespaces)
 }
 
-/// The same where pods may show tokens.
+/// The same, with tokens accepted.
 pub(crate) fn listed_with_tokens(pods: Vec<Pod>, namespaces: Vec<Namespace>) -> World {
     listed_with(Reading { base: &base(), format: Format::Glob, pod_tokens: PodTokens::Accepted }, pods, namespaces)
 }
@@ -127,24 +127,27 @@ fn check(world: &World, address: &str) -> String {
 #[test]
 fn late_delete_keeps_new_owner() {
     let mut world = World::default();
-    paint(&mut world, [apply(pod("old", "10.0.0.1")), apply(pod("new", "10.0.0.1")), delete(pod("old", "10.0.0.1"))]);
+    apply_all(
+        &mut world,
+        [apply(pod("old", "10.0.0.1")), apply(pod("new", "10.0.0.1")), delete(pod("old", "10.0.0.1"))],
+    );
     assert_eq!(check(&world, "10.0.0.1"), "new");
-    paint(&mut world, [delete(pod("old", "10.0.0.1")), delete(pod("new", "10.0.0.1"))]);
+    apply_all(&mut world, [delete(pod("old", "10.0.0.1")), delete(pod("new", "10.0.0.1"))]);
     assert_eq!(check(&world, "10.0.0.1"), "nobody");
     assert!(world.holders.is_empty());
-    // One that finished gave its address back before it was deleted, or is heard of once more after that.
+    // A finished pod released its address before it was deleted, and may be reported once more after that.
     let finished = || Pod { finished: true, ..pod("old", "10.0.0.1") };
-    paint(&mut world, [apply(pod("old", "10.0.0.1")), apply(finished()), apply(pod("new", "10.0.0.1"))]);
+    apply_all(&mut world, [apply(pod("old", "10.0.0.1")), apply(finished()), apply(pod("new", "10.0.0.1"))]);
     for event in [apply(finished()), delete(finished()), apply(finished()), delete(pod("old", "10.0.0.1"))] {
-        paint(&mut world, [event]);
+        apply_all(&mut world, [event]);
         assert_eq!(check(&world, "10.0.0.1"), "new");
     }
-    paint(&mut world, [apply(pod("old", "10.0.0.1")), delete(finished())]);
+    apply_all(&mut world, [apply(pod("old", "10.0.0.1")), delete(finished())]);
     assert_eq!(check(&world, "10.0.0.1"), "new");
 }
 
 #[test]
-fn of_several_the_one_that_stays_holds_the_address() {
+fn of_several_claimants_the_one_not_being_deleted_holds_the_address() {
     let deleting = |uid| Pod { deleting: true, ..pod(uid, "10.0.0.1") };
     for (events, holder) in [
         (vec![apply(deleting("a"))], "a"),
@@ -154,16 +157,16 @@ fn of_several_the_one_that_stays_holds_the_address() {
         (vec![apply(deleting("a")), apply(pod("b", "10.0.0.1")), apply(pod("c", "10.0.0.1"))], "2 pods"),
     ] {
         let mut world = World::default();
-        paint(&mut world, events);
+        apply_all(&mut world, events);
         assert_eq!(check(&world, "10.0.0.1"), holder);
     }
 }
 
 #[test]
-fn finished_and_host_network_pods_hold_nothing() {
+fn finished_and_host_network_pods_hold_no_address() {
     let mut world = World::default();
-    paint(&mut world, [apply(pod("a", "10.0.0.1"))]);
-    paint(
+    apply_all(&mut world, [apply(pod("a", "10.0.0.1"))]);
+    apply_all(
         &mut world,
         [
             apply(Pod { finished: true, ..pod("a", "10.0.0.1") }),
@@ -174,12 +177,12 @@ fn finished_and_host_network_pods_hold_nothing() {
 }
 
 #[test]
-fn a_pod_that_moves_leaves_its_old_addresses() {
+fn a_pod_that_changes_address_releases_the_old_one() {
     let mut world = World::default();
     let both = Pod { addresses: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()], ..pod("a", "10.0.0.1") };
-    paint(&mut world, [apply(both)]);
+    apply_all(&mut world, [apply(both)]);
     assert_eq!((check(&world, "10.0.0.1"), check(&world, "fd00::1")), ("a".into(), "a".into()));
-    paint(&mut world, [apply(pod("a", "10.0.0.2"))]);
+    apply_all(&mut world, [apply(pod("a", "10.0.0.2"))]);
     assert_eq!((check(&world, "10.0.0.1"), check(&world, "10.0.0.2")), ("nobody".into(), "a".into()));
 }
 
@@ -188,9 +191,9 @@ fn a_relist_sweeps_only_at_its_end() {
     let mut world =
         listed(vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.2")], vec![namespace("shop", None), namespace("old", None)]);
     assert!(world.is_ready());
-    paint(&mut world, [Event::Init, Event::InitApply(Object::Pod(pod("b", "10.0.0.2")))]);
+    apply_all(&mut world, [Event::Init, Event::InitApply(Object::Pod(pod("b", "10.0.0.2")))]);
     assert_eq!(check(&world, "10.0.0.1"), "a");
-    paint(&mut world, [Event::InitDone]);
+    apply_all(&mut world, [Event::InitDone]);
     assert_eq!((check(&world, "10.0.0.1"), check(&world, "10.0.0.2")), ("nobody".into(), "b".into()));
     assert!(world.namespace("old").is_some());
 }
@@ -198,13 +201,13 @@ fn a_relist_sweeps_only_at_its_end() {
 #[test]
 fn an_interrupted_relist_loses_nothing() {
     let mut world = listed(vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.2")], vec![]);
-    paint(&mut world, [Event::Init, Event::InitApply(Object::Pod(pod("a", "10.0.0.1")))]);
-    paint(&mut world, [Event::Init, Event::InitApply(Object::Pod(pod("b", "10.0.0.2"))), Event::InitDone]);
+    apply_all(&mut world, [Event::Init, Event::InitApply(Object::Pod(pod("a", "10.0.0.1")))]);
+    apply_all(&mut world, [Event::Init, Event::InitApply(Object::Pod(pod("b", "10.0.0.2"))), Event::InitDone]);
     assert_eq!((check(&world, "10.0.0.1"), check(&world, "10.0.0.2")), ("nobody".into(), "b".into()));
 }
 
 #[test]
-fn ready_means_both_lists_are_in() {
+fn the_world_is_ready_when_both_lists_are_complete() {
     let mut world = World::default();
     apply_event(&mut world, Resource::Pods, Event::Init, Format::Glob);
     apply_event(&mut world, Resource::Pods, Event::InitDone, Format::Glob);
@@ -219,16 +222,16 @@ fn ready_means_both_lists_are_in() {
 fn late_delete_of_a_namespace_keeps_its_successor() {
     let mut world = World::default();
     let successor = Namespace { uid: "second".into(), ..namespace("shop", None) };
-    paint(
+    apply_all(
         &mut world,
         [Event::Apply(Object::Namespace(successor)), Event::Delete(Object::Namespace(namespace("shop", None)))],
     );
     assert!(world.namespace("shop").is_some());
 }
 
-/// The API server finds pods by their first address alone: a second one's holder it doesn't see.
+/// The API server finds pods by their first address only: it doesn't see the holder of a second address.
 #[test]
-fn the_api_servers_word_counts_only_where_it_sees_every_claimant() {
+fn the_api_servers_choice_counts_only_if_it_sees_every_claimant() {
     let address = "fd00::1";
     let dual =
         |uid: &str| Pod { addresses: vec!["10.0.0.9".parse().unwrap(), address.parse().unwrap()], ..pod(uid, address) };
@@ -242,9 +245,9 @@ fn the_api_servers_word_counts_only_where_it_sees_every_claimant() {
     }
 }
 
-/// Its answer may be older than the World, or about a pod that has never had the address.
+/// Its answer may be older than the World, or about a pod that never had the address.
 #[test]
-fn the_api_servers_word_counts_only_for_a_claimant() {
+fn the_api_servers_choice_counts_only_for_a_claimant() {
     let address = "10.0.0.1";
     let finished = Pod { finished: true, ..pod("finished", address) };
     let host = Pod { host_network: true, ..pod("host", address) };
@@ -261,22 +264,22 @@ fn the_api_servers_word_counts_only_for_a_claimant() {
 }
 
 #[test]
-fn a_name_made_anew_replaces_the_old_uid_though_its_end_was_missed() {
+fn a_recreated_pod_replaces_the_old_uid_if_its_deletion_was_missed() {
     let named = |uid: &str, address: &str| Pod { name: "web".into(), ..pod(uid, address) };
     let mut world = listed(vec![named("old", "10.0.0.1")], vec![]);
-    paint(&mut world, [Event::Apply(Object::Pod(named("new", "10.0.0.2")))]);
+    apply_all(&mut world, [Event::Apply(Object::Pod(named("new", "10.0.0.2")))]);
     let (old, new) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
     assert!(matches!(world.holder(old), AddressHolder::Nobody) && world.pod("old").is_none());
     assert!(matches!(world.holder(new), AddressHolder::Pod(pod) if *pod.uid == *"new"));
-    paint(&mut world, [Event::Delete(Object::Pod(named("old", "10.0.0.2")))]);
+    apply_all(&mut world, [Event::Delete(Object::Pod(named("old", "10.0.0.2")))]);
     assert!(world.pod("new").is_some(), "a late delete keeps the new owner");
     let other = Pod { namespace: "bank".into(), ..named("other", "10.0.0.3") };
-    paint(&mut world, [Event::Apply(Object::Pod(other))]);
+    apply_all(&mut world, [Event::Apply(Object::Pod(other))]);
     assert_eq!(world.pods().count(), 2, "a name is a namespace's own");
 }
 
 #[test]
-fn what_cannot_be_read_is_forgotten_by_its_uid_or_its_name() {
+fn an_unreadable_object_is_forgotten_by_its_uid_or_name() {
     let identity = |namespace: Option<&str>, name: Option<&str>, uid: Option<&str>| {
         let text = |text: Option<&str>| text.map(str::to_owned);
         Event::Forget(ObjectIdentity { namespace: text(namespace), name: text(name), uid: text(uid) })
@@ -300,17 +303,17 @@ fn what_cannot_be_read_is_forgotten_by_its_uid_or_its_name() {
     assert_eq!(world.namespaces().count(), 0);
 }
 
-/// An item of a list that can't be read isn't seen, and so doesn't outlive the list.
+/// An unparsable item of a list isn't seen, so it is swept at the end of the list.
 #[test]
-fn what_a_list_cannot_tell_is_not_known_any_more() {
+fn an_object_unreadable_in_a_list_is_forgotten() {
     let mut world = listed(vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.2")], vec![]);
     let again = Event::InitApply(Object::Pod(pod("b", "10.0.0.2")));
-    paint(&mut world, [Event::Init, again, Event::InitDone]);
+    apply_all(&mut world, [Event::Init, again, Event::InitDone]);
     assert!(world.pod("a").is_none() && world.pod("b").is_some());
 }
 
 #[test]
-fn pods_that_cannot_ask_are_kept_without_their_annotations() {
+fn pods_that_cannot_request_credentials_are_kept_without_annotations() {
     let finished = Pod { finished: true, ..pod("f", "10.0.0.1") };
     let host = Pod { host_network: true, ..pod("h", "10.0.0.2") };
     let world = listed(vec![pod("a", "10.0.0.3"), finished.clone(), host.clone()], vec![]);
@@ -321,7 +324,7 @@ fn pods_that_cannot_ask_are_kept_without_their_annotations() {
 }
 
 #[test]
-fn with_tokens_every_running_pod_can_ask_and_an_address_is_no_news() {
+fn with_tokens_every_running_pod_can_request_credentials_and_an_address_is_no_news() {
     let kinds = [
         pod("a", "10.0.0.3"),
         Pod { addresses: vec![], ..pod("pending", "10.0.0.1") },

@@ -14,7 +14,7 @@ fn documents(issuer: &str, keys: &[&EcKey]) -> IssuerDocuments {
 }
 
 #[test]
-fn what_the_api_server_publishes_is_read_and_kept_word_by_word() {
+fn the_api_servers_documents_are_parsed_and_recorded_verbatim() {
     let (one, other) = (EcKey::new("one"), EcKey::new("other"));
     let issuer = Issuer::read(&documents("https://kubernetes.default.svc", &[&one, &other]), NOW).unwrap();
     assert_eq!(issuer.keys.ids().collect::<Vec<_>>(), ["one", "other"]);
@@ -27,7 +27,7 @@ fn what_the_api_server_publishes_is_read_and_kept_word_by_word() {
 }
 
 #[test]
-fn no_keys_is_another_thing_than_nonsense() {
+fn no_keys_differ_from_malformed_documents() {
     let key = EcKey::new("one");
     let good = documents("https://kubernetes.default.svc", &[&key]);
     let with_keys = |text: &str| Issuer::read(&IssuerDocuments { key_set: text.to_owned(), ..good.clone() }, NOW);
@@ -44,7 +44,7 @@ fn no_keys_is_another_thing_than_nonsense() {
 }
 
 #[test]
-fn what_is_no_record_is_none() {
+fn malformed_issuer_records_are_rejected() {
     let key = EcKey::new("one");
     let record = Issuer::read(&documents("https://kubernetes.default.svc", &[&key]), NOW).unwrap().to_record();
     assert!(record.len() < LONGEST_RECORD && Issuer::from_record(&record).is_some());

@@ -6,13 +6,13 @@ use super::*;
 const RECORDED: &str = include_str!("../../../../tests/fixtures/kubernetes/jwks.http");
 
 #[test]
-fn a_recorded_set_is_read() {
+fn a_recorded_key_set_is_parsed() {
     let keys = IssuerKeys::read(RECORDED.rsplit_once("\r\n\r\n").or(RECORDED.rsplit_once("\n\n")).unwrap().1).unwrap();
     assert_eq!(keys.ids().collect::<Vec<_>>(), ["ApovO_JVZVJkchhfDMwGahCdNipAlpkFuyhctlinpo4"]);
 }
 
 #[test]
-fn a_key_that_cannot_be_read_hides_no_other() {
+fn a_malformed_key_does_not_hide_others() {
     let good = EcKey::new("good").json();
     let set = json!({ "keys": [
         7, {}, "key", { "kty": "oct", "kid": "a", "k": "AAAA" }, { "kty": "RSA", "kid": "b", "n": "!", "e": "AQAB" },
@@ -25,14 +25,14 @@ fn a_key_that_cannot_be_read_hides_no_other() {
 }
 
 #[test]
-fn a_key_for_encryption_checks_no_signature() {
+fn a_key_for_encryption_verifies_no_signature() {
     let mut key = EcKey::new("k1").json();
     key["use"] = json!("enc");
     assert!(IssuerKeys::read(&json!({ "keys": [key] }).to_string()).is_err());
 }
 
 #[test]
-fn a_set_without_a_usable_key_is_an_error_and_no_empty_set() {
+fn a_key_set_without_a_usable_key_is_an_error() {
     for text in ["", "{}", "[]", "{\"keys\":[]}", "{\"keys\":{}}", "<html>", "{\"keys\":[{\"kty\":\"oct\"}]}"] {
         assert!(IssuerKeys::read(text).is_err(), "{text}");
     }
@@ -53,7 +53,7 @@ fn keys_beyond_the_limit_are_left_out() {
 }
 
 #[test]
-fn two_keys_of_one_id_are_both_tried() {
+fn all_keys_with_the_same_id_are_tried() {
     let (first, second) = (EcKey::new("k"), EcKey::new("k"));
     let set = IssuerKeys::read(&json!({ "keys": [first.json(), second.json()] }).to_string()).unwrap();
     let (message, signature) = (b"message", second.signature(b"message"));

@@ -1,8 +1,8 @@
-//! Token keys as one agent writes them down for the next: a line that names the form, then a line for each key, the
-//! current one first, with its secret in hexadecimal digits and the moment since when it serves, in milliseconds
-//! since 1970.
+//! The record that passes token keys from one agent to the next: a line with the format version, then one line per
+//! key, the current key first, with its secret in hexadecimal digits and the start of its use in milliseconds since
+//! the Unix epoch.
 //!
-//! A record is taken whole or not at all.
+//! A record is accepted as a whole or rejected.
 
 use zeroize::Zeroizing;
 
@@ -11,9 +11,9 @@ use crate::logic::base::secret::Secret;
 use crate::logic::base::time::Wall;
 
 impl TokenKeys {
-    /// What is written.
+    /// The record of these keys.
     pub fn to_record(&self) -> Secret<String> {
-        // With room from the start, no secret stays behind in a smaller buffer.
+        // Allocated in full, so that no secret is left behind in a smaller buffer.
         let mut record = String::with_capacity(LONGEST_RECORD);
         record.push_str(FORM);
         for key in self.all() {
@@ -26,7 +26,7 @@ impl TokenKeys {
         Secret::new(record)
     }
 
-    /// Reads what was written; `None`: it's something else.
+    /// Parses a record; `None` if it is malformed.
     pub fn from_record(text: &str) -> Option<Self> {
         let mut keys = text.strip_prefix(FORM)?.split_terminator('\n');
         let current = read_key(keys.next()?)?;
@@ -57,7 +57,7 @@ fn value(digit: u8) -> Option<u8> {
 
 const FORM: &str = "kube2iam token keys 1\n";
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
-/// The form's line and two keys of at most 85 characters each; what is longer isn't a record.
+/// Limit in bytes: the version line and two keys of at most 85 characters each.
 pub const LONGEST_RECORD: usize = 256;
 
 #[cfg(test)]
@@ -71,7 +71,7 @@ mod tests {
     const PEER: Bearer<'_> = Bearer::Address(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
     #[test]
-    fn a_record_brings_back_both_keys_and_their_times() {
+    fn a_record_restores_both_keys_and_their_times() {
         let mut keys = TokenKeys::new(&[0xa5; 32], NOON);
         let early = keys.issue(PEER, 60, NOON);
         let one = keys.to_record();
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_not_taken() {
+    fn malformed_key_records_are_rejected() {
         let record = TokenKeys::new(&[7; 32], NOON).to_record();
         let record = record.expose();
         let (form, key) = record.split_once('\n').unwrap();

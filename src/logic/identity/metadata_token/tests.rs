@@ -10,7 +10,7 @@ fn keys() -> TokenKeys {
 }
 
 #[test]
-fn a_token_is_good_for_its_pod_at_any_of_its_addresses_until_it_ends() {
+fn a_token_is_valid_for_its_pod_at_any_of_its_addresses_until_it_expires() {
     let token = keys().issue(Bearer::Pod("uid-1"), 60, NOON);
     let check =
         |uid, millis| keys().check(token.as_bytes(), OTHER, uid, Wall::from_unix_millis(NOON.unix_millis() + millis));
@@ -22,7 +22,7 @@ fn a_token_is_good_for_its_pod_at_any_of_its_addresses_until_it_ends() {
 }
 
 #[test]
-fn a_token_of_an_unknown_pod_is_good_for_its_address() {
+fn a_token_of_an_unknown_pod_is_valid_for_its_address() {
     let token = keys().issue(Bearer::Address(PEER), 60, NOON);
     assert!(keys().check(token.as_bytes(), PEER, None, NOON).is_some());
     assert!(keys().check(token.as_bytes(), PEER, Some("uid-1"), NOON).is_some());
@@ -30,7 +30,7 @@ fn a_token_of_an_unknown_pod_is_good_for_its_address() {
 }
 
 #[test]
-fn no_changed_token_passes() {
+fn no_modified_token_is_valid() {
     let token = keys().issue(Bearer::Address(PEER), 60, NOON).into_bytes();
     for place in 0..token.len() {
         let mut forged = token.clone();
@@ -43,7 +43,7 @@ fn no_changed_token_passes() {
 }
 
 #[test]
-fn tokens_live_through_one_rotation_and_a_restart_with_the_same_key() {
+fn tokens_survive_one_rotation_and_a_restart_with_the_same_key() {
     let mut keys = keys();
     let token = keys.issue(Bearer::Address(PEER), LONGEST_TTL_S, NOON);
     assert!(self::keys().check(token.as_bytes(), PEER, None, NOON).is_some());
@@ -75,7 +75,7 @@ fn ttls_are_one_second_to_six_hours() {
 }
 
 #[test]
-fn a_token_of_another_key_is_told_from_one_of_ours_and_from_none() {
+fn a_token_made_with_an_unknown_key_is_recognised() {
     let token = keys().issue(Bearer::Address(PEER), 60, NOON);
     let mut other = TokenKeys::new(&[8; 32], NOON);
     assert!(other.lacks_key_of(token.as_bytes()));
@@ -96,7 +96,7 @@ fn a_token_for_an_address_lives_a_minute_at_most() {
 
 /// The first is as the real service writes its own.
 #[test]
-fn what_has_the_form_of_a_token_and_none_of_our_keys_is_foreign() {
+fn tokens_made_with_none_of_the_keys_are_foreign() {
     let keys = keys();
     let other = TokenKeys::new(&[8; 32], NOON).issue(Bearer::Address(PEER), 60, NOON);
     let x = "x".repeat(60);

@@ -8,7 +8,7 @@ use super::*;
 const RECORDED: &str = include_str!("../../../../tests/fixtures/kubernetes/projected-token.txt");
 const KEY_SET: &str = include_str!("../../../../tests/fixtures/kubernetes/jwks.http");
 const ISSUER: &str = "https://kubernetes.default.svc";
-/// While the recorded token was good.
+/// A time within the recorded token's lifetime.
 const THEN: Wall = Wall::from_unix_seconds(1_795_980_100);
 
 fn audiences() -> Vec<String> {
@@ -63,7 +63,7 @@ fn judged(claims: &Value) -> Result<ProvenPod, TokenFault> {
 }
 
 #[test]
-fn a_recorded_token_proves_its_pod_by_the_recorded_keys() {
+fn a_recorded_token_is_verified_with_the_recorded_keys() {
     let proven = check_at(recorded_token(), &recorded_keys(), THEN).unwrap();
     assert_eq!((&*proven.namespace, &*proven.name), ("default", "placed"));
     assert_eq!(proven.uid, "60a1ffc3-63fe-4342-aa8b-d2f435782e7b");
@@ -81,7 +81,7 @@ fn bearer_before_the_token_is_tolerated() {
 }
 
 #[test]
-fn every_changed_character_makes_a_token_worthless() {
+fn a_token_with_any_changed_character_is_invalid() {
     let (keys, token) = (recorded_keys(), recorded_token());
     for at in (0..token.len()).step_by(7).filter(|at| token.as_bytes()[*at] != b'.') {
         let other = if token.as_bytes()[at] == b'A' { "B" } else { "A" };
@@ -91,7 +91,7 @@ fn every_changed_character_makes_a_token_worthless() {
 }
 
 #[test]
-fn every_truncated_token_is_worthless() {
+fn every_truncated_token_is_invalid() {
     let (keys, token) = (recorded_keys(), recorded_token());
     for end in 0..token.len() {
         assert!(check_at(&token[..end], &keys, THEN).is_err(), "{end}");
@@ -99,7 +99,7 @@ fn every_truncated_token_is_worthless() {
 }
 
 #[test]
-fn its_time_has_an_exclusive_end_and_half_a_minute_of_leeway() {
+fn expiry_is_exclusive_with_half_a_minute_of_leeway() {
     let at = |seconds: i64| check_at(recorded_token(), &recorded_keys(), Wall::from_unix_seconds(seconds)).err();
     assert_eq!(at(1_795_980_606 + 29), None);
     assert_eq!(at(1_795_980_606 + 30), Some(TokenFault::Expired));
@@ -108,7 +108,7 @@ fn its_time_has_an_exclusive_end_and_half_a_minute_of_leeway() {
 }
 
 #[test]
-fn each_claim_wrong_by_itself() {
+fn each_wrong_claim_has_its_own_fault() {
     let cases: Vec<(Value, TokenFault)> = vec![
         (with(&["iss"], json!("https://elsewhere")), TokenFault::WrongIssuer),
         (without("iss"), TokenFault::WrongIssuer),
@@ -141,7 +141,7 @@ fn each_claim_wrong_by_itself() {
 }
 
 #[test]
-fn what_a_token_may_leave_out_or_add() {
+fn optional_and_additional_claims_are_accepted() {
     assert!(judged(&with(&["aud"], json!("kube2iam"))).is_ok());
     assert!(judged(&with(&["aud"], json!(["other", "kube2iam"]))).is_ok());
     assert!(judged(&without("nbf")).is_ok());
@@ -150,7 +150,7 @@ fn what_a_token_may_leave_out_or_add() {
 }
 
 #[test]
-fn a_name_twice_in_the_json_is_no_way_to_two_readings() {
+fn duplicate_json_names_are_malformed() {
     let key = EcKey::new("k1");
     let text = claims().to_string();
     let twice = text.replacen('{', r#"{"aud":["other"],"#, 1);
@@ -162,7 +162,7 @@ fn a_name_twice_in_the_json_is_no_way_to_two_readings() {
 }
 
 #[test]
-fn only_the_algorithms_of_public_keys_are_taken() {
+fn only_public_key_algorithms_are_accepted() {
     let keys = recorded_keys();
     let id = keys.ids().next().unwrap().to_owned();
     for algorithm in ["none", "None", "", "HS256", "HS512", "PS256", "EdDSA", "ES512", "rs256"] {
@@ -177,7 +177,7 @@ fn only_the_algorithms_of_public_keys_are_taken() {
 }
 
 #[test]
-fn a_mac_under_the_public_key_is_no_signature() {
+fn a_mac_with_the_public_key_is_no_signature() {
     let keys = recorded_keys();
     let id = keys.ids().next().unwrap().to_owned();
     let public = KEY_SET.split(r#""n":""#).nth(1).unwrap().split('"').next().unwrap();
@@ -192,7 +192,7 @@ fn a_mac_under_the_public_key_is_no_signature() {
 }
 
 #[test]
-fn a_key_checks_only_tokens_that_name_its_id_and_its_kind() {
+fn a_key_verifies_only_tokens_that_name_its_id_and_kind() {
     let (ours, other) = (EcKey::new("ours"), EcKey::new("other"));
     let now = Wall::from_unix_seconds(1_000_100);
     let under = |header: Value| ours.sign_text(&header.to_string(), &claims().to_string());
@@ -208,7 +208,7 @@ fn a_key_checks_only_tokens_that_name_its_id_and_its_kind() {
 }
 
 #[test]
-fn a_key_that_the_token_brings_along_is_not_looked_at() {
+fn a_key_embedded_in_the_token_is_ignored() {
     let (ours, theirs) = (EcKey::new("k1"), EcKey::new("k1"));
     let header = json!({ "alg": "ES256", "kid": "k1", "jwk": theirs.json(), "jku": "http://203.0.113.1/keys" });
     let token = theirs.sign_text(&header.to_string(), &claims().to_string());
@@ -216,7 +216,7 @@ fn a_key_that_the_token_brings_along_is_not_looked_at() {
 }
 
 #[test]
-fn whatever_else_comes_is_malformed() {
+fn other_texts_are_malformed_tokens() {
     let keys = recorded_keys();
     let huge = "a".repeat(LONGEST_TOKEN + 1);
     let deep = format!("{}.{}.AA", encoded(b"{\"alg\":\"RS256\",\"kid\":"), encoded("[".repeat(4_000).as_bytes()));

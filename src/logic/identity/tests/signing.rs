@@ -1,4 +1,4 @@
-//! An issuer for tests: keys that sign tokens. It knows nothing of this crate, so that tests of the binary use it too.
+//! An issuer for tests: keys that sign tokens. It doesn't depend on this crate, so tests of the binary use it too.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,7 +20,7 @@ impl EcKey {
         Self { id: id.to_owned(), pair }
     }
 
-    /// The public key as in a key set.
+    /// The public key as a member of a key set.
     pub(crate) fn json(&self) -> Value {
         let point = self.pair.public_key().as_ref();
         json!({

@@ -9,7 +9,7 @@ fn apply(world: &mut World, resource: Resource, event: Event) -> Change {
     apply_event(world, resource, event, Format::Glob)
 }
 
-/// The roles worth fetching after `object` was seen.
+/// The roles to prefetch after `object` was applied.
 fn check(world: &mut World, rules: &Rules, object: Object) -> Vec<String> {
     let resource = match object {
         Object::Pod(_) => Resource::Pods,
@@ -27,7 +27,7 @@ fn names(permitted: Vec<Permitted>) -> Vec<String> {
 }
 
 #[test]
-fn a_pod_is_fetched_for_once_when_it_can_ask_and_again_when_it_asks_for_something_else() {
+fn a_reachable_pod_is_prefetched_once_and_again_when_its_call_changes() {
     let mut world = listed(vec![], vec![namespace("shop", None)]);
     let fresh = pod("a", "10.0.0.1");
     let session = Some(Box::new(crate::logic::cluster::kubernetes::SessionAnnotations {
@@ -53,7 +53,7 @@ fn a_pod_is_fetched_for_once_when_it_can_ask_and_again_when_it_asks_for_somethin
 }
 
 #[test]
-fn the_policy_comes_first_and_a_namespace_that_opens_brings_its_pods() {
+fn pods_are_prefetched_when_their_namespace_starts_to_allow_their_role() {
     let restricted = Rules { restrictions: Some(Format::Glob), ..rules() };
     let mut world = listed(vec![], vec![namespace("shop", None)]);
     assert!(check(&mut world, &restricted, Object::Pod(pod("a", "10.0.0.1"))).is_empty());
@@ -66,7 +66,7 @@ fn the_policy_comes_first_and_a_namespace_that_opens_brings_its_pods() {
 }
 
 #[test]
-fn an_account_that_gets_a_role_brings_its_pods() {
+fn pods_are_prefetched_when_their_service_account_gets_a_role() {
     let reading = Rules { account_roles: AccountRoles::Read, ..rules() };
     let bare = Pod { role: None, ..pod("a", "10.0.0.1") };
     let mut world = listed(vec![bare], vec![namespace("shop", None)]);
@@ -80,9 +80,9 @@ fn an_account_that_gets_a_role_brings_its_pods() {
     assert_eq!(check(&mut world, &reading, account("app", "y")), ["y"]);
 }
 
-/// Which list comes last differs from start to start.
+/// The order in which the first lists complete differs between starts.
 #[test]
-fn nobody_is_fetched_for_before_the_lists_are_in_and_everybody_then() {
+fn nothing_is_prefetched_before_the_lists_are_complete_and_everything_then() {
     for [first, last] in [[Resource::Pods, Resource::Namespaces], [Resource::Namespaces, Resource::Pods]] {
         let mut world = World::default();
         let mut fetched = Vec::new();
@@ -108,7 +108,7 @@ fn nobody_is_fetched_for_before_the_lists_are_in_and_everybody_then() {
 }
 
 #[test]
-fn what_is_fetched_ahead_for_many_comes_in_the_order_of_their_uids() {
+fn many_pods_are_prefetched_in_the_order_of_their_uids() {
     let pods = (10..60).map(|uid| pod(&uid.to_string(), &format!("10.0.0.{uid}"))).rev().collect();
     let world = listed(pods, vec![]);
     let permitted = ahead(&world, &rules(), &Change::Listed(Resource::Pods, Novelty::News));

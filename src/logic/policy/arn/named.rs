@@ -1,27 +1,27 @@
-//! What an annotation names: a role, or a text that is none. It is parsed once, when its object changes.
+//! The value of a role annotation: a role, or a text that is none. It is parsed once, when its object changes.
 
 use std::borrow::Cow;
 
 use super::{BaseArn, RoleArn};
 
-/// An annotation that should name a role.
+/// The value of an annotation that should name a role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamedRole {
-    /// It is there, and empty.
+    /// The annotation exists and is empty.
     Empty,
     Role(RoleArn, Written),
-    /// Not a role; the text, cut where it is longer than what anyone reads.
+    /// Not a role: the text, truncated for display.
     Malformed(Box<str>),
 }
 
-/// Which part of a role's ARN the annotation has: two texts of a role needn't be kept.
+/// Which part of the role's ARN the annotation contains. It restores the annotation without keeping a second string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
     start: u16,
     slash: Slash,
 }
 
-/// Whether a slash stands before the name.
+/// Whether the annotation has a leading slash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Slash {
     Absent,
@@ -37,7 +37,7 @@ impl NamedRole {
         let tail = if super::is_arn(text) { text } else { base.relative(text) };
         let slash = if tail.len() < text.len() { Slash::Dropped } else { Slash::Absent };
         let start = role.as_str().len() - tail.len();
-        // the bounds of a role keep it far below
+        // A role ARN is far shorter than `u16::MAX`.
         Self::Role(role, Written { start: u16::try_from(start).unwrap_or_default(), slash })
     }
 
@@ -48,7 +48,7 @@ impl NamedRole {
         }
     }
 
-    /// The text of the annotation.
+    /// The annotation's text.
     pub fn written(&self) -> Cow<'_, str> {
         match self {
             Self::Empty => "".into(),
@@ -64,12 +64,12 @@ impl NamedRole {
     }
 }
 
-/// What of a malformed text is kept.
+/// The kept part of a malformed text.
 fn cut(text: &str) -> &str {
     text.char_indices().nth(LONGEST_MALFORMED).map_or(text, |(end, _)| &text[..end])
 }
 
-/// Characters; enough to see what was meant.
+/// Characters kept; enough to recognise the mistake.
 const LONGEST_MALFORMED: usize = 160;
 
 #[cfg(test)]

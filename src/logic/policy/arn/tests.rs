@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn role_arns_are_told_from_other_texts() {
+fn other_texts_than_role_arns_are_rejected() {
     for (text, fits) in [
         ("arn:aws:iam::123456789012:role/app", true),
         ("ARN:aws:iam::123456789012:role/app", true),
@@ -33,7 +33,7 @@ fn parts_of_a_role_arn() {
 }
 
 #[test]
-fn the_base_goes_before_names_and_comes_off_again() {
+fn the_base_is_prepended_to_names_and_stripped_again() {
     let base = BaseArn::parse("arn:aws:iam::123456789012:role").unwrap();
     assert_eq!(base.as_str(), "arn:aws:iam::123456789012:role/");
     for (name, arn, short) in [
@@ -48,7 +48,7 @@ fn the_base_goes_before_names_and_comes_off_again() {
 }
 
 #[test]
-fn the_short_form_of_a_role_leads_back_to_it() {
+fn the_short_form_of_a_role_resolves_to_it() {
     let base = BaseArn::parse("arn:aws:iam::123456789012:role/").unwrap();
     for name in ["app", "arn/app", "arn:x/app", "ARN:aws:iam::1:role/app"] {
         let role = RoleArn::parse(&format!("{}{name}", base.as_str())).unwrap();
@@ -57,7 +57,7 @@ fn the_short_form_of_a_role_leads_back_to_it() {
 }
 
 #[test]
-fn a_role_below_the_base_is_what_reading_the_whole_would_give() {
+fn a_name_with_the_base_parses_like_the_full_arn() {
     let pieces = ["", "a", "/", ":", "Z_+=,.@-9", " ", "é", "(", "arn:", ".", ".."];
     for base in ["arn:aws:iam::123456789012:role/", "arn:aws:iam::123456789012:role/team/", ""] {
         let base = if base.is_empty() { BaseArn::default() } else { BaseArn::parse(base).unwrap() };
@@ -88,7 +88,7 @@ fn empty_and_dot_segments_are_no_path() {
 }
 
 #[test]
-fn paths_and_names_have_the_bounds_of_iam() {
+fn paths_and_names_have_the_limits_of_iam() {
     let base = BaseArn::parse("arn:aws:iam::123456789012:role/team").unwrap();
     let role = |path: usize, name: usize| format!("{}/{}", "p".repeat(path - "/team//".len()), "n".repeat(name));
     for (path, name, fits) in [(512, 64, true), (513, 64, false), (512, 65, false)] {

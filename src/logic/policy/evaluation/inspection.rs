@@ -1,34 +1,34 @@
-//! What is doubtful about the entries of a list by themselves: those that can't be read, and those that allow more than
+//! Checks the entries of a list by themselves: reports entries that can't be parsed and entries that allow more than
 //! they seem to.
 
 use crate::logic::policy::arn::{BaseArn, RoleArn};
 use crate::logic::policy::pattern::{Format, PatternFault, shown};
 
-/// A look at every entry of a list.
+/// The check of every entry of a list.
 #[derive(Debug)]
 pub(super) struct Inspection {
     probes: Vec<(RoleArn, Reach)>,
-    /// How far the entry under inspection reaches, as far as it has been asked
+    /// Whether the current entry has matched all probes so far
     allows_all_below_base: bool,
     allows_all: bool,
     findings: Vec<Box<str>>,
-    /// Doubts beyond those
+    /// Findings beyond the limit
     more: usize,
 }
 
 /// Which roles a probe stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
-    /// Those below the base
+    /// Roles below the base
     BelowBase,
-    /// Those of any account
+    /// Roles of any account
     Anywhere,
 }
 
 impl Inspection {
     pub(super) fn new(base: &BaseArn) -> Self {
-        let below = HOME_PROBES.iter().filter_map(|probe| Some((at_home(base, probe)?, Reach::BelowBase)));
-        let anywhere = ABROAD.iter().filter_map(|probe| Some((RoleArn::parse(probe).ok()?, Reach::Anywhere)));
+        let below = BASE_PROBES.iter().filter_map(|probe| Some((below_base(base, probe)?, Reach::BelowBase)));
+        let anywhere = FOREIGN_PROBES.iter().filter_map(|probe| Some((RoleArn::parse(probe).ok()?, Reach::Anywhere)));
         let probes = below.chain(anywhere).collect();
         Self { probes, allows_all_below_base: true, allows_all: true, findings: Vec::new(), more: 0 }
     }
@@ -54,10 +54,10 @@ impl Inspection {
         } else if self.allows_all_below_base {
             self.report(&format!("`{shown}` allows every role below the base"));
         } else if unanchored && !written.ends_with('$') {
-            self.report(&format!("`{shown}` has no `$` at its end: it also allows whatever goes on after it"));
+            self.report(&format!("`{shown}` has no `$` at its end: it also allows any suffix"));
         } else if unanchored && base.as_str().is_empty() && !written.starts_with('^') {
-            // with a base, the base stands before it
-            self.report(&format!("`{shown}` has no `^` at its start: it also allows whatever comes before it"));
+            // with a base, the base comes first and anchors it
+            self.report(&format!("`{shown}` has no `^` at its start: it also allows any prefix"));
         }
         (self.allows_all_below_base, self.allows_all) = (true, true);
     }
@@ -67,7 +67,7 @@ impl Inspection {
     }
 
     fn report(&mut self, text: &str) {
-        if self.findings.len() < MOST_DOUBTS {
+        if self.findings.len() < MOST_FINDINGS {
             self.findings.push(text.into());
         } else {
             self.more += 1;
@@ -82,18 +82,18 @@ impl Inspection {
     }
 }
 
-/// A role that nobody would list by name.
-fn at_home(base: &BaseArn, probe: &str) -> Option<RoleArn> {
+/// The probe below the base, or below an arbitrary one.
+fn below_base(base: &BaseArn, probe: &str) -> Option<RoleArn> {
     let known = if base.as_str().is_empty() { BaseArn::parse(SOME_BASE).ok()? } else { base.clone() };
     known.role(probe).ok()
 }
 
-/// Names of no likeness; what allows them all allows everything.
-const HOME_PROBES: [&str; 3] = ["kube2iam-probe-7f3a", "q9/Zx_1", "00000000"];
+/// Dissimilar names; an entry that matches all of them allows everything.
+const BASE_PROBES: [&str; 3] = ["kube2iam-probe-7f3a", "q9/Zx_1", "00000000"];
 /// Roles of accounts and partitions that have nothing in common.
-const ABROAD: [&str; 2] =
+const FOREIGN_PROBES: [&str; 2] =
     ["arn:aws:iam::000000000000:role/kube2iam-probe-7f3a", "arn:aws-cn:iam::999999999999:role/q9/Zx_1"];
 /// For patterns without a base: any account will do.
 const SOME_BASE: &str = "arn:aws:iam::123456789012:role/";
-/// Kept for each list.
-const MOST_DOUBTS: usize = 8;
+/// Findings kept per list.
+const MOST_FINDINGS: usize = 8;

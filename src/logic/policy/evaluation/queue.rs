@@ -1,4 +1,4 @@
-//! Whose list is evaluated next: the namespaces by turns, one whose list takes long less often.
+//! Which namespace's list is evaluated next: namespaces take turns, and those with slow lists get fewer turns.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -13,25 +13,25 @@ use crate::logic::policy::pattern::RoleList;
 #[derive(Debug, Default)]
 pub struct EvaluationQueue {
     lanes: BTreeMap<Arc<str>, Lane>,
-    /// Every lane once
+    /// Each lane exactly once
     turns: VecDeque<Arc<str>>,
-    /// Roles that wait in all lanes
+    /// Roles waiting in all lanes together
     waiting: usize,
 }
 
-/// What is to be found out about one namespace's list.
+/// The open questions about one namespace's list.
 #[derive(Debug)]
 struct Lane {
     list: Arc<RoleList>,
     serial: u64,
-    /// By name: one that is asked about again is there once
+    /// A set, so that a repeated question is stored once
     roles: BTreeSet<RoleArn>,
     entries: Entries,
-    /// Begun, and waiting for its next turn
+    /// Started, and waiting for its next turn
     begun: Option<Evaluation>,
-    /// The roles of what has begun, in turn or not
+    /// The roles of the started evaluation, whether it is waiting or running
     under_way: Vec<RoleArn>,
-    /// A list that takes long has no turn before
+    /// A slow list gets no turn before this time
     rests_until: Mono,
 }
 
@@ -42,11 +42,11 @@ enum Entries {
     Asked,
 }
 
-/// What is to be done now.
+/// The next thing to do.
 #[derive(Debug)]
 pub enum NextEvaluation {
     Evaluate(Box<Evaluation>),
-    /// Nothing before this moment
+    /// Nothing before this time
     Rest(Mono),
     Nothing,
 }
@@ -75,7 +75,7 @@ impl EvaluationQueue {
         }
     }
 
-    /// The next evaluation whose turn it is.
+    /// The evaluation whose turn it is.
     pub fn next(&mut self, now: Mono, base: &BaseArn) -> NextEvaluation {
         let mut earliest = None;
         for _ in 0..self.turns.len() {
@@ -100,7 +100,7 @@ impl EvaluationQueue {
         earliest.map_or(NextEvaluation::Nothing, NextEvaluation::Rest)
     }
 
-    /// Takes back an evaluation that isn't done, after a turn that took `spent`.
+    /// Takes back an unfinished evaluation after a turn that took `spent`.
     pub fn put_back(&mut self, evaluation: Evaluation, spent: Duration, now: Mono) {
         let Some(lane) = self.lanes.get_mut(&evaluation.namespace) else { return };
         lane.rest(spent, now);
@@ -109,7 +109,7 @@ impl EvaluationQueue {
         }
     }
 
-    /// Notes that the evaluation of the list with this serial number is done, after a turn that took `spent`.
+    /// Records that the evaluation of the list with this serial number has finished, after a turn that took `spent`.
     pub fn finish(&mut self, namespace: &str, serial: u64, spent: Duration, now: Mono) {
         let Some(lane) = self.lanes.get_mut(namespace) else { return };
         lane.rest(spent, now);
@@ -118,7 +118,7 @@ impl EvaluationQueue {
         }
     }
 
-    /// Drops a question of the namespace that has the most; a request that needs the answer asks again.
+    /// Drops a question of the namespace that has the most; a request that needs the result asks again.
     fn drop_one(&mut self) {
         if let Some(lane) = self.lanes.values_mut().max_by_key(|lane| lane.roles.len()) {
             self.waiting -= usize::from(lane.roles.pop_last().is_some());
@@ -139,7 +139,7 @@ impl Lane {
         }
     }
 
-    /// Begins with what waits; `None`: nothing does.
+    /// Starts an evaluation of the waiting questions; `None` if there are none.
     fn begin(&mut self, namespace: &Arc<str>, base: &BaseArn) -> Option<Evaluation> {
         if self.roles.is_empty() && self.entries == Entries::Unasked {
             return None;
@@ -160,17 +160,17 @@ impl Lane {
     }
 
     fn rest(&mut self, spent: Duration, now: Mono) {
-        if spent >= LONG {
-            self.rests_until = now.after(spent * REST);
+        if spent >= LONG_TURN {
+            self.rests_until = now.after(spent * REST_FACTOR);
         }
     }
 }
 
-/// Roles that wait for the evaluation of a list, in all namespaces together.
+/// Roles waiting for evaluation, in all namespaces together.
 const MOST_WAITING: usize = 8_192;
-/// Roles of one evaluation.
+/// Roles per evaluation.
 const MOST_ROLES: usize = 64;
-/// A turn that takes less is nobody's loss.
-const LONG: Duration = Duration::from_millis(1);
-/// After a long turn a namespace rests so many times as long: one alone takes at most a fifth of a processor.
-const REST: u32 = 4;
+/// A shorter turn doesn't delay other namespaces noticeably.
+const LONG_TURN: Duration = Duration::from_millis(1);
+/// After a long turn a namespace rests for this multiple of it, so that one namespace uses at most a fifth of a CPU.
+const REST_FACTOR: u32 = 4;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::logic::base::time::Mono;
-use crate::logic::policy::pattern::MOST_EXPRESSIONS;
+use crate::logic::policy::pattern::list::MOST_EXPRESSIONS;
 use crate::logic::policy::tests::rules;
 
 fn role(name: &str) -> RoleArn {
@@ -17,7 +17,7 @@ fn about_role(namespace: &str, serial: u64, name: &str) -> ListQuestion {
     about(namespace, serial, r#"["app"]"#, Format::Glob, About::Role(role(name)))
 }
 
-/// The namespace whose turn it is, with the roles that are asked about; or a word.
+/// The namespace whose turn it is, with its roles, or `rest until`/`nothing`.
 fn next(queue: &mut EvaluationQueue, now: u64) -> String {
     match queue.next(Mono::from_millis(now), &rules().base) {
         NextEvaluation::Evaluate(evaluation) => {
@@ -41,7 +41,7 @@ fn evaluate(question: ListQuestion) -> ListResults {
     evaluation.into_results()
 }
 
-/// The doubts about the entries of a list.
+/// The findings about the entries of a list.
 fn findings(format: Format, list: &str) -> Vec<String> {
     let results = evaluate(about("shop", 1, list, format, About::Entries));
     results.findings.unwrap().into_iter().map(String::from).collect()
@@ -60,7 +60,7 @@ fn an_evaluation_finds_the_first_entry_that_allows_a_role() {
 }
 
 #[test]
-fn entries_that_allow_more_than_they_seem_to_are_named() {
+fn entries_that_allow_more_than_they_seem_to_are_reported() {
     for (format, list, named) in [
         (Format::Glob, r#"["app", "team/*"]"#, vec![]),
         (Format::Glob, r#"["*"]"#, vec!["`*` allows every role below the base"]),
@@ -69,11 +69,7 @@ fn entries_that_allow_more_than_they_seem_to_are_named() {
         (Format::Regexp, r#"[".*"]"#, vec!["`.*` allows every role below the base"]),
         (Format::Regexp, r#"["arn:.*"]"#, vec!["`arn:.*` allows every role of every account"]),
         (Format::RegexpUnanchored, r#"["app$"]"#, vec![]),
-        (
-            Format::RegexpUnanchored,
-            r#"["app"]"#,
-            vec!["`app` has no `$` at its end: it also allows whatever goes on after it"],
-        ),
+        (Format::RegexpUnanchored, r#"["app"]"#, vec!["`app` has no `$` at its end: it also allows any suffix"]),
         (Format::RegexpUnanchored, r#"[""]"#, vec!["`` allows every role below the base"]),
     ] {
         assert_eq!(findings(format, list), named, "{format:?} {list}");
@@ -83,13 +79,13 @@ fn entries_that_allow_more_than_they_seem_to_are_named() {
 }
 
 #[test]
-fn of_many_doubts_about_a_list_a_few_are_kept() {
+fn findings_about_a_list_are_limited() {
     let named = findings(Format::Glob, &format!("[{}\"*\"]", "\"*\",".repeat(99)));
     assert_eq!((named.len(), named.last().map(String::as_str)), (9, Some("92 more of its entries are doubtful")));
 }
 
 #[test]
-fn namespaces_take_turns_and_a_role_is_asked_about_once() {
+fn namespaces_take_turns_and_a_role_is_queued_once() {
     let mut queue = EvaluationQueue::default();
     for (namespace, name) in [("a", "x"), ("a", "y"), ("b", "x"), ("a", "y"), ("c", "z")] {
         queue.ask(about_role(namespace, 1, name));
@@ -99,7 +95,7 @@ fn namespaces_take_turns_and_a_role_is_asked_about_once() {
 }
 
 #[test]
-fn a_list_that_takes_long_leaves_the_others_their_turns() {
+fn a_slow_list_does_not_delay_other_namespaces() {
     let mut queue = EvaluationQueue::default();
     queue.ask(about_role("slow", 1, "x"));
     let NextEvaluation::Evaluate(evaluation) = queue.next(Mono::default(), &rules().base) else {
@@ -112,7 +108,7 @@ fn a_list_that_takes_long_leaves_the_others_their_turns() {
     assert_eq!(turns, ["shop app", "rest until 50", "rest until 50", "slow y"]);
 }
 
-/// Two watches ask: what is asked about an earlier list may come after what is asked about a later one.
+/// Two watches add questions, so a question about an earlier list may come after one about a later list.
 #[test]
 fn questions_about_an_earlier_list_are_dropped() {
     let mut queue = EvaluationQueue::default();
@@ -123,7 +119,7 @@ fn questions_about_an_earlier_list_are_dropped() {
 }
 
 #[test]
-fn when_too_much_waits_the_namespace_with_the_most_loses() {
+fn a_full_queue_drops_questions_of_the_namespace_with_the_most() {
     let mut queue = EvaluationQueue::default();
     queue.ask(about_role("shop", 1, "app"));
     for number in 0..9_000 {
@@ -134,7 +130,7 @@ fn when_too_much_waits_the_namespace_with_the_most_loses() {
     assert_eq!(turns.map(|turn| turn.split(' ').count() - 1).sum::<usize>(), 8_191);
 }
 
-/// However long a list takes, each step is one match of one expression, and there are so many.
+/// Even for the slowest list, each step is one match of one expression, and the number of steps is bounded.
 #[test]
 fn the_worst_list_is_evaluated_in_steps() {
     let entry = "((((.{0,9}){0,9})*)*)*z";

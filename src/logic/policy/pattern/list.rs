@@ -1,26 +1,26 @@
-//! A namespace's list as its annotation has it, within its bounds. Nothing is compiled here: a list is kept as its text,
-//! and what it says of a role is found out once, away from everything that waits (`logic::policy::evaluation`).
+//! A namespace's list of allowed roles as its annotation has it, within limits. Nothing is compiled here: only the
+//! text is kept, and `logic::policy::evaluation` evaluates it once per role, outside of request threads and locks.
 
 use super::{Format, Matcher, PatternFault};
 use crate::logic::policy::arn::{BaseArn, RoleArn};
 
-/// The entries of a namespace's list, as they were written.
+/// The entries of a namespace's list, as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleList {
     pub format: Format,
-    /// All entries, one after the other
+    /// All entries, concatenated
     text: Box<str>,
-    /// Where each of them ends
+    /// The end offset of each entry
     ends: Box<[u32]>,
     fault: Option<PatternFault>,
 }
 
-/// The first entry of a list that allows a role; `None`: none does.
+/// The index of the first entry that allows a role; `None`: no entry does.
 pub type FirstMatch = Option<u16>;
 
 impl RoleList {
-    /// Reads the annotation: a JSON array of strings. In a regexp format a value that doesn't begin with `[`
-    /// is one pattern, as kiam's annotation is. What can't be read, or is beyond the bounds, allows nothing.
+    /// Parses the annotation: a JSON array of strings. In the regexp formats a value that doesn't start with `[` is a
+    /// single pattern, as in kiam's annotation. A list that can't be parsed or exceeds a limit allows nothing.
     pub fn parse(annotation: &str, format: Format) -> Self {
         match entries(annotation, format).and_then(|entries| Self::within_bounds(&entries, format)) {
             Ok(list) => list,
@@ -45,12 +45,12 @@ impl RoleList {
         let mut end = 0;
         let ends = entries.iter().map(|entry| {
             end += entry.len();
-            u32::try_from(end).unwrap_or(u32::MAX) // the bound keeps it far below
+            u32::try_from(end).unwrap_or(u32::MAX) // the limit is far below
         });
         Ok(Self { format, ends: ends.collect(), text: text.into(), fault: None })
     }
 
-    /// Why the list as a whole allows nothing, if it doesn't.
+    /// Why the whole list allows nothing, if it is invalid.
     pub fn fault(&self) -> Option<&PatternFault> {
         self.fault.as_ref()
     }
@@ -63,19 +63,19 @@ impl RoleList {
         self.ends.is_empty()
     }
 
-    /// The entries as written.
     pub fn written(&self) -> impl Iterator<Item = &str> {
         (0..self.len()).map(|index| self.entry(index))
     }
 
-    /// The entry at `index` as it was written; empty beyond the last.
+    /// The entry at `index`, as written; empty if there is none.
     pub fn entry(&self, index: usize) -> &str {
         let end = |index: usize| self.ends.get(index).map_or(self.text.len(), |end| *end as usize);
         let start = index.checked_sub(1).map_or(0, end);
         self.text.get(start..end(index)).unwrap_or_default()
     }
 
-    /// The first entry that allows `role`. It takes as long as a tenant can make it: never under a lock, nor for a request.
+    /// The first entry that allows `role`. A tenant determines how long this takes: never call it for a request or
+    /// under a lock.
     pub fn first_match(&self, role: &RoleArn, base: &BaseArn) -> FirstMatch {
         let allows = |entry: &str| {
             Matcher::compile(entry, self.format, base).is_ok_and(|matcher| matcher.matches(role.as_str(), base))
@@ -97,9 +97,9 @@ fn entries(annotation: &str, format: Format) -> Result<Vec<String>, PatternFault
         .map_err(|cause| PatternFault(format!("the list is not a JSON array of strings: {cause}")))
 }
 
-/// Entries of a list, and bytes of its annotation.
+/// Limits of a list: entries, and bytes of its annotation.
 pub const MOST_ENTRIES: usize = 1_000;
 pub const LONGEST_LIST: usize = 32 * 1_024;
-/// The same of a list of expressions, of which each costs more.
+/// Limits of a list of regular expressions, which cost more per entry.
 pub const MOST_EXPRESSIONS: usize = 100;
 pub const LONGEST_EXPRESSIONS: usize = 8 * 1_024;

@@ -1,3 +1,4 @@
+use super::list::{LONGEST_LIST, MOST_ENTRIES, MOST_EXPRESSIONS};
 use super::*;
 
 const BASE: &str = "arn:aws:iam::123456789012:role/";
@@ -33,7 +34,7 @@ fn globs_match_as_in_kube2iam() {
 }
 
 #[test]
-fn names_get_the_base_and_arns_stay() {
+fn names_get_the_base_and_arns_do_not() {
     assert_eq!(check(Format::Glob, r#"["app"]"#, "app").as_deref(), Some("app"));
     assert_eq!(check(Format::Glob, r#"["app"]"#, "app-admin"), None);
     assert_eq!(check(Format::Glob, r#"["x", "team/*"]"#, "team/a/b").as_deref(), Some("team/*"));
@@ -70,7 +71,7 @@ fn unanchored_expressions_match_as_in_kube2iam() {
 }
 
 #[test]
-fn what_cannot_be_read_allows_nothing_and_is_named() {
+fn unreadable_lists_and_entries_allow_nothing_and_are_reported() {
     let base = BaseArn::parse(BASE).unwrap();
     for (format, annotation) in [
         (Format::Glob, "app"),
@@ -98,19 +99,19 @@ fn a_slash_before_an_entry_is_dropped_as_before_a_role() {
 }
 
 #[test]
-fn the_longest_plain_expression_is_read_behind_a_long_base() {
+fn the_longest_plain_expression_compiles_after_a_long_base() {
     let base = BaseArn::parse(&format!("{BASE}{}", "b".repeat(500))).unwrap();
     let longest = "x".repeat(LONGEST_PATTERN);
     assert!(Matcher::compile(&longest, Format::Regexp, &base).is_ok());
     assert!(Matcher::compile(&format!("{longest}x"), Format::Regexp, &base).is_err());
 }
 
-/// Just within each bound, and just beyond it.
+/// Each limit exactly, and one beyond it.
 #[test]
-fn lists_beyond_their_bounds_allow_nothing_and_say_so() {
+fn lists_beyond_their_limits_allow_nothing_and_report_a_fault() {
     let array = |count: usize, entry: &str| format!("[{}\"app\"]", format!("\"{entry}\",").repeat(count));
     let sized = |bytes: usize| format!("[\"app\"{}]", " ".repeat(bytes - "[\"app\"]".len()));
-    let letters = |count: usize| array(count, &"x".repeat(509)); // with `app` 3 more
+    let letters = |count: usize| array(count, &"x".repeat(509)); // 3 more with `app`
     for (format, list, allowed) in [
         (Format::Glob, array(MOST_ENTRIES - 1, "x"), true),
         (Format::Glob, array(MOST_ENTRIES, "x"), false),

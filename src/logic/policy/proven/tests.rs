@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::logic::base::time::Wall;
 use crate::logic::cluster::kubernetes::{Event, KubernetesFailure, KubernetesFailureKind, Object, Pod, Resource};
-use crate::logic::cluster::world::tests::{listed, listed_with_tokens, namespace, paint, pod};
+use crate::logic::cluster::world::tests::{apply_all, listed, listed_with_tokens, namespace, pod};
 use crate::logic::policy::pattern::Format;
 use crate::logic::policy::tests::rules;
 use crate::logic::policy::{Enforcement, OwnRole, OwnRoles};
@@ -40,7 +40,7 @@ fn check(world: &World, rules: &Rules, ask: ProvenAsk<'_>) -> String {
 }
 
 #[test]
-fn a_pod_may_ask_from_wherever_no_other_pod_is() {
+fn a_token_is_accepted_from_any_address_that_no_other_pod_holds() {
     let host = Pod { host_network: true, ..pod("host", "10.0.1.1") };
     let pending = Pod { addresses: vec![], ..pod("pending", "10.0.0.9") };
     let leaving = Pod { deleting: true, ..pod("leaving", "10.0.0.3") };
@@ -55,9 +55,9 @@ fn a_pod_may_ask_from_wherever_no_other_pod_is() {
         ("a", "127.0.0.1", "app"),
         ("a", "10.0.0.2", "token_other_pod"),
         ("a", "10.0.0.3", "token_other_pod"),
-        // A finished pod holds nothing, and the node's address is no pod's.
+        // A finished pod holds no address, and the node's address belongs to no pod.
         ("a", "10.0.0.4", "app"),
-        // Of several that claim an address it must be one.
+        // Of several claimants of an address it must be one.
         ("one", "10.0.0.5", "app"),
         ("two", "10.0.0.5", "app"),
         ("a", "10.0.0.5", "token_other_pod"),
@@ -68,7 +68,7 @@ fn a_pod_may_ask_from_wherever_no_other_pod_is() {
         ("host", "10.0.1.1", "app"),
         ("host", "10.0.0.1", "token_other_pod"),
         ("pending", "127.0.0.1", "app"),
-        // It may have got the address of a pod that is gone, and the watch not have told.
+        // It may have the address of a pod that was deleted, and the watch not have reported that.
         ("pending", "10.0.0.1", "not yet: token_other_pod"),
         ("leaving", "10.0.0.3", "app"),
         ("finished", "10.0.0.4", "token_pod_mismatch"),
@@ -80,7 +80,7 @@ fn a_pod_may_ask_from_wherever_no_other_pod_is() {
 }
 
 #[test]
-fn patience_ends_in_a_refusal_of_the_tokens() {
+fn unknown_pods_and_addresses_are_refused_once_patience_is_exhausted() {
     let world =
         listed_with_tokens(vec![pod("a", "10.0.0.1"), Pod { addresses: vec![], ..pod("b", "10.0.0.2") }], vec![]);
     for (uid, peer, expected) in
@@ -93,7 +93,7 @@ fn patience_ends_in_a_refusal_of_the_tokens() {
 }
 
 #[test]
-fn every_name_must_agree_with_the_uid() {
+fn every_claim_must_match_the_pod_with_the_uid() {
     let world = listed_with_tokens(vec![pod("a", "10.0.0.1")], vec![]);
     for other in [
         ProvenPod { namespace: "bank".into(), ..proven("a") },
@@ -106,17 +106,17 @@ fn every_name_must_agree_with_the_uid() {
 }
 
 #[test]
-fn a_pod_made_anew_under_its_name_has_no_use_for_the_old_token() {
+fn a_recreated_pod_cannot_use_the_old_pods_token() {
     let mut world = listed_with_tokens(vec![pod("old", "10.0.0.1")], vec![]);
     let anew = Pod { name: "pod-old".into(), ..pod("new", "10.0.0.1") };
-    paint(&mut world, [Event::Apply(Object::Pod(anew))]);
+    apply_all(&mut world, [Event::Apply(Object::Pod(anew))]);
     let token = proven("old");
     let late = ProvenAsk { patience: Patience::Exhausted, ..ask(&token, "10.0.0.1") };
     assert_eq!(check(&world, &rules(), late), "token_pod_mismatch");
 }
 
 #[test]
-fn the_node_counts_where_both_name_one() {
+fn the_node_must_match_if_token_and_agent_name_one() {
     let world = listed_with_tokens(vec![pod("a", "10.0.0.1")], vec![]);
     for (claimed, own, expected) in [
         (Some("n1"), Some("n1"), "app"),
@@ -131,7 +131,7 @@ fn the_node_counts_where_both_name_one() {
 }
 
 #[test]
-fn what_is_decided_behind_the_token_is_what_is_decided_everywhere() {
+fn decisions_by_token_follow_the_same_policy() {
     let pods = || {
         let plain = pod("a", "10.0.0.1");
         vec![
@@ -163,7 +163,7 @@ fn what_is_decided_behind_the_token_is_what_is_decided_everywhere() {
 }
 
 #[test]
-fn a_world_that_is_not_whole_or_too_old_decides_nothing() {
+fn an_incomplete_or_stale_world_refuses_tokens() {
     let token = proven("a");
     let empty = World::default();
     let late = ProvenAsk { patience: Patience::Exhausted, ..ask(&token, ELSEWHERE) };

@@ -1,4 +1,4 @@
-//! Whatever text a role annotation has: the list, the credentials and the explanation say the same of it.
+//! For any text of a role annotation, the list, the credentials and the explanation agree.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::logic::cluster::kubernetes::AnnotationKeys;
 use crate::logic::operator::explain::{Judgement, Scene, Subject, explain};
 
-/// Roles, parts of roles, and what may stand between them by mistake.
+/// Roles, parts of roles, and separators that are put between them by mistake.
 fn odd_text() -> impl Strategy<Value = String> {
     let pieces = [
         "app",
@@ -53,7 +53,7 @@ fn odd_text() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
 }
 
-/// As careful clients write it, and as those do that encode every separator.
+/// Encoded as careful clients do, and as clients do that encode every separator.
 fn encoded(name: &str, slash: &str) -> String {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
     let text = |b: u8| match b {
@@ -87,19 +87,19 @@ fn explained(world: &World, rules: &Rules) -> (Judgement, Option<String>, Option
 fn agree(text: &str, rules: &Rules) {
     let list = namespace("shop", Some(r#"["*"]"#));
     let world = listed_below(&rules.base, vec![annotated(text)], vec![list]);
-    let told = check_with(&world, rules, LIST, None, Patience::Exhausted);
-    let is_refused = Reason::ALL.iter().any(|reason| reason.word() == told) && told != text;
+    let listed_role = check_with(&world, rules, LIST, None, Patience::Exhausted);
+    let is_refused = Reason::ALL.iter().any(|reason| reason.word() == listed_role) && listed_role != text;
     let explanation = explained(&world, rules);
     if is_refused {
-        assert_eq!(check_with(&world, rules, &format!("{LIST}x"), None, Patience::Exhausted), told, "{text:?}");
-        assert_eq!((explanation.0, explanation.2), (Judgement::Refused, Some(told)), "{text:?}");
+        assert_eq!(check_with(&world, rules, &format!("{LIST}x"), None, Patience::Exhausted), listed_role, "{text:?}");
+        assert_eq!((explanation.0, explanation.2), (Judgement::Refused, Some(listed_role)), "{text:?}");
         return;
     }
-    let role = rules.base.role(&told).unwrap();
+    let role = rules.base.role(&listed_role).unwrap();
     assert_eq!((explanation.0, explanation.1.as_deref()), (Judgement::Allowed, Some(role.as_str())), "{text:?}");
     for slash in ["/", "%2F"] {
-        let document = check(&world, rules, &format!("{LIST}{}", encoded(&told, slash)));
-        assert_eq!(document, format!("Plain {role}"), "{text:?} is told as {told:?}");
+        let document = check(&world, rules, &format!("{LIST}{}", encoded(&listed_role, slash)));
+        assert_eq!(document, format!("Plain {role}"), "{text:?} is listed as {listed_role:?}");
     }
 }
 
@@ -118,7 +118,7 @@ proptest! {
 }
 
 #[test]
-fn a_role_with_a_slash_before_it_is_told_given_and_explained() {
+fn a_role_with_a_leading_slash_is_listed_served_and_explained() {
     let world = listed(vec![annotated("/kubernetes/app")], vec![]);
     assert_eq!(check(&world, &rules(), LIST), "kubernetes/app");
     let role = "arn:aws:iam::123456789012:role/kubernetes/app";

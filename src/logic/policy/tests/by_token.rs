@@ -1,4 +1,4 @@
-//! What a pod gets at the metadata routes where credentials come by its token.
+//! The metadata routes for pods whose credentials need their ServiceAccount token.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn by_token() -> Rules {
 }
 
 #[test]
-fn an_address_is_no_proof_and_other_metadata_is_served_as_ever() {
+fn an_address_is_no_proof_and_other_metadata_is_still_served() {
     let named = Pod { role: Some("app".into()), ..pod("a", "10.0.0.1") };
     let world = listed(vec![named], vec![namespace("shop", None)]);
     for (target, expected) in [
@@ -34,9 +34,9 @@ fn an_address_is_no_proof_and_other_metadata_is_served_as_ever() {
     }
 }
 
-/// A label would not help a pod that could have no role anyway.
+/// The label would not help a pod that may have no role anyway.
 #[test]
-fn who_may_have_no_role_is_told_so_first() {
+fn a_pod_without_a_role_is_refused_for_that_reason_first() {
     for (pod, reason) in [
         (Pod { role: None, ..pod("a", "10.0.0.1") }, "no_role"),
         (Pod { role: Some("a//b".into()), ..pod("a", "10.0.0.1") }, "role_malformed"),

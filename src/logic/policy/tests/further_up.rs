@@ -1,4 +1,4 @@
-//! Roles that a pod doesn't name itself, and annotations that can't be meant so.
+//! Roles from ServiceAccounts, namespaces and defaults, and annotations that are invalid for STS.
 
 use super::*;
 use crate::logic::cluster::kubernetes::{Event, Namespace, Object, Resource, ServiceAccount, SessionAnnotations};
@@ -14,7 +14,7 @@ fn with_default(list: Option<&str>, default_role: Option<&str>) -> Namespace {
     Namespace { default_role: default_role.map(str::to_owned), ..namespace("shop", list) }
 }
 
-/// A world with one pod, its namespace and perhaps its service account, whose list is in.
+/// A world with one pod, its namespace and perhaps its ServiceAccount, with the ServiceAccounts listed.
 fn scene(pod: Pod, namespaces: Vec<Namespace>, accounts: Vec<ServiceAccount>) -> World {
     let mut world = listed(vec![pod], namespaces);
     world.require_accounts();
@@ -55,13 +55,13 @@ fn the_nearest_role_wins() {
 }
 
 #[test]
-fn accounts_are_not_looked_at_unless_told() {
+fn service_accounts_are_ignored_unless_configured() {
     let world = scene(bare(), vec![namespace("shop", None)], vec![account(Some("account"))]);
     assert_eq!(check(&world, &rules(), LIST), "no_role");
 }
 
 #[test]
-fn what_is_not_known_yet_is_waited_for() {
+fn unknown_service_accounts_and_namespaces_are_waited_for() {
     let unknown_account = scene(bare(), vec![namespace("shop", None)], vec![]);
     assert_eq!(check(&unknown_account, &reading(), LIST), "not yet: unknown_service_account");
     assert_eq!(check(&unknown_account, &Rules { account_roles: AccountRoles::Ignored, ..reading() }, LIST), "fallback");
@@ -77,7 +77,8 @@ fn what_is_not_known_yet_is_waited_for() {
     assert_eq!(check(&unlisted, &reading(), LIST), "not yet: not_ready");
 }
 
-/// While the API server refuses to tell of namespaces that give roles, the World becomes too old for credentials.
+/// While the API server refuses to list namespaces that have default roles, the World becomes too old for
+/// credentials.
 #[test]
 fn namespaces_are_needed_where_one_gives_a_role() {
     for (namespaces, needed) in [
@@ -89,7 +90,7 @@ fn namespaces_are_needed_where_one_gives_a_role() {
     }
 }
 
-/// Only the operator's default is exempt; what stands further down is written by whoever the list binds.
+/// Only the operator's default is exempt: other defaults are written by the tenants whom the list restricts.
 #[test]
 fn roles_of_accounts_and_namespaces_obey_the_list() {
     let restricted = Rules { restrictions: Some(Format::Glob), ..reading() };
@@ -106,7 +107,7 @@ fn roles_of_accounts_and_namespaces_obey_the_list() {
 }
 
 #[test]
-fn the_own_role_and_closed_accounts_stay_closed_from_further_up() {
+fn own_roles_and_other_accounts_are_refused_as_defaults_too() {
     let own = OwnRoles::Found(vec![OwnRole { account: "123456789012".into(), name: "node".into() }]);
     let node = scene(bare(), vec![with_default(None, Some("node"))], vec![account(None)]);
     assert_eq!(check(&node, &Rules { own_roles: own, ..reading() }, LIST), "own_role");
@@ -116,7 +117,7 @@ fn the_own_role_and_closed_accounts_stay_closed_from_further_up() {
 }
 
 #[test]
-fn annotations_that_sts_would_not_take_refuse_by_name() {
+fn annotations_invalid_for_sts_refuse_with_their_reason() {
     let asks = |policy: Option<&str>, policy_arns: Option<&str>| {
         let session =
             SessionAnnotations { name: None, policy: policy.map(Into::into), policy_arns: policy_arns.map(Into::into) };

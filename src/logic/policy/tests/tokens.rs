@@ -1,4 +1,4 @@
-//! Session tokens: whose they are, where they are demanded.
+//! Session tokens: which pod they belong to, and where they are required.
 
 use super::*;
 use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind, Namespace};
@@ -6,7 +6,7 @@ use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind
 const V4: &str = "10.0.0.1";
 const V6: &str = "fd00::1";
 
-/// Decides a GET of `target` by the holder of `peer`, and gives the decision as a word, and whether the token was good.
+/// Decides a GET of `target` from `peer`; returns the decision as a word, and whether the token was valid.
 fn check(world: &World, tokens: TokenRequirement, peer: &str, target: &str, token: Option<&[u8]>) -> (String, bool) {
     let request = Request { method: Method::Get, target, headers: Headers::default() };
     let route = route(&request, Facing::Metadata, &RouteRules::default());
@@ -40,7 +40,7 @@ fn dual_stack() -> Pod {
 const PROXIED: &str = "/latest/meta-data/placement/region";
 
 #[test]
-fn tokens_are_checked_wherever_they_come() {
+fn tokens_are_checked_on_every_route() {
     let world = listed(vec![annotated("app")], vec![]);
     for target in [LIST, PROXIED, "/latest/meta-data/iam/info", "/", "/latest/meta-data/iam/security-credentials/x"] {
         for token in [of_pod("b"), of_address("10.0.0.9"), String::new(), "x".repeat(39), of_pod("a")[1..].to_owned()] {
@@ -52,7 +52,7 @@ fn tokens_are_checked_wherever_they_come() {
 }
 
 #[test]
-fn tokens_are_demanded_where_somebody_says_so() {
+fn tokens_are_required_by_flag_pod_or_namespace() {
     let lenient = listed(vec![annotated("app")], vec![namespace("shop", None)]);
     let by_pod = listed(vec![Pod { v2_required: true, ..annotated("app") }], vec![]);
     let by_namespace = listed(vec![annotated("app")], vec![Namespace { v2_required: true, ..namespace("shop", None) }]);
@@ -70,9 +70,9 @@ fn tokens_are_demanded_where_somebody_says_so() {
     assert_eq!(check(&lenient, TokenRequirement::Optional, V4, LIST, None).0, "ok");
 }
 
-/// What is demanded of all doesn't wait for roles to be discovered.
+/// The agent-wide requirement doesn't wait for roles to be discovered.
 #[test]
-fn tokens_are_demanded_before_the_rules_are_known() {
+fn tokens_are_required_before_the_rules_are_known() {
     let request = Request { method: Method::Get, target: PROXIED, headers: Headers::default() };
     let route = route(&request, Facing::Metadata, &RouteRules::default());
     let word = |tokens| match decide(&World::default(), None, &keys(), Ask { tokens, ..ask(&route) }, NOON).decision {
@@ -83,7 +83,7 @@ fn tokens_are_demanded_before_the_rules_are_known() {
 }
 
 #[test]
-fn a_token_from_before_the_pod_was_known_is_good_at_all_its_addresses() {
+fn a_token_from_before_the_pod_was_known_is_valid_at_all_its_addresses() {
     let before = listed(vec![], vec![]);
     let known = listed(vec![dual_stack()], vec![]);
     for address in [V4, V6] {
@@ -96,7 +96,7 @@ fn a_token_from_before_the_pod_was_known_is_good_at_all_its_addresses() {
 }
 
 #[test]
-fn a_token_of_any_claimant_is_good_while_nobody_knows_who_holds_the_address() {
+fn a_token_of_any_claimant_is_valid_while_the_address_is_ambiguous() {
     let shared = listed(vec![annotated("app"), pod("b", V4)], vec![]);
     for token in [of_pod("a"), of_pod("b"), of_address(V4)] {
         assert_eq!(optional(&shared, V4, &token), "not yet: ambiguous_address");
@@ -104,10 +104,10 @@ fn a_token_of_any_claimant_is_good_while_nobody_knows_who_holds_the_address() {
     assert_eq!(optional(&shared, V4, &of_pod("c")), "token_invalid");
 }
 
-/// Where namespaces demand tokens, whether this one does isn't known before it is: nothing of the pod's own goes out
-/// without one.
+/// Where some namespaces require tokens, an unknown namespace may be one of them: nothing specific to the pod is
+/// served without a token.
 #[test]
-fn an_unknown_namespace_is_waited_for_unless_a_good_token_comes() {
+fn an_unknown_namespace_is_waited_for_unless_the_token_is_valid() {
     let lenient = listed(vec![annotated("app")], vec![namespace("other", None)]);
     assert_eq!(check(&lenient, TokenRequirement::Optional, V4, LIST, None).0, "ok");
     let strict = Namespace { v2_required: true, ..namespace("other", None) };
@@ -125,9 +125,9 @@ fn an_unknown_namespace_is_waited_for_unless_a_good_token_comes() {
     assert_eq!(exhausted, "unknown_namespace");
 }
 
-/// It can't be checked before its pod is known.
+/// The token can't be checked before its pod is known.
 #[test]
-fn a_pods_token_at_an_unknown_address_is_waited_with() {
+fn a_pods_token_from_an_unknown_address_waits_for_the_pod() {
     let empty = listed(vec![], vec![]);
     let good = of_pod("a");
     let word = |tokens, target, token: &str| check(&empty, tokens, V4, target, Some(token.as_bytes())).0;
@@ -149,7 +149,7 @@ fn a_pods_token_at_an_unknown_address_is_waited_with() {
 }
 
 #[test]
-fn of_several_claimants_the_strictest_counts() {
+fn the_strictest_claimant_decides_whether_a_token_is_required() {
     let strict = Namespace { v2_required: true, ..namespace("shop", None) };
     let lenient = Pod { namespace: "other".into(), ..pod("b", V4) };
     for (pods, namespaces) in [
@@ -162,9 +162,9 @@ fn of_several_claimants_the_strictest_counts() {
     }
 }
 
-/// Such as the SDK for Rust holds for hours: from the real service, or from an agent whose keys are lost.
+/// The AWS SDK for Rust keeps such a token for hours: from the real service, or from an agent whose keys were lost.
 #[test]
-fn a_token_under_a_key_that_was_never_ours_counts_as_none_where_none_is_needed() {
+fn a_token_signed_with_a_foreign_key_counts_as_none_where_none_is_required() {
     let open = listed(vec![annotated("app")], vec![namespace("shop", None)]);
     let strict = listed(vec![Pod { v2_required: true, ..annotated("app") }], vec![]);
     let lost = TokenKeys::new(&[9; 32], NOON).issue(Bearer::Pod("a"), 60, NOON);

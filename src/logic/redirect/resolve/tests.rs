@@ -54,14 +54,14 @@ fn addresses_come_from_the_default_routes() {
 }
 
 #[test]
-fn v6_address_beside_the_v4_one_comes_first() {
+fn the_v6_address_on_the_interface_of_the_v4_one_is_preferred() {
     let mut host = node();
     host.addresses.push(address(2, "fd12::2", AddressStanding::Global));
     check(&host, &spec(&[]), "10.0.0.5:8181", "[fd12::2]:8181");
 }
 
 #[test]
-fn given_addresses_win() {
+fn configured_addresses_win() {
     let given =
         RedirectSpec { host_ip: Some([10, 1, 0, 1].into()), host_ip6: Some("fd99::9".parse().unwrap()), ..spec(&[]) };
     check(&node(), &given, "10.1.0.1:8181", "[fd99::9]:8181");
@@ -77,7 +77,7 @@ fn lowest_metric_wins_and_its_own_source_address_first() {
 }
 
 #[test]
-fn a_route_without_address_is_passed_over() {
+fn a_route_without_an_address_is_skipped() {
     let mut host = node();
     host.interfaces.push(Interface { index: 9, name: "wg0".to_owned(), kind: InterfaceKind::Other });
     host.default_routes.push(route(Family::V4, 9, 1));
@@ -118,7 +118,7 @@ fn advertised(interface: u32, metric: u32) -> DefaultRoute {
 }
 
 #[test]
-fn placed_routes_then_a_given_address_then_one_advertised_route_make_uplinks() {
+fn uplinks_come_from_configured_routes_then_a_given_address_then_one_advertised_route() {
     let unset = RedirectSpec { host_ip: None, ..spec(&[]) };
     let given = |ip: &str| RedirectSpec { host_ip: Some(ip.parse().unwrap()), ..spec(&[]) };
     let v6 = RedirectSpec { host_ip6: Some("2001:db8::3".parse().unwrap()), ..spec(&[]) };
@@ -139,7 +139,7 @@ fn placed_routes_then_a_given_address_then_one_advertised_route_make_uplinks() {
 }
 
 #[test]
-fn an_advertised_route_gives_no_address_beside_a_placed_one() {
+fn an_advertised_route_gives_no_address_if_a_configured_one_exists() {
     let mut host = node();
     host.default_routes.push(advertised(4, 1));
     host.addresses.push(address(4, "2001:db8:bad::1", AddressStanding::Global));
@@ -147,7 +147,7 @@ fn an_advertised_route_gives_no_address_beside_a_placed_one() {
 }
 
 #[test]
-fn named_interfaces_are_redirected_and_others_dropped_but_for_uplinks() {
+fn named_interfaces_are_redirected_and_others_dropped_except_uplinks() {
     let exempt = "eth0 (uplink), eth1 (uplink), lo (loopback)";
     check_scope(&["cni0"], &format!("cni0; dropped on all others but {exempt}"), &[]);
     check_scope(&["cali+,cni0"], &format!("cni0, cali+; dropped on all others but {exempt}"), &[]);
@@ -157,7 +157,7 @@ fn named_interfaces_are_redirected_and_others_dropped_but_for_uplinks() {
 }
 
 #[test]
-fn every_interface_or_every_but_one_can_be_named() {
+fn all_interfaces_or_all_except_one_can_be_named() {
     check_scope(&["!eth0"], "all but eth0 (excepted), lo (loopback)", &[]);
     check_scope(&["+"], "all but lo (loopback)", &[]);
 }
@@ -171,7 +171,7 @@ fn a_missing_interface_is_a_note_not_an_error() {
 }
 
 #[test]
-fn requests_that_are_dropped_need_no_address() {
+fn dropped_requests_need_no_address() {
     let spec = RedirectSpec { requests: RequestAction::Drop, ..spec(&["cni0"]) };
     let resolved = resolve(&spec, &HostNetwork::default()).unwrap();
     assert_eq!(resolved.wanted.redirected(), []);
@@ -182,7 +182,7 @@ fn requests_that_are_dropped_need_no_address() {
 }
 
 #[test]
-fn chart_default_that_is_missing_leaves_no_pod_out() {
+fn a_missing_chart_default_redirects_all_interfaces() {
     check_scope(
         &["docker0"],
         "all but eth0 (uplink), eth1 (uplink), lo (loopback)",

@@ -51,7 +51,7 @@ fn without_an_agent_requests_of_both_families_are_dropped() {
 }
 
 #[test]
-fn a_rule_is_lowered_as_nft_lowers_it() {
+fn a_rule_has_the_same_expressions_as_in_nft() {
     let scope = InterfaceScope { exempt: vec![exempt("lo", ExemptReason::Loopback)], redirected: vec![] };
     let wanted = wanted(Some("10.0.0.1:8181"), None, scope, OtherPorts::Pass);
     let to_agent = chains(&wanted).remove(0);
@@ -84,7 +84,7 @@ fn a_rule_is_lowered_as_nft_lowers_it() {
 }
 
 #[test]
-fn generations_are_read_back() {
+fn generations_round_trip_through_comments() {
     assert_eq!(generation(&comment(u64::MAX)), Some(u64::MAX));
     for other in ["", "generation", "generation -1", "generation x", "Generation 1"] {
         assert_eq!(generation(other), None, "{other}");

@@ -1,4 +1,4 @@
-//! `/v1/credentials`, in exactly this spelling, under the hosts that SDKs take for container credentials.
+//! `/v1/credentials`, in exactly this spelling, under the hosts that SDKs accept for container credentials.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -20,7 +20,7 @@ pub(super) fn route(request: &Request<'_>) -> Route {
     }
 }
 
-/// A page in a browser can make a name of its own lead here, but not one of these (DNS rebinding).
+/// DNS rebinding: a web page can point its own name at this address, but not one of these.
 fn is_allowed(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let name = without_port(host);
@@ -32,7 +32,7 @@ fn is_allowed(host: &[u8]) -> bool {
     }
 }
 
-/// What can be seen of a head that can't be read, or not to its end.
+/// The target and host of a request head that is malformed or incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnreadHead<'a> {
     pub target: &'a str,
@@ -40,7 +40,7 @@ pub struct UnreadHead<'a> {
 }
 
 impl<'a> UnreadHead<'a> {
-    /// `None`: it doesn't ask for container credentials.
+    /// `None`: the request isn't for container credentials.
     pub fn of(start: &'a [u8]) -> Option<Self> {
         let mut lines = start.split(|byte| *byte == b'\n');
         let first = std::str::from_utf8(lines.next()?).ok()?;
@@ -50,8 +50,7 @@ impl<'a> UnreadHead<'a> {
     }
 }
 
-/// Whether it is the token that makes a head unreadable: a line of `Authorization` that ends early, or holds a control
-/// character.
+/// Whether the token makes a head malformed: an `Authorization` line that ends early or contains a control character.
 pub fn has_broken_authorization(start: &[u8]) -> bool {
     let lines = start.split_inclusive(|byte| *byte == b'\n');
     lines.filter_map(|line| value_of(line, b"authorization:")).any(|value| {

@@ -1,25 +1,26 @@
-//! How a request reached the agent, and the hosts by which that shows.
+//! The address that a request was sent to, and the host names that identify it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::RouteRules;
 use crate::logic::request::message::Request;
 
-/// How a request reached the agent.
+/// The address that a request was sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Facing {
-    /// As a call to the metadata address: it gets metadata and nothing else.
+    /// The metadata address: serves metadata only.
     Metadata,
-    /// As a call to the node: it gets the agent's own pages, and metadata too.
+    /// The node's address: serves the agent's own pages, and metadata too.
     Node,
-    /// As a call of the node to itself: the same, and container credentials.
+    /// A loopback address of the node: serves the same, and container credentials.
     Loopback,
-    /// As a call to the address of container credentials: it gets these and nothing else.
+    /// The address of container credentials: serves those only.
     Container,
 }
 
-/// How a request reached the agent: by its host, by the address that its connection was meant for and, where container
-/// credentials are served, by the agent's own end of it. `redirected` is asked only if the host doesn't tell.
+/// Determines the address that a request was sent to, from its `Host`, from the original destination of its
+/// connection and, where container credentials are served, from the connection's local address. `redirected` is
+/// called only if the host doesn't decide.
 pub fn facing(
     request: &Request<'_>,
     redirected: impl FnOnce() -> bool,
@@ -59,7 +60,7 @@ pub fn is_metadata_host(authority: &str) -> bool {
     is_metadata_name(authority.strip_suffix(":80").unwrap_or(authority))
 }
 
-/// A host without the port behind it; a bare v6 address has none.
+/// A host without its port; a bare IPv6 address has none.
 pub(super) fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port))
@@ -79,7 +80,7 @@ fn is_metadata_name(host: &str) -> bool {
     }
 }
 
-/// Whether an address is the metadata service's, v4, v6, or v4 written as v6.
+/// Whether an address is the metadata service's: IPv4, IPv6, or IPv4-mapped.
 pub fn is_metadata_address(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => address == METADATA_V4,
@@ -87,12 +88,12 @@ pub fn is_metadata_address(address: IpAddr) -> bool {
     }
 }
 
-/// Where the metadata service answers, the same on every instance (EC2 user guide, instance metadata).
+/// The addresses of the metadata service, the same on every instance (EC2 user guide, instance metadata).
 pub const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-/// Where SDKs take container credentials over plain HTTP from, beside loopback.
+/// The address from which SDKs fetch container credentials over plain HTTP, besides loopback.
 pub const CONTAINER_ADDRESS: IpAddr = IpAddr::V4(CONTAINER_V4);
 pub const CONTAINER_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
-/// What nearly every client says.
+/// The `Host` that nearly every client sends.
 const METADATA_HOST: &str = "169.254.169.254";
 const METADATA_NAMES: [&str; 2] = ["instance-data", "instance-data.ec2.internal"];

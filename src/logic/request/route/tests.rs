@@ -72,7 +72,7 @@ fn other_spellings_of_the_credential_tree_are_refused() {
 }
 
 #[test]
-fn endings_parameters_and_relatives_of_a_sensitive_word_are_sensitive() {
+fn suffixes_parameters_and_variants_of_a_sensitive_word_are_sensitive() {
     for (target, reason) in [
         ("/latest/meta-data/iam.json", Reason::NotFound),
         ("/latest/meta-data/iam,1/info", Reason::NotFound),
@@ -97,7 +97,7 @@ fn endings_parameters_and_relatives_of_a_sensitive_word_are_sensitive() {
 }
 
 #[test]
-fn the_rest_is_forwarded_and_some_listings_filtered() {
+fn other_paths_are_forwarded_and_some_listings_filtered() {
     for target in [
         "/latest/meta-data/placement/region",
         "/latest/dynamic/instance-identity/document",
@@ -120,7 +120,7 @@ fn the_rest_is_forwarded_and_some_listings_filtered() {
 }
 
 #[test]
-fn a_listing_is_asked_for_without_a_query() {
+fn a_filtered_listing_is_requested_without_a_query() {
     let query = |target: &str| match get(target) {
         Route::Listing(path) | Route::Forward(path) => path.query().map(str::to_owned),
         other => panic!("{other:?}"),
@@ -132,7 +132,7 @@ fn a_listing_is_asked_for_without_a_query() {
 }
 
 #[test]
-fn what_is_allowed_by_name_is_forwarded_and_what_is_denied_kept_back() {
+fn allowed_paths_are_forwarded_and_denied_paths_blocked() {
     let rules = RouteRules {
         allowed: vec!["user-data".into(), "instance-identity".into()],
         denied: vec![Regex::new("/placement/").unwrap()],
@@ -151,7 +151,7 @@ fn what_is_allowed_by_name_is_forwarded_and_what_is_denied_kept_back() {
 }
 
 #[test]
-fn what_is_denied_is_denied_in_every_reading() {
+fn a_denied_path_is_denied_in_every_spelling() {
     let rules =
         RouteRules { denied: vec![Regex::new("^/latest/meta-data/hostname$").unwrap()], ..RouteRules::default() };
     for target in ["hostname", "hostname/", "HOSTNAME", "hostname.", "x/../hostname", "hostname?a"] {
@@ -181,7 +181,7 @@ fn methods() {
 }
 
 #[test]
-fn own_pages_are_for_the_node() {
+fn the_agents_pages_are_served_at_the_node_only() {
     let rules = RouteRules { metrics: true, debug: true, ..RouteRules::default() };
     for (target, page) in [
         ("/healthz", OwnPage::Health),
@@ -199,7 +199,7 @@ fn own_pages_are_for_the_node() {
 }
 
 #[test]
-fn metadata_facing_is_told_by_host_then_by_the_redirect() {
+fn metadata_requests_are_recognised_by_host_then_by_the_redirect() {
     for (target, host, redirected, expected) in [
         ("/", Some("169.254.169.254"), false, Facing::Metadata),
         ("/", Some("169.254.169.254:80"), false, Facing::Metadata),
@@ -227,7 +227,7 @@ fn metadata_facing_is_told_by_host_then_by_the_redirect() {
 }
 
 #[test]
-fn listings_show_what_can_be_had() {
+fn listings_show_only_paths_that_are_served() {
     let rules = RouteRules::default();
     for (path, listing, role, shown) in [
         (

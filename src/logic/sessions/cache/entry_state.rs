@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::entry::{CacheEntry, CallState};
 use super::{Cache, CacheCounts};
 use crate::logic::base::time::Mono;
-use crate::logic::sts::{AssumeRole, StsFailure};
+use crate::logic::sts::AssumeRole;
 
 /// How it stands with the session of one call.
 #[derive(Debug)]
@@ -34,12 +34,6 @@ impl<S> Cache<S> {
             queued: self.line.queued(),
             in_flight: self.line.under_way(),
         }
-    }
-
-    /// The session held for `key` and the last failure, without asking for anything.
-    pub fn peek(&self, key: &AssumeRole, now: Mono) -> (Option<&S>, Option<&StsFailure>) {
-        let Some(entry) = self.entries.get(key) else { return (None, None) };
-        (entry.live(now).map(|held| &*held.session), entry.last_failure.as_ref())
     }
 
     /// Calls that renewals and prefetches may make at once, of how many.

@@ -1,15 +1,15 @@
-//! How long credentials of the node's own are used before they are fetched anew.
+//! How long the node's own credentials are used before they are fetched again.
 //!
-//! The wall clock is looked at once, when they come; from then on only [`Mono`] counts. Credentials that look as if
-//! they were over are used all the same, for a minute: in trouble the metadata service extends them, the clock may be
-//! wrong, and AWS judges better than we do.
+//! The wall clock is read once, when they arrive; from then on only [`Mono`] counts. Credentials that seem expired
+//! are still used for a minute: during an outage the metadata service extends them, the node's clock may be wrong,
+//! and AWS decides anyway.
 
 use std::time::Duration;
 
 use crate::logic::base::refreshing::Lease;
 use crate::logic::base::time::{Mono, Now, Wall};
 
-/// A lease on `value`, which came at `now` and is valid until `expiration`; `None`: AWS sets no end.
+/// A lease on `value`, fetched at `now` and valid until `expiration`; `None`: it doesn't expire.
 pub fn lease_until<T>(value: T, expiration: Option<Wall>, now: Now) -> Lease<T> {
     match expiration {
         Some(expiration) => lease_for(value, expiration.since(now.wall), now.mono),
@@ -17,7 +17,7 @@ pub fn lease_until<T>(value: T, expiration: Option<Wall>, now: Now) -> Lease<T> 
     }
 }
 
-/// A lease on `value`, which came at `now` and lives for `life`.
+/// A lease on `value`, fetched at `now` and valid for `life`.
 pub fn lease_for<T>(value: T, life: Duration, now: Mono) -> Lease<T> {
     let left = life.max(SHORTEST_USE);
     let margin = MARGIN.min((left / 2).max(LEAST_MARGIN));
@@ -25,13 +25,13 @@ pub fn lease_for<T>(value: T, life: Duration, now: Mono) -> Lease<T> {
     Lease { value, renew_from: Some(now.after(rest)), end: Some(now.after(left)) }
 }
 
-/// The time before the end from which on the next ones are fetched; SDKs take the same.
+/// Credentials are renewed this long before they expire, as SDKs do.
 const MARGIN: Duration = Duration::from_secs(15 * 60);
-/// Short sessions are renewed at half of their life, but never with less than this left.
+/// Short-lived credentials are renewed at half of their lifetime, but at least this long before they expire.
 const LEAST_MARGIN: Duration = Duration::from_secs(5 * 60);
-/// Bounds the fetches while a source hands out sessions that are nearly over.
+/// Limits how often a source is called that returns nearly expired credentials.
 const SHORTEST_USE: Duration = Duration::from_secs(60);
-/// Long sessions are looked at this often: the instance's role may have been changed.
+/// Long-lived credentials are fetched this often: the instance's role may have changed.
 const LONGEST_USE: Duration = Duration::from_secs(60 * 60);
 
 #[cfg(test)]
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn renewal_comes_before_the_end_and_never_in_a_storm() {
+    fn renewal_is_before_the_end_and_limited_in_rate() {
         const MINUTE: u64 = 60_000;
         for (left_s, renew_ms, end_ms) in [
             (6 * 3_600, 60 * MINUTE, Some(360 * MINUTE)),

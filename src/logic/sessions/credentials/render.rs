@@ -1,4 +1,5 @@
-//! Credentials as a pod reads them: kube2iam's one line of JSON, keys in its order, with Go's escapes.
+//! Credentials in the format that pods receive: kube2iam's single line of JSON, with its order of keys and Go's
+//! escapes.
 
 use zeroize::Zeroizing;
 
@@ -6,7 +7,7 @@ use super::Credentials;
 use crate::logic::base::time::Wall;
 use crate::logic::policy::arn::RoleArn;
 
-/// The bytes of a credentials document. Wiped when dropped, never formatted.
+/// The bytes of a credentials document. Wiped on drop; it has no `Debug` or `Display`.
 pub struct RenderedCredentials(Zeroizing<Vec<u8>>);
 
 impl AsRef<[u8]> for RenderedCredentials {
@@ -16,17 +17,18 @@ impl AsRef<[u8]> for RenderedCredentials {
 }
 
 impl Credentials {
-    /// The document below `security-credentials/`. `updated` is when STS gave them.
+    /// The document below `security-credentials/`. `updated` is the time at which STS issued them.
     pub fn render(&self, updated: Wall) -> RenderedCredentials {
         self.render_with(updated, None)
     }
 
-    /// The document below `security-credentials-extended/`: the same and the number of the role's account.
+    /// The document below `security-credentials-extended/`: the same with the role's account.
     pub fn render_extended(&self, updated: Wall, account: &str) -> RenderedCredentials {
         self.render_with(updated, Some(account))
     }
 
-    /// As SDKs read it from the endpoint of a container: another order, no `Code`, and what the account is told by.
+    /// The document of a container credentials endpoint: another order, no `Code`, with the account and the role's
+    /// ARN.
     pub fn render_container(&self, role: &RoleArn) -> RenderedCredentials {
         let token = self.session_token.as_ref().map_or("", |token| token.expose());
         let secret_key = self.secret_access_key.expose();
@@ -49,7 +51,7 @@ impl Credentials {
         let token = self.session_token.as_ref().map_or("", |token| token.expose());
         let secret_key = self.secret_access_key.expose();
         let letters = self.access_key_id.len() + secret_key.len() + token.len() + account.map_or(0, str::len);
-        // Exactly one allocation: a buffer that grew would leave keys behind in freed memory.
+        // Allocated in full: a buffer that grows would leave keys behind in freed memory.
         let mut bytes = Zeroizing::new(Vec::with_capacity(FRAME_BYTES + LONGEST_ESCAPE * letters));
         bytes.push(b'{');
         field(&mut bytes, "AccessKeyId", &self.access_key_id);
@@ -80,7 +82,7 @@ fn field(bytes: &mut Vec<u8>, key: &str, value: &str) {
     bytes.push(b'"');
 }
 
-/// As Go's `encoding/json` escapes by default: what HTML or JavaScript could misread, besides what JSON demands.
+/// Escapes like Go's `encoding/json` by default: HTML and JavaScript metacharacters besides what JSON requires.
 fn escape(bytes: &mut Vec<u8>, c: char) {
     match c {
         '"' => bytes.extend_from_slice(b"\\\""),
@@ -97,7 +99,7 @@ fn escape(bytes: &mut Vec<u8>, c: char) {
 
 /// Keys, quotes, both times and the fixed values: 208 bytes.
 const FRAME_BYTES: usize = 256;
-/// `\u003c` for `<`.
+/// The length of an escape such as `\u003c`.
 const LONGEST_ESCAPE: usize = 6;
 
 #[cfg(test)]
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_is_one_line_in_the_old_order() {
+    fn the_document_is_one_line_in_the_order_of_kube2iam() {
         let updated = Wall::from_unix_seconds(1_795_402_787);
         let document = credentials().render(updated);
         assert_eq!(
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_never_outgrows_its_first_buffer() {
+    fn a_document_never_reallocates_its_buffer() {
         let mut worst = credentials();
         worst.secret_access_key = Secret::new("<".repeat(5_000));
         worst.session_token = Some(Secret::new("\u{1}".repeat(5_000)));

@@ -1,15 +1,15 @@
-//! What a pod's annotations ask of its session, parsed when the pod changes and kept in that form: a value that STS would
-//! refuse, or that was meant to narrow the session and can't, refuses the pod by name of what is wrong.
+//! Session annotations of a pod, parsed once when the pod changes. If STS would refuse a value, or a session policy
+//! can't be applied, the pod's requests are refused with the reason.
 
 use crate::logic::cluster::kubernetes::SessionAnnotations;
 use crate::logic::policy::reason::Reason;
 use crate::logic::sts::SessionPolicy;
 
-/// What a pod asks of its session, ready for the call.
+/// A pod's session parameters, ready for the call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionOptions {
     pub(super) external_id: Option<Box<str>>,
-    /// As STS takes it
+    /// With the characters that STS allows
     pub(super) name: Option<Box<str>>,
     pub(super) policy: Option<SessionPolicy>,
     pub(super) policy_arns: Vec<String>,
@@ -34,7 +34,7 @@ impl SessionOptions {
     }
 }
 
-/// An external id; an empty annotation is none, as with kube2iam.
+/// The external ID; an empty annotation counts as none, as with kube2iam.
 fn external_id(annotation: Option<&str>) -> Result<Option<Box<str>>, Reason> {
     let Some(text) = annotation.filter(|text| !text.is_empty()) else { return Ok(None) };
     let known = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b);
@@ -45,7 +45,7 @@ fn external_id(annotation: Option<&str>) -> Result<Option<Box<str>>, Reason> {
     }
 }
 
-/// An inline policy: a JSON object without the blanks between its parts, which count against the size.
+/// The inline policy: a JSON object, without the whitespace between tokens, which counts towards the size.
 fn policy(text: &str) -> Result<SessionPolicy, Reason> {
     let is_json = || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     if text.len() > LONGEST_ANNOTATION || !text.trim_start().starts_with('{') || !is_json() {
@@ -56,7 +56,7 @@ fn policy(text: &str) -> Result<SessionPolicy, Reason> {
         .ok_or(Reason::PolicyMalformed)
 }
 
-/// JSON without the blanks outside of its strings.
+/// JSON without the whitespace outside of strings.
 fn without_blanks(json: &str) -> String {
     let (mut within, mut escaped) = (false, false);
     let mut keep = |c: char| {
@@ -72,7 +72,7 @@ fn without_blanks(json: &str) -> String {
     json.chars().filter(|c| keep(*c)).collect()
 }
 
-/// Managed policies: their ARNs with commas or blanks between them, or as a JSON array.
+/// Managed policies: ARNs separated by commas or whitespace, or a JSON array.
 fn policy_arns(text: &str) -> Result<Vec<String>, Reason> {
     let arns: Vec<String> = if text.trim_start().starts_with('[') {
         serde_json::from_str(text).map_err(|_| Reason::PolicyArnsMalformed)?
@@ -84,7 +84,7 @@ fn policy_arns(text: &str) -> Result<Vec<String>, Reason> {
     if fits { Ok(arns) } else { Err(Reason::PolicyArnsMalformed) }
 }
 
-/// `arn:PARTITION:iam::ACCOUNT:policy/PATH/NAME`; the account of AWS's own policies is `aws`.
+/// `arn:PARTITION:iam::ACCOUNT:policy/PATH/NAME`; AWS managed policies have `aws` as the account.
 fn is_policy_arn(text: &str) -> bool {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let &["arn", partition, "iam", "", account, resource] = parts.as_slice() else { return false };
@@ -94,14 +94,14 @@ fn is_policy_arn(text: &str) -> bool {
     !partition.is_empty() && owned && named && plain
 }
 
-/// `ExternalId` (STS API reference, AssumeRole).
+/// Limit of `ExternalId` (STS API reference, AssumeRole).
 const EXTERNAL_ID_LETTERS: std::ops::RangeInclusive<usize> = 2..=1_224;
-/// `Policy` and `PolicyArns` together: at most so many characters (same page).
+/// Limit of `Policy` and `PolicyArns` together, in characters (same page).
 const LONGEST_POLICIES: usize = 2_048;
-/// `PolicyArns`: up to ten; an ARN has at most 2048 characters (same page).
+/// `PolicyArns`: at most ten, of at most 2048 characters each (same page).
 const MOST_POLICY_ARNS: usize = 10;
 const LONGEST_ARN: usize = 2_048;
-/// Eight times the longest policy is room enough for blanks.
+/// Eight times the longest policy, which leaves room for whitespace.
 const LONGEST_ANNOTATION: usize = 16 * 1_024;
 
 #[cfg(test)]
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn external_ids_keep_to_the_alphabet_and_length_of_sts() {
+    fn external_ids_have_the_alphabet_and_length_of_sts() {
         let longest = "x".repeat(1_224);
         for (annotation, read) in [
             (None, Ok(None)),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn policies_are_json_objects_of_a_size_that_sts_takes() {
+    fn policies_are_json_objects_within_the_limit_of_sts() {
         let of_size = |size: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(size - 8));
         for (annotation, read) in [
             ("{}".to_owned(), Some("{}".to_owned())),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn policy_arns_come_as_a_list_or_as_json() {
+    fn policy_arns_are_a_list_or_a_json_array() {
         let (one, two) = ("arn:aws:iam::aws:policy/ReadOnlyAccess", "arn:aws-cn:iam::123456789012:policy/team/x");
         for (annotation, read) in [
             (one.to_owned(), Some(vec![one])),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_should_narrow_and_cannot_refuses() {
+    fn an_invalid_session_policy_refuses() {
         let with = |policy: Option<&str>, arns: Option<&str>| {
             let (policy, policy_arns) = (policy.map(Into::into), arns.map(Into::into));
             SessionOptions::parse(None, Some(&SessionAnnotations { name: None, policy, policy_arns }))
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn policy_and_policy_arns_share_their_bound() {
+    fn policy_and_policy_arns_share_their_limit() {
         let arn = |length: usize| format!("arn:aws:iam::aws:policy/{}", "x".repeat(length - 24));
         let with = |policy: Option<usize>, arns: &[usize]| {
             let policy = policy.map(|length| format!("{{\"a\":\"{}\"}}", "x".repeat(length - 8)).into());

@@ -1,4 +1,4 @@
-//! A session as it is served.
+//! A session in the cache.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,21 +8,21 @@ use crate::logic::policy::arn::RoleArn;
 use crate::logic::sessions::credentials::{Credentials, RenderedCredentials};
 use crate::logic::sts::{AssumeRole, Assumed};
 
-/// A session as it is served: what nearly all ask for is rendered once.
+/// A session with its most requested document, rendered once.
 pub struct Session {
     pub document: Arc<RenderedCredentials>,
-    /// What the other documents are rendered of
+    /// Source of the other documents
     credentials: Credentials,
     role: RoleArn,
     updated: Wall,
-    /// When AWS will refuse it, by the clock that doesn't jump
+    /// Expiry by the monotonic clock
     pub ends: Mono,
-    /// The same as AWS dated it, for people
+    /// Expiry as AWS dates it, for display
     pub expires: Option<Wall>,
 }
 
 impl Session {
-    /// Renders what `request` gave at `now`.
+    /// Renders the session that `request` got at `now`.
     pub fn render(request: &AssumeRole, assumed: &Assumed, now: Now) -> Self {
         let Assumed { credentials, life } = assumed;
         Self {
@@ -43,7 +43,7 @@ impl Session {
         self.credentials.render_extended(self.updated, self.role.account())
     }
 
-    /// The document that container providers read.
+    /// The document for container providers.
     pub fn container(&self) -> RenderedCredentials {
         self.credentials.render_container(&self.role)
     }

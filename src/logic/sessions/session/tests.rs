@@ -1,4 +1,4 @@
-//! What becomes of templates and annotations.
+//! Templates and annotations.
 
 use super::*;
 use crate::logic::cluster::world::tests::{listed, pod};
@@ -18,7 +18,7 @@ fn check(template: &str, node: &str) -> String {
 }
 
 #[test]
-fn names_are_filled_cleaned_and_cut() {
+fn names_are_filled_sanitised_and_truncated() {
     assert_eq!(check("{node}-{role}", "ip-10-0-0-1.ec2.internal"), "ip-10-0-0-1.ec2.internal-app");
     assert_eq!(check("{node}-{role}", ""), "kube2iam-app");
     assert_eq!(check("{namespace}/{pod}:{uid} {service_account}", ""), "shop-pod-uid-1-uid-1-app");
@@ -28,14 +28,14 @@ fn names_are_filled_cleaned_and_cut() {
 }
 
 #[test]
-fn wrong_templates_are_named() {
+fn wrong_templates_are_reported() {
     for (template, fault) in [("{pods}", "`{pods}`; known are"), ("{pod", "a `{` without"), ("", "an empty name")] {
         assert!(NameTemplate::parse(template).unwrap_err().starts_with(fault), "{template}");
     }
 }
 
 #[test]
-fn tags_carry_the_names_of_pod_identity() {
+fn tags_have_the_names_of_pod_identity() {
     let world = listed(vec![pod("uid-1", "10.0.0.1")], vec![]);
     let rules = SessionRules {
         duration_s: 3_600,
@@ -53,7 +53,7 @@ fn tags_carry_the_names_of_pod_identity() {
 }
 
 #[test]
-fn a_session_by_token_is_its_service_accounts_and_carries_no_external_id() {
+fn a_session_by_token_belongs_to_its_service_account_without_an_external_id() {
     let of = |bearing, external_id: Option<&str>| {
         let external_id = external_id.map(Into::into);
         let pod = crate::logic::cluster::kubernetes::Pod { external_id, ..pod("uid-1", "10.0.0.1") };
@@ -82,7 +82,7 @@ fn a_session_by_token_is_its_service_accounts_and_carries_no_external_id() {
 }
 
 #[test]
-fn annotations_name_and_narrow_the_session() {
+fn annotations_name_and_restrict_the_session() {
     let session = crate::logic::cluster::kubernetes::SessionAnnotations {
         name: Some("alice@shop/Ü".into()),
         policy: Some("{ \"Version\": \"2012-10-17\" }".into()),

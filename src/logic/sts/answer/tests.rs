@@ -3,7 +3,7 @@ use super::*;
 const ASSUME_ROLE_OK: &str = include_str!("../../../../tests/fixtures/sts/assume-role-ok.http");
 const WRONG_SIGNATURE: &str = include_str!("../../../../tests/fixtures/sts/signature-does-not-match.http");
 const UNKNOWN_KEY: &str = include_str!("../../../../tests/fixtures/sts/unknown-key.http");
-/// 2026-11-23T02:59:47Z, the moment of the recordings
+/// 2026-11-23T02:59:47Z, the time of the recordings
 const NOW: Wall = Wall::from_unix_seconds(1_795_402_787);
 
 /// Status, request id and body of a recorded exchange.
@@ -20,7 +20,7 @@ fn said(status: u16, body: &str) -> StsAnswer<'_> {
 }
 
 #[test]
-fn a_recorded_success_gives_credentials_to_the_whole_second() {
+fn a_recorded_success_is_parsed_with_its_expiration_in_whole_seconds() {
     let credentials = read_credentials(&recorded(ASSUME_ROLE_OK), NOW).unwrap();
     assert_eq!(credentials.access_key_id, "ASIARZPUZDIKOYYVOBUF");
     assert_eq!(credentials.secret_access_key.expose(), "PBSIKPRvJQ685DKpuaBlYpmeBUxiWRcI6u3jSDca");
@@ -31,7 +31,7 @@ fn a_recorded_success_gives_credentials_to_the_whole_second() {
 }
 
 #[test]
-fn an_expiration_with_an_offset_is_read_with_or_without_its_colon() {
+fn an_expiration_offset_may_omit_its_colon() {
     for written in ["+0000", "+00:00", "Z", "-0000"] {
         let body = ASSUME_ROLE_OK.replace("Z</Expiration>", &format!("{written}</Expiration>"));
         let credentials = read_credentials(&recorded(&body), NOW).unwrap();
@@ -65,7 +65,7 @@ fn recorded_refusals_keep_code_message_and_request_id() {
 }
 
 #[test]
-fn the_shape_of_aws_itself_is_read_too() {
+fn the_error_format_of_aws_itself_is_parsed_too() {
     let failure = read_credentials(
         &said(
             403,
@@ -96,7 +96,7 @@ fn a_message_never_repeats_the_canonical_request() {
 }
 
 #[test]
-fn what_is_no_answer_of_sts_is_unreadable_and_not_repeated() {
+fn other_responses_than_those_of_sts_are_unreadable_and_not_repeated() {
     const DOCTYPE: &str = "<!DOCTYPE x [<!ENTITY e \"CANARY\">]><r><Credentials>&e;</Credentials></r>";
     let credentials = |inner: &str| format!("<r xmlns:p=\"u\"><p:Credentials>{inner}</p:Credentials></r>");
     let without_key = credentials("<AccessKeyId>A</AccessKeyId><SessionToken>CANARY</SessionToken>");
@@ -128,7 +128,7 @@ fn what_is_no_answer_of_sts_is_unreadable_and_not_repeated() {
 }
 
 #[test]
-fn a_field_that_is_more_than_its_text_is_not_cut_to_it() {
+fn a_field_with_more_than_text_is_rejected() {
     let with = |key: &str| {
         format!(
             "<r><Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>{key}</SecretAccessKey>\
@@ -149,13 +149,13 @@ fn a_field_that_is_more_than_its_text_is_not_cut_to_it() {
 }
 
 #[test]
-fn an_error_in_an_answer_of_200_is_an_error() {
+fn an_error_document_with_status_200_is_an_error() {
     let body = "<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>";
     assert_eq!(read_credentials(&said(200, body), NOW).unwrap_err().kind, StsFailureKind::Throttled);
 }
 
 #[test]
-fn the_callers_arn_is_read() {
+fn the_callers_arn_is_parsed() {
     let body = "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
                 <Arn>arn:aws:sts::123456789012:assumed-role/node/i-1</Arn><UserId>AROA:i-1</UserId>\
                 <Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";

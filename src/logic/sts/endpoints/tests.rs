@@ -4,7 +4,7 @@ fn in_region(region: &str) -> StsEndpoints {
     StsEndpoints { region: Some(region.to_owned()), ..StsEndpoints::default() }
 }
 
-/// Region, then the hosts: plain, FIPS, dual-stack, both.
+/// Region, then its hosts: standard, FIPS, dual-stack, both.
 const HOSTS: [(&str, [&str; 4]); 9] = [
     (
         "eu-west-1",
@@ -102,7 +102,7 @@ fn every_partition_has_its_four_endpoints() {
 }
 
 #[test]
-fn the_global_endpoint_is_legacy_and_only_of_the_public_partition() {
+fn the_global_endpoint_is_used_only_in_legacy_mode_of_the_public_partition() {
     for (region, fips, host, signing_region) in [
         ("eu-west-1", false, "sts.amazonaws.com", "us-east-1"),
         ("eu-west-1", true, "sts-fips.eu-west-1.amazonaws.com", "eu-west-1"),
@@ -116,7 +116,7 @@ fn the_global_endpoint_is_legacy_and_only_of_the_public_partition() {
 }
 
 #[test]
-fn an_override_wins_and_the_one_for_sts_wins_over_the_one_for_all() {
+fn an_override_for_sts_wins_over_one_for_all_services() {
     let url = |text: &str| Some(ServiceUrl::parse(text).unwrap());
     let all = StsEndpoints { override_all: url("http://127.0.0.1:5000"), ..in_region("eu-west-1") };
     let endpoint = all.endpoint(None).unwrap();
@@ -127,7 +127,7 @@ fn an_override_wins_and_the_one_for_sts_wins_over_the_one_for_all() {
 }
 
 #[test]
-fn a_region_of_no_known_shape_takes_the_partition_of_the_role() {
+fn an_unknown_region_uses_the_partition_of_the_role() {
     let new = in_region("nz-north-1");
     assert_eq!(new.endpoint(Some("aws")).unwrap().host, "sts.nz-north-1.amazonaws.com");
     assert_eq!(new.endpoint(Some("aws-cn")).unwrap().host, "sts.nz-north-1.amazonaws.com.cn");
@@ -139,7 +139,7 @@ fn a_region_of_no_known_shape_takes_the_partition_of_the_role() {
 }
 
 #[test]
-fn what_is_no_region_never_becomes_a_host() {
+fn an_invalid_region_never_becomes_a_host() {
     for region in ["", "EU-WEST-1", "eu-west-1.evil.com/", "eu-west-1#", "eu west", "-eu", "eu-", "e\u{fc}-west-1"] {
         let failure = in_region(region).endpoint(Some("aws")).unwrap_err();
         assert_eq!((failure.kind, failure.code.as_str()), (StsFailureKind::NoRegion, "InvalidRegion"), "{region}");

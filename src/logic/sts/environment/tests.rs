@@ -21,7 +21,7 @@ fn word(source: &NodeSource) -> &'static str {
 }
 
 #[test]
-fn the_first_source_that_is_set_is_taken() {
+fn the_first_configured_source_is_used() {
     let all: Vec<_> = KEYS.into_iter().chain(WEB).chain(CONTAINER).collect();
     for (variables, expected) in [
         (&all[..], "environment"),
@@ -37,7 +37,7 @@ fn the_first_source_that_is_set_is_taken() {
 }
 
 #[test]
-fn half_a_source_is_an_error_that_names_the_variable() {
+fn a_half_configured_source_is_an_error_that_names_the_variable() {
     for (variables, name) in [
         (&KEYS[..1], "AWS_SECRET_ACCESS_KEY"),
         (&KEYS[1..], "AWS_ACCESS_KEY_ID"),
@@ -54,7 +54,7 @@ fn half_a_source_is_an_error_that_names_the_variable() {
 }
 
 #[test]
-fn container_endpoints_are_where_sdks_allow_them() {
+fn container_endpoints_are_limited_like_in_the_sdks() {
     for (url, allowed) in [
         ("http://169.254.170.2/x", true),
         ("http://169.254.170.23/v1/credentials", true),
@@ -92,7 +92,7 @@ fn relative_uri_and_token_file_win_over_full_uri_and_token() {
 }
 
 #[test]
-fn web_identity_has_a_session_name_in_any_case() {
+fn web_identity_always_has_a_session_name() {
     let named = [WEB[0], WEB[1], ("AWS_ROLE_SESSION_NAME", "node-7")];
     for (variables, expected) in [(&named[..], "node-7"), (&named[..2], "kube2iam")] {
         let NodeSource::WebIdentity(web) = environment(variables).node_source().unwrap() else { panic!("none") };
@@ -128,22 +128,7 @@ fn endpoints_follow_the_variables() {
 }
 
 #[test]
-fn the_metadata_service_may_be_moved() {
-    for (variables, base) in [
-        (&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1338/")][..], Some("http://127.0.0.1:1338")),
-        (&[("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv6")], Some("http://[fd00:ec2::254]")),
-        (&[("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv4")], None),
-        (&[], None),
-    ] {
-        let found = environment(variables).metadata_service().unwrap();
-        assert_eq!(found.map(|url| url.base()).as_deref(), base);
-    }
-    assert!(environment(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv5")]).metadata_service().is_err());
-    assert!(environment(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", "nowhere")]).metadata_service().is_err());
-}
-
-#[test]
-fn the_first_bundle_and_the_capital_proxy_win_and_no_secret_is_shown() {
+fn the_first_bundle_and_the_upper_case_proxy_win_and_secrets_are_redacted() {
     let found = environment(&[
         ("SSL_CERT_FILE", "/b"),
         ("AWS_CA_BUNDLE", "/a"),

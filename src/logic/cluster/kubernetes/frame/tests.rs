@@ -16,13 +16,13 @@ fn keys() -> AnnotationKeys {
     }
 }
 
-/// The lines of a recorded watch: its body follows the first empty line of the head.
+/// The lines of a recorded watch: the body starts after the first empty line.
 fn lines(recording: &str) -> impl Iterator<Item = &str> {
     recording.split_once("\r\n\r\n").unwrap().1.lines().filter(|line| !line.is_empty())
 }
 
-/// One word for the kind, then who, role and addresses, then the version.
-fn told(frame: &Frame) -> String {
+/// The kind, the name, the role and addresses, and the version.
+fn describe(frame: &Frame) -> String {
     let of = |object: &Object| match object {
         Object::Pod(pod) => format!("{} {:?} {:?} deleting={}", pod.name, pod.role, pod.addresses, pod.deleting),
         Object::Namespace(namespace) => format!("{} {:?}", namespace.name, namespace.allowed_roles),
@@ -43,12 +43,12 @@ fn told(frame: &Frame) -> String {
 }
 
 fn check(recording: &str, resource: Resource, expected: &[&str]) {
-    let read: Vec<_> = lines(recording).map(|line| told(&frame(line.as_bytes(), resource, &keys()))).collect();
+    let read: Vec<_> = lines(recording).map(|line| describe(&frame(line.as_bytes(), resource, &keys()))).collect();
     assert_eq!(read, expected);
 }
 
 #[test]
-fn a_recorded_watch_is_read_in_order() {
+fn a_recorded_watch_is_parsed_in_order() {
     check(
         EVENTS,
         Resource::Pods,
@@ -95,7 +95,7 @@ fn a_recorded_410_is_gone() {
 }
 
 #[test]
-fn errors_are_told_apart_and_odd_lines_are_named() {
+fn error_objects_are_distinguished_and_malformed_lines_reported() {
     for (line, expected) in [
         (r#"{"type":"ERROR","object":{"reason":"Gone"}}"#, "gone: "),
         (r#"{"type":"ERROR","object":{"code":500,"message":"etcd\nsays no"}}"#, "failed: etcd says no"),
@@ -118,12 +118,12 @@ fn errors_are_told_apart_and_odd_lines_are_named() {
         ("\u{0}", "unreadable"),
         ("", "unreadable"),
     ] {
-        assert_eq!(told(&frame(line.as_bytes(), Resource::Pods, &keys())), expected, "{line}");
+        assert_eq!(describe(&frame(line.as_bytes(), Resource::Pods, &keys())), expected, "{line}");
     }
 }
 
 #[test]
-fn causes_stay_on_one_short_line() {
+fn causes_fit_one_short_line() {
     let line = format!(r#"{{"type":"{}","object":{{}}}}"#, "\\n".repeat(5_000));
     let Frame::Unreadable(object, _) = frame(line.as_bytes(), Resource::Pods, &keys()) else { panic!("read") };
     let cause = object.why;
@@ -131,7 +131,7 @@ fn causes_stay_on_one_short_line() {
 }
 
 #[test]
-fn no_prefix_of_a_line_is_taken_for_a_line() {
+fn no_truncated_line_is_accepted() {
     for line in lines(EVENTS).chain(lines(GONE)).step_by(4) {
         for end in 0..line.len() {
             let read = frame(&line.as_bytes()[..end], Resource::Pods, &keys());
@@ -141,19 +141,19 @@ fn no_prefix_of_a_line_is_taken_for_a_line() {
 }
 
 #[test]
-fn deep_nesting_ends_as_unreadable_or_skipped() {
+fn deep_nesting_is_unreadable_or_skipped() {
     let deep = "[".repeat(200_000);
     let line = format!(r#"{{"type":"ADDED","object":{{"x":{deep}"#);
     assert!(matches!(frame(line.as_bytes(), Resource::Pods, &keys()), Frame::Unreadable(..)));
 }
 
-/// Every frame of a flow that comes in pieces of so many bytes.
+/// All frames of a stream that arrives in pieces of `bytes`.
 fn read_in(flow: &[u8], bytes: usize) -> Vec<String> {
     let mut reader = LineReader::new(Resource::Pods, &keys());
     let mut read = Vec::new();
     for mut piece in flow.chunks(bytes) {
         while let WatchLine::Line(frame, end) = reader.push(piece) {
-            read.push(told(&frame));
+            read.push(describe(&frame));
             piece = &piece[end..];
         }
     }
@@ -162,7 +162,7 @@ fn read_in(flow: &[u8], bytes: usize) -> Vec<String> {
 }
 
 #[test]
-fn pieces_of_any_size_are_the_same_lines() {
+fn pieces_of_any_size_give_the_same_lines() {
     let flow = format!(
         "\n\n{}\nnonsense\n\r\n{}\n",
         lines(EVENTS).collect::<Vec<_>>().join("\n"),
@@ -176,7 +176,7 @@ fn pieces_of_any_size_are_the_same_lines() {
 }
 
 #[test]
-fn a_long_line_is_read_and_a_longer_one_than_there_are_is_skipped_and_named() {
+fn a_long_line_is_parsed_and_one_beyond_the_limit_is_skipped_and_reported() {
     let line = |kind: &str, name: &str, bytes: usize| {
         let args = r"\u003c".repeat(bytes / 6);
         let metadata = format!(r#"{{"uid":"{name}","namespace":"n","name":"{name}","resourceVersion":"7"}}"#);
@@ -188,14 +188,14 @@ fn a_long_line_is_read_and_a_longer_one_than_there_are_is_skipped_and_named() {
 }
 
 #[test]
-fn a_line_without_end_is_named_and_ends_the_watch() {
+fn an_endless_line_is_reported_and_ends_the_watch() {
     let mut reader = LineReader::new(Resource::Pods, &keys());
     let beginning = br#"{"type":"ADDED","object":{"metadata":{"namespace":"n","name":"p"},"spec":""#;
     assert!(matches!(reader.push(beginning), WatchLine::More));
     let piece = vec![b'x'; 1 << 20];
     let endless = (0..300).map(|_| reader.push(&piece)).find(|lined| !matches!(lined, WatchLine::More));
     let Some(WatchLine::Endless(frame)) = endless else { panic!("{endless:?}") };
-    assert_eq!(told(&frame), "unreadable n/p");
+    assert_eq!(describe(&frame), "unreadable n/p");
 }
 
 proptest! {

@@ -17,12 +17,12 @@ fn body(recording: &str) -> &str {
     recording.split_once("\r\n\r\n").unwrap().1
 }
 
-/// Reads a page from a stream; the names of its items, `?` for an unreadable one.
+/// Parses a page; returns it and the names of its items, `?` for an unreadable one.
 fn read(json: &[u8], resource: Resource) -> (Result<ListPage, String>, Vec<String>) {
     read_in(json, resource, json.len().max(1))
 }
 
-/// The same in pieces of so many bytes.
+/// The same in pieces of `bytes`.
 fn read_in(json: &[u8], resource: Resource, bytes: usize) -> (Result<ListPage, String>, Vec<String>) {
     let keys = AnnotationKeys {
         role: "iam.amazonaws.com/role".to_owned(),
@@ -47,7 +47,7 @@ fn read_in(json: &[u8], resource: Resource, bytes: usize) -> (Result<ListPage, S
 }
 
 #[test]
-fn recorded_pages_are_read_item_by_item() {
+fn recorded_pages_are_parsed_item_by_item() {
     let mut all = Vec::new();
     for (number, recording) in PAGES.iter().enumerate() {
         let (page, names) = read(body(recording).as_bytes(), Resource::Pods);
@@ -68,7 +68,7 @@ fn recorded_pages_are_read_item_by_item() {
 }
 
 #[test]
-fn no_prefix_of_a_page_is_taken_for_a_page() {
+fn no_truncated_page_is_accepted() {
     let json = body(PAGES[2]).trim_end().as_bytes();
     for end in 0..json.len() {
         assert!(read(&json[..end], Resource::Pods).0.is_err(), "{end} bytes");
@@ -76,7 +76,7 @@ fn no_prefix_of_a_page_is_taken_for_a_page() {
 }
 
 #[test]
-fn an_unreadable_item_costs_no_other_one() {
+fn an_unreadable_item_does_not_affect_others() {
     let good = |name| format!(r#"{{"metadata":{{"uid":"u","name":"{name}","resourceVersion":"1"}}}}"#);
     let json = format!(
         r#"{{"items":[{},{{"metadata":7}},null,{{"metadata":{{"name":"x","uid":7}}}},{}],"metadata":{{"resourceVersion":"5"}}}}"#,
@@ -89,7 +89,7 @@ fn an_unreadable_item_costs_no_other_one() {
 }
 
 #[test]
-fn pieces_of_any_size_are_the_same_page() {
+fn pieces_of_any_size_give_the_same_page() {
     let json = body(PAGES[0]).trim_end().as_bytes();
     let whole = read(json, Resource::Pods);
     for bytes in 1..200 {
@@ -97,7 +97,7 @@ fn pieces_of_any_size_are_the_same_page() {
     }
 }
 
-/// A pod with `args` of so many bytes, all escaped, its metadata before or after them.
+/// A pod with `args` of this many bytes, all escaped, before or after its metadata.
 fn fat(name: &str, bytes: usize, is_last: bool) -> Vec<u8> {
     let metadata = format!(r#""metadata":{{"uid":"{name}","namespace":"n","name":"{name}","resourceVersion":"1"}}"#);
     let args = format!(r#""spec":{{"containers":[{{"args":["{}"]}}]}}"#, r"\u003c".repeat(bytes / 6));
@@ -111,7 +111,7 @@ fn page_of(items: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[test]
-fn a_long_item_is_read_and_a_longer_one_than_there_are_is_skipped_and_named() {
+fn a_long_item_is_parsed_and_one_beyond_the_limit_is_skipped_and_reported() {
     const MIB: usize = 1 << 20;
     for is_last in [false, true] {
         let page = page_of(&[fat("a", 9 * MIB, is_last), fat("b", 70 * MIB, is_last), fat("c", 10, is_last)]);
@@ -122,7 +122,7 @@ fn a_long_item_is_read_and_a_longer_one_than_there_are_is_skipped_and_named() {
 }
 
 #[test]
-fn an_item_without_end_is_named_and_ends_the_list() {
+fn an_endless_item_is_reported_and_ends_the_list() {
     let keys = crate::logic::cluster::kubernetes::object::tests::keys();
     let mut names = Vec::new();
     let mut each = |item: Item| names.push(item.unwrap_err().identity.to_string());
@@ -141,7 +141,7 @@ fn an_item_without_end_is_named_and_ends_the_list() {
 }
 
 #[test]
-fn what_is_kept_of_an_item_is_bounded() {
+fn the_kept_fields_of_an_item_are_limited() {
     let long = "x".repeat(5_000);
     for (item, name) in [
         (format!(r#"{{"metadata":{{"uid":"u","namespace":"n","name":"{long}","resourceVersion":"1"}}}}"#), "? uid u"),

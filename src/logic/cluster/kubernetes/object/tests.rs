@@ -17,7 +17,7 @@ fn read_pod(json: &str) -> Result<Pod, String> {
     }
 }
 
-/// A pod with `metadata` beside its identity, `spec` and `status`.
+/// A pod with additional `metadata`, `spec` and `status`.
 fn pod_json(metadata: &str, spec: &str, status: &str) -> String {
     format!(
         r#"{{"metadata":{{"uid":"u","namespace":"n","name":"p","resourceVersion":"7"{metadata}}},"spec":{spec},"status":{status}}}"#
@@ -29,7 +29,7 @@ fn addresses(texts: &[&str]) -> Vec<IpAddr> {
 }
 
 #[test]
-fn addresses_are_read_from_both_fields() {
+fn addresses_are_parsed_from_both_fields() {
     for (status, expected) in [
         (r#"{"podIP":"10.0.0.1"}"#, &["10.0.0.1"][..]),
         (r#"{"podIP":"10.0.0.1","podIPs":[]}"#, &["10.0.0.1"]),
@@ -84,7 +84,7 @@ fn only_wanted_annotations_are_kept() {
 }
 
 #[test]
-fn two_keys_of_the_same_name_share_the_value() {
+fn two_annotation_keys_may_have_the_same_name() {
     let keys = AnnotationKeys { external_id: keys().role, ..keys() };
     let json = pod_json(r#","annotations":{"iam.amazonaws.com/role":"a"}"#, "{}", "{}");
     let (Object::Pod(pod), version) = object(&json, Resource::Pods, &keys).unwrap() else { panic!("not a pod") };
@@ -92,7 +92,7 @@ fn two_keys_of_the_same_name_share_the_value() {
 }
 
 #[test]
-fn what_pods_ask_of_their_sessions_is_kept_raw() {
+fn session_annotations_are_kept_raw() {
     let session = |annotations: &str| {
         let pod = read_pod(&pod_json(&format!(r#","annotations":{annotations}"#), "{}", "{}")).unwrap();
         pod.session.map(|session| [session.name, session.policy, session.policy_arns])
@@ -156,7 +156,7 @@ fn an_object_without_identity_is_refused() {
 }
 
 #[test]
-fn a_namespace_keeps_its_list_as_it_is_written() {
+fn a_namespace_keeps_its_raw_list() {
     let json = r#"{"metadata":{"uid":"u","name":"shop","resourceVersion":"9","annotations":
         {"iam.amazonaws.com/allowed-roles":"[not json","iam.amazonaws.com/imds-v2":"required","iam.amazonaws.com/default-role":"d"}}}"#;
     let expected = Namespace {
@@ -171,7 +171,7 @@ fn a_namespace_keeps_its_list_as_it_is_written() {
 }
 
 #[test]
-fn annotations_that_nobody_could_use_are_not_held() {
+fn annotations_too_long_to_be_valid_are_not_kept() {
     for (length, longest, role) in
         [(2_048, true, true), (2_049, false, true), (1_224, true, false), (1_225, false, false)]
     {
@@ -187,7 +187,7 @@ fn annotations_that_nobody_could_use_are_not_held() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named_as_far_as_it_can() {
+fn unreadable_objects_are_identified_as_far_as_possible() {
     let known = |namespace: Option<&str>, name: Option<&str>, uid: Option<&str>| ObjectIdentity {
         namespace: namespace.map(str::to_owned),
         name: name.map(str::to_owned),

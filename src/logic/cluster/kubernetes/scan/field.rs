@@ -1,6 +1,6 @@
-//! What is kept of a document, and where in it that stands.
+//! The fields of a document that are kept, and their location.
 
-/// An object or a list of a document that is looked into.
+/// An object or list of a document that contains kept fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::logic::cluster::kubernetes) enum ObjectScope {
     /// A line of a watch
@@ -16,7 +16,7 @@ pub(in crate::logic::cluster::kubernetes) enum ObjectScope {
     Status,
 }
 
-/// What a value is for, by the key that it stands under.
+/// What to do with a value, by its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Under {
     Enter(ObjectScope),
@@ -25,15 +25,15 @@ pub(super) enum Under {
     Skip,
 }
 
-/// Where a value is kept.
+/// The destination of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::logic::cluster::kubernetes) enum FieldSlot {
     Field(Field),
-    /// A bit for each of the wanted annotations of that name; two may be configured alike.
+    /// A bit per wanted annotation with this name; two may be configured with the same name
     Annotations(u8),
 }
 
-/// A value that is kept as it is written.
+/// A field that is kept as raw JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::logic::cluster::kubernetes) enum Field {
     Uid,
@@ -46,17 +46,17 @@ pub(in crate::logic::cluster::kubernetes) enum Field {
     Phase,
     Address,
     Addresses,
-    /// Of a line
+    /// Fields of a line
     Type,
     Code,
     Reason,
     Message,
-    /// Of a page
+    /// Fields of a page
     PageVersion,
     Continuation,
 }
 
-/// A value as it is written.
+/// A value as raw JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::logic::cluster::kubernetes) enum Raw {
     Whole(Vec<u8>),
@@ -101,7 +101,7 @@ impl ObjectScope {
         }
     }
 
-    /// Its place in an object, as messages name it.
+    /// Its path in an object, for messages.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Line => "line of a watch",
@@ -117,7 +117,7 @@ impl ObjectScope {
 }
 
 impl FieldSlot {
-    /// How many bytes are kept.
+    /// The limit of the kept value, in bytes.
     pub(super) const fn longest(self) -> usize {
         match self {
             Self::Field(Field::Message | Field::Addresses | Field::Continuation) => 64 * 1_024,
@@ -130,7 +130,7 @@ impl FieldSlot {
 impl Field {
     pub(in crate::logic::cluster::kubernetes) const COUNT: usize = Self::Continuation as usize + 1;
 
-    /// Its place in an object, as messages name it.
+    /// Its path in an object, for messages.
     pub(in crate::logic::cluster::kubernetes) const fn name(self) -> &'static str {
         match self {
             Self::Uid => "metadata.uid",
@@ -152,6 +152,6 @@ impl Field {
     }
 }
 
-/// All annotations of an object together (API concepts, "Annotations": 256 KiB); the API server writes a byte as six at
-/// most, `\u003c`.
+/// All annotations of an object together (API concepts, "Annotations": 256 KiB). The API server's JSON takes at most
+/// six bytes per byte, as in `\u003c`.
 const ANNOTATION_BYTES: usize = 256 * 1_024;

@@ -1,20 +1,20 @@
-//! The end of a value, found without understanding it; its bytes are kept if they are wanted and not too many.
+//! Finds the end of a value without parsing it, and keeps its bytes if it is wanted and within its limit.
 
 use memchr::memchr2;
 
-/// A value, or a key, of which the beginning has come.
+/// A partially received value or key.
 #[derive(Debug, Default)]
 pub(super) struct Value {
-    /// Brackets that are open
+    /// Number of open brackets
     depth: u64,
     text: Text,
     kept: Vec<u8>,
-    /// `None`: nothing is kept.
+    /// `None`: nothing is kept
     longest: Option<usize>,
     is_whole: bool,
 }
 
-/// Where in a text the next byte stands.
+/// The position relative to a string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Text {
     #[default]
@@ -24,26 +24,26 @@ enum Text {
     Escaped,
 }
 
-/// How far a piece was walked.
+/// How far a piece was consumed.
 pub(super) struct Walked {
     pub(super) taken: usize,
-    /// The value ends there.
+    /// The value ends there
     pub(super) is_over: bool,
 }
 
 impl Value {
-    /// Begins a value of which at most so many bytes are kept.
+    /// Begins a value, keeping at most `longest` bytes.
     pub(super) fn begin(&mut self, longest: Option<usize>) {
         *self = Self { longest, is_whole: true, kept: std::mem::take(&mut self.kept), ..Self::default() };
         self.kept.clear();
     }
 
-    /// Whether all of it was kept, if it was to be.
+    /// Whether the value was kept completely, if it was wanted.
     pub(super) fn is_whole(&self) -> bool {
         self.is_whole
     }
 
-    /// Ends it, and gives what was kept.
+    /// Ends the value and returns the kept bytes.
     pub(super) fn end(&mut self) -> Vec<u8> {
         self.longest = None;
         std::mem::take(&mut self.kept)
@@ -100,7 +100,7 @@ impl Value {
         Walked { taken: at, is_over: false }
     }
 
-    /// Up to the quote that ends the text, or the next backslash.
+    /// Consumes up to the string's closing quote or the next backslash.
     fn walk_text(&mut self, piece: &[u8]) -> usize {
         match memchr2(b'"', b'\\', piece) {
             Some(at) if piece[at] == b'"' => {

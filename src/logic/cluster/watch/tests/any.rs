@@ -33,8 +33,8 @@ fn any_input() -> impl Strategy<Value = Input> {
 }
 
 proptest! {
-    /// Whatever comes in whatever order: list items only within a list, changes only outside of one, and no rest so
-    /// long that the World would be left alone.
+    /// For any inputs in any order: list items only within a list, changes only outside of one, and no wait so long
+    /// that the World becomes outdated.
     #[test]
     fn no_request_ever_sees_half_a_list(inputs in proptest::collection::vec((any_input(), any::<u64>(), 0_u64..400_000), 0..60)) {
         let (mut watch, mut now, mut in_list) = (Watch::new(), Mono::default(), false);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::logic::cluster::kubernetes::{Event, Object};
-use crate::logic::cluster::world::tests::{listed, namespace, paint, pod};
+use crate::logic::cluster::world::tests::{apply_all, listed, namespace, pod};
 use crate::logic::cluster::world::{Change, World};
 
 fn results(world: &World, matches: Vec<(RoleArn, Option<u16>)>) -> ListResults {
@@ -12,28 +12,28 @@ fn role(name: &str) -> RoleArn {
     RoleArn::parse(&format!("arn:aws:iam::123456789012:role/{name}")).unwrap()
 }
 
-/// What the list of `shop` is known to say of a role.
+/// The result for a role in the list of `shop`.
 fn known(world: &World, name: &str) -> Option<Option<u16>> {
     world.namespace("shop").unwrap().allowed_roles.as_ref().unwrap().first_match(&role(name))
 }
 
 #[test]
-fn what_was_found_out_holds_until_the_list_changes() {
+fn results_are_kept_until_the_list_changes() {
     let mut world = listed(vec![], vec![namespace("shop", Some(r#"["a"]"#))]);
     let late = results(&world, vec![(role("a"), None)]);
     world.record(results(&world, vec![(role("a"), Some(0)), (role("b"), None)]));
     assert_eq!((known(&world, "a"), known(&world, "b"), known(&world, "c")), (Some(Some(0)), Some(None), None));
-    paint(&mut world, [Event::Apply(Object::Namespace(namespace("shop", Some(r#"["a"]"#))))]);
+    apply_all(&mut world, [Event::Apply(Object::Namespace(namespace("shop", Some(r#"["a"]"#))))]);
     assert_eq!(known(&world, "a"), Some(Some(0)), "the same list");
-    paint(&mut world, [Event::Apply(Object::Namespace(namespace("shop", Some(r#"["b"]"#))))]);
+    apply_all(&mut world, [Event::Apply(Object::Namespace(namespace("shop", Some(r#"["b"]"#))))]);
     assert_eq!(known(&world, "a"), None);
     assert!(matches!(world.record(late), Change::Nothing), "found out about the list before");
     assert_eq!(known(&world, "a"), None);
 }
 
-/// A pod that changes its role again and again makes no more than its namespace's pods can need.
+/// A pod that keeps changing its role leaves no more results than its namespace's pods can need.
 #[test]
-fn what_was_found_out_is_bounded_by_the_pods_of_the_namespace() {
+fn results_are_limited_by_the_pods_of_the_namespace() {
     let pods = (0..20).map(|uid| pod(&uid.to_string(), "10.0.0.1")).collect();
     for (pods, most) in [(vec![], 16), (pods, 40)] {
         let mut world = listed(pods, vec![namespace("shop", Some(r#"["a"]"#))]);

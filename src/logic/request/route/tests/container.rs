@@ -1,4 +1,4 @@
-//! Where container credentials are served, and under which names.
+//! The addresses and hosts that container credentials are served under.
 
 use super::*;
 use crate::logic::request::route::{CONTAINER_ADDRESS, has_broken_authorization};
@@ -26,7 +26,7 @@ fn container_credentials_are_served_at_their_address_and_at_loopback_alone() {
         ("[::1]:8181", "::1", false, Route::ContainerCredentials),
         ("127.0.0.1:8181", "10.0.1.1", false, refused.clone()),
         ("169.254.170.2:8181", "10.0.1.1", false, refused.clone()),
-        // The metadata address, whichever way that shows.
+        // The metadata address, however it was determined.
         ("169.254.169.254", "127.0.0.1", false, refused.clone()),
         ("127.0.0.1:8181", "127.0.0.1", true, refused.clone()),
         ("169.254.169.254", "10.0.1.1", true, refused.clone()),
@@ -77,7 +77,7 @@ fn nothing_else_is_served_at_the_address_of_container_credentials() {
 }
 
 #[test]
-fn a_name_of_somebody_elses_is_refused() {
+fn foreign_hosts_are_refused() {
     let own = CONTAINER_ADDRESS.to_string();
     for host in ["169.254.170.2", "169.254.170.2:8181", "127.0.0.1", "localhost", "LocalHost:1", "[::1]", "[::1]:8181"]
     {
@@ -126,7 +126,7 @@ fn only_get_gets_container_credentials() {
 }
 
 #[test]
-fn an_authorization_that_breaks_a_head_is_found() {
+fn a_malformed_authorization_line_is_recognised() {
     for (head, expected) in [
         ("GET / HTTP/1.1\r\nauthorization: a\u{7f}b\r\n\r\n", true),
         ("GET / HTTP/1.1\r\nAuthorization: a\0b", true),

@@ -1,10 +1,10 @@
-//! Whatever is forwarded leads nowhere near a secret, read by whomever.
+//! No forwarded path leads to a secret, however a server interprets it.
 
 use super::*;
 use proptest::prelude::*;
 
-/// Reads a path as the most lenient server might: decoded again and again, cut at parameters, blanks and NULs,
-/// in lower case, without dot segments. Gives its words.
+/// Interprets a path as the most lenient server might: decoded repeatedly, cut at parameters, blanks and NULs, in
+/// lower case, without dot segments. Returns its words.
 fn lenient(path: &str) -> Vec<String> {
     let mut bytes = path.as_bytes().to_vec();
     for _ in 0..4 {
@@ -63,10 +63,10 @@ fn judge(target: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// One of each trick by which such agents were got round.
+/// One of each kind of path that bypassed such agents.
 const SEEDS: &[&str] = &[
     r"/latest\meta-data\iam\security-credentials\node", // CVE-2022-23551 of aad-pod-identity
-    "/latest/meta-data/iam/security-credentials/..%2f..%2f..%2fuser-data", // kiam #516: undisclosed; the usual suspects
+    "/latest/meta-data/iam/security-credentials/..%2f..%2f..%2fuser-data", // kiam #516, undisclosed: the likely paths
     "/latest/meta-data/iam/security-credentials-extended/node",
     "/latest/meta-data/identity-credentials/ec2/security-credentials/ec2-instance",
     "//latest//meta-data//iam//security-credentials//", // kube2iam #15: the node's role within reach
@@ -92,7 +92,7 @@ const SEEDS: &[&str] = &[
 ];
 
 #[test]
-fn no_known_trick_is_forwarded() {
+fn no_known_bypass_is_forwarded() {
     for seed in SEEDS {
         let route = get(seed);
         assert!(!matches!(route, Route::Forward(_)), "{seed} gave {route:?}");
@@ -100,7 +100,7 @@ fn no_known_trick_is_forwarded() {
     }
 }
 
-/// What turns one path into another that somebody may read alike.
+/// Pieces that turn one path into another that some server may treat alike.
 const BITS: &[&str] = &[
     "/",
     "//",
@@ -170,7 +170,7 @@ proptest! {
     }
 
     #[test]
-    fn no_variation_of_a_known_trick_leads_to_a_secret(
+    fn no_variation_of_a_known_bypass_leads_to_a_secret(
         seed in 0..SEEDS.len(),
         edits in proptest::collection::vec((any::<proptest::sample::Index>(), 0..BITS.len(), 0..4_usize), 0..5),
     ) {
