@@ -148,6 +148,8 @@ pub struct Limit {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RedirectReport {
     pub whole: bool,
+    /// Whether this agent manages it. One that the agent doesn't manage is shown, but is no problem of the agent.
+    pub kept: bool,
     /// Connections since it was set up, if counted
     pub connections: Option<u64>,
     /// One line per fact
@@ -208,7 +210,7 @@ impl AgentStatus {
             find(taken.clone(), None);
         }
         for (report, what) in [(&self.redirect, "the redirect"), (&self.credentials_address, "169.254.170.2")] {
-            if let Some(report) = report.as_ref().filter(|report| !report.whole) {
+            if let Some(report) = report.as_ref().filter(|report| report.kept && !report.whole) {
                 let detail = report.detail.split_whitespace().collect::<Vec<_>>().join(" ");
                 find(format!("{what} is not in place: {detail}"), None);
             }
