@@ -162,3 +162,11 @@ fn the_callers_arn_is_parsed() {
     assert_eq!(read_caller_identity(&said(200, body)).unwrap(), "arn:aws:sts::123456789012:assumed-role/node/i-1");
     assert_eq!(read_caller_identity(&said(200, "<r/>")).unwrap_err().code, "Unreadable");
 }
+
+#[test]
+fn an_answer_of_far_too_many_elements_is_not_read() {
+    let body = |more: usize| ASSUME_ROLE_OK.replace("<Credentials>", &format!("{}<Credentials>", "<x/>".repeat(more)));
+    assert!(read_credentials(&recorded(&body(1_000)), NOW).is_ok());
+    let failure = read_credentials(&recorded(&body(2_000)), NOW).unwrap_err();
+    assert!(failure.message.contains("XML breaks at"), "{failure}");
+}
