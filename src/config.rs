@@ -37,17 +37,16 @@ pub use help::{flag_table, help_of};
 pub use kubernetes::{Access, KubernetesConfig};
 pub use listen::{Listen, ListenConfig, MetricsListener, SharedAddress};
 pub use logs::{LogConfig, log_level, log_levels};
-pub use metadata::{KEPT_BACK, MetadataConfig};
+pub use metadata::MetadataConfig;
 pub use operation::{OperationConfig, SocketSetting};
 pub use redirect::{OnExit, RedirectConfig};
 pub use redirect_command::{RedirectAsked, parse_redirect};
 pub use roles::{BaseSource, DefaultRoleSource, RolesConfig};
-pub use sts::{SessionLife, StsConfig};
-pub use subcommands::{OwnFlag, Positional, SUBCOMMANDS, Subcommand, misnamed};
+pub use sts::StsConfig;
+pub use subcommands::{SUBCOMMANDS, misnamed};
 pub use usage::UsageError;
 pub use values::http_url;
 
-pub use crate::logic::base::url::Authority;
 pub use version::{BUILD, Build};
 pub use words::{Words, WordsAsked, read_words};
 

@@ -12,10 +12,8 @@ mod process;
 mod redirect;
 mod sessions;
 
-pub use container::ContainerMetrics;
-pub use metrics::{Metrics, Seats};
-pub use operator::OperatorMetrics;
-pub use redirect::{InPlace, RedirectMetrics};
+pub use metrics::Metrics;
+pub use redirect::InPlace;
 
 use std::borrow::Cow;
 use std::collections::HashSet;

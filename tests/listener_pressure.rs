@@ -12,12 +12,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use kube2iam::logic::base::time::{Mono, Now, Wall};
-use kube2iam::logic::request::message::{Request, Response};
-use kube2iam::os::threads;
-use kube2iam::ports::Clock;
-use kube2iam::server::{
-    ConnectionEvent, Drained, Endpoints, Front, Handler, Limits, LocalPods, Observer, Server, bind,
+use kube2iam::for_tests::{
+    Clock, ConnectionEvent, Drained, Endpoints, Front, Handler, Limits, LocalPods, Mono, Now, Observer, Request,
+    Response, Server, Wall, bind, spawn_thread,
 };
 use parking_lot::{Mutex, MutexGuard};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -209,7 +206,7 @@ fn withstand(addresses: u8) {
     let hostile = {
         let (stop, address) = (stop.clone(), house.address);
         let besiege = move || report.send(besiege(crowd, addresses, address, &stop)).unwrap();
-        threads::spawn("test-hostile", 256 * 1024, besiege).unwrap()
+        spawn_thread("test-hostile", 256 * 1024, besiege).unwrap()
     };
 
     let mut measured = Vec::new();

@@ -13,7 +13,7 @@ pub(crate) mod wiring;
 
 use crate::redirect::RedirectError;
 
-pub use run::{Work, run, work};
+pub use run::{run, work};
 pub use state::{AgentState, Ports};
 pub(crate) use tasks::{credentials_address, redirect};
 

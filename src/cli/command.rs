@@ -1,5 +1,6 @@
 //! What the first word of the command line asks for: a command of the node's operator or, without one, the agent.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -9,8 +10,16 @@ use crate::config::{self, Command, EnvironmentLookup, RedirectAsked, UsageError}
 use crate::logic::sts::environment::AwsEnvironment;
 use crate::redirect::command as redirect_command;
 
-/// Does what the words ask for, to its end.
-pub fn run(words: Vec<String>, lookup: EnvironmentLookup<'_>) -> ExitCode {
+/// Does what the words of the command line ask for, with the process's environment, to its end.
+pub fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
+    let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
+    match words.map(OsString::into_string).collect() {
+        Ok(words) => run_words(words, &lookup),
+        Err(word) => fail(UsageError::EXIT_CODE, &format!("`{}` is not UTF-8", word.to_string_lossy())),
+    }
+}
+
+fn run_words(words: Vec<String>, lookup: EnvironmentLookup<'_>) -> ExitCode {
     if let Some(ended) = operator::run(&words, lookup, &mut std::io::stdout()) {
         return ended.error.map_or_else(|| ExitCode::from(ended.code), |error| fail(ended.code, &error));
     }
@@ -58,7 +67,7 @@ fn say(text: &str) -> ExitCode {
 }
 
 /// Ends with one line for the operator.
-pub fn fail(code: u8, message: &str) -> ExitCode {
+fn fail(code: u8, message: &str) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "kube2iam: {message}"); // there is nowhere else to report it
     ExitCode::from(code)
 }

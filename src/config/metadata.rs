@@ -93,7 +93,7 @@ fn expression(text: &str) -> Option<Regex> {
 }
 
 /// What pods can't read unless `--metadata-allow` names it.
-pub const KEPT_BACK: [&str; 4] = ["user-data", "instance-identity", "fws", "managed-ssh-keys"];
+const KEPT_BACK: [&str; 4] = ["user-data", "instance-identity", "fws", "managed-ssh-keys"];
 const TOKENS: [(&str, TokenRequirement); 2] =
     [("optional", TokenRequirement::Optional), ("required", TokenRequirement::Required)];
 const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";

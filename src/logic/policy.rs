@@ -31,8 +31,7 @@ pub use bearer::is_token_required;
 use bearer::{Demand, token_left, without_good_token};
 pub use denial::Denial;
 pub use evaluation::{
-    About, Evaluation, EvaluationProgress, EvaluationQueue, ListQuestion, NextEvaluation, evaluate_all, question,
-    questions,
+    Evaluation, EvaluationProgress, EvaluationQueue, NextEvaluation, evaluate_all, question, questions,
 };
 pub use own::{OwnRole, OwnRoles};
 pub use permission::{entitled, permit, permit_traced};
@@ -193,10 +192,6 @@ pub struct Permitted {
 impl Permitted {
     pub fn request(&self) -> &AssumeRole {
         &self.request
-    }
-
-    pub fn into_request(self) -> AssumeRole {
-        self.request
     }
 
     pub fn pod(&self) -> &Arc<HeldPod> {

@@ -94,10 +94,6 @@ impl Metadata {
         &self.v4
     }
 
-    pub fn v6(&self) -> &[Ipv6Addr] {
-        &self.v6
-    }
-
     pub fn all(&self) -> Vec<IpAddr> {
         self.v4.iter().copied().map(IpAddr::V4).chain(self.v6.iter().copied().map(IpAddr::V6)).collect()
     }

@@ -63,7 +63,7 @@ fn write_one(expression: &Expression) -> Option<(&'static str, Attributes)> {
     })
 }
 
-/// The reverse of [`write`], for whatever rule.
+/// The reverse of [`write()`], for any rule.
 pub(super) fn read(list: &[u8]) -> Vec<Expression> {
     attributes(list).map(|(_, element)| read_one(element)).collect()
 }

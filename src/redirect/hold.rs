@@ -3,7 +3,7 @@
 
 use rustix::io::Errno;
 
-use crate::logic::redirect::compare::{Claim, FoundTable, RepairStep, decide_for};
+use crate::logic::redirect::compare::{Claim, FoundTable, RepairStep, decide};
 use crate::logic::redirect::ruleset::Chain;
 
 use super::error::RedirectError;
@@ -67,7 +67,7 @@ impl Hold {
         for attempt in 0..=GUARDED_WRITES {
             let moment = self.nftables.moment().map_err(RedirectError::of_nftables)?;
             let found = self.table()?;
-            let step = decide_for(&self.kind.is_intact, chains, self.generation, self.claim, found.as_ref());
+            let step = decide(&self.kind.is_intact, chains, self.generation, self.claim, found.as_ref());
             let (generation, cause) = match step {
                 RepairStep::Keep { generation } => return Ok(self.held(RedirectOutcome::Kept, generation)),
                 RepairStep::Yield { generation } => {

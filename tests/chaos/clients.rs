@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use kube2iam::logic::base::time::Wall;
+use kube2iam::for_tests::Wall;
 
 use super::site::{Pod, ROLES, Site};
 use super::standins::Lab;

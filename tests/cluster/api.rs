@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use kube2iam::clients::http::{AgentOptions, ProxyUse, TimeLimits, agent};
-use kube2iam::clients::kubernetes::{ApiServerConnection, Auth, Verification};
+use kube2iam::for_tests::{AgentOptions, ApiServerConnection, Auth, ProxyUse, TimeLimits, Verification, http_agent};
 use serde_json::{Value, json};
 use ureq::Agent;
 
@@ -24,7 +23,8 @@ impl Api {
             response_body: Some(PATIENCE),
             idle_read: None,
         };
-        let agent = agent(&AgentOptions { proxy: ProxyUse::None, tls: connection.tls, limits, idle_connections: 1 });
+        let agent =
+            http_agent(&AgentOptions { proxy: ProxyUse::None, tls: connection.tls, limits, idle_connections: 1 });
         let bearer = match connection.auth {
             Auth::Token(token) => Some(format!("Bearer {}", token.expose())),
             Auth::TokenFile(path) => Some(format!("Bearer {}", std::fs::read_to_string(path).unwrap().trim())),

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use kube2iam::clients::http::target_of;
+use kube2iam::for_tests::target_of;
 
 use super::api::Api;
 use super::standins::agent::{Agent, Setup, Until};

@@ -2,9 +2,7 @@
 
 use std::fs;
 
-use kube2iam::config::flag_table;
-use kube2iam::logic::operator::advice::{AdviceNames, meaning, mend};
-use kube2iam::logic::policy::reason::Reason;
+use kube2iam::for_tests::{AdviceNames, Reason, flag_table, meaning_of_reason, mend_of_reason};
 
 use crate::page::{self, top};
 
@@ -46,8 +44,13 @@ fn the_reasons_are_those_of_the_binary() {
 
 /// A heading of its own, so that Events and alerts can link to it.
 fn section(reason: &Reason) -> String {
-    let remedy = mend(*reason, &AdviceNames::SAMPLE);
-    format!("### {}\n\nStatus {}: {}.\n\nRemedy: {remedy}.\n\n", reason.word(), reason.status(), meaning(*reason))
+    let remedy = mend_of_reason(*reason, &AdviceNames::SAMPLE);
+    format!(
+        "### {}\n\nStatus {}: {}.\n\nRemedy: {remedy}.\n\n",
+        reason.word(),
+        reason.status(),
+        meaning_of_reason(*reason)
+    )
 }
 
 /// What a generated page says of flags, reasons and promises stands there alone.
@@ -56,7 +59,7 @@ fn nothing_stands_twice_where_a_generated_page_has_it() {
     let generated = ["flags.md", "reasons.md", "metrics.md"];
     let mut twice = Vec::new();
     for page in page::all().iter().filter(|page| !generated.iter().any(|name| page.name.ends_with(name))) {
-        for reason in Reason::ALL.iter().filter(|reason| page.text.contains(meaning(**reason))) {
+        for reason in Reason::ALL.iter().filter(|reason| page.text.contains(meaning_of_reason(**reason))) {
             twice.push(format!("{}: the meaning of {}", page.name, reason.word()));
         }
         for row in page.prose().filter_map(|line| line.strip_prefix("| `")) {

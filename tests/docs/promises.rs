@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use kube2iam::logic::sessions::cache::MOST_CALLS;
+use kube2iam::for_tests::MOST_CALLS;
 
 use crate::generated::settle;
 use crate::page::{self, top};

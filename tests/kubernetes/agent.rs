@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use kube2iam::clients::http::{
-    AgentOptions, Authorities, ClientCertificate, Misconfigured, Pem, ProxyUse, TimeLimits, TlsOptions, agent,
+use kube2iam::for_tests::{
+    AgentOptions, Authorities, ClientCertificate, Misconfigured, Pem, ProxyEnvironment, ProxyUse, Secret, TimeLimits,
+    TlsOptions, http_agent,
 };
-use kube2iam::logic::base::proxy::ProxyEnvironment;
-use kube2iam::logic::base::secret::Secret;
 
 use crate::server::{Reply, Server};
 
@@ -18,7 +17,7 @@ fn through(proxy: &str, no_proxy: &str, target: &str) -> Result<ureq::Agent, Mis
         http_proxy: Some(Secret::new(proxy.to_owned())),
         no_proxy: Some(no_proxy.to_owned()),
     };
-    agent(&AgentOptions {
+    http_agent(&AgentOptions {
         proxy: ProxyUse::FromEnvironment { environment, target: target.to_owned() },
         tls: TlsOptions::public("STS"),
         limits: TimeLimits {

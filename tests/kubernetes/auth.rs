@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use kube2iam::clients::kubernetes::{ApiServer, ApiServerConnection, Auth, CallLimits, Verification};
-use kube2iam::logic::cluster::kubernetes::{KubernetesFailureKind, Resource};
+use kube2iam::for_tests::{
+    ApiServer, ApiServerConnection, Auth, CallLimits, KubernetesFailureKind, Resource, Verification,
+};
 
 use crate::server::{Reply, Server};
 use crate::{Directory, HandClock, api_server, names};

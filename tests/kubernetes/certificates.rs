@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use kube2iam::clients::http::{Authorities, Pem, Roots, TlsOptions};
-use kube2iam::clients::kubernetes::{ApiServerConnection, Verification};
+use kube2iam::for_tests::{ApiServerConnection, Authorities, Pem, Roots, TlsOptions, Verification};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring::default_provider;

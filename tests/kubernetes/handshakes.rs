@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use kube2iam::clients::http::{AgentOptions, Authorities, Pem, ProxyUse, Roots, TimeLimits, TlsOptions, agent, cause};
-use kube2iam::logic::base::proxy::ProxyEnvironment;
-use kube2iam::logic::base::secret::Secret;
+use kube2iam::for_tests::{
+    AgentOptions, Authorities, Pem, ProxyEnvironment, ProxyUse, Roots, Secret, TimeLimits, TlsOptions, http_agent,
+    http_failure,
+};
 use rcgen::{ExtendedKeyUsagePurpose, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{cipher_suite, default_provider, kx_group};
@@ -72,8 +73,8 @@ fn only(authority: &Authority) -> Roots {
 
 /// The status of one request, or why there is none.
 fn ask(options: &AgentOptions, url: &str) -> Result<u16, String> {
-    let answer = agent(options).unwrap().get(url).call();
-    answer.map(|answer| answer.status().as_u16()).map_err(|error| cause(&error))
+    let answer = http_agent(options).unwrap().get(url).call();
+    answer.map(|answer| answer.status().as_u16()).map_err(|error| http_failure(&error))
 }
 
 fn url(server: &Server) -> String {
@@ -171,7 +172,7 @@ fn the_next_connection_takes_the_session_up_again() {
         let config = config(&authority, "127.0.0.1", &KeyPair::generate().unwrap(), default_provider(), versions);
         let closing = Reply { then: Then::Close, ..Reply::status("200 OK", "Connection: close\r\n", "x") };
         let (server, kinds) = play(vec![closing; 2], config);
-        let agent = agent(&options(only(&authority))).unwrap();
+        let agent = http_agent(&options(only(&authority))).unwrap();
         for _ in 0..2 {
             assert_eq!(agent.get(url(&server)).call().unwrap().body_mut().read_to_string().unwrap(), "x");
         }

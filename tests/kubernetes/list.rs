@@ -3,9 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use kube2iam::clients::kubernetes::{ApiServerConnection, CallLimits, Verification};
-use kube2iam::logic::cluster::kubernetes::{KubernetesFailureKind, Resource};
-use kube2iam::ports::Kubernetes;
+use kube2iam::for_tests::{ApiServerConnection, CallLimits, Kubernetes, KubernetesFailureKind, Resource, Verification};
 
 use crate::server::{Reply, Server, Then};
 use crate::{HandClock, api_server, fat_pod, names, plain};

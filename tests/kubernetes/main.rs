@@ -17,12 +17,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kube2iam::clients::kubernetes::{ApiServer, ApiServerConnection, ApiServerOptions, CallLimits, Verification};
-use kube2iam::logic::base::proxy::ProxyEnvironment;
-use kube2iam::logic::base::secret::Secret;
-use kube2iam::logic::base::time::{Mono, Now, Wall};
-use kube2iam::logic::cluster::kubernetes::{AnnotationKeys, Item, KubernetesFailure, ListPage, Object, Resource};
-use kube2iam::ports::{Clock, Kubernetes};
+use kube2iam::for_tests::{
+    AnnotationKeys, ApiServer, ApiServerConnection, ApiServerOptions, CallLimits, Clock, Item, Kubernetes,
+    KubernetesFailure, ListPage, Mono, Now, Object, ProxyEnvironment, Resource, Secret, Verification, Wall,
+};
 
 use server::Server;
 

@@ -6,12 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use kube2iam::agent::tasks::watch::Reflector;
-use kube2iam::clients::kubernetes::{ApiServerConnection, CallLimits, Verification};
-use kube2iam::logic::cluster::kubernetes::{Event, Object, Resource};
-use kube2iam::logic::cluster::watch::{Relist, WatchNote};
-use kube2iam::ports::Clock;
-use kube2iam::ports::{Kubernetes, Waited};
+use kube2iam::for_tests::{
+    ApiServerConnection, CallLimits, Clock, Event, Kubernetes, Object, Reflector, Relist, Resource, Verification,
+    Waited, WatchNote,
+};
 
 use crate::server::{Reply, Server, Then};
 use crate::{HandClock, api_server};

@@ -5,8 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 
-use kube2iam::clients::kubernetes::{ApiServerConnection, CallLimits, Verification};
-use kube2iam::logic::cluster::kubernetes::Resource;
+use kube2iam::for_tests::{ApiServerConnection, CallLimits, Resource, Verification};
 use rcgen::ExtendedKeyUsagePurpose;
 use rustls::ServerConfig;
 
@@ -50,13 +49,13 @@ fn swap(directory: &Path, name: &str, pem: &str) {
 const USER: &str = "    client-certificate: kubelet-client-current.pem\n    client-key: kubelet-client-current.pem\n";
 
 /// By a kubeconfig with the authority's file and the kubelet's certificate.
-fn api(server: &Server, directory: &Directory) -> kube2iam::clients::kubernetes::ApiServer {
+fn api(server: &Server, directory: &Directory) -> kube2iam::for_tests::ApiServer {
     let text = kubeconfig(server, "    certificate-authority: ca.crt\n", USER);
     let connection = ApiServerConnection::kubeconfig(&directory.file("config", &text), Verification::Required).unwrap();
     api_server(connection, None, &HandClock::default(), CallLimits::default())
 }
 
-fn list(api: &kube2iam::clients::kubernetes::ApiServer) -> Result<usize, String> {
+fn list(api: &kube2iam::for_tests::ApiServer) -> Result<usize, String> {
     let (names, page) = names(api, Resource::Namespaces, None);
     page.map(|_| names.len()).map_err(|failure| failure.cause)
 }

@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kube2iam::clients::http::{Authorities, Pem, Roots, TlsOptions};
-use kube2iam::clients::kubernetes::{ApiServerConnection, CallLimits, Verification};
-use kube2iam::logic::base::secret::Secret;
-use kube2iam::logic::cluster::kubernetes::Resource;
-use kube2iam::ports::Kubernetes;
+use kube2iam::for_tests::{
+    ApiServerConnection, Authorities, CallLimits, Kubernetes, Pem, Resource, Roots, Secret, TlsOptions, Verification,
+};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::PrivateKeyDer;

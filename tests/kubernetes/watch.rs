@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use kube2iam::clients::kubernetes::{ApiServerConnection, CallLimits, Verification};
-use kube2iam::logic::cluster::kubernetes::{Frame, KubernetesFailureKind, Resource};
-use kube2iam::ports::{Kubernetes, WatchLines};
+use kube2iam::for_tests::{
+    ApiServerConnection, CallLimits, Frame, Kubernetes, KubernetesFailureKind, Resource, Verification, WatchLines,
+};
 
 use crate::server::{Reply, Server, Then};
 use crate::{HandClock, api_server, fat_pod, plain};

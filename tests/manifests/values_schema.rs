@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use kube2iam::config::flag_table;
+use kube2iam::for_tests::flag_table;
 use serde_json::{Map, Value, json};
 
 use crate::tools;

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use kube2iam::config::BUILD;
-use kube2iam::telemetry::{InPlace, Metrics};
+use kube2iam::for_tests::{BUILD, InPlace, Metrics};
 use regex_lite::Regex;
 use serde_json::Value;
 

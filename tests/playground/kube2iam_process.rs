@@ -1,6 +1,7 @@
 //! The other process of the playground: kube2iam itself, agent or command, out of the library that this program was
 //! linked with. No other file has to be built, and none that an earlier build left can take its place.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -16,8 +17,7 @@ pub fn run(words: Vec<String>) -> ExitCode {
         crate::say_why(&format!("failed to give up the right to change this machine's network: {cause}"));
         return ExitCode::FAILURE;
     }
-    let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
-    kube2iam::cli::command::run(words, &lookup)
+    kube2iam::run(words.into_iter().map(OsString::from))
 }
 
 /// Started by root, the agent would set 169.254.170.2 up on this machine itself, for pods that there aren't.

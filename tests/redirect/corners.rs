@@ -3,10 +3,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use kube2iam::logic::redirect::RedirectSpec;
-use kube2iam::logic::redirect::interfaces::InterfaceRule;
-use kube2iam::logic::redirect::resolve::RedirectNote;
-use kube2iam::redirect::{Redirect, RedirectOutcome};
+use kube2iam::for_tests::{InterfaceRule, Redirect, RedirectNote, RedirectOutcome, RedirectSpec};
 
 use crate::lab::{Answer, Lab, METADATA_OTHER_PORT, METADATA_V4, METADATA_V6, ask_on, ready, text};
 use crate::traffic::{ensure, spec};

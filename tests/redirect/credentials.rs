@@ -1,12 +1,9 @@
 //! The address of container credentials with real packets: who reaches it, and who can't take its packets.
 
-use kube2iam::logic::redirect::address::Place;
-use kube2iam::logic::redirect::guard::{GUARD_TABLE, chains};
-use kube2iam::logic::redirect::interfaces::InterfaceRule;
-use kube2iam::logic::redirect::ruleset::table_text;
-use kube2iam::logic::redirect::{RedirectSpec, RequestAction};
-use kube2iam::redirect::address::{AddressEnsured, CredentialsAddress, remove};
-use kube2iam::redirect::{Redirect, RedirectOutcome, Removed};
+use kube2iam::for_tests::{
+    AddressEnsured, CredentialsAddress, GUARD_TABLE, InterfaceRule, Place, Redirect, RedirectOutcome, RedirectSpec,
+    Removed, RequestAction, guard_chains, remove_credentials_address, table_text,
+};
 
 use crate::lab::{AGENT_PORT, Answer, Lab, METADATA_V4, Server, ask_on, ready, text};
 
@@ -64,7 +61,7 @@ fn nft_shows_the_table_that_is_described() {
     for (generation, requests) in [(1, RequestAction::Redirect), (2, RequestAction::Drop)] {
         address = lab.node(|| CredentialsAddress::open(RedirectSpec { requests, ..spec() }).unwrap());
         let ensured = lab.node(|| address.ensure()).unwrap();
-        assert_eq!(lab.nft(&["list", "ruleset"]), table_text(GUARD_TABLE, &chains(&ensured.guard), generation));
+        assert_eq!(lab.nft(&["list", "ruleset"]), table_text(GUARD_TABLE, &guard_chains(&ensured.guard), generation));
         let again = lab.node(|| address.ensure()).unwrap();
         assert_eq!((again.outcome, again.repairs), (RedirectOutcome::Kept, vec![]), "read as it was written");
     }
@@ -184,9 +181,9 @@ fn the_redirect_and_the_address_leave_each_other_alone() {
     assert_eq!(lab.ask("pod1", METADATA_V4), text("agent"));
     assert_eq!(lab.ask("pod2", METADATA_V4), Answer::Nothing, "its interface is not named");
     assert_eq!(["pod1", "pod2"].map(|pod| lab.ask(pod, AT)), [(); 2].map(|()| text("agent")));
-    assert_eq!(lab.node(remove), Ok(Removed::Deleted));
+    assert_eq!(lab.node(remove_credentials_address), Ok(Removed::Deleted));
     assert_eq!(lab.ask("pod1", METADATA_V4), text("agent"));
-    assert_eq!(lab.node(kube2iam::redirect::remove), Ok(Removed::Deleted));
+    assert_eq!(lab.node(kube2iam::for_tests::remove_redirect), Ok(Removed::Deleted));
     assert_eq!(lab.nft(&["list", "ruleset"]), "");
 }
 

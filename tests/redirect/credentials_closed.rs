@@ -2,9 +2,7 @@
 
 use std::net::IpAddr;
 
-use kube2iam::logic::redirect::address::Obstacle;
-use kube2iam::logic::redirect::guard::{GUARD_TABLE, HEALTH_V4};
-use kube2iam::logic::redirect::{RedirectSpec, RequestAction};
+use kube2iam::for_tests::{GUARD_TABLE, HEALTH_V4, Obstacle, RedirectSpec, RequestAction};
 
 use crate::credentials::{AT, LOOPBACK, open, spec};
 use crate::credentials_life::{ON, assert_reached};

@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
-use kube2iam::logic::operator::port_holder::PortAnswer;
-use kube2iam::logic::redirect::address::{Obstacle, Place};
-use kube2iam::logic::redirect::{RedirectSpec, RequestAction};
-use kube2iam::redirect::address::{AddressEnsured, AddressEvent, AddressRepair, CredentialsAddress};
-use kube2iam::redirect::{RedirectOutcome, Removed, Surroundings};
+use kube2iam::for_tests::{
+    AddressEnsured, AddressEvent, AddressRepair, CredentialsAddress, Obstacle, Place, PortAnswer, RedirectOutcome,
+    RedirectSpec, Removed, RequestAction, Surroundings,
+};
 
 use crate::credentials::{AT, open, spec};
 use crate::lab::{Answer, Lab, ready, text};

@@ -7,8 +7,7 @@ use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use kube2iam::logic::redirect::interfaces::InterfaceRule;
-use kube2iam::logic::redirect::{METADATA_V4, METADATA_V6, OtherPorts, RedirectSpec};
+use kube2iam::for_tests::{InterfaceRule, METADATA_V4, METADATA_V6, OtherPorts, RedirectSpec};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketType, recv, sendto, socket};
 
@@ -130,7 +129,7 @@ fn a_second_interface_of_a_pod_does_not_reach_the_real_service() {
         assert_eq!(lab.ask("pod2", address), Answer::Nothing, "{address}");
     }
     assert_eq!(lab.ask("pod1", "169.254.169.254:80"), text("agent for 10.81.0.2"));
-    let status = lab.node(kube2iam::redirect::status).unwrap().text();
+    let status = lab.node(kube2iam::for_tests::redirect_status).unwrap().text();
     assert!(
         status.contains("\n    redirected: eni1\n    dropped: veth1a2b3c\n    loopback: lo\n    uplink: eth0\n"),
         "{status}"

@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use kube2iam::logic::base::time::{Mono, Now, Wall};
-use kube2iam::logic::operator::port_holder::PortAnswer;
-use kube2iam::logic::redirect::{RedirectSpec, RequestAction};
-use kube2iam::ports::Clock;
-use kube2iam::redirect::{Ensured, Redirect, RedirectEvent, RedirectOutcome, Removed, Surroundings};
+use kube2iam::for_tests::{
+    Clock, Ensured, Mono, Now, PortAnswer, Redirect, RedirectEvent, RedirectOutcome, RedirectSpec, Removed,
+    RequestAction, Surroundings, Wall,
+};
 
 use crate::lab::{AGENT_PORT, Lab, METADATA_V4, ready, text};
 
@@ -270,7 +269,7 @@ fn a_ruleset_that_others_keep_writing_is_written_all_the_same() {
             });
         }
         for round in 0..50 {
-            let removed = lab.node(kube2iam::redirect::remove).unwrap();
+            let removed = lab.node(kube2iam::for_tests::remove_redirect).unwrap();
             assert_eq!(removed, if round == 0 { Removed::NothingThere } else { Removed::Deleted });
             let ensured = lab.node(|| Redirect::open(spec()).unwrap().ensure()).unwrap();
             assert_eq!(ensured.outcome, RedirectOutcome::Placed, "round {round}");

@@ -2,11 +2,10 @@
 
 use std::net::IpAddr;
 
-use kube2iam::logic::base::json::PrintedForm;
-use kube2iam::logic::redirect::interfaces::InterfaceRule;
-use kube2iam::logic::redirect::{Metadata, RedirectSpec, ruleset};
-use kube2iam::redirect::command::{CredentialsAddressing, OldRules, Printed, RedirectCommand, run};
-use kube2iam::redirect::{Redirect, RedirectError, RedirectOutcome};
+use kube2iam::for_tests::{
+    CredentialsAddressing, InterfaceRule, Metadata, OldRules, Printed, PrintedForm, Redirect, RedirectCommand,
+    RedirectError, RedirectOutcome, RedirectSpec, nft_text, run_redirect_command,
+};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::lab::{AGENT_PORT, Lab, METADATA_V4, ready, text};
@@ -41,7 +40,7 @@ fn nft_shows_the_golden_text() {
     lab.ask("pod1", METADATA_V4);
     let listing = normalised(&lab.nft(&["list", "ruleset"]));
     assert_eq!(listing, include_str!("golden.nft"));
-    assert_eq!(listing, ruleset::nft_text(&wanted, 1));
+    assert_eq!(listing, nft_text(&wanted, 1));
 }
 
 #[test]
@@ -70,8 +69,12 @@ fn nft_shows_what_is_described_for_other_specs_too() {
                 (RedirectOutcome::Kept, generation),
                 "read as it was written"
             );
-            assert_eq!(lab.nft(&["list", "ruleset"]), ruleset::nft_text(&ensured.wanted, generation), "{ensured:?}");
-            assert_eq!(lab.node(|| run(&RedirectCommand::Status(PrintedForm::Text))).exit_code, 0, "{ensured:?}");
+            assert_eq!(lab.nft(&["list", "ruleset"]), nft_text(&ensured.wanted, generation), "{ensured:?}");
+            assert_eq!(
+                lab.node(|| run_redirect_command(&RedirectCommand::Status(PrintedForm::Text))).exit_code,
+                0,
+                "{ensured:?}"
+            );
         }
     }
 }
@@ -83,7 +86,7 @@ fn add_status_remove() {
     }
     let lab = Lab::new(&["cali1"]);
     let _agent = lab.agent();
-    let command = |command: &RedirectCommand| lab.node(|| run(command));
+    let command = |command: &RedirectCommand| lab.node(|| run_redirect_command(command));
     let missing = command(&RedirectCommand::Status(PrintedForm::Text));
     assert_eq!((missing.exit_code, missing.output.contains("missing")), (1, true), "{missing:?}");
     let added = command(&add(OldRules::Name));
@@ -115,7 +118,7 @@ fn without_net_admin_there_is_one_clear_error() {
         set_capabilities(None, sets).unwrap();
         assert_eq!(Redirect::open(spec()).err(), Some(RedirectError::NoNetAdmin));
         [add(OldRules::Name), RedirectCommand::Remove, RedirectCommand::Status(PrintedForm::Text)]
-            .map(|command| run(&command))
+            .map(|command| run_redirect_command(&command))
     });
     let expected = |errors: &str| Printed { exit_code: 77, output: String::new(), errors: errors.to_owned() };
     let programming = expected(
@@ -166,15 +169,17 @@ fn a_rule_left_over_in_iptables_nft_is_named_and_adopted() {
     let named = format!(
         "old rule of kube2iam in {program}: -t nat -A PREROUTING -p tcp -d 169.254.169.254 --dport 80 -i cali1 -j DNAT --to-destination 10.77.0.2:9999"
     );
-    let added = lab.node(|| run(&add(OldRules::Name)));
+    let added = lab.node(|| run_redirect_command(&add(OldRules::Name)));
     assert_eq!(added.exit_code, 0, "{added:?}");
     assert!(added.errors.starts_with(&named), "{added:?}");
     assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"), "ours comes first");
-    assert!(lab.node(|| run(&RedirectCommand::Status(PrintedForm::Text))).output.contains(&named));
-    let adopted = lab.node(|| run(&add(OldRules::Remove)));
+    assert!(lab.node(|| run_redirect_command(&RedirectCommand::Status(PrintedForm::Text))).output.contains(&named));
+    let adopted = lab.node(|| run_redirect_command(&add(OldRules::Remove)));
     assert_eq!((adopted.exit_code, adopted.errors.as_str()), (0, ""), "{adopted:?}");
     assert!(adopted.output.contains(&format!("{named}: removed\n")), "{adopted:?}");
-    assert!(!lab.node(|| run(&RedirectCommand::Status(PrintedForm::Text))).output.contains("old rule"));
+    assert!(
+        !lab.node(|| run_redirect_command(&RedirectCommand::Status(PrintedForm::Text))).output.contains("old rule")
+    );
     iptables(&[&["-D"], &NEIGHBOURS_RULE[..]].concat());
     assert_eq!(iptables(&["-S"]), before, "nothing else is touched");
 }
@@ -187,15 +192,15 @@ fn a_rule_left_over_in_iptables_legacy_goes_by_the_line_that_is_printed() {
     let lab = Lab::new(&["cali1"]);
     let _agent = lab.agent();
     let hint = "iptables-legacy has a table `nat` here; this deletes what the original kube2iam may have left in it: ";
-    assert_eq!(lab.node(|| run(&add(OldRules::Name))).errors, "", "there is no such table");
+    assert_eq!(lab.node(|| run_redirect_command(&add(OldRules::Name))).errors, "", "there is no such table");
     let legacy = |words: &[&str]| lab.exec("node", "iptables-legacy", &[&["-t", "nat"], words].concat());
     legacy(&["-A", "PREROUTING", "-c", "7", "420", "-p", "tcp", "--dport", "1", "-j", "RETURN"]);
     legacy(&[&["-A"], &KUBE2IAMS_RULE[..]].concat());
     legacy(&["-A", "PREROUTING", "-c", "9", "540", "-m", "comment", "--comment", "two words", "-j", "RETURN"]);
-    let adopted = lab.node(|| run(&add(OldRules::Remove)));
+    let adopted = lab.node(|| run_redirect_command(&add(OldRules::Remove)));
     let line = adopted.errors.trim_end().strip_prefix(hint).unwrap_or_else(|| panic!("{adopted:?}"));
     assert_eq!(adopted.exit_code, 0, "{adopted:?}");
-    assert!(lab.node(|| run(&RedirectCommand::Status(PrintedForm::Text))).output.contains(line));
+    assert!(lab.node(|| run_redirect_command(&RedirectCommand::Status(PrintedForm::Text))).output.contains(line));
     assert!(legacy(&["-S"]).contains("169.254.169.254"), "only iptables-legacy changes its table");
     assert_eq!(lab.ask("pod1", METADATA_V4), text("agent for 10.81.0.2"), "ours comes first");
     lab.exec("node", "sh", &["-c", line]);

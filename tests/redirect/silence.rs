@@ -5,11 +5,10 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kube2iam::clients::kubernetes::{ApiServer, ApiServerConnection, ApiServerOptions, CallLimits, Verification};
-use kube2iam::logic::base::proxy::ProxyEnvironment;
-use kube2iam::logic::cluster::kubernetes::{AnnotationKeys, Resource};
-use kube2iam::os::clock::SystemClock;
-use kube2iam::ports::Kubernetes;
+use kube2iam::for_tests::{
+    AnnotationKeys, ApiServer, ApiServerConnection, ApiServerOptions, CallLimits, Kubernetes, ProxyEnvironment,
+    Resource, SystemClock, Verification,
+};
 
 use crate::lab::{Lab, ready};
 

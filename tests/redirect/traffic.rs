@@ -1,8 +1,6 @@
 //! What pods reach.
 
-use kube2iam::logic::redirect::interfaces::InterfaceRule;
-use kube2iam::logic::redirect::{OtherPorts, RedirectSpec, RequestAction};
-use kube2iam::redirect::{Redirect, RedirectOutcome};
+use kube2iam::for_tests::{InterfaceRule, OtherPorts, Redirect, RedirectOutcome, RedirectSpec, RequestAction};
 
 use crate::lab::{AGENT_PORT, Answer, Lab, METADATA_OTHER_PORT, METADATA_V4, METADATA_V6, ask_on, ready, text};
 

@@ -4,9 +4,7 @@ use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use kube2iam::logic::redirect::RedirectSpec;
-use kube2iam::logic::redirect::resolve::RedirectNote;
-use kube2iam::redirect::{Redirect, RedirectOutcome};
+use kube2iam::for_tests::{Redirect, RedirectNote, RedirectOutcome, RedirectSpec};
 use rustix::net::sockopt::set_ipv6_multicast_hops;
 use rustix::net::{SendFlags, netdevice, sendto};
 
@@ -97,7 +95,7 @@ fn a_node_with_several_network_cards_and_policy_routing_has_the_uplinks_of_its_m
     assert_eq!(lab.ask("pod2", METADATA_V4), text("canary"), "by the second card");
     let mut redirect = ensure(&lab, spec());
     let reached = |scope: &str, redirect: &Redirect| {
-        let status = lab.node(kube2iam::redirect::status).unwrap().text();
+        let status = lab.node(kube2iam::for_tests::redirect_status).unwrap().text();
         assert!(status.contains(&format!("  interfaces: {scope}\n")), "{status} of {redirect:?}");
         for (pod, answer) in [("pod1", "agent for 10.81.0.2"), ("pod2", "agent for 10.82.0.2"), ("node", "canary")] {
             assert_eq!(lab.ask(pod, METADATA_V4), text(answer), "{pod} with {scope}");

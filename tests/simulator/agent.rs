@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kube2iam::agent::{AgentState, Ports, work};
-use kube2iam::config::{Command, Config, parse};
-use kube2iam::logic::policy::{self, OwnRoles};
-use kube2iam::os::latch::Latch;
-use kube2iam::ports::{KeyStore, Waited};
+use kube2iam::for_tests::{
+    AgentState, Command, Config, KeyStore, Latch, OwnRoles, Ports, Waited, agent_threads, entitled, parse_command_line,
+};
 
 use crate::api::Api;
 use crate::aws::{SimCredentials, SimImds, SimSts};
@@ -59,7 +57,7 @@ impl Agent {
         sim.agents.lock().push(agent.clone());
         sim.stage.note(&format!("agent {number} starts"));
         // The agent's housekeeping gives memory back to the system as well, which takes real time.
-        for (name, work) in work().into_iter().filter(|(name, _)| *name != "housekeeping") {
+        for (name, work) in agent_threads().into_iter().filter(|(name, _)| *name != "housekeeping") {
             let state = state.clone();
             sim.stage.enter(name, move || work(&state));
         }
@@ -117,7 +115,7 @@ fn config(sim: &Sim) -> Config {
         ("--sts=web-identity", swarm.by_token && !sim.has(Plant::NodeSigns)),
     ];
     let words = words.into_iter().filter(|(_, is_set)| *is_set).map(|(word, _)| word.to_owned());
-    match parse(words, &|_| None) {
+    match parse_command_line(words, &|_| None) {
         Ok(Command::Run(config)) => *config,
         other => panic!("{other:?}"),
     }
@@ -131,7 +129,7 @@ fn housekeeping(state: &AgentState) {
         let entitled: Option<HashSet<_>> = state.world.read(|world, rules| {
             let rules = rules.filter(|_| world.is_ready())?;
             let pods = world.pods().filter(|pod| world.can_have_role(pod));
-            Some(pods.filter_map(|pod| policy::entitled(world, rules, pod)).collect())
+            Some(pods.filter_map(|pod| entitled(world, rules, pod)).collect())
         });
         if let Some(entitled) = entitled {
             state.sessions.sweep(&entitled);

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kube2iam::logic::cluster::kubernetes::{
-    AnnotationKeys, Item, KubernetesFailure, KubernetesFailureKind, ListPage, Object, Pod, Resource, object,
+use kube2iam::for_tests::{
+    AnnotationKeys, Item, Kubernetes, KubernetesFailure, KubernetesFailureKind, ListPage, Object, Pod, Resource,
+    WatchLines, object,
 };
-use kube2iam::ports::{Kubernetes, WatchLines};
 use parking_lot::Mutex;
 use serde_json::Value;
 

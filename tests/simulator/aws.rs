@@ -6,17 +6,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kube2iam::logic::base::secret::Secret;
-use kube2iam::logic::base::time::Wall;
-use kube2iam::logic::policy::OwnRole;
-use kube2iam::logic::request::message::Response;
-use kube2iam::logic::request::path::CanonicalPath;
-use kube2iam::logic::request::upstream::ImdsFailure;
-use kube2iam::logic::sessions::cache::MOST_CALLS;
-use kube2iam::logic::sessions::credentials::Credentials;
-use kube2iam::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind, TokenRefusal};
-use kube2iam::ports::NodeCredentials;
-use kube2iam::ports::{Forwarded, Imds, Sts};
+use kube2iam::for_tests::{
+    AssumeRole, Assumed, CanonicalPath, Credentials, Forwarded, Imds, ImdsFailure, MOST_CALLS, NodeCredentials,
+    OwnRole, Response, Secret, Sts, StsFailure, StsFailureKind, TokenRefusal, Wall,
+};
 use serde_json::Value;
 
 use crate::plants::Plant;

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use kube2iam::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind};
-use kube2iam::logic::identity::issuer::IssuerDocuments;
-use kube2iam::logic::request::message::{Headers, Method, Request, ShownToken};
-use kube2iam::ports::IssuerDiscovery;
+use kube2iam::for_tests::{
+    Headers, IssuerDiscovery, IssuerDocuments, KubernetesFailure, KubernetesFailureKind, Method, Request, ShownToken,
+};
 use serde_json::{Value, json};
 
 use crate::agent::Agent;

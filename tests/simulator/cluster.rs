@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use kube2iam::logic::cluster::kubernetes::Resource;
+use kube2iam::for_tests::Resource;
 use serde_json::{Value, json};
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -67,7 +67,7 @@ mod watch;
 use std::env;
 use std::ops::Range;
 
-use kube2iam::config::BUILD;
+use kube2iam::for_tests::BUILD;
 use sim::{Outcome, run, run_by_token};
 
 /// Those that the environment asks for, else the first `usual` ones.

@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use kube2iam::api::metadata::Caller;
-use kube2iam::logic::request::message::{Headers, Method, Request, Response};
-use kube2iam::logic::request::route::CONTAINER_ADDRESS;
+use kube2iam::for_tests::{CONTAINER_ADDRESS, Caller, Headers, Method, Request, Response};
 use serde_json::Value;
 
 use crate::agent::Agent;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Once;
 
-use kube2iam::logic::operator::log_line::{LineParts, LogFormat, Taken};
+use kube2iam::for_tests::{LineParts, LogFormat, Taken};
 use log::kv::{Error, Key, Value, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record};
 

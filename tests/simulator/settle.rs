@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use kube2iam::logic::base::time::Mono;
-use kube2iam::logic::cluster::world::World;
-use kube2iam::logic::policy::arn::NamedRole;
+use kube2iam::for_tests::{Mono, NamedRole, World};
 
 use crate::agent::Agent;
 use crate::cluster::Pod;

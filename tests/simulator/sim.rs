@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kube2iam::logic::cluster::kubernetes::Resource;
+use kube2iam::for_tests::Resource;
 use parking_lot::Mutex;
 
 use crate::agent::Agent;

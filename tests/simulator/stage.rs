@@ -12,7 +12,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use kube2iam::os::threads;
+use kube2iam::for_tests::{STACK_BYTES, spawn_thread};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::manner::{Fault, Manner};
@@ -109,7 +109,7 @@ impl Stage {
             ON_STAGE.set(None);
             stage.leave(actor);
         };
-        let thread = threads::spawn(name, threads::STACK_BYTES, act).unwrap();
+        let thread = spawn_thread(name, STACK_BYTES, act).unwrap();
         self.inner.lock().actors[actor].thread = Some(thread.thread().clone());
         actor
     }

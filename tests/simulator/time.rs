@@ -3,9 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use kube2iam::logic::base::time::{Mono, Now, Wall};
-use kube2iam::logic::identity::metadata_token::TokenKeys;
-use kube2iam::ports::{Clock, KeyStore, Notifier, Random, Time};
+use kube2iam::for_tests::{Clock, KeyStore, Mono, Notifier, Now, Random, Time, TokenKeys, Wall};
 use parking_lot::Mutex;
 
 use crate::plants::Plant;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use kube2iam::logic::request::message::{Headers, Method, Request, Response};
+use kube2iam::for_tests::{Headers, Method, Request, Response};
 
 use crate::agent::Agent;
 use crate::pods::{Ask, text};

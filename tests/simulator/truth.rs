@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use kube2iam::logic::sts::AssumeRole;
+use kube2iam::for_tests::AssumeRole;
 
 use crate::cluster::{ACCOUNT, Cluster, Namespace, Pod, states};
 use crate::swarm::Swarm;

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kube2iam::logic::cluster::kubernetes::{
-    Frame, KubernetesFailure, KubernetesFailureKind, LineReader, Resource, WatchLine,
+use kube2iam::for_tests::{
+    Frame, KubernetesFailure, KubernetesFailureKind, LineReader, Resource, WatchLine, WatchLines,
 };
-use kube2iam::ports::WatchLines;
 use serde_json::{Value, json};
 
 use crate::api::{keys, shown, unavailable};

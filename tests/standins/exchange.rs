@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use kube2iam::logic::base::time::Wall;
+use kube2iam::for_tests::Wall;
 
 use super::wire::Board;
 

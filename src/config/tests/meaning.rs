@@ -6,10 +6,11 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::{POD, config, config_in};
+use crate::config::sts::SessionLife;
 use crate::config::{
-    Access, Authority, BaseSource, DefaultRoleSource, Listen, MetricsListener, OnExit, SessionLife, SharedAddress,
-    SocketSetting,
+    Access, BaseSource, DefaultRoleSource, Listen, MetricsListener, OnExit, SharedAddress, SocketSetting,
 };
+use crate::logic::base::url::Authority;
 use crate::logic::operator::log_line::LogFormat;
 use crate::logic::policy::pattern::Format;
 use crate::logic::policy::{AccountRoles, DefaultObeys, Enforcement, TokenRequirement};

@@ -1,7 +1,7 @@
 //! `--sts`, and what goes with it.
 
 use super::{POD, config, refusal_in};
-use crate::config::SessionLife;
+use crate::config::sts::SessionLife;
 use crate::logic::sessions::cache::RenewAt;
 use crate::logic::sessions::session::CallsBear;
 

@@ -14,6 +14,7 @@ impl Mono {
     }
 
     /// The moment `millis` milliseconds after the origin.
+    #[cfg(test)]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis * 1_000)
     }

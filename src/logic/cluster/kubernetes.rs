@@ -13,7 +13,7 @@ mod scan;
 use std::fmt;
 use std::net::IpAddr;
 
-pub use frame::{ApiStatus, LineReader, WatchLine, frame, one_line, status};
+pub use frame::{LineReader, WatchLine, frame, one_line, status};
 pub use list::{Item, PageReader};
 pub use object::{SESSION_NAME, object};
 

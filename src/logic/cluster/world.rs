@@ -21,15 +21,15 @@ use crate::logic::base::maps::FastMap;
 use crate::logic::policy::arn::NamedRole;
 use accounts::ServiceAccounts;
 use age::Ages;
-pub use age::{Failing, Needed, TooOld};
+pub use age::{Needed, TooOld};
 pub use change::{Change, Novelty};
 use holders::Holders;
 pub use lists::{HeldList, ListResults};
 use parsed::{Annotations, NamespaceAnnotations};
 pub use parsed::{ParsedEvent, PodAnnotations, Reading};
 pub use pod_tokens::PodTokens;
+pub use pods::HeldPod;
 use pods::PodIndex;
-pub use pods::{Addresses, HeldPod};
 
 /// Pods by UID and by address, namespaces and ServiceAccounts by name.
 #[derive(Debug, Default)]

@@ -1,13 +1,13 @@
 //! Patterns of the roles that namespaces allow: globs with kube2iam's meaning, or regular expressions.
 
-mod list;
+pub(super) mod list;
 
 use std::fmt;
 
 use regex_lite::{Regex, RegexBuilder};
 
 use super::arn::{BaseArn, is_arn};
-pub use list::{FirstMatch, LONGEST_EXPRESSIONS, LONGEST_LIST, MOST_ENTRIES, MOST_EXPRESSIONS, RoleList};
+pub use list::{FirstMatch, RoleList};
 
 /// How the entries of a namespace's list are parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

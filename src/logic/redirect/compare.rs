@@ -84,17 +84,13 @@ pub enum Claim {
     Anew,
 }
 
-/// Chooses the step for a table. `own` is the generation that this agent has claimed, if any.
+/// Chooses the step for a table of an agent. `own` is the generation that this agent has claimed, if any; `is_intact`
+/// says whether a table is what its writer wanted.
 ///
 /// A starting agent takes the generation after the one it finds, so the agent that started last is the newest,
 /// regardless of clocks. If the content is right the generation doesn't matter: nothing is written and the counters
 /// continue.
-pub fn decide(wanted: &[Chain], own: Option<u64>, claim: Claim, found: Option<&FoundTable>) -> RepairStep {
-    decide_for(&is_intact, wanted, own, claim, found)
-}
-
-/// The same for any table of the agent; `is_intact` says whether a table is what its writer wanted.
-pub fn decide_for(
+pub fn decide(
     is_intact: &dyn Fn(&FoundTable) -> bool,
     wanted: &[Chain],
     own: Option<u64>,
@@ -210,7 +206,7 @@ mod tests {
     const OTHER: &str = "10.0.0.1:9999";
 
     fn check(own: Option<u64>, found: Option<&FoundTable>, expected: &str) {
-        let step = match decide(&wanted(OURS), own, Claim::Held, found) {
+        let step = match decide(&is_intact, &wanted(OURS), own, Claim::Held, found) {
             RepairStep::Keep { generation } => format!("keep {generation}"),
             RepairStep::Write { generation, .. } => format!("write {generation}"),
             RepairStep::Yield { generation } => format!("yield {generation}"),
@@ -227,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_table_of_other_flags_is_outdated_and_one_without_a_rule_altered() {
-        let cause = |own, found: &FoundTable| match decide(&wanted(OURS), own, Claim::Held, Some(found)) {
+        let cause = |own, found: &FoundTable| match decide(&is_intact, &wanted(OURS), own, Claim::Held, Some(found)) {
             RepairStep::Write { cause, .. } => cause,
             other => panic!("{other:?}"),
         };
@@ -261,7 +257,7 @@ mod tests {
             for turn in 0..8 {
                 let (agent, own) = if turn % 2 == 0 { (OURS, 1) } else { (OTHER, 2) };
                 if let RepairStep::Write { generation, .. } =
-                    decide(&wanted(agent), Some(own), Claim::Held, table.as_ref())
+                    decide(&is_intact, &wanted(agent), Some(own), Claim::Held, table.as_ref())
                 {
                     table = Some(FoundTable::as_written(&wanted(agent), generation));
                     writes += 1;
@@ -275,7 +271,7 @@ mod tests {
     #[test]
     fn a_changed_table_takes_the_next_generation() {
         let shared = FoundTable::as_written(&wanted(OTHER), 4);
-        let step = |own, claim| decide(&wanted(OURS), Some(own), claim, Some(&shared));
+        let step = |own, claim| decide(&is_intact, &wanted(OURS), Some(own), claim, Some(&shared));
         let write = |generation| RepairStep::Write { generation, cause: Cause::Outdated };
         assert_eq!(step(4, Claim::Changed), write(5), "the other agent that holds 4 yields then");
         assert_eq!(step(3, Claim::Changed), RepairStep::Yield { generation: 4 });

@@ -28,7 +28,7 @@ const CHECKS_BEFORE_TAKEOVER: u32 = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::redirect::compare::{Claim, FoundTable, RepairStep, decide};
+    use crate::logic::redirect::compare::{Claim, FoundTable, RepairStep, decide, is_intact};
     use crate::logic::redirect::ruleset::{Chain, chains};
     use crate::logic::redirect::scope::InterfaceScope;
     use crate::logic::redirect::{Metadata, OtherPorts, Wanted};
@@ -69,7 +69,7 @@ mod tests {
         let (mut holder, mut table) = (1, FoundTable::as_written(&wanted(2), 2));
         for agent in (0..turns).map(|turn| turn % 2).filter(|agent| alive[*agent]) {
             let claim = if silence[agent].is_enough() { Claim::Anew } else { Claim::Held };
-            match decide(&wanted([1, 2][agent]), Some(own[agent]), claim, Some(&table)) {
+            match decide(&is_intact, &wanted([1, 2][agent]), Some(own[agent]), claim, Some(&table)) {
                 RepairStep::Write { generation, .. } => {
                     table = FoundTable::as_written(&wanted([1, 2][agent]), generation);
                     (holder, own[agent], silence[agent]) = (agent, generation, RedirectSilence::default());

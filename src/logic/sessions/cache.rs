@@ -243,12 +243,6 @@ impl<S> Cache<S> {
         }
     }
 
-    /// The session held for `key` and the last failure, without asking for anything.
-    pub fn peek(&self, key: &AssumeRole, now: Mono) -> (Option<&S>, Option<&StsFailure>) {
-        let Some(entry) = self.entries.get(key) else { return (None, None) };
-        (entry.live(now).map(|held| &*held.session), entry.last_failure.as_ref())
-    }
-
     /// Hands out what is held, and sees to its renewal if that is due.
     fn serve(&mut self, key: &AssumeRole, held: Arc<S>, now: Mono) -> CacheAnswer<S> {
         let Some(entry) = self.entries.get_mut(key) else { return CacheAnswer::Serve(held) };

@@ -30,8 +30,6 @@ pub struct AwsEnvironment {
     pub use_fips_endpoint: Option<String>,
     pub use_dualstack_endpoint: Option<String>,
     pub sts_regional_endpoints: Option<String>,
-    pub metadata_service_endpoint: Option<String>,
-    pub metadata_service_endpoint_mode: Option<String>,
     /// `AWS_CA_BUNDLE`, else `SSL_CERT_FILE`
     pub ca_bundle: Option<String>,
     pub proxy: ProxyEnvironment,
@@ -60,8 +58,6 @@ impl AwsEnvironment {
             use_fips_endpoint: one("AWS_USE_FIPS_ENDPOINT"),
             use_dualstack_endpoint: one("AWS_USE_DUALSTACK_ENDPOINT"),
             sts_regional_endpoints: one("AWS_STS_REGIONAL_ENDPOINTS"),
-            metadata_service_endpoint: one("AWS_EC2_METADATA_SERVICE_ENDPOINT"),
-            metadata_service_endpoint_mode: one("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"),
             ca_bundle: first(&["AWS_CA_BUNDLE", "SSL_CERT_FILE"]),
             // Upper case first, as Go programs do.
             proxy: ProxyEnvironment {
@@ -84,16 +80,6 @@ impl AwsEnvironment {
             override_sts: url("AWS_ENDPOINT_URL_STS", &self.endpoint_url_sts)?,
             override_all: url("AWS_ENDPOINT_URL", &self.endpoint_url)?,
         })
-    }
-
-    /// The metadata service, which overrides `--metadata-addr` for everything except proxied requests.
-    pub fn metadata_service(&self) -> Result<Option<ServiceUrl>, EnvironmentError> {
-        if let Some(text) = &self.metadata_service_endpoint {
-            return service("AWS_EC2_METADATA_SERVICE_ENDPOINT", text).map(Some);
-        }
-        let mode = ("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", &self.metadata_service_endpoint_mode);
-        let v6 = choice(mode.0, mode.1, ["ipv4", "ipv6"])?;
-        v6.then(|| service(mode.0, METADATA_V6)).transpose()
     }
 
     /// The first source of the node's own credentials whose variables are set; the instance role if none is. A
@@ -233,7 +219,6 @@ fn choice(name: &'static str, value: &Option<String>, words: [&str; 2]) -> Resul
 const CONTAINER_HOST: &str = "169.254.170.2";
 /// The ECS and EKS agents, IPv4 and IPv6.
 const PLAIN_HOSTS: [&str; 3] = [CONTAINER_HOST, "169.254.170.23", "fd00:ec2::23"];
-const METADATA_V6: &str = "http://[fd00:ec2::254]";
 /// How many characters of an invalid value an error repeats.
 const SHOWN: usize = 40;
 

@@ -178,7 +178,8 @@ fn v6_only_listener_is_not_recognised() {
 
 #[test]
 fn taken_port_is_detected_and_shared_only_by_consent_of_both() {
-    use crate::server::{bind_shared, is_in_use, is_taken};
+    use crate::server::bind::is_in_use;
+    use crate::server::{bind_shared, is_taken};
     let v4 = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let first = bind_shared(v4, 0).unwrap();
     let port = first.local_addr().unwrap().port();

@@ -1,9 +1,8 @@
 //! HTTP heads: one reading only, the same however the bytes come, and within the limits. The reader here is the
 //! strictest there can be: what it can't read must have been refused.
 
-use kube2iam::logic::request::message::Method;
-use kube2iam::server::{
-    BodyLength, ChunkedBody, Head, HttpVersion, Limits, Persistence, read_head, worth_parsing_again,
+use kube2iam::for_tests::{
+    BodyLength, ChunkedBody, Head, HttpVersion, Limits, Method, Persistence, read_head, worth_parsing_again,
 };
 
 /// A stream of bytes, as a client sends it.

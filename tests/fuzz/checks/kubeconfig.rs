@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use kube2iam::clients::kubernetes::{ApiServerConnection, Auth, Verification};
+use kube2iam::for_tests::{ApiServerConnection, Auth, Verification};
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// The text of a kubeconfig.

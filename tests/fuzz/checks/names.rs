@@ -1,10 +1,9 @@
 //! Names from annotations: role ARNs, lists of patterns, what a pod asks of its session. A simple reader beside each.
 
-use kube2iam::logic::cluster::kubernetes::{Event, Object, Pod, Resource, SessionAnnotations};
-use kube2iam::logic::cluster::world::{ParsedEvent, PodTokens, Reading, World};
-use kube2iam::logic::policy::arn::{BaseArn, RoleArn};
-use kube2iam::logic::policy::pattern::{Format, RoleList, glob};
-use kube2iam::logic::sessions::session::{CallsBear, NameAnnotation, NameTemplate, SessionRules, TagReach, Tags};
+use kube2iam::for_tests::{
+    BaseArn, CallsBear, Event, Format, NameAnnotation, NameTemplate, Object, ParsedEvent, Pod, PodTokens, Reading,
+    Resource, RoleArn, RoleList, SessionAnnotations, SessionRules, TagReach, Tags, World, glob_matches,
+};
 use regex_lite::Regex;
 
 /// The first line is a role, the second a pattern, a list of them or a base; all in turn are whatever else an
@@ -60,7 +59,7 @@ fn globs(pattern: &str, text: &str) {
             reach[at] = if sign == '*' { before[at] || at > 0 && reach[at - 1] } else { step };
         }
     }
-    assert_eq!(glob(pattern, text), reach[text_chars.len()], "{pattern:?} {text:?}");
+    assert_eq!(glob_matches(pattern, text), reach[text_chars.len()], "{pattern:?} {text:?}");
 }
 
 fn based(name: &str, annotation: &str, base: &BaseArn) {
@@ -91,7 +90,7 @@ fn allows(entry: &str, format: Format, base: &BaseArn, role: &RoleArn) -> bool {
     let matches = |expression: &str| Regex::new(expression).is_ok_and(|regex| regex.is_match(role.as_str()));
     let escaped = regex_lite::escape(base.as_str());
     match format {
-        Format::Glob => glob(&complete(base.as_str(), entry), role.as_str()),
+        Format::Glob => glob_matches(&complete(base.as_str(), entry), role.as_str()),
         Format::RegexpUnanchored => matches(&complete(&escaped, entry)),
         Format::Regexp => {
             let bare = complete(&escaped, entry.strip_prefix('^').unwrap_or(entry));

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use kube2iam::logic::request::message::{Headers, Method, Request};
-use kube2iam::logic::request::path::CanonicalPath;
-use kube2iam::logic::request::route::{Facing, IamEntry, Route, RouteRules, filter_listing, route};
+use kube2iam::for_tests::{
+    CanonicalPath, Facing, Headers, IamEntry, Method, Request, Route, RouteRules, filter_listing, route_of,
+};
 
 /// The first line is a target, or the rest of one; the others are what the metadata service lists there.
 pub(crate) fn check(bytes: &[u8]) {
@@ -61,7 +61,7 @@ fn compare(read: &Route, method: Method, target: &str, facing: Facing, rules: &R
 }
 
 fn ask(method: Method, target: &str, facing: Facing, rules: &RouteRules) -> Route {
-    route(&Request { method, target, headers: Headers::default() }, facing, rules)
+    route_of(&Request { method, target, headers: Headers::default() }, facing, rules)
 }
 
 /// Nothing in what goes on means anything but itself, so that nothing is left to be decoded, folded or resolved.

@@ -2,10 +2,9 @@
 
 use std::sync::OnceLock;
 
-use kube2iam::logic::base::time::Wall;
-use kube2iam::logic::identity::issuer::{Issuer, IssuerDocuments};
-use kube2iam::logic::identity::issuer_keys::IssuerKeys;
-use kube2iam::logic::identity::projected_token::{self, ProvenPod, TokenFault, TokenRules};
+use kube2iam::for_tests::{
+    Issuer, IssuerDocuments, IssuerKeys, ProvenPod, TokenFault, TokenRules, Wall, check_projected_token,
+};
 use serde_json::Value;
 
 use super::signing::EcKey;
@@ -22,7 +21,7 @@ pub(crate) fn check(bytes: &[u8]) {
 
 fn proven(value: &[u8], keys: &IssuerKeys) -> Result<ProvenPod, TokenFault> {
     let audiences = ["kube2iam".to_owned()];
-    projected_token::check(value, TokenRules { keys, issuer: ISSUER, audiences: &audiences }, NOW)
+    check_projected_token(value, TokenRules { keys, issuer: ISSUER, audiences: &audiences }, NOW)
 }
 
 /// Whatever is signed proves no more than it says.

@@ -1,7 +1,6 @@
 //! What STS says: credentials only if all of them are there, and no secret in any word about an answer.
 
-use kube2iam::logic::base::time::Wall;
-use kube2iam::logic::sts::{StsAnswer, read_caller_identity, read_credentials};
+use kube2iam::for_tests::{StsAnswer, Wall, read_caller_identity, read_credentials};
 
 /// The body of an answer.
 pub(crate) fn check(bytes: &[u8]) {

@@ -3,8 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use kube2iam::logic::base::time::Wall;
-use kube2iam::logic::identity::metadata_token::{Bearer, LONGEST_TTL_S, TokenKeys, parse_ttl};
+use kube2iam::for_tests::{Bearer, LONGEST_TTL_S, TokenKeys, Wall, parse_ttl};
 
 /// A token, a TTL header or a record of keys; also what a token is made of: the bearer, its life and the key.
 pub(crate) fn check(bytes: &[u8]) {

@@ -2,13 +2,10 @@
 //! In pieces of any size the same comes of them. A pod that is made anew under its name, or gets too long to be read,
 //! leaves nothing of the old one.
 
-use kube2iam::logic::cluster::kubernetes::{
-    AnnotationKeys, Event, Frame, Item, LineReader, ListPage, Object, PageReader, Pod, Resource, Unreadable, WatchLine,
-    frame, status,
+use kube2iam::for_tests::{
+    AddressHolder, AnnotationKeys, BaseArn, Event, Format, Frame, Item, LineReader, ListPage, Object, PageReader,
+    ParsedEvent, Pod, PodTokens, Reading, Resource, Unreadable, WatchLine, World, frame, status,
 };
-use kube2iam::logic::cluster::world::{AddressHolder, ParsedEvent, PodTokens, Reading, World};
-use kube2iam::logic::policy::arn::BaseArn;
-use kube2iam::logic::policy::pattern::Format;
 use serde_json::Value;
 
 /// A line as the API server sends it, or a whole list.

@@ -5,11 +5,10 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube2iam::logic::base::time::Mono;
-use kube2iam::logic::policy::arn::RoleArn;
-use kube2iam::logic::sessions::budget::{Bucket, Rate};
-use kube2iam::logic::sessions::cache::{Cache, CacheAnswer, CacheRules, NextCall, RenewAt, Start};
-use kube2iam::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
+use kube2iam::for_tests::{
+    AssumeRole, Bucket, Cache, CacheAnswer, CacheRules, Mono, NextCall, Rate, RenewAt, RoleArn, Start, StsFailure,
+    StsFailureKind,
+};
 
 use super::{NODES, PODS_PER_NODE, QUOTA, index};
 use crate::random::Random;

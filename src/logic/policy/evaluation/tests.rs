@@ -5,7 +5,7 @@ use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::{Event, Namespace, Object, Pod};
 use crate::logic::cluster::world::ParsedEvent;
 use crate::logic::cluster::world::tests::{namespace, pod};
-use crate::logic::policy::pattern::MOST_EXPRESSIONS;
+use crate::logic::policy::pattern::list::MOST_EXPRESSIONS;
 use crate::logic::policy::tests::rules;
 use crate::logic::policy::{DefaultObeys, DefaultOrigin, DefaultRole};
 

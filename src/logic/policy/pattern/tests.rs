@@ -1,3 +1,4 @@
+use super::list::{LONGEST_LIST, MOST_ENTRIES, MOST_EXPRESSIONS};
 use super::*;
 
 const BASE: &str = "arn:aws:iam::123456789012:role/";

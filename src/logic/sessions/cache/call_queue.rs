@@ -18,8 +18,6 @@ pub enum CallPurpose {
 }
 
 impl CallPurpose {
-    pub const ALL: [Self; 3] = [Self::Request, Self::Renewal, Self::Prefetch];
-
     /// The word for log and metrics.
     pub const fn word(self) -> &'static str {
         match self {

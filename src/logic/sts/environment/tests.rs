@@ -128,21 +128,6 @@ fn endpoints_follow_the_variables() {
 }
 
 #[test]
-fn the_metadata_service_can_be_overridden() {
-    for (variables, base) in [
-        (&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1338/")][..], Some("http://127.0.0.1:1338")),
-        (&[("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv6")], Some("http://[fd00:ec2::254]")),
-        (&[("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv4")], None),
-        (&[], None),
-    ] {
-        let found = environment(variables).metadata_service().unwrap();
-        assert_eq!(found.map(|url| url.base()).as_deref(), base);
-    }
-    assert!(environment(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv5")]).metadata_service().is_err());
-    assert!(environment(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", "nowhere")]).metadata_service().is_err());
-}
-
-#[test]
 fn the_first_bundle_and_the_upper_case_proxy_win_and_secrets_are_redacted() {
     let found = environment(&[
         ("SSL_CERT_FILE", "/b"),
