@@ -113,6 +113,11 @@ impl StsFailureKind {
         }
     }
 
+    /// Whether AWS looked at the token that the call bore and doesn't take it: another token may be good.
+    pub const fn is_about_token(self) -> bool {
+        matches!(self, Self::Token(_)) && self.is_answer()
+    }
+
     /// Whether AWS will refuse again until the configuration changes.
     pub const fn is_final(self) -> bool {
         match self {
