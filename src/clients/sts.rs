@@ -55,7 +55,7 @@ impl StsClient {
             };
             let remedy = remedy(&failure);
             if remedy == Remedy::Nothing || tried.contains(&remedy) {
-                return Err(without_secrets(failure, &credentials));
+                return Err(failure);
             }
             match remedy {
                 Remedy::ReadTime => self.wire.correct_clock(date.as_deref()),
@@ -74,7 +74,8 @@ impl StsClient {
     ) -> Result<T, (StsFailure, Option<String>)> {
         let left = self.wire.now().mono.until(deadline);
         let reply = self.wire.ask(call, left).map_err(|failure| (failure, None))?;
-        read(&reply.answer(), self.wire.time_of(&reply)).map_err(|failure| (failure, reply.date))
+        let secrets: Vec<&str> = call.signer.iter().flat_map(|signer| secrets_of(signer)).collect();
+        read(&reply.answer(&secrets), self.wire.time_of(&reply)).map_err(|failure| (failure, reply.date))
     }
 }
 
@@ -110,19 +111,13 @@ pub(super) fn read_assumed(answer: &StsAnswer<'_>, moment: Wall) -> Result<Assum
     Ok(Assumed { credentials, life })
 }
 
-type Read<T> = fn(&StsAnswer<'_>, Wall) -> Result<T, StsFailure>;
-
-/// Removes secrets from the message, in case a server echoes the request.
-fn without_secrets(mut failure: StsFailure, credentials: &Credentials) -> StsFailure {
-    let token = credentials.session_token.as_ref().map(|token| token.expose());
-    for secret in token.into_iter().chain([credentials.secret_access_key.expose()]).filter(|secret| !secret.is_empty())
-    {
-        if failure.message.contains(secret.as_str()) {
-            failure.message = failure.message.replace(secret.as_str(), "[secret]");
-        }
-    }
-    failure
+/// What no word about a response may repeat.
+fn secrets_of(credentials: &Credentials) -> impl Iterator<Item = &str> {
+    let token = credentials.session_token.as_ref().map(|token| token.expose().as_str());
+    token.into_iter().chain([credentials.secret_access_key.expose().as_str()])
 }
+
+type Read<T> = fn(&StsAnswer<'_>, Wall) -> Result<T, StsFailure>;
 
 /// The failure of a call that didn't reach AWS, or whose response didn't arrive.
 pub(super) fn unavailable(code: &str, message: String) -> StsFailure {

@@ -154,7 +154,10 @@ fn the_operator_is_told_that_the_node_needs_no_permission() {
         ("shop/cart-1", ["shop/cart-1: allowed\n", "by a token of ServiceAccount `cart`"]),
         ("shop/host-3", ["shop/host-3: allowed\n", "by a token of ServiceAccount `cart`"]),
         ("shop/thief", ["refused (sts_token_untrusted)", "`sub` system:serviceaccount:shop:thief and `aud` kube2iam"]),
-        ("shop/vendor", ["refused (external_id_unsupported)", "fix: take `iam.amazonaws.com/external-id` off the pod"]),
+        (
+            "shop/vendor",
+            ["refused (external_id_unsupported)", "fix: remove `iam.amazonaws.com/external-id` from the pod"],
+        ),
     ] {
         let text = run(&["explain", subject]).stdout;
         assert!(parts.iter().all(|part| text.contains(part)), "{parts:?} in\n{text}");
@@ -165,6 +168,9 @@ fn the_operator_is_told_that_the_node_needs_no_permission() {
     assert!(said.contains(&format!("node credentials     ok    {needs_none}\n")), "{said}");
     assert!(said.contains("role cart            warn  can't be tried: calls carry the pods' own tokens"), "{said}");
     assert!(!said.contains("whose they are"), "{said}");
+    let unread =
+        "issuer for AWS       warn  AWS can't read `https://kubernetes.default.svc`: its name means something inside";
+    assert!(said.contains(unread), "{said}");
     drop(agent);
     let _ = std::fs::remove_dir_all(socket.parent().unwrap());
 }

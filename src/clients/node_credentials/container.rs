@@ -46,13 +46,12 @@ impl ContainerEndpoint {
         Ok(Some(token))
     }
 
-    fn ask(&self, total: Duration) -> Result<(u16, Zeroizing<Vec<u8>>), StsFailure> {
-        let token = self.token()?;
+    fn ask(&self, token: Option<&Secret<String>>, total: Duration) -> Result<(u16, Zeroizing<Vec<u8>>), StsFailure> {
         let url = self.container.url.to_string();
         let unreached = |cause: String| none("NoContainerEndpoint", format!("failed to read `{url}`: {cause}"));
         let send = || {
             let mut request = self.agent.get(&url).header("accept", "application/json");
-            if let Some(token) = &token {
+            if let Some(token) = token {
                 request = request.header("authorization", token.expose());
             }
             within(request, total).call()
@@ -65,9 +64,10 @@ impl ContainerEndpoint {
 
 impl CredentialSource for ContainerEndpoint {
     fn fetch(&self, timeout: Duration) -> Result<Fetched, StsFailure> {
-        let (status, body) = self.ask(timeout.min(TOTAL))?;
+        let token = self.token()?;
+        let (status, body) = self.ask(token.as_ref(), timeout.min(TOTAL))?;
         let document = std::str::from_utf8(&body).unwrap_or_default();
-        match read_container_document(document) {
+        match read_container_document(document, token.as_ref()) {
             Ok(credentials) if status == 200 => Ok(Fetched { credentials, life: None }),
             Err(DocumentFailure { code, message }) if status == 200 || code != "Unreadable" => {
                 Err(none(&code, message))

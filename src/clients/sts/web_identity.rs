@@ -21,24 +21,9 @@ pub(in crate::clients) fn assume_with_token(
     let call = StsRequest { partition: Some(request.role.partition()), body: body.expose(), signer: None };
     let attempt = || {
         let reply = wire.ask(&call, wire.now().mono.until(deadline))?;
-        read_assumed(&reply.answer(), wire.time_of(&reply)).map_err(of_token_call)
+        read_assumed(&reply.answer(&[token.expose()]), wire.time_of(&reply)).map_err(of_token_call)
     };
     let first = attempt();
     let again = |failure: &StsFailure| failure.kind == StsFailureKind::Token(TokenRefusal::IssuerUnreachable);
-    let outcome = if first.as_ref().is_err_and(again) { attempt() } else { first };
-    outcome.map_err(|failure| without_token(failure, token))
+    if first.as_ref().is_err_and(again) { attempt() } else { first }
 }
-
-/// Removes the token and its parts from the message, in case a server echoes the request.
-fn without_token(mut failure: StsFailure, token: &Secret<String>) -> StsFailure {
-    let parts = token.expose().split('.').filter(|part| part.len() >= MIN_PART_BYTES);
-    for secret in [token.expose().as_str()].into_iter().chain(parts).filter(|secret| !secret.is_empty()) {
-        if failure.message.contains(secret) {
-            failure.message = failure.message.replace(secret, "[secret]");
-        }
-    }
-    failure
-}
-
-/// Bytes; shorter parts aren't from a real token and may occur in any message.
-const MIN_PART_BYTES: usize = 8;

@@ -84,8 +84,9 @@ pub(crate) struct StsReply {
 }
 
 impl StsReply {
-    pub(crate) fn answer(&self) -> StsAnswer<'_> {
-        StsAnswer { status: self.status, request_id: self.request_id.as_deref(), body: &self.body }
+    /// What came, to be read by who knows what was sent.
+    pub(crate) fn answer<'a>(&'a self, secrets: &'a [&'a str]) -> StsAnswer<'a> {
+        StsAnswer { status: self.status, request_id: self.request_id.as_deref(), body: &self.body, secrets }
     }
 }
 
