@@ -70,9 +70,9 @@ fn reached<'u>(uses: &'u BTreeMap<Module, BTreeSet<Module>>, start: &Module) -> 
     seen
 }
 
-/// `src/a/b.rs` and `src/a/b/mod.rs` are `a::b`; the roots of the crate and its build script are nothing.
+/// `src/a/b.rs` is `a::b`; the roots of the crate and its build script have no path.
 fn module_of(path: &str) -> Module {
-    let path = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+    let path = path.trim_start_matches("src/").trim_end_matches(".rs");
     if ["lib", "main", "build"].contains(&path) { Vec::new() } else { path.split('/').map(str::to_owned).collect() }
 }
 
