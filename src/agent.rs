@@ -15,6 +15,7 @@ pub(crate) mod wiring;
 
 use crate::redirect::RedirectError;
 
+pub(crate) use listeners::{PortTrial, try_port};
 pub use run::{run, work};
 pub use state::{AgentState, Ports};
 pub(crate) use tasks::{credentials_address, redirect};

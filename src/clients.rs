@@ -1,5 +1,5 @@
-//! The services that the agent calls: the Kubernetes API server, STS, the metadata service, and whatever gives the node
-//! its own credentials.
+//! Clients of the services that the agent calls: the Kubernetes API server, STS, the metadata service, and the source
+//! of the node's own credentials.
 
 pub mod exchange;
 pub mod http;

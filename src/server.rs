@@ -45,7 +45,7 @@ use connection::Connection;
 use shared::Shared;
 
 pub use admission::Refusal;
-pub use bind::{bind, bind_shared, has_address, is_bound_to, is_free, is_taken, may_be_free_later};
+pub use bind::{bind, bind_shared, has_address, is_bound_to, is_free, is_in_use, is_taken, may_be_free_later};
 /// Request parsing; public only for fuzzing.
 #[doc(hidden)]
 pub use chunked::ChunkedBody;

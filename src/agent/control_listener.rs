@@ -65,7 +65,7 @@ fn socket(asked: &SocketSetting) -> Result<Option<ControlSocket>, StartError> {
 
 fn control(agent: &Arc<AgentState>, log: &LogLevel) -> Control {
     let has_redirect = agent.config.redirect.is_some();
-    let has_address = agent.config.credentials_address.is_some();
+    let (has_address, facts) = (agent.config.credentials_address.is_some(), agent.facts.clone());
     Control {
         service: agent.service.clone(),
         node_credentials: agent.node_credentials.clone(),
@@ -77,7 +77,7 @@ fn control(agent: &Arc<AgentState>, log: &LogLevel) -> Control {
         started: agent.clock.now().mono,
         most_connections: Limits::default().connections,
         redirect: Box::new(move || has_redirect.then(redirect::report)),
-        credentials_address: Box::new(move || has_address.then(credentials_address::report)),
+        credentials_address: Box::new(move || has_address.then(|| credentials_address::agents_report(&facts))),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::os::process;
 use crate::ports::Waited;
 use crate::server::{
     BadHead, Endpoints, Front, Handler, Limits, LocalPods, Server, bind, bind_shared, has_address, is_bound_to,
-    is_taken, may_be_free_later,
+    is_in_use, is_taken, may_be_free_later,
 };
 
 /// Bound sockets.
@@ -60,6 +60,23 @@ pub(super) enum PortSharing {
     None,
     /// With all of the same user: the next agent is one of them.
     SameUser,
+}
+
+/// What came of trying a port.
+#[derive(Debug)]
+pub(crate) enum PortTrial {
+    Free,
+    Taken,
+    Failed(io::Error),
+}
+
+/// Tries a port as an agent would open it, and exclusively, so that an agent's own listener counts as a taken port.
+pub(crate) fn try_port(Listen { address, port }: Listen) -> PortTrial {
+    match bind(address, port) {
+        Ok(_) => PortTrial::Free,
+        Err(error) if is_in_use(&error) => PortTrial::Taken,
+        Err(error) => PortTrial::Failed(error),
+    }
 }
 
 /// Why there are no sockets.

@@ -18,7 +18,7 @@ use crate::logic::request::reply;
 use crate::logic::request::route::{Route, UnreadHead};
 use crate::logic::sessions::budget::Starter;
 use crate::state::issuer_keys::{IssuerKeyring, KnownIssuer};
-use crate::state::sessions::Asker;
+use crate::state::sessions::{Asker, AskersToken};
 
 /// What tokens are checked by.
 pub struct Proof {
@@ -121,7 +121,7 @@ impl Service {
     fn answer_proven(
         &self,
         ask: ProvenAsk<'_>,
-        token: Option<ShownToken<'_>>,
+        shown: Option<ShownToken<'_>>,
         decided: &Decided<'_>,
         at: Now,
     ) -> Answer {
@@ -134,6 +134,7 @@ impl Service {
                     };
                     self.look_again(permitted, self.clock.now().mono.after(self.wait_for_pod), &again)
                 };
+                let token = shown.map(|shown| AskersToken { shown, expires: ask.proven.expires });
                 let asker = Asker { starter: Starter::Pod(permitted.pod().uid.clone()), token };
                 self.assume(permitted, *form, route, asker, at, &is_still_right)
             }

@@ -1,4 +1,4 @@
-//! What every call to AWS's services needs: a share of the time for each phase, and a body that ends at a limit.
+//! Shared parts of HTTP calls: dividing a time limit among the phases, and reading a bounded body.
 
 use std::io::Read;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::clients::http::{TimeLimits, cause};
 
-/// Divides `total` among the phases of one call, so that together they never take longer; a name lookup before them
-/// has as long as connecting has.
+/// Divides `total` among the phases of one call, so that together they never take longer. A preceding name lookup may
+/// take as long as connecting.
 pub(super) fn phases(total: Duration) -> TimeLimits {
     TimeLimits {
         connect: total / 4,
@@ -21,7 +21,7 @@ pub(super) fn phases(total: Duration) -> TimeLimits {
     }
 }
 
-/// The same request with its phases bounded so that it ends within `total`.
+/// Bounds the phases of a request so that it ends within `total`.
 pub(super) fn within<B>(request: RequestBuilder<B>, total: Duration) -> RequestBuilder<B> {
     let limits = phases(total);
     request
@@ -35,19 +35,19 @@ pub(super) fn within<B>(request: RequestBuilder<B>, total: Duration) -> RequestB
         .build()
 }
 
-/// Reads a whole body, or says why it can't be had. The buffer is wiped when dropped, for it may hold credentials.
+/// Reads a body of at most `limit` bytes. The buffer is zeroed on drop, since it may hold credentials.
 pub(super) fn read_body(response: Response<ureq::Body>, limit: usize) -> Result<Zeroizing<Vec<u8>>, String> {
     let too_long = || format!("its body is longer than {limit} bytes");
     let declared = response.body().content_length().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     if declared.is_some_and(|length| length > limit) {
         return Err(too_long());
     }
-    // With room from the start for what comes, no piece of it stays behind in a smaller buffer.
-    let mut body = Zeroizing::new(Vec::with_capacity(declared.unwrap_or(USUAL_BODY_BYTES).min(limit) + 1));
+    // With enough capacity from the start, growing leaves no copy of the body behind in a freed buffer.
+    let mut body = Zeroizing::new(Vec::with_capacity(declared.unwrap_or(BODY_CAPACITY).min(limit) + 1));
     let mut bounded = response.into_body().into_reader().take(limit as u64 + 1);
     bounded.read_to_end(&mut body).map_err(|error| cause(&ureq::Error::from(error)))?;
     if body.len() > limit { Err(too_long()) } else { Ok(body) }
 }
 
-/// Credentials, tokens and error pages stay below.
-const USUAL_BODY_BYTES: usize = 8 * 1024;
+/// Bytes; credentials, tokens and error pages are smaller.
+const BODY_CAPACITY: usize = 8 * 1024;

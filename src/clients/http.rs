@@ -1,9 +1,9 @@
-//! The one place where ureq agents are built, every option set. ureq's defaults are wrong here:
-//! it reads proxies from the environment, follows redirects, takes 4xx for an error, keeps 256 KiB of buffers for each
-//! connection and waits for ever.
+//! The only place that builds ureq agents; it sets every option. ureq's defaults are wrong here: it reads proxies from
+//! the environment, follows redirects, treats 4xx as an error, keeps 256 KiB of buffers per connection and waits
+//! indefinitely.
 //!
-//! Time is bounded phase by phase, without ureq's totals (global, per call). A name lookup, by [`names`](super::names),
-//! has no longer than connecting may take.
+//! Each phase has its own time limit; ureq's totals (global, per call) are unset. A name lookup, by
+//! [`names`](super::names), may take as long as connecting.
 
 mod failure;
 mod reread;
@@ -21,53 +21,53 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Proxy, ProxyProtocol, Timeout};
 
 use self::tcp::KeptAliveConnector;
-use self::tls::{FilesFirst, Tls, TlsConnector};
+use self::tls::{RefreshFiles, Tls, TlsConnector};
 pub use self::trust::{Authorities, ClientCertificate, Pem, Roots, TlsOptions};
 use super::names::NameResolver;
 use crate::logic::base::proxy::ProxyEnvironment;
 use crate::logic::base::url::ServiceUrl;
 
-/// Everything in which our agents differ.
+/// The options in which the agents differ.
 #[derive(Clone, Debug)]
 pub struct AgentOptions {
     pub proxy: ProxyUse,
     pub tls: TlsOptions,
     pub limits: TimeLimits,
-    /// How many idle connections are kept. Each holds 24 KiB of buffers.
+    /// Maximum number of idle connections. Each holds 24 KiB of buffers.
     pub idle_connections: usize,
 }
 
-/// Whether a proxy may stand between.
+/// Whether a proxy may be used.
 #[derive(Clone, Debug)]
 pub enum ProxyUse {
-    /// Always directly: metadata, container credentials.
+    /// Never: metadata, container credentials.
     None,
-    /// As the environment says for `target`, the URL of the one server this agent speaks to.
+    /// According to the environment, for `target`, the URL of the only server this agent connects to.
     FromEnvironment { environment: ProxyEnvironment, target: String },
 }
 
 /// How long each phase of a call may take.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeLimits {
-    /// TCP, the proxy's part and the TLS handshake together; before that, as long again for a name lookup.
+    /// TCP, the proxy's CONNECT and the TLS handshake together; a preceding name lookup may take as long again.
     pub connect: Duration,
-    /// Sending the head, and again the body.
+    /// Sending the head; the same again for the body.
     pub send: Duration,
-    /// From the request's end to the end of the answer's head.
+    /// From the end of the request to the end of the response head.
     pub response_head: Duration,
-    /// The whole body; `None` for a watch.
+    /// The complete body; `None` for a watch.
     pub response_body: Option<Duration>,
-    /// Silence between two reads, TLS handshake and head included.
+    /// Between two reads, including those of TLS handshake and head.
     pub idle_read: Option<Duration>,
 }
 
-/// An agent that speaks as `options` say.
+/// Builds an agent.
 pub fn agent(options: &AgentOptions) -> Result<Agent, Misconfigured> {
     let limits = options.limits;
     let proxy = proxy(&options.proxy)?;
     let tls = Arc::new(Tls::new(options.tls.clone(), proxy.as_ref().map(|proxy| proxy.uri().clone())));
     let config = Agent::config_builder()
-        .middleware(FilesFirst(Arc::clone(&tls)))
+        .middleware(RefreshFiles(Arc::clone(&tls)))
         .proxy(proxy)
         .http_status_as_error(false)
         .https_only(false)
@@ -103,9 +103,9 @@ pub fn agent(options: &AgentOptions) -> Result<Agent, Misconfigured> {
     Ok(Agent::with_parts(config, connector, NameResolver::system()))
 }
 
-/// Runs an idempotent call, and once more if its connection turned out to be closed: a server may drop an idle
-/// connection in the very moment it is taken from the pool.
-pub fn twice_if_disconnected<T>(call: impl Fn() -> Result<T, ureq::Error>) -> Result<T, ureq::Error> {
+/// Runs an idempotent call, and repeats it once if its connection was closed: a server may close an idle connection
+/// just as it is taken from the pool.
+pub fn retry_if_disconnected<T>(call: impl Fn() -> Result<T, ureq::Error>) -> Result<T, ureq::Error> {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     match call() {
         Err(ureq::Error::Io(error))
@@ -117,7 +117,7 @@ pub fn twice_if_disconnected<T>(call: impl Fn() -> Result<T, ureq::Error>) -> Re
     }
 }
 
-/// What went wrong, on one line and without the request.
+/// The cause of an error, on one line, without the request.
 pub fn cause(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(phase) => format!("no progress in time while {}", phase_name(*phase)),
@@ -138,11 +138,11 @@ fn phase_name(phase: Timeout) -> &'static str {
     }
 }
 
-/// An option that can't be used, and why. Nothing but another configuration helps.
+/// An unusable option, and why. Only a change of the configuration helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misconfigured(pub String);
 
-/// In one line, whatever the names in it are made of.
+/// On one line: control characters in names are escaped.
 impl fmt::Display for Misconfigured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0
@@ -153,13 +153,13 @@ impl fmt::Display for Misconfigured {
 
 impl std::error::Error for Misconfigured {}
 
-/// The proxy is chosen here and once: an agent speaks to one server, and ureq's own NO_PROXY knows no CIDR.
+/// Chooses the proxy, once per agent: an agent connects to one server, and ureq's own NO_PROXY doesn't support CIDR.
 fn proxy(proxy: &ProxyUse) -> Result<Option<Proxy>, Misconfigured> {
     let ProxyUse::FromEnvironment { environment, target } = proxy else { return Ok(None) };
     let target = target_of(target)?;
     let host = target.host();
     let Some(address) = environment.proxy_for(target.scheme(), host, target.port()) else { return Ok(None) };
-    // The address may carry a password and is never part of a message.
+    // The address may contain a password, so it never appears in a message.
     let unusable = || Misconfigured(format!("unusable proxy address for `{host}`: need http://HOST:PORT"));
     let proxy = Proxy::new(address.expose().trim()).map_err(|_| unusable())?;
     match proxy.protocol() {
@@ -168,19 +168,19 @@ fn proxy(proxy: &ProxyUse) -> Result<Option<Proxy>, Misconfigured> {
     }
 }
 
-/// A URL taken apart.
+/// Parses a URL.
 pub fn target_of(url: &str) -> Result<ServiceUrl, Misconfigured> {
-    // What stands before an `@` may be a password.
+    // The part before an `@` may contain a password.
     let shown = url.rsplit('@').next().unwrap_or_default();
     let unusable = || Misconfigured(format!("unusable URL `{shown}`: need https://HOST[:PORT] or http://HOST[:PORT]"));
     ServiceUrl::parse(url).map_err(|_| unusable())
 }
 
 const USER_AGENT: &str = concat!("kube2iam/", env!("CARGO_PKG_VERSION"));
-/// ureq asks for 128 KiB each. What we send and most of what we read fits these.
+/// ureq's default is 128 KiB each. Requests and most responses fit these.
 const INPUT_BUFFER_BYTES: usize = 16 * 1024;
 const OUTPUT_BUFFER_BYTES: usize = 8 * 1024;
 /// The head must fit the input buffer.
 const RESPONSE_HEAD_BYTES: usize = INPUT_BUFFER_BYTES;
-/// Shorter than the idle time of any server spoken to (the API server keeps idle connections for 90 s or longer, STS 20 s).
+/// Shorter than the idle timeout of any server called (the API server's is at least 90 s, that of STS 20 s).
 const IDLE_AGE: Duration = Duration::from_secs(15);

@@ -1,11 +1,11 @@
-//! The EC2 metadata service of the node, asked with the agent's own session token.
+//! Client of the node's EC2 metadata service, with the agent's own session token.
 //!
-//! Invariants: nothing of a pod's request goes upstream but its method, its canonical path and its `Accept`; the agent's
-//! token never comes back; no call takes longer than its total, waiting for a place among the calls in flight included.
+//! Invariants: of a pod's request, only method, canonical path and `Accept` are sent upstream; the agent's token never
+//! reaches a pod; no call takes longer than its total, including the wait for a slot among the calls in flight.
 
+mod access;
 mod answer;
 pub mod discovery;
-mod pass;
 mod slots;
 mod versions;
 
@@ -16,11 +16,11 @@ use ureq::http::{HeaderValue, Response as Upstream};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
+use self::access::{ImdsAccess, fetch_access};
 use self::answer::relay;
-use self::pass::{Pass, fetch_pass};
 use self::slots::{CallSlot, Slots};
 use super::exchange::{phases, read_body, within};
-use crate::clients::http::{AgentOptions, Misconfigured, ProxyUse, TlsOptions, agent, cause, twice_if_disconnected};
+use crate::clients::http::{AgentOptions, Misconfigured, ProxyUse, TlsOptions, agent, cause, retry_if_disconnected};
 use crate::logic::base::time::Mono;
 use crate::logic::base::url::ServiceUrl;
 use crate::logic::request::message::Response;
@@ -29,17 +29,17 @@ use crate::logic::request::upstream::ImdsFailure;
 use crate::os::single_flight::{Missed, SingleFlight};
 use crate::ports::{Clock, Forwarded, Imds};
 
-/// How long calls may take.
+/// Time limits of calls.
 #[derive(Clone, Copy, Debug)]
 pub struct MetadataLimits {
     /// A whole call
     pub total: Duration,
-    /// Of it, fetching a token
+    /// Fetching a token, as part of the total
     pub token: Duration,
 }
 
 impl Default for MetadataLimits {
-    /// SDKs give up after 1 s and try again; the service answers in a millisecond.
+    /// SDKs time out after 1 s and retry; the service answers within a millisecond.
     fn default() -> Self {
         Self { total: Duration::from_secs(2), token: Duration::from_secs(1) }
     }
@@ -50,7 +50,7 @@ pub struct MetadataService {
     base: String,
     agent: Agent,
     clock: Arc<dyn Clock>,
-    pass: SingleFlight<Pass, ImdsFailure>,
+    access: SingleFlight<ImdsAccess, ImdsFailure>,
     slots: Arc<Slots>,
     limits: MetadataLimits,
 }
@@ -63,52 +63,52 @@ impl MetadataService {
             limits: phases(limits.total),
             idle_connections: IDLE_CONNECTIONS,
         })?;
-        let pass = SingleFlight::new(Arc::clone(&clock));
-        Ok(Self { base: service.base(), agent, clock, pass, slots: Slots::new(CALLS_IN_FLIGHT), limits })
+        let access = SingleFlight::new(Arc::clone(&clock));
+        Ok(Self { base: service.base(), agent, clock, access, slots: Slots::new(CALLS_IN_FLIGHT), limits })
     }
 
-    /// Fetches `target`. A token that is refused is replaced, once; the service's word about our token never goes on.
-    fn ask(&self, ask: &ImdsCall<'_>, deadline: Mono) -> Result<Upstream<Body>, ImdsFailure> {
+    /// Fetches the target. A rejected token is replaced once; a 401 for the agent's token is never passed on.
+    fn fetch(&self, call: &ImdsCall<'_>, deadline: Mono) -> Result<Upstream<Body>, ImdsFailure> {
         for attempt in 1..=ATTEMPTS {
-            let pass = self.pass(ask, deadline)?;
-            let response = self.send(ask, &pass, deadline)?;
+            let access = self.access(call, deadline)?;
+            let response = self.send(call, &access, deadline)?;
             if response.status() != 401 {
                 return Ok(response);
             }
-            self.pass.discard(|held| *held == pass);
+            self.access.discard(|held| *held == access);
             if attempt == ATTEMPTS {
                 break;
             }
         }
-        Err(ask.failure(Some(401), "it takes none of its own tokens"))
+        Err(call.failure(Some(401), "it rejects its own tokens"))
     }
 
-    fn send(&self, ask: &ImdsCall<'_>, pass: &Pass, deadline: Mono) -> Result<Upstream<Body>, ImdsFailure> {
-        let url = format!("{}{}", self.base, ask.target);
+    fn send(&self, call: &ImdsCall<'_>, access: &ImdsAccess, deadline: Mono) -> Result<Upstream<Body>, ImdsFailure> {
+        let url = format!("{}{}", self.base, call.target);
         let send = || {
-            let mut request = match ask.method {
+            let mut request = match call.method {
                 Forwarded::Get => self.agent.get(&url),
                 Forwarded::Head => self.agent.head(&url),
             };
-            if let Some(accept) = ask.accept.and_then(|accept| HeaderValue::from_bytes(accept).ok()) {
+            if let Some(accept) = call.accept.and_then(|accept| HeaderValue::from_bytes(accept).ok()) {
                 request = request.header("accept", accept);
             }
-            if let Pass::Token(token) = pass {
-                request = request.header(pass::TOKEN_HEADER, token.expose());
+            if let ImdsAccess::Token(token) = access {
+                request = request.header(access::TOKEN_HEADER, token.expose());
             }
             within(request, self.left(deadline)).call()
         };
-        twice_if_disconnected(send).map_err(|error| ask.failure(None, &cause(&error)))
+        retry_if_disconnected(send).map_err(|error| call.failure(None, &cause(&error)))
     }
 
-    /// A fetch gets its whole time or isn't begun: one cut short would look like a service without version 2.
-    fn pass(&self, ask: &ImdsCall<'_>, deadline: Mono) -> Result<Pass, ImdsFailure> {
+    /// Fetches a token only with its full timeout left: a fetch cut short would look like a service without version 2.
+    fn access(&self, call: &ImdsCall<'_>, deadline: Mono) -> Result<ImdsAccess, ImdsFailure> {
         let left = self.left(deadline);
         let fetch = || match self.limits.token {
-            total if left < total => Err(ask.failure(None, "no time is left")),
-            total => fetch_pass(&self.agent, &self.base, total, self.clock.as_ref()),
+            total if left < total => Err(call.failure(None, "no time left")),
+            total => fetch_access(&self.agent, &self.base, total, self.clock.as_ref()),
         };
-        self.pass.get(left.min(self.limits.token), fetch).map_err(|missed| match missed {
+        self.access.get(left.min(self.limits.token), fetch).map_err(|missed| match missed {
             Missed::Failed(failure) => failure,
             Missed::TimedOut => {
                 ImdsFailure { status: None, cause: "failed to get `metadata token`: no answer in time".to_owned() }
@@ -116,10 +116,10 @@ impl MetadataService {
         })
     }
 
-    /// A place among the calls in flight, or a failure at the deadline.
-    fn slot(&self, ask: &ImdsCall<'_>, deadline: Mono) -> Result<CallSlot, ImdsFailure> {
+    /// Waits for a slot among the calls in flight; fails at the deadline.
+    fn slot(&self, call: &ImdsCall<'_>, deadline: Mono) -> Result<CallSlot, ImdsFailure> {
         let slot = self.slots.take(deadline, self.clock.as_ref());
-        slot.ok_or_else(|| ask.failure(None, "too many calls to it are in flight"))
+        slot.ok_or_else(|| call.failure(None, "too many calls to it are in flight"))
     }
 
     fn deadline(&self) -> Mono {
@@ -130,12 +130,12 @@ impl MetadataService {
         self.clock.now().mono.until(deadline)
     }
 
-    fn relay(&self, ask: &ImdsCall<'_>) -> Result<Response, ImdsFailure> {
+    fn relay(&self, call: &ImdsCall<'_>) -> Result<Response, ImdsFailure> {
         let deadline = self.deadline();
-        let slot = self.slot(ask, deadline)?;
-        let response = self.ask(ask, deadline)?;
+        let slot = self.slot(call, deadline)?;
+        let response = self.fetch(call, deadline)?;
         let status = response.status().as_u16();
-        relay(response, ask.method, slot).map_err(|cause| ask.failure(Some(status), &cause))
+        relay(response, call.method, slot).map_err(|cause| call.failure(Some(status), &cause))
     }
 }
 
@@ -149,26 +149,26 @@ impl Imds for MetadataService {
     }
 
     fn read(&self, path: &str) -> Result<String, ImdsFailure> {
-        let ask = ImdsCall { method: Forwarded::Get, target: path, accept: None };
+        let call = ImdsCall { method: Forwarded::Get, target: path, accept: None };
         let deadline = self.deadline();
-        let _slot = self.slot(&ask, deadline)?;
-        let response = self.ask(&ask, deadline)?;
+        let _slot = self.slot(&call, deadline)?;
+        let response = self.fetch(&call, deadline)?;
         let status = response.status().as_u16();
         if status != 200 {
-            return Err(ask.failure(Some(status), &format!("it answered with status {status}")));
+            return Err(call.failure(Some(status), &format!("it answered with status {status}")));
         }
-        let mut body = read_body(response, LONGEST_DOCUMENT).map_err(|cause| ask.failure(Some(status), &cause))?;
+        let mut body = read_body(response, MAX_DOCUMENT_BYTES).map_err(|cause| call.failure(Some(status), &cause))?;
         String::from_utf8(std::mem::take(&mut *body)).map_err(|error| {
             drop(Zeroizing::new(error.into_bytes()));
-            ask.failure(Some(status), "it is not text")
+            call.failure(Some(status), "it is not text")
         })
     }
 }
 
-/// What is asked of the service.
+/// A call to the service.
 struct ImdsCall<'a> {
     method: Forwarded,
-    /// Path and query, from `/` on
+    /// Path and query, starting with `/`
     target: &'a str,
     accept: Option<&'a [u8]>,
 }
@@ -179,14 +179,14 @@ impl ImdsCall<'_> {
     }
 }
 
-/// With the token held, and with a fresh one.
+/// With the cached token, and with a fresh one.
 const ATTEMPTS: usize = 2;
-/// What one node may ask of its metadata service at a time; it throttles those who ask too much.
+/// Concurrent calls to the metadata service, which throttles requests per instance.
 const CALLS_IN_FLIGHT: usize = 16;
-/// The real service closes after each answer; others may not.
+/// The real service closes the connection after each response; others may not.
 const IDLE_CONNECTIONS: usize = 2;
-/// What the agent reads for itself is at most a few KiB.
-const LONGEST_DOCUMENT: usize = 64 * 1024;
+/// Bytes; documents that the agent reads for itself have at most a few KiB.
+const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

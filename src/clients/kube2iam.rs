@@ -1,4 +1,4 @@
-//! A running kube2iam, of which `kube2iam compare` reads the one page that shows what it holds.
+//! Client of another running kube2iam: reads `/debug/store` for `kube2iam compare`.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub struct Kube2iam {
 }
 
 impl Kube2iam {
-    /// The one at `url`, without a slash at its end.
+    /// The agent at `url`, which has no trailing slash.
     pub fn at(url: &str) -> Result<Self, Misconfigured> {
         let agent = agent(&AgentOptions {
             proxy: ProxyUse::None,
@@ -26,23 +26,23 @@ impl Kube2iam {
         Ok(Self { agent, page: format!("{url}/debug/store") })
     }
 
-    /// What it holds now; the error says what to do.
+    /// Its current store; an error includes what to do.
     pub fn store(&self) -> Result<Store, String> {
         let page = &self.page;
         let failed = |cause: &str| format!("failed to read `{page}`: {cause}");
         let response = self.agent.get(page).call().map_err(|error| failed(&cause(&error)))?;
         let status = response.status();
         if status != 200 {
-            // without --debug the request goes on to the metadata service, which knows no such page
+            // without --debug the request is forwarded to the metadata service, which has no such page
             return Err(failed(&format!("{status}; start that kube2iam with --debug, which serves it")));
         }
-        let body = read_body(response, LONGEST_PAGE).map_err(|cause| failed(&cause))?;
+        let body = read_body(response, MAX_PAGE_BYTES).map_err(|cause| failed(&cause))?;
         Store::read(&body)
             .map_err(|cause| failed(&format!("{cause}; start that kube2iam with --debug, which serves it")))
     }
 }
 
-/// Of 50,000 pods it has to copy every annotation.
+/// With 50,000 pods, the other agent copies every annotation.
 const TOTAL: Duration = Duration::from_secs(20);
-/// Some 100 bytes for a pod.
-const LONGEST_PAGE: usize = 32 * 1024 * 1024;
+/// Bytes; about 100 per pod.
+const MAX_PAGE_BYTES: usize = 32 * 1024 * 1024;

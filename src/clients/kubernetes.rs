@@ -1,8 +1,8 @@
-//! The API server, spoken to with ureq. Three calls are made: list, watch, and a live list of one address; for a node
-//! that starts with a taint two more, see [`node`]; for Events one, see [`events`]; for the keys of tokens two, see [`issuer`].
+//! Client of the API server, over ureq. Makes three calls: list, watch, and a live list of one address; two more for a
+//! node that starts with a taint, see [`node`]; one for Events, see [`events`]; two for the token keys, see [`issuer`].
 //!
-//! Every wait has an end: the phases of a call, the silence between two reads, the whole of a body. Objects are read
-//! while they come, and nothing of them is held but the few fields that are used.
+//! Every wait is bounded: the phases of a call, the silence between two reads, a complete body. Objects are parsed as
+//! they arrive, and only the few fields used are kept.
 
 mod connection;
 mod connections;
@@ -29,7 +29,7 @@ pub use connection::{ApiServerConnection, Auth, SERVICE_ACCOUNT_CA, SERVICE_ACCO
 pub use events::WriteMode;
 
 use crate::clients::http::{
-    AgentOptions, ClientCertificate, Misconfigured, ProxyUse, TimeLimits, cause, twice_if_disconnected,
+    AgentOptions, ClientCertificate, Misconfigured, ProxyUse, TimeLimits, cause, retry_if_disconnected,
 };
 use crate::logic::base::proxy::ProxyEnvironment;
 use crate::logic::base::secret::Secret;
@@ -43,7 +43,7 @@ use lines::WatchStream;
 use page::PageItems;
 use token::BearerTokens;
 
-/// What an API server is made from.
+/// Options of [`ApiServer`].
 pub struct ApiServerOptions {
     pub connection: ApiServerConnection,
     pub proxies: ProxyEnvironment,
@@ -54,24 +54,24 @@ pub struct ApiServerOptions {
     pub limits: CallLimits,
 }
 
-/// How long things may take.
+/// Time limits.
 #[derive(Clone, Copy, Debug)]
 pub struct CallLimits {
     /// TCP, proxy and TLS.
     pub connect: Duration,
     pub send: Duration,
-    /// Longer than a request may queue in the API server before it is handled or refused.
+    /// Longer than a request may queue in the API server before it is handled or rejected.
     pub response_head: Duration,
-    /// One page, which may be long and come slowly; silence ends it much sooner.
+    /// One page, which may be large and slow; `list_idle` ends a stalled one much sooner.
     pub list_body: Duration,
     /// Silence within a page.
     pub list_idle: Duration,
-    /// Silence of a watch. Bookmarks come about once a minute (API concepts, "Watch bookmarks"): one may be late and the
-    /// next one lost before the connection is taken for dead, which is two and a half of them.
+    /// Silence of a watch. Bookmarks arrive about once a minute (API concepts, "Watch bookmarks"): two and a half
+    /// intervals, so that one may be late and the next one lost before the connection counts as dead.
     pub watch_idle: Duration,
-    /// A whole watch: the server ends it after at most 350 s, this is for one that doesn't.
+    /// A complete watch: the server should end it after at most 350 s; this bounds one that it doesn't end.
     pub watch_body: Duration,
-    /// The live list as a whole, for which a pod waits.
+    /// The live list in total, since a pod waits for it.
     pub live: Duration,
 }
 
@@ -124,20 +124,20 @@ impl ApiServer {
         Ok(Self { connections, server, tokens, client_certificate, node, keys, clock, limits, page_items })
     }
 
-    fn get(&self, url: &str, patience: CallPatience) -> Result<Response<Body>, KubernetesFailure> {
-        self.get_as("application/json", url, patience)
+    fn get(&self, url: &str, kind: CallKind) -> Result<Response<Body>, KubernetesFailure> {
+        self.get_as("application/json", url, kind)
     }
 
-    fn get_as(&self, accept: &str, url: &str, patience: CallPatience) -> Result<Response<Body>, KubernetesFailure> {
+    fn get_as(&self, accept: &str, url: &str, kind: CallKind) -> Result<Response<Body>, KubernetesFailure> {
         let call = |bearer: Option<&HeaderValue>| {
             let request = self.connections.agent().get(url).header("accept", accept);
-            self.bounded(authorized(request, bearer), patience).call()
+            self.bounded(authorized(request, bearer), kind).call()
         };
         let response = self.call(&call)?;
         if response.status() == 200 { Ok(response) } else { Err(refusal(response)) }
     }
 
-    /// Makes an idempotent call; once more with a fresh token or client certificate if the server doesn't know these.
+    /// Makes an idempotent call; on 401 repeats it once if token or client certificate can be refreshed.
     fn call(&self, call: SendWith<'_>) -> Result<Response<Body>, KubernetesFailure> {
         let token = self.tokens.current(self.clock.now().mono)?;
         let response = send(call, token.as_ref())?;
@@ -148,23 +148,23 @@ impl ApiServer {
         if !is_renewed && !self.tokens.may_change() {
             return Ok(response);
         }
-        // Read to its end, so that its connection serves again.
+        // Read to the end, so that the connection can be reused.
         drop(refusal(response));
         let token = self.tokens.reread(self.clock.now().mono)?;
         send(call, token.as_ref())
     }
 
-    fn bounded<B>(&self, request: RequestBuilder<B>, patience: CallPatience) -> RequestBuilder<B> {
+    fn bounded<B>(&self, request: RequestBuilder<B>, kind: CallKind) -> RequestBuilder<B> {
         let limits = &self.limits;
         let config = request.config();
-        match patience {
-            CallPatience::List => config.build(),
-            CallPatience::Watch => {
+        match kind {
+            CallKind::List => config.build(),
+            CallKind::Watch => {
                 config.timeout_per_read(Some(limits.watch_idle)).timeout_recv_body(Some(limits.watch_body)).build()
             }
-            // The whole of it, a second try included: a pod waits for it.
-            CallPatience::Live(deadline) => {
-                config.timeout_global(Some(self.clock.now().mono.until(deadline).max(SHORTEST))).build()
+            // In total, including a second attempt, since a pod waits for it.
+            CallKind::Live(deadline) => {
+                config.timeout_global(Some(self.clock.now().mono.until(deadline).max(MIN_TIMEOUT))).build()
             }
         }
     }
@@ -174,7 +174,7 @@ impl ApiServer {
         format!("{}/api/v1/{resource}?{}", self.server, query.join("&"))
     }
 
-    /// The field selector under which a resource is listed and watched alike.
+    /// The field selector for both lists and watches of a resource.
     fn selector(&self, resource: Resource) -> Option<String> {
         self.node.as_ref().filter(|_| resource == Resource::Pods).map(|node| format!("spec.nodeName={node}"))
     }
@@ -188,11 +188,11 @@ impl Kubernetes for ApiServer {
         each: &mut dyn FnMut(Item),
     ) -> Result<ListPage, KubernetesFailure> {
         let selector = self.selector(resource);
-        // No resourceVersion: the newest state, not whatever a cache happens to hold.
+        // No resourceVersion: the most recent state instead of a cached one.
         let mut query = vec![("limit", self.page_items.of(resource))];
         query.extend(selector.as_deref().map(|selector| ("fieldSelector", selector)));
         query.extend(continuation.map(|token| ("continue", token)));
-        self.get(&self.url(resource, &query), CallPatience::List)
+        self.get(&self.url(resource, &query), CallKind::List)
             .and_then(|response| {
                 let read = page::read(response, resource, &self.keys, each);
                 self.page_items.learn(resource, &read);
@@ -203,7 +203,7 @@ impl Kubernetes for ApiServer {
 
     fn watch(&self, resource: Resource, version: &str) -> Result<Box<dyn WatchLines>, KubernetesFailure> {
         let selector = self.selector(resource);
-        // Spread, so that watches opened together don't end together; the clock's microseconds are random enough.
+        // Jitter, so that watches opened together don't end together; the clock's microseconds are random enough.
         let seconds = (WATCH_SECONDS + self.clock.now().mono.micros() % WATCH_SECONDS_SPREAD).to_string();
         let mut query = vec![
             ("watch", "1"),
@@ -213,7 +213,7 @@ impl Kubernetes for ApiServer {
         ];
         query.extend(selector.as_deref().map(|selector| ("fieldSelector", selector)));
         let response = self
-            .get(&self.url(resource, &query), CallPatience::Watch)
+            .get(&self.url(resource, &query), CallKind::Watch)
             .map_err(|failure| named("watch", resource, failure))?;
         Ok(Box::new(WatchStream::new(response.into_body(), resource, &self.keys)))
     }
@@ -227,7 +227,7 @@ impl Kubernetes for ApiServer {
         };
         let url = self.url(Resource::Pods, &[("limit", LIVE_ITEMS), ("fieldSelector", &selector)]);
         let page = self
-            .get(&url, CallPatience::Live(self.clock.now().mono.after(self.limits.live)))
+            .get(&url, CallKind::Live(self.clock.now().mono.after(self.limits.live)))
             .and_then(|response| Ok(page::read(response, Resource::Pods, &self.keys, &mut each)?))
             .and_then(|page| match page.continuation {
                 None if is_whole => Ok(()),
@@ -243,11 +243,12 @@ impl Kubernetes for ApiServer {
     fn reopen(&self) -> Result<(), KubernetesFailure> {
         let token = self.tokens.current(self.clock.now().mono)?;
         let bearer = token.as_ref().map(bearer).transpose()?;
-        let question = format!("{}/version", self.server);
+        let url = format!("{}/version", self.server);
         let ask = |fresh: &Agent| {
-            let request = fresh.get(&question).header("accept", "application/json");
-            let answer = authorized(request, bearer.as_ref()).config().timeout_global(Some(QUESTION)).build().call();
-            // Any answer shows that new connections work.
+            let request = fresh.get(&url).header("accept", "application/json");
+            let answer =
+                authorized(request, bearer.as_ref()).config().timeout_global(Some(VERSION_TIMEOUT)).build().call();
+            // Any response shows that new connections work.
             answer.map(|answer| drop(refusal(answer))).map_err(|error| unavailable(cause(&error)))
         };
         self.connections.renew(ask).map_err(|failure| named("get", "version", failure))
@@ -258,21 +259,21 @@ impl Kubernetes for ApiServer {
     }
 }
 
-/// How long to wait for what.
+/// The kind of call, which selects its time limits.
 #[derive(Clone, Copy)]
-enum CallPatience {
+enum CallKind {
     List,
     Watch,
-    /// Until then
+    /// Ends at this time
     Live(Mono),
 }
 
-/// Sends a request with this `Authorization`.
+/// Sends a request with the given `Authorization`.
 type SendWith<'a> = &'a dyn Fn(Option<&HeaderValue>) -> Result<Response<Body>, ureq::Error>;
 
 fn send(call: SendWith<'_>, token: Option<&Secret<String>>) -> Result<Response<Body>, KubernetesFailure> {
     let bearer = token.map(bearer).transpose()?;
-    twice_if_disconnected(|| call(bearer.as_ref())).map_err(|error| unavailable(cause(&error)))
+    retry_if_disconnected(|| call(bearer.as_ref())).map_err(|error| unavailable(cause(&error)))
 }
 
 fn authorized<B>(request: RequestBuilder<B>, bearer: Option<&HeaderValue>) -> RequestBuilder<B> {
@@ -293,7 +294,8 @@ fn bearer(token: &Secret<String>) -> Result<HeaderValue, KubernetesFailure> {
     Ok(value)
 }
 
-/// What a status other than 200 means. The body is a `ApiStatus` that says more, if it is the API server's.
+/// The failure for a status other than 200. If the response is the API server's own, its body is an `ApiStatus` with
+/// details.
 fn refusal(response: Response<Body>) -> KubernetesFailure {
     let code = response.status();
     let retry_after_s = response
@@ -325,16 +327,16 @@ fn named(verb: &str, resource: impl fmt::Display, failure: KubernetesFailure) ->
     KubernetesFailure { cause: format!("failed to {verb} `{resource}`: {}", failure.cause), ..failure }
 }
 
-/// Pods that run on one address: one, in rare moments two, and on a node's own address those of the host network.
+/// Maximum pods at one address: one, briefly two, and on a node's own address all hostNetwork pods.
 const LIVE_ITEMS: &str = "50";
-/// About five minutes, the lower end of client-go's five to ten.
+/// About five minutes, the lower end of client-go's five to ten minutes.
 const WATCH_SECONDS: u64 = 290;
 const WATCH_SECONDS_SPREAD: u64 = 61;
-/// What is asked when every connection is silent is answered from memory.
-const QUESTION: Duration = Duration::from_secs(5);
-/// Two watches hold theirs; one for lists, one for live lists.
+/// The version request, made when all connections are silent, is answered from memory.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
+/// Besides the two watches' own: one for lists, one for live lists.
 const IDLE_CONNECTIONS: usize = 2;
-/// No time left: zero would mean no limit.
-const SHORTEST: Duration = Duration::from_millis(1);
-/// A `ApiStatus` is less than a tenth of it.
+/// Used when no time is left, since zero would mean no limit.
+const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+/// An `ApiStatus` takes less than a tenth of this.
 const REFUSAL_BYTES: u64 = 64 * 1024;

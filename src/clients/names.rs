@@ -1,7 +1,7 @@
-//! Looks names up with the C library: `/etc/hosts`, then the name servers of `/etc/resolv.conf`.
+//! Resolves names with the C library: `/etc/hosts`, then the name servers of `/etc/resolv.conf`.
 //!
-//! getaddrinfo(3) has no deadline, so each agent has a thread for its lookups, and those who ask wait for it
-//! no longer than they may: a name server that hangs holds up calls to that agent's server and no others.
+//! getaddrinfo(3) has no timeout, so each ureq agent has a thread for its lookups, and callers wait for it up to their
+//! own limit: a hanging name server delays only calls to that agent's server.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -17,15 +17,15 @@ use ureq::unversioned::transport::NextTimeout;
 
 use crate::os::{nss, threads};
 
-/// The names that one agent looks up.
+/// The resolver of one ureq agent.
 #[derive(Debug)]
 pub(super) struct NameResolver {
     look_up: LookUp,
-    /// To the thread, which starts with the first name and ends with this.
+    /// Channel to the thread, which starts with the first lookup and ends when this is dropped.
     thread: Mutex<Option<Sender<NameQuery>>>,
 }
 
-/// Addresses of a name; blocks for as long as the system likes.
+/// Resolves a name; blocks without a limit.
 type LookUp = fn(&str) -> io::Result<Vec<IpAddr>>;
 
 #[derive(Debug)]
@@ -34,18 +34,18 @@ struct NameQuery {
     answer: Sender<Result<Vec<IpAddr>, Unfound>>,
 }
 
-/// Why a name has no addresses.
+/// Why a lookup returned no addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Unfound {
-    /// There is no such name, or it has no address.
+    /// The name doesn't exist, or has no address.
     Absent,
-    /// Nothing could be found out, and why.
+    /// The lookup failed, with the cause.
     Unknown(String),
     TimedOut,
 }
 
 impl NameResolver {
-    /// Those of this machine.
+    /// The system's resolver.
     pub(super) fn system() -> Self {
         Self::by(system_look_up)
     }
@@ -63,46 +63,48 @@ impl NameResolver {
         match answered.recv_timeout(limit) {
             Ok(answer) => answer,
             Err(RecvTimeoutError::Timeout) => Err(Unfound::TimedOut),
-            Err(RecvTimeoutError::Disconnected) => Err(Unfound::Unknown("the lookup broke off".to_owned())),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(Unfound::Unknown("the lookup ended without a result".to_owned()))
+            }
         }
     }
 
-    fn ask(&self, question: NameQuery) -> io::Result<()> {
+    fn ask(&self, query: NameQuery) -> io::Result<()> {
         let mut thread = self.thread.lock();
-        let Some(questions) = &*thread else {
-            let (questions, asked) = bounded(MOST_WAITING);
+        let Some(queries) = &*thread else {
+            let (queries, received) = bounded(MAX_QUEUED);
             let look_up = self.look_up;
-            threads::spawn("names", threads::STACK_BYTES, move || answer_all(&asked, look_up))?;
+            threads::spawn("names", threads::STACK_BYTES, move || serve_queries(&received, look_up))?;
             // The thread holds the other end.
-            let _ = questions.try_send(question);
-            *thread = Some(questions);
+            let _ = queries.try_send(query);
+            *thread = Some(queries);
             return Ok(());
         };
-        questions.try_send(question).map_err(|error| match error {
-            TrySendError::Full(_) => io::Error::other("too many lookups wait for a name server"),
+        queries.try_send(query).map_err(|error| match error {
+            TrySendError::Full(_) => io::Error::other("too many lookups are waiting for a name server"),
             TrySendError::Disconnected(_) => io::Error::other("the thread for lookups has ended"),
         })
     }
 }
 
-/// Answers questions until no more can come. Those about one name that have queued up get one answer: the askers of a
-/// name server that hangs would add up otherwise.
-fn answer_all(questions: &Receiver<NameQuery>, look_up: LookUp) {
+/// Answers queries until the channel closes. One lookup answers all queued queries for the same name; otherwise they
+/// would accumulate while a name server hangs.
+fn serve_queries(queries: &Receiver<NameQuery>, look_up: LookUp) {
     let mut waiting: Vec<NameQuery> = Vec::new();
     loop {
         if waiting.is_empty() {
-            let Ok(question) = questions.recv() else { return };
-            waiting.push(question);
+            let Ok(query) = queries.recv() else { return };
+            waiting.push(query);
         }
         let host = waiting[0].host.clone();
         let found = found(&host, look_up(&host));
-        waiting.extend(questions.try_iter());
-        let (answered, others) = waiting.into_iter().partition(|question| question.host == host);
+        waiting.extend(queries.try_iter());
+        let (answered, others) = waiting.into_iter().partition(|query| query.host == host);
         waiting = others;
         let answered: Vec<NameQuery> = answered;
-        for question in answered {
-            // One who has gone needs no answer.
-            let _ = question.answer.send(found.clone());
+        for query in answered {
+            // The caller may have timed out.
+            let _ = query.answer.send(found.clone());
         }
     }
 }
@@ -113,7 +115,7 @@ fn found(host: &str, looked_up: io::Result<Vec<IpAddr>>) -> Result<Vec<IpAddr>, 
         Ok(addresses) => Ok(addresses),
         Err(error) => {
             let text = error.to_string();
-            let cause = text.strip_prefix(STD_SAYS).unwrap_or(&text);
+            let cause = text.strip_prefix(STD_PREFIX).unwrap_or(&text);
             if ABSENT.contains(&cause) {
                 return Err(Unfound::Absent);
             }
@@ -133,7 +135,7 @@ impl Resolver for NameResolver {
         };
         let found = match self.find(host, *timeout.after) {
             Ok(found) => found,
-            // Of a server behind a proxy only the proxy's name is looked up.
+            // With a proxy, only the proxy's own name is resolved.
             Err(Unfound::Absent) if config.proxy().is_some() => {
                 return Err(Error::ConnectProxyFailed(format!("there is no host `{host}`")));
             }
@@ -145,13 +147,13 @@ impl Resolver for NameResolver {
             }
         };
         let mut addresses = self.empty();
-        let found = found.into_iter().filter(is_wanted).take(MOST_ADDRESSES);
+        let found = found.into_iter().filter(is_wanted).take(MAX_ADDRESSES);
         found.for_each(|address| addresses.push(SocketAddr::new(address, port)));
         if addresses.is_empty() { Err(Error::HostNotFound) } else { Ok(addresses) }
     }
 }
 
-/// Addresses of names that are never asked for: addresses themselves, and this machine (RFC 6761, section 6.3).
+/// Names resolved without a lookup: literal addresses and localhost (RFC 6761, section 6.3).
 fn known(host: &str) -> Option<Vec<IpAddr>> {
     if let Ok(address) = host.parse() {
         return Some(vec![address]);
@@ -166,13 +168,13 @@ fn system_look_up(host: &str) -> io::Result<Vec<IpAddr>> {
     Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
-/// Far above the calls that one agent has under way at a time.
-const MOST_WAITING: usize = 64;
-/// ureq takes so many.
-const MOST_ADDRESSES: usize = 16;
-/// Before what gai_strerror(3) says.
-const STD_SAYS: &str = "failed to lookup address information: ";
-/// EAI_NONAME and EAI_NODATA. std keeps the text and not the number; no locale is ever set.
+/// Far above the number of concurrent calls of one ureq agent.
+const MAX_QUEUED: usize = 64;
+/// ureq's maximum.
+const MAX_ADDRESSES: usize = 16;
+/// The prefix that std puts before the text of gai_strerror(3).
+const STD_PREFIX: &str = "failed to lookup address information: ";
+/// EAI_NONAME and EAI_NODATA. std keeps only the text, not the number; no locale is ever set.
 const ABSENT: [&str; 2] = ["Name or service not known", "No address associated with hostname"];
 
 #[cfg(test)]

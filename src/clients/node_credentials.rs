@@ -1,7 +1,7 @@
-//! The node's own credentials: with these the agent calls STS, and nobody else ever sees them.
+//! The node's own credentials: the agent uses them to call STS and never passes them on.
 //!
-//! One source is chosen at the start, the first whose variables are set, and never left for another: a node that
-//! quietly acts as somebody else is worse than one that says what it lacks.
+//! One source is chosen at start, the first whose variables are set, and never replaced by another: a node that
+//! silently acts under another identity is worse than one that reports what is missing.
 
 mod container;
 mod hop;
@@ -27,7 +27,7 @@ use instance_role::InstanceRole;
 use renewed::Renewed;
 use web_identity::WebIdentityRole;
 
-/// What the sources ask.
+/// Clients that the sources use.
 #[derive(Clone)]
 pub struct SourceClients {
     pub imds: Arc<dyn Imds>,
@@ -35,31 +35,31 @@ pub struct SourceClients {
     pub clock: Arc<dyn Clock>,
 }
 
-/// The credentials that `source` stands for; with `hop`, those of the role that they may assume first.
+/// The credentials of `source`; with `hop`, those of the intermediate role that they assume.
 pub fn node_credentials(
     source: NodeSource,
     hop: Option<AssumeRole>,
-    listeners: &SourceClients,
+    clients: &SourceClients,
 ) -> Result<Arc<dyn NodeCredentials>, Misconfigured> {
     let own: Arc<dyn NodeCredentials> = match source {
         NodeSource::Environment(keys) => Arc::new(Fixed(Arc::new(keys))),
         NodeSource::WebIdentity(identity) => {
-            renewed(WebIdentityRole::new(identity, Arc::clone(&listeners.wire)), listeners)
+            renewed(WebIdentityRole::new(identity, Arc::clone(&clients.wire)), clients)
         }
-        NodeSource::Container(container) => renewed(ContainerEndpoint::new(container)?, listeners),
-        NodeSource::InstanceRole => renewed(InstanceRole::new(Arc::clone(&listeners.imds)), listeners),
+        NodeSource::Container(container) => renewed(ContainerEndpoint::new(container)?, clients),
+        NodeSource::InstanceRole => renewed(InstanceRole::new(Arc::clone(&clients.imds)), clients),
     };
     Ok(match hop {
-        Some(request) => renewed(Hop::new(own, request, Arc::clone(&listeners.wire)), listeners),
+        Some(request) => renewed(Hop::new(own, request, Arc::clone(&clients.wire)), clients),
         None => own,
     })
 }
 
-fn renewed(source: impl CredentialSource + 'static, listeners: &SourceClients) -> Arc<dyn NodeCredentials> {
-    Arc::new(Renewed::new(Box::new(source), Arc::clone(&listeners.clock)))
+fn renewed(source: impl CredentialSource + 'static, clients: &SourceClients) -> Arc<dyn NodeCredentials> {
+    Arc::new(Renewed::new(Box::new(source), Arc::clone(&clients.clock)))
 }
 
-/// No credentials at all, where calls to STS bear the pods' own tokens: nothing is looked for, and nothing is signed.
+/// No credentials, where calls to STS carry the pods' own tokens: no source is used, and no call is signed.
 pub fn none_needed() -> Arc<dyn NodeCredentials> {
     Arc::new(NoneNeeded)
 }
@@ -67,7 +67,7 @@ pub fn none_needed() -> Arc<dyn NodeCredentials> {
 struct NoneNeeded;
 
 impl NodeCredentials for NoneNeeded {
-    fn current(&self, _patience: Duration) -> Result<Arc<Credentials>, StsFailure> {
+    fn current(&self, _timeout: Duration) -> Result<Arc<Credentials>, StsFailure> {
         Err(none("Unsigned", "calls to STS are not signed (--sts=web-identity)".to_owned()))
     }
 
@@ -78,9 +78,9 @@ impl NodeCredentials for NoneNeeded {
     }
 }
 
-/// Where fresh credentials are fetched. Each call is a fetch.
+/// A source of fresh credentials.
 trait CredentialSource: Send + Sync {
-    fn fetch(&self, patience: Duration) -> Result<Fetched, StsFailure>;
+    fn fetch(&self, timeout: Duration) -> Result<Fetched, StsFailure>;
 
     fn describe(&self) -> String;
 
@@ -95,10 +95,10 @@ trait CredentialSource: Send + Sync {
     }
 }
 
-/// What a source gave.
+/// The result of a fetch.
 struct Fetched {
     credentials: Credentials,
-    /// By the clock of the service that gave them; `None`: computed from their end by our own
+    /// Remaining lifetime by the service's clock; `None` to compute it from the expiration with the local clock
     life: Option<Duration>,
 }
 
@@ -108,11 +108,11 @@ impl From<Assumed> for Fetched {
     }
 }
 
-/// The keys of the environment: they stay as long as the process.
+/// Keys from the environment, fixed for the lifetime of the process.
 struct Fixed(Arc<Credentials>);
 
 impl NodeCredentials for Fixed {
-    fn current(&self, _patience: Duration) -> Result<Arc<Credentials>, StsFailure> {
+    fn current(&self, _timeout: Duration) -> Result<Arc<Credentials>, StsFailure> {
         Ok(Arc::clone(&self.0))
     }
 
@@ -127,15 +127,15 @@ impl NodeCredentials for Fixed {
     }
 }
 
-/// Said at start, by `status` and by `doctor`.
+/// Shown at start, by `status` and by `doctor`.
 pub const NONE_NEEDED: &str = "none: calls to STS carry the pods' own tokens; the node needs no permission";
 
 fn none(code: &str, message: String) -> StsFailure {
     StsFailure { kind: StsFailureKind::NoNodeCredentials, code: code.to_owned(), message, request_id: None }
 }
 
-/// What STS refuses the node leaves it without credentials; its other failures mean here what they mean anywhere.
-fn as_nodes_own(failure: StsFailure) -> StsFailure {
+/// A call refused by STS leaves the node without credentials; other failures keep their kind.
+fn as_node_failure(failure: StsFailure) -> StsFailure {
     match failure.kind {
         StsFailureKind::Token(TokenRefusal::IssuerUnreachable) => {
             StsFailure { kind: StsFailureKind::Unavailable, ..failure }

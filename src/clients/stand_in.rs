@@ -1,4 +1,4 @@
-//! A server for the tests of this room: on loopback, with answers that a closure decides, request by request.
+//! A loopback HTTP server for the tests of this room; a closure decides the response to each request.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use crate::os::clock::SystemClock;
 use crate::os::threads;
 use crate::ports::Clock;
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(super) struct SeenRequest {
     /// `GET /path`
@@ -29,15 +29,15 @@ impl SeenRequest {
     }
 }
 
-/// What the server does about a request.
+/// How the server reacts to a request.
 pub(super) enum Act {
-    /// Status line, headers and body, as they are; the connection stays open.
+    /// Sends the text; the connection stays open.
     Say(String),
-    /// The same, then the connection closes.
+    /// Sends the text, then closes the connection.
     SayAndClose(String),
-    /// Nothing, until the test is over.
+    /// Sends nothing until the test is over.
     Hang,
-    /// The connection closes without an answer.
+    /// Closes the connection without a response.
     Close,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct StandIn {
 type Decide = dyn Fn(&SeenRequest, usize) -> Act + Send + Sync;
 
 impl StandIn {
-    /// Serves until dropped. `decide` gets each request and how many came before it.
+    /// Serves until dropped. `decide` gets each request and the number of earlier ones.
     pub(super) fn start(decide: impl Fn(&SeenRequest, usize) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stand_in = Self {
@@ -94,13 +94,13 @@ impl Drop for StandIn {
     }
 }
 
-/// An answer with its length.
+/// A response with `Content-Length`.
 pub(super) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> String {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     format!("HTTP/1.1 {status} Said\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// A clock whose wall shows what the test says, whatever the system's shows.
+/// A clock with a wall time set by the test.
 pub(super) struct WallAt {
     system: SystemClock,
     wall: Mutex<Wall>,
@@ -113,7 +113,7 @@ impl WallAt {
         Arc::new(Self { system: SystemClock::new(), wall: Mutex::new(wall), ahead: Mutex::default() })
     }
 
-    /// Lets time pass on both clocks.
+    /// Advances both clocks.
     pub(super) fn advance(&self, span: Duration) {
         let mut wall = self.wall.lock();
         *wall = wall.after(span);
@@ -128,7 +128,7 @@ impl Clock for WallAt {
 }
 
 /// A URL that refuses connections.
-pub(super) fn nobody() -> String {
+pub(super) fn refused_url() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
@@ -183,5 +183,5 @@ fn read_request(reader: &mut BufReader<TcpStream>, over: &AtomicBool) -> std::io
     Ok(Some(SeenRequest { line, headers, body: String::from_utf8(body).unwrap() }))
 }
 
-/// How soon a hanging connection notices that its test is over.
+/// How often a hanging connection checks whether its test is over.
 const TICK: Duration = Duration::from_millis(50);

@@ -1,7 +1,7 @@
-//! The Security Token Service, asked with the node's own credentials or with a pod's token.
+//! Client of the Security Token Service, with the node's own credentials or a pod's token.
 //!
-//! Invariants: a call returns within 30 s, whatever hangs; each remedy (look at the time again, reload the node's
-//! credentials) is tried once per call; no failure carries a byte of the credentials that signed.
+//! Invariants: a call returns within 30 s, whatever hangs; each remedy (correct the clock, reload the node's
+//! credentials) is tried once per call; no failure contains a byte of the signing credentials.
 
 mod region;
 mod sign;
@@ -26,7 +26,7 @@ use crate::logic::sts::{
 use crate::ports::NodeCredentials;
 use crate::ports::Sts;
 
-/// Signs with whatever the node's credentials are at the moment.
+/// Signs with the node's current credentials.
 pub struct StsClient {
     wire: Arc<StsWire>,
     credentials: Arc<dyn NodeCredentials>,
@@ -37,25 +37,25 @@ impl StsClient {
         Self { wire, credentials }
     }
 
-    /// AssumeRole with all that belongs to it, in no more than `total`.
+    /// AssumeRole within `total`.
     pub(super) fn assume_role_within(&self, request: &AssumeRole, total: Duration) -> Result<Assumed, StsFailure> {
         self.ask(Some(request.role.partition()), &form_body(request), total, read_assumed)
     }
 
-    /// Asks, and asks again after each remedy that the failure calls for and that wasn't tried yet.
+    /// Calls STS, and repeats the call after each remedy that the failure calls for and that hasn't been tried yet.
     fn ask<T>(&self, partition: Option<&str>, body: &str, total: Duration, read: Read<T>) -> Result<T, StsFailure> {
         let deadline = self.wire.now().mono.after(total);
         let mut tried = Vec::new();
         loop {
             let credentials = self.credentials.current(self.wire.now().mono.until(deadline))?;
-            let question = wire::StsRequest { partition, body, signer: Some(&credentials) };
-            let (failure, date) = match self.attempt(&question, deadline, read) {
+            let call = wire::StsRequest { partition, body, signer: Some(&credentials) };
+            let (failure, date) = match self.attempt(&call, deadline, read) {
                 Ok(value) => return Ok(value),
                 Err(missed) => missed,
             };
             let remedy = remedy(&failure);
             if remedy == Remedy::Nothing || tried.contains(&remedy) {
-                return Err(without_secrets(failure, &credentials));
+                return Err(failure);
             }
             match remedy {
                 Remedy::ReadTime => self.wire.correct_clock(date.as_deref()),
@@ -68,13 +68,14 @@ impl StsClient {
 
     fn attempt<T>(
         &self,
-        question: &wire::StsRequest<'_>,
+        call: &wire::StsRequest<'_>,
         deadline: Mono,
         read: Read<T>,
     ) -> Result<T, (StsFailure, Option<String>)> {
         let left = self.wire.now().mono.until(deadline);
-        let reply = self.wire.ask(question, left).map_err(|failure| (failure, None))?;
-        read(&reply.answer(), self.wire.moment_of(&reply)).map_err(|failure| (failure, reply.date))
+        let reply = self.wire.ask(call, left).map_err(|failure| (failure, None))?;
+        let secrets: Vec<&str> = call.signer.iter().flat_map(|signer| secrets_of(signer)).collect();
+        read(&reply.answer(&secrets), self.wire.time_of(&reply)).map_err(|failure| (failure, reply.date))
     }
 }
 
@@ -110,26 +111,20 @@ pub(super) fn read_assumed(answer: &StsAnswer<'_>, moment: Wall) -> Result<Assum
     Ok(Assumed { credentials, life })
 }
 
-type Read<T> = fn(&StsAnswer<'_>, Wall) -> Result<T, StsFailure>;
-
-/// A server that repeats what it was sent must not make us log it.
-fn without_secrets(mut failure: StsFailure, credentials: &Credentials) -> StsFailure {
-    let token = credentials.session_token.as_ref().map(|token| token.expose());
-    for secret in token.into_iter().chain([credentials.secret_access_key.expose()]).filter(|secret| !secret.is_empty())
-    {
-        if failure.message.contains(secret.as_str()) {
-            failure.message = failure.message.replace(secret.as_str(), "[secret]");
-        }
-    }
-    failure
+/// What no word about a response may repeat.
+fn secrets_of(credentials: &Credentials) -> impl Iterator<Item = &str> {
+    let token = credentials.session_token.as_ref().map(|token| token.expose().as_str());
+    token.into_iter().chain([credentials.secret_access_key.expose().as_str()])
 }
 
-/// A failure that never reached AWS, or whose answer never reached us.
+type Read<T> = fn(&StsAnswer<'_>, Wall) -> Result<T, StsFailure>;
+
+/// The failure of a call that didn't reach AWS, or whose response didn't arrive.
 pub(super) fn unavailable(code: &str, message: String) -> StsFailure {
     StsFailure { kind: StsFailureKind::Unavailable, code: code.to_owned(), message, request_id: None }
 }
 
-/// The port promises 30 s; the metadata service may take 4 s more than it was given.
+/// The port promises 30 s; a fetch from the metadata service may exceed its limit by 4 s.
 const CALL_TOTAL: Duration = Duration::from_secs(26);
 
 #[cfg(test)]

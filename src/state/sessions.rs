@@ -18,7 +18,7 @@ use crate::logic::policy::Permitted;
 use crate::logic::request::message::ShownToken;
 use crate::logic::sessions::budget::{Buckets, Rate, Starter};
 use crate::logic::sessions::cache::{
-    Cache, CacheAnswer, CacheCounts, CacheRules, CallPurpose, CallReport, Due, EntryState, NextCall, Start,
+    Cache, CacheAnswer, CacheCounts, CacheRules, CallPurpose, CallReport, Due, EntryState, NextCall, Start, TokenMark,
 };
 use crate::logic::sessions::recent_failures::RecentFailures;
 use crate::logic::sessions::session::Session;
@@ -50,8 +50,17 @@ pub struct Asker<'a> {
     /// Whom a call that is started counts against
     pub starter: Starter,
     /// What such a call bears, where calls aren't signed
-    pub token: Option<ShownToken<'a>>,
+    pub token: Option<AskersToken<'a>>,
 }
+
+/// A token that was found good here, and until when it is.
+#[derive(Clone, Copy, Debug)]
+pub struct AskersToken<'a> {
+    pub shown: ShownToken<'a>,
+    pub expires: Wall,
+}
+
+type MarkedToken<'a> = (TokenMark, ShownToken<'a>);
 
 /// What came of asking.
 #[derive(Debug)]
@@ -83,14 +92,36 @@ impl SessionCache {
         }
     }
 
-    /// The session of a permitted request; waits for STS until `deadline` if none is held.
+    /// The session of a permitted request; waits for STS until `deadline` if none is held. Who waited for a call that STS
+    /// refused for another pod's token tries once with its own.
     pub fn obtain(&self, permitted: &Permitted, asker: Asker<'_>, deadline: Mono) -> SessionOutcome {
-        let Asker { starter, token } = asker;
         let key = permitted.request();
+        let token = asker.token.filter(|_| key.subject.is_some());
+        let token = token.map(|token| (TokenMark::of(token.shown, token.expires), token.shown));
+        let first = self.obtain_by(key, &asker.starter, token, deadline);
+        match (&first, token) {
+            (SessionOutcome::Refused(_), Some((mark, _))) if self.cache.lock().sessions.may_try_own(key, mark) => {}
+            _ => return first,
+        }
+        match self.obtain_by(key, &asker.starter, token, deadline) {
+            SessionOutcome::Ready(session) => SessionOutcome::Fetched(session),
+            SessionOutcome::Remembered(failure) => SessionOutcome::Refused(failure),
+            SessionOutcome::Busy => first,
+            outcome => outcome,
+        }
+    }
+
+    fn obtain_by(
+        &self,
+        key: &AssumeRole,
+        starter: &Starter,
+        token: Option<MarkedToken<'_>>,
+        deadline: Mono,
+    ) -> SessionOutcome {
         let now = self.time.now().mono;
         let mut answer = self.ask(key, Start::Withheld, token, now);
         if let CacheAnswer::Unstarted(last_failure) = answer {
-            if !self.may_start(starter) {
+            if !self.may_start(starter.clone()) {
                 return last_failure.map_or(SessionOutcome::Busy, SessionOutcome::Remembered);
             }
             answer = self.ask(key, Start::Allowed, token, now);
@@ -114,11 +145,12 @@ impl SessionCache {
         self.starters.lock().take(starter, self.time.now().mono)
     }
 
-    fn ask(&self, key: &AssumeRole, start: Start, token: Option<ShownToken<'_>>, now: Mono) -> CacheAnswer<Session> {
+    fn ask(&self, key: &AssumeRole, start: Start, token: Option<MarkedToken<'_>>, now: Mono) -> CacheAnswer<Session> {
         let (answer, has_token) = {
             let mut state = self.cache.lock();
-            let answer = state.sessions.ask(key, start, now);
-            (answer, token.is_some_and(|token| state.sessions.bring(key, || token.kept())))
+            let answer = state.sessions.ask(key, start, token.map(|(mark, _)| mark), now);
+            let has_token = token.is_some_and(|(mark, shown)| state.sessions.bring(key, Some(mark), || shown.kept()));
+            (answer, has_token)
         };
         // A renewal that an answer from memory set off may wait until a worker looks up, but for one whose token is there.
         if has_token || matches!(answer, CacheAnswer::Wait(_) | CacheAnswer::Refresh { .. }) {

@@ -165,6 +165,9 @@ fn the_operator_is_told_that_the_node_needs_no_permission() {
     assert!(said.contains(&format!("node credentials     ok    {needs_none}\n")), "{said}");
     assert!(said.contains("role cart            warn  can't be tried: calls carry the pods' own tokens"), "{said}");
     assert!(!said.contains("whose they are"), "{said}");
+    let unread =
+        "issuer for AWS       warn  AWS can't read `https://kubernetes.default.svc`: its name means something inside";
+    assert!(said.contains(unread), "{said}");
     drop(agent);
     let _ = std::fs::remove_dir_all(socket.parent().unwrap());
 }

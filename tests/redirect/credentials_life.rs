@@ -138,7 +138,9 @@ fn without_net_admin_there_is_one_warning_and_loopback_goes_on() {
         return;
     }
     let site = Site::new(&["cali1"]);
-    let agent = site.start(site.setup(Capability::Nothing).flags(&[ON, "--iptables=false"]));
+    let socket = std::env::temp_dir().join(format!("kube2iam-unkept-{}/control.sock", std::process::id()));
+    let flags = [ON, "--iptables=false", &format!("--control-socket={}", socket.display())];
+    let agent = site.start(site.setup(Capability::Nothing).flags(&flags));
     let line = agent.wait_for_log("169.254.170.2 is not set up by this agent: ");
     assert!(line.contains("level=warning") && line.contains("the capability NET_ADMIN is missing"), "{line}");
     assert!(line.contains("pods on the host's network are served at loopback, other pods are not"), "{line}");
@@ -146,6 +148,11 @@ fn without_net_admin_there_is_one_warning_and_loopback_goes_on() {
     assert_eq!(site.ask("pod1", AT), Answer::Nothing);
     let warnings = agent.log().iter().filter(|line| line.contains("170.2") && line.contains("warning")).count();
     assert_eq!(warnings, 1, "{:?}", agent.log());
+    let told = site.command(&["status", &format!("--socket={}", socket.display())]);
+    assert!(told.stdout.contains("\naddress            169.254.170.2 is not set up by this agent: "), "{told:?}");
+    assert!(!told.stdout.contains("PROBLEM"), "it isn't this agent's to keep: {told:?}");
+    drop(agent);
+    let _ = std::fs::remove_dir_all(socket.parent().unwrap());
 }
 
 #[test]

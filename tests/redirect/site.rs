@@ -89,7 +89,7 @@ impl Site {
 }
 
 /// The binary with at most that capability; its flags follow.
-fn confined(capability: Capability) -> Setup {
+pub(crate) fn confined(capability: Capability) -> Setup {
     let bounds = match capability {
         Capability::NetAdmin => "--bounding-set=-all,+net_admin",
         Capability::Nothing => "--bounding-set=-all",

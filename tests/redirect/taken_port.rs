@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use crate::lab::{Answer, METADATA_V4, METADATA_V6, Server, ready, text};
-use crate::site::{Capability, Site};
+use crate::site::{Capability, PORT, Site, confined};
 use crate::standins::agent::{Agent, Until};
 use crate::standins::kubernetes::{Kind, On};
 
@@ -53,6 +53,27 @@ fn while_another_program_holds_the_port_pods_reach_neither_it_nor_the_nodes_cred
     drop(stranger);
     assert_takes_over(&site, &mut agent);
     let _ = std::fs::remove_dir_all(state.trim_start_matches("--state-dir="));
+}
+
+/// Where sockets for v6 are for v6 alone by default, as the doctor's must not be.
+#[test]
+fn the_doctor_sees_a_program_on_the_v4_port_whatever_bindv6only_says() {
+    if !ready() {
+        return;
+    }
+    let site = Site::new(&["cali1"]);
+    site.node(|| std::fs::write("/proc/sys/net/ipv6/bindv6only", "1")).unwrap();
+    let doctor = || {
+        let flags = ["doctor", "--base-role-arn=arn:aws:iam::123456789012:role/"];
+        let setup = site.standins().configure(confined(Capability::NetAdmin).flags(&flags)).port(PORT);
+        site.node(|| setup.run()).stdout
+    };
+    let stranger = site.serve("node", "10.77.0.2:8181", |_| "stranger".to_owned());
+    let told = doctor();
+    assert!(told.contains("\nport                 FAIL  port 8181 is held by"), "{told}");
+    drop(stranger);
+    let told = doctor();
+    assert!(told.contains("\nport                 ok    8181 is free\n"), "{told}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use log::{info, warn};
 use super::redirect::WATCH_AGAIN;
 use crate::agent::StartError;
 use crate::agent::state::AgentState;
+use crate::api::metadata::Facts;
 use crate::config::{Config, OnExit, RedirectConfig};
 use crate::logic::operator::status::RedirectReport;
 use crate::logic::redirect::address::ADDRESS;
@@ -65,15 +66,23 @@ fn requests(agent: &AgentState) -> RequestAction {
     if agent.facts.taken_port.read().is_some() { RequestAction::Drop } else { RequestAction::Redirect }
 }
 
-/// The one line about it. The address may be there all the same: `redirect add` can have set it up.
+/// The one line about it.
 fn go_without(agent: &AgentState, error: &RedirectError) {
     agent.facts.address_missing.store(false, Ordering::Relaxed);
-    let in_place = address::found_address().is_ok_and(|found| found.holders.iter().any(|holder| found.is_own(holder)));
-    let state = match in_place {
+    let report = unkept_report(&error.to_string());
+    warn!("{}", report.detail);
+    *agent.facts.address_unkept.write() = Some(error.to_string());
+}
+
+/// What an agent shows of an address that it may not keep. It may be there all the same: `redirect add` can have set it up.
+fn unkept_report(why: &str) -> RedirectReport {
+    let whole = address::found_address().is_ok_and(|found| found.holders.iter().any(|holder| found.is_own(holder)));
+    let state = match whole {
         true => "it is there, but this agent can't keep it",
         false => "pods on the host's network are served at loopback, other pods are not",
     };
-    warn!("{ADDRESS} is not set up by this agent: {error}; {state}");
+    let detail = format!("{ADDRESS} is not set up by this agent: {why}; {state}");
+    RedirectReport { whole, detail, ..RedirectReport::default() }
 }
 
 /// Before an agent ends because it can't start: pods' tokens must not leave the node on their way to the address.
@@ -115,18 +124,24 @@ impl PlacedAddress {
     }
 }
 
+/// What a running agent shows.
+pub(in crate::agent) fn agents_report(facts: &Facts) -> RedirectReport {
+    facts.address_unkept.read().as_deref().map_or_else(report, unkept_report)
+}
+
 /// What the kernel holds now, for whoever asks.
 pub(crate) fn report() -> RedirectReport {
     match address::status() {
         Ok(status) if status.is_absent() => {
-            RedirectReport { whole: false, connections: None, detail: format!("{ADDRESS} is not set up") }
+            RedirectReport { kept: true, detail: format!("{ADDRESS} is not set up"), ..RedirectReport::default() }
         }
         Ok(status) => RedirectReport {
             whole: status.in_place().is_ok(),
+            kept: true,
             connections: Some(status.connections()),
             detail: status.text(),
         },
-        Err(error) => RedirectReport { whole: false, connections: None, detail: error.to_string() },
+        Err(error) => RedirectReport { kept: true, detail: error.to_string(), ..RedirectReport::default() },
     }
 }
 

@@ -113,10 +113,11 @@ pub(crate) fn report() -> RedirectReport {
     match redirect::status() {
         Ok(status) => RedirectReport {
             whole: matches!(status.wholeness(), TableState::Whole(_)),
+            kept: true,
             connections: Some(status.connections()),
             detail: status.redirect_text(),
         },
-        Err(error) => RedirectReport { whole: false, connections: None, detail: error.to_string() },
+        Err(error) => RedirectReport { kept: true, detail: error.to_string(), ..RedirectReport::default() },
     }
 }
 

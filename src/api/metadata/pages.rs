@@ -36,6 +36,8 @@ pub struct Facts {
     pub redirect_missing: AtomicBool,
     /// There is to be the address of container credentials, and it isn't in place
     pub address_missing: AtomicBool,
+    /// Why that address isn't this agent's to keep; `None`: it is, or there is to be none
+    pub address_unkept: RwLock<Option<String>>,
     /// The ARN under which the agent works, once STS has named it
     pub caller: RwLock<Option<String>>,
     /// Why base ARN or default role aren't discovered

@@ -1,22 +1,22 @@
-//! What goes wrong with TLS, in the field's words: the party, the cause, what to look at.
+//! Describes TLS errors: the peer, the cause, and what to check.
 
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error};
 
 use crate::logic::base::time::Wall;
 
-/// One line about a failed handshake with `peer`. `advice` says where its authority is configured.
-pub(super) fn words(error: &Error, peer: &str, advice: &str) -> String {
+/// One line about a failed handshake with `peer`. `advice` names where its authority is configured.
+pub(super) fn describe(error: &Error, peer: &str, advice: &str) -> String {
     match error {
         Error::InvalidCertificate(cause) => certificate(cause, peer, advice),
         Error::AlertReceived(alert) => format!("{peer} {}", refusal(*alert)),
         Error::PeerIncompatible(_) => format!("{peer} {NOTHING_IN_COMMON}"),
         Error::InvalidMessage(_) => format!("{peer} doesn't speak TLS at this port"),
         Error::PeerMisbehaved(_) | Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
-            format!("{peer} breaks the rules of TLS")
+            format!("{peer} violates the TLS protocol")
         }
         Error::NoCertificatesPresented => format!("{peer} presented no certificate"),
-        Error::DecryptError => format!("data from {peer} was changed on its way"),
+        Error::DecryptError => format!("data from {peer} was modified in transit"),
         _ => format!("TLS with {peer} failed"),
     }
 }
@@ -27,7 +27,7 @@ fn certificate(cause: &CertificateError, peer: &str, advice: &str) -> String {
         NotValidForNameContext, NotValidYet, NotValidYetContext, Other, UnhandledCriticalExtension, UnknownIssuer,
         UnsupportedSignatureAlgorithmContext, UnsupportedSignatureAlgorithmForPublicKeyContext,
     };
-    let says = match cause {
+    let text = match cause {
         UnknownIssuer => format!("is signed by an unknown authority; {advice}"),
         BadSignature => format!("is not signed by the authority that it names; {advice}"),
         Expired => "has expired".to_owned(),
@@ -46,28 +46,28 @@ fn certificate(cause: &CertificateError, peer: &str, advice: &str) -> String {
         BadEncoding => "can't be read".to_owned(),
         Other(cause) => match cause.0.downcast_ref() {
             Some(webpki::Error::CaUsedAsEndEntity) => {
-                format!("is an authority's own, and not among those that are trusted; {advice}")
+                format!("is a CA certificate that is not among the trusted ones; {advice}")
             }
             Some(webpki::Error::UnsupportedCertVersion) => {
-                "is of X.509 version 1, which is not supported for servers".to_owned()
+                "has X.509 version 1, which is not supported for servers".to_owned()
             }
             _ => CANT_BE_VERIFIED.to_owned(),
         },
         _ => CANT_BE_VERIFIED.to_owned(),
     };
-    format!("{peer}'s certificate {says}")
+    format!("{peer}'s certificate {text}")
 }
 
-/// `presented` as rustls lists the names of a certificate: `DnsName("a")`, `IpAddress(10.0.0.1)`.
+/// Formats a certificate's names, which rustls lists as `DnsName("a")`, `IpAddress(10.0.0.1)`.
 fn names(presented: &[String]) -> String {
     let bare = |name: &String| {
         let inner = name.split_once('(').map_or(name.as_str(), |(_, inner)| inner.trim_end_matches(')'));
         format!("`{}`", inner.trim_matches('"'))
     };
-    let mut names: Vec<String> = presented.iter().take(MOST_NAMES).map(bare).collect();
+    let mut names: Vec<String> = presented.iter().take(MAX_NAMES).map(bare).collect();
     match presented.len() {
         0 => return "no name at all (only subject alternative names count)".to_owned(),
-        found if found > MOST_NAMES => names.push(format!("{} more", found - MOST_NAMES)),
+        found if found > MAX_NAMES => names.push(format!("{} more", found - MAX_NAMES)),
         _ => {}
     }
     names.join(", ")
@@ -84,16 +84,16 @@ fn refusal(alert: AlertDescription) -> String {
         A::CertificateRequired => "wants a client certificate; set client-certificate and client-key".to_owned(),
         A::CertificateExpired => "refused the client certificate: it has expired".to_owned(),
         A::CertificateRevoked => "refused the client certificate: it is revoked".to_owned(),
-        A::UnknownCA => "refused the client certificate: it is signed by an authority unknown there".to_owned(),
+        A::UnknownCA => "refused the client certificate: it is signed by an authority unknown to the server".to_owned(),
         A::BadCertificate | A::CertificateUnknown | A::UnsupportedCertificate | A::AccessDenied | A::DecryptError => {
             format!("refused the client certificate ({})", alert_name(alert))
         }
-        A::UnrecognisedName => "doesn't know the name it was asked for".to_owned(),
+        A::UnrecognisedName => "doesn't recognise the requested server name".to_owned(),
         alert => format!("ended the TLS connection ({})", alert_name(alert)),
     }
 }
 
-/// As RFC 8446 writes it: `bad_certificate`.
+/// The name in RFC 8446's spelling, such as `bad_certificate`.
 fn alert_name(alert: AlertDescription) -> String {
     let Some(name) = alert.as_str() else { return format!("alert {}", u8::from(alert)) };
     let mut written = String::new();
@@ -108,5 +108,5 @@ fn alert_name(alert: AlertDescription) -> String {
 
 const NOTHING_IN_COMMON: &str = "and the agent have no TLS version, cipher suite and curve in common";
 const CANT_BE_VERIFIED: &str = "can't be verified";
-/// Of a certificate for a whole zone there may be a hundred.
-const MOST_NAMES: usize = 8;
+/// Names listed in a message; a certificate may have a hundred.
+const MAX_NAMES: usize = 8;

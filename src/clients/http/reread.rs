@@ -1,8 +1,8 @@
-//! Values made of files that others replace, such as certificates: made anew when a file changes.
+//! Values made from files that other programs replace, such as certificates; made anew when a file changes.
 //!
-//! Kubernetes and kubelet replace files by swapping a symlink (`..data`, `kubelet-client-current.pem`), people write
-//! over them: both change what stat(2) says of the path. While the files can't be used, the last value that could be
-//! made of them stays, with a warning.
+//! Kubernetes and kubelet replace files by swapping a symlink (`..data`, `kubelet-client-current.pem`); people
+//! overwrite them. Both change the stat(2) result of the path. While the files are unusable, the last good value stays
+//! in use, with a warning.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::Misconfigured;
 
-/// A value and the files it is made of. Without files it never changes.
+/// A value and the files it is made from. Without files it never changes.
 pub(super) struct Reread<T> {
     paths: Vec<PathBuf>,
     make: Box<dyn Fn() -> Result<T, Misconfigured> + Send + Sync>,
@@ -23,14 +23,14 @@ pub(super) struct Reread<T> {
 
 struct FileState<T> {
     value: Arc<T>,
-    /// What the files looked like before they were last read; `None`: read them whatever they look like
+    /// The files' stamps before they were last read; `None` forces a read
     stamps: Option<Vec<Option<Stamp>>>,
-    /// Why the files can't be used; warned of once
+    /// Why the files are unusable; logged once
     trouble: Option<Misconfigured>,
 }
 
 impl<T: PartialEq> Reread<T> {
-    /// Refuses files that no value can be made of.
+    /// Fails if no value can be made from the files.
     pub(super) fn new(
         paths: Vec<PathBuf>,
         make: impl Fn() -> Result<T, Misconfigured> + Send + Sync + 'static,
@@ -40,12 +40,12 @@ impl<T: PartialEq> Reread<T> {
         Ok(Self { paths, make: Box::new(make), state: Mutex::new(state) })
     }
 
-    /// The value as the files are now. It is another `Arc` only if it is another value.
+    /// The value for the files' present content. The `Arc` changes only if the value does.
     pub(super) fn current(&self) -> Arc<T> {
         if self.paths.is_empty() {
             return self.last();
         }
-        // Taken before reading: a file that is written meanwhile is read again at the next look.
+        // Taken before reading: a file written meanwhile is read again on the next call.
         let stamps = stamps(&self.paths);
         if self.state.lock().stamps.as_ref() != Some(&stamps) {
             let made = (self.make)();
@@ -56,18 +56,18 @@ impl<T: PartialEq> Reread<T> {
         self.last()
     }
 
-    /// The value that was last made, without a look at the files.
+    /// The last value, without checking the files.
     pub(super) fn last(&self) -> Arc<T> {
         Arc::clone(&self.state.lock().value)
     }
 
-    /// Has the files read again at the next look, whatever stat(2) says: two versions within one tick of the clock and
-    /// of one length look alike.
-    pub(super) fn suspect(&self) {
+    /// Forces the next [`Reread::current`] to read the files: stat(2) can't distinguish two versions of the same length
+    /// written within one tick of the clock.
+    pub(super) fn invalidate(&self) {
         self.state.lock().stamps = None;
     }
 
-    /// Keeps what was made; gives what there is to warn of.
+    /// Stores the result; returns a failure that hasn't been logged yet.
     fn take(&self, stamps: Vec<Option<Stamp>>, made: Result<T, Misconfigured>) -> Option<Misconfigured> {
         let mut state = self.state.lock();
         state.stamps = Some(stamps);
@@ -88,7 +88,7 @@ impl<T: PartialEq> Reread<T> {
     }
 }
 
-/// What differs between two versions of a file.
+/// The stat(2) fields that differ between two versions of a file.
 #[derive(PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -117,7 +117,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 mod tests {
     use super::*;
 
-    /// A directory that is gone with the value.
+    /// A directory, removed on drop.
     struct Directory(PathBuf);
 
     impl Directory {
@@ -134,7 +134,7 @@ mod tests {
         }
     }
 
-    /// The text of a file, which must not be empty.
+    /// The text of a file; an empty one is unusable.
     fn text_of(path: &Path) -> Result<Reread<String>, Misconfigured> {
         let file = path.to_owned();
         Reread::new(vec![path.to_owned()], move || match fs::read_to_string(&file) {
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_replaced_in_any_way_is_read_anew() {
+    fn replaced_or_overwritten_file_is_read_again() {
         let directory = Directory::new("replaced");
         let [current, first, second] = ["current.pem", "first.pem", "second.pem"].map(|name| directory.0.join(name));
         fs::write(&first, "first").unwrap();
@@ -153,7 +153,7 @@ mod tests {
         let value = text_of(&current).unwrap();
         let before = value.current();
         assert!(*before == "first" && Arc::ptr_eq(&before, &value.current()));
-        // as kubelet does it: a new link is moved over the old one
+        // as kubelet does: a new link is renamed over the old one
         let next = directory.0.join("next");
         std::os::unix::fs::symlink(&second, &next).unwrap();
         fs::rename(&next, &current).unwrap();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_used_leaves_the_last_value() {
+    fn unusable_file_keeps_the_last_value() {
         let directory = Directory::new("unusable");
         let path = directory.0.join("file");
         assert!(text_of(&path).is_err());
@@ -180,13 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn the_same_value_stays_the_same_even_if_it_is_suspected() {
+    fn invalidated_files_with_the_same_content_keep_the_value() {
         let directory = Directory::new("suspected");
         let path = directory.0.join("file");
         fs::write(&path, "good").unwrap();
         let value = text_of(&path).unwrap();
         let before = value.current();
-        value.suspect();
+        value.invalidate();
         assert!(Arc::ptr_eq(&before, &value.current()));
     }
 }

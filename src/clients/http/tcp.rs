@@ -1,5 +1,5 @@
-//! TCP for ureq, whose own connector has no word for this: a peer that is gone without a word (a node that lost its
-//! power, a flow that a firewall forgot) is noticed within 45 s, in the middle of a silent watch too.
+//! TCP for ureq with keep-alive, which ureq's own connector lacks: a peer that vanished (a node without power, a flow
+//! dropped by a firewall) is detected within 45 s, even during a silent watch.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -16,7 +16,7 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, Timeout};
 
-/// Connects to the first address that answers.
+/// Connects to the first address that accepts.
 #[derive(Debug)]
 pub(super) struct KeptAliveConnector;
 
@@ -37,7 +37,7 @@ impl<In: Transport> Connector<In> for KeptAliveConnector {
     }
 }
 
-/// Tries one address after the other. Each gets its part of the time that is left, the last one all of it.
+/// Tries the addresses in order. Each gets an equal share of the remaining time, the last one all of it.
 fn connect(details: &ConnectionDetails<'_>) -> Result<TcpStream, Error> {
     let mut last = Error::HostNotFound;
     for (tried, address) in details.addrs.iter().enumerate() {
@@ -45,7 +45,7 @@ fn connect(details: &ConnectionDetails<'_>) -> Result<TcpStream, Error> {
         let attempt = match time_left(details) {
             None => TcpStream::connect(address),
             Some(left) if left.is_zero() => return Err(Error::Timeout(Timeout::Connect)),
-            Some(left) => TcpStream::connect_timeout(address, (left / others).max(SHORTEST)),
+            Some(left) => TcpStream::connect_timeout(address, (left / others).max(MIN_TIMEOUT)),
         };
         match attempt {
             Ok(stream) => return Ok(stream),
@@ -63,7 +63,7 @@ fn failure(address: SocketAddr, addresses: usize, error: io::Error) -> Error {
     }
 }
 
-/// `None`: there is no limit.
+/// `None` if there is no limit.
 fn time_left(details: &ConnectionDetails<'_>) -> Option<Duration> {
     let limit = details.timeout.not_zero()?;
     let passed = match (details.now, (details.current_time)()) {
@@ -73,7 +73,7 @@ fn time_left(details: &ConnectionDetails<'_>) -> Option<Duration> {
     Some(limit.saturating_sub(passed))
 }
 
-/// A probe after [`PROBE_AFTER`] of silence; the peer is given up if it has left probes, or what was sent, unanswered
+/// Sends a probe after [`PROBE_AFTER`] of silence; the connection is dropped when probes or data stay unacknowledged
 /// for [`UNANSWERED`] (RFC 5482; Linux applies TCP_USER_TIMEOUT to probes too).
 fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
@@ -81,12 +81,12 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(UNANSWERED))
 }
 
-/// A TCP connection that notices when its peer is gone.
+/// A TCP connection with keep-alive probes.
 pub(super) struct KeptAlive {
-    /// Shared with ureq, which holds it weakly, to shut it down from another thread
+    /// ureq holds a weak reference, to shut it down from another thread
     stream: Arc<TcpStream>,
     buffers: LazyBuffers,
-    /// As the socket has them
+    /// The timeouts set on the socket
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
 }
@@ -115,7 +115,7 @@ impl Transport for KeptAlive {
             self.read_timeout = limit;
         }
         let room = self.buffers.input_append_buf();
-        // Signals are few: that each begins the wait anew does no harm.
+        // Each signal restarts the wait, which is harmless since signals are rare.
         let read = loop {
             match (&*self.stream).read(room) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -126,7 +126,7 @@ impl Transport for KeptAlive {
         Ok(read > 0)
     }
 
-    /// An idle connection has nothing to read: neither its end nor bytes that were not asked for.
+    /// An idle connection is open if nothing can be read: neither the end of the stream nor unsolicited bytes.
     fn is_open(&mut self) -> bool {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         matches!(recv(&self.stream, &mut [0_u8], flags), Err(Errno::WOULDBLOCK))
@@ -139,7 +139,7 @@ impl fmt::Debug for KeptAlive {
     }
 }
 
-/// The time that an operation has; `None`: it has no end.
+/// The time limit of an operation; `None` if it has none.
 fn limit(timeout: NextTimeout) -> Result<Option<Duration>, Error> {
     if timeout.after.is_zero() {
         return Err(Error::Timeout(timeout.reason));
@@ -147,7 +147,7 @@ fn limit(timeout: NextTimeout) -> Result<Option<Duration>, Error> {
     Ok(timeout.not_zero().map(|limit| *limit))
 }
 
-/// The kernel reports the end of our own time as EAGAIN, and a peer that it gave up as ETIMEDOUT.
+/// The kernel reports our own timeout as EAGAIN, and a peer that stopped acknowledging as ETIMEDOUT.
 fn ended(timeout: NextTimeout, error: io::Error) -> Error {
     match error.kind() {
         ErrorKind::WouldBlock => Error::Timeout(timeout.reason),
@@ -156,9 +156,9 @@ fn ended(timeout: NextTimeout, error: io::Error) -> Error {
     }
 }
 
-/// Together less than 45 s: the silence, then the time without an answer, and at most one more probe until the kernel
-/// looks at the clock.
+/// Together less than 45 s: the silence, the time without an acknowledgement, and at most one more probe interval until
+/// the kernel checks the clock.
 const PROBE_AFTER: Duration = Duration::from_secs(15);
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 const UNANSWERED: Duration = Duration::from_secs(25);
-const SHORTEST: Duration = Duration::from_millis(10);
+const MIN_TIMEOUT: Duration = Duration::from_millis(10);

@@ -1,8 +1,8 @@
-//! TLS for ureq: connections to `https` URLs are wrapped, others stay as they are. Who is believed is said by
-//! [`trust`](super::trust).
+//! TLS for ureq: connections to `https` URLs are wrapped, others pass through. [`trust`](super::trust) defines which
+//! certificates are trusted.
 //!
-//! Before each request the files of certificates are looked at. A connection that was made with others than are valid
-//! now is not used again.
+//! Before each request the certificate files are checked for changes. A connection made with an older version isn't
+//! reused.
 
 use std::fmt;
 use std::io::{Error as IoError, ErrorKind, Read, Write};
@@ -23,14 +23,14 @@ use super::failure;
 use super::trust::{ClientIdentity, TlsOptions, Trusted};
 use super::verify::client_config;
 
-/// How one agent speaks TLS, as its files are now.
+/// The TLS configuration of one agent, following its files.
 pub(super) struct Tls {
     options: TlsOptions,
     proxy: Option<Uri>,
     made: Mutex<Option<Made>>,
 }
 
-/// A configuration, and what it was made of. It holds the sessions that can be resumed.
+/// A configuration and its inputs. It holds the resumable sessions.
 struct Made {
     trusted: Option<Arc<Trusted>>,
     identity: Option<Arc<ClientIdentity>>,
@@ -42,7 +42,7 @@ impl Tls {
         Self { options, proxy, made: Mutex::new(None) }
     }
 
-    /// Looks whether the files have changed.
+    /// Checks whether the files have changed.
     fn refresh(&self) {
         if let Some(authorities) = self.options.roots.authorities() {
             authorities.0.current();
@@ -52,17 +52,17 @@ impl Tls {
         }
     }
 
-    /// Has the files read again before the next request: something went wrong, and they may be why.
-    fn suspect(&self) {
+    /// Has the files read again before the next request, since they may be the cause of a failure.
+    fn invalidate(&self) {
         if let Some(authorities) = self.options.roots.authorities() {
-            authorities.0.suspect();
+            authorities.0.invalidate();
         }
         if let Some(certificate) = &self.options.client_certificate {
-            certificate.0.suspect();
+            certificate.0.invalidate();
         }
     }
 
-    /// The configuration for what was last read. Does no IO, since ureq calls for it under the lock of its pool.
+    /// The configuration for the last versions read. Does no IO, since ureq calls it while holding its pool's lock.
     fn config(&self) -> Arc<ClientConfig> {
         let trusted = self.options.roots.authorities().map(|authorities| authorities.0.last());
         let identity = self.options.client_certificate.as_ref().map(|certificate| certificate.0.last());
@@ -78,7 +78,8 @@ impl Tls {
         config
     }
 
-    /// Who is spoken to, and what its certificate must be valid for. ureq connects to a proxy by the proxy's own URL.
+    /// The peer's name for messages, and the name its certificate must have. ureq connects to a proxy by the proxy's
+    /// URL.
     fn peer(&self, details: &ConnectionDetails<'_>) -> Result<(&'static str, ServerName<'static>), Error> {
         if self.proxy.as_ref() == Some(details.uri) {
             return Ok(("the proxy", host_name(details.uri)?));
@@ -87,14 +88,14 @@ impl Tls {
         Ok((self.options.peer, name.map_or_else(|| host_name(details.uri), Ok)?))
     }
 
-    /// What went wrong, in words if it is about TLS.
+    /// Describes a failure, with its own text if it is a TLS error.
     fn failure(&self, peer: &str, error: IoError) -> Error {
         if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
-            self.suspect();
+            self.invalidate();
         }
         match error.get_ref().and_then(|inner| inner.downcast_ref()) {
             Some(tls) => {
-                let words = failure::words(tls, peer, &self.options.advice);
+                let words = failure::describe(tls, peer, &self.options.advice);
                 Error::Io(IoError::new(ErrorKind::InvalidData, words))
             }
             None => error.into(),
@@ -106,17 +107,17 @@ fn is_same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
     one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
 }
 
-/// Goes before each request of an agent.
-pub(super) struct FilesFirst(pub(super) Arc<Tls>);
+/// Refreshes the files before each request of an agent.
+pub(super) struct RefreshFiles(pub(super) Arc<Tls>);
 
-impl Middleware for FilesFirst {
+impl Middleware for RefreshFiles {
     fn handle(&self, request: Request<SendBody<'_>>, next: MiddlewareNext<'_>) -> Result<Response<Body>, Error> {
         self.0.refresh();
         next.handle(request)
     }
 }
 
-/// The last link of an agent's chain.
+/// The last connector of an agent's chain.
 pub(super) struct TlsConnector(pub(super) Arc<Tls>);
 
 impl fmt::Debug for TlsConnector {
@@ -137,7 +138,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
         let mut connection = ClientConnection::new(Arc::clone(&config), name).map_err(IoError::other)?;
         let transport: Box<dyn Transport> = Box::new(transport);
         let mut socket = TransportAdapter::new(transport, Arc::clone(&details.current_time));
-        socket.set_timeout(what_is_left(details));
+        socket.set_timeout(remaining_time(details));
         connection.complete_io(&mut socket).map_err(|error| self.0.failure(peer, error))?;
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         let stream = StreamOwned::new(connection, socket);
@@ -145,14 +146,14 @@ impl<In: Transport> Connector<In> for TlsConnector {
     }
 }
 
-/// Whom the certificate must be of: a name, or an address.
+/// The name or address that the certificate must have.
 fn host_name(uri: &Uri) -> Result<ServerName<'static>, Error> {
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     ServerName::try_from(host.to_owned()).map_err(|_| Error::Tls("no certificate can be of the URL's host"))
 }
 
-/// The handshake has what TCP and the proxy left of the time to connect.
-fn what_is_left(details: &ConnectionDetails<'_>) -> NextTimeout {
+/// The part of the connect timeout that TCP and the proxy left for the handshake.
+fn remaining_time(details: &ConnectionDetails<'_>) -> NextTimeout {
     let mut timeout = details.timeout;
     if let (Instant::Exact(start), Instant::Exact(now)) = (details.now, (details.current_time)())
         && !timeout.after.is_not_happening()
@@ -162,11 +163,11 @@ fn what_is_left(details: &ConnectionDetails<'_>) -> NextTimeout {
     timeout
 }
 
-/// A connection through which only ciphertext goes.
+/// A TLS connection.
 pub(super) struct TlsTransport {
     buffers: LazyBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
-    /// What it was made with
+    /// The configuration it was made with
     config: Arc<ClientConfig>,
     peer: &'static str,
     tls: Arc<Tls>,
@@ -182,7 +183,7 @@ impl Transport for TlsTransport {
         self.stream.write_all(&self.buffers.output()[..amount]).map_err(|error| self.tls.failure(self.peer, error))
     }
 
-    /// In TLS 1.3 a server's refusal of our certificate comes only here.
+    /// In TLS 1.3 a server's rejection of the client certificate arrives only here.
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         self.stream.sock.set_timeout(timeout);
         let read =
@@ -211,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_is_asked_of_the_host_alone() {
+    fn certificate_name_is_the_urls_host() {
         let name = |url: &str| host_name(&url.parse().unwrap());
         for (url, expected) in [
             ("https://sts.eu-west-1.amazonaws.com/", "sts.eu-west-1.amazonaws.com"),

@@ -1,5 +1,4 @@
-//! Who is believed and who we say we are. Everything that is a file is read again when it changes
-//! ([`Reread`]).
+//! Trusted certificates and the client's own certificate. Files are read again when they change ([`Reread`]).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,37 +16,37 @@ use super::Misconfigured;
 use super::reread::Reread;
 use crate::os::files::read_bytes;
 
-/// Both sides of the trust between us and one server.
+/// The TLS options for one server.
 #[derive(Clone, Debug)]
 pub struct TlsOptions {
-    /// Begins sentences: "the API server", "STS".
+    /// Subject of messages: "the API server", "STS".
     pub peer: &'static str,
-    /// What to do about a certificate that no authority vouches for: "check certificate-authority in FILE".
+    /// What to do about a certificate of an unknown authority: "check certificate-authority in FILE".
     pub advice: String,
     pub roots: Roots,
     pub client_certificate: Option<ClientCertificate>,
-    /// What the server's certificate must be valid for, if not for the host of the URL.
+    /// The name the server's certificate must have, if not the URL's host.
     pub server_name: Option<ServerName<'static>>,
 }
 
 impl TlsOptions {
-    /// For a server that is vouched for by one of Mozilla's roots, if it speaks TLS at all.
+    /// For a server with a certificate of a public authority, if it uses TLS at all.
     pub fn public(peer: &'static str) -> Self {
         let advice = "only public authorities are known here".to_owned();
         Self { peer, advice, roots: Roots::BuiltIn, client_certificate: None, server_name: None }
     }
 }
 
-/// Whom a TLS server must be vouched for by.
+/// The root certificates that a server's certificate must chain to.
 #[derive(Clone, Debug)]
 pub enum Roots {
-    /// Mozilla's roots, compiled in: a scratch image has no bundle.
+    /// Mozilla's roots, compiled in, since a scratch image has no bundle.
     BuiltIn,
     /// Mozilla's and these.
     BuiltInAnd(Authorities),
-    /// None but these.
+    /// Only these.
     Only(Authorities),
-    /// Nobody: `--insecure`.
+    /// No verification: `--insecure`.
     Unverified,
 }
 
@@ -68,7 +67,7 @@ pub enum Pem {
 }
 
 impl Pem {
-    /// Reads it, and makes something of it; what goes wrong names the file.
+    /// Reads it and parses it with `make`; an error names the file.
     fn read<T>(&self, make: impl FnOnce(&[u8]) -> Result<T, Misconfigured>) -> Result<T, Misconfigured> {
         match self {
             Self::Text(text) => make(text),
@@ -97,12 +96,13 @@ impl From<&[u8]> for Pem {
     }
 }
 
-/// Certificates of authorities, at least one of them usable.
+/// CA certificates, at least one of them usable.
 #[derive(Clone)]
 pub struct Authorities(pub(super) Arc<Reread<Trusted>>);
 
 impl Authorities {
-    /// Reads a PEM bundle. Certificates that can't serve as a root are left out, as bundles of distributions have some.
+    /// Reads a PEM bundle. Certificates that can't serve as a root are skipped, since distributions' bundles contain
+    /// some.
     pub fn new(pem: Pem) -> Result<Self, Misconfigured> {
         let paths = pem.path().into_iter().collect();
         Reread::new(paths, move || pem.read(Trusted::from_pem)).map(|trusted| Self(Arc::new(trusted)))
@@ -115,10 +115,10 @@ impl fmt::Debug for Authorities {
     }
 }
 
-/// A bundle of authorities as it was read.
+/// A parsed CA bundle.
 pub(super) struct Trusted {
     pub(super) store: RootCertStore,
-    /// SHA-256 of each certificate of the bundle, as it stands there
+    /// SHA-256 of each certificate of the bundle, in DER form
     fingerprints: Vec<[u8; 32]>,
 }
 
@@ -134,7 +134,7 @@ impl Trusted {
         Ok(Self { store, fingerprints })
     }
 
-    /// Whether it is one of the bundle, byte for byte.
+    /// Whether the bundle contains the certificate, byte for byte.
     pub(super) fn contains(&self, certificate: &CertificateDer<'_>) -> bool {
         self.fingerprints.contains(&fingerprint(certificate))
     }
@@ -156,13 +156,13 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> [u8; 32] {
     digest(&SHA256, certificate).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
-/// Who we are to a server that asks for a certificate.
+/// The client certificate, for servers that request one.
 #[derive(Clone)]
 pub struct ClientCertificate(pub(super) Arc<Reread<ClientIdentity>>);
 
 impl ClientCertificate {
-    /// Reads a chain and its key (PKCS#1, PKCS#8 or SEC1), both in PEM form. Refuses a key that isn't the chain's. The
-    /// certificate is sent as it is: whether it is any good, its version included, is the server's to judge.
+    /// Reads a chain and its key (PKCS#1, PKCS#8 or SEC1), both in PEM form. Rejects a key that doesn't match the
+    /// chain. The certificate isn't validated otherwise, not even its version: the server does that.
     pub fn new(chain: Pem, key: Pem) -> Result<Self, Misconfigured> {
         let paths = chain.path().into_iter().chain(key.path()).collect();
         let make = move || {
@@ -177,10 +177,10 @@ impl ClientCertificate {
         Reread::new(paths, make).map(|identity| Self(Arc::new(identity)))
     }
 
-    /// Reads the files now; whether they hold another certificate than before.
+    /// Reads the files now; returns whether the certificate has changed.
     pub fn reread(&self) -> bool {
         let before = self.0.last();
-        self.0.suspect();
+        self.0.invalidate();
         !Arc::ptr_eq(&before, &self.0.current())
     }
 }
@@ -191,12 +191,12 @@ impl fmt::Debug for ClientCertificate {
     }
 }
 
-/// A chain and its key as they were read.
+/// A parsed chain and its key.
 pub(super) struct ClientIdentity(pub(super) Arc<CertifiedKey>);
 
 impl ClientIdentity {
-    /// A certificate holds its public key as it stands; looked for as bytes, since versions that no server's
-    /// certificate may have are not parsed.
+    /// Checks that the certificate contains the key's public key. Compares bytes, since webpki doesn't parse
+    /// certificates of versions that are allowed only for clients.
     fn of(certified: CertifiedKey) -> Result<Self, Misconfigured> {
         let Some(certificate) = certified.cert.first() else {
             return Err(Misconfigured("no client certificate in PEM form".to_owned()));
@@ -210,7 +210,7 @@ impl ClientIdentity {
     }
 }
 
-/// A key belongs to one certificate.
+/// Compares certificates only: a key belongs to one certificate.
 impl PartialEq for ClientIdentity {
     fn eq(&self, other: &Self) -> bool {
         self.0.cert == other.0.cert
@@ -224,5 +224,5 @@ fn unusable_key(cause: &str) -> Misconfigured {
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Misconfigured> {
     CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
-        .map_err(|_| Misconfigured("a certificate in it is not in PEM form, or not whole".to_owned()))
+        .map_err(|_| Misconfigured("a certificate in it is not in PEM form, or incomplete".to_owned()))
 }

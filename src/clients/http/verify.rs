@@ -1,5 +1,5 @@
-//! What is spoken, and how a server's certificate is judged: by rustls's own rules, with two exceptions that users have
-//! reason to ask for.
+//! The TLS client configuration, and the verification of server certificates: rustls's own rules, with two exceptions
+//! that users need.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use super::trust::{ClientIdentity, Roots, Trusted};
 
-/// How to speak to a server that `roots` vouch for, of which `trusted` are those that were configured.
+/// The configuration for a server verified against `roots`; `trusted` are the configured ones among them.
 pub(super) fn client_config(
     roots: &Roots,
     trusted: Option<Arc<Trusted>>,
@@ -41,9 +41,9 @@ fn store(roots: &Roots, trusted: Option<&Trusted>) -> RootCertStore {
     built_in.chain(configured).cloned().collect()
 }
 
-/// Takes a certificate that an authority vouches for; and one that is itself among those that were configured, as Go
-/// does: self-signed ones of API servers, marked as authorities, and a server's own given in place of its authority's.
-/// Such a one must be valid now and for the name like any other.
+/// Accepts a certificate that chains to a trusted authority, and, as Go does, one that is itself among the configured
+/// ones: self-signed certificates of API servers marked as authorities, and a server certificate configured in place of
+/// its authority's. Validity period and name are checked in either case.
 #[derive(Debug)]
 struct Verified {
     by_authority: Arc<WebPkiServerVerifier>,
@@ -57,13 +57,13 @@ impl Verified {
         Self { by_authority: by_authority.expect("there are roots, and no lists of revocations"), configured, provider }
     }
 
-    /// Whether webpki finds nothing wrong with the certificate but where it comes from: it looks at the validity in
-    /// time before it complains of these, and at the name apart.
+    /// Whether webpki rejects the certificate only for its issuer: it checks the validity period before returning these
+    /// errors, and the name separately.
     fn is_sound(&self, certificate: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> bool {
         let Ok(parsed) = EndEntityCert::try_from(certificate) else { return false };
         let algorithms = self.provider.signature_verification_algorithms.all;
-        let judged = parsed.verify_for_usage(algorithms, &[], &[], now, KeyUsage::server_auth(), None, None);
-        matches!(judged, Err(webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity))
+        let result = parsed.verify_for_usage(algorithms, &[], &[], now, KeyUsage::server_auth(), None, None);
+        matches!(result, Err(webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity))
             && parsed.verify_is_valid_for_subject_name(name).is_ok()
     }
 }
@@ -77,12 +77,12 @@ impl ServerCertVerifier for Verified {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let judged = self.by_authority.verify_server_cert(certificate, intermediates, name, ocsp_response, now);
+        let result = self.by_authority.verify_server_cert(certificate, intermediates, name, ocsp_response, now);
         let is_configured = || self.configured.as_ref().is_some_and(|configured| configured.contains(certificate));
-        if judged.is_err() && is_configured() && self.is_sound(certificate, name, now) {
+        if result.is_err() && is_configured() && self.is_sound(certificate, name, now) {
             return Ok(ServerCertVerified::assertion());
         }
-        judged
+        result
     }
 
     fn verify_tls12_signature(
@@ -108,8 +108,8 @@ impl ServerCertVerifier for Verified {
     }
 }
 
-/// Takes every server for the one that was meant: neither its certificate nor its signature is looked at. Only
-/// [`Roots::Unverified`] asks for this.
+/// Accepts every server: neither certificate nor signature is checked. Only
+/// [`Roots::Unverified`] selects it.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 
@@ -143,7 +143,7 @@ impl ServerCertVerifier for Unverified {
         Ok(HandshakeSignatureValid::assertion())
     }
 
-    /// More than could be verified, so that no server fails for its key.
+    /// More schemes than could be verified, so that no server fails because of its key type.
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         let beyond = [SignatureScheme::RSA_PKCS1_SHA1, SignatureScheme::ECDSA_NISTP521_SHA512, SignatureScheme::ED448];
         self.0.signature_verification_algorithms.supported_schemes().into_iter().chain(beyond).collect()

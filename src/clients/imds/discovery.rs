@@ -1,4 +1,4 @@
-//! What the agent finds out about its node, each with one or two reads. Retrying is the caller's.
+//! Discovers facts about the node, with one or two reads each. The caller retries.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::logic::policy::arn::BaseArn;
 use crate::logic::request::upstream::{self, IAM_INFO, IDENTITY, INSTANCE_ID, ImdsFailure, REGION, ROLE_LIST};
 use crate::ports::Imds;
 
-/// The region: `placement/region`, or on services too old for it the identity document.
+/// The region: `placement/region`, or the identity document on services without that path.
 pub fn region(service: &dyn Imds) -> Result<String, ImdsFailure> {
     match service.read(REGION) {
         Ok(text) => upstream::region(&text).map(str::to_owned),
@@ -15,7 +15,7 @@ pub fn region(service: &dyn Imds) -> Result<String, ImdsFailure> {
     }
 }
 
-/// Region, account and instance id in one.
+/// Region, account and instance id.
 pub fn identity(service: &dyn Imds) -> Result<upstream::InstanceIdentity, ImdsFailure> {
     upstream::identity(&service.read(IDENTITY)?)
 }
@@ -29,10 +29,10 @@ pub fn role_name(service: &dyn Imds) -> Result<String, ImdsFailure> {
     upstream::role_name(&service.read(ROLE_LIST)?).map(str::to_owned)
 }
 
-/// What `--auto-discover-base-arn` stands for.
+/// The base ARN that `--auto-discover-base-arn` uses.
 pub fn base_arn(service: &dyn Imds) -> Result<BaseArn, ImdsFailure> {
     upstream::base_arn(&service.read(IAM_INFO)?)
 }
 
 /// Two reads, each of which ends within 2 s.
-pub(crate) const LONGEST_READS: Duration = Duration::from_secs(4);
+pub(crate) const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(4);

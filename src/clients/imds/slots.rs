@@ -1,4 +1,4 @@
-//! A bound on how many calls are in flight. A place is taken for as long as its answer is read.
+//! Limits the calls in flight. A call holds its slot until its response is read.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub(super) struct Slots {
     freed: Condvar,
 }
 
-/// A place, given back when dropped.
+/// A slot, released on drop.
 pub(super) struct CallSlot(Arc<Slots>);
 
 impl Slots {
@@ -20,7 +20,7 @@ impl Slots {
         Arc::new(Self { free: Mutex::new(places), freed: Condvar::new() })
     }
 
-    /// Takes a place, waiting for one until `deadline`.
+    /// Takes a slot; waits for one until `deadline`.
     pub(super) fn take(self: &Arc<Self>, deadline: Mono, clock: &dyn Clock) -> Option<CallSlot> {
         let mut free = self.free.lock();
         while *free == 0 {
@@ -49,7 +49,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_place_is_waited_for_and_given_back() {
+    fn slot_is_awaited_and_released() {
         let clock = SystemClock::new();
         let slots = Slots::new(1);
         let soon = clock.now().mono.after(Duration::from_millis(20));

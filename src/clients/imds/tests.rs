@@ -2,14 +2,14 @@ use std::io::Read;
 use std::time::Duration;
 
 use super::*;
-use crate::clients::stand_in::{Act, SeenRequest, StandIn, answer, nobody};
+use crate::clients::stand_in::{Act, SeenRequest, StandIn, answer, refused_url};
 use crate::logic::request::message::Body as Given;
 use crate::os::clock::SystemClock;
 
 const TTL: (&str, &str) = ("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "21600");
-/// For tests in which nothing hangs: a busy machine must not fail them.
+/// For tests without a hanging server: generous for busy machines.
 const AMPLE: MetadataLimits = MetadataLimits { total: Duration::from_secs(40), token: Duration::from_secs(20) };
-/// For those in which something does.
+/// For tests with a hanging server.
 const QUICK: MetadataLimits = MetadataLimits { total: Duration::from_secs(3), token: Duration::from_millis(500) };
 
 fn service(url: &str) -> MetadataService {
@@ -20,11 +20,11 @@ fn service_within(url: &str, limits: MetadataLimits) -> MetadataService {
     MetadataService::new(&ServiceUrl::parse(url).unwrap(), limits, Arc::new(SystemClock::new())).unwrap()
 }
 
-/// A service that gives the token `T` and says `documents` to whoever shows it.
+/// A service that issues the token `T` and answers requests that carry it with `documents`.
 fn v2(documents: impl Fn(&SeenRequest) -> Act + Send + Sync + 'static) -> StandIn {
     StandIn::start(move |seen, _| match seen.line.as_str() {
         "PUT /latest/api/token" => Act::Say(answer(200, &[TTL], "T")),
-        _ if seen.header(pass::TOKEN_HEADER) == Some("T") => documents(seen),
+        _ if seen.header(access::TOKEN_HEADER) == Some("T") => documents(seen),
         _ => Act::Say(answer(401, &[], "")),
     })
 }
@@ -46,7 +46,7 @@ fn whole(body: Given) -> std::io::Result<Vec<u8>> {
 }
 
 #[test]
-fn one_token_serves_many_reads() {
+fn one_token_is_used_for_many_reads() {
     let stand_in = v2(|_| Act::Say(answer(200, &[], "i-1\n")));
     let service = service(&stand_in.url());
     assert_eq!(service.read("/latest/meta-data/instance-id").unwrap(), "i-1\n");
@@ -59,10 +59,10 @@ fn one_token_serves_many_reads() {
 }
 
 #[test]
-fn a_refused_token_is_replaced_once() {
+fn rejected_token_is_replaced_once() {
     let stand_in = StandIn::start(|seen, before| match seen.line.as_str() {
         "PUT /latest/api/token" => Act::Say(answer(200, &[TTL], &format!("token-{before}"))),
-        _ if seen.header(pass::TOKEN_HEADER) == Some("token-2") => Act::Say(answer(200, &[], "ok")),
+        _ if seen.header(access::TOKEN_HEADER) == Some("token-2") => Act::Say(answer(200, &[], "ok")),
         _ => Act::Say(answer(401, &[], "")),
     });
     assert_eq!(service(&stand_in.url()).read("/x").unwrap(), "ok");
@@ -70,7 +70,7 @@ fn a_refused_token_is_replaced_once() {
 }
 
 #[test]
-fn a_service_that_takes_no_token_is_a_failure_and_never_a_401_for_the_pod() {
+fn rejected_token_is_a_failure_and_never_a_401_for_the_pod() {
     let stand_in = StandIn::start(|seen, _| match seen.line.as_str() {
         "PUT /latest/api/token" => Act::Say(answer(200, &[TTL], "T")),
         _ => Act::Say(answer(401, &[], "")),
@@ -81,11 +81,11 @@ fn a_service_that_takes_no_token_is_a_failure_and_never_a_401_for_the_pod() {
 }
 
 #[test]
-fn version_1_is_the_way_out_where_sdks_take_it() {
+fn version_1_is_used_where_sdks_fall_back_to_it() {
     for status in [403, 404, 405] {
         let stand_in = StandIn::start(move |seen, _| match seen.line.as_str() {
             "PUT /latest/api/token" => Act::Say(answer(status, &[], "")),
-            _ if seen.header(pass::TOKEN_HEADER).is_none() => Act::Say(answer(200, &[], "v1")),
+            _ if seen.header(access::TOKEN_HEADER).is_none() => Act::Say(answer(200, &[], "v1")),
             _ => Act::Say(answer(400, &[], "")),
         });
         let service = service(&stand_in.url());
@@ -96,7 +96,7 @@ fn version_1_is_the_way_out_where_sdks_take_it() {
 }
 
 #[test]
-fn version_1_is_the_way_out_of_a_hop_limit_too() {
+fn version_1_is_used_when_a_hop_limit_drops_the_token() {
     let stand_in = StandIn::start(|seen, _| match seen.line.as_str() {
         "PUT /latest/api/token" => Act::Hang,
         _ => Act::Say(answer(200, &[], "v1")),
@@ -105,7 +105,7 @@ fn version_1_is_the_way_out_of_a_hop_limit_too() {
 }
 
 #[test]
-fn a_put_that_fails_otherwise_is_a_failure() {
+fn other_failures_of_the_token_request_are_failures() {
     for status in [400, 500, 503] {
         let stand_in = StandIn::start(move |_, _| Act::Say(answer(status, &[], "")));
         let failure = service(&stand_in.url()).read("/x").unwrap_err();
@@ -113,12 +113,12 @@ fn a_put_that_fails_otherwise_is_a_failure() {
         assert_eq!(stand_in.lines(), ["PUT /latest/api/token"]);
     }
     let garbage = StandIn::start(|_, _| Act::Say(answer(200, &[], "<html> no token")));
-    assert!(service(&garbage.url()).read("/x").unwrap_err().cause.contains("no token"));
+    assert!(service(&garbage.url()).read("/x").unwrap_err().cause.contains("not a token"));
 }
 
 #[test]
-fn a_service_that_is_not_there_or_hangs_is_a_failure_without_status() {
-    let failure = service(&nobody()).read("/x").unwrap_err();
+fn absent_or_hanging_service_is_a_failure_without_status() {
+    let failure = service(&refused_url()).read("/x").unwrap_err();
     assert_eq!(failure.status, None);
     assert!(failure.cause.starts_with("failed to get `metadata token`: "), "{failure}");
     let hanging = v2(|_| Act::Hang);
@@ -130,7 +130,7 @@ fn a_service_that_is_not_there_or_hangs_is_a_failure_without_status() {
 }
 
 #[test]
-fn other_statuses_of_a_read_are_failures_that_name_them() {
+fn other_statuses_are_failures_that_name_the_status() {
     let stand_in = v2(|_| Act::Say(answer(404, &[], "no such key")));
     let failure = service(&stand_in.url()).read("/latest/x").unwrap_err();
     assert_eq!(failure.status, Some(404));
@@ -138,7 +138,7 @@ fn other_statuses_of_a_read_are_failures_that_name_them() {
 }
 
 #[test]
-fn only_method_path_and_accept_go_up_and_only_known_headers_come_down() {
+fn only_method_path_and_accept_are_sent_and_only_known_headers_returned() {
     let stand_in = v2(|_| {
         let headers = [
             ("Content-Type", "application/json; charset=x"),
@@ -152,8 +152,8 @@ fn only_method_path_and_accept_go_up_and_only_known_headers_come_down() {
         ];
         Act::Say(answer(404, &headers, "{}"))
     });
-    let ask = ImdsCall { method: Forwarded::Get, target: "/latest/a%20b?x=1", accept: Some(b"text/html") };
-    let response = service(&stand_in.url()).relay(&ask).unwrap();
+    let call = ImdsCall { method: Forwarded::Get, target: "/latest/a%20b?x=1", accept: Some(b"text/html") };
+    let response = service(&stand_in.url()).relay(&call).unwrap();
     assert_eq!((response.status, &*response.content_type), (404, "application/json; charset=x"));
     let names: Vec<_> = response.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     assert_eq!(
@@ -170,7 +170,7 @@ fn only_method_path_and_accept_go_up_and_only_known_headers_come_down() {
 }
 
 #[test]
-fn the_canonical_path_is_what_goes_up_with_its_plain_query() {
+fn canonical_path_is_sent_with_its_plain_query() {
     let stand_in = v2(|_| Act::Say(answer(200, &[], "there")));
     let service = service(&stand_in.url());
     for (target, forwarded) in [
@@ -185,17 +185,17 @@ fn the_canonical_path_is_what_goes_up_with_its_plain_query() {
 }
 
 #[test]
-fn a_head_is_told_the_length_and_gets_no_body() {
+fn head_response_has_the_length_and_no_body() {
     let stand_in = v2(|_| Act::SayAndClose("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned()));
-    let ask = ImdsCall { method: Forwarded::Head, target: "/x", accept: None };
-    let response = service(&stand_in.url()).relay(&ask).unwrap();
+    let call = ImdsCall { method: Forwarded::Head, target: "/x", accept: None };
+    let response = service(&stand_in.url()).relay(&call).unwrap();
     assert!(matches!(response.body, Given::Stream { length: Some(5), .. }));
     assert_eq!(&*response.content_type, "text/plain");
     assert_eq!(stand_in.lines()[1], "HEAD /x");
 }
 
 #[test]
-fn long_answers_are_refused_streamed_or_cut_loudly() {
+fn long_responses_are_refused_streamed_or_cut_with_an_error() {
     let limit = 1024 * 1024;
     for (length, declared, streamed, arrives) in [
         (limit, true, true, true),
@@ -223,13 +223,13 @@ fn long_answers_are_refused_streamed_or_cut_loudly() {
 }
 
 #[test]
-fn a_document_for_the_agent_is_bounded() {
-    let stand_in = v2(|_| Act::SayAndClose(format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(LONGEST_DOCUMENT + 1))));
+fn documents_for_the_agent_are_bounded() {
+    let stand_in = v2(|_| Act::SayAndClose(format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(MAX_DOCUMENT_BYTES + 1))));
     assert!(service(&stand_in.url()).read("/x").unwrap_err().cause.contains("longer than 65536 bytes"));
 }
 
 #[test]
-fn a_full_house_is_a_failure_at_the_deadline_and_streams_count() {
+fn call_without_a_slot_fails_at_the_deadline_and_streams_hold_slots() {
     let stand_in = v2(|_| Act::SayAndClose(answer(200, &[], &"x".repeat(100_000))));
     let mut service = service(&stand_in.url());
     service.slots = Slots::new(1);
@@ -243,7 +243,7 @@ fn a_full_house_is_a_failure_at_the_deadline_and_streams_count() {
 }
 
 #[test]
-fn a_connection_that_closes_under_a_call_is_opened_anew() {
+fn connection_closed_during_a_call_is_reopened() {
     let stand_in = StandIn::start(|seen, before| match seen.line.as_str() {
         "PUT /latest/api/token" => Act::Say(answer(200, &[TTL], "T")),
         _ if before == 1 => Act::Close,
@@ -254,7 +254,7 @@ fn a_connection_that_closes_under_a_call_is_opened_anew() {
 }
 
 #[test]
-fn the_node_is_discovered() {
+fn region_account_role_and_base_arn_are_discovered() {
     let stand_in = v2(|seen| match seen.line.as_str() {
         "GET /latest/dynamic/instance-identity/document" => {
             Act::Say(answer(200, &[], r#"{"region":"eu-west-1","accountId":"123456789012","instanceId":"i-1"}"#))

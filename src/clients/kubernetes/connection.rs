@@ -1,5 +1,5 @@
-//! Where the API server is and how we prove who we are: in the cluster, by flags, or by a kubeconfig. Every value that
-//! can't be used ends in one line that names it.
+//! The API server's address and the agent's authentication: in-cluster, by flags, or by a kubeconfig. An unusable value
+//! is an error of one line that names it.
 
 use std::path::{Path, PathBuf};
 
@@ -9,26 +9,26 @@ use crate::clients::http::{Authorities, Misconfigured, Roots, TlsOptions, target
 use crate::logic::base::secret::Secret;
 use crate::os::files::read_bytes;
 
-/// A server and what it takes to be let in.
+/// A server and how to authenticate to it.
 #[derive(Clone, Debug)]
 pub struct ApiServerConnection {
-    /// `https://HOST:PORT`, perhaps with a path, without a slash at its end.
+    /// `https://HOST:PORT`, optionally with a path, without a trailing slash.
     pub server: String,
     pub auth: Auth,
     pub tls: TlsOptions,
 }
 
-/// What every request carries.
+/// The authentication of each request.
 #[derive(Clone, Debug)]
 pub enum Auth {
-    /// Read again and again.
+    /// Read again as the file changes.
     TokenFile(PathBuf),
     Token(Secret<String>),
-    /// Nothing: the client certificate says it all, or nobody asks.
+    /// None: a client certificate authenticates, or the server doesn't require authentication.
     None,
 }
 
-/// Whether the server must prove who it is.
+/// Whether the server's certificate is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verification {
     Required,
@@ -37,8 +37,8 @@ pub enum Verification {
 }
 
 impl ApiServerConnection {
-    /// From inside a pod: `KUBERNETES_SERVICE_HOST` and `_PORT`, and the files of its service account.
-    /// There is no way to skip verification here.
+    /// From inside a pod: `KUBERNETES_SERVICE_HOST` and `_PORT`, and the files of its service account. Verification
+    /// can't be skipped here.
     pub fn in_cluster(host: &str, port: &str, token: &Path, ca: &Path) -> Result<Self, Misconfigured> {
         let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
         let server = server(&format!("https://{host}:{port}"))?;
@@ -70,14 +70,14 @@ impl ApiServerConnection {
             .map_err(|cause| Misconfigured(format!("failed to use kubeconfig `{}`: {cause}", path.display())))
     }
 
-    /// By the text of the kubeconfig at `path`.
+    /// From the text of the kubeconfig at `path`.
     #[doc(hidden)]
     pub fn kubeconfig_text(text: &[u8], path: &Path, verification: Verification) -> Result<Self, Misconfigured> {
         kubeconfig::connection(text, path, verification)
     }
 }
 
-/// A URL as requests are built on.
+/// The base URL of requests.
 pub(super) fn server(url: &str) -> Result<String, Misconfigured> {
     if url.contains(['?', '#', '@']) {
         let shown = url.rsplit('@').next().unwrap_or_default();
@@ -87,11 +87,11 @@ pub(super) fn server(url: &str) -> Result<String, Misconfigured> {
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-/// Trust in the API server; `advice` is about a certificate of an unknown authority.
+/// TLS options for the API server; `advice` is for a certificate of an unknown authority.
 pub(super) fn tls_options(roots: Roots, advice: String) -> TlsOptions {
     TlsOptions { advice, roots, ..TlsOptions::public("the API server") }
 }
 
-/// Kubelet mounts these into every pod.
+/// The kubelet mounts these into every pod.
 pub const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 pub const SERVICE_ACCOUNT_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";

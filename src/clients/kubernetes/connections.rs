@@ -1,4 +1,4 @@
-//! The connections to the API server, all of which can be cut at once and opened anew.
+//! The connections to the API server, which can all be closed at once and reopened.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +8,7 @@ use ureq::Agent;
 use crate::clients::http::{AgentOptions, Misconfigured, agent};
 use crate::logic::cluster::kubernetes::KubernetesFailure;
 
-/// An agent, until it is replaced by one without any connection.
+/// A ureq agent, replaceable by one without connections.
 pub(super) struct Connections {
     options: AgentOptions,
     agent: RwLock<Agent>,
@@ -25,7 +25,7 @@ impl Connections {
         self.agent.read().clone()
     }
 
-    /// If `ask` is answered over a new connection, cuts all others, and those who wait on them with them.
+    /// If `ask` succeeds over a new connection, closes all others, which ends the calls that wait on them.
     pub(super) fn renew(
         &self,
         ask: impl FnOnce(&Agent) -> Result<(), KubernetesFailure>,
@@ -40,7 +40,7 @@ impl Connections {
         Ok(())
     }
 
-    /// Ends every call under way, and refuses new ones.
+    /// Ends every call in progress, and fails new ones.
     pub(super) fn shut_down(&self) {
         self.is_shut.store(true, Ordering::SeqCst);
         self.agent().shutdown();

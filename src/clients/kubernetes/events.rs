@@ -1,18 +1,19 @@
-//! Events on refused pods: created, or counted up by a merge patch. Takes the verbs `create` and `patch` of `events`.
+//! Events on refused pods: creates them, or raises their count by a merge patch. Needs `create` and `patch` on
+//! `events`.
 
 use ureq::Body;
 use ureq::http::{HeaderValue, Response};
 
-use super::{ApiServer, CallPatience, authorized, encoded, named, refusal};
+use super::{ApiServer, CallKind, authorized, encoded, named, refusal};
 use crate::logic::cluster::kubernetes::KubernetesFailure;
 use crate::logic::operator::events::Notice;
 use crate::ports::Events;
 
-/// Whether something is done, or only tried as if.
+/// Whether a write is real or a dry run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteMode {
     Done,
-    /// `dryRun=All`: judged like the real thing, without a trace
+    /// `dryRun=All`: authorized and validated, but not stored
     Tried,
 }
 
@@ -23,16 +24,16 @@ impl Events for ApiServer {
 }
 
 impl ApiServer {
-    /// Writes an Event, or tries to.
-    pub fn write_event(&self, notice: &Notice, earnest: WriteMode) -> Result<(), KubernetesFailure> {
+    /// Writes an Event, or tries it as a dry run.
+    pub fn write_event(&self, notice: &Notice, mode: WriteMode) -> Result<(), KubernetesFailure> {
         let events = format!("{}/api/v1/namespaces/{}/events", self.server, encoded(&notice.namespace));
-        let dry_run = match earnest {
+        let dry_run = match mode {
             WriteMode::Done => "",
             WriteMode::Tried => "?dryRun=All",
         };
         let create = || self.send(EventVerb::Create, &format!("{events}{dry_run}"), &notice.object);
         let change = || self.send(EventVerb::Patch, &format!("{events}/{}{dry_run}", notice.name), &notice.change);
-        // an Event of an earlier agent may be there, and one of ours may have ended by now
+        // an earlier agent may have created the Event, and an Event of this agent may have expired
         let (first, second, otherwise): (_, &dyn Fn() -> _, _) = match notice.count {
             0 | 1 => (create()?, &change, CONFLICT),
             _ => (change()?, &create, NOT_FOUND),
@@ -41,7 +42,7 @@ impl ApiServer {
         if response.status().is_success() { Ok(()) } else { Err(named("write", "events", refusal(response))) }
     }
 
-    /// Tries to change an Event. That there is none is found out only by those who may.
+    /// Tries to patch an Event as a dry run. 404 counts as success: only an authorized client gets it.
     pub fn try_change(&self, notice: &Notice) -> Result<(), KubernetesFailure> {
         let namespace = encoded(&notice.namespace);
         let url = format!("{}/api/v1/namespaces/{namespace}/events/{}?dryRun=All", self.server, notice.name);
@@ -56,7 +57,7 @@ impl ApiServer {
                 EventVerb::Create => (self.connections.agent().post(url), "application/json"),
                 EventVerb::Patch => (self.connections.agent().patch(url), "application/merge-patch+json"),
             };
-            let request = self.bounded(request.header("accept", "application/json"), CallPatience::List);
+            let request = self.bounded(request.header("accept", "application/json"), CallKind::List);
             authorized(request.content_type(content), bearer).send(body)
         };
         self.call(&call).map_err(|failure| named("write", "events", failure))

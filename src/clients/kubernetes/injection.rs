@@ -1,20 +1,20 @@
-//! Which pods name a role and lack what container credentials need, for `doctor`: the only look at what containers are
-//! told, and no agent takes it.
+//! Lists pods that name a role but lack the variables of container credentials, for `doctor`: the only code that reads
+//! containers' environment variables. The agent never does.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{ApiServer, CallPatience, encoded, named, unavailable};
+use super::{ApiServer, CallKind, encoded, named, unavailable};
 use crate::clients::http::cause;
 use crate::logic::cluster::kubernetes::{KubernetesFailure, Resource};
 
 impl ApiServer {
-    /// As NAMESPACE/POD, of the node's pods if there is one.
+    /// As NAMESPACE/POD; only of the node's pods with `--node`.
     pub fn uninjected_pods(&self) -> Result<Vec<String>, KubernetesFailure> {
         let (mut found, mut continuation) = (Vec::new(), None::<String>);
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let page = self.page_of_specs(continuation.as_deref()).map_err(|failure| named("list", "pods", failure))?;
             let lacking = page.items.iter().filter(|pod| pod.lacks(&self.keys.role));
             found.extend(lacking.map(|pod| format!("{}/{}", pod.metadata.namespace, pod.metadata.name)));
@@ -32,7 +32,7 @@ impl ApiServer {
         query.extend(continuation.map(|token| ("continue".to_owned(), token.to_owned())));
         let query: Vec<_> = query.iter().map(|(key, value)| format!("{key}={}", encoded(value))).collect();
         let url = format!("{}/api/v1/pods?{}", self.server, query.join("&"));
-        let response = self.get(&url, CallPatience::List)?;
+        let response = self.get(&url, CallKind::List)?;
         let body = response.into_body().into_with_config().limit(PAGE_BYTES).read_to_vec();
         let body = body.map_err(|error| unavailable(cause(&error)))?;
         serde_json::from_slice(&body).map_err(|error| unavailable(error.to_string()))
@@ -75,7 +75,7 @@ struct MetadataJson {
 struct SpecJson {
     #[serde(default)]
     containers: Vec<ContainerJson>,
-    /// Sidecars are among them.
+    /// Includes sidecars.
     #[serde(default, rename = "initContainers")]
     init_containers: Vec<ContainerJson>,
 }
@@ -97,13 +97,13 @@ struct EnvJson {
     name: String,
     #[serde(default)]
     value: String,
-    /// Where else the value comes from
+    /// Another source of the value
     #[serde(rename = "valueFrom")]
     origin: Option<IgnoredAny>,
 }
 
 impl PodJson {
-    /// Any container without the variable asks elsewhere.
+    /// A container without the variable gets its credentials elsewhere.
     fn lacks(&self, role_key: &str) -> bool {
         let is_finished = matches!(&*self.status.phase, "Succeeded" | "Failed");
         let SpecJson { containers, init_containers } = &self.spec;
@@ -111,7 +111,7 @@ impl PodJson {
         self.has_role(role_key) && !is_finished && !all.all(ContainerJson::has_provider)
     }
 
-    /// As the admission policies see it: by the annotation, or by the label where the role stands elsewhere.
+    /// Matches the admission policies: by the annotation, or by the label where the role is set elsewhere.
     fn has_role(&self, role_key: &str) -> bool {
         let MetadataJson { annotations, labels, .. } = &self.metadata;
         annotations.get(role_key).is_some_and(|role| !role.is_empty())
@@ -120,7 +120,7 @@ impl PodJson {
 }
 
 impl ContainerJson {
-    /// SDKs take an empty variable for none.
+    /// SDKs treat an empty variable as unset.
     fn has_provider(&self) -> bool {
         let has_value = |env: &EnvJson| !env.value.is_empty() || env.origin.is_some();
         self.env.iter().any(|env| URIS.contains(&&*env.name) && has_value(env))
@@ -130,10 +130,10 @@ impl ContainerJson {
 const LABEL: &str = "kube2iam/container-credentials";
 const URIS: [&str; 2] = ["AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"];
 const PAGE_ITEMS: &str = "250";
-/// Pods are kilobytes each, and at most a megabyte and a half.
+/// Bytes; a pod has a few KiB, at most 1.5 MiB.
 const PAGE_BYTES: u64 = 64 * 1_024 * 1_024;
-/// Of a cluster without `--node` only so many pods are looked at.
-const MOST_PAGES: usize = 20;
+/// Bounds the pods checked in a cluster without `--node`.
+const MAX_PAGES: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_with_a_role_lacks_what_any_of_its_containers_lacks() {
+    fn pod_with_a_role_needs_the_variable_in_every_container() {
         let told = || json!([{ "env": [{ "name": URIS[0], "value": "http://169.254.170.2:8181/v1/credentials" }] }]);
         let other = json!([{ "env": [{ "name": URIS[1], "valueFrom": { "fieldRef": {} } }] }]);
         let empty = json!([{ "env": [{ "name": URIS[0], "value": "" }, { "name": URIS[1] }] }]);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_label_counts_as_the_annotation_does_and_a_finished_pod_not_at_all() {
+    fn label_counts_like_the_annotation_and_finished_pods_are_skipped() {
         let spec = || json!({ "containers": [{ "name": "app" }] });
         for (metadata, expected) in [
             (json!({}), false),

@@ -1,7 +1,7 @@
-//! The issuer of ServiceAccount tokens. Every ServiceAccount may read it by a default binding of Kubernetes
-//! (`system:service-account-issuer-discovery`).
+//! Reads the issuer of ServiceAccount tokens. A default binding of Kubernetes
+//! (`system:service-account-issuer-discovery`) permits every ServiceAccount to read it.
 
-use super::{ApiServer, CallPatience, named, unavailable};
+use super::{ApiServer, CallKind, named, unavailable};
 use crate::clients::http::cause;
 use crate::logic::cluster::kubernetes::KubernetesFailure;
 use crate::logic::identity::issuer::{IssuerDocuments, LONGEST_DOCUMENT};
@@ -15,7 +15,7 @@ impl IssuerDiscovery for ApiServer {
 
 impl ApiServer {
     fn document(&self, path: &str) -> Result<String, KubernetesFailure> {
-        let read = self.get_as(ACCEPT, &format!("{}{path}", self.server), CallPatience::List).and_then(|response| {
+        let read = self.get_as(ACCEPT, &format!("{}{path}", self.server), CallKind::List).and_then(|response| {
             let body = response.into_body().into_with_config().limit(LONGEST_DOCUMENT as u64).read_to_vec();
             let body = body.map_err(|error| unavailable(cause(&error)))?;
             String::from_utf8(body).map_err(|_| unavailable("it isn't UTF-8".to_owned()))
@@ -24,7 +24,7 @@ impl ApiServer {
     }
 }
 
-/// The API server gives key sets as nothing else.
+/// The API server serves key sets only as this type.
 const ACCEPT: &str = "application/jwk-set+json, application/json";
 const CONFIGURATION: &str = "/.well-known/openid-configuration";
 const KEY_SET: &str = "/openid/v1/jwks";

@@ -1,5 +1,5 @@
-//! A kubeconfig, reduced to its current context (kubernetes.io, "Organizing Cluster Access Using kubeconfig Files").
-//! What would need a program to run, or would quietly change who is asked, is refused by its name.
+//! Reads the current context of a kubeconfig (kubernetes.io, "Organizing Cluster Access Using kubeconfig Files").
+//! Fields that would run a program, or would change the server or the user unnoticed, are rejected by name.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::clients::http::{Authorities, ClientCertificate, Misconfigured, Pem, R
 use crate::logic::base::secret::Secret;
 use crate::logic::base::yaml;
 
-/// Reads the text of the kubeconfig at `path`. Paths in it are relative to its directory.
+/// Reads a kubeconfig's text. Paths in it are relative to the directory of `path`.
 pub(super) fn connection(
     text: &[u8],
     path: &Path,
@@ -46,7 +46,7 @@ pub(super) fn connection(
     Ok(ApiServerConnection { server: server(&url)?, auth: user.auth(directory), tls })
 }
 
-/// The parser's own messages quote the file, and with it tokens: only the position is named.
+/// The parser's messages quote the file, which may hold tokens; the error gives only the position.
 fn parse(text: &[u8]) -> Result<YamlMapping, Misconfigured> {
     let text = std::str::from_utf8(text).map_err(|_| Misconfigured("it is not UTF-8".to_owned()))?;
     YamlMapping::of(yaml::read(text).map_err(broken)?)
@@ -60,7 +60,7 @@ fn broken(at: Marker) -> Misconfigured {
     Misconfigured(format!("it is not a kubeconfig in YAML at line {}, column {}", at.line(), at.col() + 1))
 }
 
-/// A mapping; each of its fields is taken out by its name.
+/// A mapping whose fields are taken out by name.
 struct YamlMapping(Map<String, Value>);
 
 impl YamlMapping {
@@ -71,12 +71,12 @@ impl YamlMapping {
         }
     }
 
-    /// `null` is nothing.
+    /// Takes a field; `null` counts as absent.
     fn take(&mut self, name: &str) -> Option<Value> {
         self.0.get_mut(name).map(Value::take).filter(|node| !node.is_null())
     }
 
-    /// Everything that is read of a kubeconfig is text but for one flag.
+    /// Takes a text field; all fields used are text, except one flag.
     fn text(&mut self, name: &str) -> Result<Option<String>, Misconfigured> {
         match self.take(name) {
             None => Ok(None),
@@ -93,7 +93,7 @@ impl YamlMapping {
         self.take(name).map(|node| node.as_bool().ok_or_else(malformed)).transpose()
     }
 
-    /// What an entry of one of the three lists calls `name`: it stands under the list's own word, `kind`.
+    /// The `kind` field of the entry called `name` in one of the three lists.
     fn named(&mut self, list: &str, kind: &str, name: &str) -> Result<Self, Misconfigured> {
         let entries = match self.take(list) {
             None => Vec::new(),
@@ -127,7 +127,7 @@ struct User {
     client_certificate_data: Option<String>,
     client_key: Option<String>,
     client_key_data: Option<Zeroizing<String>>,
-    /// What is set and can't be followed, by its name
+    /// Names of fields that are set but not supported
     unsupported: Vec<&'static str>,
 }
 
@@ -163,7 +163,7 @@ impl Cluster {
         }
     }
 
-    /// What to do about a server's certificate that is signed by an unknown authority.
+    /// What to do about a server certificate signed by an unknown authority.
     fn advice(&self, path: &Path) -> String {
         let is_set = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.is_empty());
         let (verb, field) = match (&self.certificate_authority_data, &self.certificate_authority) {
@@ -201,7 +201,7 @@ impl User {
         refuse(&format!("user `{name}`"), self.unsupported.first().copied())
     }
 
-    /// A token file wins over a token, as in client-go.
+    /// A token file takes precedence over a token, as in client-go.
     fn auth(self, directory: &Path) -> Auth {
         let file = self.token_file.filter(|file| !file.is_empty());
         let token = self.token.filter(|token| !token.is_empty());
@@ -226,7 +226,7 @@ impl User {
     }
 }
 
-/// PEM from base64 in the file, or from a file of its own; what is in the file wins, as in client-go.
+/// PEM from inline base64 data, or from a separate file; inline data takes precedence, as in client-go.
 fn pem(data: Option<&str>, file: Option<&str>, field: &str, directory: &Path) -> Result<Option<Pem>, Misconfigured> {
     if let Some(data) = data.filter(|data| !data.is_empty()) {
         let data: Zeroizing<String> = Zeroizing::new(data.split_ascii_whitespace().collect());
@@ -249,7 +249,7 @@ fn required(value: Option<String>, missing: &str) -> Result<String, Misconfigure
     value.filter(|value| !value.is_empty()).ok_or_else(|| Misconfigured(missing.to_owned()))
 }
 
-/// Of a user: programs to run, and other ways to be somebody.
+/// User fields that would run a program or authenticate in another way.
 const UNSUPPORTED: [&str; 4] = ["exec", "auth-provider", "username", "as"];
 
 #[cfg(test)]

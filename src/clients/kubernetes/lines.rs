@@ -1,4 +1,4 @@
-//! The lines of a watch, read while they come. Nothing of them is held but what is kept.
+//! Reads the lines of a watch as they arrive, keeping only the fields that are used.
 
 use std::io::Read;
 
@@ -16,10 +16,10 @@ pub(super) struct WatchStream {
     resource: Resource,
     reader: LineReader,
     buffer: Box<[u8]>,
-    /// What of `buffer` has come and isn't read yet
+    /// The unparsed part of `buffer`
     start: usize,
     end: usize,
-    /// A line came that doesn't end.
+    /// A line exceeded the limit.
     is_endless: bool,
 }
 
@@ -30,7 +30,7 @@ impl WatchStream {
         Self { body, resource, reader, buffer, start: 0, end: 0, is_endless: false }
     }
 
-    /// Reads what has come; nothing: the body has ended.
+    /// Reads available bytes; 0 at the end of the body.
     fn fill(&mut self) -> Result<usize, KubernetesFailure> {
         let read = self.body.read(&mut self.buffer).map_err(|error| self.broken(&error.to_string()))?;
         (self.start, self.end) = (0, read);

@@ -1,9 +1,9 @@
-//! One node, for the sake of one taint: read, and changed by a JSON Patch. Takes the verbs `get` and `patch` of `nodes`.
+//! Reads the node and removes one taint by a JSON Patch. Needs `get` and `patch` on `nodes`.
 
 use ureq::Body;
 use ureq::http::{HeaderValue, Response};
 
-use super::{ApiServer, CallPatience, authorized, encoded, named, refusal, unavailable};
+use super::{ApiServer, CallKind, authorized, encoded, named, refusal, unavailable};
 use crate::clients::http::cause;
 use crate::logic::cluster::kubernetes::KubernetesFailure;
 use crate::logic::cluster::taint::{Patched, Removal, Taint, taints};
@@ -11,7 +11,7 @@ use crate::ports::Nodes;
 
 impl Nodes for ApiServer {
     fn taints(&self, node: &str) -> Result<Vec<Taint>, KubernetesFailure> {
-        self.get(&self.node_url(node), CallPatience::List)
+        self.get(&self.node_url(node), CallKind::List)
             .and_then(read)
             .and_then(|node| taints(&node).map_err(unavailable))
             .map_err(|failure| named("get", format_args!("nodes/{node}"), failure))
@@ -23,7 +23,7 @@ impl Nodes for ApiServer {
 }
 
 impl ApiServer {
-    /// Tries a change that changes nothing.
+    /// Tries an empty patch as a dry run.
     pub fn try_patch(&self, node: &str) -> Result<(), KubernetesFailure> {
         self.send_patch(node, &format!("{}?dryRun=All", self.node_url(node)), "[]").map(drop)
     }
@@ -36,7 +36,7 @@ impl ApiServer {
         };
         let outcome = self.call(&call).and_then(|response| match response.status().as_u16() {
             200 => Ok(Patched::Done),
-            // A test of the patch failed, or somebody else was faster.
+            // A test operation of the patch failed, or another client changed the node first.
             409 | 422 => Ok(Patched::Outdated),
             _ => Err(refusal(response)),
         });
@@ -55,5 +55,5 @@ fn read(response: Response<Body>) -> Result<Vec<u8>, KubernetesFailure> {
 
 /// RFC 6902.
 const JSON_PATCH: &str = "application/json-patch+json";
-/// A node lists its images (50 of them by default) and conditions: tens of KiB. etcd takes no object above 1.5 MiB.
+/// Bytes. A node lists its images (50 by default) and conditions: tens of KiB. etcd's limit for an object is 1.5 MiB.
 const NODE_BYTES: u64 = 4 * 1024 * 1024;

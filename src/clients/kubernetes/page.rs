@@ -1,5 +1,5 @@
-//! A page of a list, read while it comes. Its time is bounded, its length isn't: after a page that took too long fewer
-//! items are asked for.
+//! Reads a page of a list as it arrives. Its time is bounded, its length isn't: after a page that timed out, fewer
+//! items are requested.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,25 +12,27 @@ use crate::logic::cluster::kubernetes::{
     AnnotationKeys, Item, KubernetesFailure, ListPage, PageReader, Resource, one_line,
 };
 
-/// Reads the whole body, so that its connection can be used again.
+/// Reads the body to its end, so that the connection can be reused.
 pub(super) fn read(
     response: Response<Body>,
     resource: Resource,
     keys: &AnnotationKeys,
     each: &mut dyn FnMut(Item),
-) -> Result<ListPage, Unread> {
+) -> Result<ListPage, IncompletePage> {
     let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
     let mut page = PageReader::new(resource, keys, each);
     let mut piece = vec![0; READ_BYTES];
-    let no_list =
-        |why: String| Unread { failure: refused(one_line(&format!("the answer is no list: {why}"))), timed_out: false };
+    let no_list = |why: String| IncompletePage {
+        failure: refused(one_line(&format!("the response is not a list: {why}"))),
+        timed_out: false,
+    };
     loop {
         match body.read(&mut piece) {
             Ok(0) => return page.finish().map_err(no_list),
             Ok(read) => page.push(&piece[..read]).map_err(no_list)?,
             Err(error) => {
                 let failure = unavailable(one_line(&error.to_string()));
-                return Err(Unread { failure, timed_out: is_timeout(&error) });
+                return Err(IncompletePage { failure, timed_out: is_timeout(&error) });
             }
         }
     }
@@ -42,34 +44,34 @@ fn is_timeout(error: &io::Error) -> bool {
         || matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
 
-/// A page that didn't come whole.
-pub(super) struct Unread {
+/// An incomplete page.
+pub(super) struct IncompletePage {
     failure: KubernetesFailure,
     timed_out: bool,
 }
 
-impl From<Unread> for KubernetesFailure {
-    fn from(unread: Unread) -> Self {
-        unread.failure
+impl From<IncompletePage> for KubernetesFailure {
+    fn from(incomplete: IncompletePage) -> Self {
+        incomplete.failure
     }
 }
 
-/// How many items a page is asked for, of each resource.
+/// The number of items to request per page, for each resource.
 #[derive(Default)]
 pub(super) struct PageItems([AtomicUsize; 3]);
 
 impl PageItems {
     pub(super) fn of(&self, resource: Resource) -> &'static str {
         let step = self.0[resource as usize].load(Ordering::Relaxed);
-        PAGE_ITEMS.get(step).copied().unwrap_or(LEAST_ITEMS)
+        PAGE_ITEMS.get(step).copied().unwrap_or(MIN_ITEMS)
     }
 
-    /// Fewer after a page that took too long, until a list is complete.
-    pub(super) fn learn(&self, resource: Resource, read: &Result<ListPage, Unread>) {
+    /// Requests fewer items after a page that timed out, until a list is complete.
+    pub(super) fn learn(&self, resource: Resource, read: &Result<ListPage, IncompletePage>) {
         let step = &self.0[resource as usize];
         match read {
             Ok(page) if page.continuation.is_none() => step.store(0, Ordering::Relaxed),
-            Err(unread) if unread.timed_out => {
+            Err(incomplete) if incomplete.timed_out => {
                 let fewer = (step.load(Ordering::Relaxed) + 1).min(PAGE_ITEMS.len());
                 step.store(fewer, Ordering::Relaxed);
             }
@@ -78,7 +80,7 @@ impl PageItems {
     }
 }
 
-/// client-go's page, and what is asked for after pages that took too long.
+/// client-go's page size, and the size after a page that timed out.
 const PAGE_ITEMS: [&str; 2] = ["500", "50"];
-const LEAST_ITEMS: &str = "5";
+const MIN_ITEMS: &str = "5";
 const READ_BYTES: usize = 16 * 1024;

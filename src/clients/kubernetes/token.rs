@@ -1,5 +1,5 @@
-//! The bearer token. Kubelet replaces a service account's token in its file well before it expires, so the file is read
-//! again at most once a minute, and at once when the server doesn't know the token any more.
+//! The bearer token. The kubelet replaces a service account's token file well before the token expires, so the file is
+//! read again at most once a minute, and immediately when the server rejects the token.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,11 +16,11 @@ use crate::logic::base::secret::Secret;
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::KubernetesFailure;
 
-/// Where tokens come from, and the last one read.
+/// The source of tokens, and the last one read.
 pub(super) struct BearerTokens {
     auth: Auth,
     last: Mutex<Option<KnownToken>>,
-    /// Why the file can't be read; warned of once
+    /// Why the file can't be read; logged once
     trouble: Mutex<Option<String>>,
 }
 
@@ -35,7 +35,7 @@ impl BearerTokens {
         Self { auth, last: Mutex::new(None), trouble: Mutex::new(None) }
     }
 
-    /// Whether reading again may give another token.
+    /// Whether reading again may return another token.
     pub(super) fn may_change(&self) -> bool {
         matches!(self.auth, Auth::TokenFile(_))
     }
@@ -52,7 +52,7 @@ impl BearerTokens {
         }
     }
 
-    /// Reads the file now. The last token serves on while the file can't be read.
+    /// Reads the file now. While it can't be read, the last token stays in use.
     pub(super) fn reread(&self, now: Mono) -> Result<Option<Secret<String>>, KubernetesFailure> {
         let Auth::TokenFile(path) = &self.auth else { return self.current(now) };
         match read_token(path) {
@@ -72,7 +72,7 @@ impl BearerTokens {
         }
     }
 
-    /// A copy, so that the lock is gone before anything is read or locked again.
+    /// Returns a copy, so that the lock isn't held during IO or another lock.
     fn last(&self) -> Option<KnownToken> {
         self.last.lock().clone()
     }
@@ -88,7 +88,7 @@ pub(super) fn read_token(path: &Path) -> io::Result<Secret<String>> {
     }
 }
 
-/// client-go's period.
+/// client-go's interval.
 const REREAD_AFTER: Duration = Duration::from_secs(60);
-/// Tokens are below 4 KiB; a header could carry no more than this.
+/// Bytes. Tokens are below 4 KiB.
 const TOKEN_BYTES: u64 = 16 * 1024;

@@ -21,7 +21,7 @@ fn any() -> Config {
 }
 
 #[test]
-fn some_names_are_known_without_asking() {
+fn addresses_and_localhost_need_no_lookup() {
     for (host, expected) in [
         ("10.96.0.1", Some(vec!["10.96.0.1"])),
         ("fd00::1", Some(vec!["fd00::1"])),
@@ -46,7 +46,7 @@ fn some_names_are_known_without_asking() {
 }
 
 #[test]
-fn addresses_come_in_the_systems_order_and_of_the_wanted_family() {
+fn addresses_keep_the_systems_order_and_match_the_family() {
     let names = NameResolver::by(|_| Ok(addresses(&["fd00::1", "10.0.0.1", "fd00::2"])));
     let of = |family| ureq::Agent::config_builder().proxy(None).ip_family(family).build();
     let ask = |family| resolve(&names, "https://sts.test/", &of(family), LONG).unwrap();
@@ -54,18 +54,18 @@ fn addresses_come_in_the_systems_order_and_of_the_wanted_family() {
     assert_eq!(ask(IpFamily::Ipv4Only), ["10.0.0.1:443"]);
     assert_eq!(ask(IpFamily::Ipv6Only), ["[fd00::1]:443", "[fd00::2]:443"]);
     let many = NameResolver::by(|_| Ok((0..100).map(|number| Ipv4Addr::new(10, 0, 0, number).into()).collect()));
-    assert_eq!(resolve(&many, "https://sts.test/", &any(), LONG).unwrap().len(), MOST_ADDRESSES);
+    assert_eq!(resolve(&many, "https://sts.test/", &any(), LONG).unwrap().len(), MAX_ADDRESSES);
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_told_from_one_that_nobody_knows() {
-    let absent = NameResolver::by(|_| Err(io::Error::other(format!("{STD_SAYS}Name or service not known"))));
+fn absent_name_differs_from_a_failed_lookup() {
+    let absent = NameResolver::by(|_| Err(io::Error::other(format!("{STD_PREFIX}Name or service not known"))));
     assert!(matches!(resolve(&absent, "https://sts.test/", &any(), LONG), Err(Error::HostNotFound)));
     let proxied = ureq::Agent::config_builder().proxy(ureq::Proxy::new("http://proxy.test").ok()).build();
     let proxy = resolve(&absent, "http://proxy.test/", &proxied, LONG).unwrap_err().to_string();
     assert!(proxy.contains("there is no host `proxy.test`"), "{proxy}");
     let unknown =
-        NameResolver::by(|_| Err(io::Error::other(format!("{STD_SAYS}Temporary failure in name resolution"))));
+        NameResolver::by(|_| Err(io::Error::other(format!("{STD_PREFIX}Temporary failure in name resolution"))));
     let error = resolve(&unknown, "https://sts.test/", &any(), LONG).unwrap_err();
     assert!(
         error.to_string().contains("failed to look up `sts.test`: Temporary failure in name resolution"),
@@ -73,16 +73,16 @@ fn a_name_that_does_not_exist_is_told_from_one_that_nobody_knows() {
     );
 }
 
-/// The system's own words for a name that isn't there: they are compared, so they must be these.
+/// The error text of the C library is compared, so it must match.
 #[test]
-fn the_system_says_of_an_impossible_name_that_it_does_not_exist() {
+fn system_error_for_an_impossible_name_means_absent() {
     let error = system_look_up("two..dots").unwrap_err();
     assert_eq!(found("x", Err(error)), Err(Unfound::Absent));
 }
 
 static HANGING: AtomicUsize = AtomicUsize::new(0);
 
-/// `slow` hangs for as long as a test says, others are found at once.
+/// `slow.test` hangs until the test releases it; other names resolve at once.
 fn hang_on_slow(host: &str) -> io::Result<Vec<IpAddr>> {
     if host == "slow.test" {
         HANGING.fetch_add(1, Ordering::SeqCst);
@@ -94,15 +94,15 @@ fn hang_on_slow(host: &str) -> io::Result<Vec<IpAddr>> {
 }
 
 #[test]
-fn a_name_server_that_hangs_holds_up_neither_other_agents_nor_anyone_for_longer_than_he_waits() {
+fn hanging_name_server_delays_no_other_agent_and_no_caller_beyond_its_limit() {
     let (one, other) = (NameResolver::by(hang_on_slow), NameResolver::by(hang_on_slow));
     for _ in 0..5 {
         let error = resolve(&one, "https://slow.test/", &any(), SHORT).unwrap_err();
         assert!(matches!(&error, Error::Io(error) if error.kind() == ErrorKind::TimedOut), "{error}");
     }
-    assert_eq!(HANGING.load(Ordering::SeqCst), 1, "one lookup hangs, the others wait for it");
+    assert_eq!(HANGING.load(Ordering::SeqCst), 1, "one lookup hangs, the others wait");
     assert_eq!(resolve(&other, "https://fast.test/", &any(), LONG).unwrap(), ["10.0.0.1:443"]);
     HANGING.store(100, Ordering::SeqCst);
     assert_eq!(resolve(&one, "https://fast.test/", &any(), LONG).unwrap(), ["10.0.0.1:443"]);
-    assert_eq!(HANGING.load(Ordering::SeqCst), 100, "what queued up about one name was answered together");
+    assert_eq!(HANGING.load(Ordering::SeqCst), 100, "queued queries for one name share one lookup");
 }

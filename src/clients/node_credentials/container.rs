@@ -1,4 +1,4 @@
-//! An endpoint beside the process that hands out credentials: ECS's agent, EKS's pod identity agent. Never over a proxy.
+//! Credentials from a local container endpoint: the ECS agent, the EKS Pod Identity Agent. Never through a proxy.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{CredentialSource, Fetched, none};
 use crate::clients::exchange::{phases, read_body, within};
-use crate::clients::http::{AgentOptions, Misconfigured, ProxyUse, TlsOptions, agent, cause, twice_if_disconnected};
+use crate::clients::http::{AgentOptions, Misconfigured, ProxyUse, TlsOptions, agent, cause, retry_if_disconnected};
 use crate::logic::base::secret::Secret;
 use crate::logic::sessions::credentials::{DocumentFailure, read_container_document};
 use crate::logic::sts::StsFailure;
@@ -30,7 +30,7 @@ impl ContainerEndpoint {
         Ok(Self { container, agent })
     }
 
-    /// The value of `Authorization`, raw. A file is read anew each time: its owner replaces it.
+    /// The raw value of `Authorization`. A token file is read each time, since it is replaced regularly.
     fn token(&self) -> Result<Option<Secret<String>>, StsFailure> {
         let token = match &self.container.token {
             ContainerToken::Absent => return Ok(None),
@@ -46,28 +46,28 @@ impl ContainerEndpoint {
         Ok(Some(token))
     }
 
-    fn ask(&self, total: Duration) -> Result<(u16, Zeroizing<Vec<u8>>), StsFailure> {
-        let token = self.token()?;
+    fn ask(&self, token: Option<&Secret<String>>, total: Duration) -> Result<(u16, Zeroizing<Vec<u8>>), StsFailure> {
         let url = self.container.url.to_string();
         let unreached = |cause: String| none("NoContainerEndpoint", format!("failed to read `{url}`: {cause}"));
         let send = || {
             let mut request = self.agent.get(&url).header("accept", "application/json");
-            if let Some(token) = &token {
+            if let Some(token) = token {
                 request = request.header("authorization", token.expose());
             }
             within(request, total).call()
         };
-        let response = twice_if_disconnected(send).map_err(|error| unreached(cause(&error)))?;
+        let response = retry_if_disconnected(send).map_err(|error| unreached(cause(&error)))?;
         let status = response.status().as_u16();
-        Ok((status, read_body(response, LONGEST_DOCUMENT).map_err(unreached)?))
+        Ok((status, read_body(response, MAX_DOCUMENT_BYTES).map_err(unreached)?))
     }
 }
 
 impl CredentialSource for ContainerEndpoint {
-    fn fetch(&self, patience: Duration) -> Result<Fetched, StsFailure> {
-        let (status, body) = self.ask(patience.min(TOTAL))?;
+    fn fetch(&self, timeout: Duration) -> Result<Fetched, StsFailure> {
+        let token = self.token()?;
+        let (status, body) = self.ask(token.as_ref(), timeout.min(TOTAL))?;
         let document = std::str::from_utf8(&body).unwrap_or_default();
-        match read_container_document(document) {
+        match read_container_document(document, token.as_ref()) {
             Ok(credentials) if status == 200 => Ok(Fetched { credentials, life: None }),
             Err(DocumentFailure { code, message }) if status == 200 || code != "Unreadable" => {
                 Err(none(&code, message))
@@ -84,7 +84,7 @@ impl CredentialSource for ContainerEndpoint {
     }
 }
 
-/// botocore gives it 2 s three times, the Rust SDK 7 s once.
+/// botocore allows three attempts of 2 s, the Rust SDK one of 7 s.
 const TOTAL: Duration = Duration::from_secs(5);
-/// A document has 2 KiB.
-const LONGEST_DOCUMENT: usize = 64 * 1024;
+/// Bytes; a document has 2 KiB.
+const MAX_DOCUMENT_BYTES: usize = 64 * 1024;

@@ -1,10 +1,10 @@
-//! One role on the way: the node's credentials assume it, and its session assumes everything else.
-//! Worker nodes then need one permission only.
+//! An intermediate role: the node's credentials assume it, and its session assumes the pods' roles. Worker nodes then
+//! need only one permission.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CredentialSource, Fetched, NodeCredentials, as_nodes_own};
+use super::{CredentialSource, Fetched, NodeCredentials, as_node_failure};
 use crate::clients::sts::{StsClient, StsWire};
 use crate::logic::policy::OwnRole;
 use crate::logic::sts::{AssumeRole, StsFailure};
@@ -23,8 +23,8 @@ impl Hop {
 }
 
 impl CredentialSource for Hop {
-    fn fetch(&self, patience: Duration) -> Result<Fetched, StsFailure> {
-        self.sts.assume_role_within(&self.request, patience.min(TOTAL)).map(Fetched::from).map_err(as_nodes_own)
+    fn fetch(&self, timeout: Duration) -> Result<Fetched, StsFailure> {
+        self.sts.assume_role_within(&self.request, timeout.min(TOTAL)).map(Fetched::from).map_err(as_node_failure)
     }
 
     fn describe(&self) -> String {
@@ -40,5 +40,5 @@ impl CredentialSource for Hop {
     }
 }
 
-/// Fetching what it signs with included, so that the call that needs it still has time.
+/// Includes fetching the signing credentials, so that the call that needs the hop's session still has time.
 const TOTAL: Duration = Duration::from_secs(12);

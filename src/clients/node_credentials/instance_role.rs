@@ -1,4 +1,4 @@
-//! The role of the instance, as the metadata service hands it out.
+//! Credentials of the instance's role, from the metadata service.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::logic::sessions::credentials::read_instance_document;
 use crate::logic::sts::StsFailure;
 use crate::ports::Imds;
 
-/// Two reads for each fetch: an instance may be given another role while it runs.
+/// Reads the role's name for each fetch: an instance's role may change while it runs.
 pub(super) struct InstanceRole {
     imds: Arc<dyn Imds>,
 }
@@ -25,7 +25,7 @@ impl InstanceRole {
 }
 
 impl CredentialSource for InstanceRole {
-    fn fetch(&self, _patience: Duration) -> Result<Fetched, StsFailure> {
+    fn fetch(&self, _timeout: Duration) -> Result<Fetched, StsFailure> {
         let listing = self.imds.read(ROLE_LIST).map_err(|failure| without_role(&failure))?;
         let role = role_name(&listing).map_err(|failure| without_role(&failure))?;
         let document = self.imds.read(&format!("{ROLE_LIST}{role}")).map_err(|failure| without_role(&failure))?;

@@ -1,4 +1,4 @@
-//! Keeps what a source gives, and renews it in time.
+//! Caches the credentials of a source, and renews them in time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::logic::sts::StsFailure;
 use crate::os::single_flight::{Missed, SingleFlight};
 use crate::ports::Clock;
 
-/// A source, fetched from by one caller at a time.
+/// A cached source, fetched by one caller at a time.
 pub(super) struct Renewed {
     source: Box<dyn CredentialSource>,
     kept: SingleFlight<Arc<Credentials>, StsFailure>,
@@ -25,9 +25,9 @@ impl Renewed {
 }
 
 impl NodeCredentials for Renewed {
-    fn current(&self, patience: Duration) -> Result<Arc<Credentials>, StsFailure> {
+    fn current(&self, timeout: Duration) -> Result<Arc<Credentials>, StsFailure> {
         let fetch = || {
-            let Fetched { credentials, life } = self.source.fetch(patience)?;
+            let Fetched { credentials, life } = self.source.fetch(timeout)?;
             let (now, expiration) = (self.clock.now(), credentials.expiration);
             let credentials = Arc::new(credentials);
             Ok(match life {
@@ -35,7 +35,7 @@ impl NodeCredentials for Renewed {
                 None => lease_until(credentials, expiration, now),
             })
         };
-        self.kept.get(patience, fetch).map_err(|missed| match missed {
+        self.kept.get(timeout, fetch).map_err(|missed| match missed {
             Missed::Failed(failure) => failure,
             Missed::TimedOut => none("Timeout", format!("failed to fetch `{}`: no answer in time", self.describe())),
         })

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::clients::http::TlsOptions;
-use crate::clients::stand_in::{Act, StandIn, WallAt, answer, nobody};
+use crate::clients::stand_in::{Act, StandIn, WallAt, answer, refused_url};
 use crate::clients::sts::{RegionSource, StsOptions};
 use crate::logic::base::proxy::ProxyEnvironment;
 use crate::logic::base::secret::Secret;
@@ -22,9 +22,9 @@ use crate::ports::Forwarded;
 
 /// 2026-11-23T02:59:47Z
 const NOW: Wall = Wall::from_unix_seconds(1_795_402_787);
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A metadata service of documents that the test may change.
+/// A metadata service with documents that a test may change.
 #[derive(Default)]
 struct Documents(Mutex<HashMap<String, String>>);
 
@@ -48,10 +48,10 @@ impl Documents {
 struct Node {
     imds: Arc<Documents>,
     clock: Arc<WallAt>,
-    listeners: SourceClients,
+    clients: SourceClients,
 }
 
-/// A node whose STS is at `url`.
+/// A node with STS at `url`.
 fn node(url: &str) -> Node {
     let clock = WallAt::new(NOW);
     let options = StsOptions {
@@ -63,8 +63,8 @@ fn node(url: &str) -> Node {
     };
     let wire = Arc::new(StsWire::new(options, clock.clone()).unwrap());
     let imds = Arc::new(Documents::default());
-    let listeners = SourceClients { imds: imds.clone(), wire, clock: clock.clone() };
-    Node { imds, clock, listeners }
+    let clients = SourceClients { imds: imds.clone(), wire, clock: clock.clone() };
+    Node { imds, clock, clients }
 }
 
 fn keys(text: &str) -> NodeSource {
@@ -92,10 +92,10 @@ fn instance_document(key: &str, expiration: &str) -> String {
 }
 
 fn current(credentials: &Arc<dyn NodeCredentials>) -> Result<String, StsFailure> {
-    credentials.current(PATIENCE).map(|credentials| credentials.access_key_id.clone())
+    credentials.current(TIMEOUT).map(|credentials| credentials.access_key_id.clone())
 }
 
-/// A file that is there for one test.
+/// A file, removed on drop.
 struct TokenFile(PathBuf);
 
 impl TokenFile {
@@ -121,18 +121,18 @@ impl Drop for TokenFile {
 }
 
 #[test]
-fn the_environments_keys_stay_whatever_aws_says() {
-    let credentials = node_credentials(keys("AKIA"), None, &node(&nobody()).listeners).unwrap();
-    let held = credentials.current(PATIENCE).unwrap();
+fn keys_from_the_environment_never_change() {
+    let credentials = node_credentials(keys("AKIA"), None, &node(&refused_url()).clients).unwrap();
+    let held = credentials.current(TIMEOUT).unwrap();
     credentials.reload(&held);
     assert_eq!(current(&credentials).unwrap(), "AKIA");
     assert_eq!(credentials.describe(), "environment variables");
 }
 
 #[test]
-fn the_instances_role_is_read_kept_and_renewed_before_its_end() {
-    let node = node(&nobody());
-    let credentials = node_credentials(NodeSource::InstanceRole, None, &node.listeners).unwrap();
+fn instance_credentials_are_cached_and_renewed_before_they_expire() {
+    let node = node(&refused_url());
+    let credentials = node_credentials(NodeSource::InstanceRole, None, &node.clients).unwrap();
     node.imds.put("/latest/meta-data/iam/security-credentials/", "node");
     let path = "/latest/meta-data/iam/security-credentials/node";
     node.imds.put(path, &instance_document("FIRST", "2026-11-23T03:59:47Z"));
@@ -144,9 +144,9 @@ fn the_instances_role_is_read_kept_and_renewed_before_its_end() {
 }
 
 #[test]
-fn what_is_still_valid_is_used_while_renewal_fails_and_not_longer() {
-    let node = node(&nobody());
-    let credentials = node_credentials(NodeSource::InstanceRole, None, &node.listeners).unwrap();
+fn valid_credentials_stay_in_use_while_renewal_fails() {
+    let node = node(&refused_url());
+    let credentials = node_credentials(NodeSource::InstanceRole, None, &node.clients).unwrap();
     node.imds.put("/latest/meta-data/iam/security-credentials/", "node");
     node.imds
         .put("/latest/meta-data/iam/security-credentials/node", &instance_document("ONLY", "2026-11-23T03:59:47Z"));
@@ -160,9 +160,9 @@ fn what_is_still_valid_is_used_while_renewal_fails_and_not_longer() {
 }
 
 #[test]
-fn an_instance_without_usable_role_says_which_way() {
-    let node = node(&nobody());
-    let fetched = || current(&node_credentials(NodeSource::InstanceRole, None, &node.listeners).unwrap()).unwrap_err();
+fn instance_without_a_usable_role_reports_the_cause() {
+    let node = node(&refused_url());
+    let fetched = || current(&node_credentials(NodeSource::InstanceRole, None, &node.clients).unwrap()).unwrap_err();
     assert_eq!(fetched().code, "NoInstanceRole");
     node.imds.put("/latest/meta-data/iam/security-credentials/", "<html>");
     assert_eq!(fetched().code, "NoMetadata");
@@ -175,13 +175,13 @@ fn an_instance_without_usable_role_says_which_way() {
 }
 
 #[test]
-fn refused_credentials_are_fetched_anew_and_newer_ones_stay() {
-    let node = node(&nobody());
-    let credentials = node_credentials(NodeSource::InstanceRole, None, &node.listeners).unwrap();
+fn rejected_credentials_are_fetched_again_and_newer_ones_stay() {
+    let node = node(&refused_url());
+    let credentials = node_credentials(NodeSource::InstanceRole, None, &node.clients).unwrap();
     node.imds.put("/latest/meta-data/iam/security-credentials/", "node");
     let path = "/latest/meta-data/iam/security-credentials/node";
     node.imds.put(path, &instance_document("FIRST", "2026-11-23T03:59:47Z"));
-    let first = credentials.current(PATIENCE).unwrap();
+    let first = credentials.current(TIMEOUT).unwrap();
     node.imds.put(path, &instance_document("SECOND", "2026-11-23T05:59:47Z"));
     credentials.reload(&first);
     assert_eq!(current(&credentials).unwrap(), "SECOND");
@@ -191,7 +191,7 @@ fn refused_credentials_are_fetched_anew_and_newer_ones_stay() {
 }
 
 #[test]
-fn a_web_identity_is_unsigned_and_its_file_read_anew() {
+fn web_identity_call_is_unsigned_and_its_file_read_each_time() {
     let stand_in = StandIn::start(|seen, before| {
         assert!(seen.header("authorization").is_none());
         assert!(seen.body.contains(&format!("&WebIdentityToken=CANARY-{before}")), "{}", seen.body);
@@ -204,9 +204,9 @@ fn a_web_identity_is_unsigned_and_its_file_read_anew() {
         ..AwsEnvironment::default()
     };
     let node = node(&stand_in.url());
-    let credentials = node_credentials(environment.node_source().unwrap(), None, &node.listeners).unwrap();
+    let credentials = node_credentials(environment.node_source().unwrap(), None, &node.clients).unwrap();
     assert!(credentials.describe().ends_with("-web` for `arn:aws:iam::123456789012:role/node`"));
-    let first = credentials.current(PATIENCE).unwrap();
+    let first = credentials.current(TIMEOUT).unwrap();
     assert_eq!(first.access_key_id, "WEB0");
     file.write("CANARY-1");
     credentials.reload(&first);
@@ -214,7 +214,7 @@ fn a_web_identity_is_unsigned_and_its_file_read_anew() {
 }
 
 #[test]
-fn a_web_identity_that_sts_refuses_is_no_identity_and_its_token_stays_secret() {
+fn refused_web_identity_means_no_credentials_and_its_token_stays_secret() {
     let file = TokenFile::new("web-refused", "CANARY");
     for (status, code, kind) in [
         (400, "InvalidIdentityToken", StsFailureKind::NoNodeCredentials),
@@ -233,7 +233,7 @@ fn a_web_identity_that_sts_refuses_is_no_identity_and_its_token_stays_secret() {
             ..AwsEnvironment::default()
         };
         let node = node(&stand_in.url());
-        let credentials = node_credentials(environment.node_source().unwrap(), None, &node.listeners).unwrap();
+        let credentials = node_credentials(environment.node_source().unwrap(), None, &node.clients).unwrap();
         let failure = current(&credentials).unwrap_err();
         assert_eq!((failure.kind, failure.to_string()), (kind, format!("{code}: [secret] is odd")));
     }
@@ -244,7 +244,7 @@ fn container(url: &str, token: ContainerToken) -> NodeSource {
 }
 
 #[test]
-fn a_container_endpoint_is_shown_the_token_of_the_moment() {
+fn container_endpoint_gets_the_current_token() {
     let stand_in = StandIn::start(|seen, _| {
         let token = seen.header("authorization").unwrap();
         Act::Say(answer(
@@ -256,8 +256,8 @@ fn a_container_endpoint_is_shown_the_token_of_the_moment() {
     let file = TokenFile::new("container", "one");
     let url = format!("{}/v1/credentials?id=1", stand_in.url());
     let source = container(&url, ContainerToken::File(file.path()));
-    let credentials = node_credentials(source, None, &node(&nobody()).listeners).unwrap();
-    let first = credentials.current(PATIENCE).unwrap();
+    let credentials = node_credentials(source, None, &node(&refused_url()).clients).unwrap();
+    let first = credentials.current(TIMEOUT).unwrap();
     file.write("two");
     credentials.reload(&first);
     assert_eq!((first.access_key_id.as_str(), current(&credentials).unwrap().as_str()), ("FOR-one", "FOR-two"));
@@ -266,7 +266,7 @@ fn a_container_endpoint_is_shown_the_token_of_the_moment() {
 }
 
 #[test]
-fn a_container_endpoint_that_gives_nothing_says_why() {
+fn container_endpoint_without_credentials_reports_the_cause() {
     for (status, body, code) in [
         (503, r#"{"code":"CredentialsUninitialized","message":"not yet"}"#, "CredentialsUninitialized"),
         (404, "CANARY not found", "NoContainerCredentials"),
@@ -275,14 +275,14 @@ fn a_container_endpoint_that_gives_nothing_says_why() {
     ] {
         let stand_in = StandIn::start(move |_, _| Act::Say(answer(status, &[], body)));
         let source = container(&stand_in.url(), ContainerToken::Absent);
-        let failure = current(&node_credentials(source, None, &node(&nobody()).listeners).unwrap()).unwrap_err();
+        let failure = current(&node_credentials(source, None, &node(&refused_url()).clients).unwrap()).unwrap_err();
         assert_eq!((failure.kind, failure.code.as_str()), (StsFailureKind::NoNodeCredentials, code));
         assert!(!failure.to_string().contains("CANARY"), "{failure}");
     }
 }
 
 #[test]
-fn a_token_of_two_lines_or_none_never_reaches_the_endpoint() {
+fn multi_line_or_missing_token_is_never_sent() {
     let stand_in = StandIn::start(|_, _| Act::Close);
     let file = TokenFile::new("lines", "CANARY\r\nX: y");
     let empty = TokenFile::new("empty", "");
@@ -293,7 +293,7 @@ fn a_token_of_two_lines_or_none_never_reaches_the_endpoint() {
         ContainerToken::Value(Secret::new("CANARY\n".to_owned())),
     ] {
         let credentials =
-            node_credentials(container(&stand_in.url(), token), None, &node(&nobody()).listeners).unwrap();
+            node_credentials(container(&stand_in.url(), token), None, &node(&refused_url()).clients).unwrap();
         let failure = current(&credentials).unwrap_err();
         assert_eq!(failure.code, "NoContainerToken");
         assert!(!failure.to_string().contains("CANARY"), "{failure}");
@@ -316,14 +316,14 @@ fn hop() -> AssumeRole {
 }
 
 #[test]
-fn a_hop_signs_with_the_first_keys_and_gives_the_second_and_is_renewed() {
+fn hop_signs_with_the_nodes_keys_and_its_session_is_renewed() {
     let stand_in = StandIn::start(|seen, before| {
         assert!(seen.header("authorization").unwrap().contains("Credential=AKIA/"));
         let end = if before == 0 { "2026-11-23T03:59:47Z" } else { "2026-11-23T04:59:47Z" };
         Act::Say(answer(200, &[], &session(&format!("HOP{before}"), end)))
     });
     let node = node(&stand_in.url());
-    let credentials = node_credentials(keys("AKIA"), Some(hop()), &node.listeners).unwrap();
+    let credentials = node_credentials(keys("AKIA"), Some(hop()), &node.clients).unwrap();
     assert_eq!(credentials.describe(), "role `arn:aws:iam::123456789012:role/hop`, assumed by environment variables");
     assert_eq!(credentials.role().unwrap().name, "hop");
     assert_eq!(current(&credentials.first().unwrap()).unwrap(), "AKIA");
@@ -334,14 +334,14 @@ fn a_hop_signs_with_the_first_keys_and_gives_the_second_and_is_renewed() {
 }
 
 #[test]
-fn a_hop_that_is_refused_leaves_the_node_without_credentials() {
+fn refused_hop_leaves_the_node_without_credentials() {
     let stand_in = StandIn::start(|_, _| {
         let error = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
         Act::Say(answer(403, &[], &format!("<ErrorResponse>{error}</ErrorResponse>")))
     });
-    let credentials = node_credentials(keys("AKIA"), Some(hop()), &node(&stand_in.url()).listeners).unwrap();
+    let credentials = node_credentials(keys("AKIA"), Some(hop()), &node(&stand_in.url()).clients).unwrap();
     let failure = current(&credentials).unwrap_err();
     assert_eq!((failure.kind, failure.code.as_str()), (StsFailureKind::NoNodeCredentials, "AccessDenied"));
-    let away = node_credentials(keys("AKIA"), Some(hop()), &node(&nobody()).listeners).unwrap();
+    let away = node_credentials(keys("AKIA"), Some(hop()), &node(&refused_url()).clients).unwrap();
     assert_eq!(current(&away).unwrap_err().kind, StsFailureKind::Unavailable);
 }

@@ -1,9 +1,9 @@
-//! A role taken with a token from a file, as EKS mounts it (IAM roles for service accounts). The call isn't signed.
+//! Assumes a role with a token from a file, as EKS mounts it (IAM roles for service accounts). The call isn't signed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CredentialSource, Fetched, as_nodes_own, none};
+use super::{CredentialSource, Fetched, as_node_failure, none};
 use crate::clients::sts::{StsWire, assume_with_token};
 use crate::logic::base::secret::Secret;
 use crate::logic::policy::OwnRole;
@@ -13,7 +13,7 @@ use crate::os::files::read_text;
 
 pub(super) struct WebIdentityRole {
     request: AssumeRole,
-    /// Replaced by the kubelet from time to time
+    /// The kubelet replaces it regularly
     token_file: String,
     wire: Arc<StsWire>,
 }
@@ -42,9 +42,9 @@ impl WebIdentityRole {
 }
 
 impl CredentialSource for WebIdentityRole {
-    fn fetch(&self, patience: Duration) -> Result<Fetched, StsFailure> {
-        let assumed = assume_with_token(&self.wire, &self.request, &self.token()?, patience);
-        assumed.map(Fetched::from).map_err(as_nodes_own)
+    fn fetch(&self, timeout: Duration) -> Result<Fetched, StsFailure> {
+        let assumed = assume_with_token(&self.wire, &self.request, &self.token()?, timeout);
+        assumed.map(Fetched::from).map_err(as_node_failure)
     }
 
     fn describe(&self) -> String {
@@ -56,5 +56,5 @@ impl CredentialSource for WebIdentityRole {
     }
 }
 
-/// What STS grants where nothing is asked (STS API reference, AssumeRoleWithWebIdentity).
+/// Seconds; STS's default (STS API reference, AssumeRoleWithWebIdentity).
 const DURATION_S: u32 = 3_600;

@@ -1,4 +1,4 @@
-//! The region for which calls are signed: given by a variable, or read from the metadata service once.
+//! The region for signing calls: from a variable, or read from the metadata service once.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::logic::sts::{StsFailure, StsFailureKind};
 use crate::os::single_flight::{Missed, SingleFlight};
 use crate::ports::{Clock, Imds};
 
-/// Where the region is learned.
+/// The source of the region.
 pub enum RegionSource {
     /// `AWS_REGION` or `AWS_DEFAULT_REGION`
     Given(String),
@@ -18,7 +18,7 @@ pub enum RegionSource {
 }
 
 impl RegionSource {
-    /// The given region, or the instance's.
+    /// Uses the given region, or else the instance's.
     pub fn new(given: Option<String>, imds: Arc<dyn Imds>, clock: Arc<dyn Clock>) -> Self {
         match given {
             Some(region) => Self::Given(region),
@@ -26,12 +26,12 @@ impl RegionSource {
         }
     }
 
-    /// The region. Asks the metadata service until it has answered once.
+    /// The region. Reads it from the metadata service until a read has succeeded.
     pub fn region(&self) -> Result<String, StsFailure> {
         match self {
             Self::Given(region) => Ok(region.clone()),
             Self::Discovered { imds, found } => found
-                .get(discovery::LONGEST_READS, || {
+                .get(discovery::DISCOVERY_TIMEOUT, || {
                     let value = discovery::region(imds.as_ref())?;
                     Ok(Lease { value, renew_from: None, end: None })
                 })
@@ -43,7 +43,7 @@ impl RegionSource {
 fn unknown(missed: &Missed<ImdsFailure>) -> StsFailure {
     let cause = match missed {
         Missed::Failed(failure) => failure.cause.as_str(),
-        Missed::TimedOut => "the metadata service is still being asked",
+        Missed::TimedOut => "the metadata service has not answered yet",
     };
     let message = format!("no region is known: AWS_REGION is not set, and {cause}");
     StsFailure { kind: StsFailureKind::NoRegion, code: "NoRegion".to_owned(), message, request_id: None }

@@ -1,4 +1,4 @@
-//! The signature of a call (Signature Version 4), by AWS's own crate.
+//! Signs calls (Signature Version 4) with AWS's own crate.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,8 +12,8 @@ use crate::logic::sessions::credentials::Credentials;
 use crate::logic::sts::StsFailure;
 use crate::logic::sts::endpoints::Endpoint;
 
-/// The headers that sign `body` on its way to `endpoint` at the moment `at`: names and values.
-/// `host` and `content-type` are covered, so both must be sent as they stand here.
+/// The headers (names and values) that sign `body` for `endpoint` at the time `at`. `host` and `content-type` are
+/// signed, so both must be sent as used here.
 pub(super) fn sign(
     endpoint: &Endpoint,
     body: &str,
@@ -44,7 +44,7 @@ pub(super) fn sign(
     Ok(headers.iter().map(|header| (header.name(), header.value().to_owned())).collect())
 }
 
-/// What the query protocol sends.
+/// The content type of the AWS query protocol.
 pub(super) const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
 #[cfg(test)]
@@ -55,9 +55,9 @@ mod tests {
     const BODY: &str = "Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fapp\
                         &RoleSessionName=sess&DurationSeconds=3600";
 
-    /// Computed with botocore 1.44 for the same keys, time and body.
+    /// Signatures computed with botocore 1.44 for the same keys, time and body.
     #[test]
-    fn signatures_are_botocores() {
+    fn signatures_equal_botocores() {
         let plain = "content-type;host;x-amz-date";
         let with_token = "content-type;host;x-amz-date;x-amz-security-token";
         for (url, host, region, token, covered, signature) in [

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::clients::http::TlsOptions;
-use crate::clients::stand_in::{Act, SeenRequest, StandIn, WallAt, answer, nobody};
+use crate::clients::stand_in::{Act, SeenRequest, StandIn, WallAt, answer, refused_url};
 use crate::logic::base::proxy::ProxyEnvironment;
 use crate::logic::base::secret::Secret;
 use crate::logic::base::url::ServiceUrl;
@@ -16,12 +16,12 @@ use crate::logic::sts::endpoints::StsEndpoints;
 
 const RECORDED: &str = include_str!("../../../tests/fixtures/sts/assume-role-ok.http");
 const UNKNOWN_KEY: &str = include_str!("../../../tests/fixtures/sts/unknown-key.http");
-/// 2026-11-23T02:59:47Z, the moment of the recordings
+/// 2026-11-23T02:59:47Z, the time of the recordings
 const NOW: Wall = Wall::from_unix_seconds(1_795_402_787);
-/// For tests in which nothing hangs: a busy machine must not fail them.
+/// For tests without a hanging server: generous for busy machines.
 const AMPLE: Duration = Duration::from_secs(20);
 
-/// Hands out `KEY1`, and after each reload the next.
+/// Returns `KEY1`, and after each reload the next key.
 pub(crate) struct Numbered(Mutex<u32>);
 
 impl Numbered {
@@ -36,7 +36,7 @@ impl Numbered {
 }
 
 impl NodeCredentials for Numbered {
-    fn current(&self, _patience: Duration) -> Result<Arc<Credentials>, StsFailure> {
+    fn current(&self, _timeout: Duration) -> Result<Arc<Credentials>, StsFailure> {
         Ok(Self::at(*self.0.lock()))
     }
 
@@ -81,7 +81,7 @@ fn request() -> AssumeRole {
     }
 }
 
-/// The answer of a recorded exchange.
+/// The response of a recorded exchange.
 fn recorded(exchange: &str) -> String {
     exchange.split_once("\n\n").unwrap().1.to_owned()
 }
@@ -97,7 +97,7 @@ fn key_of(seen: &SeenRequest) -> String {
 }
 
 #[test]
-fn a_recorded_exchange_is_asked_for_signed_and_read() {
+fn recorded_exchange_is_signed_and_parsed() {
     let stand_in = StandIn::start(|_, _| Act::SayAndClose(recorded(RECORDED)));
     let assumed = client(&stand_in.url()).assume_role(&request()).unwrap();
     assert_eq!(assumed.life, Duration::from_secs(3_600));
@@ -120,7 +120,7 @@ fn a_recorded_exchange_is_asked_for_signed_and_read() {
 }
 
 #[test]
-fn trouble_has_its_kind_and_code_and_is_not_asked_about_twice() {
+fn failures_have_kind_and_code_and_are_not_retried() {
     for (act, kind, code) in [
         (refusal(403, "AccessDenied", &[]), StsFailureKind::Refused, "AccessDenied"),
         (refusal(400, "Throttling", &[]), StsFailureKind::Throttled, "Throttling"),
@@ -143,12 +143,12 @@ fn trouble_has_its_kind_and_code_and_is_not_asked_about_twice() {
         assert!(!failure.to_string().contains("CANARY"), "{failure}");
         assert_eq!(stand_in.lines(), ["POST /"], "{code}");
     }
-    let failure = client(&nobody()).assume_role(&request()).unwrap_err();
+    let failure = client(&refused_url()).assume_role(&request()).unwrap_err();
     assert_eq!((failure.kind, failure.code.as_str()), (StsFailureKind::Unavailable, "Unreachable"));
 }
 
 #[test]
-fn a_call_that_hangs_ends_in_time_and_is_not_repeated() {
+fn hanging_call_times_out_and_is_not_repeated() {
     let stand_in = StandIn::start(|_, _| Act::Hang);
     let wire = wire(&stand_in.url(), Duration::from_millis(1_000));
     let hanging = StsClient::new(Arc::clone(&wire), Arc::new(Numbered(Mutex::new(1))));
@@ -162,7 +162,7 @@ fn a_call_that_hangs_ends_in_time_and_is_not_repeated() {
 }
 
 #[test]
-fn expired_keys_are_reloaded_and_the_call_made_once_more() {
+fn expired_keys_are_reloaded_and_the_call_repeated_once() {
     let stand_in = StandIn::start(|seen, _| match key_of(seen).as_str() {
         "KEY1" => refusal(403, "ExpiredToken", &[]),
         _ => Act::SayAndClose(recorded(RECORDED)),
@@ -173,7 +173,7 @@ fn expired_keys_are_reloaded_and_the_call_made_once_more() {
 }
 
 #[test]
-fn keys_that_stay_refused_leave_the_node_without_credentials() {
+fn keys_refused_twice_leave_the_node_without_credentials() {
     let stand_in = StandIn::start(|_, _| Act::SayAndClose(recorded(UNKNOWN_KEY)));
     let failure = client(&stand_in.url()).assume_role(&request()).unwrap_err();
     assert_eq!((failure.kind, failure.code.as_str()), (StsFailureKind::NoNodeCredentials, "InvalidClientTokenId"));
@@ -181,7 +181,7 @@ fn keys_that_stay_refused_leave_the_node_without_credentials() {
 }
 
 #[test]
-fn a_wrong_clock_is_corrected_by_the_answers_date_and_stays_corrected() {
+fn wrong_clock_is_corrected_by_the_response_date_and_stays_corrected() {
     let stand_in = StandIn::start(|seen, _| match seen.header("x-amz-date").unwrap() {
         "20261123T035947Z" => {
             let body = RECORDED.split_once("\r\n\r\n").or_else(|| RECORDED.rsplit_once("\n\n")).unwrap().1;
@@ -197,7 +197,7 @@ fn a_wrong_clock_is_corrected_by_the_answers_date_and_stays_corrected() {
 }
 
 #[test]
-fn a_signature_that_stays_wrong_is_a_refusal_after_two_calls() {
+fn signature_rejected_twice_is_a_refusal() {
     let date = [("Date", "Mon, 23 Nov 2026 02:59:47 GMT")];
     let stand_in = StandIn::start(move |_, _| refusal(403, "SignatureDoesNotMatch", &date));
     let failure = client(&stand_in.url()).assume_role(&request()).unwrap_err();
@@ -206,7 +206,7 @@ fn a_signature_that_stays_wrong_is_a_refusal_after_two_calls() {
 }
 
 #[test]
-fn each_remedy_is_tried_once_also_in_turn() {
+fn each_remedy_is_tried_once_per_call() {
     let stand_in = StandIn::start(|_, before| match before {
         0 => refusal(400, "RequestExpired", &[]),
         1 => refusal(403, "ExpiredToken", &[]),
@@ -218,7 +218,7 @@ fn each_remedy_is_tried_once_also_in_turn() {
 }
 
 #[test]
-fn a_connection_that_closes_under_a_call_is_opened_anew() {
+fn connection_closed_during_a_call_is_reopened() {
     let stand_in = StandIn::start(|_, before| match before {
         0 => Act::Close,
         _ => Act::SayAndClose(recorded(RECORDED)),
@@ -228,7 +228,7 @@ fn a_connection_that_closes_under_a_call_is_opened_anew() {
 }
 
 #[test]
-fn a_server_that_repeats_a_secret_does_not_make_us_log_it() {
+fn secret_echoed_by_a_server_is_removed_from_the_message() {
     let stand_in = StandIn::start(|seen, _| {
         let token = seen.header("x-amz-security-token").unwrap();
         let body =
@@ -240,7 +240,7 @@ fn a_server_that_repeats_a_secret_does_not_make_us_log_it() {
 }
 
 #[test]
-fn the_caller_is_told() {
+fn caller_identity_is_returned() {
     let stand_in = StandIn::start(|seen, _| {
         assert_eq!(seen.body, "Action=GetCallerIdentity&Version=2011-06-15");
         let result = "<GetCallerIdentityResult><Arn>arn:aws:sts::1:assumed-role/n/i</Arn></GetCallerIdentityResult>";
@@ -249,7 +249,7 @@ fn the_caller_is_told() {
     assert_eq!(client(&stand_in.url()).caller_identity().unwrap(), "arn:aws:sts::1:assumed-role/n/i");
 }
 
-/// A metadata service that knows one path at most.
+/// A metadata service with at most one document.
 struct OnePath(Option<(&'static str, &'static str)>);
 
 impl crate::ports::Imds for OnePath {
@@ -264,23 +264,23 @@ impl crate::ports::Imds for OnePath {
 
     fn read(&self, path: &str) -> Result<String, ImdsFailure> {
         let known = self.0.filter(|(known, _)| *known == path).map(|(_, text)| text.to_owned());
-        known.ok_or_else(|| ImdsFailure { status: None, cause: "nobody answers".to_owned() })
+        known.ok_or_else(|| ImdsFailure { status: None, cause: "no answer".to_owned() })
     }
 }
 
 #[test]
-fn a_region_that_no_variable_tells_is_the_instances() {
+fn region_without_a_variable_is_the_instances() {
     let region = |imds| RegionSource::new(None, Arc::new(imds), WallAt::new(NOW)).region();
     assert_eq!(region(OnePath(Some(("/latest/meta-data/placement/region", "eu-north-1")))).unwrap(), "eu-north-1");
     let failure = region(OnePath(None)).unwrap_err();
     assert_eq!(failure.kind, StsFailureKind::NoRegion);
-    assert!(failure.message.contains("nobody answers"), "{failure}");
+    assert!(failure.message.contains("no answer"), "{failure}");
     let told = RegionSource::new(Some("eu-west-1".to_owned()), Arc::new(OnePath(None)), WallAt::new(NOW));
     assert_eq!(told.region().unwrap(), "eu-west-1");
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_trouble_on_the_way_and_not_a_missing_region() {
+fn nonexistent_host_is_unavailable_and_not_a_missing_region() {
     let url = ServiceUrl::parse("https://sts.mars-1.amazonaws.com").unwrap();
     let wire = wire(&url.to_string(), AMPLE);
     let failure = wire.unreached(&wire.endpoint(None).unwrap(), &ureq::Error::HostNotFound);
@@ -291,7 +291,7 @@ fn a_name_that_does_not_exist_is_trouble_on_the_way_and_not_a_missing_region() {
 }
 
 #[test]
-fn a_proxy_that_cannot_be_used_is_found_at_the_start() {
+fn unusable_proxy_is_reported_at_start() {
     let options = |proxy: &str| StsOptions {
         endpoints: StsEndpoints::default(),
         region: RegionSource::Given("eu-west-1".to_owned()),

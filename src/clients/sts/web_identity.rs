@@ -1,4 +1,4 @@
-//! A role taken with a token instead of a signature: nothing of the node's goes along.
+//! Assumes a role with a token instead of a signature: the call carries no credentials of the node.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use crate::logic::sts::{
     AssumeRole, Assumed, StsFailure, StsFailureKind, TokenRefusal, of_token_call, web_identity_body,
 };
 
-/// AssumeRoleWithWebIdentity, in no more than `total`. An issuer that AWS doesn't reach is tried once more, as AWS
-/// advises; no failure carries a byte of the token.
+/// AssumeRoleWithWebIdentity within `total`. Repeated once if AWS can't reach the issuer, as AWS advises; no failure
+/// contains a byte of the token.
 pub(in crate::clients) fn assume_with_token(
     wire: &StsWire,
     request: &AssumeRole,
@@ -18,27 +18,12 @@ pub(in crate::clients) fn assume_with_token(
 ) -> Result<Assumed, StsFailure> {
     let deadline = wire.now().mono.after(total);
     let body = web_identity_body(request, token);
-    let question = StsRequest { partition: Some(request.role.partition()), body: body.expose(), signer: None };
+    let call = StsRequest { partition: Some(request.role.partition()), body: body.expose(), signer: None };
     let attempt = || {
-        let reply = wire.ask(&question, wire.now().mono.until(deadline))?;
-        read_assumed(&reply.answer(), wire.moment_of(&reply)).map_err(of_token_call)
+        let reply = wire.ask(&call, wire.now().mono.until(deadline))?;
+        read_assumed(&reply.answer(&[token.expose()]), wire.time_of(&reply)).map_err(of_token_call)
     };
     let first = attempt();
     let again = |failure: &StsFailure| failure.kind == StsFailureKind::Token(TokenRefusal::IssuerUnreachable);
-    let outcome = if first.as_ref().is_err_and(again) { attempt() } else { first };
-    outcome.map_err(|failure| without_token(failure, token))
+    if first.as_ref().is_err_and(again) { attempt() } else { first }
 }
-
-/// A server that repeats what it was sent, whole or in part, must not make us log it.
-fn without_token(mut failure: StsFailure, token: &Secret<String>) -> StsFailure {
-    let parts = token.expose().split('.').filter(|part| part.len() >= SHORTEST_PART);
-    for secret in [token.expose().as_str()].into_iter().chain(parts).filter(|secret| !secret.is_empty()) {
-        if failure.message.contains(secret) {
-            failure.message = failure.message.replace(secret, "[secret]");
-        }
-    }
-    failure
-}
-
-/// Letters; shorter parts are of no token, and may stand in any message.
-const SHORTEST_PART: usize = 8;

@@ -1,4 +1,4 @@
-//! One question to STS and its reply: endpoint, signature, bytes. Retries are its caller's.
+//! One request to STS and its reply: endpoint, signature, bytes. The caller retries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,7 +12,7 @@ use super::sign::{CONTENT_TYPE, sign};
 use super::{RegionSource, unavailable};
 use crate::clients::exchange::{phases, read_body, within};
 use crate::clients::http::{
-    AgentOptions, Authorities, Misconfigured, Pem, ProxyUse, Roots, TlsOptions, agent, cause, twice_if_disconnected,
+    AgentOptions, Authorities, Misconfigured, Pem, ProxyUse, Roots, TlsOptions, agent, cause, retry_if_disconnected,
 };
 use crate::logic::base::proxy::ProxyEnvironment;
 use crate::logic::base::time::{Now, Wall};
@@ -22,19 +22,19 @@ use crate::logic::sts::environment::AwsEnvironment;
 use crate::logic::sts::{StsAnswer, StsFailure, caller_identity_body, http_date, skew_ms};
 use crate::ports::Clock;
 
-/// How STS is reached.
+/// How to reach STS.
 pub struct StsOptions {
-    /// Its region is left alone; `region` says it
+    /// Its region is unused; see `region`
     pub endpoints: StsEndpoints,
     pub region: RegionSource,
     pub proxy: ProxyEnvironment,
     pub tls: TlsOptions,
-    /// The longest that one attempt takes
+    /// Time limit of one attempt
     pub attempt: Duration,
 }
 
 impl StsOptions {
-    /// What `environment` says, with the default of 20 s for an attempt.
+    /// Options from `environment`, with the default of 20 s per attempt.
     pub fn new(
         endpoints: StsEndpoints,
         region: RegionSource,
@@ -57,25 +57,25 @@ fn tls_options(environment: &AwsEnvironment) -> Result<TlsOptions, Misconfigured
     Ok(TlsOptions { advice, roots, ..TlsOptions::public("STS") })
 }
 
-/// The way to STS.
+/// The connection to STS.
 pub struct StsWire {
     options: StsOptions,
     clock: Arc<dyn Clock>,
-    /// Milliseconds to add to the wall clock so that AWS agrees with it
+    /// Milliseconds to add to the wall clock to get AWS's time
     skew_ms: AtomicI64,
-    /// One per endpoint; more than one only if roles lie in partitions other than the region's
+    /// One per endpoint; more than one only for roles in partitions other than the region's
     agents: Mutex<Vec<(String, Agent)>>,
 }
 
-/// What is asked, and in whose name; without a signer the call isn't signed.
+/// A request; without a signer it isn't signed.
 pub(crate) struct StsRequest<'a> {
-    /// Of the role's ARN
+    /// The partition of the role's ARN
     pub(crate) partition: Option<&'a str>,
     pub(crate) body: &'a str,
     pub(crate) signer: Option<&'a Credentials>,
 }
 
-/// What came back.
+/// A reply.
 pub(crate) struct StsReply {
     status: u16,
     request_id: Option<String>,
@@ -84,13 +84,14 @@ pub(crate) struct StsReply {
 }
 
 impl StsReply {
-    pub(crate) fn answer(&self) -> StsAnswer<'_> {
-        StsAnswer { status: self.status, request_id: self.request_id.as_deref(), body: &self.body }
+    /// What came, to be read by who knows what was sent.
+    pub(crate) fn answer<'a>(&'a self, secrets: &'a [&'a str]) -> StsAnswer<'a> {
+        StsAnswer { status: self.status, request_id: self.request_id.as_deref(), body: &self.body, secrets }
     }
 }
 
 impl StsWire {
-    /// Refuses options that no call could be made with, as far as they are known before the region is.
+    /// Rejects unusable options, as far as they can be checked before the region is known.
     pub fn new(options: StsOptions, clock: Arc<dyn Clock>) -> Result<Self, Misconfigured> {
         let wire = Self { options, clock, skew_ms: AtomicI64::new(0), agents: Mutex::default() };
         if let RegionSource::Given(region) = &wire.options.region
@@ -101,7 +102,7 @@ impl StsWire {
         Ok(wire)
     }
 
-    /// Where calls about `partition` go. May ask the metadata service for the region.
+    /// The endpoint for `partition`. May read the region from the metadata service.
     pub fn endpoint(&self, partition: Option<&str>) -> Result<Endpoint, StsFailure> {
         self.endpoint_in(self.options.region.region()?, partition)
     }
@@ -110,12 +111,12 @@ impl StsWire {
         StsEndpoints { region: Some(region), ..self.options.endpoints.clone() }.endpoint(partition)
     }
 
-    /// Sends the question and reads the reply within `left`, or the time of one attempt if that is shorter.
-    pub(crate) fn ask(&self, question: &StsRequest<'_>, left: Duration) -> Result<StsReply, StsFailure> {
+    /// Sends a request and reads the reply within `left`, or within the limit of one attempt if that is shorter.
+    pub(crate) fn ask(&self, call: &StsRequest<'_>, left: Duration) -> Result<StsReply, StsFailure> {
         let deadline = self.now().mono.after(left.min(self.options.attempt));
-        let endpoint = self.endpoint(question.partition)?;
-        let signature = match question.signer {
-            Some(signer) => sign(&endpoint, question.body, signer, self.aws_time())?,
+        let endpoint = self.endpoint(call.partition)?;
+        let signature = match call.signer {
+            Some(signer) => sign(&endpoint, call.body, signer, self.aws_time())?,
             None => Vec::new(),
         };
         let agent = self.agent(&endpoint).map_err(|error| unavailable("Misconfigured", error.to_string()))?;
@@ -124,20 +125,20 @@ impl StsWire {
             for (name, value) in signature.iter().map(|(name, value)| (*name, value.as_str())).chain(FIXED_HEADERS) {
                 request = request.header(name, value);
             }
-            within(request, self.now().mono.until(deadline)).send(question.body)
+            within(request, self.now().mono.until(deadline)).send(call.body)
         };
-        let response = twice_if_disconnected(send).map_err(|error| self.unreached(&endpoint, &error))?;
+        let response = retry_if_disconnected(send).map_err(|error| self.unreached(&endpoint, &error))?;
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (status, request_id, date) = (response.status().as_u16(), header("x-amzn-requestid"), header("date"));
-        let body = read_body(response, LONGEST_ANSWER)
+        let body = read_body(response, MAX_REPLY_BYTES)
             .map_err(|cause| unavailable("Unreadable", format!("failed to read `{}`: {cause}", endpoint.url)))?;
         Ok(StsReply { status, request_id, date, body })
     }
 
-    /// The time at STS, of an answer to a question that nobody signed; `None` if it doesn't say.
+    /// The time at STS, from the `Date` of the response to an unsigned request; `None` without the header.
     pub fn date(&self) -> Result<Option<Wall>, StsFailure> {
-        let question = StsRequest { partition: None, body: &caller_identity_body(), signer: None };
-        let reply = self.ask(&question, self.options.attempt)?;
+        let call = StsRequest { partition: None, body: &caller_identity_body(), signer: None };
+        let reply = self.ask(&call, self.options.attempt)?;
         Ok(reply.date.as_deref().and_then(http_date))
     }
 
@@ -145,18 +146,18 @@ impl StsWire {
         self.clock.now()
     }
 
-    /// The time as AWS sees it, by the dates of its answers.
+    /// AWS's time, by the `Date` of its responses.
     pub(crate) fn aws_time(&self) -> Wall {
         let skew = self.skew_ms.load(Ordering::Relaxed);
         Wall::from_unix_millis(self.clock.now().wall.unix_millis().saturating_add(skew))
     }
 
-    /// When AWS gave a reply: its `Date`, or the time as we see it if it has none.
-    pub(crate) fn moment_of(&self, reply: &StsReply) -> Wall {
+    /// The time of a reply: its `Date`, or [`StsWire::aws_time`] without one.
+    pub(crate) fn time_of(&self, reply: &StsReply) -> Wall {
         reply.date.as_deref().and_then(http_date).unwrap_or_else(|| self.aws_time())
     }
 
-    /// Takes AWS's word for the time from the `Date` of an answer; without one, the clock's own, read anew.
+    /// Adopts AWS's time from the `Date` of a response; without one, resets to the local clock.
     pub(crate) fn correct_clock(&self, date: Option<&str>) {
         let skew = date.and_then(|date| skew_ms(date, self.clock.now().wall)).unwrap_or(0);
         self.skew_ms.store(skew, Ordering::Relaxed);
@@ -183,7 +184,7 @@ impl StsWire {
         let message = format!("failed to reach `{}`: {cause}", endpoint.url);
         match error {
             ureq::Error::Timeout(_) => unavailable("Timeout", message),
-            // Only the name is wrong, or DNS is for the moment: the way to STS, not what is known of the region.
+            // The name is wrong or DNS fails: STS is unreachable, which doesn't mean that the region is unknown.
             ureq::Error::HostNotFound => unavailable(
                 "Unreachable",
                 format!("{message} (host `{}`; is there a region `{}`?)", endpoint.host, endpoint.signing_region),
@@ -195,10 +196,10 @@ impl StsWire {
 }
 
 const FIXED_HEADERS: [(&str, &str); 2] = [("content-type", CONTENT_TYPE), ("accept", "application/xml")];
-/// A success has 2 KiB; a session token may grow with tags, to a few more.
-const LONGEST_ANSWER: usize = 256 * 1024;
-/// AWS answers in tens of milliseconds. An answer may take two fifths of this to begin: longer than a pod waits, so
-/// that a slow one still comes in time for the next who asks.
+/// Bytes. A success has 2 KiB; tags may add a few KiB to the session token.
+const MAX_REPLY_BYTES: usize = 256 * 1024;
+/// AWS answers in tens of milliseconds. A response may take two fifths of this to begin: longer than a pod waits, so
+/// that a slow one still arrives in time for the pod's next request.
 const ATTEMPT: Duration = Duration::from_secs(20);
-/// Calls come in bursts when pods start, and hardly otherwise.
+/// Calls come in bursts when pods start, and rarely otherwise.
 const IDLE_CONNECTIONS: usize = 2;

@@ -1,5 +1,8 @@
-//! A value that must not be seen: no `Debug`, no `Display`, no `Serialize`; wiped when dropped.
+//! A value that must not be seen: no `Debug`, no `Display`, no `Serialize`; wiped when dropped. And what others say who
+//! were sent such values, without them.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use zeroize::{Zeroize, Zeroizing};
@@ -25,9 +28,57 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
     }
 }
 
+/// A text that comes from whoever was sent `secrets`, without any piece of them: a server may repeat what it was sent,
+/// whole or cut. To be called before the text is cut, or a piece could be left that is no longer known for one.
+pub fn without_secrets<'t>(text: &'t str, secrets: &[&str]) -> Cow<'t, str> {
+    let bytes = text.as_bytes();
+    let mut hidden = vec![false; bytes.len()];
+    for secret in secrets.iter().map(|secret| secret.as_bytes()).filter(|secret| !secret.is_empty()) {
+        let length = secret.len().min(SHORTEST_PIECE);
+        let pieces: HashSet<&[u8]> = secret.windows(length).collect();
+        for (at, _) in bytes.windows(length).enumerate().filter(|(_, window)| pieces.contains(window)) {
+            hidden[at..at + length].fill(true);
+        }
+    }
+    if !hidden.contains(&true) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len());
+    let mut was_hidden = false;
+    for (at, letter) in text.char_indices() {
+        let is_hidden = hidden[at..at + letter.len_utf8()].contains(&true);
+        match (is_hidden, was_hidden) {
+            (false, _) => clean.push(letter),
+            (true, false) => clean.push_str("[secret]"),
+            (true, true) => {}
+        }
+        was_hidden = is_hidden;
+    }
+    Cow::Owned(clean)
+}
+
+/// Bytes. A piece of less says nothing of a key or a token, and may stand in any text; a secret that is shorter is one piece.
+const SHORTEST_PIECE: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhcHAifQ.c2lnbmF0dXJlLW9mLWEtdG9rZW4";
+
+    #[test]
+    fn no_piece_of_a_secret_is_left_in_a_text_wherever_it_is_cut() {
+        assert_eq!(without_secrets(&format!("got {TOKEN}, é"), &[TOKEN]), "got [secret], é");
+        assert_eq!(without_secrets("nothing", &[TOKEN, ""]), "nothing");
+        assert_eq!(without_secrets("hunter2 and hunter", &["hunter2"]), "[secret] and hunter");
+        assert_eq!(without_secrets("éé", &["éé"]), "[secret]");
+        for start in 0..TOKEN.len() {
+            for end in start + SHORTEST_PIECE..=TOKEN.len() {
+                let piece = &TOKEN[start..end];
+                assert_eq!(without_secrets(&format!("<{piece}>"), &["another secret than it", TOKEN]), "<[secret]>");
+            }
+        }
+    }
 
     #[test]
     fn a_secret_is_never_formatted() {

@@ -1,5 +1,9 @@
 //! What a check found and what to do about it, in one line.
 
+mod published_issuer;
+
+pub use published_issuer::of_published_issuer;
+
 use crate::logic::base::time::Wall;
 use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind};
 use crate::logic::identity::issuer::{Issuer, IssuerFault};

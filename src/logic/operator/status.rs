@@ -148,6 +148,8 @@ pub struct Limit {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RedirectReport {
     pub whole: bool,
+    /// Whether it is this agent's to keep. What others keep is shown, and is no problem of the agent's.
+    pub kept: bool,
     /// Connections that came through it since it was placed, if it counts them
     pub connections: Option<u64>,
     /// In words, a line for each fact
@@ -208,7 +210,7 @@ impl AgentStatus {
             find(taken.clone(), None);
         }
         for (report, what) in [(&self.redirect, "the redirect"), (&self.credentials_address, "169.254.170.2")] {
-            if let Some(report) = report.as_ref().filter(|report| !report.whole) {
+            if let Some(report) = report.as_ref().filter(|report| report.kept && !report.whole) {
                 let detail = report.detail.split_whitespace().collect::<Vec<_>>().join(" ");
                 find(format!("{what} is not in place: {detail}"), None);
             }

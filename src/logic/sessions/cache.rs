@@ -18,6 +18,7 @@ mod queue;
 mod tokens;
 
 pub use entry_state::EntryState;
+pub use tokens::TokenMark;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
@@ -131,13 +132,14 @@ impl<S> Cache<S> {
     }
 
     /// Asks for the session of `key`. A caller that must wait counts as a waiter until [`Cache::look`] or [`Cache::leave`].
-    pub fn ask(&mut self, key: &AssumeRole, start: Start, now: Mono) -> CacheAnswer<S> {
+    /// `token` is the caller's, where calls bear tokens.
+    pub fn ask(&mut self, key: &AssumeRole, start: Start, token: Option<TokenMark>, now: Mono) -> CacheAnswer<S> {
         let Some(entry) = self.entries.get_mut(key) else { return self.ask_anew(key, start, now) };
         entry.orphan = false;
         if let Some(held) = entry.servable(now) {
-            return self.serve(key, held, now);
+            return self.serve(key, held, token, now);
         }
-        if let (Some(failure), CallState::Idle) = (entry.remembered(now), entry.call) {
+        if let (Some(failure), CallState::Idle) = (entry.refusal_for(token, now), entry.call) {
             return CacheAnswer::Refuse(failure.clone());
         }
         if entry.call == CallState::Idle && start == Start::Withheld {
@@ -170,7 +172,7 @@ impl<S> Cache<S> {
         entry.waiters = entry.waiters.saturating_sub(1);
         if entry.waiters == 0 && matches!(entry.call, CallState::Queued { purpose: CallPurpose::Request, .. }) {
             entry.call = CallState::Idle;
-            entry.token = None;
+            entry.tokens.drop_brought();
             self.next_due = self.next_due.min(entry.due_at());
             self.line.remove(key, CallPurpose::Request);
         }
@@ -194,7 +196,7 @@ impl<S> Cache<S> {
                 since = queued;
             }
             entry.call = CallState::InFlight { since };
-            token = entry.token.take();
+            token = entry.tokens.take();
         }
         NextCall::Call(Due { request, purpose, queued: now.since(since), token })
     }
@@ -233,22 +235,13 @@ impl<S> Cache<S> {
         self.prefetches.retain(|_, key| entries.contains_key(&**key));
     }
 
-    pub fn counts(&self, now: Mono) -> CacheCounts {
-        let live = |entry: &&CacheEntry<S>| entry.live(now).is_some();
-        CacheCounts {
-            sessions: self.entries.values().filter(live).count(),
-            refused: self.entries.values().filter(|entry| !live(entry) && entry.has_refusal()).count(),
-            queued: self.line.queued(),
-            in_flight: self.line.under_way(),
-        }
-    }
-
     /// Hands out what is held, and sees to its renewal if that is due.
-    fn serve(&mut self, key: &AssumeRole, held: Arc<S>, now: Mono) -> CacheAnswer<S> {
+    fn serve(&mut self, key: &AssumeRole, held: Arc<S>, token: Option<TokenMark>, now: Mono) -> CacheAnswer<S> {
         let Some(entry) = self.entries.get_mut(key) else { return CacheAnswer::Serve(held) };
         entry.asked = CallDemand::Asked;
-        let (key, turn, due) = (entry.key.clone(), entry.turn + 1, entry.is_due(now));
-        let Some(until) = entry.worth_waiting(now) else {
+        let (key, turn, may_call) = (entry.key.clone(), entry.turn + 1, entry.may_call_with(token, now));
+        let due = may_call && entry.is_due(now);
+        let Some(until) = entry.worth_waiting(now).filter(|_| may_call) else {
             if due {
                 self.enqueue(&key, CallPurpose::Renewal, now);
             }

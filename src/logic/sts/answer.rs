@@ -1,23 +1,25 @@
 //! What STS says: XML, read by the names of its elements whatever their namespace.
 //!
 //! Errors come in two shapes, `ErrorResponse/Error` from AWS and `ErrorResponse/Errors/Error` from stand-ins.
-//! Invariant: no failure repeats a byte of an answer that could hold a secret.
+//! Invariant: no failure repeats a byte of an answer that could hold a secret, nor a piece of one that was sent.
 
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::verdict::kind_of;
 use super::{StsFailure, StsFailureKind};
-use crate::logic::base::secret::Secret;
+use crate::logic::base::secret::{Secret, without_secrets};
 use crate::logic::base::time::Wall;
 use crate::logic::sessions::credentials::Credentials;
 
 /// An answer as it came.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct StsAnswer<'a> {
     pub status: u16,
     /// `x-amzn-requestid`
     pub request_id: Option<&'a str>,
     pub body: &'a [u8],
+    /// What was sent that no word about the answer may repeat
+    pub secrets: &'a [&'a str],
 }
 
 /// Reads the answer to AssumeRole or AssumeRoleWithWebIdentity.
@@ -72,15 +74,16 @@ fn with_document<T>(
 
 fn read_failure(answer: &StsAnswer<'_>, document: &Document<'_>) -> Option<StsFailure> {
     let error = find(document.root(), "Error")?;
-    let code: String = text_of(error, "Code")?.chars().filter(|c| is_code(*c)).take(LONGEST_CODE).collect();
+    let code = without_secrets(text_of(error, "Code")?, answer.secrets);
+    let code: String = code.chars().filter(|c| is_code(*c)).take(LONGEST_CODE).collect();
     if code.is_empty() {
         return None;
     }
     let within = find(document.root(), "RequestId").and_then(|node| node.text()).map(str::trim);
     Some(StsFailure {
         kind: kind_of(answer.status, &code),
-        message: presentable(text_of(error, "Message").unwrap_or_default()),
-        request_id: within.filter(|id| !id.is_empty()).or(answer.request_id).map(presentable),
+        message: presentable(text_of(error, "Message").unwrap_or_default(), answer),
+        request_id: within.filter(|id| !id.is_empty()).or(answer.request_id).map(|id| presentable(id, answer)),
         code,
     })
 }
@@ -91,7 +94,7 @@ fn unreadable(answer: &StsAnswer<'_>, why: &str) -> StsFailure {
         kind,
         code: "Unreadable".to_owned(),
         message: format!("failed to read `answer of status {}`: {why}", answer.status),
-        request_id: answer.request_id.map(presentable),
+        request_id: answer.request_id.map(|id| presentable(id, answer)),
     }
 }
 
@@ -106,9 +109,10 @@ fn text_of<'a>(parent: Node<'a, 'a>, name: &str) -> Option<&'a str> {
     text.map(str::trim).filter(|text| !text.is_empty())
 }
 
-/// A message as a log line may carry it: its first line, cut. `SignatureDoesNotMatch` goes on with
-/// the canonical request, session token included.
-fn presentable(text: &str) -> String {
+/// A message as a log line may carry it: without what was sent, and of that the first line, cut. `SignatureDoesNotMatch`
+/// goes on with the canonical request, session token included.
+fn presentable(text: &str, answer: &StsAnswer<'_>) -> String {
+    let text = without_secrets(text, answer.secrets);
     let line = text.trim().lines().next().unwrap_or_default();
     let line = line.split("The Canonical String").next().unwrap_or_default().trim_end();
     line.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE).collect()

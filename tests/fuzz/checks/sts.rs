@@ -15,7 +15,7 @@ pub(crate) fn check(bytes: &[u8]) {
 
 /// All words that come of an answer.
 fn said_of(body: &[u8], status: u16) -> String {
-    let answer = StsAnswer { status, request_id: Some("id"), body };
+    let answer = StsAnswer { status, request_id: Some("id"), body, secrets: &[] };
     let caller = match read_caller_identity(&answer) {
         Ok(arn) => arn.escape_debug().to_string(),
         Err(failure) => format!("{failure:?} {}", failure.to_string().escape_debug()),
@@ -32,7 +32,7 @@ fn said_of(body: &[u8], status: u16) -> String {
 
 /// Credentials come of a 200 that has every field, each of it whole, and of nothing else.
 fn complete(body: &[u8], status: u16) {
-    let Ok(credentials) = read_credentials(&StsAnswer { status, request_id: None, body }, NOW) else { return };
+    let Ok(credentials) = read_credentials(&StsAnswer { status, body, ..StsAnswer::default() }, NOW) else { return };
     let text = std::str::from_utf8(body).expect("credentials come of text");
     assert_eq!(status, 200);
     let named = |name: &str| text.contains(name);

@@ -212,7 +212,7 @@ impl Fleet {
 
     fn ask(&mut self, node: usize, pod: usize) {
         let (now, session) = (self.mono(), self.session_of(pod));
-        match self.nodes[node].cache.ask(&self.keys[session], Start::Allowed, now) {
+        match self.nodes[node].cache.ask(&self.keys[session], Start::Allowed, None, now) {
             CacheAnswer::Serve(ends) => self.has(node, pod, *ends),
             CacheAnswer::Refresh { held, turn, until } => {
                 self.nodes[node].waiting.push(Waiting { session, turn, pod, in_hand: Some(*held) });

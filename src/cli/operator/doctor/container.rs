@@ -9,7 +9,8 @@ use crate::clients::kubernetes::ApiServer;
 use crate::config::EnvironmentLookup;
 use crate::logic::identity::issuer::{Issuer, IssuerFault};
 use crate::logic::identity::projected_token::{self, TokenRules};
-use crate::logic::operator::doctor::{Finding, of_issuer, of_token, of_uninjected};
+use crate::logic::operator::doctor::{Finding, of_issuer, of_published_issuer, of_token, of_uninjected};
+use crate::logic::sessions::session::CallsBear;
 use crate::os::files::read_text;
 use crate::ports::IssuerDiscovery;
 
@@ -35,6 +36,9 @@ pub(super) fn check(context: &DoctorContext, server: &ApiServer, checks: &mut Ch
         issuer = read.ok().and_then(Result::<Issuer, IssuerFault>::ok);
         finding
     })?;
+    if let (CallsBear::PodToken, Some(issuer)) = (context.config.sts.bearing, &issuer) {
+        checks.check("issuer for AWS", || of_published_issuer(&issuer.name))?;
+    }
     if let (Some(file), Some(issuer)) = (&context.own_token.file, &issuer) {
         checks.check("own token", || own_token(context, file, issuer))?;
     }

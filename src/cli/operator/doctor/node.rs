@@ -1,12 +1,11 @@
 //! This node: the port, the redirect, the address of container credentials, and an agent that may run here.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
 use super::{Checks, DoctorContext};
-use crate::agent::{credentials_address, redirect::report};
+use crate::agent::{PortTrial, credentials_address, redirect::report, try_port};
 use crate::cli::operator::Failure;
 use crate::cli::operator::socket::{SocketRequest, ask};
 use crate::config::{Listen, SocketSetting};
@@ -91,21 +90,11 @@ fn agent(socket: &SocketSetting) -> (Finding, bool) {
     (finding, true)
 }
 
-/// Without SO_REUSEPORT, so that an agent's own listener counts as a taken port.
 fn port(listen: Listen, running: bool) -> Finding {
     let Listen { address, port } = listen;
-    let everywhere = [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
-    let bound = match address {
-        Some(address) => TcpListener::bind((address, port)),
-        // where IPv6 is off, the agent listens on IPv4 alone
-        None => match TcpListener::bind((everywhere[0], port)) {
-            Err(cause) if cause.kind() != ErrorKind::AddrInUse => TcpListener::bind((everywhere[1], port)),
-            bound => bound,
-        },
-    };
-    match bound {
-        Ok(_) => Finding::ok(format!("{port} is free")),
-        Err(cause) if cause.kind() == ErrorKind::AddrInUse => {
+    match try_port(listen) {
+        PortTrial::Free => Finding::ok(format!("{port} is free")),
+        PortTrial::Taken => {
             let named = address.filter(|address| !address.is_unspecified());
             let local = named.unwrap_or(IpAddr::V4(HEALTH_V4));
             if running || ask_health(SocketAddr::new(local, port), &SystemClock::new()) == PortAnswer::AsKube2iam {
@@ -121,7 +110,7 @@ fn port(listen: Listen, running: bool) -> Finding {
                 Finding::fail(taken.to_string())
             }
         }
-        Err(cause) => Finding::fail(format!("failed to bind port {port}: {cause}")),
+        PortTrial::Failed(cause) => Finding::fail(format!("failed to bind port {port}: {cause}")),
     }
 }
 
@@ -130,12 +119,15 @@ const CONNECT_WAIT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+    use std::net::{Ipv4Addr, TcpListener};
+
     use super::*;
     use crate::logic::operator::doctor::Mark;
 
     #[test]
     fn an_address_that_is_neither_set_up_nor_answers_fails() {
-        let report = |whole| RedirectReport { whole, connections: None, detail: "not set up\n".into() };
+        let report = |whole| RedirectReport { whole, detail: "not set up\n".into(), ..RedirectReport::default() };
         let at = SocketAddr::from((ADDRESS, 8181));
         let refused = || Err(ErrorKind::ConnectionRefused.into());
         for (report, connected, mark) in [
@@ -151,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_missing_redirect_fails_only_where_it_is_asked_for() {
-        let report = |whole| RedirectReport { whole, connections: Some(3), detail: "missing\n".into() };
+        let report = |whole| RedirectReport { whole, kept: true, connections: Some(3), detail: "missing\n".into() };
         for (report, wanted, mark) in [
             (report(true), true, Mark::Ok),
             (report(true), false, Mark::Ok),
@@ -161,6 +153,15 @@ mod tests {
             let found = redirect(&report, wanted);
             assert!(found.mark == mark && !found.text.contains('\n'), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_port_that_a_program_holds_on_v4_alone_is_taken_for_all_addresses() {
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let listen = Listen { address: None, port: held.local_addr().unwrap().port() };
+        assert!(port(listen, true).text.ends_with("is held by an agent"));
+        drop(held);
+        assert_eq!(port(listen, false).mark, Mark::Ok);
     }
 
     #[test]

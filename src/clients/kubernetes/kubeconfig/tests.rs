@@ -27,7 +27,7 @@ fn read_text(text: &str) -> Result<ApiServerConnection, String> {
 }
 
 #[test]
-fn the_current_context_is_read() {
+fn current_context_is_read() {
     let connection = read_text(GOOD).unwrap();
     assert_eq!(connection.server, "https://10.0.0.1:6443/k8s/clusters/c-1");
     assert!(matches!(&connection.auth, Auth::Token(token) if token.expose() == "hunter2"));
@@ -36,7 +36,7 @@ fn the_current_context_is_read() {
 }
 
 #[test]
-fn numbers_are_texts_as_they_are_written() {
+fn numbers_are_read_as_written() {
     for (written, read) in
         [("0123", "0123"), ("0x1f", "0x1f"), ("'true'", "true"), ("!!str true", "true"), ("1.50", "1.50")]
     {
@@ -50,14 +50,14 @@ fn numbers_are_texts_as_they_are_written() {
 }
 
 #[test]
-fn json_is_yaml_too() {
+fn json_is_accepted_as_yaml() {
     let json = r#"{"current-context":"here","contexts":[{"name":"here","context":{"cluster":"c"}}],
         "clusters":[{"name":"c","cluster":{"server":"http://127.0.0.1:8001"}}],"users":null}"#;
     assert!(matches!(read_text(json).unwrap().auth, Auth::None));
 }
 
 #[test]
-fn a_token_file_lies_beside_the_kubeconfig_and_wins() {
+fn token_file_is_relative_to_the_kubeconfig_and_takes_precedence() {
     for (line, expected) in [("tokenFile: t", "/nowhere/t"), ("tokenFile: /else/t", "/else/t")] {
         let text = GOOD.replace("    token: hunter2", &format!("    token: hunter2\n    {line}"));
         let connection = read_text(&text).unwrap();
@@ -66,7 +66,7 @@ fn a_token_file_lies_beside_the_kubeconfig_and_wins() {
 }
 
 #[test]
-fn a_server_without_a_scheme_is_spoken_to_under_tls() {
+fn server_without_a_scheme_uses_https() {
     for (written, url) in [
         ("10.0.0.1:6443", "https://10.0.0.1:6443"),
         ("api.example.test", "https://api.example.test"),
@@ -80,7 +80,7 @@ fn a_server_without_a_scheme_is_spoken_to_under_tls() {
 }
 
 #[test]
-fn another_name_may_be_asked_of_the_certificate() {
+fn tls_server_name_replaces_the_host() {
     for (written, name) in [("api.internal", Some("api.internal")), ("10.0.0.9", Some("10.0.0.9")), ("''", None)] {
         let text = GOOD.replace("    server:", &format!("    tls-server-name: {written}\n    server:"));
         let tls = read_text(&text).unwrap().tls;
@@ -89,7 +89,7 @@ fn another_name_may_be_asked_of_the_certificate() {
 }
 
 #[test]
-fn verification_is_skipped_on_either_word() {
+fn verification_is_skipped_by_flag_or_field() {
     let insecure = GOOD.replace("    server:", "    insecure-skip-tls-verify: true\n    server:");
     assert!(matches!(read_text(&insecure).unwrap().tls.roots, Roots::Unverified));
     let flag = connection(GOOD.as_bytes(), Path::new(""), Verification::Skipped).unwrap();
@@ -97,7 +97,7 @@ fn verification_is_skipped_on_either_word() {
 }
 
 #[test]
-fn what_is_missing_or_unsupported_is_named() {
+fn missing_or_unsupported_fields_are_named() {
     for (from, to, cause) in [
         ("current-context: here", "", "it has no `current-context`"),
         ("current-context: here", "current-context: ''", "it has no `current-context`"),
@@ -135,7 +135,7 @@ fn what_is_missing_or_unsupported_is_named() {
 }
 
 #[test]
-fn a_broken_file_is_refused_without_quoting_it() {
+fn malformed_file_is_rejected_without_quoting_it() {
     for text in [
         "",
         "just a string",
@@ -153,7 +153,7 @@ fn a_broken_file_is_refused_without_quoting_it() {
 }
 
 #[test]
-fn nesting_and_copying_without_end_are_refused() {
+fn deep_nesting_and_aliases_are_rejected() {
     let laughs: String = (1..20).map(|n| format!("a{n}: &a{n} [{}]\n", format!("*a{},", n - 1).repeat(9))).collect();
     for text in [
         "- ".repeat(200_000),
@@ -170,7 +170,7 @@ fn nesting_and_copying_without_end_are_refused() {
 }
 
 #[test]
-fn names_of_several_lines_are_told_in_one() {
+fn multi_line_names_are_escaped() {
     let refused = read_text(&GOOD.replace("current-context: here", "current-context: \"a\\nb\\e[31m\"")).unwrap_err();
     assert_eq!(refused, "context `a\\nb\\u{1b}[31m` is not in `contexts`");
 }

@@ -29,6 +29,7 @@ fn problems_come_first_with_server_cause_and_since_when() {
         token_keys: Some(TokenKeysStatus { failing: trouble("403 Forbidden"), ..TokenKeysStatus::default() }),
         redirect: Some(RedirectReport {
             whole: false,
+            kept: true,
             connections: None,
             detail: "table inet kube2iam:\n missing".into(),
         }),
@@ -57,6 +58,21 @@ fn an_agent_that_is_well_has_no_problem() {
     assert_eq!(status.find_problems(), []);
 }
 
+/// Whoever runs an agent without NET_ADMIN keeps the address by other means, or serves loopback alone.
+#[test]
+fn an_address_that_is_not_this_agents_to_keep_is_shown_and_no_problem() {
+    let report = |kept| RedirectReport { kept, detail: "not kept by this agent".into(), ..RedirectReport::default() };
+    for (kept, problems) in [(true, 1), (false, 0)] {
+        let status = AgentStatus {
+            roles: Some(Roles::default()),
+            credentials_address: Some(report(kept)),
+            ..AgentStatus::default()
+        };
+        assert_eq!(status.find_problems().len(), problems);
+        assert!(status.text().contains("address            not kept by this agent\n"), "{}", status.text());
+    }
+}
+
 #[test]
 fn the_text_has_a_line_for_every_fact() {
     let status = AgentStatus {
@@ -71,7 +87,12 @@ fn the_text_has_a_line_for_every_fact() {
             },
         ],
         limits: vec![Limit { name: "connections".into(), used: 3, most: 1_024 }],
-        redirect: Some(RedirectReport { whole: true, connections: Some(7), detail: "whole\n7 connections".into() }),
+        redirect: Some(RedirectReport {
+            whole: true,
+            kept: true,
+            connections: Some(7),
+            detail: "whole\n7 connections".into(),
+        }),
         ..AgentStatus::default()
     };
     let text = status.text();

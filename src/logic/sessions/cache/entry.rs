@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::tokens::EntryTokens;
 use super::{CallPurpose, NEVER, RenewAt};
-use crate::logic::base::secret::Secret;
 use crate::logic::base::time::Mono;
 use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind, TokenRefusal};
 
@@ -24,8 +24,7 @@ pub(super) struct CacheEntry<S> {
     /// Failures in a row
     failures: u32,
     retry_at: Mono,
-    /// For the call that is queued, if it is to bear one: gone once that is made
-    pub(super) token: Option<Secret<String>>,
+    pub(super) tokens: EntryTokens,
     /// Nobody may use it any more; only a call in flight or a waiter keeps it.
     pub(super) orphan: bool,
 }
@@ -71,7 +70,7 @@ impl<S> CacheEntry<S> {
             asked,
             failures: 0,
             retry_at: Mono::default(),
-            token: None,
+            tokens: EntryTokens::default(),
             orphan: false,
         }
     }
@@ -174,7 +173,8 @@ impl<S> CacheEntry<S> {
         }
         // A failed prefetch is remembered, so that nothing but a request repeats it.
         let failed_ahead = self.asked == CallDemand::Ahead && self.last_failure.is_some();
-        let empty = self.held.is_none() && self.refusal.is_none() && self.call == CallState::Idle;
+        let remembers = self.tokens.forget(now) || self.refusal.is_some();
+        let empty = self.held.is_none() && !remembers && self.call == CallState::Idle;
         if empty && !failed_ahead { Keep::Nothing } else { Keep::Keeping }
     }
 
@@ -194,6 +194,7 @@ impl<S> CacheEntry<S> {
             fresh_until: now.after(life * FRESH_TWELFTHS / 12),
         });
         (self.refusal, self.last_failure, self.failures) = (None, None, 0);
+        self.tokens.accept();
         self.asked = if self.asked == CallDemand::Ahead { CallDemand::Ahead } else { CallDemand::Gone };
         if self.waiters > 0 {
             self.asked = CallDemand::Asked;
@@ -204,13 +205,14 @@ impl<S> CacheEntry<S> {
     pub(super) fn reject(&mut self, failure: StsFailure, error_ttl: Option<Duration>, now: Mono, random: u64) {
         let by_kind = if failure.kind.is_final() { FINAL_TTL } else { PASSING_TTL };
         let ttl = match failure.kind {
-            // The next who asks brings a token of its own.
+            // It says nothing of the role.
             StsFailureKind::Token(TokenRefusal::Expired) => PASSING_TTL.min(error_ttl.unwrap_or(PASSING_TTL)),
             _ => error_ttl.unwrap_or(by_kind),
         };
         let pause = RETRY_FIRST.saturating_mul(1 << self.failures.min(RETRY_DOUBLINGS)).min(RETRY_LONGEST);
         self.failures = self.failures.saturating_add(1);
         self.retry_at = now.after(pause.mul_f64(1.0 + fraction(random)) / 2);
+        self.tokens.reject(&failure, now.after(ttl), now);
         self.refusal = Some((failure.clone(), now.after(ttl)));
         self.last_failure = Some(failure);
     }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Cache, CallState};
+use super::entry::{CacheEntry, CallState};
+use super::{Cache, CacheCounts};
 use crate::logic::base::time::Mono;
 use crate::logic::sts::AssumeRole;
 
@@ -22,6 +23,16 @@ impl<S> Cache<S> {
         EntryState {
             session: entry.live(now).map(|held| held.session.clone()),
             under_way: entry.call != CallState::Idle,
+        }
+    }
+
+    pub fn counts(&self, now: Mono) -> CacheCounts {
+        let live = |entry: &&CacheEntry<S>| entry.live(now).is_some();
+        CacheCounts {
+            sessions: self.entries.values().filter(live).count(),
+            refused: self.entries.values().filter(|entry| !live(entry) && entry.has_refusal()).count(),
+            queued: self.line.queued(),
+            in_flight: self.line.under_way(),
         }
     }
 

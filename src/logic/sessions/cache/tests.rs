@@ -40,7 +40,7 @@ fn failure(kind: StsFailureKind) -> StsFailure {
 }
 
 fn ask(cache: &mut Cache<u32>, name: &str, second: u64) -> String {
-    said(&cache.ask(&key(name), Start::Allowed, at(second)))
+    said(&cache.ask(&key(name), Start::Allowed, None, at(second)))
 }
 
 fn said(answer: &CacheAnswer<u32>) -> String {
@@ -155,9 +155,9 @@ fn a_queued_call_that_nobody_waits_for_is_dropped() {
 #[test]
 fn nothing_is_started_for_those_who_may_not_but_joining_is_free() {
     let mut cache = cache();
-    assert_eq!(said(&cache.ask(&key("a"), Start::Withheld, at(0))), "unstarted");
+    assert_eq!(said(&cache.ask(&key("a"), Start::Withheld, None, at(0))), "unstarted");
     assert_eq!(ask(&mut cache, "a", 0), "wait 1");
-    assert_eq!(said(&cache.ask(&key("a"), Start::Withheld, at(0))), "wait 1");
+    assert_eq!(said(&cache.ask(&key("a"), Start::Withheld, None, at(0))), "wait 1");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn one_role_with_a_session_for_each_pod_leaves_the_others_their_turns() {
     let mut cache = cache();
     for index in 0..100 {
         let tagged = AssumeRole { tags: vec![("kubernetes-pod-uid".into(), index.to_string())], ..key("greedy") };
-        assert!(matches!(cache.ask(&tagged, Start::Allowed, at(0)), CacheAnswer::Wait(1)));
+        assert!(matches!(cache.ask(&tagged, Start::Allowed, None, at(0)), CacheAnswer::Wait(1)));
     }
     ask(&mut cache, "a", 0);
     ask(&mut cache, "b", 0);

@@ -1,12 +1,12 @@
 //! The JSON documents in which the metadata service and container endpoints hand out credentials.
 //!
 //! Both answer some failures with status 200 and say so in `Code`. No failure repeats a value of the document
-//! but its code and message.
+//! but its code and message, and none of these a secret of the document or one that was sent for it.
 
 use serde::{Deserialize, Deserializer};
 
 use super::Credentials;
-use crate::logic::base::secret::Secret;
+use crate::logic::base::secret::{Secret, without_secrets};
 use crate::logic::base::time::Wall;
 
 /// Why a document holds no credentials.
@@ -23,7 +23,7 @@ pub fn read_instance_document(text: &str) -> Result<Credentials, DocumentFailure
     let mut document = parse(text)?;
     match document.code.as_deref() {
         Some(code) if code.eq_ignore_ascii_case("success") => {}
-        Some(_) => return Err(document.failure()),
+        Some(_) => return Err(document.failure(None)),
         None => return Err(unreadable("no `Code` in it")),
     }
     if document.token.is_none() || document.expiration.is_none() {
@@ -32,11 +32,11 @@ pub fn read_instance_document(text: &str) -> Result<Credentials, DocumentFailure
     document.credentials()
 }
 
-/// Reads the answer of a container credentials endpoint. It has no `Code` unless it failed.
-pub fn read_container_document(text: &str) -> Result<Credentials, DocumentFailure> {
+/// Reads the answer of a container credentials endpoint that was shown `token`. It has no `Code` unless it failed.
+pub fn read_container_document(text: &str, token: Option<&Secret<String>>) -> Result<Credentials, DocumentFailure> {
     let mut document = parse(text)?;
     let failed = document.code.as_deref().is_some_and(|code| !code.eq_ignore_ascii_case("success"));
-    if failed { Err(document.failure()) } else { document.credentials() }
+    if failed { Err(document.failure(token)) } else { document.credentials() }
 }
 
 /// The fields that are read. ECS writes its failures with small letters.
@@ -71,9 +71,15 @@ impl Document {
         Ok(Credentials { access_key_id, secret_access_key, session_token, expiration })
     }
 
-    fn failure(&self) -> DocumentFailure {
+    fn failure(&self, sent: Option<&Secret<String>>) -> DocumentFailure {
+        let secrets: Vec<&str> = [sent, self.secret_access_key.as_ref(), self.token.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|secret| secret.expose().as_str())
+            .collect();
         let cut = |text: &Option<String>, longest| -> String {
-            text.iter().flat_map(|text| text.chars()).filter(|c| !c.is_control()).take(longest).collect()
+            let clean = without_secrets(text.as_deref().unwrap_or_default(), &secrets);
+            clean.chars().filter(|c| !c.is_control()).take(longest).collect()
         };
         DocumentFailure { code: cut(&self.code, LONGEST_CODE), message: cut(&self.message, LONGEST_MESSAGE) }
     }
@@ -158,12 +164,27 @@ mod tests {
     #[test]
     fn container_documents_need_neither_code_nor_end() {
         let keys = r#"{"AccessKeyId":"A","SecretAccessKey":"S"}"#;
-        let credentials = read_container_document(keys).unwrap();
+        let credentials = read_container_document(keys, None).unwrap();
         assert_eq!((credentials.session_token, credentials.expiration), (None, None));
         let full = r#"{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T","Expiration":"2030-01-01T00:00:00.25Z","AccountId":"1"}"#;
-        assert_eq!(read_container_document(full).unwrap().expiration.unwrap().rfc3339(), "2030-01-01T00:00:00Z");
+        assert_eq!(read_container_document(full, None).unwrap().expiration.unwrap().rfc3339(), "2030-01-01T00:00:00Z");
         let failed = r#"{"code":"CredentialsUninitialized","message":"not yet","HTTPErrorCode":503}"#;
-        let failure = read_container_document(failed).unwrap_err();
+        let failure = read_container_document(failed, None).unwrap_err();
         assert_eq!((failure.code.as_str(), failure.message.as_str()), ("CredentialsUninitialized", "not yet"));
+    }
+
+    #[test]
+    fn an_endpoint_that_repeats_its_token_or_a_secret_leaves_no_piece_of_it_in_a_failure() {
+        let (token, key) = (Secret::new("container-token-of-the-node".to_owned()), "secret-key-that-came-along");
+        for before in [0, LONGEST_CODE - 3, LONGEST_CODE - 17, LONGEST_MESSAGE - 17] {
+            for secret in [token.expose(), key] {
+                let text = format!("{}{secret}", "-".repeat(before));
+                let body = serde_json::json!({ "code": text, "message": text, "SecretAccessKey": key }).to_string();
+                let failure = read_container_document(&body, Some(&token)).unwrap_err();
+                let shown = format!("{failure:?}");
+                assert!(!shown.contains(&secret[..3]) || shown.contains("[secret]"), "{before}: {shown}");
+                assert!(!shown.contains(&secret[..10]), "{before}: {shown}");
+            }
+        }
     }
 }

@@ -12,11 +12,11 @@ fn recorded(exchange: &str) -> StsAnswer<'_> {
     let (head, body) = answer.split_once("\r\n\r\n").or_else(|| answer.split_once("\n\n")).unwrap();
     let status = head.split(' ').nth(1).unwrap().get(..3).unwrap().parse().unwrap();
     let request_id = head.lines().find_map(|line| line.strip_prefix("x-amzn-requestid: "));
-    StsAnswer { status, request_id: request_id.map(str::trim), body: body.as_bytes() }
+    StsAnswer { status, request_id: request_id.map(str::trim), body: body.as_bytes(), secrets: &[] }
 }
 
 fn said(status: u16, body: &str) -> StsAnswer<'_> {
-    StsAnswer { status, request_id: Some("from-header"), body: body.as_bytes() }
+    StsAnswer { status, request_id: Some("from-header"), body: body.as_bytes(), secrets: &[] }
 }
 
 #[test]
@@ -161,4 +161,33 @@ fn the_callers_arn_is_parsed() {
                 <Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
     assert_eq!(read_caller_identity(&said(200, body)).unwrap(), "arn:aws:sts::123456789012:assumed-role/node/i-1");
     assert_eq!(read_caller_identity(&said(200, "<r/>")).unwrap_err().code, "Unreadable");
+}
+
+#[test]
+fn an_answer_of_far_too_many_elements_is_not_read() {
+    let body = |more: usize| ASSUME_ROLE_OK.replace("<Credentials>", &format!("{}<Credentials>", "<x/>".repeat(more)));
+    assert!(read_credentials(&recorded(&body(1_000)), NOW).is_ok());
+    let failure = read_credentials(&recorded(&body(2_000)), NOW).unwrap_err();
+    assert!(failure.message.contains("XML breaks at"), "{failure}");
+}
+
+#[test]
+fn a_token_that_straddles_a_cut_leaves_no_piece() {
+    let token = format!("{}.{}", "h".repeat(40), "eyJzdWIiOiJhcHAifQ".repeat(60));
+    for before in [0, 1, 50, LONGEST_CODE - 20, LONGEST_MESSAGE - 20, LONGEST_MESSAGE - 1] {
+        let text = format!("{}{token}", "-".repeat(before));
+        let id = format!("{text}-id");
+        for (code, message, inner_id) in [("Odd", &*text, ""), (&*text, "odd", ""), ("Odd", "odd", &*id)] {
+            let body = format!(
+                "<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error>\
+                 <RequestId>{inner_id}</RequestId></ErrorResponse>"
+            );
+            for body in [&*body, "unreadable"] {
+                let secrets = [token.as_str()];
+                let answer = StsAnswer { status: 400, request_id: Some(&id), body: body.as_bytes(), secrets: &secrets };
+                let shown = read_credentials(&answer, NOW).unwrap_err().to_string();
+                assert!(!shown.contains(&token[..16]) && !shown.contains("eyJzdWIiOiJhcHAi"), "{before}: {shown}");
+            }
+        }
+    }
 }

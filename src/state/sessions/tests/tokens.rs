@@ -2,10 +2,14 @@
 
 use super::*;
 use crate::logic::sessions::session::CallsBear;
+use crate::logic::sts::TokenRefusal;
 
-/// Takes tokens only, and notes them.
+/// Takes tokens only, and notes them; those that begin with `bad` it refuses, each once `gate` lets it.
 #[derive(Default)]
-struct TokenSts(Mutex<Vec<String>>);
+struct TokenSts {
+    seen: Mutex<Vec<String>>,
+    gate: Option<crossbeam_channel::Receiver<()>>,
+}
 
 impl Sts for TokenSts {
     fn assume_role(&self, _: &AssumeRole) -> Result<Assumed, StsFailure> {
@@ -17,7 +21,15 @@ impl Sts for TokenSts {
         request: &AssumeRole,
         token: &Secret<String>,
     ) -> Result<Assumed, StsFailure> {
-        self.0.lock().push(token.expose().clone());
+        self.seen.lock().push(token.expose().clone());
+        if token.expose().starts_with("bad") {
+            let _ = self.gate.as_ref().map(crossbeam_channel::Receiver::recv);
+            return Err(StsFailure {
+                kind: StsFailureKind::Token(TokenRefusal::Untrusted),
+                code: "AccessDenied".into(),
+                ..interrupted()
+            });
+        }
         FakeSts { calls: AtomicUsize::new(0), gate: None }.assume_role(request)
     }
 
@@ -28,20 +40,15 @@ impl Sts for TokenSts {
 
 #[test]
 fn a_call_bears_the_bare_token_of_who_asked_and_none_is_signed_without() {
-    let clock = Arc::new(SystemClock::new());
-    let cache_rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
-    let sessions = SessionCache::new(cache_rules, clock.clone());
+    let (clock, sessions) = (Arc::new(SystemClock::new()), cache(None));
     let sts = TokenSts::default();
     let deadline = clock.now().mono.after(Duration::from_secs(10));
-    let mut by_token = rules();
-    by_token.session.bearing = CallsBear::PodToken;
-    let world = listed(vec![Pod { role: Some("app".into()), ..pod("a", "10.0.0.1") }], vec![]);
-    let permitted = policy::permit(&world, &by_token, world.pod("a").unwrap()).unwrap();
+    let permitted = by_token();
     std::thread::scope(|scope| {
         scope.spawn(|| sessions.work(&sts, &|| 0, &|_| {}));
         let without = sessions.obtain(&permitted, PEER, deadline);
         assert!(matches!(&without, SessionOutcome::Refused(failure) if failure.code == "NoWebIdentityToken"));
-        let asker = Asker { token: Some(ShownToken::new(b"Bearer to.k.en")), ..PEER };
+        let asker = showing(b"Bearer to.k.en");
         // What was refused a moment ago is remembered for a second.
         let mut outcome = sessions.obtain(&permitted, asker.clone(), deadline);
         while matches!(outcome, SessionOutcome::Remembered(_)) && clock.now().mono < deadline {
@@ -51,5 +58,69 @@ fn a_call_bears_the_bare_token_of_who_asked_and_none_is_signed_without() {
         assert!(matches!(outcome, SessionOutcome::Fetched(_)), "{outcome:?}");
         sessions.close();
     });
-    assert_eq!(*sts.0.lock(), ["to.k.en"]);
+    assert_eq!(*sts.seen.lock(), ["to.k.en"]);
+}
+
+fn showing(token: &'static [u8]) -> Asker<'static> {
+    let token = AskersToken { shown: ShownToken::new(token), expires: Wall::from_unix_seconds(9) };
+    Asker { token: Some(token), ..PEER }
+}
+
+fn by_token() -> Permitted {
+    let mut by_token = rules();
+    by_token.session.bearing = CallsBear::PodToken;
+    let world = listed(vec![Pod { role: Some("app".into()), ..pod("a", "10.0.0.1") }], vec![]);
+    policy::permit(&world, &by_token, world.pod("a").unwrap()).unwrap()
+}
+
+fn cache(error_ttl: Option<Duration>) -> SessionCache {
+    let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl };
+    SessionCache::new(rules, Arc::new(SystemClock::new()))
+}
+
+/// What came of two pods that waited for one call, which bore the token of the first, and the tokens that STS saw.
+fn of_two_who_wait(tokens: [&'static [u8]; 2], error_ttl: Option<Duration>) -> ([SessionOutcome; 2], Vec<String>) {
+    let (clock, sessions, permitted) = (SystemClock::new(), cache(error_ttl), by_token());
+    let (open, gate) = crossbeam_channel::bounded(0);
+    let sts = TokenSts { gate: Some(gate), ..TokenSts::default() };
+    let deadline = clock.now().mono.after(Duration::from_secs(10));
+    let outcomes = std::thread::scope(|scope| {
+        scope.spawn(|| sessions.work(&sts, &|| 0, &|_| {}));
+        let first = scope.spawn(|| sessions.obtain(&permitted, showing(tokens[0]), deadline));
+        while sts.seen.lock().is_empty() && !first.is_finished() {
+            std::thread::yield_now();
+        }
+        let second = scope.spawn(|| sessions.obtain(&permitted, showing(tokens[1]), deadline));
+        while sessions.cache.lock().sessions.waiters(permitted.request()) < 2 && !second.is_finished() {
+            std::thread::yield_now();
+        }
+        drop(open);
+        let outcomes = [first.join().unwrap(), second.join().unwrap()];
+        sessions.close();
+        outcomes
+    });
+    (outcomes, sts.seen.into_inner())
+}
+
+#[test]
+fn one_pods_refused_token_costs_another_that_waits_with_it_nothing() {
+    for error_ttl in [None, Some(Duration::ZERO)] {
+        let ([first, second], seen) = of_two_who_wait([b"bad", b"good"], error_ttl);
+        assert!(matches!(second, SessionOutcome::Fetched(_)), "{second:?}");
+        // It may look only once the other's call is done.
+        assert!(matches!(first, SessionOutcome::Refused(_) | SessionOutcome::Fetched(_)), "{first:?}");
+        assert_eq!(seen, ["bad", "good"]);
+    }
+}
+
+#[test]
+fn who_waits_tries_its_own_token_once_and_no_token_twice() {
+    let (outcomes, seen) = of_two_who_wait([b"bad 1", b"bad 2"], None);
+    for outcome in outcomes {
+        assert!(matches!(&outcome, SessionOutcome::Refused(failure) if failure.code == "AccessDenied"), "{outcome:?}");
+    }
+    assert_eq!(seen, ["bad 1", "bad 2"]);
+    let ([_, second], seen) = of_two_who_wait([b"bad", b"bad"], None);
+    assert!(matches!(second, SessionOutcome::Refused(_)), "{second:?}");
+    assert_eq!(seen, ["bad"], "the same token says nothing new");
 }

@@ -162,7 +162,7 @@ impl Day {
         let Some(role) = self.pods.get(&pod).copied() else { return };
         let patience = if pod.is_multiple_of(5) { 120 * MINUTE_MS } else { 10 * MINUTE_MS };
         self.after_up_to(patience, Event::PodAsks(pod));
-        match self.cache.ask(request(role), Start::Allowed, self.mono()) {
+        match self.cache.ask(request(role), Start::Allowed, None, self.mono()) {
             CacheAnswer::Serve(granted) => self.served(role, *granted),
             CacheAnswer::Wait(turn) => self.after(5_000, Event::Looks { role, turn, in_hand: None }),
             CacheAnswer::Refresh { held, turn, until } => {

@@ -110,7 +110,7 @@ fn a_given_age_is_when_renewals_come_and_half_of_a_shorter_life() {
         let request = AssumeRole { duration_s: 1_800, ..key("a") };
         let renew = RenewAt::Age(Duration::from_secs(900));
         let mut cache: Cache<u32> = Cache::new(CacheRules { renew, ..RULES }, at(0));
-        assert!(matches!(cache.ask(&request, Start::Allowed, at(0)), CacheAnswer::Wait(1)));
+        assert!(matches!(cache.ask(&request, Start::Allowed, None, at(0)), CacheAnswer::Wait(1)));
         next(&mut cache, 0);
         cache.finish(&request, Ok((1, Duration::from_secs(granted_s))), at(0), random);
         assert_eq!(next(&mut cache, due - 2), None, "{granted_s}");
@@ -218,7 +218,7 @@ fn what_is_swept_is_gone_from_memory() {
     let mut cache: Cache<Wiped> = Cache::new(RULES, at(0));
     for name in ["left", "ended", "stays"] {
         let life = if name == "ended" { 900 } else { 3_600 };
-        assert!(matches!(cache.ask(&key(name), Start::Allowed, at(0)), CacheAnswer::Wait(1)));
+        assert!(matches!(cache.ask(&key(name), Start::Allowed, None, at(0)), CacheAnswer::Wait(1)));
         assert!(matches!(cache.next(at(0)), NextCall::Call(_)));
         cache.finish(&key(name), Ok((Wiped(wiped.clone()), Duration::from_secs(life))), at(0), 0);
         assert!(matches!(cache.look(&key(name), 1, at(0)), Some(CacheAnswer::Serve(_))));
@@ -236,10 +236,10 @@ fn what_is_swept_is_gone_from_memory() {
 #[test]
 fn whoever_may_not_start_a_call_is_told_how_the_last_one_failed() {
     let mut cache: Cache<u32> = Cache::new(CacheRules { error_ttl: Some(Duration::ZERO), ..RULES }, at(0));
-    assert!(matches!(cache.ask(&key("a"), Start::Withheld, at(0)), CacheAnswer::Unstarted(None)));
+    assert!(matches!(cache.ask(&key("a"), Start::Withheld, None, at(0)), CacheAnswer::Unstarted(None)));
     assert_eq!(ask(&mut cache, "a", 0), "wait 1");
     next(&mut cache, 0);
     cache.finish(&key("a"), Err(failure(StsFailureKind::Refused)), at(0), 0);
-    let told = cache.ask(&key("a"), Start::Withheld, at(1));
+    let told = cache.ask(&key("a"), Start::Withheld, None, at(1));
     assert!(matches!(told, CacheAnswer::Unstarted(Some(failure)) if failure.code == "Refused"));
 }

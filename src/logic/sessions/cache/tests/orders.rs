@@ -83,7 +83,7 @@ impl Scene {
         if self.waiting[caller].take().is_some() {
             return self.cache.leave(key);
         }
-        match self.cache.ask(key, Start::Allowed, at(self.second)) {
+        match self.cache.ask(key, Start::Allowed, None, at(self.second)) {
             CacheAnswer::Wait(turn) | CacheAnswer::Refresh { turn, .. } => self.waiting[caller] = Some(turn),
             CacheAnswer::Serve(session) => assert_eq!(*session, token(key)),
             _ => {}

@@ -68,10 +68,10 @@ fn changed(request: &AssumeRole, field: usize) -> AssumeRole {
 
 fn check(one: &AssumeRole, other: &AssumeRole) {
     let mut cache = cache();
-    assert!(matches!(cache.ask(one, Start::Allowed, at(0)), CacheAnswer::Wait(1)));
+    assert!(matches!(cache.ask(one, Start::Allowed, None, at(0)), CacheAnswer::Wait(1)));
     assert!(matches!(cache.next(at(0)), NextCall::Call(due) if *due.request == *one));
     cache.finish(one, Ok((1, HOUR)), at(0), 0);
-    let shared = matches!(cache.ask(other, Start::Allowed, at(1)), CacheAnswer::Serve(_));
+    let shared = matches!(cache.ask(other, Start::Allowed, None, at(1)), CacheAnswer::Serve(_));
     // What STS is asked, and by whose token, is what keeps them apart, not some hash of ours.
     let asked = |request: &AssumeRole| (form_body(request), request.subject.clone());
     assert_eq!(shared, asked(one) == asked(other), "{one:?} {other:?}");

@@ -1,6 +1,8 @@
 //! Sessions that only a pod's token gets.
 
 use super::*;
+use crate::logic::base::time::Wall;
+use crate::logic::request::message::ShownToken;
 use crate::logic::sts::{TokenRefusal, TokenSubject};
 
 fn of(account: &str) -> AssumeRole {
@@ -12,9 +14,23 @@ fn of(account: &str) -> AssumeRole {
 
 /// Asks with a token, as a request does.
 fn ask_with(cache: &mut Cache<u32>, account: &str, token: &str, second: u64) -> String {
-    let answer = said(&cache.ask(&of(account), Start::Allowed, at(second)));
-    let _ = cache.bring(&of(account), || Some(Secret::new(token.to_owned())));
+    ask_until(cache, account, token, 0, second)
+}
+
+/// The same, with a token that ends at `expires`.
+fn ask_until(cache: &mut Cache<u32>, account: &str, token: &str, expires: i64, second: u64) -> String {
+    let mark = Some(mark(token, expires));
+    let answer = said(&cache.ask(&of(account), Start::Allowed, mark, at(second)));
+    let _ = cache.bring(&of(account), mark, || Some(Secret::new(token.to_owned())));
     answer
+}
+
+fn mark(token: &str, expires: i64) -> TokenMark {
+    TokenMark::of(ShownToken::new(token.as_bytes()), Wall::from_unix_seconds(expires))
+}
+
+fn refuse(cache: &mut Cache<u32>, refusal: TokenRefusal, second: u64) {
+    cache.finish(&of("a"), Err(failure(StsFailureKind::Token(refusal))), at(second), 0);
 }
 
 /// The token of the next call, and whose it is; `-` for none.
@@ -25,7 +41,7 @@ fn next_token(cache: &mut Cache<u32>, second: u64) -> Option<String> {
 }
 
 fn has_token(cache: &Cache<u32>) -> bool {
-    cache.entries.values().any(|entry| entry.token.is_some())
+    cache.holds_token()
 }
 
 fn fetch_with(cache: &mut Cache<u32>, account: &str, second: u64) {
@@ -60,8 +76,8 @@ fn two_service_accounts_never_share_a_session() {
     assert_eq!(next_token(&mut cache, 1).as_deref(), Some("b of b"));
     let elsewhere = TokenSubject { namespace: "other".into(), service_account: "a".into() };
     let elsewhere = AssumeRole { subject: Some(elsewhere), ..key("app") };
-    assert_eq!(said(&cache.ask(&elsewhere, Start::Allowed, at(1))), "wait 1");
-    assert_eq!(said(&cache.ask(&key("app"), Start::Allowed, at(1))), "wait 1");
+    assert_eq!(said(&cache.ask(&elsewhere, Start::Allowed, None, at(1))), "wait 1");
+    assert_eq!(said(&cache.ask(&key("app"), Start::Allowed, None, at(1))), "wait 1");
 }
 
 #[test]
@@ -138,16 +154,101 @@ fn what_is_held_is_served_through_trouble_until_its_last_minute() {
 #[test]
 fn after_a_token_that_had_expired_the_next_brings_its_own() {
     let mut cache = cache();
-    ask_with(&mut cache, "a", "stale", 0);
+    ask_until(&mut cache, "a", "stale", 50, 0);
     assert_eq!(next_token(&mut cache, 0).as_deref(), Some("a stale"));
-    let expired = StsFailureKind::Token(TokenRefusal::Expired);
-    cache.finish(&of("a"), Err(failure(expired)), at(0), 0);
+    refuse(&mut cache, TokenRefusal::Expired, 0);
     assert_eq!(cache.look(&of("a"), 1, at(0)).as_ref().map(said), Some("refuse Token(Expired)".to_owned()));
-    assert_eq!(ask_with(&mut cache, "a", "fresh", 1), "wait 2", "a second later, not ten");
+    assert_eq!(ask_until(&mut cache, "a", "stale", 50, 0), "refuse Token(Expired)");
+    assert_eq!(ask_until(&mut cache, "a", "no fresher", 50, 0), "refuse Token(Expired)", "it is over too");
+    assert_eq!(ask_until(&mut cache, "a", "fresh", 51, 0), "wait 2");
     assert_eq!(next_token(&mut cache, 1).as_deref(), Some("a fresh"));
-    cache.finish(&of("a"), Err(failure(StsFailureKind::Token(TokenRefusal::Untrusted))), at(1), 0);
+    refuse(&mut cache, TokenRefusal::Untrusted, 1);
     cache.look(&of("a"), 2, at(1));
-    assert_eq!(ask_with(&mut cache, "a", "fresh", 10), "refuse Token(Untrusted)", "that is final");
+    assert_eq!(ask_until(&mut cache, "a", "fresh", 51, 10), "refuse Token(Untrusted)", "that is final");
+}
+
+#[test]
+fn a_refusal_is_remembered_for_the_token_and_not_for_the_session() {
+    for refusal in [TokenRefusal::Invalid, TokenRefusal::Claim, TokenRefusal::Untrusted] {
+        let mut cache = cache();
+        for token in ["first", "second"] {
+            assert_eq!(ask_with(&mut cache, "a", token, 0), "wait 1");
+        }
+        assert_eq!(next_token(&mut cache, 0).as_deref(), Some("a first"));
+        refuse(&mut cache, refusal, 0);
+        assert!(!cache.may_try_own(&of("a"), mark("first", 0)) && cache.may_try_own(&of("a"), mark("second", 0)));
+        for _ in 0..2 {
+            cache.look(&of("a"), 1, at(0));
+        }
+        assert_eq!(ask_with(&mut cache, "a", "first", 9), format!("refuse Token({refusal:?})"));
+        assert_eq!(ask_with(&mut cache, "a", "second", 9), "wait 2");
+        assert_eq!(ask_with(&mut cache, "a", "first", 9), "wait 2", "what comes of that is the first one's too");
+        assert_eq!(next_token(&mut cache, 9).as_deref(), Some("a second"));
+        cache.finish(&of("a"), Ok((7, HOUR)), at(9), 0);
+        assert_eq!(ask_with(&mut cache, "a", "first", 9), "serve 7");
+    }
+}
+
+/// The fault is the role's then, and two calls in ten seconds are enough to know it.
+#[test]
+fn a_crowd_whose_tokens_all_are_refused_costs_two_calls() {
+    let mut cache = cache();
+    let mut calls = 0;
+    for second in 0..10 {
+        for token in 0..50 {
+            ask_with(&mut cache, "a", &token.to_string(), second);
+            while next_token(&mut cache, second).is_some() {
+                calls += 1;
+                refuse(&mut cache, TokenRefusal::Untrusted, second);
+            }
+        }
+    }
+    assert_eq!(calls, 2);
+    assert!(ask_with(&mut cache, "a", "another", 10).starts_with("wait"), "each is forgotten in its time");
+}
+
+#[test]
+fn what_is_no_fault_of_a_token_is_shared_by_all_who_have_one() {
+    let unreachable = StsFailureKind::Token(TokenRefusal::IssuerUnreachable);
+    for kind in [unreachable, StsFailureKind::Unavailable, StsFailureKind::Throttled, StsFailureKind::Refused] {
+        let mut cache = cache();
+        ask_with(&mut cache, "a", "first", 0);
+        assert_eq!(next_token(&mut cache, 0).as_deref(), Some("a first"));
+        cache.finish(&of("a"), Err(failure(kind)), at(0), 0);
+        assert!(!cache.may_try_own(&of("a"), mark("second", 9)), "{kind:?}");
+        assert_eq!(ask_until(&mut cache, "a", "second", 9, 0), format!("refuse {kind:?}"));
+    }
+}
+
+/// One pod's bad token must not stand in the way of the renewal that another's would bring.
+#[test]
+fn a_refused_token_is_not_brought_again_for_a_renewal() {
+    let mut cache = cache();
+    fetch_with(&mut cache, "a", 0);
+    assert_eq!(ask_with(&mut cache, "a", "bad", 1_800), "serve 1");
+    assert_eq!(next_token(&mut cache, 1_800).as_deref(), Some("a bad"));
+    refuse(&mut cache, TokenRefusal::Untrusted, 1_800);
+    assert_eq!(ask_with(&mut cache, "a", "bad", 1_806), "serve 1");
+    assert_eq!(next_token(&mut cache, 1_806), None);
+    assert_eq!(ask_with(&mut cache, "a", "good", 1_807), "serve 1");
+    assert_eq!(next_token(&mut cache, 1_807).as_deref(), Some("a good"));
+}
+
+#[test]
+fn a_refused_token_is_remembered_through_a_sweep() {
+    let mut cache = cache();
+    ask_with(&mut cache, "a", "first", 0);
+    assert_eq!(next_token(&mut cache, 0).as_deref(), Some("a first"));
+    refuse(&mut cache, TokenRefusal::Untrusted, 0);
+    cache.look(&of("a"), 1, at(0));
+    ask_with(&mut cache, "a", "second", 1);
+    assert_eq!(next_token(&mut cache, 1).as_deref(), Some("a second"));
+    cache.finish(&of("a"), Err(failure(StsFailureKind::Throttled)), at(1), 0);
+    cache.look(&of("a"), 2, at(1));
+    cache.sweep(&HashSet::from([of("a")]), at(5));
+    assert_eq!(ask_with(&mut cache, "a", "first", 5), "refuse Token(Untrusted)");
+    cache.sweep(&HashSet::from([of("a")]), at(10));
+    assert!(cache.entries.is_empty());
 }
 
 /// However long failures are remembered: the refusal was about one pod's token, and another pod has its own.
@@ -168,10 +269,10 @@ fn a_token_makes_the_call_of_a_renewal_possible_at_once_and_counts_once() {
     let mut cache = cache();
     fetch_with(&mut cache, "a", 0);
     let token = |text: &str| Some(Secret::new(text.to_owned()));
-    cache.ask(&of("a"), Start::Allowed, at(100));
-    assert!(!cache.bring(&of("a"), || token("early")), "no call is queued");
-    cache.ask(&of("a"), Start::Allowed, at(1_900));
-    assert!(!cache.bring(&of("a"), || None) && cache.bring(&of("a"), || token("second")));
-    assert!(!cache.bring(&of("a"), || token("third")));
+    cache.ask(&of("a"), Start::Allowed, None, at(100));
+    assert!(!cache.bring(&of("a"), None, || token("early")), "no call is queued");
+    cache.ask(&of("a"), Start::Allowed, None, at(1_900));
+    assert!(!cache.bring(&of("a"), None, || None) && cache.bring(&of("a"), None, || token("second")));
+    assert!(!cache.bring(&of("a"), None, || token("third")));
     assert_eq!(next_token(&mut cache, 1_900).as_deref(), Some("a second"));
 }

@@ -1,0 +1,136 @@
+//! Whether AWS can read what the cluster's issuer publishes, as far as its name tells: with `--sts=web-identity` STS
+//! checks pods' tokens by documents that it fetches from there, over the internet.
+//!
+//! Only what can't work is named. Whether an issuer with a public name answers, nobody knows from inside the cluster.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::Finding;
+use crate::logic::base::url::{Scheme, ServiceUrl};
+
+/// What becomes of an issuer of this name.
+pub fn of_published_issuer(issuer: &str) -> Finding {
+    match fault(issuer) {
+        None => Finding::ok(format!("`{issuer}` may be one that AWS reads")),
+        Some(fault) => Finding::warn(format!(
+            "AWS can't read `{issuer}`: {fault}; STS will refuse every token: publish the issuer's documents at a public \
+             https address and give the API servers that as --service-account-issuer"
+        )),
+    }
+}
+
+/// What IAM has against an issuer's URL (IAM API reference, CreateOpenIDConnectProvider), or keeps AWS from its host.
+fn fault(issuer: &str) -> Option<&'static str> {
+    let Ok(url) = ServiceUrl::parse(issuer) else { return Some("it is no URL") };
+    if url.scheme() != Scheme::Https {
+        return Some("it isn't https");
+    }
+    if url.authority() != bracketed(url.host()) {
+        return Some("an IAM OIDC provider takes no port");
+    }
+    match url.host().parse::<IpAddr>() {
+        Ok(address) => is_private(address).then_some("its address is private"),
+        Err(_) => {
+            is_private_name(url.host()).then_some("its name means something inside the cluster or its network only")
+        }
+    }
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            let is_shared = first == 100 && (64..128).contains(&second); // RFC 6598
+            is_shared || is_private_v4(v4)
+        }
+        IpAddr::V6(v6) => is_private_v6(v6),
+    }
+}
+
+const fn is_private_v4(v4: Ipv4Addr) -> bool {
+    v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified()
+}
+
+fn is_private_v6(v6: Ipv6Addr) -> bool {
+    let mapped = v6.to_ipv4_mapped().is_some_and(is_private_v4);
+    mapped || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback() || v6.is_unspecified()
+}
+
+/// Names that no public DNS has: one label, Kubernetes' own, and those kept for private use (RFC 6761, RFC 6762, ICANN's
+/// `internal`).
+fn is_private_name(host: &str) -> bool {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    let ends = |suffix: &str| name.ends_with(suffix);
+    let is_kops = name.starts_with(KOPS_API);
+    is_kops
+        || !name.contains('.')
+        || PRIVATE_ENDS.iter().any(|suffix| ends(suffix))
+        || KUBERNETES.contains(&name.as_str())
+}
+
+const PRIVATE_ENDS: [&str; 8] =
+    [".svc", ".cluster.local", ".local", ".localhost", ".internal", ".lan", ".home.arpa", ".test"];
+const KUBERNETES: [&str; 1] = ["kubernetes.default"];
+/// kops' own issuer, unless discovery is configured: a public name for the API server's private address.
+const KOPS_API: &str = "api.internal.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::operator::doctor::Mark;
+
+    #[test]
+    fn an_issuer_that_aws_cannot_read_is_one_warning_with_what_to_do() {
+        for (issuer, why) in [
+            ("https://kubernetes.default.svc.cluster.local", "inside the cluster"),
+            ("https://kubernetes.default.svc", "inside the cluster"),
+            ("https://kubernetes.default", "inside the cluster"),
+            ("https://KUBERNETES.default.svc.", "inside the cluster"),
+            ("https://ip-10-0-0-1.eu-west-1.compute.internal", "inside the cluster"),
+            ("https://api.internal.prod.example.com", "inside the cluster"),
+            ("https://oidc", "inside the cluster"),
+            ("https://localhost", "inside the cluster"),
+            ("https://10.96.0.1", "its address is private"),
+            ("https://172.31.255.255", "its address is private"),
+            ("https://192.168.1.1/oidc", "its address is private"),
+            ("https://100.64.0.1", "its address is private"),
+            ("https://169.254.1.1", "its address is private"),
+            ("https://[fd00::1]", "its address is private"),
+            ("https://[::ffff:10.0.0.1]", "its address is private"),
+            ("http://oidc.example.com", "isn't https"),
+            ("https://api.example.com:6443", "no port"),
+            ("kubernetes/serviceaccount", "no URL"),
+            ("api", "no URL"),
+        ] {
+            let found = of_published_issuer(issuer);
+            assert_eq!(found.mark, Mark::Warn, "{issuer}");
+            assert!(found.text.contains(why) && found.text.contains("--service-account-issuer"), "{}", found.text);
+            assert_eq!(found.text.lines().count(), 1);
+        }
+    }
+
+    #[test]
+    fn an_issuer_that_aws_may_read_raises_no_alarm() {
+        for issuer in [
+            "https://oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE",
+            "https://oidc.eks.cn-north-1.amazonaws.com.cn/id/EXAMPLE",
+            "https://container.googleapis.com/v1/projects/p/locations/l/clusters/c",
+            "https://westeurope.oic.prod-aks.azure.com/0000/1111/",
+            "https://s3.eu-west-1.amazonaws.com/oidc-bucket",
+            "https://d111111abcdef8.cloudfront.net",
+            "https://oidc.example.com",
+            "https://oidc.example.com:443",
+            "https://internal.example.com",
+            "https://svc.example.com",
+            "https://99.64.0.1",
+            "https://100.63.255.255",
+            "https://[2600::1]",
+        ] {
+            assert_eq!(of_published_issuer(issuer).mark, Mark::Ok, "{issuer}");
+        }
+    }
+}
