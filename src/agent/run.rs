@@ -52,8 +52,8 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
         Ok((entry, AgentState::new(&config, ports, latch.clone(), Box::new(move |line| queue.offer(line)))?))
     };
     let (entry, agent) = open().inspect_err(|_: &StartError| {
-        redirect::bar(&config);
-        credentials_address::bar(&config);
+        redirect::ensure_blocked(&config);
+        credentials_address::ensure_blocked(&config);
     })?;
     let _ = agent.node.set(node.clone()); // nobody else sets it
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.listen.app.port; "kube2iam starts");
