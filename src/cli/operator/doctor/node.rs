@@ -1,4 +1,4 @@
-//! This node: the port, the redirect, the address of container credentials, and an agent that may run here.
+//! Checks of this node: the port, the redirect, the address of container credentials, and a running agent.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -37,7 +37,7 @@ pub(super) fn check(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<
     })
 }
 
-/// Run in a pod, doctor sees nothing of the node's links, and the connection alone tells.
+/// In a pod, doctor can't see the node's links, so the connection alone decides.
 fn address(report: &RedirectReport, at: SocketAddr, connected: std::io::Result<()>) -> Finding {
     let detail = report.detail.trim_end();
     match (report.whole, connected) {
@@ -58,10 +58,10 @@ fn redirect(report: &RedirectReport, wanted: bool) -> Finding {
     match (report.whole, wanted) {
         (true, _) => {
             let seen = report.connections.map(|count| match count {
-                0 => ", no connection has come through it yet".to_owned(),
-                count => format!(", {count} connections came through it"),
+                0 => ", no connections yet".to_owned(),
+                count => format!(", {count} connections so far"),
             });
-            Finding::ok(format!("in place and whole{}", seen.unwrap_or_default()))
+            Finding::ok(format!("in place and intact{}", seen.unwrap_or_default()))
         }
         (false, true) => {
             Finding::fail(format!("{detail}; the agent places it when it starts, and so does `kube2iam redirect add`"))
@@ -72,15 +72,15 @@ fn redirect(report: &RedirectReport, wanted: bool) -> Finding {
     }
 }
 
-/// Whether an agent answers on the control socket, and in words.
+/// Whether an agent responds on the control socket, and the finding about it.
 fn agent(socket: &SocketSetting) -> (Finding, bool) {
     let path: &Path = match socket {
-        SocketSetting::Off => return (Finding::ok("no control socket to ask at"), false),
+        SocketSetting::Off => return (Finding::ok("no control socket is configured"), false),
         SocketSetting::Preset(path) | SocketSetting::Asked(path) => path,
     };
     let question = SocketRequest { method: "GET", path: "/status", parameters: &[] };
     let Ok(status) = ask(path, &question) else {
-        return (Finding::ok(format!("none answers at `{}`", path.display())), false);
+        return (Finding::ok(format!("no agent answers at `{}`", path.display())), false);
     };
     let finding = match (status["ready"].as_bool(), status["version"].as_str(), status["pods"].as_u64()) {
         (Some(true), Some(version), Some(pods)) => Finding::ok(format!("version {version} runs and knows {pods} pods")),
@@ -114,7 +114,7 @@ fn port(listen: Listen, running: bool) -> Finding {
     }
 }
 
-/// Within one node an answer takes a millisecond.
+/// A local connection takes about a millisecond.
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ mod tests {
     use crate::logic::operator::doctor::Mark;
 
     #[test]
-    fn an_address_that_is_neither_set_up_nor_answers_fails() {
+    fn an_address_neither_set_up_nor_reachable_fails() {
         let report = |whole| RedirectReport { whole, detail: "not set up\n".into(), ..RedirectReport::default() };
         let at = SocketAddr::from((ADDRESS, 8181));
         let refused = || Err(ErrorKind::ConnectionRefused.into());
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_redirect_fails_only_where_it_is_asked_for() {
+    fn a_missing_redirect_fails_only_if_configured() {
         let report = |whole| RedirectReport { whole, kept: true, connections: Some(3), detail: "missing\n".into() };
         for (report, wanted, mark) in [
             (report(true), true, Mark::Ok),
@@ -165,12 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_another_program_holds_is_a_failure() {
+    fn a_port_held_by_another_program_is_a_failure() {
         let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port_number = held.local_addr().unwrap().port();
         let listen = Listen { address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), port: port_number };
         assert_eq!(port(listen, true).mark, Mark::Ok);
-        // nobody accepts: the question after an agent ends at its deadline or with the listener
+        // no one accepts: the query for an agent ends at its deadline or with the listener
         drop(held);
         assert_eq!(port(listen, false).mark, Mark::Ok);
     }
