@@ -49,7 +49,7 @@ impl Control {
     /// Answers one question. A panic costs its answer and nothing else.
     pub fn answer(&self, question: &ControlRequest) -> ControlAnswer {
         catch_unwind(AssertUnwindSafe(|| self.route(question)))
-            .unwrap_or_else(|_| refused(500, "the agent failed in a way that it should not: see its log"))
+            .unwrap_or_else(|_| refused(500, "an internal error of the agent: see its log"))
     }
 
     fn route(&self, question: &ControlRequest) -> ControlAnswer {

@@ -253,6 +253,18 @@ fn the_top_holds_what_it_should() {
     complain(&strange);
 }
 
+/// `x.rs` beside the folder `x/`, never `x/mod.rs`: a file's name says what it is.
+#[test]
+fn a_folder_has_its_file_beside_it() {
+    complain(
+        &sources("src")
+            .into_iter()
+            .map(|source| source.path)
+            .filter(|path| path.ends_with("/mod.rs"))
+            .collect::<Vec<_>>(),
+    );
+}
+
 #[test]
 fn every_file_says_what_it_is_for() {
     let silent =

@@ -136,7 +136,7 @@ const DAY_S: u64 = 86_400;
 
 /// The value of a constant of the way to the API server.
 fn constant(name: &str) -> u64 {
-    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/clients/kubernetes/mod.rs");
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/clients/kubernetes.rs");
     let text = fs::read_to_string(path).unwrap();
     let (_, rest) = text.split_once(&format!("const {name}: u64 = ")).expect("the constant is there");
     rest.split_once(';').unwrap().0.parse().unwrap()
