@@ -14,7 +14,7 @@ use crate::config::{log_level, log_levels};
 use crate::logic::base::json;
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::{AnnotationKeys, Resource};
-use crate::logic::operator::explain::{self, Scene, Story, Subject};
+use crate::logic::operator::explain::{self, Scene, Story, StsCall, Subject};
 use crate::logic::operator::status::RedirectReport;
 use crate::logic::policy::reason::Reason;
 use crate::os::control_socket::{ControlAnswer, ControlRequest, ControlVerb};
@@ -80,7 +80,8 @@ impl Control {
             Some(permitted) => {
                 let (standing, failure) = self.service.sessions.standing(permitted.request());
                 let failure = failure.as_ref().map(|(failure, at)| (failure, *at));
-                story.with_credentials(standing.session.as_deref(), standing.under_way, failure)
+                let call = if standing.under_way { StsCall::UnderWay } else { StsCall::None };
+                story.with_credentials(standing.session.as_deref(), call, failure)
             }
         };
         reply(question, &explanation, &|| explanation.text(text))

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-pub use story::{Scene, Story, explain};
+pub use story::{Scene, Story, StsCall, explain};
 
 /// The subject of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]

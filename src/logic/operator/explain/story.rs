@@ -204,23 +204,30 @@ fn finish(came: Located, pod: Option<&HeldPod>, steps: Vec<ExplainedStep>, known
     Story { explanation, permitted, peer: None, pod: None, known }
 }
 
+/// Whether STS is being asked for the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StsCall {
+    UnderWay,
+    None,
+}
+
 impl Story {
     /// Adds the state of the credentials. If STS refuses, the pod is refused too.
     pub fn with_credentials(
         mut self,
         held: Option<&Session>,
-        under_way: bool,
+        call: StsCall,
         failure: Option<(&StsFailure, Wall)>,
     ) -> Explanation {
-        let state = match (held, under_way, failure) {
-            (Some(_), true, _) => "renewing",
-            (Some(_), false, _) => "fresh",
-            (None, true, _) => "fetching",
-            (None, false, Some((failure, _))) if failure.kind.is_final() => "refused",
-            (None, false, Some(_)) => "failed",
-            (None, false, None) => "none",
+        let state = match (held, call, failure) {
+            (Some(_), StsCall::UnderWay, _) => "renewing",
+            (Some(_), StsCall::None, _) => "fresh",
+            (None, StsCall::UnderWay, _) => "fetching",
+            (None, StsCall::None, Some((failure, _))) if failure.kind.is_final() => "refused",
+            (None, StsCall::None, Some(_)) => "failed",
+            (None, StsCall::None, None) => "none",
         };
-        if let (None, false, Some((failure, _))) = (held, under_way, failure) {
+        if let (None, StsCall::None, Some((failure, _))) = (held, call, failure) {
             let reason = Reason::of_sts(failure);
             self.explanation.decision = Judgement::Refused;
             self.explanation.reason = Some(reason.word().to_owned());

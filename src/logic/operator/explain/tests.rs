@@ -1,4 +1,5 @@
 mod by_token;
+mod told;
 
 use super::*;
 use crate::logic::base::secret::Secret;
@@ -251,14 +252,14 @@ fn a_refusal_of_sts_is_a_refusal_of_the_pod() {
     let world = listed(vec![pod("a", "10.0.0.1")], vec![]);
     let told = || story(&world, &rules(), "shop/pod-a");
     let (said, tried) = ("STS said AccessDenied at", "the last call failed with AccessDenied at");
-    for (under_way, failure, state, words, decision) in [
-        (false, None, "none", None, Judgement::Allowed),
-        (true, None, "fetching", None, Judgement::Allowed),
-        (true, Some(failure(StsFailureKind::Refused)), "fetching", Some(tried), Judgement::Allowed),
-        (false, Some(failure(StsFailureKind::Refused)), "refused", Some(said), Judgement::Refused),
-        (false, Some(failure(StsFailureKind::Unavailable)), "failed", Some(tried), Judgement::Refused),
+    for (call, failure, state, words, decision) in [
+        (StsCall::None, None, "none", None, Judgement::Allowed),
+        (StsCall::UnderWay, None, "fetching", None, Judgement::Allowed),
+        (StsCall::UnderWay, Some(failure(StsFailureKind::Refused)), "fetching", Some(tried), Judgement::Allowed),
+        (StsCall::None, Some(failure(StsFailureKind::Refused)), "refused", Some(said), Judgement::Refused),
+        (StsCall::None, Some(failure(StsFailureKind::Unavailable)), "failed", Some(tried), Judgement::Refused),
     ] {
-        let explained = told().with_credentials(None, under_way, failure.as_ref().map(|failure| (failure, NOON)));
+        let explained = told().with_credentials(None, call, failure.as_ref().map(|failure| (failure, NOON)));
         assert_eq!((explained.credentials.clone().unwrap().state.as_str(), explained.decision), (state, decision));
         let text = explained.text("shop/pod-a");
         let told = words.map(|words| format!("{words} 2027-01-15T08:00:00Z: no"));
@@ -285,11 +286,11 @@ fn a_held_session_is_fresh_or_being_renewed() {
         message: "no".into(),
         request_id: None,
     };
-    for (under_way, failure, line) in [
-        (false, None, "credentials: fresh, valid until 2027-01-15T09:00:00Z\n"),
-        (true, None, "credentials: renewing, valid until 2027-01-15T09:00:00Z\n"),
+    for (call, failure, line) in [
+        (StsCall::None, None, "credentials: fresh, valid until 2027-01-15T09:00:00Z\n"),
+        (StsCall::UnderWay, None, "credentials: renewing, valid until 2027-01-15T09:00:00Z\n"),
         (
-            false,
+            StsCall::None,
             Some(&refused),
             "credentials: fresh, valid until 2027-01-15T09:00:00Z, the last call failed with AccessDenied at \
              2027-01-15T08:00:00Z: no\n",
@@ -297,7 +298,7 @@ fn a_held_session_is_fresh_or_being_renewed() {
     ] {
         let told = story(&world, &rules(), "shop/pod-a");
         let session = Session::render(told.permitted.as_ref().unwrap().request(), &assumed, now);
-        let explained = told.with_credentials(Some(&session), under_way, failure.map(|failure| (failure, NOON)));
+        let explained = told.with_credentials(Some(&session), call, failure.map(|failure| (failure, NOON)));
         let text = explained.text("shop/pod-a");
         assert!(text.contains(line) && text.contains(": allowed\n") && !text.contains("fix:"), "{text}");
     }
@@ -306,7 +307,7 @@ fn a_held_session_is_fresh_or_being_renewed() {
 #[test]
 fn the_json_has_the_documented_keys_in_order() {
     let told = story(&listed(vec![pod("a", "10.0.0.1")], vec![]), &rules(), "shop/pod-a");
-    let json = serde_json::to_string(&told.with_credentials(None, false, None)).unwrap();
+    let json = serde_json::to_string(&told.with_credentials(None, StsCall::None, None)).unwrap();
     let keys = ["pod", "namespace", "role", "decision", "reason", "policy", "steps", "credentials", "fix"];
     let places: Vec<usize> = keys.iter().map(|key| json.find(&format!("\"{key}\":")).unwrap()).collect();
     assert!(places.is_sorted(), "{json}");

@@ -59,7 +59,7 @@ fn a_pod_is_explained_by_token_if_calls_carry_tokens() {
         message: "no".into(),
         request_id: None,
     };
-    let told = story(&world, &rules, "shop/pod-a").with_credentials(None, false, Some((&untrusted, NOON)));
+    let told = story(&world, &rules, "shop/pod-a").with_credentials(None, StsCall::None, Some((&untrusted, NOON)));
     let text = told.text("shop/pod-a");
     for part in ["refused (sts_token_untrusted)", "STS said AccessDenied", "`sub` system:serviceaccount:shop:app and"] {
         assert!(text.contains(part), "{part} in\n{text}");
