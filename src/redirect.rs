@@ -35,7 +35,9 @@ mod hold;
 mod host;
 mod link;
 mod message;
+mod netfilter;
 mod nftables;
+mod rtnetlink;
 mod socket;
 mod watch;
 

@@ -4,6 +4,7 @@
 
 mod circles;
 mod cited;
+mod names;
 
 use std::collections::BTreeSet;
 use std::fs;
