@@ -8,7 +8,6 @@
 mod completion;
 mod duration;
 mod flags;
-mod given;
 mod help;
 mod kubernetes;
 mod listen;
@@ -53,7 +52,7 @@ pub use words::{Words, WordsAsked, read_words};
 use crate::logic::cluster::kubernetes::Resource;
 use crate::logic::policy::AccountRoles;
 use flags::Typed;
-use pflag::Invocation;
+use pflag::{Invocation, Settled};
 use redirect::NodeNetwork;
 
 /// Looks a variable of the environment up.
@@ -116,12 +115,12 @@ fn read(args: &mut dyn Iterator<Item = String>, lookup: EnvironmentLookup<'_>) -
         Invocation::Help => return Ok(Command::Help(help::help(&flags))),
         Invocation::Run(settled) => settled,
     };
-    let typed = Typed::read(&|group| settled.words_of(group))?;
-    if typed.general.version {
+    if settled.is_on("version") {
         return Ok(Command::Version(BUILD.line()));
     }
+    let typed = Typed::read(&settled)?;
     let set = |name: &str| lookup(name).filter(|value| !value.is_empty());
-    Config::mean(&typed, settled.warnings, &set).map(|config| Command::Run(Box::new(config)))
+    Config::mean(typed, &settled, &set).map(|config| Command::Run(Box::new(config)))
 }
 
 impl Config {
@@ -131,19 +130,20 @@ impl Config {
         [Resource::Pods, Resource::Namespaces].into_iter().chain(accounts).collect()
     }
 
-    /// Makes one sense of all that was typed, or says why there is none.
-    fn mean(typed: &Typed, mut warnings: Vec<String>, lookup: EnvironmentLookup<'_>) -> Result<Self, UsageError> {
-        let log = LogConfig::read(&typed.logs, &mut warnings)?;
-        let keys = kubernetes::annotation_keys(&typed.roles, &typed.sessions)?;
-        let roles = RolesConfig::read(&typed.roles, &mut warnings)?;
-        let metadata = MetadataConfig::read(&typed.metadata, lookup)?;
-        let listen = ListenConfig::read(&typed.listen, &mut warnings)?;
+    /// Brings the values together, or says what contradicts what. `settled` shows them as they were typed.
+    fn mean(typed: Typed, settled: &Settled<'_>, lookup: EnvironmentLookup<'_>) -> Result<Self, UsageError> {
+        let mut warnings = settled.warnings.clone();
+        let log = LogConfig::read(&typed.logs, settled, &mut warnings);
+        let keys = kubernetes::annotation_keys(&typed.roles, &typed.sessions);
+        let roles = RolesConfig::read(typed.roles, settled, &mut warnings)?;
+        let metadata = MetadataConfig::read(typed.metadata, lookup)?;
+        let listen = ListenConfig::read(typed.listen, settled, &mut warnings)?;
         let network = redirect::read(&typed.redirect, &metadata, &listen, &mut warnings)?;
         let NodeNetwork { host, redirect, credentials_address } = network;
-        let kubernetes = KubernetesConfig::read(&typed.kubernetes, keys, lookup, &mut warnings)?;
+        let kubernetes = KubernetesConfig::read(typed.kubernetes, keys, lookup, &mut warnings)?;
         let node = kubernetes.node.as_deref();
-        let sts = StsConfig::read(&typed.sessions, node, &listen, &mut warnings)?;
-        let operation = OperationConfig::read(&typed.operation, node)?;
+        let sts = StsConfig::read(typed.sessions, settled, node, &listen, &mut warnings)?;
+        let operation = OperationConfig::read(typed.operation, settled, node)?;
         Ok(Self {
             kubernetes,
             roles,

@@ -68,7 +68,7 @@ pub use crate::redirect::command::{
     CredentialsAddressing, OldRules, Printed, RedirectCommand, run as run_redirect_command,
 };
 pub use crate::redirect::{
-    Ensured, Redirect, RedirectError, RedirectEvent, RedirectOutcome, Removed, Surroundings, remove as remove_redirect,
+    Ensured, Redirect, RedirectError, RedirectEvent, RedirectOutcome, Removed, WatchContext, remove as remove_redirect,
     status as redirect_status,
 };
 pub use crate::server::{

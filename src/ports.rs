@@ -38,6 +38,12 @@ pub enum Waited {
 pub trait Time: Clock {
     /// A new bell.
     fn notifier(&self) -> Arc<dyn Notifier>;
+
+    /// Processor time that the calling thread has used: what others run meanwhile doesn't count. Where threads don't
+    /// compete, all time that passes.
+    fn worked(&self) -> Duration {
+        self.now().mono.since(Mono::default())
+    }
 }
 
 /// Wakes those who wait for a change. Who waits says how often the bell had rung before the look that found nothing:

@@ -1,9 +1,9 @@
-//! The redirect: pods' requests to the metadata service are sent to the agent by nf_tables rules that this program
-//! writes itself, through netlink; and the [`address`] of container credentials.
+//! The redirect: nf_tables rules, written through netlink, that send pods' requests for the metadata service to the
+//! agent; and the [`address`] of container credentials.
 //!
-//! Invariants: the table is replaced as one transaction, so there is no moment without rules; it stays when the process
-//! ends, however it ends, and pods get "connection refused" instead of the node's role; only [`Redirect::remove`] and
-//! [`remove`] take it away.
+//! Invariants: the table is replaced in one transaction, so there is no moment without rules; it stays when the process
+//! ends, however it ends, so that pods get "connection refused" instead of the node's role; only [`Redirect::remove`]
+//! and [`remove`] remove it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,10 +20,10 @@ use crate::logic::redirect::status::RedirectStatus;
 use crate::logic::redirect::{Metadata, RedirectSpec, RequestAction, TABLE, Wanted, readback};
 
 pub use self::error::RedirectError;
-use self::hold::{HeldTable, Hold};
 use self::nftables::Nftables;
-use self::socket::steady;
-pub use self::watch::{RedirectEvent, Surroundings};
+use self::owned_table::{OwnedTable, TableKind};
+use self::socket::read_consistently;
+pub use self::watch::{RedirectEvent, WatchContext};
 
 pub mod address;
 mod address_watch;
@@ -31,66 +31,66 @@ mod codec;
 pub mod command;
 mod conntrack;
 mod error;
-mod hold;
 mod host;
 mod link;
 mod message;
 mod netfilter;
 mod nftables;
+mod owned_table;
 mod rtnetlink;
 mod socket;
 mod watch;
 
-/// An agent's hold on the table.
+/// An agent's control of the table.
 #[derive(Debug)]
 pub struct Redirect {
     spec: RedirectSpec,
-    hold: Hold,
-    /// What was wanted last, for a moment in which the node has no address.
+    owned: OwnedTable,
+    /// The last desired rules, for use while the node has no address.
     wanted: Option<Wanted>,
     seen: LastCheck,
-    /// Where a newer agent's table sends pods.
+    /// Addresses of the newer agent that has the table.
     newer: Vec<SocketAddr>,
 }
 
-/// What the last look came to.
+/// The result of the last check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LastCheck {
-    /// There was none, or it failed.
+    /// No check yet, or it failed.
     Nothing,
     Whole,
     /// A newer agent's table, of this generation.
     Newer(u64),
 }
 
-/// What was found and done.
+/// The result of [`Redirect::ensure`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ensured {
     pub outcome: RedirectOutcome,
     pub generation: u64,
     pub wanted: Wanted,
     pub notes: Vec<RedirectNote>,
-    /// Connections from before the rules that were cut; why it failed, if it did. The rules drop their packets anyway.
+    /// Number of older connections cut, or why that failed; the rules drop their packets in either case.
     pub cut: Result<usize, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedirectOutcome {
-    /// It was whole.
+    /// The table was intact.
     Kept,
     /// There was no table.
     Placed,
-    /// There was one that had been altered.
+    /// The table had been altered.
     Repaired(Vec<String>),
-    /// Something else is wanted than before: other flags, or the node's addresses or uplinks have changed.
+    /// The desired rules changed: other flags, or other addresses or uplinks of the node.
     Updated,
-    /// A newer agent of ours wants something else.
+    /// A newer agent wants other rules.
     Yielded,
-    /// A newer agent had it and doesn't serve.
+    /// A newer agent had the table and doesn't respond.
     TakenBack,
 }
 
-/// What became of a removal.
+/// The result of a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removed {
     Deleted,
@@ -100,36 +100,36 @@ pub enum Removed {
 }
 
 impl Redirect {
-    /// Only asks the kernel whether it will do.
+    /// Checks that the kernel supports it; changes nothing.
     pub fn open(spec: RedirectSpec) -> Result<Self, RedirectError> {
         let wanted = host::network().ok().and_then(|host| resolve(&spec, &host).ok()).map(|resolved| resolved.wanted);
-        let hold = Hold::open(REDIRECT_TABLE).map_err(|error| match &wanted {
+        let owned = OwnedTable::open(REDIRECT_TABLE).map_err(|error| match &wanted {
             Some(wanted) => error.with_lines(wanted),
             None => error,
         })?;
-        Ok(Self { spec, hold, wanted: None, seen: LastCheck::Nothing, newer: Vec::new() })
+        Ok(Self { spec, owned, wanted: None, seen: LastCheck::Nothing, newer: Vec::new() })
     }
 
-    /// What pods' requests are to get from the next [`ensure`](Self::ensure) on. An agent that can be sent requests from
-    /// now on does not yield to one that was newer until then.
+    /// Sets what happens to pods' requests, from the next [`ensure`](Self::ensure) on. An agent that changes from
+    /// dropping to redirecting claims a new generation, and so doesn't yield to an agent that was newer before.
     pub fn set_requests(&mut self, requests: RequestAction) {
         if requests != self.spec.requests {
             self.spec.requests = requests;
-            self.hold.claim = match requests {
+            self.owned.claim = match requests {
                 RequestAction::Redirect => Claim::Anew,
                 RequestAction::Drop => Claim::Changed,
             };
         }
     }
 
-    /// For an agent that can't start: unless a table of ours stands, one that drops pods' requests. `None`: one stands.
-    pub fn bar(spec: RedirectSpec) -> Result<Option<Ensured>, RedirectError> {
+    /// For an agent that can't start: writes a table that drops pods' requests, unless an intact one exists (`None`).
+    pub fn ensure_blocked(spec: RedirectSpec) -> Result<Option<Ensured>, RedirectError> {
         let mut redirect = Self::open(RedirectSpec { requests: RequestAction::Drop, ..spec })?;
-        let found = redirect.hold.table()?;
+        let found = redirect.owned.table()?;
         if found.is_some_and(|found| is_intact(&found)) { Ok(None) } else { redirect.ensure().map(Some) }
     }
 
-    /// Makes the table what it should be, if it isn't, and cuts the connections from before.
+    /// Writes the table if it differs from the desired one, and cuts older connections.
     pub fn ensure(&mut self) -> Result<Ensured, RedirectError> {
         self.seen = LastCheck::Nothing;
         let host = host_network()?;
@@ -139,11 +139,11 @@ impl Redirect {
             (Err(cause), None) => return Err(RedirectError::NoHostAddress(cause)),
         };
         if notes.contains(&RedirectNote::ChartDefaultMissing) {
-            // For the life of this agent: no pod loses its role because such an interface appears.
+            // For the lifetime of this agent, so that no pod loses its role when such an interface appears.
             self.spec.interfaces = InterfaceRule::Automatic;
         }
-        let first = self.hold.generation.is_none();
-        let (outcome, generation) = self.bring_about(&wanted)?;
+        let first = self.owned.generation.is_none();
+        let (outcome, generation) = self.apply(&wanted)?;
         let changed = self.wanted.as_ref().filter(|before| **before != wanted);
         notes.extend(changed.map(|before| new_uplinks(&before.scope, &wanted.scope)).unwrap_or_default());
         let outcome = if changed.is_some() && matches!(outcome, RedirectOutcome::Repaired(_)) {
@@ -158,36 +158,36 @@ impl Redirect {
         Ok(Ensured { outcome, generation, wanted, notes, cut: cut.map_err(|cause| cause.to_string()) })
     }
 
-    fn bring_about(&mut self, wanted: &Wanted) -> Result<(RedirectOutcome, u64), RedirectError> {
-        let turn = self.hold.bring_about(&chains(wanted), &|refused| RedirectError::writing(refused, wanted))?;
-        if let Some(newer) = turn.newer {
+    fn apply(&mut self, wanted: &Wanted) -> Result<(RedirectOutcome, u64), RedirectError> {
+        let applied = self.owned.apply(&chains(wanted), &|refused| RedirectError::writing(refused, wanted))?;
+        if let Some(newer) = applied.newer {
             self.newer = readback::read_back(&newer).map(|newer| newer.agents()).unwrap_or_default();
         }
-        Ok((turn.outcome, turn.generation))
+        Ok((applied.outcome, applied.generation))
     }
 
-    /// Takes the table away unless a newer agent wrote it. From then on pods reach the node's own role.
+    /// Removes the table unless a newer agent wrote it. After that, pods reach the node's own role.
     pub fn remove(&mut self) -> Result<Removed, RedirectError> {
-        self.hold.remove()
+        self.owned.remove()
     }
 }
 
-/// The tables of the older iptables in the calling thread's network, not the process's.
+/// Lists the tables of legacy iptables in the calling thread's network namespace, which may differ from the process's.
 const LEGACY_TABLES: &str = "/proc/thread-self/net/ip_tables_names";
-const REDIRECT_TABLE: HeldTable = HeldTable { name: TABLE, chains: &[CHAIN_TO_AGENT, CHAIN_DROPPED], is_intact };
+const REDIRECT_TABLE: TableKind = TableKind { name: TABLE, chains: &[CHAIN_TO_AGENT, CHAIN_DROPPED], is_intact };
 
-/// Takes the table away, whoever wrote it.
+/// Removes the table, whichever agent wrote it.
 pub fn remove() -> Result<Removed, RedirectError> {
     open()?.delete()
 }
 
-/// Looks at everything and changes nothing.
+/// Reads the state of everything; changes nothing.
 pub fn status() -> Result<RedirectStatus, RedirectError> {
-    let mut hold = open().map_err(RedirectError::while_reading)?;
-    let table = hold.table()?;
+    let mut owned = open().map_err(RedirectError::while_reading)?;
+    let table = owned.table()?;
     let wanted = table.as_ref().and_then(readback::read_back);
     let metadata = wanted.map_or_else(|| Metadata::of([]), |wanted| wanted.metadata);
-    let (old_rules, mut unread) = old_rules(hold.nftables(), metadata.v4());
+    let (old_rules, mut unread) = old_rules(owned.nftables(), metadata.v4());
     unread.extend(legacy_hint(metadata.v4()));
     let mut interfaces = host_network()?.interfaces;
     interfaces.retain(|interface| interface.name != LINK);
@@ -199,16 +199,16 @@ pub fn host_network() -> Result<HostNetwork, RedirectError> {
     host::network().map_err(|cause| kernel("read", "the node's network", cause))
 }
 
-/// The rules the original kube2iam left behind, and where nobody could look for them.
-pub fn left_over(metadata: &[Ipv4Addr]) -> Result<(Vec<OldRule>, Vec<String>), RedirectError> {
+/// Rules left by the original kube2iam, and the places that couldn't be read.
+pub fn old_rules_left(metadata: &[Ipv4Addr]) -> Result<(Vec<OldRule>, Vec<String>), RedirectError> {
     Ok(old_rules(open()?.nftables(), metadata))
 }
 
-/// Deletes those rules of iptables-nft. To be called when the table stands, so that there is no moment without either. For each rule:
-/// `None`, or why it is still there.
+/// Deletes such rules of iptables-nft. Call it after the table is in place, so that there is no moment without either.
+/// Returns for each rule why it couldn't be deleted, or `None`.
 pub fn adopt(metadata: &[Ipv4Addr]) -> Result<Vec<(OldRule, Option<String>)>, RedirectError> {
-    let mut hold = open()?;
-    let nftables = hold.nftables();
+    let mut owned = open()?;
+    let nftables = owned.nftables();
     let (rules, _) = old_rules(nftables, metadata);
     let mut remove = |rule: &OldRule| {
         let deleted = nftables.delete_iptables_rule(leftover::TABLE, leftover::CHAIN, rule.handle);
@@ -223,21 +223,21 @@ pub fn adopt(metadata: &[Ipv4Addr]) -> Result<Vec<(OldRule, Option<String>)>, Re
         .collect())
 }
 
-/// The line to run where the kernel has a table of the older iptables; that file says so without loading it.
+/// The command to run if the kernel has a table of legacy iptables; reading this file doesn't load the module.
 pub fn legacy_hint(metadata: &[Ipv4Addr]) -> Option<String> {
     let names = std::fs::read_to_string(LEGACY_TABLES).ok()?;
     names.lines().any(|name| name == leftover::TABLE).then(|| leftover::legacy_hint(metadata))
 }
 
 fn old_rules(nftables: &mut Nftables, metadata: &[Ipv4Addr]) -> (Vec<OldRule>, Vec<String>) {
-    match steady(|| nftables.iptables_rules(leftover::TABLE, leftover::CHAIN)) {
+    match read_consistently(|| nftables.iptables_rules(leftover::TABLE, leftover::CHAIN)) {
         Ok(found) => (leftover::old_rules(&found, metadata), Vec::new()),
         Err(cause) => (Vec::new(), vec![format!("failed to read the rules of `iptables-nft`: {cause}")]),
     }
 }
 
-fn open() -> Result<Hold, RedirectError> {
-    Hold::open(REDIRECT_TABLE)
+fn open() -> Result<OwnedTable, RedirectError> {
+    OwnedTable::open(REDIRECT_TABLE)
 }
 
 fn cut(wanted: &Wanted, host: &HostNetwork) -> Result<usize, Errno> {

@@ -69,7 +69,7 @@ fn choices_after(command: &Subcommand) -> Vec<Choice> {
 }
 
 fn choice(flag: &Flag) -> Choice {
-    let value = if matches!(flag.takes, Takes::Value(_) | Takes::Values(_)) { "=" } else { "" };
+    let value = if matches!(flag.takes, Takes::Value(_) | Takes::Values(_) | Takes::List(_)) { "=" } else { "" };
     Choice { word: format!("--{}{value}", flag.name), meaning: first_clause(&flag.meaning) }
 }
 

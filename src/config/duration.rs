@@ -2,20 +2,17 @@
 
 use std::time::Duration;
 
-use super::given::Given;
-use super::usage::UsageError;
-
 /// A duration that can't be negative.
-pub(super) fn duration(given: &Given) -> Result<Duration, UsageError> {
-    given.read("a duration such as 500ms, 15m or 1h30m, not below 0", |text| match parse(text)? {
-        (Sign::Minus, duration) if !duration.is_zero() => None,
-        (_, duration) => Some(duration),
-    })
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    match parse(text) {
+        Some((Sign::Plus, duration)) | Some((Sign::Minus, duration @ Duration::ZERO)) => Ok(duration),
+        _ => Err("a duration such as 500ms, 15m or 1h30m, not below 0".to_owned()),
+    }
 }
 
 /// A duration that has no effect here: as pflag does, it must be one.
-pub(super) fn ignored_duration(given: &Given) -> Result<(), UsageError> {
-    given.read("a duration such as 500ms, 15m or 1h30m", parse).map(|_| ())
+pub(super) fn ignored_duration(text: &str) -> Result<(), String> {
+    parse(text).map(|_| ()).ok_or_else(|| "a duration such as 500ms, 15m or 1h30m".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

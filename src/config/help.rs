@@ -80,7 +80,7 @@ fn usage(flag: &Flag) -> String {
     match flag.takes {
         Takes::Switch => format!("--{}", flag.name),
         Takes::Bool => format!("--{}=false", flag.name),
-        Takes::Value(word) | Takes::Values(word) => format!("--{}={word}", flag.name),
+        Takes::Value(word) | Takes::Values(word) | Takes::List(word) => format!("--{}={word}", flag.name),
     }
 }
 

@@ -3,11 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::duration::{duration, ignored_duration};
 use super::flags::ListenFlags;
-use super::given::unless_empty;
+use super::pflag::Settled;
 use super::usage::UsageError;
-use super::values::{address, port};
+use super::values::or_allowed;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenConfig {
@@ -47,20 +46,17 @@ pub enum SharedAddress {
 }
 
 impl ListenConfig {
-    pub(super) fn read(flags: &ListenFlags, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
-        ignored_duration(&flags.backoff_max_interval)?;
-        let app = Listen {
-            address: unless_empty(flags.bind_address.as_ref()).map(address).transpose()?,
-            port: port(&flags.app_port)?,
-        };
-        let bound =
-            flags.bind_address.as_ref().filter(|_| app.address.is_some_and(|address| !address.is_unspecified()));
-        if let (Some(bound), true) = (bound, flags.container_credentials) {
-            return Err(
-                bound.conflict("not allowed with --container-credentials, which is served at several addresses")
-            );
+    pub(super) fn read(
+        flags: ListenFlags,
+        settled: &Settled<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, UsageError> {
+        let app = Listen { address: flags.bind_address, port: flags.app_port };
+        if flags.container_credentials && app.address.is_some_and(|address| !address.is_unspecified()) {
+            let cause = "not allowed with --container-credentials, which is served at several addresses";
+            return Err(UsageError::contradiction(settled.shown("bind-address"), cause));
         }
-        let wait_for_pod = match duration(&flags.backoff_max_elapsed_time)? {
+        let wait_for_pod = match flags.backoff_max_elapsed_time {
             Duration::ZERO => LONG_WAIT,
             wait => wait,
         };
@@ -69,8 +65,8 @@ impl ListenConfig {
         Ok(Self {
             app,
             container_credentials: flags.container_credentials,
-            token_audiences: token_audiences(flags, warnings)?,
-            metrics: metrics(flags, app)?,
+            metrics: metrics(&flags, settled, app)?,
+            token_audiences: token_audiences(&flags, warnings),
             debug_store: flags.debug,
             wait_for_pod,
             shared_address,
@@ -78,31 +74,30 @@ impl ListenConfig {
     }
 }
 
-fn token_audiences(flags: &ListenFlags, warnings: &mut Vec<String>) -> Result<Vec<String>, UsageError> {
-    let given = flags.token_audience.iter().map(|given| given.read(AN_AUDIENCE, audience));
-    let mut audiences = given.collect::<Result<Vec<_>, _>>()?;
+fn token_audiences(flags: &ListenFlags, warnings: &mut Vec<String>) -> Vec<String> {
+    let mut audiences = flags.token_audience.clone();
     if !audiences.is_empty() && !flags.container_credentials {
         warnings.push("--token-audience without --container-credentials has no effect".to_owned());
     }
     if audiences.is_empty() {
         audiences.push(AUDIENCE.to_owned());
     }
-    Ok(audiences)
+    audiences
 }
 
-fn audience(text: &str) -> Option<String> {
+pub(super) fn audience(text: &str) -> Result<String, String> {
     let is_plain = text.chars().all(|c| !c.is_control());
-    ((1..=LONGEST_AUDIENCE).contains(&text.len()) && is_plain).then(|| text.to_owned())
+    let fits = (1..=LONGEST_AUDIENCE).contains(&text.len()) && is_plain;
+    or_allowed(fits.then(|| text.to_owned()), "a token's audience of 1 to 256 characters")
 }
 
-fn metrics(flags: &ListenFlags, app: Listen) -> Result<MetricsListener, UsageError> {
-    let port = unless_empty(flags.metrics_port.as_ref()).map(port).transpose()?.unwrap_or(app.port);
-    let bound = unless_empty(flags.metrics_bind_address.as_ref());
-    let address = bound.map(address).transpose()?;
-    match bound {
-        Some(bound) if port == app.port => {
-            Err(bound.conflict(&format!("allowed only with a --metrics-port other than the app port {port}")))
-        }
+fn metrics(flags: &ListenFlags, settled: &Settled<'_>, app: Listen) -> Result<MetricsListener, UsageError> {
+    let (address, port) = (flags.metrics_bind_address, flags.metrics_port.unwrap_or(app.port));
+    match address {
+        Some(_) if port == app.port => Err(UsageError::contradiction(
+            settled.shown("metrics-bind-address"),
+            format!("allowed only with a --metrics-port other than the app port {port}"),
+        )),
         _ if port == app.port => Ok(MetricsListener::OnAppPort),
         _ => Ok(MetricsListener::Own(Listen { address, port })),
     }
@@ -114,4 +109,3 @@ const LONG_WAIT: Duration = Duration::from_secs(10);
 const AUDIENCE: &str = "kube2iam";
 /// Bytes; audiences are names or URLs.
 const LONGEST_AUDIENCE: usize = 256;
-const AN_AUDIENCE: &str = "a token's audience of 1 to 256 characters";

@@ -6,9 +6,8 @@ use regex_lite::{Regex, RegexBuilder};
 
 use super::EnvironmentLookup;
 use super::flags::MetadataFlags;
-use super::given::entries;
 use super::usage::UsageError;
-use super::values::{listed, one_of};
+use super::values::{listed, one_of, or_allowed};
 use crate::logic::base::url::Authority;
 use crate::logic::policy::TokenRequirement;
 use crate::logic::redirect::{METADATA_PORT, METADATA_V6, Metadata};
@@ -28,21 +27,14 @@ pub struct MetadataConfig {
 }
 
 impl MetadataConfig {
-    pub(super) fn read(flags: &MetadataFlags, lookup: EnvironmentLookup<'_>) -> Result<Self, UsageError> {
-        let proxied = proxied(flags)?;
-        let own = own_endpoint(lookup)?.unwrap_or_else(|| proxied.clone());
-        let allowed = entries(&flags.metadata_allow);
-        let allowed = allowed.iter().map(|given| {
-            let known = |text: &str| KEPT_BACK.contains(&text).then(|| text.to_owned());
-            given.read(&listed(&KEPT_BACK), known)
-        });
-        let denied = flags.metadata_deny.iter().map(|given| given.read("a regular expression", expression));
+    pub(super) fn read(flags: MetadataFlags, lookup: EnvironmentLookup<'_>) -> Result<Self, UsageError> {
+        let own = own_endpoint(lookup)?.unwrap_or_else(|| flags.metadata_addr.clone());
         Ok(Self {
-            proxied,
+            proxied: flags.metadata_addr,
             own,
-            tokens: one_of(&flags.imds_v2, &TOKENS)?,
-            allowed: allowed.collect::<Result<_, _>>()?,
-            denied: denied.collect::<Result<_, _>>()?,
+            tokens: flags.imds_v2,
+            allowed: flags.metadata_allow,
+            denied: flags.metadata_deny,
         })
     }
 
@@ -59,8 +51,16 @@ impl MetadataConfig {
     }
 }
 
-pub(super) fn proxied(flags: &MetadataFlags) -> Result<Authority, UsageError> {
-    flags.metadata_addr.read("HOST, HOST:PORT or [V6]:PORT", |text| Authority::parse(text, METADATA_PORT))
+pub(super) fn authority(text: &str) -> Result<Authority, String> {
+    or_allowed(Authority::parse(text, METADATA_PORT), "HOST, HOST:PORT or [V6]:PORT")
+}
+
+pub(super) fn token_requirement(text: &str) -> Result<TokenRequirement, String> {
+    one_of(text, &TOKENS)
+}
+
+pub(super) fn kept_back(text: &str) -> Result<String, String> {
+    or_allowed(KEPT_BACK.contains(&text).then(|| text.to_owned()), &listed(&KEPT_BACK))
 }
 
 pub(super) fn redirected(proxied: &Authority) -> Metadata {
@@ -85,11 +85,9 @@ fn own_endpoint(lookup: EnvironmentLookup<'_>) -> Result<Option<Authority>, Usag
     }
 }
 
-fn expression(text: &str) -> Option<Regex> {
-    if text.is_empty() {
-        return None;
-    }
-    RegexBuilder::new(text).case_insensitive(true).build().ok()
+pub(super) fn expression(text: &str) -> Result<Regex, String> {
+    let compiled = RegexBuilder::new(text).case_insensitive(true).build();
+    or_allowed(compiled.ok().filter(|_| !text.is_empty()), "a regular expression")
 }
 
 /// What pods can't read unless `--metadata-allow` names it.

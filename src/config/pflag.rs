@@ -1,12 +1,14 @@
-//! The pre-pass: turns the forms that Go's pflag takes into the plain words that argh takes.
+//! The pre-pass: turns the forms that Go's pflag takes into the plain words that argh takes, and says of a value that argh
+//! couldn't read which flag it was given for.
 //!
 //! `--flag=value`, `--flag value`, `--bool`, `--bool=false`; the last one wins, lists add up, `--` ends the flags,
 //! flags may follow words that belong to none. A boolean never takes the next word. `-h` and `--help` win over what
 //! follows them, not over an error before them.
 
-use super::given::{Given, ValueSource};
-use super::table::{Default, Flag, Takes};
-use super::usage::UsageError;
+use argh::{ArgsInfo, FromArgs};
+
+use super::table::{Flag, Takes};
+use super::usage::{UsageError, shown};
 
 /// What a command line asks for.
 #[cfg_attr(test, derive(Debug, PartialEq, Eq))]
@@ -19,9 +21,15 @@ pub(super) enum Invocation<'a> {
 #[cfg_attr(test, derive(Debug, PartialEq, Eq))]
 pub(super) struct Settled<'a> {
     flags: &'a [Flag],
-    /// What was typed: index into `flags`, and value
+    /// What was typed: index into `flags`, and value. A list's entries stand one by one.
     values: Vec<(usize, String)>,
     pub(super) warnings: Vec<String>,
+}
+
+/// What is wrong with one value, and where it stands among those typed.
+pub(super) struct Fault {
+    pub(super) place: usize,
+    pub(super) error: UsageError,
 }
 
 /// Reads `args`, without the program's name, by the table of flags.
@@ -66,7 +74,40 @@ impl<'a> Settled<'a> {
 
     /// Whether a boolean was typed and is on.
     pub(super) fn is_on(&self, name: &str) -> bool {
-        self.values.iter().any(|(index, value)| self.flags[*index].name == name && value == "true")
+        self.typed(name).is_some_and(|value| value == "true")
+    }
+
+    pub(super) fn is_typed(&self, name: &str) -> bool {
+        self.typed(name).is_some()
+    }
+
+    /// `--flag=value` as typed or preset, for a message.
+    pub(super) fn shown(&self, name: &str) -> String {
+        let preset = || self.flags.iter().find(|flag| flag.name == name).and_then(Flag::preset);
+        format!("--{name}={}", shown(self.typed(name).or_else(preset).unwrap_or_default()))
+    }
+
+    /// The value that was typed for a flag, or the first of several.
+    fn typed(&self, name: &str) -> Option<&str> {
+        self.values.iter().find(|(index, _)| self.flags[*index].name == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Has argh read one group of flags, what was typed and the defaults of the rest.
+    pub(super) fn read<T: FromArgs + ArgsInfo>(&self) -> Result<T, Fault> {
+        let words = self.words(T::get_args_info().description);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        T::from_args(&["kube2iam"], &words).map_err(|exit| self.fault(&exit.output))
+    }
+
+    /// Finds the value of which argh says `Error parsing option '--FLAG' with value 'VALUE': ALLOWED`.
+    fn fault(&self, output: &str) -> Fault {
+        let mut values = self.values.iter().enumerate();
+        let found = values.find_map(|(place, (index, value))| {
+            let flag = format!("--{}", self.flags[*index].name);
+            let allowed = output.strip_prefix(&format!("Error parsing option '{flag}' with value '{value}': "))?;
+            Some(Fault { place, error: UsageError::value(&flag, value, allowed.trim_end()) })
+        });
+        found.unwrap_or_else(|| Fault { place: usize::MAX, error: UsageError::command_line(output) })
     }
 
     fn take(
@@ -81,6 +122,11 @@ impl<'a> Settled<'a> {
             (_, Some(value)) => value.to_owned(),
             (_, None) => rest.next().ok_or_else(|| UsageError::no_value(name))?,
         };
+        if matches!(takes, Takes::List(_)) {
+            let entries = value.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+            self.values.extend(entries.map(|entry| (index, entry.to_owned())));
+            return Ok(());
+        }
         let earlier = self.values.iter_mut().find(|(known, _)| *known == index);
         match (takes, earlier) {
             (Takes::Values(_), _) | (_, None) => self.values.push((index, value)),
@@ -90,24 +136,21 @@ impl<'a> Settled<'a> {
     }
 
     /// The words for argh's struct of one group, defaults filled in.
-    pub(super) fn words_of(&self, group: &str) -> Vec<String> {
-        let flags = self.flags.iter().enumerate().filter(|(_, flag)| flag.group == group && flag.name != HELP);
+    fn words(&self, group: &str) -> Vec<String> {
+        let typed = self.values.iter().map(|(index, value)| (&self.flags[*index], value.as_str()));
+        let typed = typed.filter(|(flag, value)| !(value.is_empty() && flag.takes_empty_as_none()));
+        let untyped = self.flags.iter().filter(|flag| !self.is_typed(flag.name));
+        let presets = untyped.filter_map(|flag| Some((flag, flag.preset()?)));
+        let of_group = typed.chain(presets).filter(|(flag, _)| flag.group == group && flag.name != HELP);
         let mut words = Vec::new();
-        flags.for_each(|(index, flag)| words.extend(self.words(index, flag)));
+        for (flag, value) in of_group {
+            match (flag.takes, value) {
+                (Takes::Switch, "true") => words.push(format!("--{}", flag.name)),
+                (Takes::Switch, _) => {}
+                _ => words.extend([format!("--{}", flag.name), value.to_owned()]),
+            }
+        }
         words
-    }
-
-    fn words(&self, index: usize, flag: &Flag) -> Vec<String> {
-        let typed = self.values.iter().filter(|(known, _)| *known == index).map(|(_, value)| value.as_str());
-        let mut values: Vec<(&str, ValueSource)> = typed.map(|value| (value, ValueSource::Typed)).collect();
-        if let (true, Default::Value(preset)) = (values.is_empty(), &flag.default) {
-            values.push((preset, ValueSource::Preset));
-        }
-        let long = || format!("--{}", flag.name);
-        match flag.takes {
-            Takes::Switch => values.iter().filter(|(value, _)| *value == "true").map(|_| long()).collect(),
-            _ => values.iter().flat_map(|(value, source)| [long(), Given::word(flag.name, value, *source)]).collect(),
-        }
     }
 
     /// pflag takes words that belong to no flag and kube2iam ignores them; most often they are a mistake.

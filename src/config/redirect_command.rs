@@ -7,7 +7,7 @@ use super::flags::Typed;
 use super::pflag::{Invocation, nearest_of, settle};
 use super::table::{Default, Flag, FlagOrigin, Takes, flags};
 use super::usage::UsageError;
-use super::{help, metadata, redirect, values};
+use super::{help, metadata, redirect};
 use crate::logic::base::json::PrintedForm;
 use crate::logic::redirect::command::{CredentialsAddressing, OldRules, RedirectCommand};
 
@@ -44,9 +44,9 @@ fn add(words: &mut dyn Iterator<Item = String>) -> Result<RedirectAsked, UsageEr
     }
     let old_rules = if settled.is_on(ADOPT) { OldRules::Remove } else { OldRules::Name };
     let settled = settled.among(&all);
-    let typed = Typed::read(&|group| settled.words_of(group))?;
-    let metadata = metadata::redirected(&metadata::proxied(&typed.metadata)?);
-    let spec = redirect::spec(&typed.redirect, values::port(&typed.listen.app_port)?, metadata)?;
+    let typed = Typed::read(&settled)?;
+    let metadata = metadata::redirected(&typed.metadata.metadata_addr);
+    let spec = redirect::spec(&typed.redirect, typed.listen.app_port, metadata)?;
     let credentials = match typed.listen.container_credentials {
         true => CredentialsAddressing::Add,
         false => CredentialsAddressing::Leave,

@@ -29,6 +29,8 @@ pub(super) enum Takes {
     Value(&'static str),
     /// A value each time, all of which count
     Values(&'static str),
+    /// The same, and each value is a list with commas
+    List(&'static str),
 }
 
 /// What holds without the flag.
@@ -50,6 +52,22 @@ pub(super) enum FlagOrigin {
     New,
 }
 
+impl Flag {
+    /// The value that is used as if it had been typed.
+    pub(super) fn preset(&self) -> Option<&str> {
+        match &self.default {
+            Default::Value(value) => Some(value),
+            Default::Described(_) | Default::Nothing => None,
+        }
+    }
+
+    /// Whether an empty value is as good as none: kube2iam makes no difference between them. Not for durations, which
+    /// Go refuses, nor where every value counts or there is a default to fall back from.
+    pub(super) fn takes_empty_as_none(&self) -> bool {
+        matches!(self.takes, Takes::Value(word) if word != "duration") && self.preset().is_none()
+    }
+}
+
 /// Every flag, group by group, in the order of the help text.
 pub(super) fn flags() -> Vec<Flag> {
     let mut flags: Vec<Flag> = Typed::groups().iter().flat_map(group).collect();
@@ -66,7 +84,9 @@ fn row(group: &'static str, flag: &FlagInfo<'static>) -> Flag {
     let takes = match flag.kind {
         FlagInfoKind::Switch => Takes::Switch,
         FlagInfoKind::Option { arg_name: "bool" } => Takes::Bool,
-        FlagInfoKind::Option { arg_name } if flag.optionality == Optionality::Repeating => Takes::Values(arg_name),
+        FlagInfoKind::Option { arg_name } if flag.optionality == Optionality::Repeating => {
+            if arg_name.ends_with(",…") { Takes::List(arg_name) } else { Takes::Values(arg_name) }
+        }
         FlagInfoKind::Option { arg_name } => Takes::Value(arg_name),
     };
     let described = Description::read(flag.description);

@@ -1,9 +1,9 @@
-//! The address of container credentials, 169.254.170.2, on the node: its link and the rules around it.
+//! The address of container credentials on the node, 169.254.170.2: its link, and the rules that protect it.
 //!
-//! Invariants: the rules stand before the address and go after it, so there is no moment in which another rule could
-//! take a token elsewhere; both stay when the process ends, and pods get "connection refused" instead of sending tokens
-//! out of the node; should the address go alone, the rules drop what would leave the node for it; a link or an address
-//! that this program did not make is named and left alone, and as long as it is there, requests are dropped.
+//! Invariants: the rules are placed before the address and removed after it, so that no other rule can ever divert a
+//! token; both stay when the process ends, so that pods get "connection refused" instead of sending tokens out of the
+//! node; if only the address is removed, the rules drop packets that would leave the node for it; a link or an address
+//! that this program didn't create is reported and left alone, and while it exists, requests are dropped.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,41 +21,41 @@ use crate::logic::redirect::{RedirectSpec, RequestAction};
 
 pub use super::address_watch::AddressEvent;
 use super::error::RedirectError;
-use super::hold::{HeldTable, Hold};
 use super::link::Links;
+use super::owned_table::{OwnedTable, TableKind};
 use super::{LastCheck, RedirectOutcome, Removed, conntrack, host_network};
 
-const TABLE: HeldTable = HeldTable { name: GUARD_TABLE, chains: CHAINS, is_intact };
-/// Making, raising, assigning, a kind of link that is refused, and a link that goes meanwhile.
-const MOST_STEPS: usize = 8;
+const TABLE: TableKind = TableKind { name: GUARD_TABLE, chains: CHAINS, is_intact };
+/// Create, bring up, assign, plus retries for an unsupported link kind and a link that disappears.
+const MAX_STEPS: usize = 8;
 
-/// An agent's hold on the address.
+/// An agent's control of the address.
 #[derive(Debug)]
 pub struct CredentialsAddress {
     pub(super) spec: RedirectSpec,
     choice: LinkChoice,
-    pub(super) hold: Hold,
+    pub(super) owned: OwnedTable,
     links: Links,
-    /// What was wanted last
+    /// The last desired rules
     guard: Option<Guard>,
     pub(super) seen: LastCheck,
-    /// What was in the way last
+    /// The last obstacle found
     pub(super) obstacle: Option<Obstacle>,
-    /// Where a newer agent that has the table listens
+    /// Addresses of the newer agent that has the table
     pub(super) newer: Vec<SocketAddr>,
 }
 
-/// What was found and done.
+/// The result of [`CredentialsAddress::ensure`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressEnsured {
-    /// Of the table
+    /// Outcome for the table
     pub outcome: RedirectOutcome,
     pub generation: u64,
     pub guard: Guard,
     pub place: Result<Place, Obstacle>,
-    /// What the link and the address lacked
+    /// Repairs made to the link and the address
     pub repairs: Vec<AddressRepair>,
-    /// Connections cut that another rule had taken elsewhere; why it failed, if it did
+    /// Number of connections cut that another rule had diverted, or why that failed
     pub cut: Result<usize, String>,
 }
 
@@ -67,38 +67,47 @@ pub enum AddressRepair {
 }
 
 impl CredentialsAddress {
-    /// Only asks the kernel whether it will do.
+    /// Checks that the kernel supports it; changes nothing.
     pub fn open(spec: RedirectSpec) -> Result<Self, RedirectError> {
-        let hold = Hold::open(TABLE)?;
+        let owned = OwnedTable::open(TABLE)?;
         let links = Links::open().map_err(|cause| kernel("open", "rtnetlink", cause))?;
         let choice = LinkChoice { kind: LINK_KIND, support: LinkSupport::Assumed };
-        Ok(Self { spec, choice, hold, links, guard: None, seen: LastCheck::Nothing, obstacle: None, newer: Vec::new() })
+        Ok(Self {
+            spec,
+            choice,
+            owned,
+            links,
+            guard: None,
+            seen: LastCheck::Nothing,
+            obstacle: None,
+            newer: Vec::new(),
+        })
     }
 
-    /// For an agent that can't start: sets it up unless it stands and no other program answers there, as `ask` finds out.
-    /// `None`: it stands.
-    pub fn bar(
+    /// For an agent that can't start: sets up the address, unless it is in place and `ask` finds no other program
+    /// answering there (`None`).
+    pub fn ensure_blocked(
         spec: RedirectSpec,
         ask: &dyn Fn(SocketAddr) -> PortAnswer,
     ) -> Result<Option<AddressEnsured>, RedirectError> {
         let mut address = Self::open(spec)?;
-        let intact = address.hold.table()?.filter(is_intact).and_then(|table| read_back(&table));
+        let intact = address.owned.table()?.filter(is_intact).and_then(|table| read_back(&table));
         let found = find(&mut address.links)?;
-        let is_foreign = |guard: &Guard| own(guard).into_iter().any(|at| ask(at) == PortAnswer::Otherwise);
+        let is_foreign = |guard: &Guard| health_addresses(guard).into_iter().any(|at| ask(at) == PortAnswer::Otherwise);
         match next_step(&found, LinkChoice { support: LinkSupport::Refused, ..address.choice }) {
             AddressStep::Keep(_) if intact.is_some_and(|guard| !is_foreign(&guard)) => Ok(None),
             _ => address.ensure().map(Some),
         }
     }
 
-    /// The same with another kind of link, for kernels without the usual one.
+    /// Uses another link kind, for kernels without the usual one.
     #[must_use]
     pub fn with_link_kind(mut self, kind: &'static str) -> Self {
         self.choice.kind = kind;
         self
     }
 
-    /// Makes link, address and rules what they should be.
+    /// Creates or repairs link, address and rules.
     pub fn ensure(&mut self) -> Result<AddressEnsured, RedirectError> {
         self.seen = LastCheck::Nothing;
         let (host, found) = (host_network()?, find(&mut self.links)?);
@@ -107,47 +116,47 @@ impl CredentialsAddress {
             guard.requests = RequestAction::Drop;
         }
         self.claim(&guard);
-        let first = self.hold.generation.is_none();
+        let first = self.owned.generation.is_none();
         let writing = |refused| RedirectError::writing_table(refused, GUARD_TABLE);
-        let turn = self.hold.bring_about(&chains(&guard), &writing)?;
+        let applied = self.owned.apply(&chains(&guard), &writing)?;
         let changed = self.guard.as_ref().is_some_and(|before| *before != guard);
-        let outcome = match turn.outcome {
+        let outcome = match applied.outcome {
             RedirectOutcome::Repaired(_) if changed => RedirectOutcome::Updated,
             outcome => outcome,
         };
-        if let Some(newer) = &turn.newer {
-            self.newer = read_back(newer).map(|newer| own(&newer)).unwrap_or_default();
+        if let Some(newer) = &applied.newer {
+            self.newer = read_back(newer).map(|newer| health_addresses(&newer)).unwrap_or_default();
         }
-        let (place, repairs) = self.settle()?;
+        let (place, repairs) = self.place_address()?;
         self.obstacle = place.as_ref().err().cloned();
         self.seen =
-            if outcome == RedirectOutcome::Yielded { LastCheck::Newer(turn.generation) } else { LastCheck::Whole };
+            if outcome == RedirectOutcome::Yielded { LastCheck::Newer(applied.generation) } else { LastCheck::Whole };
         let wrote = !matches!(outcome, RedirectOutcome::Kept | RedirectOutcome::Yielded);
         let cut = if wrote || first { cut(&guard) } else { Ok(0) }.map_err(|cause| cause.to_string());
         self.guard = Some(guard.clone());
-        Ok(AddressEnsured { outcome, generation: turn.generation, guard, place, repairs, cut })
+        Ok(AddressEnsured { outcome, generation: applied.generation, guard, place, repairs, cut })
     }
 
-    /// As [`set_requests`](super::Redirect::set_requests) does it.
+    /// Claims the table as [`set_requests`](super::Redirect::set_requests) does.
     fn claim(&mut self, guard: &Guard) {
         let Some(before) = &self.guard else { return };
         let actions = [(before.requests, guard.requests), (before.at_loopback, guard.at_loopback)];
         if actions.contains(&(RequestAction::Drop, RequestAction::Redirect)) {
-            self.hold.claim = Claim::Anew;
+            self.owned.claim = Claim::Anew;
         } else if actions.contains(&(RequestAction::Redirect, RequestAction::Drop)) {
-            self.hold.claim = Claim::Changed;
+            self.owned.claim = Claim::Changed;
         }
     }
 
-    /// Where this agent is asked for its health.
-    pub(super) fn own(&self) -> Vec<SocketAddr> {
-        self.guard.as_ref().map(own).unwrap_or_default()
+    /// The address of this agent's health check.
+    pub(super) fn own_health_addresses(&self) -> Vec<SocketAddr> {
+        self.guard.as_ref().map(health_addresses).unwrap_or_default()
     }
 
-    /// Takes one step after the other until the address is where it should be.
-    fn settle(&mut self) -> Result<(Result<Place, Obstacle>, Vec<AddressRepair>), RedirectError> {
+    /// Repeats single steps until the address is in place.
+    fn place_address(&mut self) -> Result<(Result<Place, Obstacle>, Vec<AddressRepair>), RedirectError> {
         let mut repairs = Vec::new();
-        for _ in 0..MOST_STEPS {
+        for _ in 0..MAX_STEPS {
             let (done, repair) = match next_step(&find(&mut self.links)?, self.choice) {
                 AddressStep::Keep(place) => return Ok((Ok(place), repairs)),
                 AddressStep::Blocked(obstacle) => return Ok((Err(obstacle), repairs)),
@@ -162,7 +171,7 @@ impl CredentialsAddress {
                 Err(Errno::OPNOTSUPP) if repair == AddressRepair::LinkMade => {
                     self.choice.support = LinkSupport::Refused
                 }
-                // Another agent was faster, or the link went.
+                // Another agent made the change first, or the link disappeared.
                 Err(Errno::EXIST | Errno::NODEV) => {}
                 Err(cause) => return Err(kernel("set up", &repair.object(), cause)),
             }
@@ -170,33 +179,33 @@ impl CredentialsAddress {
         Err(kernel("set up", &ADDRESS.to_string(), Errno::AGAIN))
     }
 
-    /// Takes all of it away unless a newer agent has it.
+    /// Removes link, address and rules unless a newer agent has them.
     pub fn remove(&mut self) -> Result<Removed, RedirectError> {
-        if self.hold.is_newers()? {
+        if self.owned.belongs_to_newer()? {
             return Ok(Removed::LeftToNewer);
         }
-        let was_there = withdraw(&mut self.links, self.choice.kind)?;
-        let removed = self.hold.remove()?;
+        let was_there = remove_address(&mut self.links, self.choice.kind)?;
+        let removed = self.owned.remove()?;
         Ok(if was_there { Removed::Deleted } else { removed })
     }
 }
 
-/// Takes all of it away, whoever of ours made it.
+/// Removes link, address and rules, whichever agent created them.
 pub fn remove() -> Result<Removed, RedirectError> {
-    let mut hold = Hold::open(TABLE)?;
+    let mut owned = OwnedTable::open(TABLE)?;
     let mut links = Links::open().map_err(|cause| kernel("open", "rtnetlink", cause))?;
-    let was_there = withdraw(&mut links, LINK_KIND)?;
-    let removed = hold.delete()?;
+    let was_there = remove_address(&mut links, LINK_KIND)?;
+    let removed = owned.delete()?;
     Ok(if was_there { Removed::Deleted } else { removed })
 }
 
-/// Looks at everything and changes nothing.
+/// Reads the state of everything; changes nothing.
 pub fn status() -> Result<AddressStatus, RedirectError> {
-    let mut hold = Hold::open(TABLE).map_err(RedirectError::while_reading)?;
-    Ok(AddressStatus { table: hold.table()?, address: found_address()? })
+    let mut owned = OwnedTable::open(TABLE).map_err(RedirectError::while_reading)?;
+    Ok(AddressStatus { table: owned.table()?, address: found_address()? })
 }
 
-/// Where the address is. Needs no capability.
+/// Finds the address. Needs no capability.
 pub fn found_address() -> Result<FoundAddress, RedirectError> {
     find(&mut Links::open().map_err(|cause| kernel("open", "rtnetlink", cause))?)
 }
@@ -205,25 +214,25 @@ fn find(links: &mut Links) -> Result<FoundAddress, RedirectError> {
     links.find().map_err(|cause| kernel("read", "the node's links", cause))
 }
 
-/// Whether anything was there that could be taken away.
-fn withdraw(links: &mut Links, kind: &str) -> Result<bool, RedirectError> {
+/// Removes the address and its link; returns whether there was anything to remove.
+fn remove_address(links: &mut Links, kind: &str) -> Result<bool, RedirectError> {
     let found = find(links)?;
     let mut was_there = false;
     if let Some(link) = found.link.as_ref().filter(|link| link.kind == kind) {
-        was_there |= gone(links.delete_link(link.index)).map_err(|cause| kernel("delete", LINK, cause))?;
+        was_there |= existed(links.delete_link(link.index)).map_err(|cause| kernel("delete", LINK, cause))?;
     }
     if let Some(loopback) = &found.loopback {
         let own = found.holders.iter().any(|holder| holder.index == loopback.index && found.is_own(holder));
         if own {
             let deleted = links.delete_from_loopback(loopback.index);
-            was_there |= gone(deleted).map_err(|cause| kernel("delete", &format!("{ADDRESS} on lo"), cause))?;
+            was_there |= existed(deleted).map_err(|cause| kernel("delete", &format!("{ADDRESS} on lo"), cause))?;
         }
     }
     Ok(was_there)
 }
 
-/// Whether it was there to be deleted.
-fn gone(deleted: Result<(), Errno>) -> Result<bool, Errno> {
+/// Whether the deleted object existed.
+fn existed(deleted: Result<(), Errno>) -> Result<bool, Errno> {
     match deleted {
         Ok(()) => Ok(true),
         Err(Errno::NODEV | Errno::ADDRNOTAVAIL) => Ok(false),
@@ -231,8 +240,8 @@ fn gone(deleted: Result<(), Errno>) -> Result<bool, Errno> {
     }
 }
 
-/// Where an agent with these rules is asked for its health; nowhere if it drops requests.
-fn own(guard: &Guard) -> Vec<SocketAddr> {
+/// The health address of an agent with these rules; empty if it drops requests.
+fn health_addresses(guard: &Guard) -> Vec<SocketAddr> {
     let at = SocketAddr::from((HEALTH_V4, guard.port));
     (guard.requests == RequestAction::Redirect).then_some(at).into_iter().collect()
 }
@@ -251,7 +260,7 @@ fn kernel(verb: &'static str, object: &str, cause: Errno) -> RedirectError {
 }
 
 impl AddressEnsured {
-    /// Whether pods' requests can reach the agent there.
+    /// Whether pods' requests can reach the agent at the address.
     pub fn is_in_place(&self) -> bool {
         self.outcome != RedirectOutcome::Yielded && self.place.is_ok()
     }
@@ -297,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_done_is_told_in_one_line() {
+    fn result_is_described_in_one_line() {
         let passing = RequestAction::Redirect;
         let guard = Guard { port: 8181, uplinks: Vec::new(), requests: passing, at_loopback: passing };
         let whole = AddressEnsured {
@@ -320,9 +329,9 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_capability_is_named_whatever_it_was_missing_for() {
+    fn missing_capability_is_named_for_any_operation() {
         assert_eq!(kernel("set up", "the link kube2iam0", Errno::PERM), RedirectError::NoNetAdmin);
-        assert_eq!(gone(Err(Errno::ADDRNOTAVAIL)), Ok(false));
-        assert_eq!(gone(Err(Errno::PERM)), Err(Errno::PERM));
+        assert_eq!(existed(Err(Errno::ADDRNOTAVAIL)), Ok(false));
+        assert_eq!(existed(Err(Errno::PERM)), Err(Errno::PERM));
     }
 }

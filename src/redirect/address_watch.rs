@@ -1,5 +1,5 @@
-//! Keeps the address of container credentials true: looks again when somebody changed its link, the address or the rules
-//! around it, and every 30 seconds whatever happened.
+//! Keeps the address of container credentials in place: checks it whenever its link, the address or the rules change,
+//! and every 30 seconds in any case.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,23 +14,23 @@ use super::error::RedirectError;
 use super::link;
 use super::rtnetlink::ROUTE;
 use super::socket::{Netlink, Received};
-use super::watch::{self, CHECK_EVERY, Newer, REPAIR_PAUSE, RETRY_AFTER, Surroundings};
+use super::watch::{self, CHECK_EVERY, Newer, REPAIR_PAUSE, RETRY_AFTER, WatchContext};
 
 /// `RTMGRP_LINK` and `RTMGRP_IPV4_IFADDR`.
 const GROUPS: u32 = 0x1 | 0x10;
-/// Each of the two sockets in turn: half of how long the end of the watch may go unnoticed.
+/// Per socket; with two sockets, half of the maximum delay before the watch ends.
 const LISTEN_WAIT: Duration = Duration::from_millis(125);
 
-/// What the watch found worth logging.
+/// A result of the watch to be logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressEvent {
-    /// Anything but what stood before.
+    /// The state changed, or was repaired.
     Ensured(AddressEnsured),
     Failed(RedirectError),
 }
 
 impl AddressEvent {
-    /// Whether an operator should look.
+    /// Whether an operator should investigate.
     pub fn is_warning(&self) -> bool {
         match self {
             Self::Failed(_) => true,
@@ -40,7 +40,7 @@ impl AddressEvent {
         }
     }
 
-    /// Whether something was put back that somebody had removed or altered.
+    /// Whether something was restored that another program had removed or altered.
     pub fn is_repair(&self) -> bool {
         let altered =
             |outcome: &RedirectOutcome| matches!(outcome, RedirectOutcome::Placed | RedirectOutcome::Repaired(_));
@@ -58,21 +58,21 @@ impl fmt::Display for AddressEvent {
 }
 
 impl CredentialsAddress {
-    /// Watches until `goes_on` says no. An error means that the kernel's notifications have ended; what fails meanwhile
-    /// is reported and tried again.
+    /// Watches until `is_active` returns false. Fails only if the kernel's notifications end; other failures are reported
+    /// and retried.
     pub fn watch(
         &mut self,
-        around: &Surroundings<'_>,
+        context: &WatchContext<'_>,
         report: &mut dyn FnMut(AddressEvent),
     ) -> Result<(), RedirectError> {
-        let Surroundings { clock, goes_on, requests, .. } = around;
+        let WatchContext { clock, is_active, requests, .. } = context;
         let (mut routes, mut tables) = (listen()?, watch::listen(LISTEN_WAIT)?);
         let mut newer = Newer::default();
         let mut due = clock.now().mono;
-        let mut repaired: Option<Mono> = None;
-        while goes_on() {
-            if heard(&mut routes)? | watch::heard(&mut tables, GUARD_TABLE)? {
-                let pause = repaired.map_or(clock.now().mono, |at| at.after(REPAIR_PAUSE));
+        let mut repaired_at: Option<Mono> = None;
+        while is_active() {
+            if has_changed(&mut routes)? | watch::has_changed(&mut tables, GUARD_TABLE)? {
+                let pause = repaired_at.map_or(clock.now().mono, |at| at.after(REPAIR_PAUSE));
                 due = due.min(pause);
             }
             let now = clock.now().mono;
@@ -83,21 +83,21 @@ impl CredentialsAddress {
             if now < due {
                 continue;
             }
-            let event = self.look(&mut newer, around);
+            let event = self.check(&mut newer, context);
             due = now.after(if matches!(event, Some(AddressEvent::Failed(_))) { RETRY_AFTER } else { CHECK_EVERY });
             if let Some(event) = event {
-                repaired = if event.is_repair() { Some(now) } else { repaired };
+                repaired_at = if event.is_repair() { Some(now) } else { repaired_at };
                 report(event);
             }
         }
         Ok(())
     }
 
-    /// Says nothing about what is as it was.
-    fn look(&mut self, newer: &mut Newer, around: &Surroundings<'_>) -> Option<AddressEvent> {
-        let takes_back = newer.is_given_up(self.seen, &self.newer, &self.own(), around);
+    /// Checks and repairs; `None` if nothing changed.
+    fn check(&mut self, newer: &mut Newer, context: &WatchContext<'_>) -> Option<AddressEvent> {
+        let takes_back = newer.is_unresponsive(self.seen, &self.newer, &self.own_health_addresses(), context);
         if takes_back {
-            self.hold.claim = Claim::Anew;
+            self.owned.claim = Claim::Anew;
         }
         let before = (self.seen, self.obstacle.clone());
         let mut ensured = match self.ensure() {
@@ -119,11 +119,11 @@ fn listen() -> Result<Netlink, RedirectError> {
     listened.map_err(|cause| RedirectError::Kernel { verb: "listen to", object: "rtnetlink".to_owned(), cause })
 }
 
-/// Whether the agent's link or the address may have changed. Everybody's changes come by.
-fn heard(listener: &mut Netlink) -> Result<bool, RedirectError> {
+/// Whether the agent's link or the address may have changed. The socket receives changes of all links.
+fn has_changed(listener: &mut Netlink) -> Result<bool, RedirectError> {
     let mut concerned = false;
-    let heard = listener.notifications(&mut |reply| concerned |= link::concerns(&reply));
-    let heard =
-        heard.map_err(|cause| RedirectError::Kernel { verb: "listen to", object: "rtnetlink".to_owned(), cause });
-    Ok(heard? == Received::Lost || concerned)
+    let received = listener.notifications(&mut |reply| concerned |= link::concerns(&reply));
+    let received =
+        received.map_err(|cause| RedirectError::Kernel { verb: "listen to", object: "rtnetlink".to_owned(), cause });
+    Ok(received? == Received::Lost || concerned)
 }

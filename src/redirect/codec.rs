@@ -1,7 +1,7 @@
-//! Expressions as nf_tables' attributes and back (linux/netfilter/nf_tables.h).
+//! Encodes expressions as nf_tables attributes, and decodes them (linux/netfilter/nf_tables.h).
 //!
-//! Only one spelling is written, the one the kernel gives back, so that what was written compares equal with what is
-//! read. A known expression in any other spelling (another register, another flag) reads as foreign.
+//! Writes only the encoding that the kernel returns, so that written rules compare equal to those read. A known
+//! expression in another encoding (another register, another flag) decodes as foreign.
 
 use crate::logic::redirect::expression::{Expression, Header, Meta, NftVerdict, Relation};
 use crate::logic::redirect::resolve::Family;
@@ -34,7 +34,7 @@ pub(super) fn write(expressions: &[Expression]) -> Attributes {
     })
 }
 
-/// Expressions that are only ever read give `None`; no rule of ours holds one.
+/// `None` for expressions that are only read; the agent's rules contain none of them.
 fn write_one(expression: &Expression) -> Option<(&'static str, Attributes)> {
     let new = Attributes::new;
     Some(match expression {
@@ -63,7 +63,7 @@ fn write_one(expression: &Expression) -> Option<(&'static str, Attributes)> {
     })
 }
 
-/// The reverse of [`write()`], for any rule.
+/// The inverse of [`write()`], for any rule.
 pub(super) fn read(list: &[u8]) -> Vec<Expression> {
     attributes(list).map(|(_, element)| read_one(element)).collect()
 }
@@ -116,7 +116,7 @@ fn read_immediate(data: &[u8]) -> Option<Expression> {
     Some(Expression::Verdict(verdict))
 }
 
-/// Address and port may be given as ranges; only ranges of one are ours.
+/// Address and port may be ranges; the agent's rules use only ranges of length one.
 fn read_nat(data: &[u8]) -> Option<Expression> {
     let family = number(data, 2)?;
     let family = [Family::V4, Family::V6].into_iter().find(|known| family_number(*known) == family)?;
@@ -139,20 +139,20 @@ fn read_match(data: &[u8]) -> Option<Expression> {
     Some(Expression::Match { name: text(data, 1)?.to_owned(), info: attribute(data, 3)?.to_vec() })
 }
 
-/// What a rule's counter has seen: bytes and packets.
+/// Bytes and packets of a rule's counter.
 pub(super) fn counted(list: &[u8]) -> Option<(u64, u64)> {
     let data = attributes(list).find(|(_, element)| text(element, NAME) == Some("counter"))?.1;
     let data = attribute(data, DATA)?;
     Some((long(data, 1)?, long(data, 2)?))
 }
 
-/// `nft` keeps a comment as type 0, length, text, zero byte in a rule's user data (libnftnl/udata.h).
+/// `nft` stores a comment in a rule's user data as type 0, length, text, zero byte (libnftnl/udata.h).
 pub(super) fn comment(text: &str) -> Vec<u8> {
     let length = u8::try_from(text.len() + 1).expect("a comment is a word and a number of at most 20 digits");
     [&[0, length], text.as_bytes(), &[0]].concat()
 }
 
-/// The reverse of [`comment`].
+/// The inverse of [`comment`].
 pub(super) fn read_comment(mut data: &[u8]) -> Option<String> {
     while let [kind, length, rest @ ..] = data {
         let value = rest.get(..usize::from(*length))?;
@@ -214,7 +214,7 @@ mod tests {
     use crate::logic::redirect::{RedirectSpec, ruleset};
 
     #[test]
-    fn every_rule_of_ours_survives_the_way_there_and_back() {
+    fn every_rule_decodes_to_what_was_encoded() {
         let spec = RedirectSpec {
             host_ip: Some([10, 0, 0, 1].into()),
             host_ip6: Some("fd00::1".parse().unwrap()),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn another_spelling_of_a_known_expression_is_foreign() {
+    fn other_encoding_of_a_known_expression_is_foreign() {
         let new = Attributes::new;
         check_foreign("meta", new().number(1, 2).number(2, 6));
         check_foreign("meta", new().number(1, 1).number(2, 3));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_are_nfts() {
+    fn comments_are_encoded_as_by_nft() {
         assert_eq!(comment("generation 1"), b"\x00\x0dgeneration 1\x00");
         assert_eq!(read_comment(b"\x07\x02ab\x00\x03hi\x00").as_deref(), Some("hi"));
         assert_eq!(read_comment(b"\x00\x09hi"), None);

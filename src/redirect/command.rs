@@ -1,4 +1,4 @@
-//! `kube2iam redirect add | remove | status`, without the printing.
+//! Runs `kube2iam redirect add | remove | status`; the caller prints.
 
 use std::net::Ipv4Addr;
 
@@ -10,22 +10,22 @@ use crate::logic::redirect::guard::GUARD_TABLE;
 use crate::logic::redirect::status::{RedirectStatus, TableState};
 
 use super::address::{self, CredentialsAddress};
-use super::{Ensured, Redirect, RedirectError, Removed, adopt, left_over, legacy_hint, remove, status};
+use super::{Ensured, Redirect, RedirectError, Removed, adopt, legacy_hint, old_rules_left, remove, status};
 
-/// What to print and how to end.
+/// Text to print, and the exit code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Printed {
     pub exit_code: u8,
-    /// For standard output, lines with their ends.
+    /// For standard output, including line ends.
     pub output: String,
     /// For standard error.
     pub errors: String,
 }
 
-/// Not whole, or a rule that could not be removed.
+/// The redirect is not whole, or a rule couldn't be removed.
 const EXIT_NOT_WHOLE: u8 = 1;
 
-/// Does it.
+/// Runs a command.
 pub fn run(command: &RedirectCommand) -> Printed {
     let done = match command {
         RedirectCommand::Add { spec, old_rules, credentials } => add(spec, *old_rules, *credentials),
@@ -46,13 +46,13 @@ pub fn run(command: &RedirectCommand) -> Printed {
     done.unwrap_or_else(|error| failed(&error))
 }
 
-/// An address that was never set up is nobody's loss.
+/// An address that was never set up doesn't count as missing.
 fn is_whole(status: &RedirectStatus) -> bool {
     let address = &status.credentials;
     matches!(status.wholeness(), TableState::Whole(_)) && (address.is_absent() || address.in_place().is_ok())
 }
 
-/// The address goes first: while pods still send tokens there, the rules that keep them are there too.
+/// Removes the address first: the rules that protect tokens must stay while pods can still send them there.
 fn remove_all() -> Result<Printed, RedirectError> {
     let address = address::remove();
     let mut output = format!("{}\n", remove()?);
@@ -110,7 +110,7 @@ fn placed(ensured: &Ensured) -> Printed {
 }
 
 fn name_old_rules(metadata: &[Ipv4Addr], printed: &mut Printed) -> Result<(), RedirectError> {
-    let (rules, unread) = left_over(metadata)?;
+    let (rules, unread) = old_rules_left(metadata)?;
     for rule in rules {
         printed.errors.push_str(&format!("{rule}\n  --adopt removes it, or: {}\n", rule.deletion()));
     }

@@ -1,6 +1,5 @@
-//! Cuts the connections to the metadata address that are from before the rules: the kernel's nat rules see only the
-//! first packet of a connection, so one that is tracked already would go on to the real service
-//! (linux/netfilter/nfnetlink_conntrack.h).
+//! Cuts connections to the metadata address that are older than the rules: NAT rules see only the first packet of a
+//! connection, so a tracked one would continue to the real service (linux/netfilter/nfnetlink_conntrack.h).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,12 +13,12 @@ use super::socket::{FLAG_DUMP, Netlink};
 /// `IPCTNL_MSG_CT_GET`, `IPCTNL_MSG_CT_DELETE`.
 const GET: u8 = 1;
 const DELETE: u8 = 2;
-/// `CTA_*`: the two directions, and what distinguishes entries that look alike.
+/// `CTA_*`: the two directions, and the fields that distinguish otherwise equal entries.
 const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
-/// `CTA_TUPLE_IP`, `CTA_TUPLE_PROTO`; within: sources and destinations of both families, the ports.
+/// `CTA_TUPLE_IP`, `CTA_TUPLE_PROTO`, and their fields: sources and destinations of both families, ports.
 const TUPLE_IP: u16 = 1;
 const TUPLE_PROTOCOL: u16 = 2;
 const SOURCE_V4: u16 = 1;
@@ -28,30 +27,30 @@ const SOURCE_V6: u16 = 3;
 const DESTINATION_V6: u16 = 4;
 const SOURCE_PORT: u16 = 2;
 const DESTINATION_PORT: u16 = 3;
-/// Entries deleted in one go. More than a node's pods hold; the rest would be cut by the rules themselves.
+/// Maximum entries deleted per call. More than a node's pods have; the rules drop the packets of any others.
 const CUT_MAX: usize = 65_536;
 
-/// Which entries are cut.
+/// Selects the entries to cut.
 #[derive(Clone, Debug)]
 pub(super) struct Stale<'a> {
-    /// Those to these addresses,
+    /// Destinations of entries to cut
     pub(super) metadata: &'a [IpAddr],
-    /// at this port, or at any,
+    /// Destination port; `None` for any
     pub(super) port: Option<u16>,
-    /// not from the node itself, which may talk to the real service,
+    /// The node's own addresses, whose connections are kept: the node may use the real service
     pub(super) own: &'a [IpAddr],
-    /// and not answered by the agent.
+    /// Agents whose connections are kept
     pub(super) agents: &'a [SocketAddr],
 }
 
-/// Deletes them and says how many there were.
+/// Deletes the selected entries; returns their number.
 pub(super) fn cut(stale: &Stale<'_>) -> Result<usize, Errno> {
     let mut netlink = Netlink::open(Some(netlink::NETFILTER))?;
     let mut deletions = Vec::new();
     let all = request(CONNTRACK, GET, FLAG_DUMP, FAMILY_ANY, Attributes::new());
     let dumped = netlink.ask(all, &mut |reply| {
         let entry = attributes_of(&reply);
-        if deletions.len() < CUT_MAX && stale.holds(entry) {
+        if deletions.len() < CUT_MAX && stale.matches(entry) {
             deletions.extend(deletion(reply.body, entry));
         }
     });
@@ -59,7 +58,7 @@ pub(super) fn cut(stale: &Stale<'_>) -> Result<usize, Errno> {
     for deletion in deletions {
         match netlink.ask(deletion, &mut |_| {}) {
             Ok(()) => cut += 1,
-            // It ended by itself meanwhile.
+            // The entry expired meanwhile.
             Err(Errno::NOENT) => {}
             Err(cause) => return Err(cause),
         }
@@ -68,7 +67,7 @@ pub(super) fn cut(stale: &Stale<'_>) -> Result<usize, Errno> {
 }
 
 impl Stale<'_> {
-    fn holds(&self, entry: &[u8]) -> bool {
+    fn matches(&self, entry: &[u8]) -> bool {
         let original = |v4, v6| address(entry, ORIGINAL, v4, v6);
         let to_metadata = original(DESTINATION_V4, DESTINATION_V6).is_some_and(|ip| self.metadata.contains(&ip));
         let at_port = self.port.is_none_or(|wanted| port(entry, ORIGINAL, DESTINATION_PORT) == Some(wanted));
@@ -90,7 +89,7 @@ fn port(entry: &[u8], direction: u16, which: u16) -> Option<u16> {
     Some(u16::from_be_bytes(bytes.try_into().ok()?))
 }
 
-/// Names the entry by what the dump said of it: address and ports, zone, number.
+/// Identifies the entry by fields of the dump: addresses and ports, zone, id.
 fn deletion(body: &[u8], entry: &[u8]) -> Option<NetlinkMessage> {
     const NESTED: u16 = 0x8000;
     let mut list = Attributes::new().bytes(ORIGINAL | NESTED, attribute(entry, ORIGINAL)?);
@@ -123,7 +122,7 @@ mod tests {
         Attributes::new().nest(TUPLE_IP, ip).nest(TUPLE_PROTOCOL, protocol)
     }
 
-    fn check(source: &str, destination: &str, answers: (&str, u16), stale: bool) {
+    fn is_stale(source: &str, destination: &str, answers: (&str, u16)) -> bool {
         let list = Attributes::new()
             .nest(ORIGINAL, tuple(source, destination, 40_000))
             .nest(REPLY, tuple(answers.0, source, answers.1));
@@ -132,22 +131,22 @@ mod tests {
         let own = ["10.0.0.1".parse().unwrap()];
         let agents = ["10.0.0.1:8181".parse().unwrap(), "[fd00::1]:8181".parse().unwrap()];
         let rule = Stale { metadata: &metadata, port: None, own: &own, agents: &agents };
-        assert_eq!(rule.holds(&entry), stale, "{source} to {destination}, answered by {answers:?}");
+        rule.matches(&entry)
     }
 
     #[test]
-    fn only_what_pods_have_with_the_real_service_is_stale() {
-        check("10.1.0.7", "169.254.169.254", ("169.254.169.254", 80), true);
-        check("10.1.0.7", "169.254.169.254", ("10.0.0.1", 8181), false);
-        check("10.1.0.7", "169.254.169.254", ("10.0.0.1", 9999), true);
-        check("10.0.0.1", "169.254.169.254", ("169.254.169.254", 80), false);
-        check("10.1.0.7", "10.96.0.1", ("10.0.0.9", 443), false);
-        check("fd01::7", "fd00:ec2::254", ("fd00:ec2::254", 80), true);
-        check("fd01::7", "fd00:ec2::254", ("fd00::1", 8181), false);
+    fn only_pods_connections_to_the_real_service_are_stale() {
+        assert!(is_stale("10.1.0.7", "169.254.169.254", ("169.254.169.254", 80)));
+        assert!(!is_stale("10.1.0.7", "169.254.169.254", ("10.0.0.1", 8181)));
+        assert!(is_stale("10.1.0.7", "169.254.169.254", ("10.0.0.1", 9999)));
+        assert!(!is_stale("10.0.0.1", "169.254.169.254", ("169.254.169.254", 80)));
+        assert!(!is_stale("10.1.0.7", "10.96.0.1", ("10.0.0.9", 443)));
+        assert!(is_stale("fd01::7", "fd00:ec2::254", ("fd00:ec2::254", 80)));
+        assert!(!is_stale("fd01::7", "fd00:ec2::254", ("fd00::1", 8181)));
     }
 
     #[test]
-    fn other_ports_of_an_address_are_left_alone_where_one_is_given() {
+    fn connections_to_other_ports_are_kept() {
         let loopback: IpAddr = "127.0.0.1".parse().unwrap();
         let agents = [SocketAddr::new(loopback, 8181)];
         let rule = Stale { metadata: &[loopback], port: Some(8181), own: &[], agents: &agents };
@@ -158,14 +157,14 @@ mod tests {
                 .nest(ORIGINAL, tuple_at("127.0.0.1", "127.0.0.1", 40_000, port))
                 .nest(REPLY, tuple(answers.0, "127.0.0.1", answers.1));
             let entry = NetlinkMessage::new(0, 0, &[], list).body;
-            assert_eq!(rule.holds(&entry), stale, "{port}, answered by {answers:?}");
+            assert_eq!(rule.matches(&entry), stale, "{port}, answered by {answers:?}");
         }
     }
 
     #[test]
-    fn an_entry_that_cannot_be_read_is_left_alone() {
+    fn unparsable_entry_is_kept() {
         let rule = Stale { metadata: &["169.254.169.254".parse().unwrap()], port: None, own: &[], agents: &[] };
-        assert!(!rule.holds(&[]));
-        assert!(!rule.holds(&[9, 0, 1, 0, 1]));
+        assert!(!rule.matches(&[]));
+        assert!(!rule.matches(&[9, 0, 1, 0, 1]));
     }
 }

@@ -1,4 +1,4 @@
-//! What can keep the redirect from standing.
+//! Errors of the redirect.
 
 use std::fmt;
 
@@ -9,22 +9,22 @@ use crate::logic::redirect::{TABLE, Wanted, leftover};
 
 use super::socket::NetlinkRefusal;
 
-/// What sysexits.h calls "permission denied".
+/// `EX_NOPERM` of sysexits.h.
 const EXIT_NO_PERMISSION: u8 = 77;
 const EXIT_FAILURE: u8 = 1;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedirectError {
-    /// The process may not change the network.
+    /// The process lacks the capability to change the network.
     NoNetAdmin,
-    /// It may not even look: nf_tables shows its rules only to those who may change them.
+    /// Reading needs the capability too: nf_tables shows rules only to processes that may change them.
     MayNotRead,
-    /// The kernel can't do it; the lines that do it with iptables, where they are known.
+    /// The kernel lacks support; `by_hand` holds equivalent iptables commands, where known.
     NoNftables {
         by_hand: Vec<String>,
     },
     NoHostAddress(NoHostAddress),
-    /// Anything else the kernel refused.
+    /// Any other error of the kernel.
     Kernel {
         verb: &'static str,
         object: String,
@@ -40,8 +40,8 @@ impl RedirectError {
         }
     }
 
-    /// A refusal of the first question to nf_tables. What a missing subsystem answers depends on whether netlink,
-    /// netfilter's part of it or nf_tables is missing.
+    /// The error of the first request to nf_tables. The errno depends on whether netlink, its netfilter family or
+    /// nf_tables is missing.
     pub(super) fn of_nftables(cause: Errno) -> Self {
         match cause {
             Errno::PERM => Self::NoNetAdmin,
@@ -56,7 +56,7 @@ impl RedirectError {
         Self::Kernel { verb: "read", object: format!("inet {TABLE}"), cause }
     }
 
-    /// A refused batch. A chain type or an expression that the kernel doesn't have is `ENOENT` there.
+    /// A refused batch. A missing chain type or expression is reported as `ENOENT`.
     pub(super) fn writing(refused: NetlinkRefusal, wanted: &Wanted) -> Self {
         match refused.cause {
             Errno::NOENT | Errno::OPNOTSUPP | Errno::AFNOSUPPORT => {
@@ -66,7 +66,7 @@ impl RedirectError {
         }
     }
 
-    /// A refused batch for a table that iptables' lines can't stand in for.
+    /// A refused batch for a table without equivalent iptables commands.
     pub(super) fn writing_table(refused: NetlinkRefusal, table: &str) -> Self {
         match refused.cause {
             Errno::NOENT | Errno::OPNOTSUPP | Errno::AFNOSUPPORT => Self::NoNftables { by_hand: Vec::new() },
@@ -74,7 +74,7 @@ impl RedirectError {
         }
     }
 
-    /// The same error of a process that only wants to look.
+    /// Converts the error for a read-only operation.
     pub(super) fn while_reading(self) -> Self {
         match self {
             Self::NoNetAdmin => Self::MayNotRead,
@@ -82,7 +82,7 @@ impl RedirectError {
         }
     }
 
-    /// Adds the lines to an error that was found before the addresses were known.
+    /// Adds the iptables commands to an error found before the addresses were known.
     pub(super) fn with_lines(self, wanted: &Wanted) -> Self {
         match self {
             Self::NoNftables { .. } => Self::NoNftables { by_hand: leftover::by_hand(wanted) },
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_capability_is_named_and_has_its_own_exit_code() {
+    fn missing_capability_is_named_and_has_its_own_exit_code() {
         let error = RedirectError::of_nftables(Errno::PERM);
         let text = error.to_string();
         assert!(text.starts_with("failed to program `inet kube2iam`: the capability NET_ADMIN is missing; "), "{text}");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_nftables_gets_the_line_to_add_by_hand() {
+    fn error_without_nftables_contains_the_iptables_commands() {
         let text = "failed to program `inet kube2iam`: the kernel has no nf_tables with NAT for inet (Linux 5.2), \
                     add by hand: iptables -t nat -A PREROUTING -p tcp -d 169.254.169.254 --dport 80 -i cni0 \
                     -j DNAT --to-destination 10.0.0.1:8181; iptables -I FORWARD -d 169.254.169.254 -j DROP; \
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn other_refusals_name_what_was_done() {
+    fn other_refusals_name_the_operation() {
         let refused = NetlinkRefusal { cause: Errno::BUSY, message: 2 };
         let text = RedirectError::writing(refused, &wanted()).to_string();
         assert!(text.starts_with("failed to write `inet kube2iam`: "), "{text}");

@@ -1,4 +1,4 @@
-//! The node's interfaces, addresses and default routes, asked of the kernel (rtnetlink(7)). Needs no capability.
+//! Reads the node's interfaces, addresses and default routes (rtnetlink(7)). Needs no capability.
 
 use std::net::IpAddr;
 
@@ -12,9 +12,9 @@ use super::message::{attribute, native_u16, native_u32, text};
 use super::rtnetlink::{
     ADDRESS_ADDRESS, ADDRESS_BYTES, ADDRESS_LOCAL, GET_ADDRESS, GET_LINK, LINK_BYTES, LINK_NAME, ROUTE, V4, V6, dump,
 };
-use super::socket::{Netlink, steady};
+use super::socket::{Netlink, read_consistently};
 
-/// `RTM_GETROUTE`, and the bytes of the structure it begins with.
+/// `RTM_GETROUTE`, and the size of its fixed header.
 const GET_ROUTE: u16 = 26;
 const ROUTE_BYTES: usize = 12;
 
@@ -33,7 +33,7 @@ const ROUTE_METRIC: u16 = 6;
 const ROUTE_SOURCE: u16 = 7;
 const ROUTE_HOPS: u16 = 9;
 const ROUTE_TABLE: u16 = 15;
-/// `RT_TABLE_MAIN`: other tables hold what single sources or marks use, not the node's uplinks.
+/// `RT_TABLE_MAIN`: other tables serve specific sources or marks, not the node's uplinks.
 const TABLE_MAIN: u32 = 254;
 /// `RTPROT_RA`, `RTN_UNICAST`, `RTM_F_CLONED`.
 const ADVERTISED: u8 = 9;
@@ -42,10 +42,10 @@ const CLONED: u32 = 0x200;
 
 const FAMILIES: [(u8, Family); 2] = [(V4, Family::V4), (V6, Family::V6)];
 
-/// Reads all three.
+/// Reads interfaces, addresses and default routes.
 pub(super) fn network() -> Result<HostNetwork, Errno> {
     let mut netlink = Netlink::open(ROUTE)?;
-    steady(|| read(&mut netlink))
+    read_consistently(|| read(&mut netlink))
 }
 
 fn read(netlink: &mut Netlink) -> Result<HostNetwork, Errno> {
@@ -72,18 +72,18 @@ fn interface(body: &[u8]) -> Option<Interface> {
     Some(Interface { index: native_u32(body, 4)?, name: text(body.get(LINK_BYTES..)?, LINK_NAME)?.to_owned(), kind })
 }
 
-/// On a point-to-point link `IFA_ADDRESS` is the other end; `IFA_LOCAL` is there whenever they differ.
+/// On a point-to-point link `IFA_ADDRESS` is the remote end; `IFA_LOCAL` is present whenever they differ.
 fn address(body: &[u8]) -> Option<Address> {
     let list = body.get(ADDRESS_BYTES..)?;
     let ip = ip(attribute(list, ADDRESS_LOCAL).or_else(|| attribute(list, ADDRESS_ADDRESS))?)?;
     let flags = attribute(list, ADDRESS_FLAGS).and_then(|bytes| native_u32(bytes, 0));
     let flags = flags.unwrap_or_else(|| body.get(2).copied().map_or(0, u32::from));
-    let global = body.get(3) == Some(&SCOPE_UNIVERSE) && flags & NOT_TO_RELY_ON == 0;
+    let global = body.get(3) == Some(&SCOPE_UNIVERSE) && flags & UNRELIABLE_FLAGS == 0;
     let standing = if global { AddressStanding::Global } else { AddressStanding::Other };
     Some(Address { interface: native_u32(body, 4)?, ip, standing })
 }
 
-/// One for each interface the route leaves by; none if it is no default route. A dump of one family may hold others.
+/// One per outgoing interface; none if it isn't a default route. A dump of one family may contain others.
 fn default_routes(body: &[u8], number: u8, family: Family) -> Vec<DefaultRoute> {
     let list = body.get(ROUTE_BYTES..).unwrap_or_default();
     let field = |kind| attribute(list, kind).and_then(|bytes| native_u32(bytes, 0));
@@ -102,7 +102,7 @@ fn default_routes(body: &[u8], number: u8, family: Family) -> Vec<DefaultRoute> 
     interfaces.map(|interface| DefaultRoute { family, interface, source, metric, origin }).collect()
 }
 
-/// The interfaces in a list of `struct rtnexthop`: length, flags, hops, interface, attributes.
+/// Parses the interfaces of a list of `struct rtnexthop`: length, flags, hops, interface, attributes.
 fn hops(mut bytes: &[u8]) -> Vec<u32> {
     let mut interfaces = Vec::new();
     while let (Some(length), Some(interface)) = (native_u16(bytes, 0), native_u32(bytes, 4)) {
@@ -154,12 +154,12 @@ mod tests {
     }
 
     #[test]
-    fn a_length_of_zero_ends_the_walk() {
+    fn length_of_zero_ends_the_iteration() {
         assert_eq!(hops(&[0; 24]), [0, 0, 0]);
     }
 
     #[test]
-    fn own_end_of_a_point_to_point_link_is_the_address() {
+    fn local_end_of_a_point_to_point_link_is_the_address() {
         let list = Attributes::new().bytes(ADDRESS_ADDRESS, &[10, 0, 0, 9]).bytes(ADDRESS_LOCAL, &[10, 0, 0, 1]);
         let body = NetlinkMessage::new(0, 0, &[2, 32, 0x80, 0, 5, 0, 0, 0], list).body;
         let found = address(&body).unwrap();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_a_loopback() {
+    fn this_machine_has_a_loopback_interface() {
         let host = network().unwrap();
         assert!(host.interfaces.iter().any(|interface| interface.kind == InterfaceKind::Loopback), "{host:?}");
     }

@@ -1,4 +1,4 @@
-//! Links and the address of container credentials in the kernel: read, made, removed (rtnetlink(7)). Reading needs no
+//! Reads, creates and removes the link and the address of container credentials (rtnetlink(7)). Reading needs no
 //! capability.
 
 use std::net::Ipv4Addr;
@@ -14,7 +14,7 @@ use super::rtnetlink::{
     ADDRESS_ADDRESS, ADDRESS_BYTES, ADDRESS_LOCAL, DELETE_ADDRESS, DELETE_LINK, GET_ADDRESS, GET_LINK, LINK_BYTES,
     LINK_NAME, NEW_ADDRESS, NEW_LINK, ROUTE, V4, dump,
 };
-use super::socket::{FLAG_CREATE, FLAG_EXCLUSIVE, Netlink, steady};
+use super::socket::{FLAG_CREATE, FLAG_EXCLUSIVE, Netlink, read_consistently};
 
 /// `IFF_UP`.
 const UP: u32 = 1;
@@ -26,10 +26,10 @@ const ADDRESS_LABEL: u16 = 3;
 const WHOLE_PREFIX: u8 = 32;
 /// `IFA_F_PERMANENT`.
 const PERMANENT: u8 = 0x80;
-/// `RT_SCOPE_LINK`: the kernel never takes such an address as the source of packets that go elsewhere.
+/// `RT_SCOPE_LINK`: the kernel never uses such an address as the source of packets to other networks.
 const SCOPE_LINK: u8 = 253;
 
-/// The socket by which all this is done.
+/// An rtnetlink socket.
 #[derive(Debug)]
 pub(super) struct Links {
     netlink: Netlink,
@@ -41,7 +41,7 @@ impl Links {
     }
 
     pub(super) fn find(&mut self) -> Result<FoundAddress, Errno> {
-        steady(|| self.read())
+        read_consistently(|| self.read())
     }
 
     fn read(&mut self) -> Result<FoundAddress, Errno> {
@@ -60,7 +60,7 @@ impl Links {
         Ok(FoundAddress { link: by_name(LINK), loopback: by_name(LOOPBACK), holders })
     }
 
-    /// `EOPNOTSUPP` from a kernel without links of that kind.
+    /// Fails with `EOPNOTSUPP` on a kernel without links of that kind.
     pub(super) fn make(&mut self, kind: &str) -> Result<(), Errno> {
         let list = Attributes::new().text(LINK_NAME, LINK).nest(LINK_INFO, Attributes::new().text(INFO_KIND, kind));
         self.change(NEW_LINK, FLAG_CREATE | FLAG_EXCLUSIVE, &link_fixed(0), list)
@@ -83,7 +83,7 @@ impl Links {
         self.change(NEW_ADDRESS, FLAG_CREATE | FLAG_EXCLUSIVE, &address_fixed(index), list)
     }
 
-    /// The label makes sure that only the agent's own address on loopback goes.
+    /// The label ensures that only the agent's own address is deleted.
     pub(super) fn delete_from_loopback(&mut self, index: u32) -> Result<(), Errno> {
         let list = address().text(ADDRESS_LABEL, LOOPBACK_LABEL);
         self.change(DELETE_ADDRESS, 0, &address_fixed(index), list)
@@ -94,7 +94,7 @@ impl Links {
     }
 }
 
-/// `struct ifinfomsg` of a link that is to be up.
+/// `struct ifinfomsg` that brings a link up.
 fn link_fixed(index: u32) -> Vec<u8> {
     [[0; 4], index.to_ne_bytes(), UP.to_ne_bytes(), UP.to_ne_bytes()].concat()
 }
@@ -115,7 +115,7 @@ fn link(body: &[u8]) -> Option<(String, FoundLink)> {
     Some((text(list, LINK_NAME)?.to_owned(), link))
 }
 
-/// Where the address is, if this says so. On a link between two ends it may be either.
+/// Parses an address message; `None` for other addresses. On a point-to-point link the local end counts.
 fn holder(body: &[u8]) -> Option<AddressOnLink> {
     let list = body.get(ADDRESS_BYTES..)?;
     let own = attribute(list, ADDRESS_LOCAL).or_else(|| attribute(list, ADDRESS_ADDRESS))?;
@@ -124,7 +124,7 @@ fn holder(body: &[u8]) -> Option<AddressOnLink> {
     (own == ADDRESS).then_some(AddressOnLink { index: native_u32(body, 4)?, interface: String::new(), label })
 }
 
-/// Whether a notification is about the agent's link or the address.
+/// Whether a notification concerns the agent's link or the address.
 pub(super) fn concerns(reply: &NetlinkReply<'_>) -> bool {
     match reply.kind {
         NEW_LINK | DELETE_LINK => link(reply.body).is_some_and(|(name, _)| name == LINK || name == LOOPBACK),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn links_and_addresses_are_read_as_they_are_written() {
+    fn links_and_addresses_decode_to_what_was_encoded() {
         let list = Attributes::new().text(LINK_NAME, LINK).nest(LINK_INFO, Attributes::new().text(INFO_KIND, "dummy"));
         let message = NetlinkMessage::new(NEW_LINK, 0, &link_fixed(7), list);
         let found = FoundLink { index: 7, kind: "dummy".to_owned(), is_up: true };
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn only_news_of_the_agents_own_things_wake_it() {
+    fn only_changes_of_the_agents_link_and_address_are_relevant() {
         let named =
             |name: &str| NetlinkMessage::new(NEW_LINK, 0, &link_fixed(7), Attributes::new().text(LINK_NAME, name)).body;
         let holding = |last: u8| {

@@ -1,7 +1,7 @@
 //! Netlink messages as bytes: a header, a fixed part, attributes (RFC 3549 sections 2.2 and 2.3, linux/netlink.h).
 //!
-//! Lengths and header fields are in the machine's own order; netfilter's numbers within attributes are big endian.
-//! Reading never trusts a length: what doesn't fit ends the walk.
+//! Lengths and header fields have native byte order; netfilter's numbers within attributes are big endian. Parsing
+//! never trusts a length: an invalid one ends the iteration.
 
 /// `sizeof(struct nlmsghdr)` and of an attribute's header. Both are followed by padding to four bytes.
 const HEADER_BYTES: usize = 16;
@@ -10,7 +10,7 @@ const ATTRIBUTE_HEADER_BYTES: usize = 4;
 const NESTED: u16 = 0x8000;
 const KIND_MASK: u16 = 0x3fff;
 
-/// A request, before it has a number.
+/// A request, before it gets a sequence number.
 #[derive(Clone, Debug)]
 pub(super) struct NetlinkMessage {
     pub(super) kind: u16,
@@ -26,7 +26,7 @@ impl NetlinkMessage {
         Self { kind, flags, body }
     }
 
-    /// As it goes over the socket. `sequence` comes back in every answer.
+    /// The bytes to send. Every reply repeats `sequence`.
     pub(super) fn to_bytes(&self, sequence: u32) -> Vec<u8> {
         let length = u32::try_from(HEADER_BYTES + self.body.len()).unwrap_or(u32::MAX);
         let mut bytes = Vec::with_capacity(HEADER_BYTES + self.body.len());
@@ -53,16 +53,14 @@ impl Attributes {
 
     pub(super) fn bytes(mut self, kind: u16, value: &[u8]) -> Self {
         let length = u16::try_from(ATTRIBUTE_HEADER_BYTES + value.len());
-        self.0.extend(
-            length.expect("what is written here is names, addresses and a rule's few expressions").to_ne_bytes(),
-        );
+        self.0.extend(length.expect("only names, addresses and a rule's few expressions are written").to_ne_bytes());
         self.0.extend(kind.to_ne_bytes());
         self.0.extend(value);
         pad(&mut self.0);
         self
     }
 
-    /// A name, with the zero byte the kernel expects.
+    /// A string, with the NUL terminator that the kernel expects.
     pub(super) fn text(self, kind: u16, value: &str) -> Self {
         self.bytes(kind, &[value.as_bytes(), &[0]].concat())
     }
@@ -80,7 +78,7 @@ impl Attributes {
     }
 }
 
-/// A message that was received.
+/// A received message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NetlinkReply<'a> {
     pub(super) kind: u16,
@@ -104,7 +102,7 @@ pub(super) fn replies(mut datagram: &[u8]) -> impl Iterator<Item = NetlinkReply<
     })
 }
 
-/// The attributes in `bytes`, kinds without their flags.
+/// The attributes in `bytes`, with flags removed from kinds.
 pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(native_u16(bytes, 0)?);
@@ -120,7 +118,7 @@ pub(super) fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
     attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value)
 }
 
-/// The attribute that is reached by opening one after the other.
+/// The attribute at a path of nested attributes.
 pub(super) fn nested<'a>(bytes: &'a [u8], kinds: &[u16]) -> Option<&'a [u8]> {
     kinds.iter().try_fold(bytes, |inner, kind| attribute(inner, *kind))
 }
@@ -164,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_can_be_read() {
+    fn written_message_can_be_parsed() {
         let bytes = example();
         assert_eq!(bytes.len() % 4, 0);
         let found: Vec<NetlinkReply<'_>> = replies(&bytes).collect();
@@ -185,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cut_and_no_flipped_byte_makes_the_reader_panic_or_loop() {
+    fn truncated_and_corrupted_messages_never_panic_or_loop() {
         let whole = example();
         let read = |bytes: &[u8]| {
             replies(bytes).map(|reply| attributes(reply.body.get(4..).unwrap_or_default()).count()).sum::<usize>()
@@ -194,9 +192,9 @@ mod tests {
             assert!(read(&whole[..length]) <= 3);
         }
         for at in 0..whole.len() {
-            let mut bent = whole.clone();
-            bent[at] ^= 0xff;
-            assert!(read(&bent) <= whole.len() / 4);
+            let mut corrupted = whole.clone();
+            corrupted[at] ^= 0xff;
+            assert!(read(&corrupted) <= whole.len() / 4);
         }
     }
 }

@@ -1,7 +1,6 @@
-//! nf_tables through its netlink socket: read a table, write one, delete one, each in a single step
-//! (linux/netfilter/nf_tables.h).
+//! nf_tables over netlink: reads, writes and deletes a table, each atomically (linux/netfilter/nf_tables.h).
 //!
-//! A table of ours never has `NFT_TABLE_F_OWNER`: it would vanish with the process, and open the node's role to all pods.
+//! The agent's tables never have `NFT_TABLE_F_OWNER`: they would vanish with the process and expose the node's role.
 
 use rustix::io::Errno;
 use rustix::net::netlink;
@@ -45,14 +44,14 @@ const RULE_EXPRESSIONS: u16 = 4;
 const RULE_USERDATA: u16 = 7;
 const GENERATION_ID: u16 = 1;
 
-/// A moment of the whole ruleset: the kernel counts every change of it, anybody's.
+/// The ruleset's generation id, which the kernel increments on every change by any process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moment(u32);
+pub(super) struct GenerationId(u32);
 
 #[derive(Debug)]
 pub(super) struct Nftables {
     netlink: Netlink,
-    /// Of the tables of family `inet`, the one that is read and written
+    /// The table of family `inet` that is read and written
     table: &'static str,
 }
 
@@ -61,16 +60,16 @@ impl Nftables {
         Ok(Self { netlink: Netlink::open(Some(netlink::NETFILTER))?, table })
     }
 
-    /// The present moment. The first thing asked: a kernel without nf_tables refuses it.
-    pub(super) fn moment(&mut self) -> Result<Moment, Errno> {
-        let mut moment = None;
+    /// The current generation id. This is the first request made: a kernel without nf_tables refuses it.
+    pub(super) fn generation_id(&mut self) -> Result<GenerationId, Errno> {
+        let mut generation_id = None;
         self.netlink.ask(request(GENERATION_GET, 0, 0, Attributes::new()), &mut |reply| {
-            moment = number(attributes_of(&reply), GENERATION_ID);
+            generation_id = number(attributes_of(&reply), GENERATION_ID);
         })?;
-        moment.map(Moment).ok_or(Errno::PROTO)
+        generation_id.map(GenerationId).ok_or(Errno::PROTO)
     }
 
-    /// Our table with those of `chains` that it has.
+    /// The table, with those of `chains` that exist.
     pub(super) fn table(&mut self, chains: &[&str]) -> Result<Option<FoundTable>, Errno> {
         let mut table = FoundTable::default();
         let name = Attributes::new().text(OBJECT_TABLE, self.table);
@@ -106,12 +105,12 @@ impl Nftables {
         Ok(Some(chain))
     }
 
-    /// The rules of `chain` in iptables' IPv4 `table`; none if there is no such chain.
+    /// The rules of `chain` in iptables' IPv4 `table`; empty if there is no such chain.
     pub(super) fn iptables_rules(&mut self, table: &str, chain: &str) -> Result<Vec<FoundRule>, Errno> {
         self.rules(FAMILY_V4, table, chain)
     }
 
-    /// Older kernels ignore what the dump is asked for, so every rule is looked at again.
+    /// Older kernels ignore the dump's filter, so every rule is checked again.
     fn rules(&mut self, family: u8, table: &str, chain: &str) -> Result<Vec<FoundRule>, Errno> {
         let mut rules = Vec::new();
         let list = Attributes::new().text(OBJECT_TABLE, table).text(RULE_CHAIN, chain);
@@ -125,16 +124,16 @@ impl Nftables {
         absent(found).map(|_| rules)
     }
 
-    /// Replaces our table by `chains`, or makes it. With a `moment`, only if nothing changed since: `ERESTART`.
+    /// Creates or replaces the table. With a `generation_id`, fails with `ERESTART` if the ruleset changed since.
     pub(super) fn write(
         &mut self,
         chains: &[Chain],
         generation: u64,
-        moment: Option<Moment>,
+        generation_id: Option<GenerationId>,
     ) -> Result<(), NetlinkRefusal> {
         let table = self.table;
         let name = || Attributes::new().text(OBJECT_TABLE, table);
-        // Added first so that there is one to delete.
+        // Creating it first makes the deletion succeed.
         let mut messages = vec![
             request(TABLE_NEW, FLAG_CREATE, FAMILY_INET, name()),
             request(TABLE_DELETE, 0, FAMILY_INET, name()),
@@ -144,10 +143,10 @@ impl Nftables {
         for chain in chains {
             messages.extend(chain.rules.iter().map(|rule| rule_message(table, chain.name, rule, generation)));
         }
-        self.batch(messages, moment)
+        self.batch(messages, generation_id)
     }
 
-    /// Deletes our table; `ENOENT` if there is none.
+    /// Deletes the table; `ENOENT` if there is none.
     pub(super) fn delete(&mut self) -> Result<(), NetlinkRefusal> {
         let name = Attributes::new().text(OBJECT_TABLE, self.table);
         self.batch(vec![request(TABLE_DELETE, 0, FAMILY_INET, name)], None)
@@ -159,14 +158,19 @@ impl Nftables {
         self.batch(vec![request(RULE_DELETE, 0, FAMILY_V4, list)], None)
     }
 
-    /// All of `messages` or none. The last one is confirmed; the batch's own brackets can't be before Linux 6.10.
-    fn batch(&mut self, mut messages: Vec<NetlinkMessage>, moment: Option<Moment>) -> Result<(), NetlinkRefusal> {
+    /// Applies all of `messages` or none. The last one requests an ACK; the batch markers can't before Linux 6.10.
+    fn batch(
+        &mut self,
+        mut messages: Vec<NetlinkMessage>,
+        generation_id: Option<GenerationId>,
+    ) -> Result<(), NetlinkRefusal> {
         if let Some(last) = messages.last_mut() {
             last.flags |= FLAG_ACK;
         }
-        let guard = moment.map_or_else(Attributes::new, |moment| Attributes::new().number(BATCH_GENERATION, moment.0));
-        messages.insert(0, bracket(BATCH_BEGIN, guard));
-        messages.push(bracket(BATCH_END, Attributes::new()));
+        let guard = generation_id
+            .map_or_else(Attributes::new, |generation_id| Attributes::new().number(BATCH_GENERATION, generation_id.0));
+        messages.insert(0, batch_marker(BATCH_BEGIN, guard));
+        messages.push(batch_marker(BATCH_END, Attributes::new()));
         for message in &mut messages {
             message.flags |= FLAG_REQUEST;
         }
@@ -178,8 +182,8 @@ fn request(kind: u8, flags: u16, family: u8, list: Attributes) -> NetlinkMessage
     netfilter::request(NFTABLES, kind, flags, family, list)
 }
 
-/// A batch's first and last message name the subsystem it is for.
-fn bracket(kind: u16, list: Attributes) -> NetlinkMessage {
+/// The first or last message of a batch, which names the subsystem.
+fn batch_marker(kind: u16, list: Attributes) -> NetlinkMessage {
     NetlinkMessage::new(kind, 0, &[0, 0, 0, NFTABLES], list)
 }
 
@@ -212,7 +216,7 @@ fn found_rule(list: &[u8]) -> FoundRule {
     }
 }
 
-/// Whether the thing asked for does not exist.
+/// Whether the requested object doesn't exist.
 fn absent(answer: Result<(), Errno>) -> Result<bool, Errno> {
     match answer {
         Ok(()) => Ok(false),

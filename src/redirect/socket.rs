@@ -1,7 +1,7 @@
-//! A netlink socket: one request and its answers, a batch that is taken whole or not at all, notifications.
+//! A netlink socket: requests with their replies, atomic batches, notifications.
 //!
-//! Every wait has a deadline. Answers to an earlier request, which a failed one may leave behind, are recognised by
-//! their number and passed over; whatever another process sends is passed over too.
+//! Every wait has a timeout. Replies to an earlier, failed request are recognised by their sequence number and skipped,
+//! and so are messages from other processes.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -17,17 +17,17 @@ use super::message::{NetlinkMessage, NetlinkReply, native_u32, replies};
 
 /// The kernel answers from memory; a batch may wait for a slow module to load.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
-/// Dumps come in datagrams of at most 32 KiB (netlink_dump), notifications in smaller ones.
+/// Dumps arrive in datagrams of at most 32 KiB (netlink_dump), notifications in smaller ones.
 const DATAGRAM_BYTES: usize = 64 * 1024;
-/// kube-proxy may write thousands of elements at once; what doesn't fit is reported as lost.
+/// kube-proxy may write thousands of elements at once; an overflow is reported as lost.
 const NOTIFICATION_BYTES: usize = 1024 * 1024;
-/// Datagrams taken up before the watch looks at anything else.
+/// Datagrams read before the watch checks anything else.
 const NOTIFICATIONS_AT_ONCE: usize = 1024;
 
-/// What was read changed while it was read.
+/// The data changed while it was being read.
 pub(super) const INTERRUPTED: Errno = Errno::INTR;
-/// How often such a reading is begun anew: at boot, routes and rules change many times a second.
-const READINGS: usize = 8;
+/// Attempts to read unchanged data: at boot, routes and rules change many times a second.
+const READ_ATTEMPTS: usize = 8;
 
 /// linux/netlink.h.
 pub(super) const FLAG_REQUEST: u16 = 0x1;
@@ -47,16 +47,16 @@ pub(super) struct Netlink {
     buffer: Vec<u8>,
 }
 
-/// What a wait for notifications ended with.
+/// The result of a wait for notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Received {
     Something,
     Nothing,
-    /// There were more than the socket could hold.
+    /// The socket's buffer overflowed.
     Lost,
 }
 
-/// A batch that was refused, and which of its messages the kernel named.
+/// A refused batch, with the index of the refused message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NetlinkRefusal {
     pub(super) cause: Errno,
@@ -68,11 +68,11 @@ impl Netlink {
         Self::with_groups(protocol, 0)
     }
 
-    /// A socket that only listens to notifications, for at most `wait` at a time.
+    /// A socket that only receives notifications, waiting at most `wait` at a time.
     pub(super) fn listen(protocol: Option<Protocol>, groups: u32, wait: Duration) -> Result<Self, Errno> {
         let listener = Self::with_groups(protocol, groups)?;
         set_socket_timeout(&listener.socket, Timeout::Recv, Some(wait))?;
-        // Beyond the system's limit only who has NET_ADMIN outside of containers' users may go; then as far as it goes.
+        // Exceeding the system's limit needs NET_ADMIN in the initial user namespace; otherwise the limit applies.
         set_socket_recv_buffer_size_force(&listener.socket, NOTIFICATION_BYTES)
             .or_else(|_| set_socket_recv_buffer_size(&listener.socket, NOTIFICATION_BYTES))?;
         Ok(listener)
@@ -87,7 +87,7 @@ impl Netlink {
         Ok(Self { socket, sequence: 0, buffer: vec![0; DATAGRAM_BYTES] })
     }
 
-    /// Sends a request and hands every answer to `each`, until the kernel says that this was all.
+    /// Sends a request and passes every reply to `each`, until the kernel ends the sequence.
     pub(super) fn ask(
         &mut self,
         mut request: NetlinkMessage,
@@ -112,7 +112,7 @@ impl Netlink {
         }
     }
 
-    /// Sends all messages as one datagram and waits until the last is confirmed or one is refused.
+    /// Sends all messages as one datagram, and waits until the last is acknowledged or one is refused.
     pub(super) fn batch(&mut self, messages: &[NetlinkMessage]) -> Result<(), NetlinkRefusal> {
         let first = self.sequence.wrapping_add(1);
         let mut bytes = Vec::new();
@@ -136,29 +136,29 @@ impl Netlink {
         }
     }
 
-    /// Waits for notifications and hands each to `each`, with all that have come until then.
+    /// Waits for a notification, then passes it and all others received by then to `each`.
     pub(super) fn notifications(&mut self, each: &mut dyn FnMut(NetlinkReply<'_>)) -> Result<Received, Errno> {
-        let mut heard = Received::Nothing;
+        let mut received = Received::Nothing;
         for datagram in 0..NOTIFICATIONS_AT_ONCE {
             let flags = if datagram == 0 { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
             match self.receive_with(flags) {
                 Ok(datagram) => {
                     replies(datagram).for_each(&mut *each);
-                    heard = Received::Something;
+                    received = Received::Something;
                 }
                 Err(Errno::AGAIN) => break,
                 Err(Errno::NOBUFS) => return Ok(Received::Lost),
                 Err(cause) => return Err(cause),
             }
         }
-        Ok(heard)
+        Ok(received)
     }
 
     fn send(&self, bytes: &[u8]) -> Result<(), Errno> {
         rustix::io::retry_on_intr(|| rustix::net::send(&self.socket, bytes, SendFlags::empty())).map(drop)
     }
 
-    /// One datagram of the kernel's. Its port is 0 (netlink(7)); empty if somebody else sent one.
+    /// Receives one datagram from the kernel, whose port is 0 (netlink(7)); empty for one from another process.
     fn receive(&mut self) -> Result<&[u8], Errno> {
         self.receive_with(RecvFlags::empty())
     }
@@ -173,9 +173,9 @@ impl Netlink {
     }
 }
 
-/// Reads until nothing changed meanwhile.
-pub(super) fn steady<T>(mut read: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
-    for _ in 1..READINGS {
+/// Repeats a read until the data didn't change during it.
+pub(super) fn read_consistently<T>(mut read: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    for _ in 1..READ_ATTEMPTS {
         match read() {
             Err(INTERRUPTED) => {}
             other => return other,
@@ -184,7 +184,7 @@ pub(super) fn steady<T>(mut read: impl FnMut() -> Result<T, Errno>) -> Result<T,
     read()
 }
 
-/// Both closing messages begin with a negative error number or zero.
+/// Both kinds of final message begin with a negative errno or zero.
 fn outcome(body: &[u8]) -> Result<(), Errno> {
     match native_u32(body, 0).map(u32::cast_signed) {
         None | Some(0) => Ok(()),
@@ -197,24 +197,24 @@ mod tests {
     use super::*;
 
     fn check(interruptions: usize, expected: Result<(), Errno>) {
-        let mut readings = 0;
+        let mut reads = 0;
         let read = || {
-            readings += 1;
-            if readings <= interruptions { Err(INTERRUPTED) } else { Ok(()) }
+            reads += 1;
+            if reads <= interruptions { Err(INTERRUPTED) } else { Ok(()) }
         };
-        assert_eq!(steady(read), expected, "{interruptions} interruptions");
+        assert_eq!(read_consistently(read), expected, "{interruptions} interruptions");
     }
 
     #[test]
-    fn an_interrupted_reading_is_begun_anew_but_not_for_ever() {
+    fn interrupted_read_is_repeated_up_to_a_limit() {
         check(0, Ok(()));
-        check(READINGS - 1, Ok(()));
-        check(READINGS, Err(INTERRUPTED));
-        assert_eq!(steady(|| Err::<(), _>(Errno::PERM)), Err(Errno::PERM));
+        check(READ_ATTEMPTS - 1, Ok(()));
+        check(READ_ATTEMPTS, Err(INTERRUPTED));
+        assert_eq!(read_consistently(|| Err::<(), _>(Errno::PERM)), Err(Errno::PERM));
     }
 
     #[test]
-    fn closing_messages_carry_negative_error_numbers() {
+    fn final_messages_carry_negative_errnos() {
         assert_eq!(outcome(&(-1i32).to_ne_bytes()), Err(Errno::PERM));
         assert_eq!(outcome(&0i32.to_ne_bytes()), Ok(()));
         assert_eq!(outcome(&[]), Ok(()));

@@ -1,7 +1,8 @@
-//! Keeps the redirect true: looks again when somebody changed our table, and every 30 seconds whatever happened.
+//! Keeps the redirect in place: checks it whenever the table changes, and every 30 seconds in any case.
 //!
-//! Two of ours on one node don't fight (see [`decide`](crate::logic::redirect::compare::decide)), and somebody else who
-//! keeps changing the table is answered at most once a second.
+//! Two agents on one node don't overwrite each other repeatedly (see
+//! [`decide`](crate::logic::redirect::compare::decide)), and against another program that keeps changing the table,
+//! repairs are limited to one per second.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -27,28 +28,28 @@ use super::{Ensured, LastCheck, Redirect, RedirectOutcome};
 const GROUP_NFTABLES: u32 = 1 << 6;
 /// A notification may be lost, and addresses and uplinks change without one.
 pub(super) const CHECK_EVERY: Duration = Duration::from_secs(30);
-/// Between two repairs; half of the two seconds in which a removed rule is to be back.
+/// Between two repairs; half of the two seconds within which a removed rule must be restored.
 pub(super) const REPAIR_PAUSE: Duration = Duration::from_secs(1);
-/// After the kernel refused.
+/// After a failure.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// How long the end of the watch may go unnoticed.
+/// Maximum delay before the watch ends.
 const LISTEN_WAIT: Duration = Duration::from_millis(250);
 
-/// What the watch reports.
+/// A result of the watch to be logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedirectEvent {
-    /// Anything but a whole table; a whole one after a failure or a newer agent's.
+    /// The table was changed or left to a newer agent; or it is intact again after a failure or a newer agent.
     Ensured(Ensured),
     Failed(RedirectError),
 }
 
 impl RedirectEvent {
-    /// Whether an operator should look: not at changes of the node's own addresses or of what is wanted.
+    /// Whether an operator should investigate: not for changes of the node's addresses or of the desired rules.
     pub fn is_warning(&self) -> bool {
         !matches!(self, Self::Ensured(Ensured { outcome: RedirectOutcome::Kept | RedirectOutcome::Updated, .. }))
     }
 
-    /// Whether something was put back that somebody had removed or altered.
+    /// Whether something was restored that another program had removed or altered.
     pub fn is_repair(&self) -> bool {
         matches!(self, Self::Ensured(Ensured { outcome: RedirectOutcome::Placed | RedirectOutcome::Repaired(_), .. }))
     }
@@ -63,40 +64,40 @@ impl fmt::Display for RedirectEvent {
     }
 }
 
-/// What a watch asks of its agent. `goes_on` and `requests` are asked at least four times a second, unless other agents
-/// have to be asked meanwhile.
-pub struct Surroundings<'a> {
+/// The agent's callbacks for a watch. `is_active` and `requests` are called at least four times a second, except while
+/// the health of agents is checked.
+pub struct WatchContext<'a> {
     pub clock: &'a dyn Clock,
-    pub goes_on: &'a dyn Fn() -> bool,
-    /// What pods' requests are to get
+    pub is_active: &'a dyn Fn() -> bool,
+    /// What happens to pods' requests
     pub requests: &'a dyn Fn() -> RequestAction,
-    /// What is answered there to a question for the agent's health
+    /// Checks the health of the agent at an address
     pub ask: &'a dyn Fn(SocketAddr) -> PortAnswer,
 }
 
-/// How the newer agent does to which the table was left.
+/// The health of the newer agent that has the table.
 #[derive(Default)]
 pub(super) struct Newer {
     generation: u64,
     silence: RedirectSilence,
-    asked: Mono,
+    checked: Mono,
 }
 
 impl Redirect {
-    /// Watches until `goes_on` says no. An error means that the kernel's notifications have ended; what fails meanwhile is reported and tried
-    /// again.
+    /// Watches until `is_active` returns false. Fails only if the kernel's notifications end; other failures are reported
+    /// and retried.
     pub fn watch(
         &mut self,
-        around: &Surroundings<'_>,
+        context: &WatchContext<'_>,
         report: &mut dyn FnMut(RedirectEvent),
     ) -> Result<(), RedirectError> {
-        let Surroundings { clock, goes_on, requests, .. } = around;
+        let WatchContext { clock, is_active, requests, .. } = context;
         let (mut listener, mut newer) = (listen(LISTEN_WAIT)?, Newer::default());
         let mut due = clock.now().mono;
-        let mut repaired: Option<Mono> = None;
-        while goes_on() {
-            if heard(&mut listener, TABLE)? {
-                let pause = repaired.map_or(clock.now().mono, |at| at.after(REPAIR_PAUSE));
+        let mut repaired_at: Option<Mono> = None;
+        while is_active() {
+            if has_changed(&mut listener, TABLE)? {
+                let pause = repaired_at.map_or(clock.now().mono, |at| at.after(REPAIR_PAUSE));
                 due = due.min(pause);
             }
             let now = clock.now().mono;
@@ -107,22 +108,22 @@ impl Redirect {
             if now < due {
                 continue;
             }
-            let event = self.look(&mut newer, around);
+            let event = self.check(&mut newer, context);
             due = now.after(if matches!(event, Some(RedirectEvent::Failed(_))) { RETRY_AFTER } else { CHECK_EVERY });
             if let Some(event) = event {
-                repaired = if event.is_repair() { Some(now) } else { repaired };
+                repaired_at = if event.is_repair() { Some(now) } else { repaired_at };
                 report(event);
             }
         }
         Ok(())
     }
 
-    /// Says nothing about what is still whole, and once only that a newer agent has the table.
-    fn look(&mut self, newer: &mut Newer, around: &Surroundings<'_>) -> Option<RedirectEvent> {
+    /// Checks and repairs; `None` if nothing changed since the last check.
+    fn check(&mut self, newer: &mut Newer, context: &WatchContext<'_>) -> Option<RedirectEvent> {
         let before = self.seen;
-        let takes_back = self.is_given_up(newer, around);
+        let takes_back = self.is_unresponsive(newer, context);
         if takes_back {
-            self.hold.claim = Claim::Anew;
+            self.owned.claim = Claim::Anew;
         }
         match self.ensure() {
             Ok(ensured)
@@ -139,31 +140,31 @@ impl Redirect {
 }
 
 impl Redirect {
-    fn is_given_up(&self, newer: &mut Newer, around: &Surroundings<'_>) -> bool {
+    fn is_unresponsive(&self, newer: &mut Newer, context: &WatchContext<'_>) -> bool {
         let own = self.wanted.as_ref().map(|wanted| wanted.agents()).unwrap_or_default();
-        newer.is_given_up(self.seen, &self.newer, &own, around)
+        newer.is_unresponsive(self.seen, &self.newer, &own, context)
     }
 }
 
 impl Newer {
-    /// Whether the newer agent that has the table doesn't serve, by several looks of the regular ones. `theirs` and
-    /// `own` are where the newer agent and this one are asked.
-    pub(super) fn is_given_up(
+    /// Whether the newer agent that has the table failed several regular health checks. `theirs` and `own` are the
+    /// health addresses of the newer agent and of this one.
+    pub(super) fn is_unresponsive(
         &mut self,
         seen: LastCheck,
         theirs: &[SocketAddr],
         own: &[SocketAddr],
-        around: &Surroundings<'_>,
+        context: &WatchContext<'_>,
     ) -> bool {
-        let now = around.clock.now().mono;
+        let now = context.clock.now().mono;
         match seen {
             LastCheck::Newer(generation) if generation != self.generation => {
-                *self = Self { generation, silence: RedirectSilence::default(), asked: now };
+                *self = Self { generation, silence: RedirectSilence::default(), checked: now };
             }
-            LastCheck::Newer(_) if now >= self.asked.after(CHECK_EVERY) => {
-                let ask = |agents: &[SocketAddr]| agents.iter().map(|agent| (around.ask)(*agent)).collect::<Vec<_>>();
+            LastCheck::Newer(_) if now >= self.checked.after(CHECK_EVERY) => {
+                let ask = |agents: &[SocketAddr]| agents.iter().map(|agent| (context.ask)(*agent)).collect::<Vec<_>>();
                 self.silence = self.silence.after(&ask(theirs), &ask(own));
-                self.asked = now;
+                self.checked = now;
             }
             LastCheck::Newer(_) => {}
             LastCheck::Nothing | LastCheck::Whole => *self = Self::default(),
@@ -172,17 +173,17 @@ impl Newer {
     }
 }
 
-/// Notifications of nf_tables.
+/// Opens a socket for nf_tables notifications.
 pub(super) fn listen(wait: Duration) -> Result<Netlink, RedirectError> {
     Netlink::listen(Some(netlink::NETFILTER), GROUP_NFTABLES, wait).map_err(RedirectError::of_nftables)
 }
 
-/// Whether a table of ours may have changed. Everybody's changes come by.
-pub(super) fn heard(listener: &mut Netlink, table: &str) -> Result<bool, RedirectError> {
+/// Whether `table` may have changed. The socket receives changes of all tables.
+pub(super) fn has_changed(listener: &mut Netlink, table: &str) -> Result<bool, RedirectError> {
     let mut ours = false;
-    let heard = listener.notifications(&mut |reply| {
+    let received = listener.notifications(&mut |reply| {
         let table_of = text(attributes_of(&reply), OBJECT_TABLE);
         ours |= subsystem_of(&reply) == NFTABLES && table_of == Some(table);
     });
-    Ok(heard.map_err(RedirectError::reading)? == Received::Lost || ours)
+    Ok(received.map_err(RedirectError::reading)? == Received::Lost || ours)
 }

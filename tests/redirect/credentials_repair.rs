@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 use kube2iam::for_tests::{
     AddressEnsured, AddressEvent, AddressRepair, CredentialsAddress, Obstacle, Place, PortAnswer, RedirectOutcome,
-    RedirectSpec, Removed, RequestAction, Surroundings,
+    RedirectSpec, Removed, RequestAction, WatchContext,
 };
 
 use crate::credentials::{AT, open, spec};
@@ -23,19 +23,19 @@ fn watched(
     ask: &(dyn Fn(SocketAddr) -> PortAnswer + Sync),
     meanwhile: impl FnOnce(&Receiver<AddressEvent>),
 ) {
-    let goes_on = AtomicBool::new(true);
+    let is_active = AtomicBool::new(true);
     let (send, received) = channel();
     std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let mut report = |event| drop(send.send(event));
-            let goes_on = || goes_on.load(Ordering::Relaxed);
+            let is_active = || is_active.load(Ordering::Relaxed);
             let requests = || RequestAction::Redirect;
             lab.node(|| {
-                let around = Surroundings { clock: &clock, goes_on: &goes_on, requests: &requests, ask };
+                let around = WatchContext { clock: &clock, is_active: &is_active, requests: &requests, ask };
                 address.watch(&around, &mut report)
             })
         });
-        let stop = Stop(&goes_on);
+        let stop = Stop(&is_active);
         meanwhile(&received);
         drop(stop);
         watch.join().unwrap().unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kube2iam::for_tests::{
     Clock, Ensured, Mono, Now, PortAnswer, Redirect, RedirectEvent, RedirectOutcome, RedirectSpec, Removed,
-    RequestAction, Surroundings, Wall,
+    RequestAction, Wall, WatchContext,
 };
 
 use crate::lab::{AGENT_PORT, Lab, METADATA_V4, ready, text};
@@ -66,19 +66,19 @@ fn watched_beside(
     ask: &(dyn Fn(SocketAddr) -> PortAnswer + Sync),
     meanwhile: impl FnOnce(&Receiver<RedirectEvent>),
 ) {
-    let goes_on = AtomicBool::new(true);
+    let is_active = AtomicBool::new(true);
     let (tell, told) = channel();
     std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let mut report = |event| drop(tell.send(event));
-            let goes_on = || goes_on.load(Ordering::Relaxed);
+            let is_active = || is_active.load(Ordering::Relaxed);
             let requests = || RequestAction::Redirect;
             lab.node(|| {
-                let around = Surroundings { clock: &clock, goes_on: &goes_on, requests: &requests, ask };
+                let around = WatchContext { clock: &clock, is_active: &is_active, requests: &requests, ask };
                 redirect.watch(&around, &mut report)
             })
         });
-        let stop = Stop(&goes_on);
+        let stop = Stop(&is_active);
         meanwhile(&told);
         drop(stop);
         watch.join().unwrap().unwrap();
@@ -256,14 +256,14 @@ fn a_ruleset_that_others_keep_writing_is_written_all_the_same() {
         return;
     }
     let lab = Lab::new(&[]);
-    let goes_on = AtomicBool::new(true);
+    let is_active = AtomicBool::new(true);
     std::thread::scope(|scope| {
-        let _stop = Stop(&goes_on);
+        let _stop = Stop(&is_active);
         let lab = &lab;
         for name in ["one", "two"] {
-            let goes_on = &goes_on;
+            let is_active = &is_active;
             scope.spawn(move || {
-                while goes_on.load(Ordering::Relaxed) {
+                while is_active.load(Ordering::Relaxed) {
                     lab.nft(&[&format!("add table ip {name}; delete table ip {name}")]);
                 }
             });
@@ -287,11 +287,11 @@ fn no_request_slips_through_while_the_table_is_rewritten() {
     let _second = lab.serve("node", "10.77.0.2:8282", |peer| format!("agent for {peer}"));
     let rewrite = |app_port| open(&lab, RedirectSpec { app_port, ..spec() });
     rewrite(AGENT_PORT);
-    let (writes, goes_on) = (AtomicUsize::new(0), AtomicBool::new(true));
+    let (writes, is_active) = (AtomicUsize::new(0), AtomicBool::new(true));
     std::thread::scope(|scope| {
-        let _stop = Stop(&goes_on);
+        let _stop = Stop(&is_active);
         scope.spawn(|| {
-            for app_port in [8282, AGENT_PORT].into_iter().cycle().take_while(|_| goes_on.load(Ordering::Relaxed)) {
+            for app_port in [8282, AGENT_PORT].into_iter().cycle().take_while(|_| is_active.load(Ordering::Relaxed)) {
                 rewrite(app_port);
                 writes.fetch_add(1, Ordering::Relaxed);
             }

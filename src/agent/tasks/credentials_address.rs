@@ -19,7 +19,7 @@ use crate::logic::redirect::{RedirectSpec, RequestAction};
 use crate::os::clock::SystemClock;
 use crate::os::port_holder::ask_health;
 use crate::redirect::address::{self, AddressEnsured, AddressEvent, CredentialsAddress};
-use crate::redirect::{RedirectError, Removed, Surroundings};
+use crate::redirect::{RedirectError, Removed, WatchContext};
 use crate::telemetry::InPlace;
 
 /// An address that was looked after once.
@@ -86,11 +86,11 @@ fn unkept_report(why: &str) -> RedirectReport {
 }
 
 /// Before an agent ends because it can't start: pods' tokens must not leave the node on their way to the address.
-pub(in crate::agent) fn bar(config: &Config) {
+pub(in crate::agent) fn ensure_blocked(config: &Config) {
     let Some(RedirectConfig { spec, .. }) = config.credentials_address.clone() else { return };
     let spec = RedirectSpec { requests: RequestAction::Drop, ..spec };
     let clock = SystemClock::new();
-    match CredentialsAddress::bar(spec, &|address| ask_health(address, &clock)) {
+    match CredentialsAddress::ensure_blocked(spec, &|address| ask_health(address, &clock)) {
         Ok(Some(ensured)) => warn!("the agent can't start: {ensured}"),
         Ok(None) => {}
         Err(error) => warn!("the agent can't start, and {ADDRESS} is not set up: {error}"),
@@ -100,18 +100,18 @@ pub(in crate::agent) fn bar(config: &Config) {
 impl PlacedAddress {
     /// Keeps it true until shutdown, on a thread.
     pub(in crate::agent) fn keep(self, agent: &Arc<AgentState>) -> Result<JoinHandle<()>, StartError> {
-        crate::agent::run::start(agent, "address", move |agent| self.watch(agent))
+        crate::agent::task_thread::start(agent, "address", move |agent| self.watch(agent))
     }
 
     fn watch(mut self, agent: &AgentState) {
-        let goes_on = || !agent.latch.is_closed();
-        while goes_on() {
+        let is_active = || !agent.latch.is_closed();
+        while is_active() {
             let mut past = self.past;
             let mut report = |event: AddressEvent| past = log(agent, past, &event);
             let ask = |address| ask_health(address, &*agent.clock);
-            let around =
-                Surroundings { clock: &*agent.clock, goes_on: &goes_on, requests: &|| requests(agent), ask: &ask };
-            let ended = self.address.watch(&around, &mut report);
+            let context =
+                WatchContext { clock: &*agent.clock, is_active: &is_active, requests: &|| requests(agent), ask: &ask };
+            let ended = self.address.watch(&context, &mut report);
             self.past = past;
             if let Err(error) = ended {
                 warn!("the watch of {ADDRESS} ended: {error}");

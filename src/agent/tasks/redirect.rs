@@ -18,7 +18,7 @@ use crate::logic::redirect::resolve::RedirectNote;
 use crate::logic::redirect::status::TableState;
 use crate::logic::redirect::{RequestAction, Wanted};
 use crate::os::port_holder::ask_health;
-use crate::redirect::{self, Ensured, Redirect, RedirectError, RedirectEvent, RedirectOutcome, Removed, Surroundings};
+use crate::redirect::{self, Ensured, Redirect, RedirectError, RedirectEvent, RedirectOutcome, Removed, WatchContext};
 use crate::telemetry::InPlace;
 
 /// A redirect that was looked after once.
@@ -57,9 +57,9 @@ pub(in crate::agent) fn place(agent: &AgentState) -> Result<Option<Placed>, Star
 }
 
 /// Before an agent with a redirect ends because it can't start: pods must not reach the node's credentials meanwhile.
-pub(in crate::agent) fn bar(config: &Config) {
+pub(in crate::agent) fn ensure_blocked(config: &Config) {
     let Some(RedirectConfig { spec, .. }) = config.redirect.clone() else { return };
-    match Redirect::bar(spec) {
+    match Redirect::ensure_blocked(spec) {
         Ok(Some(ensured)) => warn!("the agent can't start: {ensured}; {}", description(&ensured.wanted)),
         Ok(None) => {}
         Err(error) => warn!("the agent can't start, and pods' requests are not dropped: {error}"),
@@ -73,21 +73,21 @@ impl Placed {
         agent: &Arc<AgentState>,
         node: Arc<NodeAddresses>,
     ) -> Result<JoinHandle<()>, StartError> {
-        crate::agent::run::start(agent, "redirect", move |agent| self.watch(agent, &node))
+        crate::agent::task_thread::start(agent, "redirect", move |agent| self.watch(agent, &node))
     }
 
     fn watch(mut self, agent: &AgentState, node: &NodeAddresses) {
-        let goes_on = || !agent.latch.is_closed();
-        while goes_on() {
+        let is_active = || !agent.latch.is_closed();
+        while is_active() {
             let mut past = self.past;
             let mut report = |event: RedirectEvent| {
                 past = log(agent, past, &event);
                 node.look_again();
             };
             let ask = |address| ask_health(address, &*agent.clock);
-            let around =
-                Surroundings { clock: &*agent.clock, goes_on: &goes_on, requests: &|| requests(agent), ask: &ask };
-            let ended = self.redirect.watch(&around, &mut report);
+            let context =
+                WatchContext { clock: &*agent.clock, is_active: &is_active, requests: &|| requests(agent), ask: &ask };
+            let ended = self.redirect.watch(&context, &mut report);
             self.past = past;
             if let Err(error) = ended {
                 warn!("the watch of the redirect ended: {error}");
@@ -126,7 +126,7 @@ fn log_start(agent: &AgentState, ensured: &Ensured) {
     info!("{ensured}; {}", description(&ensured.wanted));
     log_notes(agent, ensured);
     tell_cut(ensured);
-    match redirect::left_over(ensured.wanted.metadata.v4()) {
+    match redirect::old_rules_left(ensured.wanted.metadata.v4()) {
         Ok((rules, unread)) => {
             for rule in rules {
                 let deletion = rule.deletion();

@@ -1,4 +1,4 @@
-//! What each reason means and how to mend it: for `explain`, for the Events on pods, for `manifests/docs/reasons.md`.
+//! The meaning and the fix of each reason: for `explain`, for Events on pods, and for `manifests/docs/reasons.md`.
 
 mod table;
 mod tokens;
@@ -9,25 +9,25 @@ use crate::logic::policy::arn::BaseArn;
 use crate::logic::policy::reason::Reason;
 use table::advice;
 
-/// The names that advice fills in.
+/// The names that the advice contains.
 #[derive(Clone, Copy, Debug)]
 pub struct AdviceNames<'a> {
     pub namespace: &'a str,
     pub pod: &'a str,
-    /// Its ServiceAccount
+    /// The pod's ServiceAccount
     pub account: &'a str,
-    /// As far as it is known; empty otherwise
+    /// Empty if unknown
     pub role: &'a str,
     /// `--iam-role-key`
     pub role_key: &'a str,
     /// `--namespace-key`
     pub list_key: &'a str,
     pub base: Base,
-    /// What the namespace's list holds already, where it is known
+    /// The current entries of the namespace's list, if known
     pub listed: Option<&'a [String]>,
 }
 
-/// Whether something is put before short names of roles: `--base-role-arn`, or what was discovered.
+/// Whether short role names get a prefix: `--base-role-arn`, or a discovered one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Base {
     Set,
@@ -42,7 +42,7 @@ impl Base {
 }
 
 impl AdviceNames<'static> {
-    /// Stand-ins, for a text about no pod in particular.
+    /// Placeholders, for a text about no particular pod.
     pub const SAMPLE: Self = Self {
         namespace: "NAMESPACE",
         pod: "POD",
@@ -55,12 +55,12 @@ impl AdviceNames<'static> {
     };
 }
 
-/// What a reason means, in one sentence.
+/// The meaning of a reason, in one sentence.
 pub fn meaning(reason: Reason) -> &'static str {
     advice(reason).meaning
 }
 
-/// How to mend it, in one sentence.
+/// How to fix it, in one sentence.
 pub fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
     let AdviceNames { namespace, pod, role, role_key, list_key, base, listed, .. } = names;
     if let Some(mend) = advice(reason).mend {
@@ -101,21 +101,21 @@ pub fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
         Reason::UnknownNamespace => format!(
             "wait a second; if it stays, look whether namespace `{namespace}` exists and the agent may list namespaces"
         ),
-        Reason::OwnRole => format!("give the pod a role of its own: `{role}` is the node's"),
+        Reason::OwnRole => format!("give the pod a role of its own: the agent itself runs under `{role}`"),
         Reason::AccountNotAllowed => format!("add the account of `{role}` to --allowed-accounts, or name another role"),
         Reason::OtherRole => format!("ask for the pod's own role, `{role}`, or change its annotation `{role_key}`"),
         other => web_identity::mend(other, names),
     }
 }
 
-/// The command that writes a list; `None` for one that is too long to be printed.
+/// The command that writes a list; `None` if it is too long to print.
 fn annotate(namespace: &str, list_key: &str, list: &str) -> Option<String> {
     let annotation = format!("{list_key}={list}");
     let command = command_line(["kubectl", "annotate", "namespace", namespace, "--overwrite", &annotation]);
     (command.len() <= LONGEST_COMMAND).then(|| format!(": `{command}`"))
 }
 
-/// The JSON array of what is listed and one more, in ASCII: on a terminal other characters may not be what they seem.
+/// The JSON array of `listed` and `role`, in ASCII: other characters may look deceptive on a terminal.
 fn list_with(listed: &[String], role: &str) -> String {
     let all: Vec<&str> = listed.iter().map(String::as_str).chain([role]).collect();
     let mut ascii = String::new();
@@ -128,7 +128,7 @@ fn list_with(listed: &[String], role: &str) -> String {
     ascii
 }
 
-/// Bytes; a longer list is edited, not pasted.
+/// Limit in bytes; a longer list is edited rather than pasted.
 const LONGEST_COMMAND: usize = 4_096;
 
 #[cfg(test)]
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_has_its_own_meaning_and_a_remedy() {
+    fn every_reason_has_a_distinct_meaning_and_a_fix() {
         let mut meanings: Vec<&str> = Reason::ALL.iter().map(|reason| meaning(*reason)).collect();
         meanings.sort_unstable();
         meanings.dedup();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_base_is_set_nobody_is_told_to_set_one() {
+    fn advice_suggests_a_base_only_if_none_is_set() {
         let advice = |base| mend(Reason::RoleMalformed, &AdviceNames { base, ..AdviceNames::SAMPLE });
         assert!(advice(Base::Unset).ends_with("or as a name and start the agent with --base-role-arn"));
         assert!(advice(Base::Set).contains("as it stands behind the agent's base"));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn advice_names_the_keys_that_are_configured() {
+    fn advice_names_the_configured_keys() {
         let listed = ["other*".to_owned()];
         let names = AdviceNames {
             list_key: "example.org/roles",

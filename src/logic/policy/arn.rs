@@ -16,9 +16,6 @@ impl RoleArn {
     /// Parses `text` as a role ARN. Only the prefix `arn` is case-insensitive.
     pub fn parse(text: &str) -> Result<Self, ArnError> {
         let shape = || ArnError { found: text.chars().take(SHOWN).collect() };
-        if text.len() > LONGEST_ARN || !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(shape());
-        }
         let [arn, partition, "iam", "", account, resource] = fields(text) else { return Err(shape()) };
         let numbered = !account.is_empty() && account.bytes().all(|b| b.is_ascii_digit());
         let named = resource.strip_prefix("role/").is_some_and(|text| is_path_and_name(text, 0));
@@ -216,9 +213,6 @@ const LONGEST_PATH: usize = 512;
 const LONGEST_NAME: usize = 64;
 /// Limit of the partition and the account; real ones have less than half of it.
 const LONGEST_FIELD: usize = 32;
-/// The sum of the limits of the parts.
-const LONGEST_ARN: usize =
-    "arn:".len() + LONGEST_FIELD + ":iam::".len() + LONGEST_FIELD + ":role".len() + LONGEST_PATH + LONGEST_NAME;
 /// How many characters of an invalid text an error repeats.
 const SHOWN: usize = 80;
 

@@ -1,5 +1,6 @@
 mod agreement;
 mod by_token;
+mod decided;
 mod further_up;
 mod tokens;
 

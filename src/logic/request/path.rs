@@ -327,4 +327,10 @@ mod tests {
             assert_eq!(check(&format!("/1/2/3/4/{refused}")), Err(PathError::Character), "{refused}");
         }
     }
+
+    #[test]
+    fn each_fault_of_a_path_has_words_of_its_own() {
+        let words = [PathError::Form, PathError::Encoding, PathError::Character].map(|fault| fault.to_string());
+        assert!(words[0].contains("target") && words[1].contains("encoding") && words[2].contains("character"));
+    }
 }

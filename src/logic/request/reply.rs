@@ -150,8 +150,8 @@ mod tests {
         assert_eq!((reply.status, &*reply.content_type, reply.headers.len()), (400, "application/json", 0));
         assert_eq!(
             body(&reply),
-            "{\"code\":\"token_missing\",\"message\":\"no ServiceAccount token came along in `Authorization`\",\
-             \"Code\":\"token_missing\",\"Message\":\"no ServiceAccount token came along in `Authorization`\"}"
+            "{\"code\":\"token_missing\",\"message\":\"the request carries no ServiceAccount token in `Authorization`\",\
+             \"Code\":\"token_missing\",\"Message\":\"the request carries no ServiceAccount token in `Authorization`\"}"
         );
         let reply = refusal(Reason::MethodNotAllowed, &Route::RefuseContainer(Reason::MethodNotAllowed));
         assert_eq!((reply.status, reply.headers), (405, vec![("Allow", "GET".to_owned())]));
@@ -180,5 +180,43 @@ mod tests {
     #[test]
     fn health_has_the_keys_of_kube2iam() {
         assert_eq!(body(&health("10.0.0.1", "i-1")), r#"{"hostIP":"10.0.0.1","instanceId":"i-1"}"#);
+    }
+
+    fn headers(reply: &Response) -> String {
+        let headers: Vec<String> = reply.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        headers.join(", ")
+    }
+
+    #[test]
+    fn the_token_path_names_its_methods() {
+        for (method, status) in [(Method::Options, 200), (Method::Get, 405), (Method::Post, 405)] {
+            let reply = token_methods(method);
+            assert_eq!((reply.status, headers(&reply).as_str()), (status, "Allow: OPTIONS, PUT"), "{method:?}");
+        }
+        for route in [Route::Token, Route::TokenOptions, Route::TokenMethod] {
+            assert!(headers(&refusal(Reason::MethodNotAllowed, &route)).ends_with("Allow: OPTIONS, PUT"), "{route:?}");
+        }
+    }
+
+    #[test]
+    fn documents_have_the_type_that_their_readers_expect() {
+        let rendered: Arc<dyn AsRef<[u8]> + Send + Sync> = Arc::new(b"{}".to_vec());
+        for (reply, content_type, text) in [
+            (document(rendered.clone()), "text/plain; charset=utf-8", "{}"),
+            (container_document(rendered), "application/json", "{}"),
+            (health("", ""), "application/json", r#"{"hostIP":"","instanceId":""}"#),
+            (iam_listing(), "text/plain; charset=utf-8", "info\nsecurity-credentials/"),
+        ] {
+            assert_eq!((&*reply.content_type, reply.status), (content_type, 200));
+            assert_eq!(reply.body.into_text().unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_token_bears_its_life_and_other_replies_what_is_left_of_it() {
+        assert_eq!(headers(&token("t".into(), 60)), format!("{TOKEN_TTL}: 60"));
+        let left = |left| headers(&with_token_left(Response::empty(200), left));
+        assert_eq!(left(Some(Duration::from_millis(59_999))), format!("{TOKEN_TTL}: 59"));
+        assert_eq!(left(None), "");
     }
 }

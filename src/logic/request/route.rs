@@ -184,8 +184,8 @@ fn classify(path: CanonicalPath, rules: &RouteRules) -> Route {
     if let Some(route) = own_page(&segments, &folded, rules) {
         return route;
     }
-    if let [version, "api", "token", ..] = folded.as_slice() {
-        return if *version == "latest" && segments == ["latest", "api", "token"] {
+    if let [_, "api", "token", ..] = folded.as_slice() {
+        return if segments == ["latest", "api", "token"] {
             Route::Token
         } else {
             Route::Refuse(Reason::TokenPathVersioned)

@@ -158,4 +158,10 @@ mod tests {
         assert_eq!(role_name("first\nsecond").unwrap(), "first");
         assert!(identity(r#"{"region":"us-east-1","accountId":"x","instanceId":"i-1"}"#).is_err());
     }
+
+    #[test]
+    fn a_failure_of_the_metadata_service_is_told_by_its_cause() {
+        let failure = ImdsFailure { status: Some(404), cause: "no such page".into() };
+        assert_eq!(failure.to_string(), "no such page");
+    }
 }

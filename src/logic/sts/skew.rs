@@ -32,6 +32,8 @@ mod tests {
         for (date, skew) in [
             ("Mon, 23 Nov 2026 02:59:47 GMT", Some(0)),
             ("Mon, 23 Nov 2026 03:00:40 GMT", Some(0)),
+            ("Mon, 23 Nov 2026 03:00:46 GMT", Some(0)),
+            ("Mon, 23 Nov 2026 03:00:47 GMT", Some(60_000)),
             ("Mon, 23 Nov 2026 03:59:47 GMT", Some(3_600_000)),
             ("Mon, 23 Nov 2026 02:49:47 GMT", Some(-600_000)),
             ("Mon, 23 Now 2026 02:49:47 GMT", None),

@@ -1,6 +1,9 @@
 use serde_json::json;
 
-use super::super::tests::signing::EcKey;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+
+use super::super::tests::signing::{EcKey, encoded};
 use super::*;
 
 const RECORDED: &str = include_str!("../../../../tests/fixtures/kubernetes/jwks.http");
@@ -60,4 +63,50 @@ fn all_keys_with_the_same_id_are_tried() {
     assert_eq!(set.check("k", Algorithm::Es256, message, &signature), Signature::Good);
     assert_eq!(set.check("k", Algorithm::Es256, b"other", &signature), Signature::Wrong);
     assert_eq!(set.check("l", Algorithm::Es256, message, &signature), Signature::KeyUnknown);
+}
+
+#[test]
+fn the_algorithms_of_issuers_are_known_by_name() {
+    let named = ["RS256", "RS384", "RS512", "ES256", "ES384"].map(Algorithm::named);
+    let all = [Algorithm::Rs256, Algorithm::Rs384, Algorithm::Rs512, Algorithm::Es256, Algorithm::Es384];
+    assert_eq!(named, all.map(Some));
+    for name in ["none", "HS256", "PS256", "rs256", ""] {
+        assert_eq!(Algorithm::named(name), None, "{name}");
+    }
+}
+
+#[test]
+fn a_p384_key_verifies_es384_and_nothing_else() {
+    let random = SystemRandom::new();
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &random).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, document.as_ref(), &random).unwrap();
+    let (x, y) = pair.public_key().as_ref()[1..].split_at(48);
+    let key = json!({ "kty": "EC", "kid": "k", "crv": "P-384", "x": encoded(x), "y": encoded(y) });
+    let set = IssuerKeys::read(&json!({ "keys": [key] }).to_string()).unwrap();
+    let signature = pair.sign(&random, b"message").unwrap();
+    let check = |algorithm| set.check("k", algorithm, b"message", signature.as_ref());
+    assert_eq!(check(Algorithm::Es384), Signature::Good);
+    for other in [Algorithm::Es256, Algorithm::Rs256, Algorithm::Rs384] {
+        assert_eq!(check(other), Signature::Wrong, "{other:?}");
+    }
+}
+
+#[test]
+fn a_point_has_two_coordinates_of_the_length_of_its_curve() {
+    let set = |x: usize, y: usize| {
+        let (x, y) = (encoded(&vec![1; x]), encoded(&vec![1; y]));
+        let key = json!({ "kty": "EC", "kid": "k", "crv": "P-256", "x": x, "y": y });
+        IssuerKeys::read(&json!({ "keys": [key] }).to_string())
+    };
+    assert!(set(32, 32).is_ok());
+    for (x, y) in [(31, 32), (32, 31), (33, 33), (48, 48)] {
+        assert_eq!(set(x, y), Err(KeySetFault::Empty), "{x} {y}");
+    }
+}
+
+#[test]
+fn a_fault_of_a_key_set_says_what_was_looked_for() {
+    assert!(IssuerKeys::read("<html>").unwrap_err().to_string().starts_with("no JSON Web Key Set: "));
+    let empty = IssuerKeys::read(r#"{"keys":[]}"#).unwrap_err().to_string();
+    assert_eq!(empty, "the key set holds no key for RS256, RS384, RS512, ES256 or ES384");
 }

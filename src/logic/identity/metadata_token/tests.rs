@@ -114,3 +114,26 @@ fn tokens_made_with_none_of_the_keys_are_foreign() {
         assert!(!keys.is_foreign(token.as_bytes()), "{token} names our key");
     }
 }
+
+/// A key from the future stays for as long as a key lives: only a clock that was far ahead makes it due.
+#[test]
+fn a_key_is_due_for_rotation_when_the_clock_went_far_back() {
+    let twelve_hours = Duration::from_secs(43_200);
+    for (now, due) in [
+        (NOON.before(twelve_hours), false),
+        (NOON.before(twelve_hours + Duration::from_millis(1)), true),
+        (NOON, false),
+        (NOON.after(twelve_hours - Duration::from_millis(1)), false),
+        (NOON.after(twelve_hours), true),
+    ] {
+        assert_eq!(keys().is_rotation_due(now), due, "{now:?}");
+    }
+}
+
+#[test]
+fn keys_are_ahead_of_those_that_lack_their_newest() {
+    let (old, mut new) = (keys(), keys());
+    assert!(!new.is_ahead_of(&old));
+    new.rotate(&[8; 32], NOON);
+    assert!(new.is_ahead_of(&old) && !old.is_ahead_of(&new));
+}

@@ -228,3 +228,18 @@ fn other_texts_are_malformed_tokens() {
     let four = format!("{}.AAAA", recorded_token());
     assert_eq!(check_at(&four, &keys, THEN), Err(TokenFault::Malformed));
 }
+
+#[test]
+fn a_token_is_read_up_to_its_greatest_length() {
+    let claims = encoded(claims().to_string().as_bytes());
+    // padded with blanks between the braces of its header until the lengths are those of base64
+    let sized = |length: usize| {
+        let blanks = (0..4).map(|blanks| format!(r#"{{"alg":"ES256",{}"kid":"k"}}"#, " ".repeat(blanks)));
+        let mut headers = blanks.map(|header| format!("{}.{claims}.", encoded(header.as_bytes())));
+        let head = headers.find(|head| (length - head.len()).is_multiple_of(4)).unwrap();
+        format!("{head}{}", "A".repeat(length - head.len()))
+    };
+    let found = |length| check_at(&sized(length), &recorded_keys(), THEN).err();
+    assert_eq!([found(8_192), found(8_196)], [Some(TokenFault::KeyUnknown), Some(TokenFault::Malformed)]);
+    assert_eq!(check_at(&format!("{}A", sized(8_192)), &recorded_keys(), THEN).err(), Some(TokenFault::Malformed));
+}

@@ -1,13 +1,13 @@
-//! What each reason means and what to do about it, side by side.
+//! The meaning and the fix of each reason, side by side.
 
 use super::{tokens, web_identity};
 use crate::logic::policy::reason::Reason;
 
-/// The advice about one reason.
+/// The advice for one reason.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Advice {
     pub(super) meaning: &'static str,
-    /// `None`: it takes names, which [`super::mend`] fills in
+    /// `None`: it contains names, which [`super::mend`] fills in
     pub(super) mend: Option<&'static str>,
 }
 
@@ -21,20 +21,20 @@ impl Advice {
     }
 }
 
-/// The advice about any reason.
+/// The advice for any reason.
 pub(super) fn advice(reason: Reason) -> Advice {
     let rows = [TABLE, tokens::TABLE, web_identity::TABLE].into_iter().flatten();
     rows.copied().find(|(of, _)| *of == reason).map_or(Advice::new("", ""), |(_, advice)| advice)
 }
 
-/// A reason and the advice about it.
+/// A reason and its advice.
 pub(super) type Row = (Reason, Advice);
 
 const TABLE: &[Row] = &[
     (
         Reason::BadPath,
         Advice::new(
-            "the path has no plain form: it is encoded twice, has a backslash or a control character",
+            "the path is not canonical: it is encoded twice, or has a backslash or a control character",
             "ask for the path as AWS documents it",
         ),
     ),
@@ -55,7 +55,7 @@ const TABLE: &[Row] = &[
     (
         Reason::TokenRequired,
         Advice::new(
-            "a session token (IMDSv2) is required here and none came",
+            "a session token (IMDSv2) is required here and the request has none",
             "use an SDK that speaks IMDSv2, or let namespace, pod or --imds-v2 require no token",
         ),
     ),
@@ -66,18 +66,21 @@ const TABLE: &[Row] = &[
             "let the request bypass the proxy: set NO_PROXY=169.254.169.254 in the pod",
         ),
     ),
-    (Reason::TokenPathVersioned, Advice::new("a token was asked for at a versioned path", "ask at /latest/api/token")),
+    (Reason::TokenPathVersioned, Advice::new("a token was requested at a versioned path", "ask at /latest/api/token")),
     (
         Reason::KeptBack,
         Advice::new(
-            "the path holds the node's own secrets or proofs of identity, or `--metadata-deny` names it",
+            "the path contains the node's own secrets or identity documents, or `--metadata-deny` matches it",
             "start the agent with --metadata-allow if pods really need it",
         ),
     ),
-    (Reason::OtherRole, Advice::with_names("another role than the pod's own was asked for")),
-    (Reason::OwnRole, Advice::with_names("the role is the one under which the agent itself works")),
+    (Reason::OtherRole, Advice::with_names("the request names another role than the pod's own")),
+    (Reason::OwnRole, Advice::with_names("the agent itself runs under the role")),
     (Reason::AccountNotAllowed, Advice::with_names("the role's account is not one of `--allowed-accounts`")),
-    (Reason::TagsRefused, Advice::with_names("AWS refused the tags of the session, and without them it isn't given")),
+    (
+        Reason::TagsRefused,
+        Advice::with_names("AWS refused the session's tags, and the session isn't requested without them"),
+    ),
     (Reason::StsRefused, Advice::with_names("AWS refused to let the agent assume the role")),
     (
         Reason::NotFound,
@@ -86,11 +89,11 @@ const TABLE: &[Row] = &[
             "ask for a path that exists; the agent's own pages are at the node's address",
         ),
     ),
-    (Reason::UnknownPod, Advice::with_names("no pod is known at the address that asked")),
+    (Reason::UnknownPod, Advice::with_names("no pod is known at the request's source address")),
     (
         Reason::AmbiguousAddress,
         Advice::new(
-            "several running pods claim the address that asked",
+            "several running pods claim the request's source address",
             "wait until one of the pods is gone, or start the agent with --resolve-duplicate-cache-ips",
         ),
     ),
@@ -98,27 +101,27 @@ const TABLE: &[Row] = &[
     (
         Reason::RoleMalformed,
         Advice::with_names(
-            "what the pod names is not a role: a name of at most 64 characters, behind a path of at most 512 without empty, `.` or `..` segments",
+            "the pod's annotation is not a role: a name of at most 64 characters, after a path of at most 512 without empty, `.` or `..` segments",
         ),
     ),
     (
         Reason::ExternalIdMalformed,
         Advice::new(
-            "the pod's external id is none that STS takes",
+            "the pod's external ID isn't valid for STS",
             "write `iam.amazonaws.com/external-id` as 2 to 1224 letters, digits and _+=,.@:/-",
         ),
     ),
     (
         Reason::PolicyMalformed,
         Advice::new(
-            "the policy that should narrow the pod's session is no JSON object, or longer than 2048 characters, `policy-arns` counted in",
+            "the pod's session policy is not a JSON object, or longer than 2048 characters together with `policy-arns`",
             "write `iam.amazonaws.com/policy` as a JSON object; with `iam.amazonaws.com/policy-arns` at most 2048 characters",
         ),
     ),
     (
         Reason::PolicyArnsMalformed,
         Advice::new(
-            "the list of policies that should narrow the pod's session is none, or too long",
+            "the pod's list of session policy ARNs is malformed, or too long",
             "list at most 10 policy ARNs in `iam.amazonaws.com/policy-arns`, 2048 characters in all",
         ),
     ),
@@ -129,7 +132,10 @@ const TABLE: &[Row] = &[
             "wait a second; if it stays, look whether the account exists and the agent may list serviceaccounts",
         ),
     ),
-    (Reason::UnknownNamespace, Advice::with_names("the pod's namespace isn't known, so neither is what it allows")),
+    (
+        Reason::UnknownNamespace,
+        Advice::with_names("the pod's namespace isn't known, so neither are the roles it allows"),
+    ),
     (Reason::RoleNotAllowed, Advice::with_names("the pod's namespace doesn't allow the role")),
     (
         Reason::MethodNotAllowed,
@@ -138,15 +144,18 @@ const TABLE: &[Row] = &[
     (
         Reason::NoNodeCredentials,
         Advice::new(
-            "the node has no credentials to call STS with, or AWS no longer takes them",
+            "the node has no credentials for calls to STS, or AWS no longer accepts them",
             "give the node an instance role, or the agent AWS_* variables; `kube2iam doctor` shows what is missing",
         ),
     ),
     (
         Reason::NoRegion,
-        Advice::new("no region is known to call STS in", "set AWS_REGION, or let the agent reach the metadata service"),
+        Advice::new(
+            "no region is known for calls to STS",
+            "set AWS_REGION, or let the agent reach the metadata service",
+        ),
     ),
-    (Reason::Internal, Advice::new("the agent failed in a way that it should not", "report it with the agent's log")),
+    (Reason::Internal, Advice::new("an internal error of the agent", "report it with the agent's log")),
     (
         Reason::MetadataUnavailable,
         Advice::new(
@@ -157,64 +166,64 @@ const TABLE: &[Row] = &[
     (
         Reason::NotReady,
         Advice::new(
-            "the agent has just started: the first lists of pods and namespaces aren't in yet",
+            "the agent has just started: the first lists of pods and namespaces aren't complete yet",
             "wait; if it stays, see that the agent reaches the API server: `kube2iam doctor`",
         ),
     ),
     (
         Reason::WatchBroken,
         Advice::new(
-            "the pod, its namespace or its ServiceAccount isn't known, and the API server gives the agent no news just now",
+            "the pod, its namespace or its ServiceAccount isn't known, and the watch that would report it is failing",
             "wait; if it stays, see that the agent reaches the API server and may watch: `kube2iam doctor`",
         ),
     ),
     (
         Reason::WorldStale,
         Advice::new(
-            "the API server has refused the agent for so long that addresses may have gone to other pods",
+            "the API server has refused the agent for so long that addresses may have moved to other pods",
             "see why it refuses: `kube2iam status` and `kube2iam doctor`; --max-world-age says how long is too long",
         ),
     ),
     (
         Reason::PolicyPending,
         Advice::new(
-            "what the namespace's list says of the role isn't found out yet",
+            "the namespace's list hasn't been evaluated for the role yet",
             "wait a second; if it stays, make the expressions in the namespace's list simpler or fewer",
         ),
     ),
     (
         Reason::OwnerChanged,
         Advice::new(
-            "the address went to another pod while the answer was made",
+            "the address moved to another pod while the response was prepared",
             "nothing: the next request gets its own answer",
         ),
     ),
     (
         Reason::StsThrottled,
         Advice::new(
-            "STS asks for patience",
+            "STS throttles calls",
             "nothing at first; if it stays, lower --sts-qps or ask AWS for a higher limit",
         ),
     ),
     (
         Reason::StsUnavailable,
         Advice::new(
-            "STS, or the way to it, is broken",
+            "STS is unreachable or failing",
             "see that the node reaches STS, by `kube2iam doctor`, and AWS's health page",
         ),
     ),
     (
         Reason::StsTimeout,
         Advice::new(
-            "STS didn't answer in the 5 s that a request waits",
+            "STS didn't respond within the 5 s that a request waits",
             "nothing at first; if it stays, see that the node reaches STS: `kube2iam doctor`",
         ),
     ),
     (
         Reason::Busy,
         Advice::new(
-            "a limit of the agent is reached, or the pod starts more calls than 2 a second",
-            "let the program keep its credentials instead of asking anew each time",
+            "a limit of the agent is reached, or the pod causes more than 2 calls a second",
+            "let the program cache its credentials instead of requesting them each time",
         ),
     ),
 ];

@@ -7,7 +7,7 @@ pub(super) const TABLE: &[Row] = &[
     (
         Reason::TokenMissing,
         Advice::new(
-            "no ServiceAccount token came along in `Authorization`",
+            "the request carries no ServiceAccount token in `Authorization`",
             "set AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE to the path of the projected token, beside \
              AWS_CONTAINER_CREDENTIALS_FULL_URI",
         ),
@@ -15,7 +15,7 @@ pub(super) const TABLE: &[Row] = &[
     (
         Reason::TokenMalformed,
         Advice::new(
-            "what came in `Authorization` is no JSON Web Token, or one that isn't signed by RS256, RS384, RS512, ES256 or ES384",
+            "the value of `Authorization` is not a JSON Web Token signed with RS256, RS384, RS512, ES256 or ES384",
             "see that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names a projected ServiceAccount token and nothing else",
         ),
     ),
@@ -23,20 +23,20 @@ pub(super) const TABLE: &[Row] = &[
         Reason::TokenUntrusted,
         Advice::new(
             "the ServiceAccount token isn't signed with a key of this cluster, or its signature is wrong",
-            "see that the token is of this cluster; after a change of the API server's keys wait a minute",
+            "see that the token is from this cluster; after a change of the API server's keys wait a minute",
         ),
     ),
     (
         Reason::TokenExpired,
         Advice::new(
-            "the ServiceAccount token's time is over, or hasn't begun",
-            "let the program read the file anew for each request, as SDKs do; else compare the clocks of the nodes",
+            "the ServiceAccount token has expired, or isn't valid yet",
+            "let the program read the file again for each request, as SDKs do; otherwise compare the nodes' clocks",
         ),
     ),
     (
         Reason::TokenAudience,
         Advice::new(
-            "the ServiceAccount token is for another audience, or of another issuer",
+            "the ServiceAccount token is for another audience, or from another issuer",
             "give the projected token the audience `kube2iam`, or start the agent with --token-audience",
         ),
     ),
@@ -50,7 +50,7 @@ pub(super) const TABLE: &[Row] = &[
     (
         Reason::TokenOtherNode,
         Advice::new(
-            "the ServiceAccount token is of a pod on another node",
+            "the ServiceAccount token belongs to a pod on another node",
             "ask the agent of the pod's own node: 169.254.170.2, or 127.0.0.1 with hostNetwork",
         ),
     ),
@@ -65,13 +65,13 @@ pub(super) const TABLE: &[Row] = &[
         Reason::TokenOtherPod,
         Advice::new(
             "the ServiceAccount token came from the address of another pod",
-            "use the pod's own token: from the address of another pod it isn't taken",
+            "use the pod's own token: it isn't accepted from the address of another pod",
         ),
     ),
     (
         Reason::HostNotAllowed,
         Advice::new(
-            "the request's `Host` is none under which container credentials are served",
+            "container credentials aren't served under the request's `Host`",
             "ask for http://169.254.170.2:PORT/v1/credentials, or http://127.0.0.1:PORT/v1/credentials with hostNetwork",
         ),
     ),

@@ -115,3 +115,36 @@ fn many_pods_are_prefetched_in_the_order_of_their_uids() {
     let uids: Vec<String> = permitted.iter().map(|permitted| permitted.pod().uid.to_string()).collect();
     assert!(uids.len() == 50 && uids.is_sorted(), "{uids:?}");
 }
+
+#[test]
+fn a_list_that_was_evaluated_brings_the_pods_of_its_namespace() {
+    let elsewhere = Pod { namespace: "other".into(), ..pod("b", "10.0.0.2") };
+    let world = listed(vec![pod("a", "10.0.0.1"), elsewhere], vec![namespace("shop", None), namespace("other", None)]);
+    let fetched = ahead(&world, &rules(), &Change::ListEvaluated("shop".into()));
+    let uids: Vec<&str> = fetched.iter().map(|permitted| &*permitted.pod().uid).collect();
+    assert_eq!(uids, ["a"]);
+}
+
+#[test]
+fn an_account_brings_the_pods_of_its_own_namespace_alone() {
+    let reading = Rules { account_roles: AccountRoles::Read, ..rules() };
+    let bare = |uid: &str, namespace: &str, account: &str| Pod {
+        role: None,
+        namespace: namespace.into(),
+        service_account: account.into(),
+        ..pod(uid, &format!("10.0.0.{uid}"))
+    };
+    let pods = vec![bare("1", "shop", "app"), bare("2", "other", "app"), bare("3", "shop", "web")];
+    let mut world = listed(pods, vec![namespace("shop", None), namespace("other", None)]);
+    for (namespace, name) in [("other", "app"), ("shop", "web"), ("shop", "app")] {
+        let account = ServiceAccount {
+            uid: "u".into(),
+            namespace: namespace.into(),
+            name: name.into(),
+            role: Some(format!("{namespace}-{name}")),
+        };
+        let event = Event::Apply(Object::ServiceAccount(account));
+        let change = apply(&mut world, Resource::ServiceAccounts, event);
+        assert_eq!(names(ahead(&world, &reading, &change)), [format!("{namespace}-{name}")]);
+    }
+}

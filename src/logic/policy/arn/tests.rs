@@ -133,3 +133,24 @@ fn without_a_base_only_arns_are_roles() {
     let role = BaseArn::default().role("arn:aws:iam::123456789012:role/app").unwrap();
     assert_eq!(BaseArn::default().shorten(&role), role.as_str());
 }
+
+#[test]
+fn an_account_is_read_from_a_base_and_is_empty_without_one() {
+    let base = BaseArn::parse("arn:aws:iam::123456789012:role/team").unwrap();
+    assert_eq!([base.account(), BaseArn::default().account()], ["123456789012", ""]);
+}
+
+#[test]
+fn a_text_that_is_no_role_arn_is_shown_on_one_line_and_cut() {
+    let shown = |text: &str| RoleArn::parse(text).unwrap_err().to_string();
+    let form = "is not a role ARN (arn:PARTITION:iam::ACCOUNT:role/NAME)";
+    assert_eq!(shown("a\nb"), format!("`a\\nb` {form}"));
+    assert_eq!(shown(&"x".repeat(2_000)), format!("`{}` {form}", "x".repeat(SHOWN)));
+}
+
+#[test]
+fn a_set_of_roles_is_searched_by_text() {
+    let text = "arn:aws:iam::123456789012:role/app";
+    let roles = std::collections::HashSet::from([RoleArn::parse(text).unwrap()]);
+    assert!(roles.contains(text) && !roles.contains("arn:aws:iam::123456789012:role/web"));
+}

@@ -2,8 +2,12 @@ use std::time::Duration;
 
 use super::*;
 use crate::logic::base::time::Mono;
+use crate::logic::cluster::kubernetes::{Event, Namespace, Object, Pod};
+use crate::logic::cluster::world::ParsedEvent;
+use crate::logic::cluster::world::tests::{namespace, pod};
 use crate::logic::policy::pattern::list::MOST_EXPRESSIONS;
 use crate::logic::policy::tests::rules;
+use crate::logic::policy::{DefaultObeys, DefaultOrigin, DefaultRole};
 
 fn role(name: &str) -> RoleArn {
     rules().base.role(name).unwrap()
@@ -144,4 +148,105 @@ fn the_worst_list_is_evaluated_in_steps() {
         std::iter::from_fn(|| (evaluation.step(&rules().base) == EvaluationProgress::More).then_some(())).count();
     assert_eq!(steps, 3 * MOST_EXPRESSIONS);
     assert_eq!(evaluation.into_results().matches, [(role("app"), Some(99))]);
+}
+
+/// A World whose lists nobody has evaluated yet.
+fn unevaluated(pods: Vec<Pod>, namespaces: Vec<Namespace>, rules: &Rules) -> World {
+    let mut world = World::default();
+    for (resource, objects) in [
+        (Resource::Pods, pods.into_iter().map(Object::Pod).collect::<Vec<_>>()),
+        (Resource::Namespaces, namespaces.into_iter().map(Object::Namespace).collect()),
+    ] {
+        let events = objects.into_iter().map(Event::InitApply);
+        for event in std::iter::once(Event::Init).chain(events).chain([Event::InitDone]) {
+            world.apply(resource, ParsedEvent::new(event, rules.reading()));
+        }
+    }
+    world
+}
+
+fn restricted() -> Rules {
+    Rules { restrictions: Some(Format::Glob), ..rules() }
+}
+
+/// What is asked after a change: the namespace, and the role or a word for the entries.
+fn asked(world: &World, rules: &Rules, change: &Change) -> Vec<String> {
+    let text = |question: ListQuestion| match question.about {
+        About::Role(role) => format!("{} {}", question.namespace, role.name()),
+        About::Entries => format!("{} entries", question.namespace),
+    };
+    questions(world, rules, change).into_iter().map(text).collect()
+}
+
+#[test]
+fn what_a_change_leaves_open_is_asked_once_it_can_be_decided() {
+    let lists = [("shop", r#"["app"]"#), ("other", r#"["*"]"#), ("void", "[]")];
+    let namespaces: Vec<Namespace> = lists.into_iter().map(|(name, list)| namespace(name, Some(list))).collect();
+    let namespaces = [namespaces, vec![namespace("none", None)]].concat();
+    let mut world = unevaluated(vec![pod("a", "10.0.0.1")], namespaces, &restricted());
+    let listed = Change::Listed(Resource::Namespaces, Novelty::News);
+    assert_eq!(asked(&world, &restricted(), &listed), ["other entries", "shop entries", "shop app"]);
+    let held = world.pods().next().unwrap().clone();
+    assert_eq!(asked(&world, &restricted(), &Change::PodApplied(held.clone(), Novelty::News)), ["shop app"]);
+    assert!(asked(&world, &restricted(), &Change::Nothing).is_empty());
+    let late = Event::Apply(Object::Namespace(namespace("shop", Some(r#"["web"]"#))));
+    let change = world.apply(Resource::Namespaces, ParsedEvent::new(late, restricted().reading()));
+    assert_eq!(asked(&world, &restricted(), &change), ["shop entries", "shop app"]);
+    // nothing restricts, or nothing can be decided yet
+    assert!(asked(&world, &rules(), &listed).is_empty());
+    assert!(asked(&World::default(), &restricted(), &Change::PodApplied(held, Novelty::News)).is_empty());
+}
+
+#[test]
+fn what_is_known_of_a_list_is_not_asked_again() {
+    let namespaces = vec![namespace("shop", Some(r#"["app"]"#))];
+    let mut world = unevaluated(vec![pod("a", "10.0.0.1")], namespaces, &restricted());
+    let all = Change::Listed(Resource::Pods, Novelty::News);
+    for question in questions(&world, &restricted(), &all) {
+        world.record(evaluate(question));
+    }
+    assert!(asked(&world, &restricted(), &all).is_empty());
+}
+
+#[test]
+fn a_role_that_no_list_binds_is_not_asked_about() {
+    let fallback = DefaultRole { role: role("app"), origin: DefaultOrigin::Given, obeys: DefaultObeys::Nothing };
+    let exempting = Rules { default_role: Some(fallback), ..restricted() };
+    let world = unevaluated(vec![pod("a", "10.0.0.1")], vec![namespace("shop", Some(r#"["web"]"#))], &exempting);
+    let held = world.pods().next().unwrap();
+    assert!(question(&world, &exempting, held).is_none() && question(&world, &restricted(), held).is_some());
+}
+
+#[test]
+fn everything_open_about_roles_is_answered_at_once_where_nothing_waits() {
+    let names: Vec<String> = (0..150).map(|number| format!("r{number}")).collect();
+    let pods = names
+        .iter()
+        .enumerate()
+        .map(|(number, name)| Pod { role: Some(name.clone()), ..pod(name, &format!("10.0.1.{number}")) });
+    let mut world = unevaluated(pods.collect(), vec![namespace("shop", Some(r#"["r1*"]"#))], &restricted());
+    evaluate_all(&mut world, &restricted());
+    let held = world.namespace("shop").unwrap().allowed_roles.as_ref().unwrap();
+    for name in names {
+        let expected = name.starts_with("r1").then_some(0);
+        assert_eq!(held.first_match(&role(&name)), Some(expected), "{name}");
+    }
+}
+
+#[test]
+fn without_a_base_an_entry_that_anything_may_come_before_is_named() {
+    let doubts = |base: &BaseArn, list: &str| {
+        let mut queue = EvaluationQueue::default();
+        queue.ask(about("shop", 1, list, Format::RegexpUnanchored, About::Entries));
+        let NextEvaluation::Evaluate(mut evaluation) = queue.next(Mono::default(), base) else { panic!("no turn") };
+        while evaluation.step(base) == EvaluationProgress::More {}
+        evaluation.into_results().findings.unwrap().len()
+    };
+    for (base, list, doubtful) in [
+        (BaseArn::default(), r#"["arn:aws:iam::123456789012:role/app$"]"#, 1),
+        (BaseArn::default(), r#"["^arn:aws:iam::123456789012:role/app$"]"#, 0),
+        (rules().base, r#"["app$"]"#, 0),
+    ] {
+        assert_eq!(doubts(&base, list), doubtful, "{list}");
+    }
 }

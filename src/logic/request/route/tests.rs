@@ -247,3 +247,30 @@ fn listings_show_only_paths_that_are_served() {
         assert_eq!(filter_listing(&path, listing, role, &rules), shown, "{path:?}");
     }
 }
+
+#[test]
+fn handlers_have_the_names_that_dashboards_of_kube2iam_know() {
+    let path = || CanonicalPath::parse("/", |_| false).unwrap();
+    for (route, name) in [
+        (Route::RoleList(DocumentForm::Plain), "securityCredentialsHandler"),
+        (Route::RoleDocument(DocumentForm::Plain, "app".into()), "roleHandler"),
+        (Route::IamInfo, "iamHandler"),
+        (Route::Page(OwnPage::Health), "healthHandler"),
+        (Route::Page(OwnPage::Store), "debugStoreHandler"),
+        (Route::Page(OwnPage::Metrics), "metricsHandler"),
+        (Route::Forward(path()), "reverseProxyHandler"),
+        (Route::Token, "tokenHandler"),
+        (Route::ContainerCredentials, "containerCredentialsHandler"),
+    ] {
+        assert_eq!(route.handler(), name);
+    }
+}
+
+#[test]
+fn only_the_exact_path_is_the_token_path() {
+    assert_eq!(ask(Method::Put, "/latest/api/token", Facing::Metadata), Route::Token);
+    for target in ["/latest/API/token", "/latest/api/token/x", "/Latest/api/token", "/2021-01-03/api/token"] {
+        let route = ask(Method::Put, target, Facing::Metadata);
+        assert_eq!(route, Route::Refuse(Reason::TokenPathVersioned), "{target}");
+    }
+}

@@ -164,6 +164,14 @@ fn the_callers_arn_is_parsed() {
 }
 
 #[test]
+fn an_answer_of_far_too_many_elements_is_not_read() {
+    let body = |more: usize| ASSUME_ROLE_OK.replace("<Credentials>", &format!("{}<Credentials>", "<x/>".repeat(more)));
+    assert!(read_credentials(&recorded(&body(1_000)), NOW).is_ok());
+    let failure = read_credentials(&recorded(&body(2_000)), NOW).unwrap_err();
+    assert!(failure.message.contains("XML breaks at"), "{failure}");
+}
+
+#[test]
 fn a_token_that_straddles_a_cut_leaves_no_piece() {
     let token = format!("{}.{}", "h".repeat(40), "eyJzdWIiOiJhcHAifQ".repeat(60));
     for before in [0, 1, 50, LONGEST_CODE - 20, LONGEST_MESSAGE - 20, LONGEST_MESSAGE - 1] {

@@ -146,3 +146,9 @@ fn the_first_bundle_and_the_upper_case_proxy_win_and_secrets_are_redacted() {
     assert_eq!(found.proxy.no_proxy.as_deref(), Some(".internal"));
     assert!(!format!("{found:?}").contains("CANARY"));
 }
+
+#[test]
+fn a_variable_that_is_wrong_is_named_with_the_cause() {
+    let error = EnvironmentError { name: "AWS_REGION", cause: "no such region".into() };
+    assert_eq!(error.to_string(), "failed to use `AWS_REGION`: no such region");
+}
