@@ -25,7 +25,7 @@ const LOOPBACK: u32 = 0x8;
 const ADDRESS_FLAGS: u16 = 8;
 const SCOPE_UNIVERSE: u8 = 0;
 /// `IFA_F_SECONDARY` (for IPv6: temporary), `_DADFAILED`, `_DEPRECATED`, `_TENTATIVE`.
-const NOT_TO_RELY_ON: u32 = 0x01 | 0x08 | 0x20 | 0x40;
+const UNRELIABLE_FLAGS: u32 = 0x01 | 0x08 | 0x20 | 0x40;
 
 /// `RTA_OIF`, `RTA_PRIORITY`, `RTA_PREFSRC`, `RTA_MULTIPATH`, `RTA_TABLE`.
 const ROUTE_INTERFACE: u16 = 4;
