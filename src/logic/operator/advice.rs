@@ -175,4 +175,11 @@ mod tests {
             "{text}"
         );
     }
+
+    #[test]
+    fn remedies_differ_as_their_reasons_do() {
+        let remedies: std::collections::HashSet<String> =
+            Reason::ALL.iter().map(|reason| mend(*reason, &AdviceNames::SAMPLE)).collect();
+        assert!(remedies.len() * 10 >= Reason::ALL.len() * 9, "{} of {}", remedies.len(), Reason::ALL.len());
+    }
 }
