@@ -4,6 +4,7 @@
 
 mod circles;
 mod cited;
+mod names;
 mod parameters;
 mod public;
 

@@ -72,11 +72,11 @@ fn flags(config: &Config) -> Finding {
 struct Checks<'a> {
     output: &'a mut dyn Write,
     worst: Mark,
-    report: Report,
+    report: FindingOutput,
 }
 
 /// How findings are printed.
-enum Report {
+enum FindingOutput {
     /// A line each, at once; the name of a check stands there while it works
     Lines,
     /// One JSON object at the end; what there is by then
@@ -86,23 +86,23 @@ enum Report {
 impl<'a> Checks<'a> {
     fn new(output: &'a mut dyn Write, form: PrintedForm) -> Self {
         let report = match form {
-            PrintedForm::Text => Report::Lines,
-            PrintedForm::Json => Report::Json(Vec::new()),
+            PrintedForm::Text => FindingOutput::Lines,
+            PrintedForm::Json => FindingOutput::Json(Vec::new()),
         };
         Self { output, worst: Mark::Ok, report }
     }
 
     /// Makes one check.
     fn check(&mut self, name: &str, work: impl FnOnce() -> Finding) -> Result<(), Failure> {
-        if let Report::Lines = self.report {
+        if let FindingOutput::Lines = self.report {
             self.write(format_args!("{name:<NAME_WIDTH$} "))?;
         }
         let Finding { mark, text } = work();
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         self.worst = self.worst.max(mark);
         match &mut self.report {
-            Report::Lines => self.write(format_args!("{:<4}  {text}\n", mark.word())),
-            Report::Json(found) => {
+            FindingOutput::Lines => self.write(format_args!("{:<4}  {text}\n", mark.word())),
+            FindingOutput::Json(found) => {
                 found.push(json!({ "name": name, "mark": mark.word().to_ascii_lowercase(), "text": text }));
                 Ok(())
             }
@@ -111,7 +111,7 @@ impl<'a> Checks<'a> {
 
     /// After the last check.
     fn finish(mut self) -> CommandResult {
-        if let Report::Json(found) = &self.report {
+        if let FindingOutput::Json(found) = &self.report {
             let worst = self.worst.word().to_ascii_lowercase();
             let object = json::text(&json!({ "worst": worst, "checks": found }));
             self.write(format_args!("{object}\n"))?;

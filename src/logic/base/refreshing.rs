@@ -119,8 +119,10 @@ mod tests {
     fn one_fetches_and_the_others_wait_for_it() {
         let mut kept = kept();
         assert_eq!(kept.step(at(0)), RefreshStep::Fetch);
+        assert!(kept.is_fetching());
         assert_eq!(kept.step(at(0)), RefreshStep::Join);
         kept.succeed(lease(1));
+        assert!(!kept.is_fetching());
         assert_eq!(kept.step(at(1)), RefreshStep::Use(1));
     }
 

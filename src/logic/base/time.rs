@@ -238,6 +238,10 @@ mod tests {
             ("2026-11-23T03:59:47+00000", None),
             ("2026-11-23T03:59:47+0:00", None),
             ("2026-11-23T03:59:47+2400", None),
+            ("2026-11-23T03:59:47+0060", None),
+            ("2026-11-23T24:00:00Z", None),
+            ("2026-11-23T23:60:00Z", None),
+            ("2026-11-23T23:59:61Z", None),
             ("2026-11-23T03:59:47.Z", None),
             ("2026-13-23T03:59:47Z", None),
             ("2026-11-23T+3:59:47Z", None),
@@ -256,5 +260,29 @@ mod tests {
         assert_eq!(early.since(late), Duration::ZERO);
         assert_eq!(early.until(late), Duration::from_millis(4));
         assert_eq!(Wall::from_unix_seconds(1).since(Wall::from_unix_seconds(2)), Duration::ZERO);
+    }
+
+    /// From 1600 to 2400: every day has the date that leads back to it, and follows the day before.
+    #[test]
+    fn every_day_has_one_date() {
+        let mut before = civil(-135_141);
+        for day in -135_140..=157_053 {
+            let (year, month, of_month) = civil(day);
+            assert_eq!(days_from_civil(year, month, of_month), day);
+            let follows = match before {
+                (y, m, d) if (y, m) == (year, month) => of_month == d + 1,
+                (y, 12, 31) => (year, month, of_month) == (y + 1, 1, 1),
+                (y, m, d) => (28..=31).contains(&d) && (year, month, of_month) == (y, m + 1, 1),
+            };
+            assert!(follows, "{before:?} {year}-{month}-{of_month}");
+            before = (year, month, of_month);
+        }
+    }
+
+    #[test]
+    fn a_moment_lies_before_and_after_by_the_same_span() {
+        let (noon, span) = (Wall::from_unix_seconds(1_800_000_000), Duration::from_millis(1_500));
+        assert_eq!(noon.before(span).after(span), noon);
+        assert_eq!(noon.since(noon.before(span)), span);
     }
 }

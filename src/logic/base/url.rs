@@ -283,4 +283,23 @@ mod tests {
             assert!(ServiceUrl::parse(text).is_err(), "{text}");
         }
     }
+
+    #[test]
+    fn hosts_and_ports_are_told_apart() {
+        for (text, port) in
+            [("http://h", 80), ("https://h", 443), ("https://h:8443/x", 8_443), ("http://[fd00::1]:1", 1)]
+        {
+            assert_eq!(ServiceUrl::parse(text).unwrap().port(), port, "{text}");
+        }
+        let address = |text| Authority::parse(text, 80).unwrap().address();
+        assert_eq!(address("10.0.0.1:81"), Some("10.0.0.1".parse().unwrap()));
+        assert_eq!(address("[fd00::1]"), Some("fd00::1".parse().unwrap()));
+        assert_eq!(address("example.com"), None);
+    }
+
+    #[test]
+    fn a_text_that_is_no_address_of_a_service_is_shown_with_the_reason() {
+        let error = ServiceUrl::parse("ftp://h").unwrap_err().to_string();
+        assert_eq!(error, "`ftp://h` is not the address of a service: it must begin with http:// or https://");
+    }
 }

@@ -249,4 +249,56 @@ mod tests {
         );
         assert_eq!(read("").unwrap(), Value::Null);
     }
+
+    #[test]
+    fn a_field_stands_once_and_a_name_stands_for_its_node() {
+        assert!(read("a: 1\na: 2").is_err());
+        assert_eq!(
+            read("a: &x [1]\nb: *x\nc: &y z\nd: [*y, *x]").unwrap(),
+            json!({"a": ["1"], "b": ["1"], "c": "z", "d": ["z", ["1"]]})
+        );
+    }
+
+    #[test]
+    fn tags_say_what_a_plain_text_is() {
+        for (text, value) in [
+            ("true", json!(true)),
+            ("False", json!(false)),
+            ("~", json!(null)),
+            ("'true'", json!("true")),
+            ("!!bool true", json!(true)),
+            ("!!null null", json!(null)),
+            ("!!str true", json!("true")),
+            ("!bool true", json!("true")),
+            ("!mine true", json!("true")),
+        ] {
+            assert_eq!(read(text).unwrap(), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_and_weight_have_bounds_and_copies_count() {
+        let nested = |levels: usize| read(&format!("{}{}", "[".repeat(levels), "]".repeat(levels)));
+        assert!(nested(64).is_ok() && nested(65).is_err());
+        assert!(read(&format!("a: {}", "x".repeat(1_024 * 1_024))).is_ok());
+        let copies = |levels: usize| {
+            let lists = (1..=levels)
+                .map(|level| format!("a{level}: &a{level} [{}]", vec![format!("*a{}", level - 1); 10].join(", ")));
+            read(&format!("a0: &a0 x\n{}", lists.collect::<Vec<_>>().join("\n")))
+        };
+        assert!(copies(4).is_ok() && copies(6).is_err());
+    }
+
+    #[test]
+    fn blocks_are_indented_by_two_and_empty_ones_stand_on_their_line() {
+        let value = json!({
+            "a": {"b": {"c": [1, [2, 3], {"d": "e", "f": ["g"]}]}},
+            "empty": {}, "none": [], "text": "x \ny", "bell": "x\u{7}\ny",
+        });
+        let written = "a:\n  b:\n    c:\n      - 1\n      - - 2\n        - 3\n      - d: e\n        f:\n          - g\n\
+                       bell: \"x\\u0007\\ny\"\nempty: {}\nnone: []\ntext: \"x \\ny\"\n";
+        assert_eq!(write(&value), written);
+        assert_eq!(read_all(written, Numbers::Whole).unwrap(), [value]);
+        assert_eq!([write(&json!([])), write(&json!({})), write(&json!(["a"]))], ["[]\n", "{}\n", "- a\n"]);
+    }
 }

@@ -121,3 +121,30 @@ fn token_keys_are_shown_with_age_and_failure() {
         assert!(status.text().contains(text), "{}", status.text());
     }
 }
+
+#[test]
+fn roles_credentials_and_sessions_are_told_in_a_line_each() {
+    let status = AgentStatus {
+        roles: Some(Roles {
+            base_arn: "arn:aws:iam::1:role/".into(),
+            default_role: None,
+            namespace_restrictions: "glob".into(),
+        }),
+        node_credentials: NodeKeys {
+            source: "the instance role".into(),
+            caller: Some("arn:aws:sts::1:assumed-role/node/i".into()),
+            expires: Some("2026-11-23T05:42:04Z".into()),
+            ..NodeKeys::default()
+        },
+        sessions: Sessions { held: 1, refused: 2, queued: 3, in_flight: 4, budget: 5.0, budget_burst: 6.0 },
+        ..AgentStatus::default()
+    };
+    let text = status.text();
+    for line in [
+        "base arn:aws:iam::1:role/, default none, namespace restrictions glob\n",
+        "the instance role, as arn:aws:sts::1:assumed-role/node/i, valid until 2026-11-23T05:42:04Z\n",
+        "1 held, 2 refused, 3 queued, 4 in flight; budget for renewals 5 of 6\n",
+    ] {
+        assert!(text.contains(line), "{line} {text}");
+    }
+}

@@ -4,6 +4,7 @@ use crate::logic::sts::StsFailureKind;
 
 mod ahead;
 mod day;
+mod held;
 mod life;
 mod orders;
 mod properties;
