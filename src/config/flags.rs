@@ -1,10 +1,9 @@
-//! The command line as typed: every flag once, with its name, its words, its default and its type. A function behind
-//! `from_str_fn` reads one value and, where it can't, gives back what is allowed.
+//! Every flag once: its name, type, placeholder, description and default. A `from_str_fn` parses one value; its error is
+//! the text of what is allowed.
 //!
-//! A description is read by [`super::table`]: what the flag does, then, each optional and in this order,
-//! `Default:` a value that is used as if it had been typed, `Unset:` what happens without the flag,
-//! `Differs:` where kube2iam is another, or `New.` where kube2iam has no such flag.
-//! A flag with the value word `bool` is true unless it is turned off.
+//! [`super::table`] parses the descriptions: what the flag does, then, each optional and in this order, `Default:` the
+//! value that is used as if it had been typed, `Unset:` what happens without the flag, `Differs:` how kube2iam's flag
+//! differs, or `New.` if kube2iam has no such flag. A flag with the placeholder `bool` is true by default.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
@@ -18,7 +17,7 @@ use super::duration::{duration, ignored_duration};
 use super::kubernetes::ServerAddress;
 use super::logs::FormatWord;
 use super::operation::SocketSetting;
-use super::pflag::Settled;
+use super::pflag::CommandLine;
 use super::redirect::OnExit;
 use super::usage::UsageError;
 use super::{kubernetes, listen, logs, metadata, operation, redirect, roles, sts, values};
@@ -32,23 +31,23 @@ use crate::logic::sessions::session::{CallsBear, NameTemplate};
 
 macro_rules! groups {
     ($($(#[$attribute:meta])* $group:ident: $flags:ty,)*) => {
-        /// The whole command line, in the order of the help text.
-        pub(super) struct Typed { $($(#[$attribute])* pub(super) $group: $flags,)* }
+        /// The values of all flags, in the order of the help text.
+        pub(super) struct FlagValues { $($(#[$attribute])* pub(super) $group: $flags,)* }
 
-        impl Typed {
-            /// What argh knows of each group.
+        impl FlagValues {
+            /// The flags of each group, from argh.
             pub(super) fn groups() -> Vec<CommandInfoWithArgs> {
                 vec![$(<$flags>::get_args_info(),)*]
             }
 
-            /// Reads every group. Of several faults the one that stands first on the command line is reported.
-            pub(super) fn read(settled: &Settled<'_>) -> Result<Self, UsageError> {
-                $(let $group = settled.read::<$flags>();)*
-                let faults = [$($group.as_ref().err(),)*].into_iter().flatten();
-                if let Some(first) = faults.min_by_key(|fault| fault.place) {
+            /// Parses every group. Of several errors, reports the one that is first on the command line.
+            pub(super) fn read(line: &CommandLine<'_>) -> Result<Self, UsageError> {
+                $(let $group = line.read::<$flags>();)*
+                let errors = [$($group.as_ref().err(),)*].into_iter().flatten();
+                if let Some(first) = errors.min_by_key(|error| error.place) {
                     return Err(first.error.clone());
                 }
-                Ok(Self { $($group: $group.map_err(|fault| fault.error)?,)* })
+                Ok(Self { $($group: $group.map_err(|error| error.error)?,)* })
             }
         }
     };
@@ -203,7 +202,7 @@ pub(super) struct MetadataFlags {
     pub(super) imds_v2: TokenRequirement,
     /// let pods read what is kept back: user-data, instance-identity, fws, managed-ssh-keys. Unset: nothing
     /// of it. New.
-    #[argh(option, arg_name = "name,…", from_str_fn(metadata::kept_back))]
+    #[argh(option, arg_name = "name,…", from_str_fn(metadata::blocked))]
     pub(super) metadata_allow: Vec<String>,
     /// keep metadata paths back that match, in any case of letters; repeat it for several. New.
     #[argh(option, arg_name = "regex", from_str_fn(metadata::expression))]

@@ -1,4 +1,4 @@
-//! How the API server is reached and what is watched there.
+//! How to reach the API server, and what to watch.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,11 +19,11 @@ pub struct KubernetesConfig {
     /// Only this node's pods are watched; `None`: all of the cluster
     pub node: Option<String>,
     pub keys: AnnotationKeys,
-    /// What is older, while the API server refuses, gives no credentials; `None`: no age is too old.
+    /// While the API server refuses requests, a World older than this gives no credentials; `None`: no limit
     pub longest_age: Option<Duration>,
 }
 
-/// Where the API server is and who we are to it.
+/// The API server's address and the agent's credentials there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
     Kubeconfig(PathBuf),
@@ -32,9 +32,9 @@ pub enum Access {
         url: String,
         token: Secret<String>,
     },
-    /// Nothing names one; what to say of that
+    /// Neither flags nor environment name an API server; the error to report
     Unknown(UsageError),
-    /// By the service account's mounted token and CA
+    /// With the service account's mounted token and CA
     InCluster {
         /// A name or an address, without brackets
         host: String,
@@ -75,7 +75,7 @@ impl Access {
         }
         match (server, token) {
             (Some(server), Some(token)) => {
-                // As client-go does: TLS, where no scheme is given, only if something was said about TLS.
+                // As in client-go, a server without a scheme is reached by TLS only if an option about TLS is set.
                 let url = if flags.insecure { server.or_https } else { server.or_http };
                 if url.starts_with("http://") {
                     warnings.push("--api-server without TLS: the token travels in the clear".to_owned());
@@ -88,7 +88,7 @@ impl Access {
         }
     }
 
-    /// One of two flags that only count together was given alone.
+    /// One of two flags that need each other was given alone.
     fn without(
         lone: (&str, &str),
         lookup: EnvironmentLookup<'_>,
@@ -116,7 +116,7 @@ impl Access {
     }
 }
 
-/// Which annotations are read; their flags stand in different groups.
+/// The annotations to read; their flags are in different groups.
 pub(super) fn annotation_keys(roles: &RoleFlags, sessions: &SessionFlags) -> AnnotationKeys {
     AnnotationKeys {
         role: roles.iam_role_key.clone(),
@@ -125,7 +125,7 @@ pub(super) fn annotation_keys(roles: &RoleFlags, sessions: &SessionFlags) -> Ann
     }
 }
 
-/// The API server's URL, and both that it may be where the scheme is left out.
+/// The API server's URL; if the scheme was omitted, one URL for each scheme.
 pub(super) struct ServerAddress {
     or_http: String,
     or_https: String,
@@ -138,12 +138,12 @@ pub(super) fn server(text: &str) -> Result<ServerAddress, String> {
     or_allowed(address, "http://HOST[:PORT] or https://HOST[:PORT]")
 }
 
-/// Never fails, so that no message repeats a token.
+/// Never fails, so that no error message repeats a token.
 pub(super) fn token(text: &str) -> Result<Secret<String>, String> {
     Ok(Secret::new(text.to_owned()))
 }
 
-/// A node's name is a DNS subdomain in small letters (RFC 1123).
+/// A node's name is a lower-case DNS subdomain (RFC 1123).
 pub(super) fn node_name(text: &str) -> Result<String, String> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
     let is_name = (1..=253).contains(&text.len()) && text.bytes().all(plain);

@@ -1,37 +1,37 @@
-//! Where requests come in, and how long they may wait for their pod.
+//! The listeners for requests, and how long a request waits for its pod.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::flags::ListenFlags;
-use super::pflag::Settled;
+use super::pflag::CommandLine;
 use super::usage::UsageError;
 use super::values::or_allowed;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenConfig {
     pub app: Listen,
-    /// Serve `/v1/credentials`, at 169.254.170.2 and at loopback.
+    /// Serve `/v1/credentials` at 169.254.170.2 and on loopback.
     pub container_credentials: bool,
-    /// One of these must be among the audiences of a token that is shown there.
+    /// A token presented there must have one of these audiences.
     pub token_audiences: Vec<String>,
     pub metrics: MetricsListener,
     /// Serve `/debug/store`.
     pub debug_store: bool,
-    /// How long a request waits for its pod to become known.
+    /// How long a request waits for its pod to appear in the World.
     pub wait_for_pod: Duration,
     pub shared_address: SharedAddress,
 }
 
-/// A port to open.
+/// A port to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// `None`: every address, v6 and v4
+    /// `None`: every address, IPv6 and IPv4
     pub address: Option<IpAddr>,
     pub port: u16,
 }
 
-/// Where `/metrics` is.
+/// Where `/metrics` is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricsListener {
     OnAppPort,
@@ -48,13 +48,13 @@ pub enum SharedAddress {
 impl ListenConfig {
     pub(super) fn read(
         flags: ListenFlags,
-        settled: &Settled<'_>,
+        line: &CommandLine<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<Self, UsageError> {
         let app = Listen { address: flags.bind_address, port: flags.app_port };
         if flags.container_credentials && app.address.is_some_and(|address| !address.is_unspecified()) {
             let cause = "not allowed with --container-credentials, which is served at several addresses";
-            return Err(UsageError::contradiction(settled.shown("bind-address"), cause));
+            return Err(UsageError::contradiction(line.shown("bind-address"), cause));
         }
         let wait_for_pod = match flags.backoff_max_elapsed_time {
             Duration::ZERO => LONG_WAIT,
@@ -65,7 +65,7 @@ impl ListenConfig {
         Ok(Self {
             app,
             container_credentials: flags.container_credentials,
-            metrics: metrics(&flags, settled, app)?,
+            metrics: metrics(&flags, line, app)?,
             token_audiences: token_audiences(&flags, warnings),
             debug_store: flags.debug,
             wait_for_pod,
@@ -91,11 +91,11 @@ pub(super) fn audience(text: &str) -> Result<String, String> {
     or_allowed(fits.then(|| text.to_owned()), "a token's audience of 1 to 256 characters")
 }
 
-fn metrics(flags: &ListenFlags, settled: &Settled<'_>, app: Listen) -> Result<MetricsListener, UsageError> {
+fn metrics(flags: &ListenFlags, line: &CommandLine<'_>, app: Listen) -> Result<MetricsListener, UsageError> {
     let (address, port) = (flags.metrics_bind_address, flags.metrics_port.unwrap_or(app.port));
     match address {
         Some(_) if port == app.port => Err(UsageError::contradiction(
-            settled.shown("metrics-bind-address"),
+            line.shown("metrics-bind-address"),
             format!("allowed only with a --metrics-port other than the app port {port}"),
         )),
         _ if port == app.port => Ok(MetricsListener::OnAppPort),
@@ -103,9 +103,9 @@ fn metrics(flags: &ListenFlags, settled: &Settled<'_>, app: Listen) -> Result<Me
     }
 }
 
-/// `--backoff-max-elapsed-time=0` means without end in kube2iam; no client waits longer than this.
+/// In kube2iam `--backoff-max-elapsed-time=0` waits without limit; no client waits longer than this.
 const LONG_WAIT: Duration = Duration::from_secs(10);
-/// What tokens are for, unless `--token-audience` says otherwise.
+/// The audience of tokens without `--token-audience`.
 const AUDIENCE: &str = "kube2iam";
-/// Bytes; audiences are names or URLs.
+/// In bytes. Audiences are names or URLs.
 const LONGEST_AUDIENCE: usize = 256;

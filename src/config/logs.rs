@@ -1,9 +1,9 @@
-//! What is logged, and how.
+//! The level and format of the log.
 
 use log::LevelFilter;
 
 use super::flags::LogFlags;
-use super::pflag::Settled;
+use super::pflag::CommandLine;
 use super::values::{listed, one_of};
 use crate::logic::operator::log_line::LogFormat;
 
@@ -14,11 +14,11 @@ pub struct LogConfig {
 }
 
 impl LogConfig {
-    pub(super) fn read(flags: &LogFlags, settled: &Settled<'_>, warnings: &mut Vec<String>) -> Self {
+    pub(super) fn read(flags: &LogFlags, line: &CommandLine<'_>, warnings: &mut Vec<String>) -> Self {
         let format = match flags.log_format {
             FormatWord::Known(format) => format,
             FormatWord::Unknown => {
-                let flag = settled.shown("log-format");
+                let flag = line.shown("log-format");
                 warnings.push(format!("{flag} is neither text nor json: lines are written as text"));
                 LogFormat::Text
             }
@@ -27,7 +27,7 @@ impl LogConfig {
     }
 }
 
-/// A word for the form of log lines; kube2iam takes any that it doesn't know for `text`.
+/// The value of `--log-format`. kube2iam treats an unknown one as `text`.
 #[derive(Clone, Copy)]
 pub(super) enum FormatWord {
     Known(LogFormat),
@@ -42,18 +42,18 @@ pub(super) fn level(text: &str) -> Result<LevelFilter, String> {
     one_of(text, &LEVELS)
 }
 
-/// The level that a word stands for.
+/// The level with this name.
 pub fn log_level(word: &str) -> Option<LevelFilter> {
     level(word).ok()
 }
 
-/// The words for levels.
+/// The names of levels, for a message.
 pub fn log_levels() -> String {
     listed(&LEVELS.map(|(word, _)| word))
 }
 
 const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-/// logrus's names. Its two levels above `error` are for lines that end the process; ours are errors.
+/// The names that logrus uses. Its two levels above `error` end the process; here they mean `error`.
 const LEVELS: [(&str, LevelFilter); 8] = [
     ("panic", LevelFilter::Error),
     ("fatal", LevelFilter::Error),

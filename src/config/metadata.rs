@@ -1,4 +1,4 @@
-//! The EC2 metadata service, and what of it pods may see.
+//! The EC2 metadata service, and which of its paths pods may read.
 
 use std::net::IpAddr;
 
@@ -11,18 +11,19 @@ use super::values::{listed, one_of, or_allowed};
 use crate::logic::base::url::Authority;
 use crate::logic::policy::TokenRequirement;
 use crate::logic::redirect::{METADATA_PORT, METADATA_V6, Metadata};
+use crate::logic::request::route::BLOCKED;
 
 #[derive(Clone, Debug)]
 pub struct MetadataConfig {
-    /// Where pods' requests are proxied to: `--metadata-addr`
+    /// The target of proxied requests: `--metadata-addr`
     pub proxied: Authority,
-    /// Where the agent itself asks: the same, unless AWS's variables name another
+    /// The service for the agent's own requests: the same, unless AWS's environment variables name another
     pub own: Authority,
-    /// Whether every request must bear a session token
+    /// Whether every request must carry a session token
     pub tokens: TokenRequirement,
-    /// Words of `--metadata-allow`, each one of [`KEPT_BACK`]
+    /// Words of `--metadata-allow`, each one of [`BLOCKED`]
     pub allowed: Vec<String>,
-    /// Expressions of `--metadata-deny`, blind to case
+    /// Expressions of `--metadata-deny`, case-insensitive
     pub denied: Vec<Regex>,
 }
 
@@ -38,13 +39,13 @@ impl MetadataConfig {
         })
     }
 
-    /// Where pods dial the metadata service: at AWS's addresses, whatever stands behind `--metadata-addr`, and at that
-    /// too if they could reach it there.
+    /// The addresses that pods use for the metadata service: AWS's own and, if pods can reach it, that of
+    /// `--metadata-addr`.
     pub fn redirected(&self) -> Metadata {
         redirected(&self.proxied)
     }
 
-    /// Whether pods that dial `--metadata-addr` themselves are redirected, or can't do that.
+    /// Whether pods' own connections to `--metadata-addr` are redirected or impossible.
     pub(super) fn is_redirected_where_proxied(&self) -> bool {
         let address = self.proxied.address();
         address.is_some_and(|address| address.is_loopback() || self.redirected().all().contains(&address))
@@ -59,8 +60,8 @@ pub(super) fn token_requirement(text: &str) -> Result<TokenRequirement, String> 
     one_of(text, &TOKENS)
 }
 
-pub(super) fn kept_back(text: &str) -> Result<String, String> {
-    or_allowed(KEPT_BACK.contains(&text).then(|| text.to_owned()), &listed(&KEPT_BACK))
+pub(super) fn blocked(text: &str) -> Result<String, String> {
+    or_allowed(BLOCKED.contains(&text).then(|| text.to_owned()), &listed(&BLOCKED))
 }
 
 pub(super) fn redirected(proxied: &Authority) -> Metadata {
@@ -68,7 +69,7 @@ pub(super) fn redirected(proxied: &Authority) -> Metadata {
     Metadata::of(proxied.address().filter(reachable))
 }
 
-/// What AWS's variables say of the metadata service, read as SDKs read them: the endpoint wins over the mode.
+/// The metadata service in AWS's environment variables. As in the SDKs, the endpoint overrides the mode.
 fn own_endpoint(lookup: EnvironmentLookup<'_>) -> Result<Option<Authority>, UsageError> {
     if let Some(endpoint) = lookup(ENDPOINT) {
         let authority = endpoint.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
@@ -90,8 +91,6 @@ pub(super) fn expression(text: &str) -> Result<Regex, String> {
     or_allowed(compiled.ok().filter(|_| !text.is_empty()), "a regular expression")
 }
 
-/// What pods can't read unless `--metadata-allow` names it.
-const KEPT_BACK: [&str; 4] = ["user-data", "instance-identity", "fws", "managed-ssh-keys"];
 const TOKENS: [(&str, TokenRequirement); 2] =
     [("optional", TokenRequirement::Optional), ("required", TokenRequirement::Required)];
 const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";

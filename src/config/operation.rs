@@ -1,40 +1,40 @@
-//! What the agent does beside its main job.
+//! State directory, control socket, taint and Events.
 
 use std::path::PathBuf;
 
 use super::flags::OperationFlags;
-use super::pflag::Settled;
+use super::pflag::CommandLine;
 use super::usage::UsageError;
 use super::values::{is_key, or_allowed};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationConfig {
-    /// Where an agent meets its successor
+    /// Where an agent hands over to its successor
     pub state_dir: Option<PathBuf>,
     pub control_socket: SocketSetting,
-    /// Key of the taint to take off the node; only ever set with a node
+    /// Key of the taint to remove from the node; set only with a node
     pub remove_taint: Option<String>,
-    /// Write Events to pods that are refused.
+    /// Write Events to refused pods.
     pub events: bool,
 }
 
-/// The socket that answers the node's operator.
+/// The control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SocketSetting {
     Off,
-    /// The default path: if it can't be made, that is a warning.
+    /// The default path; failing to create it is a warning
     Preset(PathBuf),
-    /// A path that was asked for
+    /// A path that was configured
     Asked(PathBuf),
 }
 
 impl OperationConfig {
-    pub(super) fn read(flags: OperationFlags, settled: &Settled<'_>, node: Option<&str>) -> Result<Self, UsageError> {
+    pub(super) fn read(flags: OperationFlags, line: &CommandLine<'_>, node: Option<&str>) -> Result<Self, UsageError> {
         if flags.remove_taint.is_some() && node.is_none() {
-            return Err(UsageError::contradiction(settled.shown("remove-taint"), "allowed only with --node"));
+            return Err(UsageError::contradiction(line.shown("remove-taint"), "allowed only with --node"));
         }
         let control_socket = match flags.control_socket {
-            SocketSetting::Asked(path) if !settled.is_typed("control-socket") => SocketSetting::Preset(path),
+            SocketSetting::Asked(path) if !line.is_typed("control-socket") => SocketSetting::Preset(path),
             setting => setting,
         };
         let OperationFlags { state_dir, remove_taint, events, .. } = flags;
@@ -62,7 +62,7 @@ fn absolute(text: &str, longest: usize) -> Option<PathBuf> {
     (text.starts_with('/') && !text.contains('\0') && text.len() <= longest).then(|| text.into())
 }
 
-/// `sun_path` of Linux (unix(7)) less its closing zero.
+/// Linux's `sun_path` (unix(7)) less the terminating zero.
 const LONGEST_SOCKET: usize = 107;
-/// With `/agent-01234567.sock` behind it, it must not be longer than a socket's path.
+/// Leaves room for `/agent-01234567.sock` in a socket's path.
 const LONGEST_STATE_DIR: usize = LONGEST_SOCKET - 20;

@@ -1,4 +1,4 @@
-//! The redirect of pods' metadata requests to the agent, and the address of container credentials.
+//! The redirect of pods' metadata requests, and the address for container credentials.
 
 use std::net::IpAddr;
 
@@ -10,10 +10,10 @@ use super::values::{one_of, or_allowed};
 use crate::logic::redirect::interfaces::InterfaceRule;
 use crate::logic::redirect::{Metadata, OtherPorts, RedirectSpec};
 
-/// What the agent changes of the node's network.
+/// What the agent changes in the node's network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct NodeNetwork {
-    /// The node's address as given: it counts without a redirect too, since `/healthz` shows it.
+    /// The node's address as configured; needed without a redirect too, since `/healthz` shows it
     pub(super) host: Option<IpAddr>,
     pub(super) redirect: Option<RedirectConfig>,
     pub(super) credentials_address: Option<RedirectConfig>,
@@ -25,14 +25,13 @@ pub struct RedirectConfig {
     pub on_exit: OnExit,
 }
 
-/// What becomes of the redirect when the agent ends.
+/// What happens to the redirect when the agent stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnExit {
     Keep,
     Remove,
 }
 
-/// Reads the redirect's flags.
 pub(super) fn read(
     flags: &RedirectFlags,
     metadata: &MetadataConfig,
@@ -57,7 +56,7 @@ pub(super) fn read(
     Ok(NodeNetwork { host, redirect: Some(RedirectConfig { spec, on_exit }), credentials_address })
 }
 
-/// What `--iptables` and `kube2iam redirect add` have in common.
+/// The common part of `--iptables` and `kube2iam redirect add`.
 pub(super) fn spec(flags: &RedirectFlags, app_port: u16, metadata: Metadata) -> Result<RedirectSpec, UsageError> {
     let (host_ip, v6_as_host) = match flags.host_ip {
         Some(IpAddr::V4(host)) => (Some(host), None),
@@ -70,7 +69,7 @@ pub(super) fn spec(flags: &RedirectFlags, app_port: u16, metadata: Metadata) -> 
     Ok(RedirectSpec { host_ip, host_ip6, interfaces, metadata, other_ports, ..RedirectSpec::new(app_port) })
 }
 
-/// An entry by itself, so that a refusal names it; [`spec`] makes a rule of all of them.
+/// Checks one entry, so that an error names it; [`spec`] builds the rule from all of them.
 pub(super) fn interface(text: &str) -> Result<String, String> {
     or_allowed(InterfaceRule::parse(&[text]).is_ok().then(|| text.to_owned()), AN_INTERFACE)
 }
@@ -83,8 +82,8 @@ pub(super) fn on_exit(text: &str) -> Result<OnExit, String> {
     one_of(text, &[("keep", OnExit::Keep), ("remove", OnExit::Remove)])
 }
 
-/// Pods can be sent only to where the agent listens. To loopback only if that is asked for: it takes a setting of the
-/// kernel (`route_localnet`).
+/// Makes the redirect's target the address that the agent listens on. Loopback must be configured explicitly, since it
+/// needs the kernel setting `route_localnet`.
 fn follow(bound: IpAddr, spec: &mut RedirectSpec) -> Result<(), UsageError> {
     let target = match bound {
         IpAddr::V4(_) => spec.host_ip.map(IpAddr::V4),

@@ -1,7 +1,7 @@
-//! Which role a pod has, and whether it may have it.
+//! Which role a pod gets, and which roles are allowed.
 
 use super::flags::RoleFlags;
-use super::pflag::Settled;
+use super::pflag::CommandLine;
 use super::usage::UsageError;
 use super::values::{one_of, or_allowed};
 use crate::logic::policy::arn::{BaseArn, is_arn};
@@ -13,21 +13,21 @@ pub struct RolesConfig {
     pub base: BaseSource,
     pub default_role: DefaultRoleSource,
     pub default_role_obeys: DefaultObeys,
-    /// What pods that name no role get of their ServiceAccount
+    /// Whether pods that name no role get that of their ServiceAccount
     pub account_roles: AccountRoles,
-    /// How namespaces' lists are read; `None`: they bind nobody
+    /// How namespaces' lists are interpreted; `None`: they are not enforced
     pub restrictions: Option<Format>,
     pub enforcement: Enforcement,
     /// The accounts whose roles may be assumed, twelve digits each; empty: all
     pub allowed_accounts: Vec<String>,
 }
 
-/// What goes before roles that are not ARNs.
+/// The prefix for roles that are not ARNs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BaseSource {
     None,
     Given(BaseArn),
-    /// Of the node's own role, by the metadata service
+    /// That of the node's own role, from the metadata service
     Discover,
 }
 
@@ -37,18 +37,18 @@ pub enum DefaultRoleSource {
     None,
     /// A name, a path and name, or an ARN
     Given(String),
-    /// The node's own role, by the metadata service
+    /// The node's own role, from the metadata service
     Discover,
 }
 
 impl RolesConfig {
     pub(super) fn read(
         flags: RoleFlags,
-        settled: &Settled<'_>,
+        line: &CommandLine<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<Self, UsageError> {
-        let base = base(&flags, settled, warnings)?;
-        let default_role = default_role(&flags, settled, &base, warnings)?;
+        let base = base(&flags, line, warnings)?;
+        let default_role = default_role(&flags, line, &base, warnings)?;
         for (given, flag) in [
             (flags.policy_mode == Enforcement::Audit, "--policy-mode=audit"),
             (flags.default_role_restricted, "--default-role-restricted"),
@@ -72,8 +72,8 @@ impl RolesConfig {
     }
 }
 
-fn base(flags: &RoleFlags, settled: &Settled<'_>, warnings: &mut Vec<String>) -> Result<BaseSource, UsageError> {
-    let shown = || settled.shown("base-role-arn");
+fn base(flags: &RoleFlags, line: &CommandLine<'_>, warnings: &mut Vec<String>) -> Result<BaseSource, UsageError> {
+    let shown = || line.shown("base-role-arn");
     let given = flags.base_role_arn.as_ref();
     if given.is_some_and(|base| account(base.account()).is_err()) {
         warnings.push(format!("{} names no account of 12 digits: STS will refuse its roles", shown()));
@@ -97,11 +97,11 @@ fn base(flags: &RoleFlags, settled: &Settled<'_>, warnings: &mut Vec<String>) ->
 
 fn default_role(
     flags: &RoleFlags,
-    settled: &Settled<'_>,
+    line: &CommandLine<'_>,
     base: &BaseSource,
     warnings: &mut Vec<String>,
 ) -> Result<DefaultRoleSource, UsageError> {
-    let shown = || settled.shown("default-role");
+    let shown = || line.shown("default-role");
     match &flags.default_role {
         None if flags.auto_discover_default_role => Ok(DefaultRoleSource::Discover),
         None => Ok(DefaultRoleSource::None),
@@ -121,7 +121,7 @@ pub(super) fn base_arn(text: &str) -> Result<BaseArn, String> {
     or_allowed(BaseArn::parse(text).ok(), "arn:PARTITION:iam::ACCOUNT:role/ with or without a path")
 }
 
-/// A role as an annotation names it. A name is judged as it would stand in some account.
+/// A role as an annotation names it. A bare name is checked with the base ARN of an arbitrary account.
 pub(super) fn role(text: &str) -> Result<String, String> {
     let arn = BaseArn::parse(SOME_BASE).ok().and_then(|base| base.role(text).ok());
     or_allowed(arn.map(|_| text.to_owned()), "a role's name, or arn:PARTITION:iam::ACCOUNT:role/NAME")

@@ -1,10 +1,10 @@
-//! What is asked of STS, how long it lasts, and what a session carries.
+//! How sessions are requested from STS, how long they last, and what they carry.
 
 use std::time::Duration;
 
 use super::flags::SessionFlags;
 use super::listen::ListenConfig;
-use super::pflag::Settled;
+use super::pflag::CommandLine;
 use super::usage::UsageError;
 use super::values::{one_of, or_allowed};
 use crate::logic::policy::arn::RoleArn;
@@ -13,20 +13,20 @@ use crate::logic::sessions::session::{CallsBear, NameAnnotation, NameTemplate, T
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct StsConfig {
-    /// What calls for pods' sessions bear
+    /// How calls for pods' sessions are authenticated
     pub bearing: CallsBear,
     pub life: SessionLife,
-    /// How long a failure is remembered; `None`: longer what is final than what may pass by itself
+    /// How long a failure is cached; `None`: final failures longer than transient ones
     pub error_ttl: Option<Duration>,
-    /// The role that is assumed first and then assumes the pods' roles
+    /// The role to assume first, which then assumes the pods' roles
     pub assume_first: Option<RoleArn>,
     pub session_name: NameTemplate,
     pub name_annotation: NameAnnotation,
     pub tags: Tags,
-    /// Fetch a pod's credentials when it appears. Never set without a node, since the whole cluster's would be too many,
-    /// nor where calls bear the pods' tokens, since none is there yet.
+    /// Fetch a pod's credentials when it appears. Never set without a node, since the whole cluster has too many pods,
+    /// nor if calls need the pods' tokens, since a new pod has not sent one yet.
     pub prefetch: bool,
-    /// Calls per second for renewals and prefetch; above zero
+    /// Calls per second for renewals and prefetch; above 0
     pub calls_per_second: f64,
 }
 
@@ -41,19 +41,19 @@ pub struct SessionLife {
 impl StsConfig {
     pub(super) fn read(
         flags: SessionFlags,
-        settled: &Settled<'_>,
+        line: &CommandLine<'_>,
         node: Option<&str>,
         listen: &ListenConfig,
         warnings: &mut Vec<String>,
     ) -> Result<Self, UsageError> {
         let bearing = flags.sts;
         if bearing == CallsBear::PodToken {
-            refuse_what_no_token_carries(&flags, settled, listen)?;
+            refuse_what_no_token_carries(&flags, line, listen)?;
         }
-        if flags.prefetch && settled.is_typed("prefetch") {
+        if flags.prefetch && line.is_typed("prefetch") {
             let missing = match bearing {
                 CallsBear::PodToken => {
-                    Some(format!("with {}, which takes a token that a pod shows", settled.shown("sts")))
+                    Some(format!("with {}, which takes a token that a pod shows", line.shown("sts")))
                 }
                 CallsBear::NodeSignature => node.is_none().then(|| "without --node".to_owned()),
             };
@@ -61,7 +61,7 @@ impl StsConfig {
         }
         Ok(Self {
             bearing,
-            life: SessionLife::read(&flags, settled, warnings)?,
+            life: SessionLife::read(&flags, line, warnings)?,
             error_ttl: flags.iam_role_error_ttl,
             tags: tags(&flags, warnings)?,
             assume_first: flags.assume_role_arn,
@@ -73,13 +73,13 @@ impl StsConfig {
     }
 }
 
-/// A call that bears a token is not chained, has no tags, and needs the token.
+/// A call with a pod's token is not chained, has no tags, and needs the token.
 fn refuse_what_no_token_carries(
     flags: &SessionFlags,
-    settled: &Settled<'_>,
+    line: &CommandLine<'_>,
     listen: &ListenConfig,
 ) -> Result<(), UsageError> {
-    let refuse = |cause: String| Err(UsageError::contradiction(settled.shown("sts"), cause));
+    let refuse = |cause: String| Err(UsageError::contradiction(line.shown("sts"), cause));
     if !listen.container_credentials {
         return refuse("allowed only with --container-credentials, by which pods show their tokens".to_owned());
     }
@@ -93,11 +93,11 @@ fn refuse_what_no_token_carries(
 }
 
 impl SessionLife {
-    fn read(flags: &SessionFlags, settled: &Settled<'_>, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
+    fn read(flags: &SessionFlags, line: &CommandLine<'_>, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
         let Some(age) = flags.iam_role_session_ttl else {
             return Ok(Self { asked_s: STANDARD_LIFE_S, renew: RenewAt::Half });
         };
-        let shown = || settled.shown("iam-role-session-ttl");
+        let shown = || line.shown("iam-role-session-ttl");
         let asked_s = age.saturating_mul(2).as_secs();
         let within = u32::try_from(asked_s).ok().filter(|asked_s| (SHORTEST_S..=LONGEST_S).contains(asked_s));
         let Some(asked_s) = within else {
@@ -140,7 +140,7 @@ pub(super) fn session_name(text: &str) -> Result<NameTemplate, String> {
     or_allowed(NameTemplate::parse(text).ok(), A_TEMPLATE)
 }
 
-/// The value of a session tag (STS API reference, Tag), as far as names of clusters need it.
+/// The value of a session tag (STS API reference, Tag), limited to what cluster names need.
 pub(super) fn cluster_name(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_alphanumeric() || " _.:/=+-@".contains(c);
     let fits = text.chars().count() <= 256 && text.chars().all(plain);
@@ -154,12 +154,12 @@ pub(super) fn calls_per_second(text: &str) -> Result<f64, String> {
 
 const STS_WORDS: [(&str, CallsBear); 2] =
     [("assume-role", CallsBear::NodeSignature), ("web-identity", CallsBear::PodToken)];
-/// An hour: the most that a chained role may have (IAM user guide, role chaining), so that it works everywhere.
+/// An hour, which works everywhere: it is the maximum for a chained role (IAM user guide, role chaining).
 const STANDARD_LIFE_S: u32 = 3_600;
 const CHAINED_S: u32 = 3_600;
 /// Bounds of `DurationSeconds` (STS API reference, AssumeRole).
 const SHORTEST_S: u32 = 900;
 const LONGEST_S: u32 = 43_200;
-/// Beyond what STS lets a whole account do.
+/// More than STS allows a whole account.
 const MOST_CALLS_PER_SECOND: f64 = 1_000.0;
 const A_TEMPLATE: &str = "text with {node}, {role}, {namespace}, {pod}, {service_account} or {uid} in it";

@@ -1,4 +1,4 @@
-//! Values that several flags share: ports, addresses, services, keys, words.
+//! Parsers for the values of several flags: ports, addresses, URLs, keys, words.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -20,12 +20,12 @@ pub(super) fn annotation_key(text: &str) -> Result<String, String> {
     or_allowed(is_key(text).then(|| text.to_owned()), "an annotation's key: [PREFIX/]NAME")
 }
 
-/// What was read, else what would have been possible.
+/// The parsed value, or what is allowed as the error.
 pub(super) fn or_allowed<T>(read: Option<T>, allowed: &str) -> Result<T, String> {
     read.ok_or_else(|| allowed.to_owned())
 }
 
-/// One of a few words, in any case.
+/// One of several words, in any case.
 pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
     let found = words.iter().find(|(word, _)| text.eq_ignore_ascii_case(word));
     let allowed = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>();
@@ -48,7 +48,7 @@ pub(super) fn is_key(text: &str) -> bool {
     (1..=253).contains(&prefix.len()) && (1..=63).contains(&name.len()) && plain(prefix) && plain(name)
 }
 
-/// A URL of a server, with or without a path, less a slash at its end.
+/// A server's URL, with or without a path, without a trailing slash.
 pub fn http_url(text: &str) -> Option<String> {
     let url = ServiceUrl::parse(text).ok().filter(|url| !url.target().contains('?'))?;
     Some(url.base())

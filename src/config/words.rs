@@ -1,64 +1,65 @@
-//! The words after a subcommand, read by its row of the table: flags in pflag's forms (`--flag=value`, `--flag value`,
-//! `--switch=false`), anywhere among the other words.
+//! Parses the words after a subcommand according to its row in the table: flags in pflag's syntax (`--flag=value`,
+//! `--flag value`, `--switch=false`), anywhere among the positional words.
 
 use super::help;
-use super::pflag::{boolean, nearest_of};
-use super::subcommands::{OwnFlag, Positional, Subcommand};
+use super::pflag::{nearest_of, value_of};
+use super::subcommands::{Positional, Subcommand};
+use super::table::Takes;
 use super::usage::UsageError;
 use crate::logic::base::json::PrintedForm;
 
 /// What the words after a subcommand ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WordsAsked {
-    /// Print this and end well.
+    /// Print this and exit with code 0.
     Help(String),
     Run(Words),
 }
 
-/// The words after a subcommand, sorted.
+/// The words after a subcommand, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words {
-    /// The subcommand's own flags with their values, as often as they were typed
+    /// Each occurrence of the subcommand's own flags, with its value
     given: Vec<(&'static str, String)>,
-    /// Everything else, in its order: positional words, or the agent's flags
+    /// Everything else in order: positional words, or the agent's flags
     pub rest: Vec<String>,
 }
 
 impl Words {
-    /// The first positional word, empty if there is none.
+    /// The first positional word, or an empty one.
     pub fn first(&self) -> &str {
         self.rest.first().map(String::as_str).unwrap_or_default()
     }
 
-    /// Whether a switch is on. The last one counts.
+    /// Whether a switch is on. The last occurrence counts.
     pub fn is_on(&self, name: &str) -> bool {
         self.value(name) == Some("true")
     }
 
-    /// How the answer is to be printed: `--json`, or for people.
+    /// The output format: text, or JSON with `--json`.
     pub fn form(&self) -> PrintedForm {
         if self.is_on("json") { PrintedForm::Json } else { PrintedForm::Text }
     }
 
-    /// The value of a flag. The last one counts, an empty one is none.
+    /// The value of a flag. The last occurrence counts; an empty value is none.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.values(name).last().filter(|value| !value.is_empty())
     }
 
-    /// All values of a flag, in the order in which they were typed.
+    /// All values of a flag, in order.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.given.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// Reads the words after `command`.
+/// Parses the words after `command`.
 pub fn read_words(command: &'static Subcommand, words: &[String]) -> Result<WordsAsked, UsageError> {
     let mut read = Words::default();
-    let mut words = words.iter();
+    let mut words = words.iter().cloned();
     let mut behind_dashes = Vec::new();
     while let Some(word) = words.next() {
         if word == "--" && command.takes == Positional::AgentFlagsAfterDashes {
-            behind_dashes.extend(words.by_ref().cloned());
+            behind_dashes.extend(words.by_ref());
             break;
         }
         if matches!(word.as_str(), "-h" | "--help") {
@@ -68,14 +69,18 @@ pub fn read_words(command: &'static Subcommand, words: &[String]) -> Result<Word
         let own = name.strip_prefix("--").and_then(|name| command.flags.iter().find(|flag| flag.name == name));
         match own {
             Some(flag) => {
-                let value = value_of(flag, value, &mut words)?;
+                let takes = flag.value.map_or(Takes::Switch, Takes::Values);
+                let value = value_of(flag.name, takes, value, &mut words)?;
+                if value.is_empty() {
+                    return Err(UsageError::no_value(flag.name));
+                }
                 read.given.push((flag.name, value));
             }
             None if command.takes != Positional::AgentFlags && word.starts_with('-') && word != "-" => {
                 let near = nearest_of(name.trim_start_matches('-'), command.flags.iter().map(|flag| flag.name));
                 return Err(UsageError::unknown(name, near));
             }
-            None => read.rest.push(word.clone()),
+            None => read.rest.push(word),
         }
     }
     let (least, most) = match command.takes {
@@ -101,22 +106,10 @@ pub fn read_words(command: &'static Subcommand, words: &[String]) -> Result<Word
     }
 }
 
-fn value_of<'w>(
-    flag: &OwnFlag,
-    written: Option<&str>,
-    rest: &mut impl Iterator<Item = &'w String>,
-) -> Result<String, UsageError> {
-    let value = match (flag.value, written) {
-        (None, written) => return boolean(flag.name, written.unwrap_or("true")).map(|on| on.to_string()),
-        (Some(_), Some(written)) => written.to_owned(),
-        (Some(_), None) => rest.next().cloned().ok_or_else(|| UsageError::no_value(flag.name))?,
-    };
-    if value.is_empty() { Err(UsageError::no_value(flag.name)) } else { Ok(value) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::subcommands::OwnFlag;
 
     const FLAGS: &[OwnFlag] = &[
         OwnFlag { name: "role", value: Some("NAME"), meaning: "a role" },
