@@ -82,3 +82,17 @@ fn an_inapplicable_patch_step_fails() {
         assert_eq!(done.is_ok().then_some(object), wanted, "{step}");
     }
 }
+
+#[test]
+fn a_kustomization_sets_the_namespace_and_the_image_where_they_belong() {
+    let objects = built(&WantedManifests::default());
+    for object in &objects {
+        let is_cluster_wide = CLUSTER_WIDE.iter().any(|kind| object["kind"] == *kind);
+        assert_eq!(object["metadata"]["namespace"].is_null(), is_cluster_wide, "{}", object["kind"]);
+    }
+    assert!(objects.iter().any(|object| object["kind"] == "ClusterRole"));
+    let kustomization = documents("base/kustomization.yaml").unwrap().remove(0);
+    let image = &kustomization["images"][0];
+    let wanted = format!("{}:{}", image["newName"].as_str().unwrap(), image["newTag"].as_str().unwrap());
+    assert_eq!(agent(&objects)["image"], wanted.as_str());
+}
