@@ -320,5 +320,5 @@ fn roles_and_entries_are_asked_about_in_one_evaluation() {
     while evaluation.step(&rules().base) == EvaluationProgress::More {}
     let results = evaluation.into_results();
     assert_eq!(results.matches, [(role("app"), Some(0)), (role("web"), Some(1))]);
-    assert_eq!(results.findings.unwrap(), ["`*` allows every role below the base".into()]);
+    assert_eq!(results.findings.unwrap(), [Box::<str>::from("`*` allows every role below the base")]);
 }
