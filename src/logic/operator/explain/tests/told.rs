@@ -37,6 +37,7 @@ fn a_session_is_told_with_its_tags_and_that_a_policy_narrows_it() {
     };
     let plain = check(vec![pod("a", "10.0.0.1")], vec![], &rules(), "shop/pod-a");
     assert!(!plain.contains("narrowed") && !plain.contains(", tags "), "{plain}");
+    assert!(!plain.contains("proof_required"), "{plain}");
     let text = check(vec![tagged()], vec![], &rules(), "shop/pod-a");
     assert!(text.contains(", narrowed by a session policy"), "{text}");
     let tags = crate::logic::sessions::session::Tags::Pod {
