@@ -235,7 +235,7 @@ fn a_malformed_line_without_an_end_is_reported_after_the_last_piece() {
 }
 
 #[test]
-fn a_malformed_line_grows_until_it_is_taken_for_endless() {
+fn a_malformed_line_counts_towards_the_limit_of_endless_lines() {
     let keys = keys();
     let mut reader = LineReader::new(Resource::Pods, &keys);
     assert!(matches!(reader.push(b"nonsense"), WatchLine::More));
