@@ -46,7 +46,7 @@
 //! 6. A lock is held while something waits for the network, or inside another lock.
 //! 7. Something grows without a limit: every limit has a name, and full means refused at once.
 //! 8. Somebody waits for ever: a call to STS that ends in any way wakes those who wait (`all_small_orders_strand_nobody`,
-//!    `a_call_that_panics_strands_nobody`).
+//!    `panicking_call_wakes_its_waiters`).
 //! 9. A secret is printed: it lives in `Secret` or in rendered bytes that are wiped, and neither can be formatted. The
 //!    golden requests search their logs for every secret of the case.
 //! 10. The clock is asked in passing: `now` is an argument, and only `os::clock` knows the time.

@@ -34,7 +34,7 @@ impl ConnectionEvents {
 
 impl Observer for ConnectionEvents {
     fn saw(&self, event: &ConnectionEvent) {
-        self.telemetry.at_the_door(label(event));
+        self.telemetry.count_connection_event(label(event));
         match event {
             ConnectionEvent::Refused { peer, why } if self.may_warn(*peer) => {
                 warn!("peer" = peer.to_string(), "why" = why.label(); "connection refused; more of this peer are counted, and logged once a minute");

@@ -92,7 +92,7 @@ impl AgentState {
         let metrics = metrics(config)?;
         let refusals = config.operation.events.then(|| Refusals::new(&*time));
         let telemetry = Telemetry::new(metrics, request_lines);
-        let telemetry = Arc::new(telemetry.telling(refusals.as_ref().map(Refusals::sink)));
+        let telemetry = Arc::new(telemetry.with_refusal_sink(refusals.as_ref().map(Refusals::sink)));
         let world = Arc::new(SharedWorld::new(time.clone()));
         world.limit_age(config.kubernetes.longest_age);
         let drained = Latch::new(time.clone());

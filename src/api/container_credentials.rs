@@ -18,7 +18,7 @@ use crate::logic::request::reply;
 use crate::logic::request::route::{Route, UnreadHead};
 use crate::logic::sessions::budget::Starter;
 use crate::state::issuer_keys::{IssuerKeyring, KnownIssuer};
-use crate::state::sessions::{Asker, AskersToken};
+use crate::state::sessions::{SessionRequester, RequestToken};
 
 /// What tokens are checked by.
 pub struct Proof {
@@ -134,9 +134,9 @@ impl Service {
                     };
                     self.look_again(permitted, self.clock.now().mono.after(self.wait_for_pod), &again)
                 };
-                let token = shown.map(|shown| AskersToken { shown, expires: ask.proven.expires });
-                let asker = Asker { starter: Starter::Pod(permitted.pod().uid.clone()), token };
-                self.assume(permitted, *form, route, asker, at, &is_still_right)
+                let token = shown.map(|shown| RequestToken { shown, expires: ask.proven.expires });
+                let requester = SessionRequester { starter: Starter::Pod(permitted.pod().uid.clone()), token };
+                self.assume(permitted, *form, route, requester, at, &is_still_right)
             }
             Decision::Refuse(reason) | Decision::NotYet(reason) => Answer::refuse(*reason, route),
             _ => Answer::refuse(Reason::Internal, route),

@@ -24,7 +24,7 @@ use crate::logic::request::reply;
 use crate::logic::request::route::{self, OwnPage, Route, RouteRules};
 use crate::logic::sessions::budget::Starter;
 use crate::ports::{Clock, Imds};
-use crate::state::sessions::{Asker, SessionCache};
+use crate::state::sessions::{SessionRequester, SessionCache};
 use crate::state::shared_world::SharedWorld;
 use crate::state::token_keys::Keyring;
 use crate::telemetry::{AnsweredRequest, LogLine, Telemetry};
@@ -217,8 +217,8 @@ impl Service {
                 Answer::ok(Response::text(200, name))
             }),
             Decision::Assume(permitted, form) => {
-                let asker = Asker { starter: Starter::Address(peer), token: None };
-                self.assume(permitted, *form, route, asker, at, is_still_right)
+                let requester = SessionRequester { starter: Starter::Address(peer), token: None };
+                self.assume(permitted, *form, route, requester, at, is_still_right)
             }
             Decision::Info(role) => Answer::ok(reply::iam_info(role, at.wall)),
             Decision::IamListing => Answer::ok(reply::iam_listing()),

@@ -13,7 +13,7 @@ use crate::logic::request::reply;
 use crate::logic::request::route::{DocumentForm, Route};
 use crate::logic::sessions::session::Session;
 use crate::logic::sts::StsFailure;
-use crate::state::sessions::{Asker, SessionOutcome};
+use crate::state::sessions::{SessionRequester, SessionOutcome};
 
 /// What a step came to: an answer, and why if it is a refusal.
 pub(in crate::api) struct Answer {
@@ -32,12 +32,12 @@ impl Service {
         permitted: &Permitted,
         form: DocumentForm,
         route: &Route,
-        asker: Asker<'_>,
+        requester: SessionRequester<'_>,
         at: Now,
         is_still_right: &dyn Fn(&Permitted) -> Result<(), Reason>,
     ) -> Answer {
         let deadline = at.mono.after(WAIT_FOR_STS);
-        let session = match self.sessions.obtain(permitted, asker, deadline) {
+        let session = match self.sessions.obtain(permitted, requester, deadline) {
             SessionOutcome::Ready(session) => return self.hand_out_again(permitted, &session, form, at.mono),
             SessionOutcome::Fetched(session) => session,
             SessionOutcome::Refused(failure) => return Answer::refused_by_sts(&failure, route),
