@@ -18,7 +18,7 @@ use crate::logic::request::reply;
 use crate::logic::request::route::{Route, UnreadHead};
 use crate::logic::sessions::budget::Starter;
 use crate::state::issuer_keys::{IssuerKeyring, KnownIssuer};
-use crate::state::sessions::{SessionRequester, RequestToken};
+use crate::state::sessions::{RequestToken, SessionRequester};
 
 /// What tokens are checked by.
 pub struct Proof {

@@ -24,7 +24,7 @@ use crate::logic::request::reply;
 use crate::logic::request::route::{self, OwnPage, Route, RouteRules};
 use crate::logic::sessions::budget::Starter;
 use crate::ports::{Clock, Imds};
-use crate::state::sessions::{SessionRequester, SessionCache};
+use crate::state::sessions::{SessionCache, SessionRequester};
 use crate::state::shared_world::SharedWorld;
 use crate::state::token_keys::Keyring;
 use crate::telemetry::{AnsweredRequest, LogLine, Telemetry};

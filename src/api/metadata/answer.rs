@@ -13,7 +13,7 @@ use crate::logic::request::reply;
 use crate::logic::request::route::{DocumentForm, Route};
 use crate::logic::sessions::session::Session;
 use crate::logic::sts::StsFailure;
-use crate::state::sessions::{SessionRequester, SessionOutcome};
+use crate::state::sessions::{SessionOutcome, SessionRequester};
 
 /// What a step came to: an answer, and why if it is a refusal.
 pub(in crate::api) struct Answer {

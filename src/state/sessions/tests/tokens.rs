@@ -80,7 +80,10 @@ fn cache(error_ttl: Option<Duration>) -> SessionCache {
 
 /// The outcomes of two pods that waited for one call, made with the first one's token, and the tokens that STS
 /// received.
-fn outcomes_of_two_waiters(tokens: [&'static [u8]; 2], error_ttl: Option<Duration>) -> ([SessionOutcome; 2], Vec<String>) {
+fn outcomes_of_two_waiters(
+    tokens: [&'static [u8]; 2],
+    error_ttl: Option<Duration>,
+) -> ([SessionOutcome; 2], Vec<String>) {
     let (clock, sessions, permitted) = (SystemClock::new(), cache(error_ttl), by_token());
     let (open, gate) = crossbeam_channel::bounded(0);
     let sts = TokenSts { gate: Some(gate), ..TokenSts::default() };
