@@ -1,14 +1,13 @@
-//! The command line, in two stages: as typed (`flags`, by argh after a pre-pass for pflag's forms), then as meant
-//! ([`Config`], one struct per room). Pure: arguments and environment are handed in, the answer is a value.
+//! Parses the command line in two stages: each flag's value (`flags`, by argh after a pre-pass for pflag's syntax), then
+//! the values together ([`Config`], one struct per subject). Pure: arguments and environment are parameters.
 //!
-//! - Every flag stands once, in `flags`, with its default; help, the table of the docs and pre-pass read it from there.
-//! - What is in a [`Config`] has been checked and is not checked again.
-//! - The first thing wrong is the only one reported, in one line; nothing has been started by then.
+//! - Every flag is described once, in `flags`, with its type and default; the pre-pass, help and docs derive from that.
+//! - A [`Config`] is valid and is not checked again.
+//! - Only the first error is reported, in one line, before anything is started.
 
 mod completion;
 mod duration;
 mod flags;
-mod given;
 mod help;
 mod kubernetes;
 mod listen;
@@ -52,25 +51,25 @@ pub use words::{Words, WordsAsked, read_words};
 
 use crate::logic::cluster::kubernetes::Resource;
 use crate::logic::policy::AccountRoles;
-use flags::Typed;
-use pflag::Invocation;
+use flags::FlagValues;
+use pflag::{CommandLine, Invocation};
 use redirect::NodeNetwork;
 
-/// Looks a variable of the environment up.
+/// Looks up an environment variable.
 pub type EnvironmentLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// What a command line asks for.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Work as the agent.
+    /// Run the agent.
     Run(Box<Config>),
-    /// Print this on standard output and end well.
+    /// Print this on standard output and exit with code 0.
     Help(String),
     /// The same, one line.
     Version(String),
 }
 
-/// The agent's configuration as meant.
+/// The agent's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub kubernetes: KubernetesConfig,
@@ -78,20 +77,20 @@ pub struct Config {
     pub sts: StsConfig,
     pub metadata: MetadataConfig,
     pub listen: ListenConfig,
-    /// The node's address as given, for `/healthz`
+    /// The node's address as configured, for `/healthz`
     pub host: Option<IpAddr>,
-    /// `None`: the agent leaves the node's packets alone
+    /// `None`: no redirect
     pub redirect: Option<RedirectConfig>,
-    /// `None`: 169.254.170.2 is left alone too
+    /// `None`: 169.254.170.2 is not set up
     pub credentials_address: Option<RedirectConfig>,
     pub operation: OperationConfig,
     pub log: LogConfig,
-    /// To be logged at start: what was typed and has no effect, or not the one expected
+    /// To be logged at start: flags without effect or with an unexpected one
     pub warnings: Vec<String>,
 }
 
-/// Reads a command line, without the program's name. A way to the API server is looked for last: nothing else that is
-/// wrong is hidden by its absence.
+/// Parses a command line, without the program's name. A missing API server is reported last, so that it hides no other
+/// error.
 pub fn parse(mut args: impl Iterator<Item = String>, lookup: EnvironmentLookup<'_>) -> Result<Command, UsageError> {
     match read(&mut args, lookup)? {
         Command::Run(config) => match config.kubernetes.access {
@@ -102,7 +101,7 @@ pub fn parse(mut args: impl Iterator<Item = String>, lookup: EnvironmentLookup<'
     }
 }
 
-/// The same for commands that have something to do without an API server.
+/// The same for commands that also work without an API server.
 pub fn parse_without_api_server(
     mut args: impl Iterator<Item = String>,
     lookup: EnvironmentLookup<'_>,
@@ -112,38 +111,39 @@ pub fn parse_without_api_server(
 
 fn read(args: &mut dyn Iterator<Item = String>, lookup: EnvironmentLookup<'_>) -> Result<Command, UsageError> {
     let flags = table::flags();
-    let settled = match pflag::settle(&flags, args)? {
+    let line = match pflag::pre_pass(&flags, args)? {
         Invocation::Help => return Ok(Command::Help(help::help(&flags))),
-        Invocation::Run(settled) => settled,
+        Invocation::Run(line) => line,
     };
-    let typed = Typed::read(&|group| settled.words_of(group))?;
-    if typed.general.version {
+    if line.is_on("version") {
         return Ok(Command::Version(BUILD.line()));
     }
+    let values = FlagValues::read(&line)?;
     let set = |name: &str| lookup(name).filter(|value| !value.is_empty());
-    Config::mean(&typed, settled.warnings, &set).map(|config| Command::Run(Box::new(config)))
+    Config::combine(values, &line, &set).map(|config| Command::Run(Box::new(config)))
 }
 
 impl Config {
-    /// What of the cluster is watched.
+    /// The resources to watch.
     pub fn watched(&self) -> Vec<Resource> {
         let accounts = (self.roles.account_roles == AccountRoles::Read).then_some(Resource::ServiceAccounts);
         [Resource::Pods, Resource::Namespaces].into_iter().chain(accounts).collect()
     }
 
-    /// Makes one sense of all that was typed, or says why there is none.
-    fn mean(typed: &Typed, mut warnings: Vec<String>, lookup: EnvironmentLookup<'_>) -> Result<Self, UsageError> {
-        let log = LogConfig::read(&typed.logs, &mut warnings)?;
-        let keys = kubernetes::annotation_keys(&typed.roles, &typed.sessions)?;
-        let roles = RolesConfig::read(&typed.roles, &mut warnings)?;
-        let metadata = MetadataConfig::read(&typed.metadata, lookup)?;
-        let listen = ListenConfig::read(&typed.listen, &mut warnings)?;
-        let network = redirect::read(&typed.redirect, &metadata, &listen, &mut warnings)?;
+    /// Combines the values, or reports which flags contradict each other. `line` has them as values.
+    fn combine(values: FlagValues, line: &CommandLine<'_>, lookup: EnvironmentLookup<'_>) -> Result<Self, UsageError> {
+        let mut warnings = line.warnings.clone();
+        let log = LogConfig::read(&values.logs, line, &mut warnings);
+        let keys = kubernetes::annotation_keys(&values.roles, &values.sessions);
+        let roles = RolesConfig::read(values.roles, line, &mut warnings)?;
+        let metadata = MetadataConfig::read(values.metadata, lookup)?;
+        let listen = ListenConfig::read(values.listen, line, &mut warnings)?;
+        let network = redirect::read(&values.redirect, &metadata, &listen, &mut warnings)?;
         let NodeNetwork { host, redirect, credentials_address } = network;
-        let kubernetes = KubernetesConfig::read(&typed.kubernetes, keys, lookup, &mut warnings)?;
+        let kubernetes = KubernetesConfig::read(values.kubernetes, keys, lookup, &mut warnings)?;
         let node = kubernetes.node.as_deref();
-        let sts = StsConfig::read(&typed.sessions, node, &listen, &mut warnings)?;
-        let operation = OperationConfig::read(&typed.operation, node)?;
+        let sts = StsConfig::read(values.sessions, line, node, &listen, &mut warnings)?;
+        let operation = OperationConfig::read(values.operation, line, node)?;
         Ok(Self {
             kubernetes,
             roles,

@@ -38,6 +38,12 @@ pub enum Waited {
 pub trait Time: Clock {
     /// A new notifier.
     fn notifier(&self) -> Arc<dyn Notifier>;
+
+    /// CPU time used by the calling thread, which excludes the time of other threads. In virtual time, all elapsed
+    /// time.
+    fn cpu_time(&self) -> Duration {
+        self.now().mono.since(Mono::default())
+    }
 }
 
 /// Wakes threads that wait for a change. A waiter passes the generation read before its check: a change between the

@@ -4,29 +4,28 @@
 //! process holds is not: the redirect comes first, then the port is waited for.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use log::{error, info, warn};
+use log::{info, warn};
 
 use crate::config::{BUILD, Config, MetricsListener, OnExit};
-use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::Resource;
 use crate::logic::sts::environment::AwsEnvironment;
 use crate::os::clock::SystemClock;
 use crate::os::handover::Offer;
 use crate::os::latch::Latch;
 use crate::os::process::Right;
-use crate::os::{log_writer, memory, process, signals, threads};
+use crate::os::{log_writer, memory, process, signals};
 use crate::server::Server;
 
 use super::control_listener::ControlListener;
 use super::node_addresses::NodeAddresses;
 use super::state::{AgentState, Ports};
 use super::succession::{self, Acquired, Succession};
+use super::task_thread::{failure, join_by, start};
 use super::tasks::{
     credentials_address, discover, evaluate, events, health, housekeeping, lint, redirect, silence, sts, taint,
     token_keys, watches,
@@ -81,7 +80,7 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
     if config.redirect.is_some_and(|redirect| redirect.on_exit == OnExit::Remove) {
         succession.clear();
     }
-    fallen(&agent)
+    failure(&agent)
 }
 
 /// What the agent will still do with rights: the redirect, the address of container credentials, and opening a port that not everybody may open.
@@ -99,29 +98,6 @@ fn rights(config: &Config) -> Vec<Right> {
 /// Starts whatever works beside the requests.
 fn start_threads(agent: &Arc<AgentState>) -> Result<Vec<JoinHandle<()>>, StartError> {
     work().into_iter().map(|(name, work)| start(agent, name, work)).collect()
-}
-
-/// Starts a thread that the agent can't do without: if it panics the agent ends, to be started anew.
-pub(super) fn start(
-    agent: &Arc<AgentState>,
-    name: &'static str,
-    work: impl FnOnce(&AgentState) + Send + 'static,
-) -> Result<JoinHandle<()>, StartError> {
-    let agent = agent.clone();
-    let guarded = move || {
-        if catch_unwind(AssertUnwindSafe(|| work(&agent))).is_err() {
-            error!("thread" = name; "the thread `{name}` panicked; the agent ends");
-            agent.fallen.get_or_init(|| name);
-            agent.latch.close();
-        }
-    };
-    let thread = threads::spawn(name, threads::STACK_BYTES, guarded);
-    thread.map_err(|cause| StartError::new(&format!("start `{name}`"), &cause))
-}
-
-/// What the process ends with after a thread has panicked: a failure, so that its keeper starts it anew.
-fn fallen(agent: &AgentState) -> Result<(), StartError> {
-    agent.fallen.get().map_or(Ok(()), |name| Err(StartError::new(&format!("keep `{name}` running"), &"it panicked")))
 }
 
 /// What a thread does until shutdown.
@@ -172,13 +148,6 @@ fn end(agent: &AgentState, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>
     let late = agent.clock.now().mono.after(LAST_JOIN);
     threads.iter().for_each(|thread| join_by(agent, thread, late));
     info!("stopped");
-}
-
-/// A thread that still waits for the network then ends with the process.
-fn join_by(agent: &AgentState, thread: &JoinHandle<()>, late: Mono) {
-    while !thread.is_finished() && agent.clock.now().mono < late {
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
 }
 
 /// Ports below it need a capability.

@@ -7,7 +7,7 @@ use log::warn;
 
 use super::StartError;
 use super::node_addresses::NodeAddresses;
-use super::tasks::events::Refusals;
+use super::refusals::Refusals;
 use crate::api::container_credentials::Proof;
 use crate::api::metadata::{Duplicates, Facts, Forwards, Service};
 use crate::config::{BUILD, Config, SharedAddress};

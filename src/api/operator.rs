@@ -14,7 +14,7 @@ use crate::config::{log_level, log_levels};
 use crate::logic::base::json;
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::{AnnotationKeys, Resource};
-use crate::logic::operator::explain::{self, Scene, Story, Subject};
+use crate::logic::operator::explain::{self, Scene, Story, StsCall, Subject};
 use crate::logic::operator::status::RedirectReport;
 use crate::logic::policy::reason::Reason;
 use crate::os::control_socket::{ControlAnswer, ControlRequest, ControlVerb};
@@ -49,7 +49,7 @@ impl Control {
     /// Answers one question. A panic costs its answer and nothing else.
     pub fn answer(&self, question: &ControlRequest) -> ControlAnswer {
         catch_unwind(AssertUnwindSafe(|| self.route(question)))
-            .unwrap_or_else(|_| refused(500, "the agent failed in a way that it should not: see its log"))
+            .unwrap_or_else(|_| refused(500, "an internal error of the agent: see its log"))
     }
 
     fn route(&self, question: &ControlRequest) -> ControlAnswer {
@@ -80,7 +80,8 @@ impl Control {
             Some(permitted) => {
                 let (standing, failure) = self.service.sessions.standing(permitted.request());
                 let failure = failure.as_ref().map(|(failure, at)| (failure, *at));
-                story.with_credentials(standing.session.as_deref(), standing.under_way, failure)
+                let call = if standing.under_way { StsCall::UnderWay } else { StsCall::None };
+                story.with_credentials(standing.session.as_deref(), call, failure)
             }
         };
         reply(question, &explanation, &|| explanation.text(text))

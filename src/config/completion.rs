@@ -4,21 +4,21 @@ use super::redirect_command::flags_of_add;
 use super::subcommands::{Positional, SUBCOMMANDS, Subcommand};
 use super::table::{Flag, Takes, flags};
 
-/// What may stand at one place of the command line.
+/// One completion at a position of the command line.
 struct Choice {
-    /// A word, or a flag with its dashes; one that needs a value ends in `=`
+    /// A word, or a flag with its dashes; a flag that needs a value ends in `=`
     word: String,
     meaning: String,
 }
 
-/// The words that may follow some first words.
+/// The completions after certain first words.
 struct Context {
-    /// Empty: the command line begins here
+    /// Empty at the start of the command line
     after: Vec<&'static str>,
     choices: Vec<Choice>,
 }
 
-/// The script for a shell; `None` if there is none for it.
+/// The completion script for a shell; `None` if the shell is unsupported.
 pub fn completion(shell: &str) -> Option<String> {
     match shell {
         "bash" => Some(bash()),
@@ -28,7 +28,7 @@ pub fn completion(shell: &str) -> Option<String> {
     }
 }
 
-/// Every context, the longest first words first.
+/// Every context, most specific first.
 fn contexts() -> Vec<Context> {
     let mut contexts = Vec::new();
     for command in &SUBCOMMANDS {
@@ -69,7 +69,7 @@ fn choices_after(command: &Subcommand) -> Vec<Choice> {
 }
 
 fn choice(flag: &Flag) -> Choice {
-    let value = if matches!(flag.takes, Takes::Value(_) | Takes::Values(_)) { "=" } else { "" };
+    let value = if matches!(flag.takes, Takes::Value(_) | Takes::Values(_) | Takes::List(_)) { "=" } else { "" };
     Choice { word: format!("--{}{value}", flag.name), meaning: first_clause(&flag.meaning) }
 }
 
@@ -142,7 +142,7 @@ fn fish() -> String {
     script
 }
 
-/// fish has backslashes within single quotes.
+/// fish interprets backslashes within single quotes.
 fn fish_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', r"\\").replace('\'', r"\'"))
 }

@@ -2,20 +2,17 @@
 
 use std::time::Duration;
 
-use super::given::Given;
-use super::usage::UsageError;
-
 /// A duration that can't be negative.
-pub(super) fn duration(given: &Given) -> Result<Duration, UsageError> {
-    given.read("a duration such as 500ms, 15m or 1h30m, not below 0", |text| match parse(text)? {
-        (Sign::Minus, duration) if !duration.is_zero() => None,
-        (_, duration) => Some(duration),
-    })
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    match parse(text) {
+        Some((Sign::Plus, duration)) | Some((Sign::Minus, duration @ Duration::ZERO)) => Ok(duration),
+        _ => Err("a duration such as 500ms, 15m or 1h30m, not below 0".to_owned()),
+    }
 }
 
-/// A duration that has no effect here: as pflag does, it must be one.
-pub(super) fn ignored_duration(given: &Given) -> Result<(), UsageError> {
-    given.read("a duration such as 500ms, 15m or 1h30m", parse).map(|_| ())
+/// A duration without effect here. It must be valid all the same, as for pflag.
+pub(super) fn ignored_duration(text: &str) -> Result<(), String> {
+    parse(text).map(|_| ()).ok_or_else(|| "a duration such as 500ms, 15m or 1h30m".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +43,7 @@ fn parse(text: &str) -> Option<(Sign, Duration)> {
     (nanos <= LONGEST_NANOS).then(|| (sign, Duration::from_nanos(nanos)))
 }
 
-/// The nanoseconds of a number, such as `1.5` or `.5`, of some unit.
+/// Converts a number such as `1.5` or `.5` of a unit to nanoseconds.
 fn nanos_of(number: &str, unit: &str) -> Option<u64> {
     let (_, scale) = *UNITS.iter().find(|(name, _)| *name == unit)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
@@ -63,7 +60,7 @@ fn nanos_of(number: &str, unit: &str) -> Option<u64> {
 const UNITS: [(&str, u64); 8] = [
     ("ns", 1),
     ("us", 1_000),
-    // the micro sign and the Greek letter: Go takes both
+    // Go accepts both the micro sign and the Greek letter.
     ("\u{b5}s", 1_000),
     ("\u{3bc}s", 1_000),
     ("ms", 1_000_000),
@@ -71,9 +68,9 @@ const UNITS: [(&str, u64); 8] = [
     ("m", 60_000_000_000),
     ("h", 3_600_000_000_000),
 ];
-/// Go counts a duration in nanoseconds of 63 bits.
+/// Go stores a duration as nanoseconds in 63 bits.
 const LONGEST_NANOS: u64 = i64::MAX.unsigned_abs();
-/// The finest digit of an hour that is still some nanoseconds worth.
+/// Further digits of a fraction of an hour are below a nanosecond.
 const FRACTION_DIGITS: usize = 13;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The table of flags for readers: `--help`, and the table of `manifests/docs/flags.md`.
+//! Prints the table of flags: `--help`, and the table in `manifests/docs/flags.md`.
 
 use super::redirect_command;
 use super::subcommands::{OwnFlag, Positional, SUBCOMMANDS, Subcommand};
@@ -14,7 +14,7 @@ pub(super) fn help(flags: &[Flag]) -> String {
     of(&about, flags)
 }
 
-/// The help of the agent or, by its word, of a command; `None` if there is no such command.
+/// The help text of the agent, or of the command `word`; `None` if there is no such command.
 pub fn help_of(word: Option<&str>) -> Option<String> {
     let Some(word) = word else { return Some(help(&flags())) };
     if word == "redirect" {
@@ -41,7 +41,7 @@ pub(super) fn of_subcommand(command: &Subcommand) -> String {
     text
 }
 
-/// A help text: what it is about, then the flags, group by group.
+/// A help text: `about`, then the flags by group.
 pub(super) fn of(about: &str, flags: &[Flag]) -> String {
     let mut text = about.to_owned();
     let mut group = "";
@@ -80,7 +80,7 @@ fn usage(flag: &Flag) -> String {
     match flag.takes {
         Takes::Switch => format!("--{}", flag.name),
         Takes::Bool => format!("--{}=false", flag.name),
-        Takes::Value(word) | Takes::Values(word) => format!("--{}={word}", flag.name),
+        Takes::Value(word) | Takes::Values(word) | Takes::List(word) => format!("--{}={word}", flag.name),
     }
 }
 
@@ -92,7 +92,7 @@ fn parenthesis(flag: &Flag) -> String {
     }
 }
 
-/// Adds a paragraph, indented and broken into lines.
+/// Appends a paragraph, indented and wrapped.
 fn wrap(text: &mut String, paragraph: &str) {
     let mut width = 0;
     for word in paragraph.split(' ') {
@@ -159,7 +159,7 @@ mod tests {
     fn the_table_has_a_row_for_every_flag() {
         let table = flag_table();
         assert_eq!(table.lines().count(), flags().len() + 2);
-        // four cells: the bars that stand in cells are escaped
+        // four cells; bars inside cells are escaped
         assert!(table.lines().all(|row| row.replace("\\|", "").matches('|').count() == 5), "{table}");
         assert!(
             table.contains("| `--metrics-port=port` | the app port | port of /metrics | kube2iam's default is 8181")

@@ -1,14 +1,12 @@
-//! How the API server is reached and what is watched there.
+//! How to reach the API server, and what to watch.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::EnvironmentLookup;
-use super::duration::{duration, ignored_duration};
 use super::flags::{KubernetesFlags, RoleFlags, SessionFlags};
-use super::given::{Given, unless_empty};
 use super::usage::UsageError;
-use super::values::{http_url, is_key};
+use super::values::{A_PORT, http_url, or_allowed};
 use crate::logic::base::secret::Secret;
 use crate::logic::base::url::{is_host, port_number};
 use crate::logic::cluster::kubernetes::AnnotationKeys;
@@ -21,11 +19,11 @@ pub struct KubernetesConfig {
     /// Only this node's pods are watched; `None`: all of the cluster
     pub node: Option<String>,
     pub keys: AnnotationKeys,
-    /// What is older, while the API server refuses, gives no credentials; `None`: no age is too old.
+    /// While the API server refuses requests, a World older than this gives no credentials; `None`: no limit
     pub longest_age: Option<Duration>,
 }
 
-/// Where the API server is and who we are to it.
+/// The API server's address and the agent's credentials there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
     Kubeconfig(PathBuf),
@@ -34,9 +32,9 @@ pub enum Access {
         url: String,
         token: Secret<String>,
     },
-    /// Nothing names one; what to say of that
+    /// Neither flags nor environment name an API server; the error to report
     Unknown(UsageError),
-    /// By the service account's mounted token and CA
+    /// With the service account's mounted token and CA
     InCluster {
         /// A name or an address, without brackets
         host: String,
@@ -46,55 +44,51 @@ pub enum Access {
 
 impl KubernetesConfig {
     pub(super) fn read(
-        flags: &KubernetesFlags,
+        flags: KubernetesFlags,
         keys: AnnotationKeys,
         lookup: EnvironmentLookup<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<Self, UsageError> {
-        ignored_duration(&flags.cache_resync_period)?;
-        let node = unless_empty(flags.node.as_ref()).map(|given| given.read(A_NODE, node_name)).transpose()?;
+        let (insecure, node, max_world_age) = (flags.insecure, flags.node.clone(), flags.max_world_age);
         let access = Access::read(flags, lookup, warnings)?;
         let in_cluster = matches!(access, Access::InCluster { .. });
-        if flags.insecure && in_cluster {
+        if insecure && in_cluster {
             warnings.push("--insecure has no effect without --kubeconfig or --api-server".to_owned());
         }
-        let longest_age = Some(duration(&flags.max_world_age)?).filter(|longest| !longest.is_zero());
-        Ok(Self { access, insecure: flags.insecure && !in_cluster, node, keys, longest_age })
+        let longest_age = Some(max_world_age).filter(|longest| !longest.is_zero());
+        Ok(Self { access, insecure: insecure && !in_cluster, node, keys, longest_age })
     }
 }
 
 impl Access {
     fn read(
-        flags: &KubernetesFlags,
+        flags: KubernetesFlags,
         lookup: EnvironmentLookup<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<Self, UsageError> {
-        let server = unless_empty(flags.api_server.as_ref());
-        let token = unless_empty(flags.api_token.as_ref());
-        if let Some(path) = unless_empty(flags.kubeconfig.as_ref()) {
+        let (server, token) = (flags.api_server, flags.api_token);
+        if let Some(path) = flags.kubeconfig {
             if server.is_some() || token.is_some() {
                 warnings.push("--kubeconfig wins over --api-server and --api-token".to_owned());
             }
-            return Ok(Self::Kubeconfig(path.as_str().into()));
+            return Ok(Self::Kubeconfig(path));
         }
         match (server, token) {
             (Some(server), Some(token)) => {
-                let url = server_url(server, flags.insecure)?;
+                // As in client-go, a server without a scheme is reached by TLS only if an option about TLS is set.
+                let url = if flags.insecure { server.or_https } else { server.or_http };
                 if url.starts_with("http://") {
                     warnings.push("--api-server without TLS: the token travels in the clear".to_owned());
                 }
-                Ok(Self::ApiServer { url, token: Secret::new(token.as_str().to_owned()) })
+                Ok(Self::ApiServer { url, token })
             }
-            (Some(server), None) => {
-                server_url(server, flags.insecure)?;
-                Self::without(("--api-server", "--api-token"), lookup, warnings)
-            }
+            (Some(_), None) => Self::without(("--api-server", "--api-token"), lookup, warnings),
             (None, Some(_)) => Self::without(("--api-token", "--api-server"), lookup, warnings),
             (None, None) => Self::in_cluster(lookup, None),
         }
     }
 
-    /// One of two flags that only count together was given alone.
+    /// One of two flags that need each other was given alone.
     fn without(
         lone: (&str, &str),
         lookup: EnvironmentLookup<'_>,
@@ -113,7 +107,7 @@ impl Access {
             return Ok(Self::Unknown(UsageError::no_api_server(lone)));
         };
         let Some(number) = port_number(&port) else {
-            return Err(UsageError::value(PORT, &port, "a port from 1 to 65535"));
+            return Err(UsageError::value(PORT, &port, A_PORT));
         };
         if !is_host(&host) && host.parse::<std::net::IpAddr>().is_err() {
             return Err(UsageError::value(HOST, &host, "a name or an IP address"));
@@ -122,30 +116,38 @@ impl Access {
     }
 }
 
-/// Which annotations are read; their flags stand in different groups.
-pub(super) fn annotation_keys(roles: &RoleFlags, sessions: &SessionFlags) -> Result<AnnotationKeys, UsageError> {
-    let key =
-        |given: &Given| given.read("an annotation's key: [PREFIX/]NAME", |text| is_key(text).then(|| text.to_owned()));
-    Ok(AnnotationKeys {
-        role: key(&roles.iam_role_key)?,
-        external_id: key(&sessions.iam_external_id)?,
-        allowed_roles: key(&roles.namespace_key)?,
-    })
+/// The annotations to read; their flags are in different groups.
+pub(super) fn annotation_keys(roles: &RoleFlags, sessions: &SessionFlags) -> AnnotationKeys {
+    AnnotationKeys {
+        role: roles.iam_role_key.clone(),
+        external_id: sessions.iam_external_id.clone(),
+        allowed_roles: roles.namespace_key.clone(),
+    }
 }
 
-/// A server without a scheme is spoken to as client-go does: TLS only if something was said about TLS.
-fn server_url(given: &Given, insecure: bool) -> Result<String, UsageError> {
-    let assumed = if insecure { "https://" } else { "http://" };
-    given.read("http://HOST[:PORT] or https://HOST[:PORT]", |text| {
-        let url = if text.contains("://") { text.to_owned() } else { format!("{assumed}{text}") };
-        http_url(&url)
-    })
+/// The API server's URL; if the scheme was omitted, one URL for each scheme.
+pub(super) struct ServerAddress {
+    or_http: String,
+    or_https: String,
 }
 
-/// A node's name is a DNS subdomain in small letters (RFC 1123).
-fn node_name(text: &str) -> Option<String> {
+pub(super) fn server(text: &str) -> Result<ServerAddress, String> {
+    let url = |assumed: &str| if text.contains("://") { http_url(text) } else { http_url(&format!("{assumed}{text}")) };
+    let urls = url("http://").zip(url("https://"));
+    let address = urls.map(|(or_http, or_https)| ServerAddress { or_http, or_https });
+    or_allowed(address, "http://HOST[:PORT] or https://HOST[:PORT]")
+}
+
+/// Never fails, so that no error message repeats a token.
+pub(super) fn token(text: &str) -> Result<Secret<String>, String> {
+    Ok(Secret::new(text.to_owned()))
+}
+
+/// A node's name is a lower-case DNS subdomain (RFC 1123).
+pub(super) fn node_name(text: &str) -> Result<String, String> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
-    ((1..=253).contains(&text.len()) && text.bytes().all(plain)).then(|| text.to_owned())
+    let is_name = (1..=253).contains(&text.len()) && text.bytes().all(plain);
+    or_allowed(is_name.then(|| text.to_owned()), A_NODE)
 }
 
 const A_NODE: &str =

@@ -1,10 +1,9 @@
-//! What is logged, and how.
+//! The level and format of the log.
 
 use log::LevelFilter;
 
-use super::duration::ignored_duration;
 use super::flags::LogFlags;
-use super::usage::UsageError;
+use super::pflag::CommandLine;
 use super::values::{listed, one_of};
 use crate::logic::operator::log_line::LogFormat;
 
@@ -15,32 +14,46 @@ pub struct LogConfig {
 }
 
 impl LogConfig {
-    pub(super) fn read(flags: &LogFlags, warnings: &mut Vec<String>) -> Result<Self, UsageError> {
-        ignored_duration(&flags.log_flush_frequency)?;
-        let level = one_of(&flags.log_level, &LEVELS)?;
-        let format = flags.log_format.as_str();
-        let json = format.eq_ignore_ascii_case("json");
-        if !json && !format.eq_ignore_ascii_case("text") {
-            warnings.push(format!("{} is neither text nor json: lines are written as text", flags.log_format.shown()));
-        }
-        Ok(Self {
-            level: if flags.verbose { LevelFilter::Debug } else { level },
-            format: if json { LogFormat::Json } else { LogFormat::Text },
-        })
+    pub(super) fn read(flags: &LogFlags, line: &CommandLine<'_>, warnings: &mut Vec<String>) -> Self {
+        let format = match flags.log_format {
+            FormatWord::Known(format) => format,
+            FormatWord::Unknown => {
+                let flag = line.shown("log-format");
+                warnings.push(format!("{flag} is neither text nor json: lines are written as text"));
+                LogFormat::Text
+            }
+        };
+        Self { level: if flags.verbose { LevelFilter::Debug } else { flags.log_level }, format }
     }
 }
 
-/// The level that a word stands for.
-pub fn log_level(word: &str) -> Option<LevelFilter> {
-    LEVELS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, level)| *level)
+/// The value of `--log-format`. kube2iam treats an unknown one as `text`.
+#[derive(Clone, Copy)]
+pub(super) enum FormatWord {
+    Known(LogFormat),
+    Unknown,
 }
 
-/// The words for levels.
+pub(super) fn format(text: &str) -> Result<FormatWord, String> {
+    Ok(one_of(text, &FORMATS).map_or(FormatWord::Unknown, FormatWord::Known))
+}
+
+pub(super) fn level(text: &str) -> Result<LevelFilter, String> {
+    one_of(text, &LEVELS)
+}
+
+/// The level with this name.
+pub fn log_level(word: &str) -> Option<LevelFilter> {
+    level(word).ok()
+}
+
+/// The names of levels, for a message.
 pub fn log_levels() -> String {
     listed(&LEVELS.map(|(word, _)| word))
 }
 
-/// logrus's names. Its two levels above `error` are for lines that end the process; ours are errors.
+const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+/// The names that logrus uses. Its two levels above `error` end the process; here they mean `error`.
 const LEVELS: [(&str, LevelFilter); 8] = [
     ("panic", LevelFilter::Error),
     ("fatal", LevelFilter::Error),

@@ -1,4 +1,4 @@
-//! The EC2 metadata service, and what of it pods may see.
+//! The EC2 metadata service, and which of its paths pods may read.
 
 use std::net::IpAddr;
 
@@ -6,61 +6,62 @@ use regex_lite::{Regex, RegexBuilder};
 
 use super::EnvironmentLookup;
 use super::flags::MetadataFlags;
-use super::given::entries;
 use super::usage::UsageError;
-use super::values::{listed, one_of};
+use super::values::{listed, one_of, or_allowed};
 use crate::logic::base::url::Authority;
 use crate::logic::policy::TokenRequirement;
 use crate::logic::redirect::{METADATA_PORT, METADATA_V6, Metadata};
+use crate::logic::request::route::BLOCKED;
 
 #[derive(Clone, Debug)]
 pub struct MetadataConfig {
-    /// Where pods' requests are proxied to: `--metadata-addr`
+    /// The target of proxied requests: `--metadata-addr`
     pub proxied: Authority,
-    /// Where the agent itself asks: the same, unless AWS's variables name another
+    /// The service for the agent's own requests: the same, unless AWS's environment variables name another
     pub own: Authority,
-    /// Whether every request must bear a session token
+    /// Whether every request must carry a session token
     pub tokens: TokenRequirement,
-    /// Words of `--metadata-allow`, each one of [`KEPT_BACK`]
+    /// Words of `--metadata-allow`, each one of [`BLOCKED`]
     pub allowed: Vec<String>,
-    /// Expressions of `--metadata-deny`, blind to case
+    /// Expressions of `--metadata-deny`, case-insensitive
     pub denied: Vec<Regex>,
 }
 
 impl MetadataConfig {
-    pub(super) fn read(flags: &MetadataFlags, lookup: EnvironmentLookup<'_>) -> Result<Self, UsageError> {
-        let proxied = proxied(flags)?;
-        let own = own_endpoint(lookup)?.unwrap_or_else(|| proxied.clone());
-        let allowed = entries(&flags.metadata_allow);
-        let allowed = allowed.iter().map(|given| {
-            let known = |text: &str| KEPT_BACK.contains(&text).then(|| text.to_owned());
-            given.read(&listed(&KEPT_BACK), known)
-        });
-        let denied = flags.metadata_deny.iter().map(|given| given.read("a regular expression", expression));
+    pub(super) fn read(flags: MetadataFlags, lookup: EnvironmentLookup<'_>) -> Result<Self, UsageError> {
+        let own = own_endpoint(lookup)?.unwrap_or_else(|| flags.metadata_addr.clone());
         Ok(Self {
-            proxied,
+            proxied: flags.metadata_addr,
             own,
-            tokens: one_of(&flags.imds_v2, &TOKENS)?,
-            allowed: allowed.collect::<Result<_, _>>()?,
-            denied: denied.collect::<Result<_, _>>()?,
+            tokens: flags.imds_v2,
+            allowed: flags.metadata_allow,
+            denied: flags.metadata_deny,
         })
     }
 
-    /// Where pods dial the metadata service: at AWS's addresses, whatever stands behind `--metadata-addr`, and at that
-    /// too if they could reach it there.
+    /// The addresses that pods use for the metadata service: AWS's own and, if pods can reach it, that of
+    /// `--metadata-addr`.
     pub fn redirected(&self) -> Metadata {
         redirected(&self.proxied)
     }
 
-    /// Whether pods that dial `--metadata-addr` themselves are redirected, or can't do that.
+    /// Whether pods' own connections to `--metadata-addr` are redirected or impossible.
     pub(super) fn is_redirected_where_proxied(&self) -> bool {
         let address = self.proxied.address();
         address.is_some_and(|address| address.is_loopback() || self.redirected().all().contains(&address))
     }
 }
 
-pub(super) fn proxied(flags: &MetadataFlags) -> Result<Authority, UsageError> {
-    flags.metadata_addr.read("HOST, HOST:PORT or [V6]:PORT", |text| Authority::parse(text, METADATA_PORT))
+pub(super) fn authority(text: &str) -> Result<Authority, String> {
+    or_allowed(Authority::parse(text, METADATA_PORT), "HOST, HOST:PORT or [V6]:PORT")
+}
+
+pub(super) fn token_requirement(text: &str) -> Result<TokenRequirement, String> {
+    one_of(text, &TOKENS)
+}
+
+pub(super) fn blocked(text: &str) -> Result<String, String> {
+    or_allowed(BLOCKED.contains(&text).then(|| text.to_owned()), &listed(&BLOCKED))
 }
 
 pub(super) fn redirected(proxied: &Authority) -> Metadata {
@@ -68,7 +69,7 @@ pub(super) fn redirected(proxied: &Authority) -> Metadata {
     Metadata::of(proxied.address().filter(reachable))
 }
 
-/// What AWS's variables say of the metadata service, read as SDKs read them: the endpoint wins over the mode.
+/// The metadata service in AWS's environment variables. As in the SDKs, the endpoint overrides the mode.
 fn own_endpoint(lookup: EnvironmentLookup<'_>) -> Result<Option<Authority>, UsageError> {
     if let Some(endpoint) = lookup(ENDPOINT) {
         let authority = endpoint.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
@@ -85,15 +86,11 @@ fn own_endpoint(lookup: EnvironmentLookup<'_>) -> Result<Option<Authority>, Usag
     }
 }
 
-fn expression(text: &str) -> Option<Regex> {
-    if text.is_empty() {
-        return None;
-    }
-    RegexBuilder::new(text).case_insensitive(true).build().ok()
+pub(super) fn expression(text: &str) -> Result<Regex, String> {
+    let compiled = RegexBuilder::new(text).case_insensitive(true).build();
+    or_allowed(compiled.ok().filter(|_| !text.is_empty()), "a regular expression")
 }
 
-/// What pods can't read unless `--metadata-allow` names it.
-const KEPT_BACK: [&str; 4] = ["user-data", "instance-identity", "fws", "managed-ssh-keys"];
 const TOKENS: [(&str, TokenRequirement); 2] =
     [("optional", TokenRequirement::Optional), ("required", TokenRequirement::Required)];
 const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";

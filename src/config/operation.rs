@@ -1,73 +1,68 @@
-//! What the agent does beside its main job.
+//! State directory, control socket, taint and Events.
 
 use std::path::PathBuf;
 
 use super::flags::OperationFlags;
-use super::given::{Given, unless_empty};
+use super::pflag::CommandLine;
 use super::usage::UsageError;
-use super::values::is_key;
+use super::values::{is_key, or_allowed};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationConfig {
-    /// Where an agent meets its successor
+    /// Where an agent hands over to its successor
     pub state_dir: Option<PathBuf>,
     pub control_socket: SocketSetting,
-    /// Key of the taint to take off the node; only ever set with a node
+    /// Key of the taint to remove from the node; set only with a node
     pub remove_taint: Option<String>,
-    /// Write Events to pods that are refused.
+    /// Write Events to refused pods.
     pub events: bool,
 }
 
-/// The socket that answers the node's operator.
+/// The control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SocketSetting {
     Off,
-    /// The default path: if it can't be made, that is a warning.
+    /// The default path; failing to create it is a warning
     Preset(PathBuf),
-    /// A path that was asked for
+    /// A path that was configured
     Asked(PathBuf),
 }
 
 impl OperationConfig {
-    pub(super) fn read(flags: &OperationFlags, node: Option<&str>) -> Result<Self, UsageError> {
-        let state_dir = unless_empty(flags.state_dir.as_ref());
-        let directory = |text: &str| absolute(text).filter(|_| text.len() <= LONGEST_STATE_DIR);
-        let state_dir = state_dir.map(|given| given.read(A_DIRECTORY, directory)).transpose()?;
-        let taint = unless_empty(flags.remove_taint.as_ref());
-        let remove_taint = taint.map(|given| given.read("a taint's key: [PREFIX/]NAME", key)).transpose()?;
-        if let (Some(taint), None) = (taint, node) {
-            return Err(taint.conflict("allowed only with --node"));
+    pub(super) fn read(flags: OperationFlags, line: &CommandLine<'_>, node: Option<&str>) -> Result<Self, UsageError> {
+        if flags.remove_taint.is_some() && node.is_none() {
+            return Err(UsageError::contradiction(line.shown("remove-taint"), "allowed only with --node"));
         }
-        Ok(Self {
-            state_dir,
-            control_socket: SocketSetting::read(&flags.control_socket)?,
-            remove_taint,
-            events: flags.events,
-        })
+        let control_socket = match flags.control_socket {
+            SocketSetting::Asked(path) if !line.is_typed("control-socket") => SocketSetting::Preset(path),
+            setting => setting,
+        };
+        let OperationFlags { state_dir, remove_taint, events, .. } = flags;
+        Ok(Self { state_dir, control_socket, remove_taint, events })
     }
 }
 
-impl SocketSetting {
-    fn read(given: &Given) -> Result<Self, UsageError> {
-        if given.as_str().is_empty() {
-            return Ok(Self::Off);
-        }
-        let path = given.read(A_SOCKET, |text| absolute(text).filter(|_| text.len() <= LONGEST_SOCKET))?;
-        Ok(if given.is_typed() { Self::Asked(path) } else { Self::Preset(path) })
+pub(super) fn state_dir(text: &str) -> Result<PathBuf, String> {
+    or_allowed(absolute(text, LONGEST_STATE_DIR), "a path from the root, of at most 87 bytes")
+}
+
+pub(super) fn control_socket(text: &str) -> Result<SocketSetting, String> {
+    if text.is_empty() {
+        return Ok(SocketSetting::Off);
     }
+    let path = absolute(text, LONGEST_SOCKET).map(SocketSetting::Asked);
+    or_allowed(path, "a path from the root, of at most 107 bytes, or nothing")
 }
 
-fn absolute(text: &str) -> Option<PathBuf> {
-    (text.starts_with('/') && !text.contains('\0')).then(|| text.into())
+pub(super) fn taint_key(text: &str) -> Result<String, String> {
+    or_allowed(is_key(text).then(|| text.to_owned()), "a taint's key: [PREFIX/]NAME")
 }
 
-fn key(text: &str) -> Option<String> {
-    is_key(text).then(|| text.to_owned())
+fn absolute(text: &str, longest: usize) -> Option<PathBuf> {
+    (text.starts_with('/') && !text.contains('\0') && text.len() <= longest).then(|| text.into())
 }
 
-/// `sun_path` of Linux (unix(7)) less its closing zero.
+/// Linux's `sun_path` (unix(7)) less the terminating zero.
 const LONGEST_SOCKET: usize = 107;
-/// With `/agent-01234567.sock` behind it, it must not be longer than a socket's path.
+/// Leaves room for `/agent-01234567.sock` in a socket's path.
 const LONGEST_STATE_DIR: usize = LONGEST_SOCKET - 20;
-const A_DIRECTORY: &str = "a path from the root, of at most 87 bytes";
-const A_SOCKET: &str = "a path from the root, of at most 107 bytes, or nothing";

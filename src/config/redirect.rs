@@ -1,20 +1,19 @@
-//! The redirect of pods' metadata requests to the agent, and the address of container credentials.
+//! The redirect of pods' metadata requests, and the address for container credentials.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::flags::RedirectFlags;
-use super::given::{entries, unless_empty};
 use super::listen::ListenConfig;
 use super::metadata::MetadataConfig;
 use super::usage::UsageError;
-use super::values::{address, one_of};
+use super::values::{one_of, or_allowed};
 use crate::logic::redirect::interfaces::InterfaceRule;
 use crate::logic::redirect::{Metadata, OtherPorts, RedirectSpec};
 
-/// What the agent changes of the node's network.
+/// What the agent changes in the node's network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct NodeNetwork {
-    /// The node's address as given: it counts without a redirect too, since `/healthz` shows it.
+    /// The node's address as configured; needed without a redirect too, since `/healthz` shows it
     pub(super) host: Option<IpAddr>,
     pub(super) redirect: Option<RedirectConfig>,
     pub(super) credentials_address: Option<RedirectConfig>,
@@ -26,23 +25,21 @@ pub struct RedirectConfig {
     pub on_exit: OnExit,
 }
 
-/// What becomes of the redirect when the agent ends.
+/// What happens to the redirect when the agent stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnExit {
     Keep,
     Remove,
 }
 
-/// Reads the redirect's flags.
 pub(super) fn read(
     flags: &RedirectFlags,
     metadata: &MetadataConfig,
     listen: &ListenConfig,
     warnings: &mut Vec<String>,
 ) -> Result<NodeNetwork, UsageError> {
-    let host = host(flags)?;
+    let (host, on_exit) = (flags.host_ip, flags.redirect_on_exit);
     let mut spec = spec(flags, listen.app.port, metadata.redirected())?;
-    let on_exit = one_of(&flags.redirect_on_exit, &[("keep", OnExit::Keep), ("remove", OnExit::Remove)])?;
     let credentials_address = listen.container_credentials.then(|| RedirectConfig { spec: spec.clone(), on_exit });
     if !flags.iptables {
         return Ok(NodeNetwork { host, redirect: None, credentials_address });
@@ -59,37 +56,34 @@ pub(super) fn read(
     Ok(NodeNetwork { host, redirect: Some(RedirectConfig { spec, on_exit }), credentials_address })
 }
 
-/// What `--iptables` and `kube2iam redirect add` have in common.
+/// The common part of `--iptables` and `kube2iam redirect add`.
 pub(super) fn spec(flags: &RedirectFlags, app_port: u16, metadata: Metadata) -> Result<RedirectSpec, UsageError> {
-    let host_v6 = unless_empty(flags.host_ip6.as_ref())
-        .map(|given| given.read("an IPv6 address", |text| text.parse::<Ipv6Addr>().ok()))
-        .transpose()?;
-    let (host_ip, v6_as_host) = match host(flags)? {
+    let (host_ip, v6_as_host) = match flags.host_ip {
         Some(IpAddr::V4(host)) => (Some(host), None),
         Some(IpAddr::V6(host)) => (None, Some(host)),
         None => (None, None),
     };
-    let other_ports = if flags.metadata_drop.is_on() { OtherPorts::Drop } else { OtherPorts::Pass };
-    let host_ip6 = host_v6.or(v6_as_host);
-    let interfaces = interfaces(flags)?;
+    let (host_ip6, other_ports) = (flags.host_ip6.or(v6_as_host), flags.metadata_drop);
+    let interfaces = InterfaceRule::parse(&flags.host_interface)
+        .map_err(|cause| UsageError::contradiction("--host-interface", cause))?;
     Ok(RedirectSpec { host_ip, host_ip6, interfaces, metadata, other_ports, ..RedirectSpec::new(app_port) })
 }
 
-fn host(flags: &RedirectFlags) -> Result<Option<IpAddr>, UsageError> {
-    unless_empty(flags.host_ip.as_ref()).map(address).transpose()
+/// Checks one entry, so that an error names it; [`spec`] builds the rule from all of them.
+pub(super) fn interface(text: &str) -> Result<String, String> {
+    or_allowed(InterfaceRule::parse(&[text]).is_ok().then(|| text.to_owned()), AN_INTERFACE)
 }
 
-/// Each entry is read by itself first, so that a refusal names it.
-fn interfaces(flags: &RedirectFlags) -> Result<InterfaceRule, UsageError> {
-    let mut words = Vec::new();
-    for entry in entries(&flags.host_interface) {
-        words.push(entry.read(AN_INTERFACE, |text| InterfaceRule::parse(&[text]).is_ok().then(|| text.to_owned()))?);
-    }
-    InterfaceRule::parse(&words).map_err(|cause| UsageError::contradiction("--host-interface", cause))
+pub(super) fn other_ports(text: &str) -> Result<OtherPorts, String> {
+    one_of(text, &[("true", OtherPorts::Drop), ("false", OtherPorts::Pass)])
 }
 
-/// Pods can be sent only to where the agent listens. To loopback only if that is asked for: it takes a setting of the
-/// kernel (`route_localnet`).
+pub(super) fn on_exit(text: &str) -> Result<OnExit, String> {
+    one_of(text, &[("keep", OnExit::Keep), ("remove", OnExit::Remove)])
+}
+
+/// Makes the redirect's target the address that the agent listens on. Loopback must be configured explicitly, since it
+/// needs the kernel setting `route_localnet`.
 fn follow(bound: IpAddr, spec: &mut RedirectSpec) -> Result<(), UsageError> {
     let target = match bound {
         IpAddr::V4(_) => spec.host_ip.map(IpAddr::V4),

@@ -1,17 +1,16 @@
 //! `kube2iam redirect add | remove | status`: the words after `redirect`.
 //!
-//! `add` takes a few of the agent's own flags, in the same forms and with the same meaning, so that both write the same
-//! table; their descriptions and defaults are those of the agent's table.
+//! `add` takes some of the agent's flags with the same syntax, meaning and defaults, so that both write the same table.
 
-use super::flags::Typed;
-use super::pflag::{Invocation, nearest_of, settle};
+use super::flags::FlagValues;
+use super::pflag::{Invocation, nearest_of, pre_pass};
 use super::table::{Default, Flag, FlagOrigin, Takes, flags};
 use super::usage::UsageError;
-use super::{help, metadata, redirect, values};
+use super::{help, metadata, redirect};
 use crate::logic::base::json::PrintedForm;
 use crate::logic::redirect::command::{CredentialsAddressing, OldRules, RedirectCommand};
 
-/// What the words come to.
+/// What the words ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedirectAsked {
     Help(String),
@@ -35,26 +34,26 @@ pub fn parse_redirect(mut words: impl Iterator<Item = String>) -> Result<Redirec
 
 fn add(words: &mut dyn Iterator<Item = String>) -> Result<RedirectAsked, UsageError> {
     let (own, all) = (flags_of_add(), flags());
-    let settled = match settle(&own, words)? {
+    let line = match pre_pass(&own, words)? {
         Invocation::Help => return Ok(RedirectAsked::Help(text())),
-        Invocation::Run(settled) => settled,
+        Invocation::Run(line) => line,
     };
-    if !settled.warnings.is_empty() {
+    if !line.warnings.is_empty() {
         return Err(UsageError::command_line("`redirect add` takes flags only"));
     }
-    let old_rules = if settled.is_on(ADOPT) { OldRules::Remove } else { OldRules::Name };
-    let settled = settled.among(&all);
-    let typed = Typed::read(&|group| settled.words_of(group))?;
-    let metadata = metadata::redirected(&metadata::proxied(&typed.metadata)?);
-    let spec = redirect::spec(&typed.redirect, values::port(&typed.listen.app_port)?, metadata)?;
-    let credentials = match typed.listen.container_credentials {
+    let old_rules = if line.is_on(ADOPT) { OldRules::Remove } else { OldRules::Name };
+    let line = line.for_table(&all);
+    let values = FlagValues::read(&line)?;
+    let metadata = metadata::redirected(&values.metadata.metadata_addr);
+    let spec = redirect::spec(&values.redirect, values.listen.app_port, metadata)?;
+    let credentials = match values.listen.container_credentials {
         true => CredentialsAddressing::Add,
         false => CredentialsAddressing::Leave,
     };
     Ok(RedirectAsked::Do(RedirectCommand::Add { spec, old_rules, credentials }))
 }
 
-/// A command that takes nothing but a call for help.
+/// A command that takes no argument but `--help`.
 fn alone(command: RedirectCommand, words: &mut dyn Iterator<Item = String>) -> Result<RedirectAsked, UsageError> {
     let mut asked = RedirectAsked::Do(command);
     for word in words {

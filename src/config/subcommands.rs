@@ -1,9 +1,9 @@
-//! The words that may stand before the flags: programs of the node's operator beside the agent.
+//! The subcommands, for the node's operator.
 
 use super::pflag::distance;
 use super::usage::UsageError;
 
-/// A subcommand: what its help, the reader of its words and the completions are made from.
+/// A subcommand, from which its help, its parser and the completions are derived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subcommand {
     /// The first word
@@ -13,7 +13,7 @@ pub struct Subcommand {
     pub meaning: &'static str,
     /// Its own flags
     pub flags: &'static [OwnFlag],
-    /// Which other words may follow
+    /// Which other words it takes
     pub takes: Positional,
 }
 
@@ -22,12 +22,12 @@ pub struct Subcommand {
 pub struct OwnFlag {
     /// Without the dashes
     pub name: &'static str,
-    /// The word that stands for its value; `None`: a switch
+    /// Placeholder of its value; `None`: a switch
     pub value: Option<&'static str>,
     pub meaning: &'static str,
 }
 
-/// Words after a subcommand that are none of its own flags.
+/// Words after a subcommand other than its own flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Positional {
     Nothing,
@@ -35,9 +35,9 @@ pub enum Positional {
     One,
     /// The agent's own flags
     AgentFlags,
-    /// The same, but only behind `--`
+    /// The same, but only after `--`
     AgentFlagsAfterDashes,
-    /// A word of these, then what it takes
+    /// One of these words, then what it takes
     Actions(&'static [&'static str]),
 }
 
@@ -163,9 +163,8 @@ const SOCKET: OwnFlag = OwnFlag {
     meaning: "the agent's control socket (default /run/kube2iam/control.sock)",
 };
 
-/// Whether the first word was meant for a command and is none. Words that belong to no flag are ignored, as kube2iam
-/// does; but a slip in `kubectl exec POD -- /kube2iam status` would start a second agent there, without its flags and
-/// on the same port.
+/// An error if the first word is a mistyped command. The agent ignores positional words, as kube2iam does, but a typo in
+/// `kubectl exec POD -- /kube2iam status` would start a second agent there, without its flags and on the same port.
 pub fn misnamed(words: &[String]) -> Option<UsageError> {
     let first = words.first().filter(|word| !word.starts_with('-') && !word.is_empty())?;
     let near = SUBCOMMANDS.iter().map(|command| (distance(first, command.word), command.word)).min();
@@ -178,7 +177,7 @@ pub fn misnamed(words: &[String]) -> Option<UsageError> {
     (hint.is_some() || !has_flags).then(|| UsageError::no_command(hint))
 }
 
-/// Letters that differ; short words have few.
+/// The maximum distance of a typo; short words allow fewer.
 const FARTHEST_SLIP: usize = 2;
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
-//! The table of flags: what argh knows of the typed command line, with each description split into its parts.
-//! Everything that speaks of flags reads it: the pflag pre-pass, `--help`, the docs' table.
+//! The table of flags: argh's description of each flag, split into its parts. The pflag pre-pass, `--help`, the
+//! completions and the docs' table are derived from it.
 
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 
-use super::flags::Typed;
+use super::flags::FlagValues;
 
-/// A flag as its readers see it.
+/// A flag as documented.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flag {
     /// Without the dashes
     pub(super) name: &'static str,
-    /// Title of its group
+    /// The title of its group
     pub(super) group: &'static str,
     pub(super) takes: Takes,
     pub(super) meaning: String,
@@ -21,22 +21,24 @@ pub(super) struct Flag {
 /// What follows a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
-    /// Nothing, or `=true` and its like; off unless given
+    /// Nothing, or `=true` and the like; off by default
     Switch,
-    /// The same; on unless turned off
+    /// The same; on by default
     Bool,
-    /// One value, described by a word; the last one given counts
+    /// One value, with its placeholder; the last occurrence counts
     Value(&'static str),
-    /// A value each time, all of which count
+    /// One value per occurrence; all of them count
     Values(&'static str),
+    /// The same, and each value is a comma-separated list
+    List(&'static str),
 }
 
-/// What holds without the flag.
+/// What applies without the flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Default {
-    /// As if this had been typed
+    /// Used as if it had been typed
     Value(String),
-    /// Something that no value says
+    /// Described in words, since no value expresses it
     Described(String),
     Nothing,
 }
@@ -45,14 +47,30 @@ pub(super) enum Default {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FlagOrigin {
     Kube2iam,
-    /// kube2iam has it and does something else with it
+    /// kube2iam has it with another meaning
     Differs(String),
     New,
 }
 
+impl Flag {
+    /// The default value.
+    pub(super) fn preset(&self) -> Option<&str> {
+        match &self.default {
+            Default::Value(value) => Some(value),
+            Default::Described(_) | Default::Nothing => None,
+        }
+    }
+
+    /// Whether an empty value means the flag is unset, as in kube2iam. Durations are excepted, since Go refuses empty
+    /// ones, as are flags with a default, which an empty value replaces.
+    pub(super) fn treats_empty_as_unset(&self) -> bool {
+        matches!(self.takes, Takes::Value(word) if word != "duration") && self.preset().is_none()
+    }
+}
+
 /// Every flag, group by group, in the order of the help text.
 pub(super) fn flags() -> Vec<Flag> {
-    let mut flags: Vec<Flag> = Typed::groups().iter().flat_map(group).collect();
+    let mut flags: Vec<Flag> = FlagValues::groups().iter().flat_map(group).collect();
     flags.push(help());
     flags
 }
@@ -66,7 +84,9 @@ fn row(group: &'static str, flag: &FlagInfo<'static>) -> Flag {
     let takes = match flag.kind {
         FlagInfoKind::Switch => Takes::Switch,
         FlagInfoKind::Option { arg_name: "bool" } => Takes::Bool,
-        FlagInfoKind::Option { arg_name } if flag.optionality == Optionality::Repeating => Takes::Values(arg_name),
+        FlagInfoKind::Option { arg_name } if flag.optionality == Optionality::Repeating => {
+            if arg_name.ends_with(",…") { Takes::List(arg_name) } else { Takes::Values(arg_name) }
+        }
         FlagInfoKind::Option { arg_name } => Takes::Value(arg_name),
     };
     let described = Description::read(flag.description);
@@ -78,9 +98,9 @@ fn row(group: &'static str, flag: &FlagInfo<'static>) -> Flag {
     Flag { name, group, takes, meaning: described.meaning, default, origin: described.origin }
 }
 
-/// argh gives every group a `--help` of its own; readers see one.
+/// argh gives every group a `--help`; the table has one.
 fn help() -> Flag {
-    let group = Typed::groups().last().map_or("", |group| group.description);
+    let group = FlagValues::groups().last().map_or("", |group| group.description);
     Flag {
         name: "help",
         group,
@@ -98,9 +118,9 @@ struct Description {
 }
 
 impl Description {
-    /// Takes the parts of a description from its end.
+    /// Splits a description into its parts, from the end.
     fn read(text: &str) -> Self {
-        // argh doubles braces, since it makes a format string of a description
+        // argh doubles braces, since it uses descriptions as format strings
         let text = text.replace("{{", "{").replace("}}", "}");
         let (rest, origin) = match (text.strip_suffix(NEW), text.split_once(DIFFERS)) {
             (Some(rest), _) => (rest, FlagOrigin::New),
@@ -146,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_flag_is_required_by_argh_exactly_if_it_has_a_default() {
-        for group in Typed::groups() {
+        for group in FlagValues::groups() {
             for flag in group.flags.iter().filter(|flag| flag.kind != FlagInfoKind::Switch) {
                 let preset = matches!(row(group.description, flag).default, Default::Value(_));
                 assert_eq!(flag.optionality == Optionality::Required, preset, "{}", flag.long);

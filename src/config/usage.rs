@@ -1,11 +1,11 @@
-//! What is wrong with a command line: one line that names the flag, the value and what is allowed.
-//! The value of a flag that isn't known, and a word that belongs to no flag, are never repeated: either may be a token.
+//! Errors of a command line: one line that names the flag, the value and what is allowed. The value of an unknown flag
+//! and a positional word are never repeated, since either may be a token.
 
 use std::fmt::{self, Display};
 
 use super::values::listed;
 
-/// A command line that can't be followed. Printed as it is; the process then ends with [`UsageError::EXIT_CODE`].
+/// An invalid command line. Printed as it is; the process then exits with [`UsageError::EXIT_CODE`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageError(String);
 
@@ -13,17 +13,17 @@ impl UsageError {
     /// `EX_USAGE` of sysexits.h
     pub const EXIT_CODE: u8 = 64;
 
-    /// A flag or a variable whose value is none of what is allowed.
+    /// An invalid value of a flag or an environment variable.
     pub(super) fn value(name: &str, value: &str, allowed: impl Display) -> Self {
         Self(format!("invalid value `{}` for `{name}`: allowed is {allowed}", shown(value)))
     }
 
-    /// A flag without the value that must follow it.
+    /// A flag without its value.
     pub(super) fn no_value(name: &str) -> Self {
         Self(format!("failed to read `--{name}`: a value must follow it"))
     }
 
-    /// A word that looks like a flag and is none; `nearest` is what may have been meant.
+    /// An unknown flag; `nearest` is a suggestion.
     pub(super) fn unknown(word: &str, nearest: Option<&str>) -> Self {
         let hint = match nearest {
             Some(name) => format!("did you mean `--{name}`?"),
@@ -32,18 +32,18 @@ impl UsageError {
         Self(format!("failed to read `{}`: no such flag; {hint}", shown(word)))
     }
 
-    /// A first word that is no flag and no command; `nearest` is what may have been meant.
+    /// An unknown command; `nearest` is a suggestion.
     pub(super) fn no_command(nearest: Option<&str>) -> Self {
         let hint = nearest.map_or_else(|| ALLOWED.to_owned(), |word| format!("did you mean `{word}`?"));
         Self(format!("failed to read the first word: no such command; {hint}"))
     }
 
-    /// A subcommand without the word that it is about.
+    /// A subcommand without its argument.
     pub(super) fn missing_word(command: &str, arguments: &str) -> Self {
         Self(format!("failed to read `{command}`: it needs {arguments}; `kube2iam {command} --help` shows how"))
     }
 
-    /// A subcommand without one of the words that may follow it; `nearest` is what may have been meant.
+    /// A subcommand without a valid action; `nearest` is a suggestion.
     pub(super) fn no_action(command: &str, actions: &[&str], nearest: Option<&str>) -> Self {
         Self(match nearest {
             Some(word) => format!("failed to read the word after `{command}`: no such command; did you mean `{word}`?"),
@@ -51,17 +51,18 @@ impl UsageError {
         })
     }
 
-    /// More words than the subcommand takes.
+    /// Too many arguments for the subcommand.
     pub(super) fn stray_word(command: &str) -> Self {
         Self(format!("failed to read `{command}`: one word too many; `kube2iam {command} --help` shows how"))
     }
 
-    /// Things that can't be had together, or not without another.
+    /// Flags that exclude or require each other.
     pub(super) fn contradiction(first: impl Display, cause: impl Display) -> Self {
         Self(format!("failed to use `{first}`: {cause}"))
     }
 
-    /// No way to the API server: neither flags nor variables name one. One of the two flags may have been given alone.
+    /// Neither flags nor environment variables name an API server. `lone` is one of two flags that need each other, given
+    /// alone, and the missing one.
     pub(super) fn no_api_server(lone: Option<(&str, &str)>) -> Self {
         let cause = "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not both set, as they are in a pod";
         Self(match lone {
@@ -75,7 +76,7 @@ impl UsageError {
         })
     }
 
-    /// What argh has against a command line that the pre-pass let through.
+    /// An error of argh that no single value causes.
     pub(super) fn command_line(cause: &str) -> Self {
         let cause: Vec<&str> = cause.split_whitespace().collect();
         Self(format!("failed to read `command line`: {}", cause.join(" ")))
@@ -90,7 +91,7 @@ impl Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
-/// A value on one line, cut where it gets long.
+/// A value on one line, truncated.
 pub(super) fn shown(value: &str) -> String {
     let mut shown: String = value.chars().take(LONGEST_SHOWN).flat_map(char::escape_debug).collect();
     if value.chars().nth(LONGEST_SHOWN).is_some() {

@@ -1,4 +1,4 @@
-//! What was built, from which commit, and when.
+//! The version, commit and date of the build.
 
 /// The build, for `--version` and for the metric `kube2iam_info`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,7 +8,7 @@ pub struct Build {
     pub date: &'static str,
 }
 
-/// This build. Commit and date come from the environment of the compiler, so that a build can be repeated to the byte.
+/// This build. Commit and date come from the compiler's environment, so that builds are reproducible to the byte.
 pub const BUILD: Build = Build {
     version: env!("CARGO_PKG_VERSION"),
     commit: match option_env!("KUBE2IAM_COMMIT") {
@@ -22,7 +22,7 @@ pub const BUILD: Build = Build {
 };
 
 impl Build {
-    /// The line that `--version` prints, in kube2iam's words.
+    /// The line that `--version` prints, in kube2iam's format.
     pub fn line(&self) -> String {
         format!("Version: {} - Commit: {} - Date: {}", self.version, self.commit, self.date)
     }

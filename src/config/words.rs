@@ -1,5 +1,5 @@
-//! The words after a subcommand, read by its row of the table: flags in pflag's forms (`--flag=value`, `--flag value`,
-//! `--switch=false`), anywhere among the other words.
+//! Parses the words after a subcommand according to its row in the table: flags in pflag's syntax (`--flag=value`,
+//! `--flag value`, `--switch=false`), anywhere among the positional words.
 
 use super::help;
 use super::pflag::{boolean, nearest_of};
@@ -10,48 +10,48 @@ use crate::logic::base::json::PrintedForm;
 /// What the words after a subcommand ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WordsAsked {
-    /// Print this and end well.
+    /// Print this and exit with code 0.
     Help(String),
     Run(Words),
 }
 
-/// The words after a subcommand, sorted.
+/// The words after a subcommand, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words {
-    /// The subcommand's own flags with their values, as often as they were typed
+    /// Each occurrence of the subcommand's own flags, with its value
     given: Vec<(&'static str, String)>,
-    /// Everything else, in its order: positional words, or the agent's flags
+    /// Everything else in order: positional words, or the agent's flags
     pub rest: Vec<String>,
 }
 
 impl Words {
-    /// The first positional word, empty if there is none.
+    /// The first positional word, or an empty one.
     pub fn first(&self) -> &str {
         self.rest.first().map(String::as_str).unwrap_or_default()
     }
 
-    /// Whether a switch is on. The last one counts.
+    /// Whether a switch is on. The last occurrence counts.
     pub fn is_on(&self, name: &str) -> bool {
         self.value(name) == Some("true")
     }
 
-    /// How the answer is to be printed: `--json`, or for people.
+    /// The output format: text, or JSON with `--json`.
     pub fn form(&self) -> PrintedForm {
         if self.is_on("json") { PrintedForm::Json } else { PrintedForm::Text }
     }
 
-    /// The value of a flag. The last one counts, an empty one is none.
+    /// The value of a flag. The last occurrence counts; an empty value is none.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.values(name).last().filter(|value| !value.is_empty())
     }
 
-    /// All values of a flag, in the order in which they were typed.
+    /// All values of a flag, in order.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.given.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// Reads the words after `command`.
+/// Parses the words after `command`.
 pub fn read_words(command: &'static Subcommand, words: &[String]) -> Result<WordsAsked, UsageError> {
     let mut read = Words::default();
     let mut words = words.iter();

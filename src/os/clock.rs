@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::logic::base::time::{Mono, Now, Wall};
 use crate::os::notifier::SystemNotifier;
@@ -40,11 +40,18 @@ impl Time for SystemClock {
     fn notifier(&self) -> Arc<dyn Notifier> {
         Arc::new(SystemNotifier::new(*self))
     }
+
+    fn cpu_time(&self) -> Duration {
+        duration(clock_gettime(ClockId::ThreadCPUTime))
+    }
 }
 
 /// Time since boot, including suspend.
 fn since_boot() -> Duration {
-    let time = clock_gettime(ClockId::Boottime);
+    duration(clock_gettime(ClockId::Boottime))
+}
+
+fn duration(time: Timespec) -> Duration {
     let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), nanos)
 }
@@ -65,6 +72,17 @@ mod tests {
         let moments: Vec<Mono> = (0..1_000).map(|_| clock.now().mono).collect();
         assert!(moments.is_sorted());
         assert!(moments[0].since(Mono::default()) < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_thread_that_waits_does_not_work() {
+        let clock = SystemClock::new();
+        let (began, cpu_time) = (clock.now().mono, clock.cpu_time());
+        let (_sender, nothing) = crossbeam_channel::bounded::<()>(0);
+        let _ = nothing.recv_timeout(Duration::from_millis(50));
+        assert!(clock.cpu_time().saturating_sub(cpu_time) < clock.now().mono.since(began) / 2);
+        let (cpu_time, some) = (clock.cpu_time(), Duration::from_millis(1));
+        while clock.cpu_time() - cpu_time < some {}
     }
 
     /// `/proc/uptime` includes suspend as well.

@@ -126,7 +126,7 @@ mod tests {
         Attributes::new().nest(TUPLE_IP, ip).nest(TUPLE_PROTOCOL, protocol)
     }
 
-    fn check(source: &str, destination: &str, answers: (&str, u16), stale: bool) {
+    fn is_stale(source: &str, destination: &str, answers: (&str, u16)) -> bool {
         let list = Attributes::new()
             .nest(ORIGINAL, tuple(source, destination, 40_000))
             .nest(REPLY, tuple(answers.0, source, answers.1));
@@ -135,18 +135,18 @@ mod tests {
         let own = ["10.0.0.1".parse().unwrap()];
         let agents = ["10.0.0.1:8181".parse().unwrap(), "[fd00::1]:8181".parse().unwrap()];
         let rule = Stale { metadata: &metadata, port: None, own: &own, agents: &agents };
-        assert_eq!(rule.matches(&entry), stale, "{source} to {destination}, answered by {answers:?}");
+        rule.matches(&entry)
     }
 
     #[test]
     fn only_pods_connections_to_the_real_service_are_stale() {
-        check("10.1.0.7", "169.254.169.254", ("169.254.169.254", 80), true);
-        check("10.1.0.7", "169.254.169.254", ("10.0.0.1", 8181), false);
-        check("10.1.0.7", "169.254.169.254", ("10.0.0.1", 9999), true);
-        check("10.0.0.1", "169.254.169.254", ("169.254.169.254", 80), false);
-        check("10.1.0.7", "10.96.0.1", ("10.0.0.9", 443), false);
-        check("fd01::7", "fd00:ec2::254", ("fd00:ec2::254", 80), true);
-        check("fd01::7", "fd00:ec2::254", ("fd00::1", 8181), false);
+        assert!(is_stale("10.1.0.7", "169.254.169.254", ("169.254.169.254", 80)));
+        assert!(!is_stale("10.1.0.7", "169.254.169.254", ("10.0.0.1", 8181)));
+        assert!(is_stale("10.1.0.7", "169.254.169.254", ("10.0.0.1", 9999)));
+        assert!(!is_stale("10.0.0.1", "169.254.169.254", ("169.254.169.254", 80)));
+        assert!(!is_stale("10.1.0.7", "10.96.0.1", ("10.0.0.9", 443)));
+        assert!(is_stale("fd01::7", "fd00:ec2::254", ("fd00:ec2::254", 80)));
+        assert!(!is_stale("fd01::7", "fd00:ec2::254", ("fd00::1", 8181)));
     }
 
     #[test]

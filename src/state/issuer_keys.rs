@@ -86,6 +86,13 @@ pub enum KeyNews {
     Recovered,
 }
 
+/// Whether the API server lets the agent read the keys, as far as a failure shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeysAccess {
+    Granted,
+    Denied,
+}
+
 impl IssuerKeyring {
     /// Starts with the stored issuer, if any; also returns why the store couldn't be read.
     pub fn open(store: Option<Arc<dyn IssuerStore>>, time: Arc<dyn Time>) -> (Self, Option<String>) {
@@ -171,19 +178,17 @@ impl IssuerKeyring {
                 let kept = self.store.as_ref().map_or(Ok(()), |store| store.remove());
                 let kept = kept
                     .map_or_else(|cause| format!("; those kept for the next start stay: {cause}"), |()| String::new());
-                self.fail(
-                    format!("the API server lists no key for RS256, RS384, RS512, ES256 or ES384{kept}"),
-                    false,
-                    now,
-                )
+                let cause = format!("the API server lists no key for RS256, RS384, RS512, ES256 or ES384{kept}");
+                self.fail(cause, KeysAccess::Granted, now)
             }
-            Ok(Err(IssuerFault::Unreadable(cause))) => self.fail(cause, false, now),
+            Ok(Err(IssuerFault::Unreadable(cause))) => self.fail(cause, KeysAccess::Granted, now),
             Err(failure) => {
                 use KubernetesFailureKind::{Forbidden, Unauthorized};
-                self.fail(failure.cause, matches!(failure.kind, Forbidden | Unauthorized), now)
+                let denied = matches!(failure.kind, Forbidden | Unauthorized);
+                self.fail(failure.cause, if denied { KeysAccess::Denied } else { KeysAccess::Granted }, now)
             }
         };
-        self.end_read(matches!(outcome, KeysRead::Good(KeyNews::Changed | KeyNews::Recovered)));
+        self.end_read(&outcome);
         self.ended.notify();
         outcome
     }
@@ -208,7 +213,8 @@ impl IssuerKeyring {
     }
 
     /// Doubles the pause after a triggered read that found nothing new; news reset it.
-    fn end_read(&self, has_news: bool) {
+    fn end_read(&self, outcome: &KeysRead) {
+        let has_news = matches!(outcome, KeysRead::Good(KeyNews::Changed | KeyNews::Recovered));
         let mut state = self.state.write();
         state.reads += 1;
         state.is_reading = false;
@@ -232,7 +238,8 @@ impl IssuerKeyring {
         }
     }
 
-    fn fail(&self, cause: String, is_forbidden: bool, now: Now) -> KeysRead {
+    fn fail(&self, cause: String, access: KeysAccess, now: Now) -> KeysRead {
+        let is_forbidden = access == KeysAccess::Denied;
         let mut state = self.state.write();
         let old = state.trouble.take();
         let is_news = old.as_ref().is_none_or(|old| old.cause != cause);

@@ -19,11 +19,6 @@ use crate::standins::{Lab, STS_CANARY, Times};
 /// What is measured here would only measure the others: one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-#[test]
-fn a_crowd_from_one_address_hurts_nobody_else() {
-    withstand(1);
-}
-
 /// Each has as many connections as one peer may have, and they could fill all slots between them.
 #[test]
 fn four_crowds_at_the_cap_of_a_peer_hurt_nobody_else() {
@@ -37,24 +32,26 @@ fn a_crowd_from_thirty_addresses_hurts_nobody_else() {
 
 /// 1,500 connections of every kind from so many addresses, while a pod and the node ask.
 fn withstand(addresses: u8) {
-    let _alone = ALONE.lock();
+    let alone = ALONE.lock();
     let crowd = 1_500.min(raise_descriptor_limit().saturating_sub(500) / 2);
-    let site = Site::open(&["--log-level=error"]);
-    assert_eq!(site.get(OWN).status, 200);
+    let [site, calm] = [(); 2].map(|()| Site::open(&["--log-level=error"]));
+    assert_eq!([site.get(OWN).status, calm.get(OWN).status], [200, 200]);
     let before = sockets(&site.agent);
     let siege = Siege::lay(site.addr(), crowd, addresses);
     let (mut memory, mut measured) = (0, Vec::new());
     let good = (0..ROUNDS).any(|_| {
-        measured.push(p99(|| ask(&site)));
+        let [besieged, calm] = p99s([&site, &calm]);
+        measured.push((besieged, calm));
         memory = memory.max(resident_kib(&site.agent));
-        measured.last() < Some(&BOUND.mul_f64(crowding()))
+        besieged < BOUND + AS_BUSY * calm
     });
     let opened = siege.opened();
     let crowd = siege.lift();
+    drop(alone);
     let stayed = wait_until_gone(&site.agent, before);
     drop(crowd);
     println!("{addresses} addresses: {opened} connections, p99 {measured:?}, {memory} KiB, gone after {stayed:?}");
-    assert!(good, "p99 {measured:?} on a machine {:.1} times as busy as it should be", crowding());
+    assert!(good, "p99, and that of an agent beside it that nobody attacks: {measured:?}");
     assert!(memory < MEMORY_KIB, "{memory} KiB");
     assert!(stayed < Duration::from_secs(10), "hostile connections stayed for {stayed:?}");
     assert!(site.metric("kube2iam_connections_total{event=\"evicted\"}").unwrap() > 0.0);
@@ -71,18 +68,16 @@ fn ask(site: &Site) -> Duration {
     took
 }
 
-fn p99(ask: impl Fn() -> Duration) -> Duration {
-    let mut times: Vec<Duration> = (0..200).map(|_| ask()).collect();
-    times.sort_unstable();
-    times[198]
-}
-
-/// How many times more programs want to run here than there is room for, at least 1: so much longer takes everything.
-fn crowding() -> f64 {
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap();
-    let load: f64 = load.split(' ').next().unwrap().parse().unwrap();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (load / (2.0 * f64::from(u32::try_from(cores).unwrap()))).max(1.0)
+/// Of 200 requests to each, by turns: what else runs on the machine delays both alike.
+fn p99s(sites: [&Site; 2]) -> [Duration; 2] {
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..200 {
+        times.iter_mut().zip(sites).for_each(|(times, site)| times.push(ask(site)));
+    }
+    times.map(|mut times| {
+        times.sort_unstable();
+        times[198]
+    })
 }
 
 /// How long the agent holds more sockets than it did, though nobody else hangs up.
@@ -107,9 +102,12 @@ fn resident_kib(agent: &Agent) -> usize {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// A machine may be busy with something else for a while; an agent that is slow is slow every time.
+/// A request may be unlucky for a while; an agent that is slow is slow every time.
 const ROUNDS: usize = 6;
+/// Beyond what a request takes here anyway
 const BOUND: Duration = Duration::from_millis(50);
+/// A busy machine has a thousand threads of the besieged agent to wake, and one of the other.
+const AS_BUSY: u32 = 3;
 /// An unoptimised build touches twice as much of its thousand stacks.
 const MEMORY_KIB: usize = if cfg!(debug_assertions) { 48 } else { 32 } * 1_024;
 

@@ -111,7 +111,7 @@
 //! - A token fetched before its pod was known was good for six hours for whichever pod had the address: it lives a minute
 //!   (`a_token_for_an_unknown_address_lives_a_minute_whatever_was_asked`).
 //! - A path with a line separator or a mark that turns the direction of writing stood bare in a line of JSON: escaped as
-//!   in text (`json_lines_escape_whatever_text_lines_escape`).
+//!   in text (`json_lines_escape_all_that_text_lines_escape`).
 //! - Annotations of pods that can't ask filled the memory, and those of all were parsed for every answer: they are parsed
 //!   once, when their object changes, and kept within bounds
 //!   (`finished_and_host_network_pods_are_kept_without_what_their_annotations_say`,

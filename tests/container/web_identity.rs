@@ -154,7 +154,10 @@ fn the_operator_is_told_that_the_node_needs_no_permission() {
         ("shop/cart-1", ["shop/cart-1: allowed\n", "by a token of ServiceAccount `cart`"]),
         ("shop/host-3", ["shop/host-3: allowed\n", "by a token of ServiceAccount `cart`"]),
         ("shop/thief", ["refused (sts_token_untrusted)", "`sub` system:serviceaccount:shop:thief and `aud` kube2iam"]),
-        ("shop/vendor", ["refused (external_id_unsupported)", "fix: take `iam.amazonaws.com/external-id` off the pod"]),
+        (
+            "shop/vendor",
+            ["refused (external_id_unsupported)", "fix: remove `iam.amazonaws.com/external-id` from the pod"],
+        ),
     ] {
         let text = run(&["explain", subject]).stdout;
         assert!(parts.iter().all(|part| text.contains(part)), "{parts:?} in\n{text}");

@@ -101,11 +101,7 @@ fn of_tenants() -> Vec<Promise> {
         promise(
             "what 1,500 hostile connections cost others",
             "50 ms at the 99th percentile",
-            &[
-                "a_crowd_from_one_address_hurts_nobody_else",
-                "four_crowds_at_the_cap_of_a_peer_hurt_nobody_else",
-                "a_crowd_from_thirty_addresses_hurts_nobody_else",
-            ],
+            &["four_crowds_at_the_cap_of_a_peer_hurt_nobody_else", "a_crowd_from_thirty_addresses_hurts_nobody_else"],
         ),
         promise(
             "clients of one pod with a connection each that all get credentials",

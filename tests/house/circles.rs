@@ -1,5 +1,5 @@
 //! Which file uses which, read from the paths in the code, and whether files of different folders use each other in a
-//! circle. Inside one folder a parent and its children may.
+//! circle. `x.rs` and the files of its folder `x` may.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ fn no_circle_between_files_of_different_folders() {
         uses.keys().map(|module| (module, reached(&uses, module))).collect();
     let mut faults = Vec::new();
     for (module, used) in &uses {
-        for other in used.iter().filter(|other| folder(other) != folder(module)) {
+        for other in used.iter().filter(|other| are_apart(other, module)) {
             if reach.get(other).is_some_and(|back| back.contains(module)) {
                 faults.push(format!("{} uses {}, and that leads back", module.join("::"), other.join("::")));
             }
@@ -35,10 +35,10 @@ fn the_reader_of_paths_sees_what_a_file_uses() {
     }
 }
 
-/// The folder that a file stands in: a room, or a room of `logic`.
-fn folder(module: &[String]) -> &[String] {
-    let depth = if module.first().is_some_and(|room| room == "logic") { 2 } else { 1 };
-    &module[..module.len().min(depth)]
+/// Whether two files stand in different folders, and neither is `x.rs`, the front of the folder `x` that the other is in.
+fn are_apart(one: &Module, other: &Module) -> bool {
+    let folder = |module: &Module| module[..module.len() - 1].to_vec();
+    folder(one) != folder(other) && !one.starts_with(other) && !other.starts_with(one)
 }
 
 fn uses(sources: &[Source]) -> BTreeMap<Module, BTreeSet<Module>> {
@@ -70,9 +70,9 @@ fn reached<'u>(uses: &'u BTreeMap<Module, BTreeSet<Module>>, start: &Module) -> 
     seen
 }
 
-/// `src/a/b.rs` and `src/a/b/mod.rs` are `a::b`; the roots of the crate and its build script are nothing.
+/// `src/a/b.rs` is `a::b`; the roots of the crate and its build script have no path.
 fn module_of(path: &str) -> Module {
-    let path = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+    let path = path.trim_start_matches("src/").trim_end_matches(".rs");
     if ["lib", "main", "build"].contains(&path) { Vec::new() } else { path.split('/').map(str::to_owned).collect() }
 }
 

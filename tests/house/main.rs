@@ -4,6 +4,7 @@
 
 mod circles;
 mod cited;
+mod parameters;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -251,6 +252,18 @@ fn the_top_holds_what_it_should() {
     let entries = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
     let strange: Vec<String> = entries.filter(|name| !name.starts_with('.') && !TOP.contains(&name.as_str())).collect();
     complain(&strange);
+}
+
+/// `x.rs` beside the folder `x/`, never `x/mod.rs`: a file's name says what it is.
+#[test]
+fn a_folder_has_its_file_beside_it() {
+    complain(
+        &sources("src")
+            .into_iter()
+            .map(|source| source.path)
+            .filter(|path| path.ends_with("/mod.rs"))
+            .collect::<Vec<_>>(),
+    );
 }
 
 #[test]

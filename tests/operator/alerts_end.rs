@@ -85,7 +85,9 @@ impl Exporter {
                         since = Some((is_well, Instant::now()));
                     }
                     let minute = since.map_or(0, |(_, start)| start.elapsed().as_millis() / MINUTE.as_millis());
-                    let _ = answer(stream, if is_well { &well } else { &trouble }, minute, is_well); // it asks again
+                    let (series, of_down) =
+                        if is_well { (&well, "200 OK") } else { (&trouble, "503 Service Unavailable") };
+                    let _ = answer(stream, series, minute, of_down); // it asks again
                 }
             })
             .unwrap();
@@ -93,7 +95,8 @@ impl Exporter {
     }
 }
 
-fn answer(mut stream: TcpStream, series: &[Series], minute: u128, is_well: bool) -> std::io::Result<()> {
+/// `of_down` is what a target says whose agent may be down.
+fn answer(mut stream: TcpStream, series: &[Series], minute: u128, of_down: &str) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let (mut head, mut part) = (Vec::new(), [0; 1024]);
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -103,7 +106,7 @@ fn answer(mut stream: TcpStream, series: &[Series], minute: u128, is_well: bool)
         }
     }
     let is_down = head.starts_with(b"GET /down");
-    let status = if is_down && !is_well { "503 Service Unavailable" } else { "200 OK" };
+    let status = if is_down { of_down } else { "200 OK" };
     let body = if is_down { String::new() } else { shown(series, minute) };
     let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4\r\nConnection: close\r\n");
     stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes())

@@ -90,7 +90,7 @@ fn what_keeps_credentials_from_pods_is_a_failure_with_a_remedy() {
             &[],
             "list namespaces",
             "FAIL",
-            "with 429; it is busy and serves others first",
+            "with 429; it is busy: try again later",
         ),
         (
             Box::new(move |lab| lab.kubernetes.refuse(On::Get(Kind::Node), refusal(403), Times::Always)),

@@ -23,12 +23,22 @@ const UDP: u8 = 17;
 const ICMP: [u8; 2] = [1, 58];
 
 /// A raw socket that sends and receives one protocol.
-pub(crate) fn raw(lab: &Lab, name: &str, protocol: u8, v4: bool) -> OwnedFd {
-    let family = if v4 { AddressFamily::INET } else { AddressFamily::INET6 };
+pub(crate) fn raw(lab: &Lab, name: &str, protocol: u8, family: AddressFamily) -> OwnedFd {
     let protocol = Protocol::from_raw(NonZeroU32::new(protocol.into()).unwrap());
     let socket = lab.inside(name, || socket(family, SocketType::RAW, Some(protocol)).unwrap());
     set_socket_timeout(&socket, Timeout::Recv, Some(Duration::from_secs(10))).unwrap();
     socket
+}
+
+fn family(address: IpAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 }
+}
+
+/// What becomes of packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Reaches,
+    Dropped,
 }
 
 /// 24 bytes that are an echo request, or begin with ports, and end with `mark`.
@@ -44,7 +54,7 @@ fn packet(protocol: u8, port: u16, mark: &[u8; 6]) -> Vec<u8> {
 /// Whether what `send` sends to the metadata address comes to the real service; `protocol` is what comes out there.
 fn reaches(lab: &Lab, protocol: u8, metadata: IpAddr, send: impl Fn(IpAddr, &[u8; 6])) -> bool {
     let cloud: IpAddr = CLOUD[usize::from(metadata.is_ipv6())].parse().unwrap();
-    let receiver = raw(lab, "cloud", protocol, metadata.is_ipv4());
+    let receiver = raw(lab, "cloud", protocol, family(metadata));
     let mut buffer = [0; 256];
     let mut reached = false;
     send(metadata, b"attack");
@@ -61,29 +71,30 @@ fn reaches(lab: &Lab, protocol: u8, metadata: IpAddr, send: impl Fn(IpAddr, &[u8
     reached
 }
 
-fn raw_reaches(lab: &Lab, from: &str, protocol: u8, port: u16, metadata: IpAddr) -> bool {
-    let sender = raw(lab, from, protocol, metadata.is_ipv4());
-    reaches(lab, protocol, metadata, |to, mark| {
+fn raw_fate(lab: &Lab, from: &str, protocol: u8, port: u16, metadata: IpAddr) -> Fate {
+    let sender = raw(lab, from, protocol, family(metadata));
+    let reached = reaches(lab, protocol, metadata, |to, mark| {
         sendto(&sender, &packet(protocol, port, mark), SendFlags::empty(), &SocketAddr::new(to, 0)).unwrap();
-    })
+    });
+    if reached { Fate::Reaches } else { Fate::Dropped }
 }
 
 /// Asserts it of each protocol, and gives what was asserted in words for the message.
-fn check(lab: &Lab, from: &str, reached: bool, why: &str) {
+fn check(lab: &Lab, from: &str, fate: Fate, why: &str) {
     for metadata in [IpAddr::V4(METADATA_V4), IpAddr::V6(METADATA_V6)] {
         let icmp = ICMP[usize::from(metadata.is_ipv6())];
         for protocol in PROTOCOLS.into_iter().chain([icmp]) {
-            let found = raw_reaches(lab, from, protocol, 53, metadata);
-            assert_eq!(found, reached, "protocol {protocol} from {from} to {metadata}: {why}");
+            let found = raw_fate(lab, from, protocol, 53, metadata);
+            assert_eq!(found, fate, "protocol {protocol} from {from} to {metadata}: {why}");
         }
-        assert_eq!(raw_reaches(lab, from, TCP, 8080, metadata), reached, "TCP from {from} to {metadata}: {why}");
+        assert_eq!(raw_fate(lab, from, TCP, 8080, metadata), fate, "TCP from {from} to {metadata}: {why}");
     }
 }
 
 /// A TCP packet that no connection tracking takes for the first of a connection.
-fn check_stray_request(lab: &Lab, from: &str, reached: bool) {
+fn check_stray_request(lab: &Lab, from: &str, fate: Fate) {
     for metadata in [IpAddr::V4(METADATA_V4), IpAddr::V6(METADATA_V6)] {
-        assert_eq!(raw_reaches(lab, from, TCP, 80, metadata), reached, "from {from} to {metadata}");
+        assert_eq!(raw_fate(lab, from, TCP, 80, metadata), fate, "from {from} to {metadata}");
     }
 }
 
@@ -98,22 +109,22 @@ fn no_protocol_reaches_the_metadata_address_by_any_interface() {
         RedirectSpec { interfaces, other_ports, ..spec() }
     };
     for pod in ["pod1", "pod2"] {
-        check(&lab, pod, true, "there is no redirect");
-        check_stray_request(&lab, pod, true);
+        check(&lab, pod, Fate::Reaches, "there is no redirect");
+        check_stray_request(&lab, pod, Fate::Reaches);
     }
     ensure(&lab, spec());
-    check(&lab, "pod1", false, "every interface is redirected");
-    check(&lab, "pod2", false, "every interface is redirected");
+    check(&lab, "pod1", Fate::Dropped, "every interface is redirected");
+    check(&lab, "pod2", Fate::Dropped, "every interface is redirected");
     ensure(&lab, named(OtherPorts::Drop));
-    check(&lab, "pod1", false, "eni1 is named");
-    check(&lab, "pod2", false, "veth1a2b3c isn't named");
+    check(&lab, "pod1", Fate::Dropped, "eni1 is named");
+    check(&lab, "pod2", Fate::Dropped, "veth1a2b3c isn't named");
     ensure(&lab, named(OtherPorts::Pass));
-    check(&lab, "pod1", true, "other ports of named interfaces pass");
-    check(&lab, "pod2", false, "other ports pass on named interfaces only");
+    check(&lab, "pod1", Fate::Reaches, "other ports of named interfaces pass");
+    check(&lab, "pod2", Fate::Dropped, "other ports pass on named interfaces only");
     for pod in ["pod1", "pod2"] {
-        check_stray_request(&lab, pod, false);
+        check_stray_request(&lab, pod, Fate::Dropped);
     }
-    check(&lab, "node", true, "the node's own packets are not touched");
+    check(&lab, "node", Fate::Reaches, "the node's own packets are not touched");
 }
 
 #[test]

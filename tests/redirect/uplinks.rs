@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kube2iam::for_tests::{Redirect, RedirectNote, RedirectOutcome, RedirectSpec};
 use rustix::net::sockopt::set_ipv6_multicast_hops;
-use rustix::net::{SendFlags, netdevice, sendto};
+use rustix::net::{AddressFamily, SendFlags, netdevice, sendto};
 
 use crate::lab::{Lab, METADATA_V4, METADATA_V6, ready, text};
 use crate::packets::raw;
@@ -20,7 +20,7 @@ const ROUTER_ADVERTISEMENT: [u8; 16] = [134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0
 
 /// `name` advertises itself on its `interface` until the node has taken it for a router on `nodes_interface`.
 fn advertise(lab: &Lab, name: &str, interface: &str, nodes_interface: &str) {
-    let socket = raw(lab, name, ICMP_V6, false);
+    let socket = raw(lab, name, ICMP_V6, AddressFamily::INET6);
     let index = netdevice::name_to_index(socket.as_fd(), interface).unwrap();
     set_ipv6_multicast_hops(&socket, 255).unwrap();
     let everyone = SocketAddrV6::new(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), 0, 0, index);

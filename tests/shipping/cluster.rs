@@ -132,7 +132,7 @@ pub(crate) fn resolve() -> Option<Receiver<()>> {
                 .flat_map(|label| [&[u8::try_from(label.len()).unwrap()], label.as_bytes()].concat())
                 .collect();
             let known = question.get(12..12 + wire.len()) == Some(&wire);
-            let _ = socket.send_to(&reply(question, known), from);
+            let _ = socket.send_to(&reply(question, if known { NO_ERROR } else { NAME_ERROR }), from);
             let _ = asked.send(());
         }
     });
@@ -140,14 +140,14 @@ pub(crate) fn resolve() -> Option<Receiver<()>> {
 }
 
 /// The question back, with one address if its name is known and it is an address that is asked for (RFC 1035, 4.1).
-fn reply(question: &[u8], known: bool) -> Vec<u8> {
+fn reply(question: &[u8], code: u8) -> Vec<u8> {
     const TYPE_A: [u8; 4] = [0, 1, 0, 1];
     // Past the header the name, a zero byte, type and class; what may follow (EDNS) isn't repeated.
     let end = question.iter().skip(12).position(|byte| *byte == 0).unwrap() + 12 + 5;
-    let address = known && question[end - 4..end] == TYPE_A;
+    let address = code == NO_ERROR && question[end - 4..end] == TYPE_A;
     let mut reply = question[..end].to_vec();
     reply[2] = 0x81; // an answer, recursion desired
-    reply[3] = if known { 0x80 } else { 0x83 }; // recursion available; without the name: NXDOMAIN
+    reply[3] = 0x80 | code; // recursion available
     reply[6..12].copy_from_slice(&[0, u8::from(address), 0, 0, 0, 0]);
     if address {
         // The name is the one at offset 12; an hour to live; four bytes.
@@ -156,6 +156,10 @@ fn reply(question: &[u8], known: bool) -> Vec<u8> {
     }
     reply
 }
+
+/// Response codes of DNS (RFC 1035, 4.1.1).
+const NO_ERROR: u8 = 0;
+const NAME_ERROR: u8 = 3;
 
 /// Asks for a path over plain HTTP and gives the status; 0 if nobody answers.
 pub(crate) fn status_of(port: u16, path: &str) -> u16 {

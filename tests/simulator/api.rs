@@ -35,12 +35,12 @@ impl Api {
 
     /// The way there and back, and what may happen on it.
     fn call(&self, resource: Resource, longest_us: u64) -> Result<(), KubernetesFailure> {
-        let took = if self.sim.strikes(self.sim.swarm.lag, 6) { longest_us } else { 20_000 };
+        let took = if self.sim.strikes(|swarm| swarm.lag, 6) { longest_us } else { 20_000 };
         self.sim.stage.pause(self.sim.roll(took) + 1);
         if self.shut.load(Ordering::SeqCst) {
             return Err(unavailable("shut down"));
         }
-        if self.sim.strikes(self.sim.swarm.refusals, 4) {
+        if self.sim.strikes(|swarm| swarm.refusals, 4) {
             return Err(match self.sim.roll(4) {
                 0 => {
                     let now = self.sim.stage.now();
@@ -87,19 +87,19 @@ impl Kubernetes for Api {
         each: &mut dyn FnMut(Item),
     ) -> Result<ListPage, KubernetesFailure> {
         self.call(resource, 20_000_000)?;
-        let is_gone = continuation.is_some() && self.sim.strikes(self.sim.swarm.gone, 3);
+        let is_gone = continuation.is_some() && self.sim.strikes(|swarm| swarm.gone, 3);
         let page = self.page(resource, continuation).filter(|_| !is_gone);
         let Some((items, version, next)) = page else {
             return Err(failure(KubernetesFailureKind::Gone, "the continue token is too old"));
         };
-        let breaks_at = self.sim.strikes(self.sim.swarm.breaks, 5).then(|| self.sim.roll(items.len() as u64 + 1));
+        let breaks_at = self.sim.strikes(|swarm| swarm.breaks, 5).then(|| self.sim.roll(items.len() as u64 + 1));
         for (number, item) in (0..).zip(&items) {
             if breaks_at == Some(number) {
                 return Err(unavailable("the list broke off"));
             }
             each(read(&shown(&self.sim, item), resource));
             self.sim.stage.crossing();
-            if self.sim.strikes(self.sim.swarm.lag, 10) {
+            if self.sim.strikes(|swarm| swarm.lag, 10) {
                 self.sim.stage.pause(2_000_000);
             }
         }
@@ -116,7 +116,7 @@ impl Kubernetes for Api {
         let (step, was_listed) = (self.sim.stage.steps(), self.is_whole(resource, from));
         self.call(resource, 2_000_000)?;
         let too_old = self.sim.truth.lock().cluster.compacted > from;
-        if self.sim.strikes(self.sim.swarm.gone, 8) || (too_old && self.sim.roll(2) == 0) {
+        if self.sim.strikes(|swarm| swarm.gone, 8) || (too_old && self.sim.roll(2) == 0) {
             return Err(failure(KubernetesFailureKind::Gone, "too old resource version"));
         }
         let held_back = std::mem::take(&mut self.held_back.lock()[index(resource)]);

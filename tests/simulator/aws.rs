@@ -57,25 +57,24 @@ impl SimSts {
     }
 
     fn trouble(&self) -> Option<StsFailure> {
-        let swarm = &self.sim.swarm;
-        if self.sim.strikes(swarm.throttles, 4) {
+        if self.sim.strikes(|swarm| swarm.throttles, 4) {
             return Some(failure(StsFailureKind::Throttled, "Throttling"));
         }
-        if self.sim.swarm.by_token && self.sim.strikes(self.sim.swarm.late, 9) {
+        if self.sim.swarm.by_token && self.sim.strikes(|swarm| swarm.late, 9) {
             return Some(failure(StsFailureKind::Token(TokenRefusal::Expired), "ExpiredTokenException"));
         }
-        if self.sim.strikes(swarm.denies, 5) {
+        if self.sim.strikes(|swarm| swarm.denies, 5) {
             let mut refused = failure(StsFailureKind::Refused, "AccessDenied");
             if self.sim.has(Plant::FailureTellsSecret) {
                 refused.message = format!("you sent {CANARY}");
             }
             return Some(refused);
         }
-        if self.sim.strikes(swarm.hangs, 6) {
+        if self.sim.strikes(|swarm| swarm.hangs, 6) {
             self.sim.stage.pause(30_000_000);
             return Some(failure(StsFailureKind::Unavailable, "Timeout"));
         }
-        if self.sim.strikes(swarm.late, 5) {
+        if self.sim.strikes(|swarm| swarm.late, 5) {
             self.sim.stage.pause(self.sim.roll(25_000_000));
         }
         None
@@ -127,7 +126,7 @@ impl SimSts {
         self.begin(request);
         self.sim.stage.pause(20_000 + self.sim.roll(300_000));
         let trouble = self.trouble();
-        let panics = self.sim.strikes(self.sim.swarm.panics, 8);
+        let panics = self.sim.strikes(|swarm| swarm.panics, 8);
         self.end(request);
         if panics {
             // Without the hook: nobody needs to read of it.
@@ -217,7 +216,7 @@ impl Imds for SimImds {
 
     fn read(&self, _: &str) -> Result<String, ImdsFailure> {
         self.sim.stage.pause(self.sim.roll(50_000));
-        if self.sim.strikes(self.sim.swarm.refusals, 3) {
+        if self.sim.strikes(|swarm| swarm.refusals, 3) {
             return Err(ImdsFailure { status: Some(503), cause: "as the seed wants it".to_owned() });
         }
         Ok("i-0123456789abcdef0".to_owned())

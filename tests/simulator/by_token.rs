@@ -22,7 +22,7 @@ pub struct SimIssuer(pub Arc<Sim>);
 impl IssuerDiscovery for SimIssuer {
     fn issuer_documents(&self) -> Result<IssuerDocuments, KubernetesFailure> {
         self.0.stage.pause(self.0.roll(50_000) + 1);
-        if self.0.strikes(self.0.swarm.refusals, 3) {
+        if self.0.strikes(|swarm| swarm.refusals, 3) {
             let kind = KubernetesFailureKind::Unavailable { retry_after_s: None };
             return Err(KubernetesFailure { kind, cause: "as the seed wants it".to_owned() });
         }

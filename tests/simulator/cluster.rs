@@ -134,7 +134,7 @@ impl Cluster {
         let last = history.last().and_then(|(_, pod)| pod.clone());
         history.push((version, pod.clone()));
         let Some(shown) = pod.clone().or(last.clone()) else { return };
-        let kind = kind(last.is_some(), pod.is_some());
+        let kind = kind(last, pod.as_ref());
         let object = shown.json(uid, version);
         self.events[0].push(Event { version, at, subject: uid.to_owned(), kind, object });
     }
@@ -144,12 +144,14 @@ impl Cluster {
         let version = self.version;
         let history = self.namespaces.entry(name.to_owned()).or_default();
         let last = history.last().and_then(|(_, namespace)| namespace.clone());
-        let was = last.is_some();
         history.push((version, namespace.clone()));
         let Some(shown) = namespace.clone().or(last.clone()) else { return };
-        let old = last.map(|last| last.uid).filter(|old| *old != shown.uid);
-        let kind = kind(was && old.is_none(), namespace.is_some());
-        self.replaced.extend(old);
+        let (same, other): (Option<_>, Option<_>) = match last.map(|last| last.uid) {
+            Some(uid) if uid == shown.uid => (Some(uid), None),
+            uid => (None, uid),
+        };
+        let kind = kind(same, namespace);
+        self.replaced.extend(other);
         let object = shown.json(name, version);
         // One that is made anew under its name is another.
         self.events[1].push(Event { version, at, subject: shown.uid, kind, object });
@@ -195,11 +197,11 @@ fn since<T>(history: &History<T>) -> u64 {
     history.last().map_or(0, |(version, _)| *version)
 }
 
-fn kind(was: bool, is: bool) -> &'static str {
+fn kind<T, U>(was: Option<T>, is: Option<U>) -> &'static str {
     match (was, is) {
-        (_, false) => "DELETED",
-        (true, true) => "MODIFIED",
-        (false, true) => "ADDED",
+        (_, None) => "DELETED",
+        (Some(_), Some(_)) => "MODIFIED",
+        (None, Some(_)) => "ADDED",
     }
 }
 

@@ -94,8 +94,8 @@ fn play(mut random: Random, mut swarm: Swarm, plant: Option<Plant>) -> Outcome {
 
 impl Sim {
     /// Whether a trouble that this run knows strikes now, once in so many times.
-    pub fn strikes(&self, known: bool, one_in: u64) -> bool {
-        known && !self.is_quiet() && self.random.lock().one_in(one_in)
+    pub fn strikes(&self, known: impl Fn(&Swarm) -> bool, one_in: u64) -> bool {
+        known(&self.swarm) && !self.is_quiet() && self.random.lock().one_in(one_in)
     }
 
     pub fn roll(&self, sides: u64) -> u64 {

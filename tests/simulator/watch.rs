@@ -37,7 +37,7 @@ pub struct Lines {
 impl Lines {
     pub fn open(sim: Arc<Sim>, agent: usize, resource: Resource, from: u64, shut: Arc<AtomicBool>) -> Self {
         let now = sim.stage.now();
-        let lag = if sim.strikes(sim.swarm.lag, 3) { sim.roll(8_000_000) } else { sim.roll(30_000) };
+        let lag = if sim.strikes(|swarm| swarm.lag, 3) { sim.roll(8_000_000) } else { sim.roll(30_000) };
         let ends_at = now + 240_000_000 + sim.roll(120_000_000);
         let bookmark_at = now + 60_000_000;
         Self {
@@ -69,7 +69,7 @@ impl Lines {
 
     /// Some of what the list has shown already is told again in any order, and at last in the right one.
     pub fn replay(&mut self, step: u64) {
-        if !self.sim.strikes(self.sim.swarm.replays, 2) {
+        if !self.sim.strikes(|swarm| swarm.replays, 2) {
             return;
         }
         let mut frames: Vec<Event> = {
@@ -145,35 +145,34 @@ impl Lines {
 
     /// Tells an event, or lets something go wrong with it.
     fn tell(&mut self, event: &Event) -> Result<Said, KubernetesFailure> {
-        let swarm = &self.sim.swarm;
-        if self.sim.strikes(swarm.silence, 20) {
+        if self.sim.strikes(|swarm| swarm.silence, 20) {
             self.mute_until = Some(self.sim.stage.now() + READER_GIVES_UP);
             return Ok(Said::Nothing);
         }
-        if self.sim.strikes(swarm.breaks, 12) {
+        if self.sim.strikes(|swarm| swarm.breaks, 12) {
             return if self.sim.roll(2) == 0 { Ok(Said::End) } else { Err(unavailable("connection reset")) };
         }
-        if self.sim.strikes(swarm.breaks, 30) {
+        if self.sim.strikes(|swarm| swarm.breaks, 30) {
             return self.say(error(500, "etcd"));
         }
-        if self.is_gone || self.sim.strikes(swarm.gone, 15) {
+        if self.is_gone || self.sim.strikes(|swarm| swarm.gone, 15) {
             return self.say(error(410, "too old resource version"));
         }
-        if self.sim.strikes(swarm.half_lines, 60) {
+        if self.sim.strikes(|swarm| swarm.half_lines, 60) {
             return Ok(Said::Endless);
         }
         let mut line = self.written(event);
-        if self.sim.strikes(swarm.half_lines, 12) {
+        if self.sim.strikes(|swarm| swarm.half_lines, 12) {
             self.lose(event);
             return self.say(garbled(event));
         }
-        if self.sim.strikes(swarm.half_lines, 12) {
+        if self.sim.strikes(|swarm| swarm.half_lines, 12) {
             self.lose(event);
             line.truncate(line.len() / 2);
             self.is_cut = self.sim.roll(2) == 0;
             return self.say(line);
         }
-        if self.sim.strikes(swarm.replays, 12) {
+        if self.sim.strikes(|swarm| swarm.replays, 12) {
             self.first.push_back((line.clone(), event.version));
         }
         self.position = event.version;

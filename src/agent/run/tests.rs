@@ -20,10 +20,10 @@ fn agent() -> (Arc<AgentState>, Arc<Latch>) {
 fn a_thread_that_panics_ends_the_agent_with_a_failure() {
     let (agent, latch) = agent();
     start(&agent, "good", |_| {}).unwrap().join().unwrap();
-    assert!(!latch.is_closed() && fallen(&agent).is_ok());
+    assert!(!latch.is_closed() && failure(&agent).is_ok());
     start(&agent, "bad", |_| panic!("as a test wants it")).unwrap().join().unwrap();
     assert!(latch.is_closed());
-    let error = fallen(&agent).unwrap_err();
+    let error = failure(&agent).unwrap_err();
     assert_eq!((error.exit_code(), error.to_string().as_str()), (1, "failed to keep `bad` running: it panicked"));
 }
 

@@ -100,7 +100,7 @@ pub(in crate::agent) fn ensure_blocked(config: &Config) {
 impl PlacedAddress {
     /// Keeps it true until shutdown, on a thread.
     pub(in crate::agent) fn keep(self, agent: &Arc<AgentState>) -> Result<JoinHandle<()>, StartError> {
-        crate::agent::run::start(agent, "address", move |agent| self.watch(agent))
+        crate::agent::task_thread::start(agent, "address", move |agent| self.watch(agent))
     }
 
     fn watch(mut self, agent: &AgentState) {

@@ -1,44 +1,15 @@
 //! Writes Kubernetes Events on pods that were refused.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use log::warn;
-use parking_lot::Mutex;
 
 use crate::agent::state::AgentState;
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::KubernetesFailureKind;
 use crate::logic::operator::advice::Base;
 use crate::logic::operator::events::{EventBook, RefusedPod};
-use crate::ports::{Events, Notifier, Time};
-use crate::telemetry::RefusalSink;
-
-/// Where refusals wait to become Events.
-pub(in crate::agent) struct Refusals {
-    waiting: Arc<Mutex<VecDeque<RefusedPod>>>,
-    notifier: Arc<dyn Notifier>,
-}
-
-impl Refusals {
-    pub(in crate::agent) fn new(time: &dyn Time) -> Self {
-        Self { waiting: Arc::default(), notifier: time.notifier() }
-    }
-
-    /// Takes refusals. When too many wait some are lost: an Event is counted again as long as its cause is there.
-    pub(in crate::agent) fn sink(&self) -> RefusalSink {
-        let (waiting, notifier) = (self.waiting.clone(), self.notifier.clone());
-        Arc::new(move |refused| {
-            let mut waiting = waiting.lock();
-            if waiting.len() < MOST_WAITING {
-                waiting.push_back(refused);
-                drop(waiting);
-                notifier.notify();
-            }
-        })
-    }
-}
+use crate::ports::Events;
 
 /// Writes Events until shutdown; nothing without `--events`.
 pub(in crate::agent) fn write_events(agent: &AgentState) {
@@ -48,11 +19,8 @@ pub(in crate::agent) fn write_events(agent: &AgentState) {
     let book = EventBook::new(config.keys.clone(), node, agent.clock.now().mono);
     let mut writer = Writer { agent, events: &**events, book, silent_until: Mono::default() };
     while !agent.latch.is_closed() {
-        let generation = refusals.notifier.generation();
-        let next = refusals.waiting.lock().pop_front();
-        match next {
-            Some(refused) => writer.take(&refused),
-            None => refusals.notifier.wait(generation, agent.clock.now().mono.after(LATCH_LOOK)),
+        if let Some(refused) = refusals.next(agent.clock.now().mono.after(LATCH_LOOK)) {
+            writer.take(&refused);
         }
     }
 }
@@ -91,8 +59,6 @@ impl Writer<'_> {
     }
 }
 
-/// Refusals that wait for the API server.
-const MOST_WAITING: usize = 256;
 /// How soon the end of the agent is noticed.
 const LATCH_LOOK: Duration = Duration::from_millis(250);
 const AFTER_FAILURE: Duration = Duration::from_secs(60);

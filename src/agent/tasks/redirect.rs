@@ -73,7 +73,7 @@ impl Placed {
         agent: &Arc<AgentState>,
         node: Arc<NodeAddresses>,
     ) -> Result<JoinHandle<()>, StartError> {
-        crate::agent::run::start(agent, "redirect", move |agent| self.watch(agent, &node))
+        crate::agent::task_thread::start(agent, "redirect", move |agent| self.watch(agent, &node))
     }
 
     fn watch(mut self, agent: &AgentState, node: &NodeAddresses) {

@@ -26,6 +26,17 @@ fn a_value_may_be_empty_hold_signs_or_look_like_a_flag() {
     assert_eq!(config(&["--metadata-deny", "help"]).metadata.denied[0].as_str(), "help");
 }
 
+/// kube2iam makes no difference between an empty value and none, where none is its default.
+#[test]
+fn an_empty_value_is_none_where_there_is_no_default() {
+    let empty = ["kubeconfig", "api-server", "api-token", "node", "base-role-arn", "default-role", "metrics-port"];
+    let more = ["allowed-accounts", "metadata-allow", "host-interface", "host-ip", "host-ip6", "bind-address"];
+    let last = ["assume-role-arn", "cluster-name", "metrics-bind-address", "state-dir", "remove-taint"];
+    let words: Vec<String> = [&empty[..], &more, &last].concat().iter().map(|name| format!("--{name}=")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    assert_eq!(format!("{:?}", config(&words)), format!("{:?}", config(&[])));
+}
+
 #[test]
 fn booleans_are_read_as_go_reads_them() {
     assert!(debug(&["--debug"]));

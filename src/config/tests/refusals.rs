@@ -1,6 +1,7 @@
 //! Every refusal, word by word: the flag, the value and what is allowed, on one line.
 
-use super::{POD, refusal_in};
+use super::{POD, parse_in, refusal_in};
+use crate::config::table::{Takes, flags};
 
 const GOLDEN: &[(&[&str], &str)] = &[
     (&["--verbos"], "failed to read `--verbos`: no such flag; did you mean `--verbose`?"),
@@ -101,6 +102,10 @@ const GOLDEN: &[(&[&str], &str)] = &[
         "invalid value `-1s` for `--iam-role-error-ttl`: allowed is a duration such as 500ms, 15m or 1h30m, not below 0",
     ),
     (
+        &["--iam-role-session-ttl="],
+        "invalid value `` for `--iam-role-session-ttl`: allowed is a duration such as 500ms, 15m or 1h30m, not below 0",
+    ),
+    (
         &["--assume-role-arn=hop"],
         "invalid value `hop` for `--assume-role-arn`: allowed is arn:PARTITION:iam::ACCOUNT:role/NAME",
     ),
@@ -176,10 +181,29 @@ fn a_refusal_names_the_flag_the_value_and_what_is_allowed() {
     }
 }
 
+/// What argh says of a value is found again for every flag, or it would be said of the command line.
+#[test]
+fn whatever_refuses_a_value_names_its_flag() {
+    let valued = flags().into_iter().filter(|flag| !matches!(flag.takes, Takes::Switch | Takes::Bool));
+    let mut free = Vec::new();
+    for flag in valued {
+        match parse_in(POD, &[&format!("--{}='x': y\u{1}", flag.name)]) {
+            Ok(_) => free.push(flag.name),
+            Err(error) => {
+                let named = format!("invalid value `\\'x\\': y\\u{{1}}` for `--{}`: allowed is ", flag.name);
+                assert!(error.to_string().starts_with(&named), "{error}");
+            }
+        }
+    }
+    assert_eq!(free, ["kubeconfig", "api-token", "session-name", "metadata-deny", "log-format"]);
+}
+
 #[test]
 fn only_the_first_fault_is_reported() {
     let text = refusal_in(POD, &["--log-level=loud", "--app-port=x"]);
     assert!(text.contains("--log-level") && !text.contains("--app-port"), "{text}");
+    let text = refusal_in(POD, &["--debug", "--app-port=x", "--log-level=loud", "--max-world-age=x"]);
+    assert!(text.contains("--app-port") && !text.contains("--log-level"), "{text}");
 }
 
 #[test]

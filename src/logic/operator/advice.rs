@@ -1,4 +1,4 @@
-//! What each reason means and how to mend it: for `explain`, for the Events on pods, for `manifests/docs/reasons.md`.
+//! The meaning and the fix of each reason: for `explain`, for Events on pods, and for `manifests/docs/reasons.md`.
 
 mod tokens;
 mod web_identity;
@@ -7,25 +7,25 @@ use super::shell::command_line;
 use crate::logic::policy::arn::BaseArn;
 use crate::logic::policy::reason::Reason;
 
-/// The names that advice fills in.
+/// The names that the advice contains.
 #[derive(Clone, Copy, Debug)]
 pub struct AdviceNames<'a> {
     pub namespace: &'a str,
     pub pod: &'a str,
-    /// Its ServiceAccount
+    /// The pod's ServiceAccount
     pub account: &'a str,
-    /// As far as it is known; empty otherwise
+    /// Empty if unknown
     pub role: &'a str,
     /// `--iam-role-key`
     pub role_key: &'a str,
     /// `--namespace-key`
     pub list_key: &'a str,
     pub base: Base,
-    /// What the namespace's list holds already, where it is known
+    /// The current entries of the namespace's list, if known
     pub listed: Option<&'a [String]>,
 }
 
-/// Whether something is put before short names of roles: `--base-role-arn`, or what was discovered.
+/// Whether short role names get a prefix: `--base-role-arn`, or a discovered one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Base {
     Set,
@@ -40,7 +40,7 @@ impl Base {
 }
 
 impl AdviceNames<'static> {
-    /// Stand-ins, for a text about no pod in particular.
+    /// Placeholders, for a text about no particular pod.
     pub const SAMPLE: Self = Self {
         namespace: "NAMESPACE",
         pod: "POD",
@@ -53,10 +53,10 @@ impl AdviceNames<'static> {
     };
 }
 
-/// What a reason means, in one sentence.
+/// The meaning of a reason, in one sentence.
 pub const fn meaning(reason: Reason) -> &'static str {
     match reason {
-        Reason::BadPath => "the path has no plain form: it is encoded twice, has a backslash or a control character",
+        Reason::BadPath => "the path is not canonical: it is encoded twice, or has a backslash or a control character",
         Reason::BadTokenTtl => "the TTL of a token request is missing or not within 1 to 21600 seconds",
         Reason::TokenMissing
         | Reason::TokenMalformed
@@ -77,54 +77,54 @@ pub const fn meaning(reason: Reason) -> &'static str {
         | Reason::StsTokenExpired
         | Reason::StsIssuerUnreachable => web_identity::meaning(reason),
         Reason::TokenInvalid => "the session token has expired, is forged or another pod's",
-        Reason::TokenRequired => "a session token (IMDSv2) is required here and none came",
+        Reason::TokenRequired => "a session token (IMDSv2) is required here and the request has none",
         Reason::ForwardedFor => "the request came through a proxy (`X-Forwarded-For`)",
-        Reason::TokenPathVersioned => "a token was asked for at a versioned path",
+        Reason::TokenPathVersioned => "a token was requested at a versioned path",
         Reason::KeptBack => {
-            "the path holds the node's own secrets or proofs of identity, or `--metadata-deny` names it"
+            "the path contains the node's own secrets or identity documents, or `--metadata-deny` matches it"
         }
-        Reason::OtherRole => "another role than the pod's own was asked for",
-        Reason::OwnRole => "the role is the one under which the agent itself works",
+        Reason::OtherRole => "the request names another role than the pod's own",
+        Reason::OwnRole => "the agent itself runs under the role",
         Reason::AccountNotAllowed => "the role's account is not one of `--allowed-accounts`",
-        Reason::TagsRefused => "AWS refused the tags of the session, and without them it isn't given",
+        Reason::TagsRefused => "AWS refused the session's tags, and the session isn't requested without them",
         Reason::StsRefused => "AWS refused to let the agent assume the role",
         Reason::NotFound => "nothing is served at this path",
-        Reason::UnknownPod => "no pod is known at the address that asked",
-        Reason::AmbiguousAddress => "several running pods claim the address that asked",
+        Reason::UnknownPod => "no pod is known at the request's source address",
+        Reason::AmbiguousAddress => "several running pods claim the request's source address",
         Reason::NoRole => "the pod names no role and there is no default role",
         Reason::RoleMalformed => {
-            "what the pod names is not a role: a name of at most 64 characters, behind a path of at most 512 without empty, `.` or `..` segments"
+            "the pod's annotation is not a role: a name of at most 64 characters, after a path of at most 512 without empty, `.` or `..` segments"
         }
-        Reason::ExternalIdMalformed => "the pod's external id is none that STS takes",
+        Reason::ExternalIdMalformed => "the pod's external ID isn't valid for STS",
         Reason::PolicyMalformed => {
-            "the policy that should narrow the pod's session is no JSON object, or longer than 2048 characters, `policy-arns` counted in"
+            "the pod's session policy is not a JSON object, or longer than 2048 characters together with `policy-arns`"
         }
-        Reason::PolicyArnsMalformed => "the list of policies that should narrow the pod's session is none, or too long",
+        Reason::PolicyArnsMalformed => "the pod's list of session policy ARNs is malformed, or too long",
         Reason::UnknownServiceAccount => "the pod's ServiceAccount isn't known, so neither is the role it may name",
-        Reason::UnknownNamespace => "the pod's namespace isn't known, so neither is what it allows",
+        Reason::UnknownNamespace => "the pod's namespace isn't known, so neither are the roles it allows",
         Reason::RoleNotAllowed => "the pod's namespace doesn't allow the role",
         Reason::MethodNotAllowed => "the method isn't served at this path",
-        Reason::NoNodeCredentials => "the node has no credentials to call STS with, or AWS no longer takes them",
-        Reason::NoRegion => "no region is known to call STS in",
-        Reason::Internal => "the agent failed in a way that it should not",
+        Reason::NoNodeCredentials => "the node has no credentials for calls to STS, or AWS no longer accepts them",
+        Reason::NoRegion => "no region is known for calls to STS",
+        Reason::Internal => "an internal error of the agent",
         Reason::MetadataUnavailable => "the EC2 metadata service didn't answer",
-        Reason::NotReady => "the agent has just started: the first lists of pods and namespaces aren't in yet",
+        Reason::NotReady => "the agent has just started: the first lists of pods and namespaces aren't complete yet",
         Reason::WatchBroken => {
-            "the pod, its namespace or its ServiceAccount isn't known, and the API server gives the agent no news just now"
+            "the pod, its namespace or its ServiceAccount isn't known, and the watch that would report it is failing"
         }
         Reason::WorldStale => {
-            "the API server has refused the agent for so long that addresses may have gone to other pods"
+            "the API server has refused the agent for so long that addresses may have moved to other pods"
         }
-        Reason::PolicyPending => "what the namespace's list says of the role isn't found out yet",
-        Reason::OwnerChanged => "the address went to another pod while the answer was made",
-        Reason::StsThrottled => "STS asks for patience",
-        Reason::StsUnavailable => "STS, or the way to it, is broken",
-        Reason::StsTimeout => "STS didn't answer in the 5 s that a request waits",
-        Reason::Busy => "a limit of the agent is reached, or the pod starts more calls than 2 a second",
+        Reason::PolicyPending => "the namespace's list hasn't been evaluated for the role yet",
+        Reason::OwnerChanged => "the address moved to another pod while the response was prepared",
+        Reason::StsThrottled => "STS throttles calls",
+        Reason::StsUnavailable => "STS is unreachable or failing",
+        Reason::StsTimeout => "STS didn't respond within the 5 s that a request waits",
+        Reason::Busy => "a limit of the agent is reached, or the pod causes more than 2 calls a second",
     }
 }
 
-/// How to mend it, in one sentence.
+/// How to fix it, in one sentence.
 pub fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
     let AdviceNames { namespace, pod, role, role_key, list_key, base, listed, .. } = names;
     match reason {
@@ -162,7 +162,7 @@ pub fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
         Reason::UnknownNamespace => format!(
             "wait a second; if it stays, look whether namespace `{namespace}` exists and the agent may list namespaces"
         ),
-        Reason::OwnRole => format!("give the pod a role of its own: `{role}` is the node's"),
+        Reason::OwnRole => format!("give the pod a role of its own: the agent itself runs under `{role}`"),
         Reason::AccountNotAllowed => format!("add the account of `{role}` to --allowed-accounts, or name another role"),
         Reason::ProofRequired
         | Reason::StsTokenInvalid
@@ -176,14 +176,14 @@ pub fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
     }
 }
 
-/// The command that writes a list; `None` for one that is too long to be printed.
+/// The command that writes a list; `None` if it is too long to print.
 fn annotate(namespace: &str, list_key: &str, list: &str) -> Option<String> {
     let annotation = format!("{list_key}={list}");
     let command = command_line(["kubectl", "annotate", "namespace", namespace, "--overwrite", &annotation]);
     (command.len() <= LONGEST_COMMAND).then(|| format!(": `{command}`"))
 }
 
-/// The JSON array of what is listed and one more, in ASCII: on a terminal other characters may not be what they seem.
+/// The JSON array of `listed` and `role`, in ASCII: other characters may look deceptive on a terminal.
 fn list_with(listed: &[String], role: &str) -> String {
     let all: Vec<&str> = listed.iter().map(String::as_str).chain([role]).collect();
     let mut ascii = String::new();
@@ -196,7 +196,7 @@ fn list_with(listed: &[String], role: &str) -> String {
     ascii
 }
 
-/// What to do where no name matters.
+/// The fixes that contain no names.
 const fn always(reason: Reason) -> &'static str {
     match reason {
         Reason::ExternalIdMalformed => {
@@ -254,13 +254,13 @@ const fn always(reason: Reason) -> &'static str {
         Reason::StsThrottled => "nothing at first; if it stays, lower --sts-qps or ask AWS for a higher limit",
         Reason::StsUnavailable => "see that the node reaches STS, by `kube2iam doctor`, and AWS's health page",
         Reason::StsTimeout => "nothing at first; if it stays, see that the node reaches STS: `kube2iam doctor`",
-        Reason::Busy => "let the program keep its credentials instead of asking anew each time",
-        // Advised with names, by `mend`.
+        Reason::Busy => "let the program cache its credentials instead of requesting them each time",
+        // These have advice with names in `mend`.
         _ => "see `kube2iam explain`",
     }
 }
 
-/// Bytes; a longer list is edited, not pasted.
+/// Limit in bytes; a longer list is edited rather than pasted.
 const LONGEST_COMMAND: usize = 4_096;
 
 #[cfg(test)]
@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_has_its_own_meaning_and_a_remedy() {
+    fn every_reason_has_a_distinct_meaning_and_a_fix() {
         let mut meanings: Vec<&str> = Reason::ALL.iter().map(|reason| meaning(*reason)).collect();
         meanings.sort_unstable();
         meanings.dedup();
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_base_is_set_nobody_is_told_to_set_one() {
+    fn advice_suggests_a_base_only_if_none_is_set() {
         let advice = |base| mend(Reason::RoleMalformed, &AdviceNames { base, ..AdviceNames::SAMPLE });
         assert!(advice(Base::Unset).ends_with("or as a name and start the agent with --base-role-arn"));
         assert!(advice(Base::Set).contains("as it stands behind the agent's base"));
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn advice_names_the_keys_that_are_configured() {
+    fn advice_names_the_configured_keys() {
         let listed = ["other*".to_owned()];
         let names = AdviceNames {
             list_key: "example.org/roles",

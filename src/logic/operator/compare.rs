@@ -1,10 +1,11 @@
-//! What a running kube2iam answers and what an agent with the same flags would answer, address by address.
+//! Compares the roles that a running kube2iam serves with those that this agent would serve with the same flags, for
+//! each address.
 //!
-//! kube2iam knows its clients by their source address, which nobody else can take on: its answers to pods can't be
-//! asked for. What can be had is what it makes them from, its `/debug/store`: the annotation and the namespace that it
-//! holds for each address, and the lists that it holds for each namespace. From that, [`answer_of`] derives its answer by
-//! its own published rules (an unanchored expression where the format is `regexp`, the default role exempt from lists);
-//! ours is made by the same `decide` as a request's. Flags can't be seen from outside: both must have the same.
+//! kube2iam identifies clients by their source address, so its answers to pods can't be requested from elsewhere. But
+//! its `/debug/store` shows their input: the annotation and namespace of each address, and the list of each
+//! namespace. From that, [`answer_of`] derives the answer by kube2iam's published rules (unanchored expressions with
+//! the format `regexp`, lists don't restrict the default role); this agent's answer comes from the same `decide` as
+//! for a request. Flags can't be seen from outside: both must have the same.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -20,7 +21,7 @@ use crate::logic::policy::reason::Reason;
 use crate::logic::policy::{Ask, Decision, Patience, Rules, TokenRequirement, decide};
 use crate::logic::request::route::{DocumentForm, Route};
 
-/// What kube2iam's `/debug/store` shows.
+/// kube2iam's `/debug/store`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Store {
     /// Raw annotations; empty for a pod without one
@@ -33,14 +34,14 @@ pub struct Store {
     lists: HashMap<String, Option<Vec<String>>>,
 }
 
-/// What the two answer at one address.
+/// Both answers for one address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
     pub address: IpAddr,
-    /// `NAMESPACE/POD`, if the API server knows one
+    /// `NAMESPACE/POD`, if the API server knows a pod there
     pub pod: Option<String>,
     pub outcome: Agreement,
-    /// The role that both give, or why one or both refuse
+    /// The role that both serve, or how they differ
     pub text: String,
 }
 
@@ -48,17 +49,17 @@ pub struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Agreement {
-    /// Both give a role, not the same one.
+    /// Both serve a role, but different ones.
     OtherRole,
-    /// kube2iam gives a role where this agent would refuse.
+    /// kube2iam serves a role, this agent would refuse.
     OnlyTheirs,
-    /// This agent would give a role where kube2iam refuses.
+    /// This agent would serve a role, kube2iam refuses.
     OnlyOurs,
     /// The same role, or both refuse.
     Alike,
 }
 
-/// How a comparison came out: a row for each address, those that differ first.
+/// The result of a comparison: a row per address, differences first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
     pub rows: Vec<Row>,
@@ -76,19 +77,19 @@ impl Agreement {
 }
 
 impl Comparison {
-    /// How many addresses differ.
+    /// The number of addresses that differ.
     pub fn different(&self) -> usize {
         self.rows.iter().filter(|row| row.outcome != Agreement::Alike).count()
     }
 
-    /// A difference counts if two comparisons have found it: a pod that comes or goes between reading the one and
-    /// listing for the other looks like one.
+    /// Keeps only differences that both comparisons found: a pod that starts or ends between reading the one and
+    /// listing for the other looks like a difference.
     pub fn confirmed_by(&self, second: Self) -> Self {
         let is_sure = |row: &Row| row.outcome == Agreement::Alike || self.rows.contains(row);
         Self { rows: second.rows.into_iter().filter(is_sure).collect() }
     }
 
-    /// For people: a table, and the sum.
+    /// A table with a summary.
     pub fn text(&self) -> String {
         let cells = |row: &Row| {
             let pod = row.pod.clone().unwrap_or_else(|| "-".to_owned());
@@ -112,22 +113,22 @@ impl Comparison {
 }
 
 impl Store {
-    /// Reads the page.
+    /// Parses the page.
     pub fn read(page: &[u8]) -> Result<Self, String> {
         json::read(page).map_err(|cause| format!("it is not kube2iam's store: {cause}"))
     }
 }
 
-/// What kube2iam answers at each address that it knows: a role, or why none.
+/// kube2iam's answer for each address that it knows: a role, or why there is none.
 pub type TheirAnswers = HashMap<IpAddr, Result<String, &'static str>>;
 
-/// Works out kube2iam's answers. That takes as long as tenants' lists do.
+/// Derives kube2iam's answers. The time it takes depends on tenants' lists.
 pub fn their_answers(store: &Store, rules: &Rules) -> TheirAnswers {
     let answer = |text: &String| Some((text.parse::<IpAddr>().ok()?.to_canonical(), answer_of(store, rules, text)));
     store.roles.keys().filter_map(answer).collect()
 }
 
-/// Compares every address that either of the two knows.
+/// Compares every address that either of them knows.
 pub fn compare(world: &World, rules: &Rules, keys: &TokenKeys, theirs: &TheirAnswers, now: Wall) -> Comparison {
     let ours = world.pods().filter(|pod| pod.counts()).flat_map(|pod| pod.addresses.iter().copied());
     let mut addresses = BTreeSet::new();
@@ -147,7 +148,7 @@ pub fn compare(world: &World, rules: &Rules, keys: &TokenKeys, theirs: &TheirAns
     Comparison { rows }
 }
 
-/// The role that a request of `address` gets here, or why none.
+/// The role that this agent serves to `address`, or why there is none.
 fn our_answer(world: &World, rules: &Rules, keys: &TokenKeys, peer: IpAddr, now: Wall) -> Result<String, Reason> {
     let (route, token) = (Route::RoleList(DocumentForm::Plain), keys.issue(Bearer::Address(peer), TOKEN_S, now));
     let token = Some(token.as_bytes());
@@ -158,7 +159,7 @@ fn our_answer(world: &World, rules: &Rules, keys: &TokenKeys, peer: IpAddr, now:
         forwarded_for: false,
         tokens: TokenRequirement::Optional,
         patience: Patience::Exhausted,
-        // It is what is known that is compared, not whether credentials rest on it.
+        // Compares the decisions; the World's age doesn't matter.
         at: Mono::default(),
         chosen: None,
     };
@@ -169,7 +170,7 @@ fn our_answer(world: &World, rules: &Rules, keys: &TokenKeys, peer: IpAddr, now:
     }
 }
 
-/// The role that kube2iam gives at `address` by what it holds, or why none. Its lists have no bounds.
+/// The role that kube2iam serves to `address` according to its store, or why there is none. Its lists have no limits.
 fn answer_of(store: &Store, rules: &Rules, address: &str) -> Result<String, &'static str> {
     let annotation = store.roles.get(address).ok_or("it knows no pod there")?;
     let default = rules.default_role.as_ref().map(|default| default.role.as_str());
@@ -216,7 +217,7 @@ fn judge(ours: Result<String, Reason>, theirs: Result<String, &'static str>, rul
     }
 }
 
-/// Long enough to be decided upon at once.
+/// Valid until the decision is made.
 const TOKEN_S: u32 = 60;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a check found and what to do about it, in one line.
+//! The result of a check and the advice, in one line.
 
 mod published_issuer;
 
@@ -10,7 +10,7 @@ use crate::logic::identity::issuer::{Issuer, IssuerFault};
 use crate::logic::identity::projected_token::{ProvenPod, TokenFault};
 use crate::logic::sts::{StsFailure, StsFailureKind};
 
-/// How a check came out. `Fail` only for what keeps credentials from a pod.
+/// The severity of a result. `Fail` only if pods get no credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
     Ok,
@@ -18,11 +18,11 @@ pub enum Mark {
     Fail,
 }
 
-/// A check's outcome.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub mark: Mark,
-    /// What was found, and if need be what to do
+    /// The result, with advice if needed
     pub text: String,
 }
 
@@ -50,7 +50,7 @@ impl Finding {
     }
 }
 
-/// What it means that the API server didn't let the agent `verb` a `resource`.
+/// The finding if the API server didn't let the agent `verb` a `resource`.
 pub fn of_kubernetes(verb: &str, resource: &str, failure: &KubernetesFailure) -> Finding {
     let cause = &failure.cause;
     Finding::fail(match failure.kind {
@@ -61,7 +61,7 @@ pub fn of_kubernetes(verb: &str, resource: &str, failure: &KubernetesFailure) ->
             format!("{cause}; it doesn't know the agent's token: look at the ServiceAccount or --api-token")
         }
         _ if cause.contains(TOO_MANY_REQUESTS) => format!(
-            "{cause}; it is busy and serves others first: try again later, and if it stays, look at its API priority and \
+            "{cause}; it is busy: try again later, and if it stays, look at its API priority and \
              fairness for the agent's ServiceAccount"
         ),
         KubernetesFailureKind::Gone | KubernetesFailureKind::Refused | KubernetesFailureKind::Unavailable { .. } => {
@@ -70,7 +70,7 @@ pub fn of_kubernetes(verb: &str, resource: &str, failure: &KubernetesFailure) ->
     })
 }
 
-/// Whether the keys of ServiceAccount tokens can be read.
+/// The finding about the keys of ServiceAccount tokens.
 pub fn of_issuer(read: &Result<Result<Issuer, IssuerFault>, KubernetesFailure>) -> Finding {
     match read {
         Ok(Ok(issuer)) => {
@@ -89,7 +89,7 @@ pub fn of_issuer(read: &Result<Result<Issuer, IssuerFault>, KubernetesFailure>) 
     }
 }
 
-/// What a token of the doctor's own comes to.
+/// The finding about the doctor's own token.
 pub fn of_token(checked: Result<ProvenPod, TokenFault>, audiences: &[String]) -> Finding {
     let fault = match checked {
         Ok(proven) => {
@@ -99,24 +99,24 @@ pub fn of_token(checked: Result<ProvenPod, TokenFault>, audiences: &[String]) ->
         Err(fault) => fault,
     };
     Finding::fail(match fault {
-        TokenFault::Malformed => "it is no token that is taken".to_owned(),
+        TokenFault::Malformed => "it is not a valid ServiceAccount token".to_owned(),
         TokenFault::KeyUnknown | TokenFault::WrongSignature => "it isn't signed with a key of this cluster".to_owned(),
-        TokenFault::WrongIssuer => "it is of another issuer than this cluster's".to_owned(),
+        TokenFault::WrongIssuer => "it is from another issuer than this cluster's".to_owned(),
         TokenFault::WrongAudience => format!("it is for none of the audiences {}", audiences.join(", ")),
-        TokenFault::Expired => "its time is over, or hasn't begun: compare the clocks".to_owned(),
+        TokenFault::Expired => "it has expired, or isn't valid yet: compare the clocks".to_owned(),
         TokenFault::Unbound => "it names no pod".to_owned(),
     })
 }
 
-/// Pods that name a role and can't show a token, as NAMESPACE/POD.
+/// The finding about pods (as NAMESPACE/POD) that name a role and aren't set up for tokens.
 pub fn of_uninjected(pods: Result<Vec<String>, KubernetesFailure>) -> Finding {
     match pods {
-        Ok(pods) if pods.is_empty() => Finding::ok("every pod here that names a role can show a token"),
+        Ok(pods) if pods.is_empty() => Finding::ok("every pod here that names a role has container credentials set up"),
         Ok(pods) => {
             let shown: Vec<&str> = pods.iter().take(MOST_PODS_SHOWN).map(String::as_str).collect();
             let more = if pods.len() > shown.len() { ", ..." } else { "" };
             Finding::warn(format!(
-                "{} pods name a role and have no AWS_CONTAINER_CREDENTIALS_FULL_URI, so they ask at the metadata \
+                "{} pods name a role and have no AWS_CONTAINER_CREDENTIALS_FULL_URI, so they use the metadata \
                  address: {}{more}",
                 pods.len(),
                 shown.join(", ")
@@ -126,21 +126,21 @@ pub fn of_uninjected(pods: Result<Vec<String>, KubernetesFailure>) -> Finding {
     }
 }
 
-/// What it means that STS gave no session of `role` to `caller`.
+/// The finding if STS returned no session of `role` to `caller`.
 pub fn of_denied_role(role: &str, caller: Option<&str>, failure: &StsFailure) -> Finding {
     let caller = caller.map_or_else(|| "the agent's own role".to_owned(), own_role);
     Finding::fail(match (failure.kind, failure.code.as_str()) {
         (StsFailureKind::Refused, "AccessDenied") => format!("{failure}; {}", denial(role, &caller, &failure.message)),
-        (StsFailureKind::Refused, _) => format!("{failure}; AWS will say so until the role or the call is changed"),
+        (StsFailureKind::Refused, _) => format!("{failure}; AWS will refuse until the role or the call is changed"),
         (StsFailureKind::Throttled, _) => format!("{failure}; try again, or ask AWS for a higher limit"),
         (StsFailureKind::Unavailable, _) => format!("{failure}; see that the node reaches STS"),
         (StsFailureKind::NoNodeCredentials, _) => format!("{failure}; see the node's own credentials above"),
         (StsFailureKind::NoRegion, _) => format!("{failure}; set AWS_REGION"),
-        (StsFailureKind::Token(_), _) => format!("{failure}; AWS doesn't take the token"),
+        (StsFailureKind::Token(_), _) => format!("{failure}; AWS doesn't accept the token"),
     })
 }
 
-/// AWS's message says which of the policies is short of a permission, if anything does.
+/// Advice from AWS's message, which may name the policy that lacks a permission.
 fn denial(role: &str, caller: &str, message: &str) -> String {
     let trust = format!("the trust policy of `{role}` must name `{caller}` as principal");
     let permission = format!("the policies of `{caller}` must allow sts:AssumeRole on `{role}`");
@@ -151,13 +151,15 @@ fn denial(role: &str, caller: &str, message: &str) -> String {
     } else if message.contains("no resource-based policy") || message.contains("trust policy") {
         trust
     } else if message.contains("explicit deny") {
-        format!("a policy denies it by name: look at `{caller}`, the trust policy of `{role}` and the organization's")
+        format!(
+            "a policy denies it explicitly: look at `{caller}`, the trust policy of `{role}` and the organization's"
+        )
     } else {
-        format!("either {trust}, or {permission}, or there is no such role: AWS says the same of all three")
+        format!("either {trust}, or {permission}, or there is no such role: AWS's message is the same for all three")
     }
 }
 
-/// `arn:aws:sts::A:assumed-role/NAME/SESSION` as policies name it: `arn:aws:iam::A:role/NAME`.
+/// Converts `arn:aws:sts::A:assumed-role/NAME/SESSION` into the form in policies, `arn:aws:iam::A:role/NAME`.
 fn own_role(caller: &str) -> String {
     let fields: Vec<&str> = caller.splitn(6, ':').collect();
     let name = fields.get(5).and_then(|resource| resource.strip_prefix("assumed-role/")).and_then(|rest| {
@@ -170,7 +172,7 @@ fn own_role(caller: &str) -> String {
     }
 }
 
-/// What it means that the clock shows `now` when STS dates its answer `theirs`.
+/// The finding if the clock reads `now` and STS's response is dated `theirs`.
 pub fn of_clock(now: Wall, theirs: Wall) -> Finding {
     let skew_s = (theirs.unix_millis() - now.unix_millis()) / 1_000;
     let text = match skew_s {
@@ -185,7 +187,7 @@ pub fn of_clock(now: Wall, theirs: Wall) -> Finding {
     }
 }
 
-/// By which versions the metadata service answers.
+/// The versions that the metadata service supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServedVersions {
     Both,
@@ -196,24 +198,24 @@ pub enum ServedVersions {
     Neither,
 }
 
-/// What the metadata service's two versions look like.
+/// The finding about the metadata service's versions.
 pub fn of_versions(served: ServedVersions) -> Finding {
     match served {
         ServedVersions::Both => Finding::ok("answers with session tokens (v2), and without (v1)"),
         ServedVersions::OnlyWithToken => Finding::ok("answers with session tokens only (v2)"),
         ServedVersions::OnlyWithoutToken => {
-            Finding::warn("gives no session tokens: v1 only, or its hop limit is too low for this host")
+            Finding::warn("issues no session tokens: v1 only, or its hop limit is too low for this host")
         }
         ServedVersions::Neither => {
-            Finding::fail("gives neither session tokens nor answers without: is it switched off?")
+            Finding::fail("serves neither session tokens nor requests without one: is it disabled?")
         }
     }
 }
 
-/// As [`KubernetesFailure::cause`] names the status, before the server's own words.
+/// The status in [`KubernetesFailure::cause`], before the server's message.
 const TOO_MANY_REQUESTS: &str = "`: 429 ";
 const MOST_PODS_SHOWN: usize = 5;
-/// Half a minute of the five that AWS tolerates is worth a word.
+/// AWS tolerates five minutes; a tenth of that is worth a warning.
 const TOLERATED_S: i64 = 30;
 
 #[cfg(test)]
@@ -221,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_verbs_are_named() {
+    fn missing_permissions_are_named() {
         let failure = |kind| KubernetesFailure { kind, cause: "403 Forbidden: no".into() };
         let found = of_kubernetes("watch", "pods", &failure(KubernetesFailureKind::Forbidden));
         assert_eq!(found, Finding::fail("403 Forbidden: no; let the agent's ClusterRole `watch` `pods`"));
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_tells_which_policy_is_short() {
+    fn a_denial_names_the_policy_that_lacks_a_permission() {
         let caller = "arn:aws-cn:sts::123456789012:assumed-role/node/i-0abc";
         for (message, advice) in [
             (
@@ -245,7 +247,7 @@ mod tests {
             ("... because no identity-based policy allows the sts:AssumeRole action", "; the policies of `arn:aws-cn"),
             ("... because no resource-based policy allows the action", "; the trust policy of `R` must name"),
             ("... not authorized to perform: sts:TagSession on resource", "need sts:TagSession"),
-            ("... with an explicit deny in a service control policy", "a policy denies it by name"),
+            ("... with an explicit deny in a service control policy", "a policy denies it explicitly"),
         ] {
             let failure = StsFailure {
                 kind: StsFailureKind::Refused,
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_is_judged_by_its_distance() {
+    fn a_clock_is_judged_by_its_skew() {
         let at = Wall::from_unix_seconds;
         for (now, theirs, mark, text) in [
             (100, 100, Mark::Ok, "agrees"),
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_have_a_word_each() {
+    fn each_combination_of_versions_has_a_finding() {
         assert_eq!(of_versions(ServedVersions::OnlyWithToken).mark, Mark::Ok);
         assert_eq!(of_versions(ServedVersions::OnlyWithoutToken).mark, Mark::Warn);
         assert_eq!(of_versions(ServedVersions::Neither).mark, Mark::Fail);

@@ -1,9 +1,10 @@
-//! Which refusals become a Kubernetes Event on the pod, how often, and in what words.
+//! Kubernetes Events about refusals: which refusals get one, how often, and its text.
 //!
-//! - Nothing that passes by itself, and nothing that a program does wrong in a request, is worth an Event.
-//! - One Event per pod and reason, counted up; written again at most every ten minutes, and all together at a pace.
-//! - An Event may be read by more people than the agent's log: it carries no account, no ARN that the pod itself
-//!   doesn't name, and no word of AWS's.
+//! - Temporary refusals and malformed requests of a program get no Event.
+//! - One Event per pod and reason, with a count; it is updated at most every ten minutes, and all Events share a rate
+//!   limit.
+//! - More people may read Events than the agent's log, so they contain no account, no ARN that the pod doesn't name
+//!   itself, and no message of AWS.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::logic::policy::arn::NamedRole;
 use crate::logic::policy::reason::Reason;
 use crate::logic::sessions::budget::{Bucket, Rate};
 
-/// A pod that was refused, or in audit mode would have been.
+/// A pod that was refused, or would have been without audit mode.
 #[derive(Clone, Debug)]
 pub struct RefusedPod {
     pub pod: Arc<HeldPod>,
@@ -28,28 +29,28 @@ pub struct RefusedPod {
     pub effect: Effect,
 }
 
-/// What a refusal did.
+/// The effect of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     Refused,
-    /// It passed, in audit mode.
+    /// The request was allowed, in audit mode.
     LetPass,
 }
 
-/// An Event to be written.
+/// An Event to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     pub namespace: String,
-    /// The same for the same pod and reason, so that a later one counts the former up
+    /// Equal for the same pod and reason, so that a later one updates the count of the earlier one
     pub name: String,
     pub count: u32,
-    /// The whole object
+    /// The complete object
     pub object: String,
-    /// What changes in it when it is there already
+    /// The patch if the object already exists
     pub change: String,
 }
 
-/// What has been written so far.
+/// The Events written so far.
 #[derive(Debug)]
 pub struct EventBook {
     written: HashMap<NoticeKey, WrittenNotice>,
@@ -69,7 +70,7 @@ struct WrittenNotice {
     count: u32,
 }
 
-/// Whether the pod's owner can do something about a refusal.
+/// Whether the pod's owner can fix the cause of a refusal.
 pub const fn is_for_owner(reason: Reason) -> bool {
     matches!(
         reason,
@@ -100,7 +101,7 @@ pub const fn is_for_owner(reason: Reason) -> bool {
 }
 
 impl Notice {
-    /// One that stands for all, to be tried and not to stay.
+    /// A sample that tests whether Events can be written; it isn't kept.
     pub fn trial() -> Self {
         let (namespace, name) = ("default".to_owned(), "kube2iam-doctor".to_owned());
         let object = json::text(&EventJson {
@@ -119,12 +120,12 @@ impl EventBook {
         Self { written: HashMap::new(), pace: Bucket::full(PACE, now), keys, base: Base::Unset, node }
     }
 
-    /// The base may be discovered after the start.
+    /// Sets the base, which may be discovered after the start.
     pub fn set_base(&mut self, base: Base) {
         self.base = base;
     }
 
-    /// Takes up a refusal; `Some` if it is to be written down now.
+    /// Records a refusal; returns the Event to write now, if any.
     pub fn note(&mut self, refused: &RefusedPod, now: Now) -> Option<Notice> {
         if !is_for_owner(refused.reason) {
             return None;
@@ -146,7 +147,7 @@ impl EventBook {
         Some(self.notice(refused, first, now.wall, count))
     }
 
-    /// Makes room by forgetting what an Event's own life (an hour, by the API server) has ended.
+    /// Makes room by dropping Events that have exceeded their lifetime in the API server (an hour).
     fn has_room(&mut self, now: Mono) -> bool {
         if self.written.len() >= MOST_WRITTEN {
             self.written.retain(|_, notice| now.since(notice.written) < FORGOTTEN_AFTER);
@@ -204,7 +205,7 @@ impl EventBook {
     }
 }
 
-/// An Event as the API server takes it (kubernetes, core/v1 Event).
+/// An Event as the API server accepts it (kubernetes, core/v1 Event).
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct EventJson<'a> {
@@ -252,7 +253,7 @@ struct SourceJson<'a> {
     host: &'a str,
 }
 
-/// The part of an Event that changes when it is written again.
+/// The fields of an Event that change when it is updated.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ChangeJson<'a> {
@@ -273,7 +274,7 @@ impl Default for PodJson<'_> {
     }
 }
 
-/// The reason as Events spell theirs: `RoleNotAllowed`.
+/// The reason in the style of Events: `RoleNotAllowed`.
 fn title(reason: Reason, effect: Effect) -> String {
     let words = reason.word().split('_').map(|word| {
         let (first, rest) = word.split_at(1);
@@ -286,26 +287,26 @@ fn title(reason: Reason, effect: Effect) -> String {
     }
 }
 
-/// `POD.HASH`, as clients of Kubernetes name theirs.
+/// `POD.HASH`, like names of other Kubernetes clients' Events.
 fn name(pod: &HeldPod, reason: Reason, effect: Effect) -> String {
     let seed = format!("{}/{}/{effect:?}", pod.uid, reason.word());
     let hash = seed.bytes().fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME));
     let room = LONGEST_NAME - ".0123456789abcdef".len();
-    let stem = &pod.name[..pod.name.len().min(room)]; // names of pods are ASCII (RFC 1123)
+    let stem = &pod.name[..pod.name.len().min(room)]; // pod names are ASCII (RFC 1123)
     format!("{}.{hash:016x}", stem.trim_end_matches(['.', '-']))
 }
 
 const COMPONENT: &str = "kube2iam";
-/// Pods in trouble come in crowds; the Events of one node are bounded.
+/// Pods often fail in groups; this limits the Events of one node.
 const PACE: Rate = Rate { burst: 25.0, refill: 0.5 };
 const AGAIN_AFTER: Duration = Duration::from_secs(600);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
 const MOST_WRITTEN: usize = 1_024;
 /// The API server's limit on an Event's message (kubernetes, core/v1 Event: 1024 bytes).
 const LONGEST_MESSAGE: usize = 1_000;
-/// Of an object's name (RFC 1123 subdomain).
+/// Limit of an object's name (RFC 1123 subdomain).
 const LONGEST_NAME: usize = 253;
-/// FNV-1a, 64 bits: the name must only be the same for the same pod and reason.
+/// FNV-1a, 64 bits: the name only needs to be equal for the same pod and reason.
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 

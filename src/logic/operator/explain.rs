@@ -1,7 +1,7 @@
-//! Why a pod gets its role, or none: the same decision as a request's, with every step written down.
+//! Explains why a pod gets its role, or none: the same decision as for a request, with every step recorded.
 //!
-//! Nothing here decides. [`explain`] lets `policy` decide and collects its steps; what it adds are facts that a request never gets to
-//! see (a pod that has finished, one on the node's network) and words.
+//! Nothing is decided here. [`explain`] calls `policy` and collects its steps, and adds words and facts that requests
+//! never reach (a finished pod, a pod on the host network).
 
 mod known;
 mod story;
@@ -15,36 +15,36 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-pub use story::{Scene, Story, explain};
+pub use story::{Scene, Story, StsCall, explain};
 
-/// Whom a question is about.
+/// The subject of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     Pod { namespace: String, name: String },
     Address(IpAddr),
 }
 
-/// The whole answer: what `--json` prints, key by key.
+/// The complete explanation, as `--json` prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// Its name, if one is known
+    /// The pod's name, if known
     pub pod: Option<String>,
     pub namespace: Option<String>,
-    /// Full ARN, as far as one was come to
+    /// The role's full ARN, if it was determined
     pub role: Option<String>,
     pub decision: Judgement,
-    /// A word of the closed list of reasons: why it is refused, or in audit mode would be
+    /// The reason code: why the request is refused, or would be without audit mode
     pub reason: Option<String>,
-    /// `audit`: the policy would refuse, and lets pass
+    /// `audit`: the policy would refuse, and audit mode allows
     pub policy: Option<String>,
     pub steps: Vec<ExplainedStep>,
-    /// `None`: it never comes to credentials
+    /// `None`: the pod gets no credentials
     pub credentials: Option<SessionState>,
     /// One sentence
     pub fix: Option<String>,
 }
 
-/// What a request would come to.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Judgement {
@@ -52,7 +52,7 @@ pub enum Judgement {
     Refused,
 }
 
-/// A step of the way.
+/// A step of the decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExplainedStep {
     pub step: String,
@@ -60,32 +60,32 @@ pub struct ExplainedStep {
     pub detail: String,
 }
 
-/// What a step did to the decision.
+/// The effect of a step on the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepOutcome {
     Ok,
-    /// Decided nothing by itself
+    /// Informational
     Note,
     Refused,
 }
 
-/// How it stands with a session.
+/// The state of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SessionState {
     /// `fresh`, `renewing`, `fetching`, `refused`, `failed` or `none`
     pub state: String,
     pub session_name: String,
-    /// Until when AWS takes what is held
+    /// When AWS stops accepting the cached credentials
     pub expires: Option<String>,
-    /// The last failure since the last success: AWS's code, its message, and when
+    /// The last failure since the last success: AWS's code and message, and the time
     pub code: Option<String>,
     pub message: Option<String>,
     pub at: Option<String>,
 }
 
 impl Subject {
-    /// Reads `NAMESPACE/POD` or an address.
+    /// Parses `NAMESPACE/POD` or an address.
     pub fn parse(text: &str) -> Option<Self> {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Some(Self::Address(address.to_canonical()));
@@ -98,7 +98,7 @@ impl Subject {
 }
 
 impl Explanation {
-    /// For people: the outcome first, then the steps, then what to do.
+    /// The outcome, the steps, then the fix.
     pub fn text(&self, subject: &str) -> String {
         let mut text = self.headline(subject);
         let role = self.role.as_deref().unwrap_or("none");
@@ -147,8 +147,8 @@ impl SessionState {
         }
         if let (Some(code), Some(at)) = (&self.code, &self.at) {
             let message = self.message.as_deref().unwrap_or_default();
-            // any other failure may be the network's: then STS said nothing
-            let who = if self.state == "refused" { "STS said" } else { "the last try failed with" };
+            // other failures may be the network's, without a response of STS
+            let who = if self.state == "refused" { "STS said" } else { "the last call failed with" };
             text.push_str(&format!(", {who} {code} at {at}: {message}"));
         }
         text

@@ -1,5 +1,5 @@
-//! What is doubtful about the namespaces' lists of roles: entries that allow more than they seem to, lists that can't be
-//! read, and roles that pods name and no entry allows.
+//! Doubtful lists of allowed roles: entries that allow more than they seem to, unreadable lists, and roles that pods
+//! name and no entry allows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use crate::logic::policy::pattern::shown;
 use crate::logic::policy::reason::Reason;
 use crate::logic::policy::{Denial, Rules, permit};
 
-/// What is likely to be a mistake in a namespace, in one line.
+/// A likely mistake in a namespace, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LintFinding {
     pub namespace: String,
     pub text: String,
 }
 
-/// Looks at every list, and at what pods' annotations ask for. What a list says was found out when it changed.
+/// Checks every list, and pods' annotations. The results about lists were determined when they changed.
 pub fn lint(world: &World, rules: &Rules) -> BTreeSet<LintFinding> {
     let mut findings = malformed(world);
     if rules.restrictions.is_none() {
@@ -35,7 +35,7 @@ pub fn lint(world: &World, rules: &Rules) -> BTreeSet<LintFinding> {
     findings
 }
 
-/// Annotations that can't be meant so, or are beyond their bounds. One pod stands for all of its namespace.
+/// Annotations that are malformed or exceed a limit. One pod per namespace is reported.
 fn malformed(world: &World) -> BTreeSet<LintFinding> {
     let mut one_of_each: BTreeMap<(&Arc<str>, Reason), &Arc<HeldPod>> = BTreeMap::new();
     for pod in world.pods() {
@@ -55,8 +55,8 @@ fn malformed(world: &World) -> BTreeSet<LintFinding> {
     one_of_each.into_iter().map(finding).collect()
 }
 
-/// The roles that pods name and their namespace doesn't allow. One pod stands for all of its like: always the same one
-/// while it is there, or each look would bring a finding in other words.
+/// The roles that pods name and their namespace doesn't allow. One of several equal pods is reported: always the same
+/// one while it exists, because another name would make a new finding.
 fn unlisted(world: &World, rules: &Rules) -> Vec<LintFinding> {
     let mut one_of_each = BTreeMap::new();
     for pod in world.pods().filter(|pod| world.can_have_role(pod)) {
@@ -95,7 +95,7 @@ fn unlisted(world: &World, rules: &Rules) -> Vec<LintFinding> {
     findings
 }
 
-/// Doubts of one kind about one namespace: its pods can name as many roles as they like.
+/// Limit of the findings of one kind per namespace, because its pods can name any number of roles.
 const MOST_UNLISTED: usize = 8;
 
 #[cfg(test)]
@@ -107,7 +107,7 @@ mod tests {
     use crate::logic::policy::pattern::Format;
     use crate::logic::policy::tests::rules;
 
-    /// The doubts about namespace `shop` with this list, in which pods name `app`.
+    /// The findings about namespace `shop` with this list, in which pods name `app`.
     fn check(format: Format, list: &str, enforcement: Enforcement) -> Vec<String> {
         let rules = Rules { restrictions: Some(format), enforcement, ..rules() };
         let mut world = listed(vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.2")], vec![]);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_cannot_be_read_and_roles_without_an_entry_are_named() {
+    fn unreadable_lists_and_roles_without_an_entry_are_reported() {
         for enforcement in [Enforcement::Enforce, Enforcement::Audit] {
             let findings = check(Format::Glob, "app", enforcement);
             assert!(findings[0].starts_with("no entry allows `app`, which pod `pod-"), "{findings:?}");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_roles_without_an_entry_a_few_are_named() {
+    fn findings_about_roles_without_an_entry_are_limited() {
         let pods = (10..30)
             .map(|uid| Pod { role: Some(format!("app-{uid}")), ..pod(&uid.to_string(), &format!("10.0.0.{uid}")) });
         let world = listed(pods.collect(), vec![namespace("shop", Some(r#"["x"]"#))]);
@@ -137,9 +137,9 @@ mod tests {
         assert!(findings.contains(&"no entry allows 12 more roles that its pods name".to_owned()), "{findings:?}");
     }
 
-    /// Whatever the order in which the World holds them.
+    /// Independent of the World's iteration order.
     #[test]
-    fn the_same_pod_always_stands_for_its_like() {
+    fn the_same_pod_is_always_reported_for_equal_pods() {
         let rules = Rules { restrictions: Some(Format::Glob), ..rules() };
         let pods: Vec<Pod> = (10..60).map(|uid| pod(&uid.to_string(), &format!("10.0.0.{uid}"))).collect();
         let events = |world: &mut World| {
@@ -155,15 +155,15 @@ mod tests {
     }
 
     #[test]
-    fn without_restrictions_nothing_is_doubtful() {
+    fn without_restrictions_there_are_no_findings() {
         let world =
             listed(vec![Pod { role: Some("x".into()), ..pod("a", "10.0.0.1") }], vec![namespace("shop", Some("x"))]);
         assert!(lint(&world, &rules()).is_empty());
     }
 
-    /// Whether namespaces restrict roles or not, beyond their bounds annotations give nothing.
+    /// Malformed annotations are refused whether or not namespaces restrict roles.
     #[test]
-    fn annotations_beyond_their_bounds_are_named_once_for_each_namespace() {
+    fn malformed_annotations_are_reported_once_per_namespace() {
         let long = |uid: &str, address: &str| Pod { role: Some("x".repeat(65)), ..pod(uid, address) };
         let wide = Pod { external_id: Some("x".repeat(1_225)), ..pod("c", "10.0.0.3") };
         let world = listed(vec![long("b", "10.0.0.2"), long("a", "10.0.0.1"), wide], vec![]);

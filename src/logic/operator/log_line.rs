@@ -1,6 +1,6 @@
-//! Log lines, as text in the manner of logrus or as one JSON object.
+//! Log lines, as text in the format of logrus or as a JSON object.
 //!
-//! Each request has one, so they are written by hand where a formatter would cost as much as the answer itself.
+//! Every request logs one, so they are rendered by hand: a formatter would take as long as the whole request.
 
 use std::fmt::{self, Write};
 use std::net::IpAddr;
@@ -9,25 +9,25 @@ use std::time::Duration;
 use crate::logic::base::decimal::push_decimal;
 use crate::logic::base::time::Wall;
 
-/// How lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
     Json,
 }
 
-/// A value beside a message.
+/// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FieldValue<'a> {
     Text(&'a str),
     Address(IpAddr),
     Number(f64),
     Whole(i64),
-    /// In milliseconds, to the microsecond
+    /// In milliseconds, with microsecond precision
     Span(Duration),
 }
 
-/// What a line says.
+/// The message of a line.
 #[derive(Clone, Copy, Debug)]
 pub enum MessageText<'a> {
     Formatted(fmt::Arguments<'a>),
@@ -44,80 +44,80 @@ pub enum MessageText<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     Yes,
-    /// The log is full.
+    /// The log's queue is full.
     No,
 }
 
-/// A line to be: everything in it is still where it came from.
+/// The parts of a line, all borrowed.
 #[derive(Clone, Copy)]
 pub struct LineParts<'a, K> {
     pub at: Wall,
     pub level: &'a str,
     pub message: MessageText<'a>,
-    /// By key
+    /// Sorted by key
     pub fields: &'a [(K, FieldValue<'a>)],
 }
 
 impl<K: AsRef<str>> LineParts<'_, K> {
-    /// Renders the line with its closing newline. Quotes and controls are escaped; a field whose text is empty says
-    /// nothing and is left out.
+    /// Renders the line with its newline. Quotes and control characters are escaped; a field with an empty text is
+    /// omitted.
     pub fn render(self, format: LogFormat) -> Vec<u8> {
         debug_assert!(self.fields.is_sorted_by(|one, other| one.0.as_ref() <= other.0.as_ref()), "fields in disorder");
-        let mut pen = LineWriter { line: Vec::with_capacity(USUAL_LINE), format };
+        let mut writer = LineWriter { line: Vec::with_capacity(USUAL_LINE), format };
         match format {
-            LogFormat::Text => self.text(&mut pen),
-            LogFormat::Json => self.json(&mut pen),
+            LogFormat::Text => self.text(&mut writer),
+            LogFormat::Json => self.json(&mut writer),
         }
-        pen.push("\n");
-        pen.line
+        writer.push("\n");
+        writer.line
     }
 
-    fn said(&self) -> impl Iterator<Item = &(K, FieldValue<'_>)> {
+    fn present_fields(&self) -> impl Iterator<Item = &(K, FieldValue<'_>)> {
         self.fields.iter().filter(|(_, value)| !matches!(value, FieldValue::Text("")))
     }
 
-    fn text(&self, pen: &mut LineWriter) {
-        pen.push("time=\"");
-        pen.line.extend_from_slice(&self.at.rfc3339_bytes());
-        pen.push("\" level=");
-        pen.push(self.level);
-        pen.push(" msg=\"");
-        pen.message(self.message);
-        pen.push("\"");
-        for (key, value) in self.said() {
-            pen.push(" ");
-            pen.push(key.as_ref());
-            pen.push("=");
-            pen.value(*value);
+    fn text(&self, writer: &mut LineWriter) {
+        writer.push("time=\"");
+        writer.line.extend_from_slice(&self.at.rfc3339_bytes());
+        writer.push("\" level=");
+        writer.push(self.level);
+        writer.push(" msg=\"");
+        writer.message(self.message);
+        writer.push("\"");
+        for (key, value) in self.present_fields() {
+            writer.push(" ");
+            writer.push(key.as_ref());
+            writer.push("=");
+            writer.value(*value);
         }
     }
 
-    fn json(&self, pen: &mut LineWriter) {
-        pen.push("{\"level\":\"");
-        pen.push(self.level);
-        pen.push("\",\"msg\":\"");
-        pen.message(self.message);
-        pen.push("\"");
-        for (key, value) in self.said() {
-            pen.push(",");
-            pen.quote(key.as_ref());
-            pen.push(":");
-            pen.value(*value);
+    fn json(&self, writer: &mut LineWriter) {
+        writer.push("{\"level\":\"");
+        writer.push(self.level);
+        writer.push("\",\"msg\":\"");
+        writer.message(self.message);
+        writer.push("\"");
+        for (key, value) in self.present_fields() {
+            writer.push(",");
+            writer.quote(key.as_ref());
+            writer.push(":");
+            writer.value(*value);
         }
-        pen.push(",\"time\":\"");
-        pen.line.extend_from_slice(&self.at.rfc3339_bytes());
-        pen.push("\"}");
+        writer.push(",\"time\":\"");
+        writer.line.extend_from_slice(&self.at.rfc3339_bytes());
+        writer.push("\"}");
     }
 }
 
-/// Writes a line.
+/// Renders a line.
 struct LineWriter {
     line: Vec<u8>,
     format: LogFormat,
 }
 
 impl LineWriter {
-    /// As it stands.
+    /// Without escaping.
     fn push(&mut self, text: &str) {
         self.line.extend_from_slice(text.as_bytes());
     }
@@ -125,7 +125,7 @@ impl LineWriter {
     fn message(&mut self, message: MessageText<'_>) {
         match message {
             MessageText::Formatted(arguments) => {
-                let _ = self.write_fmt(arguments); // what is formatted may fail, the pen can't
+                let _ = self.write_fmt(arguments); // a formatted value may fail, the writer can't
             }
             MessageText::Answered { method, target, status, took } => {
                 self.push(method);
@@ -142,9 +142,9 @@ impl LineWriter {
 
     fn value(&mut self, value: FieldValue<'_>) {
         match value {
-            // logrus leaves these bare and quotes everything else.
+            // logrus writes these without quotes, and quotes everything else.
             FieldValue::Text(text)
-                if self.format == LogFormat::Text && !text.is_empty() && look(text) == Look::Bare =>
+                if self.format == LogFormat::Text && !text.is_empty() && escaping_of(text) == Escaping::Bare =>
             {
                 self.push(text);
             }
@@ -160,7 +160,7 @@ impl LineWriter {
         }
     }
 
-    /// A v4 address is bare in text; the colons of the others are not.
+    /// In text, IPv4 addresses need no quotes; the colons of IPv6 addresses do.
     fn address(&mut self, address: IpAddr) {
         let bare = self.format == LogFormat::Text && address.is_ipv4();
         if !bare {
@@ -182,9 +182,9 @@ impl LineWriter {
         }
     }
 
-    /// What needs no escape.
+    /// A value that needs no escaping.
     fn shown(&mut self, value: &dyn fmt::Display) {
-        let _ = write!(self, "{value}"); // the pen can't fail
+        let _ = write!(self, "{value}"); // the writer can't fail
     }
 
     fn quote(&mut self, text: &str) {
@@ -193,9 +193,9 @@ impl LineWriter {
         self.push("\"");
     }
 
-    /// As it may stand between quotes.
+    /// Escaped, without the quotes.
     fn escape(&mut self, text: &str) {
-        if look(text) != Look::Strange {
+        if escaping_of(text) != Escaping::Strange {
             return self.push(text);
         }
         let quoted = match self.format {
@@ -209,9 +209,9 @@ impl LineWriter {
         }
     }
 
-    /// JSON leaves many letters as they are that a text line escapes: breaks of lines (U+0085, U+2028, U+2029), those
-    /// that turn the direction of writing, other invisible ones. What reads the log after its JSON was read, and shows
-    /// it, is to see none of them.
+    /// JSON strings may contain characters that a text line escapes: line breaks (U+0085, U+2028, U+2029),
+    /// bidirectional controls, other invisible characters. They are escaped here too, for programs that parse the
+    /// JSON and print the text.
     fn push_visible(&mut self, json: &str) {
         for letter in json.chars() {
             let invisible = letter == '\u{7f}' || !letter.is_ascii() && letter.escape_debug().len() > 1;
@@ -226,7 +226,7 @@ impl LineWriter {
     }
 }
 
-/// What is formatted stands between quotes.
+/// Formatted text appears between quotes.
 impl Write for LineWriter {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.escape(text);
@@ -234,37 +234,37 @@ impl Write for LineWriter {
     }
 }
 
-/// How much care a text takes.
+/// How much escaping a text needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Look {
-    /// Letters, digits and `-._/@^+`
+enum Escaping {
+    /// Letters, digits and `-._/@^+`: needs no quotes
     Bare,
-    /// Nothing that needs an escape in any form
+    /// Needs quotes, but no escaping in any format
     Plain,
     Strange,
 }
 
-fn look(text: &str) -> Look {
-    match text.bytes().fold(0, |worst, byte| worst | LOOKS[usize::from(byte)]) {
-        0 => Look::Bare,
-        1 => Look::Plain,
-        _ => Look::Strange,
+fn escaping_of(text: &str) -> Escaping {
+    match text.bytes().fold(0, |worst, byte| worst | ESCAPING_BY_BYTE[usize::from(byte)]) {
+        0 => Escaping::Bare,
+        1 => Escaping::Plain,
+        _ => Escaping::Strange,
     }
 }
 
-/// By byte: 0 is bare, 1 plain, 2 strange.
-const LOOKS: [u8; 256] = {
-    let mut looks = [2; 256];
+/// The class of each byte: 0 is bare, 1 plain, 2 strange.
+const ESCAPING_BY_BYTE: [u8; 256] = {
+    let mut classes = [2; 256];
     let mut byte = b' ';
     while byte <= b'~' {
         let bare = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'/' | b'@' | b'^' | b'+');
-        looks[byte as usize] = if matches!(byte, b'"' | b'\\') { 2 } else { !bare as u8 };
+        classes[byte as usize] = if matches!(byte, b'"' | b'\\') { 2 } else { !bare as u8 };
         byte += 1;
     }
-    looks
+    classes
 };
 
-/// A span in milliseconds, to the microsecond, without needless zeros.
+/// A duration in milliseconds with microsecond precision, without trailing zeros.
 fn push_millis(line: &mut Vec<u8>, span: Duration) {
     let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
     push_decimal(line, micros / 1_000);
@@ -278,7 +278,7 @@ fn push_millis(line: &mut Vec<u8>, span: Duration) {
     }
 }
 
-/// Bytes of a request's line; others may be longer.
+/// The size of a request's line in bytes; others may be longer.
 const USUAL_LINE: usize = 512;
 
 #[cfg(test)]

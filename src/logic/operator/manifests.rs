@@ -1,5 +1,5 @@
-//! The manifests of this project, built as `kubectl kustomize` builds them: what the base, the overlays and the components
-//! use of kustomize and nothing more.
+//! Builds the project's manifests like `kubectl kustomize`, supporting only the kustomize features that the base, the
+//! overlays and the components use.
 
 mod files;
 mod patch;
@@ -11,30 +11,30 @@ use serde_json::{Value, json};
 use crate::logic::base::yaml::{self, Numbers};
 use files::FILES;
 
-/// What is to be built.
+/// The manifests to build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WantedManifests<'a> {
     /// `None`: the base
     pub overlay: Option<&'a str>,
     pub components: Vec<&'a str>,
-    /// In place of the image that the manifests name
+    /// Replaces the image in the manifests
     pub image: Option<&'a str>,
-    /// Behind the agent's arguments
+    /// Appended to the agent's arguments
     pub flags: Vec<&'a str>,
 }
 
-/// A name that is none of those there are.
+/// A failure to build the manifests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManifestsError {
     Unknown {
         kind: &'static str,
         known: Vec<&'static str>,
     },
-    /// A file of ours is wrong; no build of this program that passed its tests has such a file.
+    /// An embedded file is invalid, which this program's tests rule out
     Broken(String),
 }
 
-/// The objects, in an order in which they can be made.
+/// The objects, in an order in which they can be created.
 pub fn build(wanted: &WantedManifests<'_>) -> Result<Vec<Value>, ManifestsError> {
     let top = match wanted.overlay {
         Some(name) => known("overlays", "overlay", name)?,
@@ -53,7 +53,7 @@ pub fn build(wanted: &WantedManifests<'_>) -> Result<Vec<Value>, ManifestsError>
     Ok(objects)
 }
 
-/// The agent's command line as the kubelet starts it, with `variable` for what only the node knows.
+/// The agent's command line as the kubelet starts it, with `variable` for values that depend on the node.
 pub fn command_line(objects: &[Value], variable: impl Fn(&str) -> String) -> Vec<String> {
     let Some(agent) = objects.iter().find_map(|object| object.pointer(AGENT)) else { return Vec::new() };
     let expanded = |word: &str| {
@@ -67,7 +67,7 @@ pub fn command_line(objects: &[Value], variable: impl Fn(&str) -> String) -> Vec
     agent["args"].as_array().into_iter().flatten().filter_map(Value::as_str).map(expanded).collect()
 }
 
-/// The directory of that name.
+/// The directory with this name.
 fn known(directory: &'static str, kind: &'static str, name: &str) -> Result<String, ManifestsError> {
     let path = format!("{directory}/{name}");
     if !name.contains('/') && file(&format!("{path}/kustomization.yaml")).is_some() {
@@ -90,14 +90,14 @@ fn documents(path: &str) -> Result<Vec<Value>, String> {
     yaml::read_all(text, Numbers::Whole).map_err(|place| format!("failed to read `{path}`, line {}", place.line()))
 }
 
-/// What the kustomization of a directory makes.
+/// The objects of a directory's kustomization.
 fn kustomize(directory: &str) -> Result<Vec<Value>, String> {
     let mut objects = Vec::new();
     add_kustomization(directory, &mut objects)?;
     Ok(objects)
 }
 
-/// Does what the kustomization or component of a directory says: resources, components, then changes.
+/// Applies a directory's kustomization or component: resources, components, then transformations.
 fn add_kustomization(directory: &str, objects: &mut Vec<Value>) -> Result<(), String> {
     let kustomization = documents(&format!("{directory}/kustomization.yaml"))?.into_iter().next().unwrap_or_default();
     for name in texts(&kustomization["resources"]) {
@@ -136,7 +136,8 @@ fn add_kustomization(directory: &str, objects: &mut Vec<Value>) -> Result<(), St
     Ok(())
 }
 
-/// One entry of `patches`: steps for the objects of a target, or an object in a file to lay over the one of its name.
+/// Applies one entry of `patches`: a JSON patch for its target, or a file with objects to merge into those with the
+/// same name.
 fn patch_objects(directory: &str, change: &Value, objects: &mut [Value]) -> Result<(), String> {
     let fits = |object: &Value, target: &Value, name: &Value| {
         object["kind"] == target["kind"] && object["metadata"]["name"] == *name
@@ -158,7 +159,7 @@ fn patch_objects(directory: &str, change: &Value, objects: &mut [Value]) -> Resu
     hit.try_for_each(|object| steps.iter().try_for_each(|steps| patch::apply(object, steps)))
 }
 
-/// `../../base` seen from `overlays/calico`.
+/// Resolves `../../base` relative to `overlays/calico`.
 fn resolved(directory: &str, name: &str) -> String {
     let mut parts: Vec<&str> = directory.split('/').collect();
     for part in name.split('/') {
@@ -181,7 +182,7 @@ fn for_each_container(objects: &mut [Value], mut change: impl FnMut(&mut Value))
     }
 }
 
-/// Puts flags behind the agent's. A base ARN among them takes the place of the one that is found out.
+/// Appends flags to the agent's arguments. A base ARN among them replaces the discovered one.
 fn append(objects: &mut [Value], flags: &[&str]) {
     let Some(agent) = objects.iter_mut().find_map(|object| object.pointer_mut(AGENT)) else { return };
     if let Some(args) = agent["args"].as_array_mut() {
@@ -198,7 +199,7 @@ fn append(objects: &mut [Value], flags: &[&str]) {
 }
 
 const AGENT: &str = "/spec/template/spec/containers/0";
-/// Of the variables in the base, the one that holds an argument.
+/// The variable in the base that contains an argument.
 const BASE_ARN_VARIABLE: &str = "KUBE2IAM_BASE_ARN_FLAG";
-/// Kinds of the base that no namespace holds.
+/// Kinds of the base that aren't namespaced.
 const CLUSTER_WIDE: [&str; 2] = ["ClusterRole", "ClusterRoleBinding"];

@@ -1,5 +1,5 @@
-//! Trouble with STS or with the node's own credentials, as the log tells it: a line when it begins, changes or ends, and
-//! while it lasts one a minute, however many roles and calls it concerns.
+//! Log lines about failures of STS or of the node's own credentials: a line when a failure begins, changes or ends,
+//! and one a minute while it lasts, regardless of the number of roles and calls.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
@@ -9,25 +9,25 @@ use super::status::{ServerTrouble, span};
 use crate::logic::base::time::Mono;
 use crate::logic::sts::{StsFailure, StsFailureKind};
 
-/// What is in trouble.
+/// The dependency that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dependency {
     Sts,
     NodeCredentials,
 }
 
-/// Whether calls to STS come to an answer.
+/// The outages of all dependencies.
 #[derive(Debug, Default)]
 pub struct Outages {
     sts: OutageCourse,
     node_credentials: OutageCourse,
 }
 
-/// How it stands with one dependency.
+/// The state of one dependency.
 #[derive(Debug, Default)]
 struct OutageCourse {
     current: Option<Outage>,
-    /// When lines about a beginning, a change or an end were written within the last minute
+    /// Times of the begin, change and end lines written within the last minute
     changes: VecDeque<Mono>,
 }
 
@@ -35,11 +35,11 @@ struct OutageCourse {
 struct Outage {
     since: Mono,
     last: StsFailure,
-    /// Calls that failed since the last line, and the roles that they were for
+    /// Failed calls since the last line, and their roles
     calls: u64,
     roles: BTreeSet<Box<str>>,
     summary_due: Mono,
-    /// Whether a line has told of it
+    /// Whether a line about it was logged
     is_logged: bool,
 }
 
@@ -53,7 +53,7 @@ pub struct OutageLine {
     pub text: String,
 }
 
-/// What a line tells.
+/// The event that a line reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutageLineKind {
     Began,
@@ -63,7 +63,7 @@ pub enum OutageLineKind {
 }
 
 impl Outages {
-    /// Takes up how a call ended, and says what the log should say. A refusal by AWS is an answer.
+    /// Records the result of a call; returns the lines to log. A refusal by AWS counts as a response.
     pub fn note(&mut self, role: Option<&str>, failure: Option<&StsFailure>, now: Mono) -> Vec<OutageLine> {
         let failure = failure.filter(|failure| !failure.kind.is_answer());
         match failure {
@@ -83,12 +83,12 @@ impl Outages {
         }
     }
 
-    /// The trouble there is with STS now.
+    /// The current outage of STS.
     pub fn sts(&self, now: Mono) -> Option<ServerTrouble> {
         self.sts.trouble(now)
     }
 
-    /// The trouble there is with the node's own credentials now.
+    /// The current outage of the node's own credentials.
     pub fn node_credentials(&self, now: Mono) -> Option<ServerTrouble> {
         self.node_credentials.trouble(now)
     }
@@ -106,7 +106,7 @@ impl Dependency {
         }
     }
 
-    /// For the log's field.
+    /// The value of the log field.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Sts => "sts",
@@ -119,7 +119,7 @@ impl fmt::Display for Dependency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Sts => "calls to STS fail",
-            Self::NodeCredentials => "the node has no credentials to call STS with",
+            Self::NodeCredentials => "the node has no credentials for calls to STS",
         })
     }
 }
@@ -143,7 +143,7 @@ impl OutageCourse {
                 is_logged,
             };
             let text =
-                format!("{dependency}: {failure}; sessions that are held are served until a minute before their end");
+                format!("{dependency}: {failure}; cached sessions are served until one minute before they expire");
             if !is_logged {
                 outage.count(role);
             }
@@ -175,7 +175,7 @@ impl OutageCourse {
         Some(OutageLine { dependency, kind: OutageLineKind::Ended, code: String::new(), text })
     }
 
-    /// What comes and goes many times a minute is left to the summary.
+    /// Outages that begin and end many times a minute are left to the summary.
     fn may_log_change(&mut self, now: Mono) -> bool {
         while self.changes.front().is_some_and(|at| now.since(*at) >= SUMMARY_EVERY) {
             self.changes.pop_front();
@@ -201,7 +201,7 @@ impl Outage {
         }
     }
 
-    /// The line of a minute; what it has counted begins anew.
+    /// The summary of a minute; resets the counts.
     fn summary(&mut self, dependency: Dependency, now: Mono) -> String {
         let lasted = span(now.since(self.since).as_secs());
         let more = if self.roles.len() == MOST_ROLES { " or more" } else { "" };
@@ -222,9 +222,9 @@ fn line(dependency: Dependency, kind: OutageLineKind, failure: &StsFailure, text
 }
 
 const SUMMARY_EVERY: Duration = Duration::from_secs(60);
-/// Beginnings, changes and ends that are logged within a minute.
+/// Limit of begin, change and end lines per minute.
 const MOST_CHANGES: usize = 6;
-/// Roles that are told apart in a summary.
+/// Limit of distinct roles counted for a summary.
 const MOST_ROLES: usize = 256;
 
 #[cfg(test)]
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_a_line_at_its_beginning_one_a_minute_and_one_at_its_end() {
+    fn an_outage_logs_its_begin_a_summary_a_minute_and_its_end() {
         let mut outages = Outages::default();
         let mut lines = Vec::new();
         for second in 0..150 {
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(
             texts,
             [
-                "calls to STS fail: Unreachable: why; sessions that are held are served until a minute before their end",
+                "calls to STS fail: Unreachable: why; cached sessions are served until one minute before they expire",
                 "calls to STS fail, for 1 min 0 s now: 180 calls for 3 roles since the last line, the last one: Unreachable: why",
                 "calls to STS fail, for 2 min 0 s now: 180 calls for 3 roles since the last line, the last one: Unreachable: why",
                 "STS answers again, after 2 min 30 s",
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_the_cause_is_a_line_and_refusals_are_answers() {
+    fn a_changed_cause_is_logged_and_refusals_are_responses() {
         let mut outages = Outages::default();
         let (sts, node) = (Dependency::Sts, Dependency::NodeCredentials);
         let refused = failure(StsFailureKind::Refused, "AccessDenied");
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_and_goes_all_the_time_does_not_fill_the_log() {
+    fn a_flapping_dependency_does_not_fill_the_log() {
         let mut outages = Outages::default();
         let mut lines = 0;
         for second in 0..600 {
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn status_has_the_cause_and_since_when() {
+    fn status_has_cause_and_duration_of_an_outage() {
         let mut outages = Outages::default();
         outages.note(None, Some(&failure(StsFailureKind::NoNodeCredentials, "NoInstanceRole")), at(10));
         let trouble = ServerTrouble { since_s: 50, cause: "NoInstanceRole: why".into() };

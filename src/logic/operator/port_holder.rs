@@ -1,5 +1,5 @@
-//! A port that another process holds: which process that is, whether it answers as a kube2iam does, and what pods'
-//! requests come to meanwhile.
+//! The process that holds the agent's port, whether it responds like kube2iam, and what happens to pods' requests
+//! meanwhile.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::logic::base::json;
 
-/// A socket that listens on a port, as `/proc/net/tcp` shows it.
+/// A listening socket, from `/proc/net/tcp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListeningSocket {
     /// The user that opened it
@@ -20,14 +20,14 @@ pub struct ListeningSocket {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortHolder {
     pub uid: u32,
-    /// `None`: it can't be seen from here, being in another container or another user's.
+    /// `None`: it isn't visible here, because it runs in another container or as another user
     pub process: Option<HolderProcess>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HolderProcess {
     pub pid: u32,
-    /// The kernel's name of it, at most 15 bytes
+    /// The kernel's name of the process, at most 15 bytes
     pub command: String,
 }
 
@@ -42,11 +42,11 @@ impl fmt::Display for PortHolder {
     }
 }
 
-/// Why an agent doesn't answer yet: its port is held by another process.
+/// Why an agent doesn't serve yet: another process holds its port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenPort {
     pub port: u16,
-    /// An address to listen on that the node doesn't have; then nothing holds the port
+    /// A configured address that the node doesn't have; then no process holds the port
     pub missing_address: Option<IpAddr>,
     /// Empty: none was found
     pub holders: Vec<PortHolder>,
@@ -54,14 +54,14 @@ pub struct TakenPort {
     pub requests: Requests,
 }
 
-/// What pods' requests come to while the port is held by another process.
+/// What happens to pods' requests while another process holds the port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requests {
-    /// The agent redirects them, and the process answers as a kube2iam does.
+    /// The agent redirects them, because the process responds like kube2iam.
     ToKube2iam,
-    /// The agent drops them, since it isn't known what the process would do with them.
+    /// The agent drops them, because the process is unknown.
     Dropped,
-    /// The agent has no redirect: what they come to is another's affair.
+    /// The agent manages no redirect.
     NotOurs,
 }
 
@@ -98,19 +98,20 @@ impl Requests {
     }
 }
 
-/// What an address on which the port is held answered to `GET /healthz`.
+/// The response of an address on which the port is held to `GET /healthz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortAnswer {
     AsKube2iam,
     Otherwise,
-    /// Within the time that is given
+    /// No response in time
     Nothing,
-    /// Nothing listens at this address.
+    /// Nothing listens on this address.
     Refused,
 }
 
-/// What to do with pods' requests, given what the addresses answered to which they would be redirected, and what was done
-/// until now. An agent too busy to answer in time is not taken for another program at once: that takes several failures in a row.
+/// Whether the holder is kube2iam, from the responses of the addresses that requests would be redirected to and from
+/// earlier checks. An agent that is too busy to respond in time is considered another program only after several
+/// consecutive failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HolderJudgement {
     is_kube2iam: bool,
@@ -118,14 +119,14 @@ pub struct HolderJudgement {
 }
 
 impl HolderJudgement {
-    /// Before anything was asked nothing is trusted.
+    /// Before the first check the holder isn't trusted.
     pub const UNKNOWN: Self = Self { is_kube2iam: false, unanswered: 0 };
 
     pub fn is_kube2iam(self) -> bool {
         self.is_kube2iam
     }
 
-    /// The judgement after one more round of answers.
+    /// The judgement after another round of responses.
     pub fn after(self, answers: &[PortAnswer]) -> Self {
         if answers.contains(&PortAnswer::Otherwise) {
             return Self::UNKNOWN;
@@ -138,7 +139,7 @@ impl HolderJudgement {
     }
 }
 
-/// What bytes say as an answer to `GET /healthz`: a kube2iam gives 200 and a JSON object with `hostIP` and `instanceId`.
+/// Classifies a response to `GET /healthz`: kube2iam returns 200 and a JSON object with `hostIP` and `instanceId`.
 pub fn read_health(answer: &[u8]) -> PortAnswer {
     let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return PortAnswer::Otherwise };
     let is_ok = answer.starts_with(b"HTTP/1.1 200 ") || answer.starts_with(b"HTTP/1.0 200 ");
@@ -148,14 +149,14 @@ pub fn read_health(answer: &[u8]) -> PortAnswer {
     if is_ok && has("hostIP") && has("instanceId") { PortAnswer::AsKube2iam } else { PortAnswer::Otherwise }
 }
 
-/// The sockets that listen on `port`, out of the lines of `/proc/net/tcp` or `/proc/net/tcp6` (proc(5)).
+/// The sockets that listen on `port`, from the lines of `/proc/net/tcp` or `/proc/net/tcp6` (proc(5)).
 pub fn listening(table: &str, port: u16) -> Vec<ListeningSocket> {
     let wanted = format!(":{port:04X}");
     let socket = |line: &str| {
         let mut words = line.split_ascii_whitespace().skip(1);
         let (local, state) = (words.next()?, words.nth(1)?);
         let is_wanted = local.ends_with(&wanted) && state == LISTEN;
-        // The queues, the timer and the retransmits stand between the state and the user.
+        // Queues, timer and retransmits come between the state and the user.
         let (uid, inode) = (words.nth(3)?.parse().ok()?, words.nth(1)?.parse().ok()?);
         is_wanted.then_some(ListeningSocket { uid, inode })
     };
@@ -164,9 +165,9 @@ pub fn listening(table: &str, port: u16) -> Vec<ListeningSocket> {
 
 /// `TCP_LISTEN` of the kernel's `tcp_states.h`
 const LISTEN: &str = "0A";
-/// Sockets that are looked up and named.
+/// Limit of sockets that are looked up.
 const MOST_HOLDERS: usize = 4;
-/// Rounds without an answer after which a kube2iam counts as gone.
+/// Rounds without a response after which a kube2iam is considered gone.
 const MOST_UNANSWERED: u32 = 3;
 
 #[cfg(test)]
@@ -174,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sockets_that_listen_on_the_port_are_found() {
+    fn sockets_listening_on_the_port_are_found() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000:1FF5 00000000:0000 0A 00000000:00000000 00:00000000 00000000     7        0 271828 1 0000000000000000
    1: 0100007F:1FF6 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 11 1 0000000000000000
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_health_of_a_kube2iam_is_taken_for_it() {
+    fn only_a_health_response_of_kube2iam_is_recognised() {
         let answer = |status: &str, body: &str| format!("HTTP/1.1 {status}\r\nServer: x\r\n\r\n{body}").into_bytes();
         let health = r#"{"hostIP":"10.0.0.1","instanceId":""}"#;
         assert_eq!(read_health(&answer("200 OK", health)), PortAnswer::AsKube2iam);
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn another_program_on_any_address_counts_and_silence_takes_three_rounds() {
+    fn another_program_on_any_address_counts_at_once_and_silence_after_three_rounds() {
         use PortAnswer::{AsKube2iam, Nothing, Otherwise, Refused};
         let judge = |rounds: &[&[PortAnswer]]| {
             rounds.iter().fold(HolderJudgement::UNKNOWN, |judgement, answers| judgement.after(answers)).is_kube2iam()
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_message_names_the_process_or_says_that_it_cannot_be_seen() {
+    fn the_message_names_the_process_unless_it_is_invisible() {
         let process = HolderProcess { pid: 7, command: "ng\u{1b}inx".to_owned() };
         let seen = PortHolder { uid: 0, process: Some(process) };
         let unseen = PortHolder { uid: 65_532, process: None };

@@ -1,26 +1,26 @@
-//! What the kernel shows of a process: proc(5), `/proc/PID/stat`, `/proc/PID/status`, `/proc/stat`.
+//! Resource usage of a process: proc(5), `/proc/PID/stat`, `/proc/PID/status`, `/proc/stat`.
 
 use std::time::Duration;
 
-/// What a process uses.
+/// The resources that a process uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
-    /// Of all its threads, in user mode and in the kernel
+    /// CPU time of all its threads, user and kernel
     pub processor: Duration,
-    /// When it was started, in seconds since the Unix epoch
+    /// Start time in seconds since the Unix epoch
     pub started_s: f64,
     pub virtual_bytes: u64,
     pub resident_bytes: u64,
     pub threads: u64,
     pub descriptors: u64,
-    /// `None`: without limit
+    /// `None`: unlimited
     pub most_descriptors: Option<u64>,
 }
 
 impl Usage {
-    /// Reads `/proc/PID/stat`, `/proc/PID/status` and `/proc/stat`; what stands nowhere stays 0.
+    /// Parses `/proc/PID/stat`, `/proc/PID/status` and `/proc/stat`; missing values are 0.
     pub fn read(stat: &str, status: &str, machine: &str) -> Self {
-        // The name in brackets may hold anything, brackets too.
+        // The name in parentheses may contain anything, including parentheses.
         let mut words = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
         let mut next = |skipped| words.nth(skipped).and_then(|word| word.parse::<u64>().ok()).unwrap_or_default();
         let (user, kernel, start) = (next(11), next(0), next(6));
@@ -36,13 +36,13 @@ impl Usage {
     }
 }
 
-/// The number behind a name at the beginning of a line.
+/// The number after a name at the start of a line.
 fn field(text: &str, name: &str) -> u64 {
     let rest = text.lines().find_map(|line| line.strip_prefix(name));
     rest.and_then(|rest| rest.split_ascii_whitespace().next()?.parse().ok()).unwrap_or_default()
 }
 
-/// `USER_HZ` is 100 on every Linux that we run on (time(7)).
+/// `USER_HZ` is 100 on every supported Linux (time(7)).
 const MS_PER_TICK: u64 = 10;
 
 #[cfg(test)]
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernels_words_are_found_whatever_the_process_is_called() {
+    fn usage_is_parsed_whatever_the_process_name() {
         let stat = "7 (a) b) c) S 1 7 7 0 -1 4194560 1 2 3 4 250 50 0 0 20 0 9 0 12345 99 88";
         let status = "Name:\ta) b\nVmSize:\t   2048 kB\nVmRSS:\t    512 kB\nThreads:\t9\n";
         let usage = Usage::read(stat, status, "cpu 1 2 3\nbtime 1795412524\nprocesses 5\n");

@@ -1,9 +1,8 @@
-//! Words of a command line that is printed for a person to run: whatever a tenant or a flag puts into one, the shell takes
-//! it as that one word.
+//! Quoting for commands that are printed for a person to run: any text of a tenant or a flag stays a single word.
 
 use std::borrow::Cow;
 
-/// `word` as POSIX's shell reads it back (XCU 2.2.2, single-quotes): plain ones as they are, all others in quotes.
+/// `word` quoted for a POSIX shell (XCU 2.2.2, single-quotes), unless it is plain.
 pub fn quote(word: &str) -> Cow<'_, str> {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_./:=@%+,-".contains(&b);
     if !word.is_empty() && word.bytes().all(is_plain) {
@@ -12,7 +11,7 @@ pub fn quote(word: &str) -> Cow<'_, str> {
     format!("'{}'", word.replace('\'', r"'\''")).into()
 }
 
-/// A whole command line, its words quoted.
+/// A command line with quoted words.
 pub fn command_line<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
     words.into_iter().map(quote).collect::<Vec<_>>().join(" ")
 }
@@ -22,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_words_go_unquoted() {
+    fn only_plain_words_are_unquoted() {
         for (word, quoted) in [
             ("kubectl", "kubectl"),
             ("--role=team/app", "--role=team/app"),

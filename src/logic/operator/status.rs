@@ -1,10 +1,10 @@
-//! How the agent is, as a value: `kube2iam status` prints it, `--json` as it stands here.
+//! The agent's status: `kube2iam status` prints it as text, or as JSON with these keys.
 
 use std::fmt::Write;
 
 use serde::Serialize;
 
-/// The whole state.
+/// The complete status.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct AgentStatus {
     pub version: String,
@@ -12,15 +12,15 @@ pub struct AgentStatus {
     pub uptime_s: u64,
     /// `--node`
     pub node: Option<String>,
-    /// What `/readyz` says
+    /// As in `/readyz`
     pub ready: bool,
     /// Why the agent isn't ready
     pub not_ready: Option<String>,
-    /// What keeps credentials from pods, or soon will; the first one first to be looked at
+    /// What keeps credentials from pods, or soon will; most important first
     pub problems: Vec<Problem>,
-    /// The API server
+    /// The API server's address
     pub api_server: String,
-    /// Which process holds the port instead of the agent; `None`: the agent has it
+    /// The process that holds the agent's port; `None`: the agent has it
     pub taken_port: Option<String>,
     /// Why the port of `/metrics` isn't open
     pub missing_metrics: Option<String>,
@@ -29,30 +29,30 @@ pub struct AgentStatus {
     pub watches: Vec<Watching>,
     /// `None` until they are discovered
     pub roles: Option<Roles>,
-    /// Why they aren't
+    /// Why they aren't discovered
     pub undiscovered: Option<ServerTrouble>,
     pub node_credentials: NodeKeys,
     /// Why calls to STS fail
     pub sts: Option<ServerTrouble>,
     pub sessions: Sessions,
     pub limits: Vec<Limit>,
-    /// `None`: the agent leaves the node's packets alone
+    /// `None`: the agent manages no redirect
     pub redirect: Option<RedirectReport>,
     /// `None`: without `--container-credentials`
     pub credentials_address: Option<RedirectReport>,
-    /// What tokens are checked by; `None`: without `--container-credentials`
+    /// The keys that verify tokens; `None`: without `--container-credentials`
     pub token_keys: Option<TokenKeysStatus>,
     pub log_level: String,
 }
 
-/// The issuer of ServiceAccount tokens, as it is known.
+/// The known issuer of ServiceAccount tokens.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TokenKeysStatus {
     /// `None`: it isn't known yet
     pub issuer: Option<String>,
-    /// Ids
+    /// Key IDs
     pub keys: Vec<String>,
-    /// Since the API server last listed them
+    /// Seconds since the API server last listed them
     pub age_s: Option<u64>,
     /// Why they can't be read now
     pub failing: Option<ServerTrouble>,
@@ -73,70 +73,70 @@ impl TokenKeysStatus {
     }
 }
 
-/// The World of one resource.
+/// The state of one watched resource.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Watching {
     pub resource: String,
-    /// The first list is in.
+    /// Whether the first list is complete
     pub listed: bool,
-    /// Since the last complete list, line or bookmark; before the first list, since the start
+    /// Seconds since the last complete list, event or bookmark; before the first list, since the start
     pub age_s: u64,
-    /// Why it isn't kept current
+    /// Why it isn't current
     pub failing: Option<ServerTrouble>,
 }
 
-/// Something that must be mended.
+/// A problem that needs to be fixed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Problem {
     pub what: String,
-    /// How long it has been so, if that is known
+    /// Its duration, if known
     pub since_s: Option<u64>,
-    /// The last error, if there was one
+    /// The last error, if any
     pub cause: Option<String>,
 }
 
-/// What is wrong, and since when.
+/// A failure, and its duration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ServerTrouble {
     pub since_s: u64,
     pub cause: String,
 }
 
-/// What the operator laid down about roles.
+/// The operator's settings about roles.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Roles {
-    /// Empty: there is none
+    /// Empty if there is none
     pub base_arn: String,
     pub default_role: Option<String>,
     /// `off`, `enforce` or `audit`
     pub namespace_restrictions: String,
 }
 
-/// What the agent itself signs with.
+/// The credentials that the agent signs with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct NodeKeys {
     pub source: String,
-    /// Whose they are, once STS has named the caller
+    /// The caller's ARN, once STS has returned it
     pub caller: Option<String>,
-    /// `None`: none are held yet, or they have no end
+    /// `None`: no credentials yet, or they don't expire
     pub expires: Option<String>,
-    /// Why none can be had
+    /// Why there are no credentials
     pub failing: Option<ServerTrouble>,
 }
 
-/// Sessions by state, and what STS may still be asked.
+/// Sessions by state, and the remaining budget of calls to STS.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Sessions {
     pub held: usize,
     pub refused: usize,
     pub queued: usize,
     pub in_flight: usize,
-    /// Calls that renewals and prefetches may make at once, of how many
+    /// Calls that renewals and prefetches may make at once, and their maximum
     pub budget: f64,
     pub budget_burst: f64,
 }
 
-/// A limit and how far it is used.
+/// A limit and its usage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Limit {
     pub name: String,
@@ -144,20 +144,20 @@ pub struct Limit {
     pub most: usize,
 }
 
-/// The redirect of pods' requests, as it was last found.
+/// The redirect of pods' requests, as last checked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RedirectReport {
     pub whole: bool,
-    /// Whether it is this agent's to keep. What others keep is shown, and is no problem of the agent's.
+    /// Whether this agent manages it. One that the agent doesn't manage is shown, but is no problem of the agent.
     pub kept: bool,
-    /// Connections that came through it since it was placed, if it counts them
+    /// Connections since it was set up, if counted
     pub connections: Option<u64>,
-    /// In words, a line for each fact
+    /// One line per fact
     pub detail: String,
 }
 
 impl AgentStatus {
-    /// For people.
+    /// The status as text.
     pub fn text(&self) -> String {
         let mut text = format!("kube2iam {} ({}), up {}\n", self.version, self.commit, span(self.uptime_s));
         let mut line = |name: &str, value: String| {
@@ -198,7 +198,7 @@ impl AgentStatus {
 }
 
 impl AgentStatus {
-    /// What must be mended, by all that is known otherwise.
+    /// The problems that follow from the rest of the status.
     pub fn find_problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut find = |what: String, trouble: Option<&ServerTrouble>| {
@@ -307,7 +307,7 @@ impl Sessions {
     }
 }
 
-/// A span in the two largest units that it has.
+/// A duration in its two largest units.
 pub fn span(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),

@@ -43,7 +43,7 @@ pub fn permit_traced(
     }
     if !rules.allowed_accounts.is_empty() {
         let allowed = rules.allowed_accounts.iter().any(|account| account == role.account());
-        trace(Step::Account(ListVerdict::of(allowed)));
+        trace(Step::Account(if allowed { ListVerdict::Allows } else { ListVerdict::DoesNot }));
         allowed.then_some(()).ok_or(Denial::Refused(Reason::AccountNotAllowed))?;
     }
     let request = rules.session.request(&role, pod).map_err(|reason| {

@@ -63,11 +63,5 @@ pub enum ListVerdict {
     DoesNot,
 }
 
-impl ListVerdict {
-    pub fn of(allowed: bool) -> Self {
-        if allowed { Self::Allows } else { Self::DoesNot }
-    }
-}
-
 /// Ignores every step.
 pub fn no_trace(_: Step<'_>) {}

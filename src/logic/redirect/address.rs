@@ -163,8 +163,12 @@ impl fmt::Display for Obstacle {
 mod tests {
     use super::*;
 
-    fn link(index: u32, kind: &str, is_up: bool) -> Option<FoundLink> {
-        Some(FoundLink { index, kind: kind.to_owned(), is_up })
+    fn up(index: u32, kind: &str) -> Option<FoundLink> {
+        Some(FoundLink { index, kind: kind.to_owned(), is_up: true })
+    }
+
+    fn down(index: u32, kind: &str) -> Option<FoundLink> {
+        up(index, kind).map(|link| FoundLink { is_up: false, ..link })
     }
 
     fn holder(index: u32, interface: &str, label: &str) -> AddressOnLink {
@@ -173,7 +177,7 @@ mod tests {
 
     /// A node with `own` as the link with the agent's name.
     fn found(own: Option<FoundLink>, holders: &[AddressOnLink]) -> FoundAddress {
-        FoundAddress { link: own, loopback: link(1, "", true), holders: holders.to_vec() }
+        FoundAddress { link: own, loopback: up(1, ""), holders: holders.to_vec() }
     }
 
     fn step(found: &FoundAddress, support: LinkSupport) -> AddressStep {
@@ -185,10 +189,10 @@ mod tests {
         let (place, index) = (Place::OwnLink, 7);
         for (found, expected) in [
             (found(None, &[]), AddressStep::MakeLink),
-            (found(link(7, LINK_KIND, false), &[]), AddressStep::Raise { place, index }),
-            (found(link(7, LINK_KIND, true), &[]), AddressStep::Assign { place, index }),
-            (found(link(7, LINK_KIND, false), &[holder(7, LINK, LINK)]), AddressStep::Raise { place, index }),
-            (found(link(7, LINK_KIND, true), &[holder(7, LINK, LINK)]), AddressStep::Keep(place)),
+            (found(down(7, LINK_KIND), &[]), AddressStep::Raise { place, index }),
+            (found(up(7, LINK_KIND), &[]), AddressStep::Assign { place, index }),
+            (found(down(7, LINK_KIND), &[holder(7, LINK, LINK)]), AddressStep::Raise { place, index }),
+            (found(up(7, LINK_KIND), &[holder(7, LINK, LINK)]), AddressStep::Keep(place)),
         ] {
             assert_eq!(step(&found, LinkSupport::Assumed), expected, "{found:?}");
         }
@@ -203,7 +207,7 @@ mod tests {
         assert_eq!(step(&found(None, &own), LinkSupport::Assumed), AddressStep::Keep(place), "it stays there");
         let none = FoundAddress::default();
         assert_eq!(step(&none, LinkSupport::Refused), AddressStep::Blocked(Obstacle::NoLoopback));
-        let down = FoundAddress { loopback: link(1, "", false), ..none };
+        let down = FoundAddress { loopback: down(1, ""), ..none };
         assert_eq!(step(&down, LinkSupport::Refused), AddressStep::Raise { place, index });
     }
 
@@ -211,17 +215,11 @@ mod tests {
     fn foreign_links_and_addresses_are_reported_and_not_changed() {
         let own = holder(7, LINK, LINK);
         for (found, text) in [
-            (found(link(7, "veth", true), &[]), "the link `kube2iam0` (veth) is not this agent's"),
-            (
-                found(link(7, "", true), std::slice::from_ref(&own)),
-                "the link `kube2iam0` (hardware) is not this agent's",
-            ),
+            (found(up(7, "veth"), &[]), "the link `kube2iam0` (veth) is not this agent's"),
+            (found(up(7, ""), std::slice::from_ref(&own)), "the link `kube2iam0` (hardware) is not this agent's"),
             (found(None, &[holder(1, "lo", "lo")]), "169.254.170.2 is on `lo`, where this agent did not put it"),
             (found(None, &[holder(9, "docker0", "docker0")]), "169.254.170.2 is on `docker0`, where"),
-            (
-                found(link(7, LINK_KIND, true), &[own, holder(9, "kube-ipvs0", "x")]),
-                "169.254.170.2 is on `kube-ipvs0`, ",
-            ),
+            (found(up(7, LINK_KIND), &[own, holder(9, "kube-ipvs0", "x")]), "169.254.170.2 is on `kube-ipvs0`, "),
         ] {
             for support in [LinkSupport::Assumed, LinkSupport::Refused] {
                 let AddressStep::Blocked(obstacle) = step(&found, support) else { panic!("{found:?}") };
@@ -233,7 +231,7 @@ mod tests {
     /// From every state of the node the steps terminate, and only the agent's own link and address are changed.
     #[test]
     fn the_steps_terminate_from_every_state() {
-        let links = [None, link(7, LINK_KIND, false), link(7, LINK_KIND, true), link(7, "veth", true)];
+        let links = [None, down(7, LINK_KIND), up(7, LINK_KIND), up(7, "veth")];
         let holders = [vec![], vec![holder(7, LINK, LINK)], vec![holder(1, LOOPBACK, LOOPBACK_LABEL)]];
         for (own, held) in links.iter().flat_map(|own| holders.iter().map(move |held| (own, held))) {
             for makes_links in [true, false] {
@@ -242,9 +240,9 @@ mod tests {
                 let rests = (0..5).any(|_| {
                     match step(&found, support) {
                         AddressStep::Keep(_) | AddressStep::Blocked(_) => return true,
-                        AddressStep::MakeLink if makes_links => found.link = link(7, LINK_KIND, false),
+                        AddressStep::MakeLink if makes_links => found.link = down(7, LINK_KIND),
                         AddressStep::MakeLink => support = LinkSupport::Refused,
-                        AddressStep::Raise { .. } => found.link = link(7, LINK_KIND, true),
+                        AddressStep::Raise { .. } => found.link = up(7, LINK_KIND),
                         AddressStep::Assign { place: Place::OwnLink, index } => {
                             found.holders.push(holder(index, LINK, LINK))
                         }

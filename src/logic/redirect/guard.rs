@@ -145,15 +145,12 @@ pub fn read_back(found: &FoundTable) -> Option<Guard> {
         rules.iter().filter(|rule| is_dropping(rule)).filter_map(|rule| readback::interface_of(&rule.expressions));
     let uplinks = uplinks.map(|(_, pattern)| pattern).collect();
     let passing = at_port(SocketAddr::new(ADDRESS.into(), port), RequestAction::Redirect).expressions();
+    let action = |passes| if passes { RequestAction::Redirect } else { RequestAction::Drop };
     let requests = action(rules.iter().any(|rule| rule.expressions == passing));
     let at_loopback = &found.chain(CHAIN_CLOSED_LOCAL)?.rules;
     let at_loopback = action(!at_loopback.iter().any(is_dropping));
     found.chain(CHAIN_LEAVING)?;
     Some(Guard { port, uplinks, requests, at_loopback })
-}
-
-fn action(passes: bool) -> RequestAction {
-    if passes { RequestAction::Redirect } else { RequestAction::Drop }
 }
 
 /// Whether the rule ends with a drop.

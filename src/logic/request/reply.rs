@@ -150,8 +150,8 @@ mod tests {
         assert_eq!((reply.status, &*reply.content_type, reply.headers.len()), (400, "application/json", 0));
         assert_eq!(
             body(&reply),
-            "{\"code\":\"token_missing\",\"message\":\"no ServiceAccount token came along in `Authorization`\",\
-             \"Code\":\"token_missing\",\"Message\":\"no ServiceAccount token came along in `Authorization`\"}"
+            "{\"code\":\"token_missing\",\"message\":\"the request carries no ServiceAccount token in `Authorization`\",\
+             \"Code\":\"token_missing\",\"Message\":\"the request carries no ServiceAccount token in `Authorization`\"}"
         );
         let reply = refusal(Reason::MethodNotAllowed, &Route::RefuseContainer(Reason::MethodNotAllowed));
         assert_eq!((reply.status, reply.headers), (405, vec![("Allow", "GET".to_owned())]));

@@ -262,9 +262,9 @@ fn is_blocked(folded: &[&str], path: &str, rules: &RouteRules) -> bool {
     let cores: Vec<String> = folded.iter().map(|word| core(word)).collect();
     let mut pairs = cores.iter().zip(folded.iter().skip(1));
     let proof = cores.iter().any(|core| IDENTITY_PROOFS.contains(&core.as_str()))
-        || pairs.any(|(core, behind)| core == "instance-identity" && *behind != "document");
+        || pairs.any(|(core, behind)| core == IDENTITY && *behind != "document");
     let named = |word: &str| cores.iter().any(|core| core == word) && !opened(word);
-    !is_tag(folded) && (proof && !opened("instance-identity") || BLOCKED.iter().any(|word| named(word)))
+    !is_tag(folded) && (proof && !opened(IDENTITY) || BLOCKED.iter().any(|word| *word != IDENTITY && named(word)))
 }
 
 /// Whether `--metadata-deny` matches a path, as it is or as a lenient server might interpret it.
@@ -302,7 +302,10 @@ fn is_credential(folded: &str) -> bool {
 }
 
 const IDENTITY_PROOFS: [&str; 3] = ["signature", "pkcs7", "rsa2048"];
-const BLOCKED: [&str; 3] = ["user-data", "fws", "managed-ssh-keys"];
+/// Its documents are readable; only what proves the instance's identity is blocked.
+const IDENTITY: &str = "instance-identity";
+/// Paths that are blocked unless `--metadata-allow` names them.
+pub const BLOCKED: [&str; 4] = ["user-data", IDENTITY, "fws", "managed-ssh-keys"];
 
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@ pub struct StsAnswer<'a> {
 /// Credentials that are incomplete or already over can't be meant: such an answer is unreadable.
 pub fn read_credentials(answer: &StsAnswer<'_>, now: Wall) -> Result<Credentials, StsFailure> {
     with_document(answer, |document| {
-        let given = find(document.root(), "Credentials").ok_or("no credentials in it")?;
+        let given = find(document.root(), "Credentials").ok_or("it has no credentials")?;
         let access_key_id = text_of(given, "AccessKeyId").ok_or("no access key id in it")?;
         let secret_access_key = text_of(given, "SecretAccessKey").ok_or("no secret key in it")?;
         let session_token = text_of(given, "SessionToken").ok_or("no session token in it")?;

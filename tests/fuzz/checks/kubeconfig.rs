@@ -46,7 +46,7 @@ fn hushed(bytes: &[u8], said: &str) {
     let documents = std::str::from_utf8(bytes).ok().and_then(|text| YamlLoader::load_from_str(text).ok());
     let (mut secrets, mut public) = (Vec::new(), HashMap::new());
     for document in documents.iter().flatten() {
-        sort(document, false, &mut secrets, &mut public);
+        sort(document, Sensitivity::Public, &mut secrets, &mut public);
     }
     // A secret that is told apart from the words of messages: long, one word, with a digit in it.
     let telling = |secret: &&String| {
@@ -58,15 +58,22 @@ fn hushed(bytes: &[u8], said: &str) {
     }
 }
 
-fn sort(yaml: &Yaml, secret: bool, secrets: &mut Vec<String>, public: &mut HashMap<String, ()>) {
+/// Whether a text stands under the name of a secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sensitivity {
+    Public,
+    Secret,
+}
+
+fn sort(yaml: &Yaml, place: Sensitivity, secrets: &mut Vec<String>, public: &mut HashMap<String, ()>) {
     match yaml {
-        Yaml::String(text) if secret => secrets.push(text.clone()),
+        Yaml::String(text) if place == Sensitivity::Secret => secrets.push(text.clone()),
         Yaml::String(text) => drop(public.insert(text.clone(), ())),
-        Yaml::Array(items) => items.iter().for_each(|item| sort(item, secret, secrets, public)),
+        Yaml::Array(items) => items.iter().for_each(|item| sort(item, place, secrets, public)),
         Yaml::Hash(fields) => fields.iter().for_each(|(name, value)| {
-            sort(name, secret, secrets, public);
+            sort(name, place, secrets, public);
             let named = name.as_str().is_some_and(|name| ["token", "client-key-data", "password"].contains(&name));
-            sort(value, secret || named, secrets, public);
+            sort(value, if named { Sensitivity::Secret } else { place }, secrets, public);
         }),
         _ => {}
     }

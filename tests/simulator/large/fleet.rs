@@ -10,45 +10,8 @@ use kube2iam::for_tests::{
     StsFailureKind,
 };
 
-use super::{NODES, PODS_PER_NODE, QUOTA, index};
+use super::{Flags, NODES, PODS_PER_NODE, Tally, index};
 use crate::random::Random;
-
-#[derive(Clone, Copy, Debug)]
-pub struct Flags {
-    pub prefetch: bool,
-    pub calls_per_second: f64,
-    pub error_ttl_s: Option<u64>,
-    pub asked_s: u64,
-    pub jitter: bool,
-    /// Of the account, for all nodes
-    pub quota: Option<u64>,
-}
-
-impl Default for Flags {
-    fn default() -> Self {
-        let asked_s = 3_600;
-        Self { prefetch: true, calls_per_second: 10.0, error_ttl_s: None, asked_s, jitter: true, quota: Some(QUOTA) }
-    }
-}
-
-#[derive(Debug, Default)]
-pub struct Tally {
-    /// Calls to STS, by the second
-    pub per_second: Vec<u64>,
-    pub throttled: u64,
-    /// Pods that heard 503 at least once
-    pub pods_refused: u64,
-    /// When every pod had its credentials and every session was there
-    pub complete_s: Option<u64>,
-    /// Pods that had to work with credentials that had ended
-    pub expired: u64,
-}
-
-impl Tally {
-    pub fn calls_since(&self, second: u64) -> u64 {
-        self.per_second[index(second)..].iter().sum()
-    }
-}
 
 struct Node {
     /// What is held is the moment at which it ends.
@@ -70,11 +33,18 @@ struct Waiting {
     in_hand: Option<u64>,
 }
 
+/// How a call to STS ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum CallEnd {
+    Throttled,
+    Well,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Asks { pod: usize },
     GivesUp { pod: usize },
-    CallEnds { session: usize, is_well: bool },
+    CallEnds { session: usize, end: CallEnd },
     Wakes,
     Prefetches,
 }
@@ -193,7 +163,7 @@ impl Fleet {
         match event {
             Event::Asks { pod } => self.ask(node, pod),
             Event::GivesUp { pod } => self.give_up(node, pod),
-            Event::CallEnds { session, is_well } => self.end_call(node, session, is_well),
+            Event::CallEnds { session, end } => self.end_call(node, session, end),
             Event::Wakes => self.nodes[node].wakes_at = u64::MAX,
             Event::Prefetches if self.flags.prefetch => {
                 let now = self.mono();
@@ -256,13 +226,16 @@ impl Fleet {
         }
     }
 
-    fn end_call(&mut self, node: usize, session: usize, is_well: bool) {
+    fn end_call(&mut self, node: usize, session: usize, end: CallEnd) {
         let now = self.mono();
         let life = Duration::from_secs(self.flags.asked_s);
-        let result = if is_well { Ok((now.after(life).micros(), life)) } else { Err(throttled()) };
+        let result = match end {
+            CallEnd::Well => Ok((now.after(life).micros(), life)),
+            CallEnd::Throttled => Err(throttled()),
+        };
         let random = if self.flags.jitter { self.random.number() } else { 0 };
         self.nodes[node].cache.finish(&self.keys[session], result, now, random);
-        if is_well && !std::mem::replace(&mut self.nodes[node].fetched[session], true) {
+        if end == CallEnd::Well && !std::mem::replace(&mut self.nodes[node].fetched[session], true) {
             self.missing -= 1;
             if self.missing == 0 {
                 self.tally.complete_s = Some(self.now / SECOND);
@@ -306,8 +279,9 @@ impl Fleet {
         let is_well = self.quota.as_mut().is_none_or(|(rate, bucket)| bucket.take(*rate, now));
         self.tally.throttled += u64::from(!is_well);
         let session = index(request.session_name.parse().unwrap());
-        let took = if is_well { 60_000 } else { 30_000 } + self.random.roll(60_000);
-        self.at(self.now + took, node, Event::CallEnds { session, is_well });
+        let (end, took) = if is_well { (CallEnd::Well, 60_000) } else { (CallEnd::Throttled, 30_000) };
+        let took = took + self.random.roll(60_000);
+        self.at(self.now + took, node, Event::CallEnds { session, end });
     }
 
     fn mono(&self) -> Mono {

@@ -8,7 +8,44 @@ mod fleet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fleet::{Flags, Fleet, Tally};
+use fleet::Fleet;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Flags {
+    pub prefetch: bool,
+    pub calls_per_second: f64,
+    pub error_ttl_s: Option<u64>,
+    pub asked_s: u64,
+    pub jitter: bool,
+    /// Of the account, for all nodes
+    pub quota: Option<u64>,
+}
+
+impl Default for Flags {
+    fn default() -> Self {
+        let asked_s = 3_600;
+        Self { prefetch: true, calls_per_second: 10.0, error_ttl_s: None, asked_s, jitter: true, quota: Some(QUOTA) }
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Calls to STS, by the second
+    pub per_second: Vec<u64>,
+    pub throttled: u64,
+    /// Pods that heard 503 at least once
+    pub pods_refused: u64,
+    /// When every pod had its credentials and every session was there
+    pub complete_s: Option<u64>,
+    /// Pods that had to work with credentials that had ended
+    pub expired: u64,
+}
+
+impl Tally {
+    pub fn calls_since(&self, second: u64) -> u64 {
+        self.per_second[index(second)..].iter().sum()
+    }
+}
 
 /// What the figures are about.
 const NODES: u64 = 5_000;
@@ -136,7 +173,7 @@ const DAY_S: u64 = 86_400;
 
 /// The value of a constant of the way to the API server.
 fn constant(name: &str) -> u64 {
-    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/clients/kubernetes/mod.rs");
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/clients/kubernetes.rs");
     let text = fs::read_to_string(path).unwrap();
     let (_, rest) = text.split_once(&format!("const {name}: u64 = ")).expect("the constant is there");
     rest.split_once(';').unwrap().0.parse().unwrap()

@@ -37,21 +37,28 @@ pub fn target(exchange: &Exchange) -> Option<(String, Option<String>)> {
     }
 }
 
+/// What becomes of what is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WriteMode {
+    Kept,
+    Dry,
+}
+
 pub fn write(shared: &Shared, mut exchange: Exchange, namespace: &str, name: Option<&str>) {
-    let dry = exchange.target().contains("dryRun=All");
+    let mode = if exchange.target().contains("dryRun=All") { WriteMode::Dry } else { WriteMode::Kept };
     let body: Value = serde_json::from_str(&exchange.body()).unwrap_or_default();
     let answer = {
         let mut state = shared.state.lock();
         match name {
-            None => create(&mut state.events, body, namespace, dry),
-            Some(name) => change(&mut state.events, &body, namespace, name, dry),
+            None => create(&mut state.events, body, namespace, mode),
+            Some(name) => change(&mut state.events, &body, namespace, name, mode),
         }
     };
     shared.changed.notify_all();
     exchange.answer(answer);
 }
 
-fn create(events: &mut Vec<Value>, event: Value, namespace: &str, dry: bool) -> Reply {
+fn create(events: &mut Vec<Value>, event: Value, namespace: &str, mode: WriteMode) -> Reply {
     let whole = ["/metadata/name", "/involvedObject/name", "/reason", "/message", "/type"];
     if event["metadata"]["namespace"] != namespace
         || event["involvedObject"]["namespace"] != namespace
@@ -62,18 +69,18 @@ fn create(events: &mut Vec<Value>, event: Value, namespace: &str, dry: bool) -> 
     if events.iter().any(|known| known["metadata"]["name"] == event["metadata"]["name"]) {
         return status(409, "AlreadyExists", "the Event already exists");
     }
-    if !dry {
+    if mode == WriteMode::Kept {
         events.push(event.clone());
     }
     reply(201, event.to_string())
 }
 
-fn change(events: &mut [Value], patch: &Value, namespace: &str, name: &str, dry: bool) -> Reply {
+fn change(events: &mut [Value], patch: &Value, namespace: &str, name: &str, mode: WriteMode) -> Reply {
     let known = |event: &&mut Value| event["metadata"] == json!({ "name": name, "namespace": namespace });
     let Some(event) = events.iter_mut().find(known) else {
         return status(404, "NotFound", "the Event was not found");
     };
-    if !dry {
+    if mode == WriteMode::Kept {
         for (key, value) in patch.as_object().into_iter().flatten() {
             event[key] = value.clone();
         }

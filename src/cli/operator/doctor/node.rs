@@ -19,14 +19,15 @@ use crate::os::port_holder::{ask_health, holders};
 
 pub(super) fn check(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<(), Failure> {
     let config = &context.config;
-    let mut running = false;
+    let mut socket = SocketAnswer::None;
     checks.check("agent", || {
-        let (finding, found) = agent(&config.operation.control_socket);
-        running = found;
+        let (finding, answer) = agent(&config.operation.control_socket);
+        socket = answer;
         finding
     })?;
-    checks.check("port", || port(config.listen.app, running))?;
-    checks.check("redirect", || redirect(&report(), config.redirect.is_some()))?;
+    checks.check("port", || port(config.listen.app, socket))?;
+    let duty = config.redirect.as_ref().map_or(RedirectDuty::Elsewhere, |_| RedirectDuty::Agents);
+    checks.check("redirect", || redirect(&report(), duty))?;
     if config.credentials_address.is_none() {
         return Ok(());
     }
@@ -53,9 +54,17 @@ fn address(report: &RedirectReport, at: SocketAddr, connected: std::io::Result<(
     }
 }
 
-fn redirect(report: &RedirectReport, wanted: bool) -> Finding {
+/// Who places the redirect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RedirectDuty {
+    /// The agent, as `--iptables` says
+    Agents,
+    Elsewhere,
+}
+
+fn redirect(report: &RedirectReport, duty: RedirectDuty) -> Finding {
     let detail = report.detail.trim_end();
-    match (report.whole, wanted) {
+    match (report.whole, duty) {
         (true, _) => {
             let seen = report.connections.map(|count| match count {
                 0 => ", no connection has come through it yet".to_owned(),
@@ -63,41 +72,49 @@ fn redirect(report: &RedirectReport, wanted: bool) -> Finding {
             });
             Finding::ok(format!("in place and whole{}", seen.unwrap_or_default()))
         }
-        (false, true) => {
+        (false, RedirectDuty::Agents) => {
             Finding::fail(format!("{detail}; the agent places it when it starts, and so does `kube2iam redirect add`"))
         }
-        (false, false) => {
+        (false, RedirectDuty::Elsewhere) => {
             Finding::warn(format!("{detail}; without --iptables something else must send pods' requests to the agent"))
         }
     }
 }
 
-/// Whether an agent answers on the control socket, and in words.
-fn agent(socket: &SocketSetting) -> (Finding, bool) {
+/// Who answers on the control socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SocketAnswer {
+    Agent,
+    None,
+}
+
+/// Whether an agent answers on the control socket, in words and in a word.
+fn agent(socket: &SocketSetting) -> (Finding, SocketAnswer) {
     let path: &Path = match socket {
-        SocketSetting::Off => return (Finding::ok("no control socket to ask at"), false),
+        SocketSetting::Off => return (Finding::ok("no control socket to ask at"), SocketAnswer::None),
         SocketSetting::Preset(path) | SocketSetting::Asked(path) => path,
     };
     let question = SocketRequest { method: "GET", path: "/status", parameters: &[] };
     let Ok(status) = ask(path, &question) else {
-        return (Finding::ok(format!("none answers at `{}`", path.display())), false);
+        return (Finding::ok(format!("none answers at `{}`", path.display())), SocketAnswer::None);
     };
     let finding = match (status["ready"].as_bool(), status["version"].as_str(), status["pods"].as_u64()) {
         (Some(true), Some(version), Some(pods)) => Finding::ok(format!("version {version} runs and knows {pods} pods")),
         (Some(false), ..) => Finding::warn("one runs, but isn't ready yet: see its log"),
         _ => Finding::warn(format!("another version answers at `{}`", path.display())),
     };
-    (finding, true)
+    (finding, SocketAnswer::Agent)
 }
 
-fn port(listen: Listen, running: bool) -> Finding {
+fn port(listen: Listen, socket: SocketAnswer) -> Finding {
     let Listen { address, port } = listen;
     match try_port(listen) {
         PortTrial::Free => Finding::ok(format!("{port} is free")),
         PortTrial::Taken => {
             let named = address.filter(|address| !address.is_unspecified());
             let local = named.unwrap_or(IpAddr::V4(HEALTH_V4));
-            if running || ask_health(SocketAddr::new(local, port), &SystemClock::new()) == PortAnswer::AsKube2iam {
+            let at = SocketAddr::new(local, port);
+            if socket == SocketAnswer::Agent || ask_health(at, &SystemClock::new()) == PortAnswer::AsKube2iam {
                 Finding::ok(format!("{port} is held by an agent"))
             } else {
                 let taken = TakenPort {
@@ -144,13 +161,13 @@ mod tests {
     #[test]
     fn a_missing_redirect_fails_only_where_it_is_asked_for() {
         let report = |whole| RedirectReport { whole, kept: true, connections: Some(3), detail: "missing\n".into() };
-        for (report, wanted, mark) in [
-            (report(true), true, Mark::Ok),
-            (report(true), false, Mark::Ok),
-            (report(false), true, Mark::Fail),
-            (report(false), false, Mark::Warn),
+        for (report, duty, mark) in [
+            (report(true), RedirectDuty::Agents, Mark::Ok),
+            (report(true), RedirectDuty::Elsewhere, Mark::Ok),
+            (report(false), RedirectDuty::Agents, Mark::Fail),
+            (report(false), RedirectDuty::Elsewhere, Mark::Warn),
         ] {
-            let found = redirect(&report, wanted);
+            let found = redirect(&report, duty);
             assert!(found.mark == mark && !found.text.contains('\n'), "{found:?}");
         }
     }
@@ -159,9 +176,9 @@ mod tests {
     fn a_port_that_a_program_holds_on_v4_alone_is_taken_for_all_addresses() {
         let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let listen = Listen { address: None, port: held.local_addr().unwrap().port() };
-        assert!(port(listen, true).text.ends_with("is held by an agent"));
+        assert!(port(listen, SocketAnswer::Agent).text.ends_with("is held by an agent"));
         drop(held);
-        assert_eq!(port(listen, false).mark, Mark::Ok);
+        assert_eq!(port(listen, SocketAnswer::None).mark, Mark::Ok);
     }
 
     #[test]
@@ -169,9 +186,9 @@ mod tests {
         let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port_number = held.local_addr().unwrap().port();
         let listen = Listen { address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), port: port_number };
-        assert_eq!(port(listen, true).mark, Mark::Ok);
+        assert_eq!(port(listen, SocketAnswer::Agent).mark, Mark::Ok);
         // nobody accepts: the question after an agent ends at its deadline or with the listener
         drop(held);
-        assert_eq!(port(listen, false).mark, Mark::Ok);
+        assert_eq!(port(listen, SocketAnswer::None).mark, Mark::Ok);
     }
 }

@@ -2,31 +2,31 @@
 
 use crate::logic::policy::reason::Reason;
 
-/// As [`super::meaning`]; nothing for other reasons.
+/// As [`super::meaning`]; empty for other reasons.
 pub(super) const fn meaning(reason: Reason) -> &'static str {
     match reason {
-        Reason::TokenMissing => "no ServiceAccount token came along in `Authorization`",
+        Reason::TokenMissing => "the request carries no ServiceAccount token in `Authorization`",
         Reason::TokenMalformed => {
-            "what came in `Authorization` is no JSON Web Token, or one that isn't signed by RS256, RS384, RS512, ES256 or ES384"
+            "the value of `Authorization` is not a JSON Web Token signed with RS256, RS384, RS512, ES256 or ES384"
         }
         Reason::TokenUntrusted => {
             "the ServiceAccount token isn't signed with a key of this cluster, or its signature is wrong"
         }
-        Reason::TokenExpired => "the ServiceAccount token's time is over, or hasn't begun",
-        Reason::TokenAudience => "the ServiceAccount token is for another audience, or of another issuer",
+        Reason::TokenExpired => "the ServiceAccount token has expired, or isn't valid yet",
+        Reason::TokenAudience => "the ServiceAccount token is for another audience, or from another issuer",
         Reason::TokenUnbound => "the ServiceAccount token names no pod",
-        Reason::TokenOtherNode => "the ServiceAccount token is of a pod on another node",
+        Reason::TokenOtherNode => "the ServiceAccount token belongs to a pod on another node",
         Reason::TokenPodMismatch => {
             "the pod that the ServiceAccount token names isn't known here, has finished, or has been replaced"
         }
         Reason::TokenOtherPod => "the ServiceAccount token came from the address of another pod",
-        Reason::HostNotAllowed => "the request's `Host` is none under which container credentials are served",
+        Reason::HostNotAllowed => "container credentials aren't served under the request's `Host`",
         Reason::KeysUnknown => "the keys that ServiceAccount tokens are signed with aren't known yet",
         _ => "",
     }
 }
 
-/// What to do about it; nothing for other reasons.
+/// The fix; empty for other reasons.
 pub(super) const fn mend(reason: Reason) -> &'static str {
     match reason {
         Reason::TokenMissing => {
@@ -37,10 +37,10 @@ pub(super) const fn mend(reason: Reason) -> &'static str {
             "see that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names a projected ServiceAccount token and nothing else"
         }
         Reason::TokenUntrusted => {
-            "see that the token is of this cluster; after a change of the API server's keys wait a minute"
+            "see that the token is from this cluster; after a change of the API server's keys wait a minute"
         }
         Reason::TokenExpired => {
-            "let the program read the file anew for each request, as SDKs do; else compare the clocks of the nodes"
+            "let the program read the file again for each request, as SDKs do; otherwise compare the nodes' clocks"
         }
         Reason::TokenAudience => {
             "give the projected token the audience `kube2iam`, or start the agent with --token-audience"
@@ -48,7 +48,7 @@ pub(super) const fn mend(reason: Reason) -> &'static str {
         Reason::TokenUnbound => "use a token that the kubelet projects into the pod, not one of `kubectl create token`",
         Reason::TokenOtherNode => "ask the agent of the pod's own node: 169.254.170.2, or 127.0.0.1 with hostNetwork",
         Reason::TokenPodMismatch => "wait a second if the pod has just started; else see `kube2iam status`",
-        Reason::TokenOtherPod => "use the pod's own token: from the address of another pod it isn't taken",
+        Reason::TokenOtherPod => "use the pod's own token: it isn't accepted from the address of another pod",
         Reason::HostNotAllowed => {
             "ask for http://169.254.170.2:PORT/v1/credentials, or http://127.0.0.1:PORT/v1/credentials with hostNetwork"
         }

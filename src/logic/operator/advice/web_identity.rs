@@ -3,28 +3,28 @@
 use super::AdviceNames;
 use crate::logic::policy::reason::Reason;
 
-/// As [`super::meaning`]; nothing for other reasons.
+/// As [`super::meaning`]; empty for other reasons.
 pub(super) const fn meaning(reason: Reason) -> &'static str {
     match reason {
         Reason::ProofRequired => {
-            "credentials are given only to a pod that shows its ServiceAccount token, which the metadata address takes none of"
+            "credentials require the pod's ServiceAccount token, which requests to the metadata address can't carry"
         }
         Reason::StsTokenInvalid => {
-            "AWS doesn't take the pod's token: the role's account has no identity provider for the cluster's issuer, or \
+            "AWS doesn't accept the pod's token: the role's account has no identity provider for the cluster's issuer, or \
              that provider doesn't list the token's audience"
         }
-        Reason::StsClaimRejected => "AWS's identity provider rejects what the pod's token claims",
-        Reason::StsTokenUntrusted => "the role's trust policy doesn't let the pod's token assume it",
-        Reason::StsTokenExpired => "AWS says that the time of the pod's token is over",
-        Reason::StsIssuerUnreachable => "AWS doesn't reach the cluster's issuer for its keys",
+        Reason::StsClaimRejected => "AWS's identity provider rejects a claim of the pod's token",
+        Reason::StsTokenUntrusted => "the role's trust policy doesn't allow the pod's token to assume it",
+        Reason::StsTokenExpired => "AWS reports the pod's token as expired",
+        Reason::StsIssuerUnreachable => "AWS can't reach the cluster's issuer to fetch its keys",
         Reason::ExternalIdUnsupported => {
-            "the pod has an external id, which a call that bears its token can't carry (--sts=web-identity)"
+            "the pod has an external ID, which calls with its token can't carry (--sts=web-identity)"
         }
         _ => "",
     }
 }
 
-/// What to do about it; nothing for other reasons.
+/// The fix; empty for other reasons.
 pub(super) fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
     let AdviceNames { namespace, account, role, .. } = names;
     match reason {
@@ -34,16 +34,16 @@ pub(super) fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
         ),
         Reason::StsTokenInvalid => format!(
             "create an IAM OIDC provider for the cluster's issuer in the account of `{role}`, with the token's audience \
-             (`kube2iam`, or what --token-audience says) among its client IDs"
+             (`kube2iam`, or the value of --token-audience) among its client IDs"
         ),
         Reason::StsClaimRejected => {
-            "compare issuer and audience (`kube2iam`, or what --token-audience says) of the IAM OIDC provider with those \
+            "compare issuer and audience (`kube2iam`, or the value of --token-audience) of the IAM OIDC provider with those \
              of the pods' tokens, and see that the keys at the issuer's address are the cluster's"
                 .to_owned()
         }
         Reason::StsTokenUntrusted => format!(
             "let the trust policy of `{role}` allow sts:AssumeRoleWithWebIdentity to the cluster's IAM OIDC provider, with \
-             `sub` system:serviceaccount:{namespace}:{account} and `aud` kube2iam, or what --token-audience says"
+             `sub` system:serviceaccount:{namespace}:{account} and `aud` kube2iam, or the value of --token-audience"
         ),
         Reason::StsTokenExpired => {
             "nothing: the next request brings another token; if it stays, compare the node's clock with STS's by \
@@ -54,7 +54,7 @@ pub(super) fn mend(reason: Reason, names: &AdviceNames<'_>) -> String {
             "wait; if it stays, see that the issuer's address and its keys can be read from the internet".to_owned()
         }
         Reason::ExternalIdUnsupported => {
-            "take `iam.amazonaws.com/external-id` off the pod: the conditions on `sub` and `aud` in the role's trust \
+            "remove `iam.amazonaws.com/external-id` from the pod: the conditions on `sub` and `aud` in the role's trust \
              policy do what it did"
                 .to_owned()
         }

@@ -6,7 +6,7 @@ use crate::logic::policy::{DefaultObeys, DefaultOrigin, DefaultRole};
 
 const NOON: Wall = Wall::from_unix_seconds(1_800_000_000);
 
-/// Compares one pod of ours at 10.0.0.1 with what kube2iam has there.
+/// Compares a pod at 10.0.0.1 with kube2iam's entry there.
 fn check(ours: Option<Pod>, store: &str, rules: &Rules, list: &str) -> Vec<String> {
     let mut world = listed(ours.into_iter().collect(), vec![]);
     let event = Event::Apply(Object::Namespace(namespace("shop", Some(list))));
@@ -25,7 +25,7 @@ fn store(role: &str, list: &str) -> String {
 }
 
 #[test]
-fn agreement_is_silent_and_differences_say_both_answers() {
+fn differences_show_both_answers() {
     let app = || Some(pod("a", "10.0.0.1"));
     let bare = || Some(Pod { role: None, ..pod("a", "10.0.0.1") });
     let role = DefaultRole {
@@ -95,7 +95,7 @@ fn agreement_is_silent_and_differences_say_both_answers() {
 }
 
 #[test]
-fn what_is_no_store_is_named() {
+fn other_pages_than_a_store_are_rejected() {
     for page in ["<html>404</html>", "[]", r#"{"rolesByIP":3}"#, ""] {
         assert!(Store::read(page.as_bytes()).unwrap_err().starts_with("it is not kube2iam's store"), "{page}");
     }
@@ -106,7 +106,7 @@ fn row(address: &str, outcome: Agreement, text: &str) -> Row {
 }
 
 #[test]
-fn a_difference_counts_if_two_comparisons_found_it() {
+fn a_difference_must_be_found_by_two_comparisons() {
     let first = Comparison {
         rows: vec![row("10.0.0.1", Agreement::OnlyOurs, "a"), row("10.0.0.2", Agreement::OtherRole, "b")],
     };
@@ -124,7 +124,7 @@ fn a_difference_counts_if_two_comparisons_found_it() {
 }
 
 #[test]
-fn the_table_has_the_differences_first_and_ends_with_the_sum() {
+fn the_table_has_differences_first_and_a_summary() {
     let mut world = listed(vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.2")], vec![]);
     apply_event(
         &mut world,

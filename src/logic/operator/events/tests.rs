@@ -30,7 +30,7 @@ fn refused(uid: &str, reason: Reason) -> RefusedPod {
 }
 
 #[test]
-fn an_event_names_pod_reason_and_remedy() {
+fn an_event_names_pod_reason_and_fix() {
     let notice = book().note(&refused("a", Reason::RoleNotAllowed), at(0)).unwrap();
     let object: Value = serde_json::from_str(&notice.object).unwrap();
     for (pointer, value) in [
@@ -56,7 +56,7 @@ fn an_event_names_pod_reason_and_remedy() {
 }
 
 #[test]
-fn an_event_about_a_malformed_role_speaks_of_the_base_that_is_set() {
+fn an_event_about_a_malformed_role_mentions_the_base_that_is_set() {
     let mut book = book();
     book.set_base(Base::Set);
     let notice = book.note(&refused("a", Reason::RoleMalformed), at(0)).unwrap();
@@ -64,7 +64,7 @@ fn an_event_about_a_malformed_role_speaks_of_the_base_that_is_set() {
 }
 
 #[test]
-fn repetitions_are_counted_and_told_ten_minutes_later() {
+fn repetitions_are_counted_and_written_ten_minutes_later() {
     let mut book = book();
     let refused = refused("a", Reason::NoRole);
     let first = book.note(&refused, at(0)).unwrap();
@@ -81,7 +81,7 @@ fn repetitions_are_counted_and_told_ten_minutes_later() {
 }
 
 #[test]
-fn other_reasons_pods_and_effects_are_told_apart() {
+fn reasons_pods_and_effects_have_separate_events() {
     let mut book = book();
     let mut names = Vec::new();
     for (uid, reason, effect) in [
@@ -113,7 +113,7 @@ fn a_crowd_is_told_at_a_pace_and_within_bounds() {
 }
 
 #[test]
-fn what_passes_by_itself_is_no_event() {
+fn temporary_refusals_get_no_event() {
     for reason in Reason::ALL.iter().filter(|reason| reason.is_passing()) {
         assert!(!is_for_owner(*reason), "{reason:?}");
         assert_eq!(book().note(&refused("a", *reason), at(0)), None);
@@ -121,7 +121,7 @@ fn what_passes_by_itself_is_no_event() {
 }
 
 #[test]
-fn names_and_messages_keep_within_their_limits() {
+fn names_and_messages_are_within_their_limits() {
     let long = Pod { name: format!("{}.x", "n".repeat(251)), role: Some("r".repeat(5_000)), ..pod("a", "10.0.0.1") };
     let refused = RefusedPod { pod: held(long), ..refused("a", Reason::StsRefused) };
     let notice = book().note(&refused, at(0)).unwrap();

@@ -1,4 +1,4 @@
-//! What is learned while an explanation is made, for the advice at its end.
+//! Facts collected during an explanation, for its advice.
 
 use super::story::Scene;
 use super::words::{of_list, of_policy, step, unlisted};
@@ -16,9 +16,9 @@ pub(super) struct KnownFacts {
     pod: String,
     account: String,
     pub(super) role: Option<RoleArn>,
-    /// The role's name as pods see it
+    /// The role's short name
     short: String,
-    /// The entries of the namespace's list that were asked
+    /// The entries of the namespace's list that were checked
     listed: Vec<String>,
     keys: AnnotationKeys,
     base: Base,
@@ -37,7 +37,7 @@ impl KnownFacts {
         Self { namespace, pod: name, account, role: None, short: String::new(), listed: Vec::new(), keys, base }
     }
 
-    pub(super) fn hear(&mut self, step: Step<'_>, scene: &Scene<'_>, steps: &mut Vec<ExplainedStep>) {
+    pub(super) fn on_step(&mut self, step: Step<'_>, scene: &Scene<'_>, steps: &mut Vec<ExplainedStep>) {
         match step {
             Step::Role(role) => {
                 self.role = Some(role.clone());
@@ -58,7 +58,7 @@ impl KnownFacts {
         steps.extend(of_policy(step, &self.namespace, scene.annotations));
     }
 
-    /// The one sentence. Where the pod itself is the obstacle, it speaks of that.
+    /// The advice, in one sentence; specific if the pod itself is the obstacle.
     pub(super) fn advice(&self, reason: Reason, pod: Option<&HeldPod>) -> String {
         match pod {
             Some(pod) if reason == Reason::UnknownPod && pod.host_network => {
@@ -67,7 +67,7 @@ impl KnownFacts {
                     .to_owned()
             }
             Some(pod) if reason == Reason::UnknownPod && pod.finished => {
-                "nothing: a pod in phase Succeeded or Failed runs no program that could ask".to_owned()
+                "nothing: a pod in phase Succeeded or Failed runs no program that could use credentials".to_owned()
             }
             _ => {
                 let (role_key, list_key) = (&*self.keys.role, &*self.keys.allowed_roles);
@@ -80,7 +80,7 @@ impl KnownFacts {
     }
 }
 
-/// What is wrong with the list that allows nothing.
+/// The faults of a list that allows nothing.
 fn faults(world: &World, namespace: &str) -> Vec<ExplainedStep> {
     let Some(held) = world.namespace(namespace).and_then(|namespace| namespace.allowed_roles.as_ref()) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! How an explanation comes about.
+//! Builds an explanation.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::logic::request::route::{DocumentForm, Route};
 use crate::logic::sessions::session::{CallsBear, Session};
 use crate::logic::sts::StsFailure;
 
-/// Everything that an explanation is made from, of one moment.
+/// The input of an explanation, at one point in time.
 #[derive(Clone, Copy)]
 pub struct Scene<'a> {
     pub world: &'a World,
@@ -32,33 +32,33 @@ pub struct Scene<'a> {
     pub tokens: TokenRequirement,
     pub annotations: &'a AnnotationKeys,
     pub now: Wall,
-    /// The same moment, for the age of what is known
+    /// The same time, to judge the age of the World
     pub at: Mono,
-    /// Since when nothing was heard of pods; `None`: never was
+    /// Time since the last event about pods; `None`: none yet
     pub silence: Option<Duration>,
     /// `--node`
     pub node: Option<&'a str>,
-    /// Of several claimants of an address, the one that the API server names
+    /// The UID of the claimant that the API server names, if several pods claim the address
     pub chosen: Option<&'a str>,
 }
 
-/// An explanation, and the call for its credentials if it comes to one.
+/// An explanation, and the call for the credentials if the request is allowed.
 pub struct Story {
     pub explanation: Explanation,
     pub permitted: Option<Permitted>,
-    /// The address that a request would come from
+    /// The source address of a request
     pub peer: Option<IpAddr>,
     pub pod: Option<Arc<HeldPod>>,
     known: KnownFacts,
 }
 
-/// What a request would come to.
+/// The outcome of a request.
 enum Located {
     To(Box<Permitted>),
     Refused(Reason),
 }
 
-/// Explains what becomes of `subject` now.
+/// Explains the current decision about `subject`.
 pub fn explain(scene: &Scene<'_>, subject: &Subject) -> Story {
     let mut steps = Vec::new();
     let (pod, peer) = match subject {
@@ -80,7 +80,7 @@ pub fn explain(scene: &Scene<'_>, subject: &Subject) -> Story {
         steps.push(step("proof", StepOutcome::Note, ONLY_BY_TOKEN));
     }
     let came = match (peer, &pod) {
-        // No address leads to it, or none is proof enough; its token does.
+        // The pod has no address of its own, or its address is no sufficient proof: it uses its token.
         (_, Some(pod)) if (proof_only || by_name && !pod.has_address()) && scene.world.can_ask(pod) => {
             by_token(scene, pod, &mut steps, &mut known)
         }
@@ -101,7 +101,7 @@ pub fn explain(scene: &Scene<'_>, subject: &Subject) -> Story {
     Story { peer, pod: pod.clone(), ..finish(came, pod.as_deref(), steps, known) }
 }
 
-/// Whether the address leads to another pod, by now or by choice; says so.
+/// Whether the address belongs to another pod; adds the step that says so.
 fn is_held_by_another(scene: &Scene<'_>, peer: IpAddr, pod: &HeldPod, steps: &mut Vec<ExplainedStep>) -> bool {
     match scene.world.holder_among(peer, scene.chosen) {
         AddressHolder::Pod(holder) if holder.uid != pod.uid => {
@@ -113,7 +113,7 @@ fn is_held_by_another(scene: &Scene<'_>, peer: IpAddr, pod: &HeldPod, steps: &mu
     }
 }
 
-/// The decision of a request from `peer`.
+/// The decision for a request from `peer`.
 fn by_address(
     scene: &Scene<'_>,
     peer: IpAddr,
@@ -124,7 +124,7 @@ fn by_address(
     if is_token_required(scene.world, scene.tokens, pod) {
         steps.push(step("token", StepOutcome::Note, "requests must bear a session token (IMDSv2)"));
     }
-    // the token that whoever asks properly would have
+    // the token that a well-behaved client would have
     let token = scene.keys.issue(Bearer::Address(peer), TOKEN_S, scene.now);
     let list = Route::RoleList(DocumentForm::Plain);
     let ask = Ask {
@@ -137,7 +137,7 @@ fn by_address(
         at: scene.at,
         chosen: scene.chosen,
     };
-    let mut trace = |step: Step<'_>| known.hear(step, scene, steps);
+    let mut trace = |step: Step<'_>| known.on_step(step, scene, steps);
     let decided = decide_traced(scene.world, scene.rules, scene.keys, ask, scene.now, &mut trace);
     let role = match decided.decision {
         Decision::Name(role) => role,
@@ -152,7 +152,7 @@ fn by_address(
     }
 }
 
-/// The decision of a request for container credentials.
+/// The decision for a request for container credentials.
 fn by_token(scene: &Scene<'_>, pod: &HeldPod, steps: &mut Vec<ExplainedStep>, known: &mut KnownFacts) -> Located {
     let proven = ProvenPod {
         namespace: pod.namespace.to_string(),
@@ -164,7 +164,7 @@ fn by_token(scene: &Scene<'_>, pod: &HeldPod, steps: &mut Vec<ExplainedStep>, kn
     };
     let (peer, patience) = (IpAddr::V4(Ipv4Addr::LOCALHOST), Patience::Exhausted);
     let ask = ProvenAsk { proven: &proven, peer, node: None, patience, at: scene.at };
-    let mut trace = |step: Step<'_>| known.hear(step, scene, steps);
+    let mut trace = |step: Step<'_>| known.on_step(step, scene, steps);
     match decide_proven_traced(scene.world, scene.rules, ask, &mut trace).decision {
         Decision::Assume(permitted, _) => Located::To(Box::new(permitted)),
         Decision::Refuse(reason) | Decision::NotYet(reason) => Located::Refused(reason),
@@ -172,11 +172,11 @@ fn by_token(scene: &Scene<'_>, pod: &HeldPod, steps: &mut Vec<ExplainedStep>, kn
     }
 }
 
-/// A pod that no address leads to gets nothing, whatever its role; what the rules say of it is explained all the same.
+/// A pod without an address of its own gets nothing, whatever its role; its rules are explained all the same.
 fn rules_for(scene: &Scene<'_>, pod: &Arc<HeldPod>, steps: &mut Vec<ExplainedStep>, known: &mut KnownFacts) {
     if let Some(rules) = scene.rules {
-        let mut trace = |step: Step<'_>| known.hear(step, scene, steps);
-        let _ = permit_traced(scene.world, rules, pod, Patience::Exhausted, &mut trace); // of no consequence
+        let mut trace = |step: Step<'_>| known.on_step(step, scene, steps);
+        let _ = permit_traced(scene.world, rules, pod, Patience::Exhausted, &mut trace); // only the trace matters
     }
 }
 
@@ -204,23 +204,30 @@ fn finish(came: Located, pod: Option<&HeldPod>, steps: Vec<ExplainedStep>, known
     Story { explanation, permitted, peer: None, pod: None, known }
 }
 
+/// Whether STS is being asked for the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StsCall {
+    UnderWay,
+    None,
+}
+
 impl Story {
-    /// Takes up how it stands with the credentials. Those that STS refuses are refused to the pod, too.
+    /// Adds the state of the credentials. If STS refuses, the pod is refused too.
     pub fn with_credentials(
         mut self,
         held: Option<&Session>,
-        under_way: bool,
+        call: StsCall,
         failure: Option<(&StsFailure, Wall)>,
     ) -> Explanation {
-        let state = match (held, under_way, failure) {
-            (Some(_), true, _) => "renewing",
-            (Some(_), false, _) => "fresh",
-            (None, true, _) => "fetching",
-            (None, false, Some((failure, _))) if failure.kind.is_final() => "refused",
-            (None, false, Some(_)) => "failed",
-            (None, false, None) => "none",
+        let state = match (held, call, failure) {
+            (Some(_), StsCall::UnderWay, _) => "renewing",
+            (Some(_), StsCall::None, _) => "fresh",
+            (None, StsCall::UnderWay, _) => "fetching",
+            (None, StsCall::None, Some((failure, _))) if failure.kind.is_final() => "refused",
+            (None, StsCall::None, Some(_)) => "failed",
+            (None, StsCall::None, None) => "none",
         };
-        if let (None, false, Some((failure, _))) = (held, under_way, failure) {
+        if let (None, StsCall::None, Some((failure, _))) = (held, call, failure) {
             let reason = Reason::of_sts(failure);
             self.explanation.decision = Judgement::Refused;
             self.explanation.reason = Some(reason.word().to_owned());
@@ -239,13 +246,13 @@ impl Story {
     }
 }
 
-/// The pod of that name; of several the one that stays.
+/// The pod with this name; if there are several, the one that isn't ending.
 fn find(world: &World, namespace: &str, name: &str) -> Option<Arc<HeldPod>> {
     let named = world.pods().filter(|pod| *pod.namespace == *namespace && *pod.name == *name);
     named.min_by_key(|pod| (pod.finished, pod.deleting)).cloned()
 }
 
-/// Who holds the address, or would if the address belonged to one pod.
+/// The holder of the address, or the only pod that has it without holding it.
 fn holder(scene: &Scene<'_>, address: IpAddr) -> Option<Arc<HeldPod>> {
     match scene.world.holder_among(address, scene.chosen) {
         AddressHolder::Pod(pod) => Some(pod.clone()),
@@ -258,7 +265,7 @@ fn holder(scene: &Scene<'_>, address: IpAddr) -> Option<Arc<HeldPod>> {
     }
 }
 
-/// What there is to say about somebody of whom nothing is known.
+/// The step about a subject that isn't known.
 fn not_found(scene: &Scene<'_>, subject: &Subject) -> Vec<ExplainedStep> {
     let whose = scene.node.map_or("in the cluster".to_owned(), |node| format!("on node `{node}`"));
     if !scene.world.is_listed(Resource::Pods) {
@@ -301,8 +308,8 @@ fn age(scene: &Scene<'_>) -> String {
     }
 }
 
-/// Where calls to STS bear the pods' tokens
+/// Where calls to STS carry the pods' tokens
 const ONLY_BY_TOKEN: &str =
     "its token gets its credentials (--sts=web-identity); the metadata address refuses them: proof_required";
-/// Long enough to be decided upon at once.
+/// Valid until the decision is made.
 const TOKEN_S: u32 = 60;

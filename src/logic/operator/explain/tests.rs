@@ -41,7 +41,7 @@ fn story(world: &World, rules: &Rules, subject: &str) -> Story {
     explain(&scene, &Subject::parse(subject).unwrap())
 }
 
-/// Explains and gives the text, less what never changes.
+/// Explains, and returns the text without its constant parts.
 fn check(pods: Vec<Pod>, namespaces: Vec<Namespace>, rules: &Rules, subject: &str) -> String {
     story(&listed(pods, namespaces), rules, subject).explanation.text(subject)
 }
@@ -84,9 +84,9 @@ fn an_allowed_pod_shows_role_pattern_and_session() {
     assert!(!text.contains("fix:") && !text.contains("NO "), "{text}");
 }
 
-/// One row a refusal: the pod, its namespace's list, the rules, and what the text must have.
+/// One row per refusal: the pod, its namespace's list, the rules, and the expected parts of the text.
 #[test]
-fn a_refused_pod_shows_what_decided_and_how_to_mend_it() {
+fn a_refused_pod_shows_the_cause_and_the_fix() {
     let base = || pod("a", "10.0.0.1");
     let own = OwnRoles::Found(vec![OwnRole { account: "123456789012".into(), name: "app".into() }]);
     for (pod, list, rules, parts) in [
@@ -123,7 +123,7 @@ fn a_refused_pod_shows_what_decided_and_how_to_mend_it() {
             [
                 "unknown_pod",
                 "NO  network      `hostNetwork: true`",
-                "`iam.amazonaws.com/role` and the like aren't kept",
+                "`iam.amazonaws.com/role` and similar annotations aren't kept",
             ],
         ),
         (
@@ -133,12 +133,7 @@ fn a_refused_pod_shows_what_decided_and_how_to_mend_it() {
             ["unknown_pod", "its phase is Succeeded or Failed", "fix: nothing: a pod in phase Succeeded"],
         ),
         (Pod { addresses: vec![], ..base() }, None, rules(), ["unknown_pod", "it has no address yet", "fix: wait"]),
-        (
-            base(),
-            None,
-            Rules { own_roles: own, ..rules() },
-            ["own_role", "the agent itself works", "fix: give the pod"],
-        ),
+        (base(), None, Rules { own_roles: own, ..rules() }, ["own_role", "the agent itself runs", "fix: give the pod"]),
         (
             base(),
             None,
@@ -155,7 +150,7 @@ fn a_refused_pod_shows_what_decided_and_how_to_mend_it() {
 }
 
 #[test]
-fn what_is_not_known_is_not_found() {
+fn unknown_subjects_are_not_found() {
     let pods = vec![pod("a", "10.0.0.1"), Pod { host_network: true, ..pod("h", "10.0.1.1") }];
     for (subject, part) in [
         ("shop/pod-x", "not found: no pod `shop/pod-x` is known on node `node-1`; the API server was last heard of"),
@@ -180,7 +175,7 @@ fn an_address_is_explained_by_its_pod() {
 }
 
 #[test]
-fn shared_addresses_name_those_who_share() {
+fn shared_addresses_name_their_claimants() {
     let two = || vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.1")];
     let text = check(two(), vec![], &rules(), "10.0.0.1");
     assert!(text.contains("ambiguous_address") && text.contains("`shop/pod-a`, `shop/pod-b`"), "{text}");
@@ -197,7 +192,7 @@ fn shared_addresses_name_those_who_share() {
 }
 
 #[test]
-fn the_default_role_is_told_as_such() {
+fn the_default_role_is_shown_as_such() {
     let default = DefaultRole {
         role: rules().base.role("fallback").unwrap(),
         origin: DefaultOrigin::Given,
@@ -211,7 +206,7 @@ fn the_default_role_is_told_as_such() {
 }
 
 #[test]
-fn roles_from_further_up_are_told_with_where_they_come_from() {
+fn roles_of_service_accounts_are_shown_with_their_origin() {
     let bare = || vec![Pod { role: None, ..pod("a", "10.0.0.1") }];
     let with_default = Namespace { default_role: Some("web".into()), ..namespace("shop", None) };
     let text = check(bare(), vec![with_default], &rules(), "shop/pod-a");
@@ -224,14 +219,14 @@ fn roles_from_further_up_are_told_with_where_they_come_from() {
 }
 
 #[test]
-fn what_can_not_be_asked_of_a_session_is_told() {
+fn invalid_session_annotations_are_explained() {
     let pods = vec![Pod { external_id: Some("a b".into()), ..pod("a", "10.0.0.1") }];
     let text = check(pods, vec![], &rules(), "shop/pod-a");
     assert!(text.contains("refused (external_id_malformed)") && text.contains("NO  session"), "{text}");
 }
 
 #[test]
-fn audit_mode_allows_and_says_what_it_would_refuse() {
+fn audit_mode_allows_and_shows_what_it_would_refuse() {
     let rules = Rules { enforcement: Enforcement::Audit, ..restricted() };
     let told = story(&listed(vec![pod("a", "10.0.0.1")], vec![namespace("shop", None)]), &rules, "shop/pod-a");
     assert!(told.permitted.is_some());
@@ -251,19 +246,19 @@ fn required_tokens_are_noted_and_change_nothing() {
 }
 
 #[test]
-fn credentials_that_sts_refuses_are_refused_to_the_pod() {
+fn a_refusal_of_sts_is_a_refusal_of_the_pod() {
     let failure = |kind| StsFailure { kind, code: "AccessDenied".into(), message: "no".into(), request_id: None };
     let world = listed(vec![pod("a", "10.0.0.1")], vec![]);
     let told = || story(&world, &rules(), "shop/pod-a");
-    let (said, tried) = ("STS said AccessDenied at", "the last try failed with AccessDenied at");
-    for (under_way, failure, state, words, decision) in [
-        (false, None, "none", None, Judgement::Allowed),
-        (true, None, "fetching", None, Judgement::Allowed),
-        (true, Some(failure(StsFailureKind::Refused)), "fetching", Some(tried), Judgement::Allowed),
-        (false, Some(failure(StsFailureKind::Refused)), "refused", Some(said), Judgement::Refused),
-        (false, Some(failure(StsFailureKind::Unavailable)), "failed", Some(tried), Judgement::Refused),
+    let (said, tried) = ("STS said AccessDenied at", "the last call failed with AccessDenied at");
+    for (call, failure, state, words, decision) in [
+        (StsCall::None, None, "none", None, Judgement::Allowed),
+        (StsCall::UnderWay, None, "fetching", None, Judgement::Allowed),
+        (StsCall::UnderWay, Some(failure(StsFailureKind::Refused)), "fetching", Some(tried), Judgement::Allowed),
+        (StsCall::None, Some(failure(StsFailureKind::Refused)), "refused", Some(said), Judgement::Refused),
+        (StsCall::None, Some(failure(StsFailureKind::Unavailable)), "failed", Some(tried), Judgement::Refused),
     ] {
-        let explained = told().with_credentials(None, under_way, failure.as_ref().map(|failure| (failure, NOON)));
+        let explained = told().with_credentials(None, call, failure.as_ref().map(|failure| (failure, NOON)));
         assert_eq!((explained.credentials.clone().unwrap().state.as_str(), explained.decision), (state, decision));
         let text = explained.text("shop/pod-a");
         let told = words.map(|words| format!("{words} 2027-01-15T08:00:00Z: no"));
@@ -272,7 +267,7 @@ fn credentials_that_sts_refuses_are_refused_to_the_pod() {
     }
 }
 
-/// Whatever STS says meanwhile, what is held is good until it ends.
+/// Whatever STS responds meanwhile, a cached session is valid until it expires.
 #[test]
 fn a_held_session_is_fresh_or_being_renewed() {
     let credentials = Credentials {
@@ -290,28 +285,28 @@ fn a_held_session_is_fresh_or_being_renewed() {
         message: "no".into(),
         request_id: None,
     };
-    for (under_way, failure, line) in [
-        (false, None, "credentials: fresh, valid until 2027-01-15T09:00:00Z\n"),
-        (true, None, "credentials: renewing, valid until 2027-01-15T09:00:00Z\n"),
+    for (call, failure, line) in [
+        (StsCall::None, None, "credentials: fresh, valid until 2027-01-15T09:00:00Z\n"),
+        (StsCall::UnderWay, None, "credentials: renewing, valid until 2027-01-15T09:00:00Z\n"),
         (
-            false,
+            StsCall::None,
             Some(&refused),
-            "credentials: fresh, valid until 2027-01-15T09:00:00Z, the last try failed with AccessDenied at \
+            "credentials: fresh, valid until 2027-01-15T09:00:00Z, the last call failed with AccessDenied at \
              2027-01-15T08:00:00Z: no\n",
         ),
     ] {
         let told = story(&world, &rules(), "shop/pod-a");
         let session = Session::render(told.permitted.as_ref().unwrap().request(), &assumed, now);
-        let explained = told.with_credentials(Some(&session), under_way, failure.map(|failure| (failure, NOON)));
+        let explained = told.with_credentials(Some(&session), call, failure.map(|failure| (failure, NOON)));
         let text = explained.text("shop/pod-a");
         assert!(text.contains(line) && text.contains(": allowed\n") && !text.contains("fix:"), "{text}");
     }
 }
 
 #[test]
-fn the_json_has_the_promised_keys_in_their_order() {
+fn the_json_has_the_documented_keys_in_order() {
     let told = story(&listed(vec![pod("a", "10.0.0.1")], vec![]), &rules(), "shop/pod-a");
-    let json = serde_json::to_string(&told.with_credentials(None, false, None)).unwrap();
+    let json = serde_json::to_string(&told.with_credentials(None, StsCall::None, None)).unwrap();
     let keys = ["pod", "namespace", "role", "decision", "reason", "policy", "steps", "credentials", "fix"];
     let places: Vec<usize> = keys.iter().map(|key| json.find(&format!("\"{key}\":")).unwrap()).collect();
     assert!(places.is_sorted(), "{json}");
@@ -319,7 +314,7 @@ fn the_json_has_the_promised_keys_in_their_order() {
 }
 
 #[test]
-fn a_session_name_that_is_ignored_is_told() {
+fn an_ignored_session_name_is_shown() {
     let session = SessionAnnotations { name: Some("admin".into()), ..Default::default() };
     let pods = vec![Pod { session: Some(Box::new(session)), ..pod("a", "10.0.0.1") }];
     let mut rules = rules();

@@ -1,4 +1,4 @@
-//! Steps in words.
+//! Texts of steps.
 
 use std::net::IpAddr;
 
@@ -10,26 +10,25 @@ use crate::logic::policy::pattern::{FirstMatch, RoleList, shown};
 use crate::logic::policy::trace::{ListVerdict, Step};
 use crate::logic::sts::AssumeRole;
 
-/// A step, made of its parts.
 pub(super) fn step(step: &str, outcome: StepOutcome, detail: impl Into<String>) -> ExplainedStep {
     ExplainedStep { step: step.to_owned(), outcome, detail: detail.into() }
 }
 
-/// A step of the policy in words; `None` for one that is explained elsewhere.
+/// The text of a policy step; `None` if it is explained elsewhere.
 pub(super) fn of_policy(step: Step<'_>, namespace: &str, keys: &AnnotationKeys) -> Option<ExplainedStep> {
     let (role_key, list_key) = (&keys.role, &keys.allowed_roles);
     let (step, outcome, detail) = match step {
         Step::Holder(holder) => return of_holder(holder),
         Step::NotReady => {
-            ("world", StepOutcome::Refused, "the first lists of pods and namespaces aren't in yet".into())
+            ("world", StepOutcome::Refused, "the first lists of pods and namespaces aren't complete yet".into())
         }
         Step::TooOld(TooOld { resource, age }) => (
             "world",
             StepOutcome::Refused,
-            format!("the API server refuses, and what is known of {resource} is {} s old", age.as_secs()),
+            format!("the API server refuses, and its last state of {resource} is {} s old", age.as_secs()),
         ),
         Step::Annotation(None) => ("annotation", StepOutcome::Note, format!("the pod has no annotation `{role_key}`")),
-        Step::Annotation(Some("")) => ("annotation", StepOutcome::Refused, format!("`{role_key}` is there, but empty")),
+        Step::Annotation(Some("")) => ("annotation", StepOutcome::Refused, format!("`{role_key}` is set, but empty")),
         Step::Annotation(Some(name)) => ("annotation", StepOutcome::Ok, format!("`{role_key}: {}`", shown(name))),
         Step::AccountRole(account, Some(name)) => {
             ("service account", StepOutcome::Ok, format!("service account `{account}` names `{}`", shown(name)))
@@ -59,11 +58,11 @@ pub(super) fn of_policy(step: Step<'_>, namespace: &str, keys: &AnnotationKeys) 
         Step::Unevaluated => (
             "namespace",
             StepOutcome::Refused,
-            format!("what `{list_key}` of namespace `{namespace}` says of it isn't found out yet"),
+            format!("`{list_key}` of namespace `{namespace}` hasn't been evaluated for it yet"),
         ),
         Step::Evaluated(..) => return None,
         Step::LetPass => ("policy", StepOutcome::Note, "--policy-mode=audit lets it pass".into()),
-        Step::OwnRole => ("own role", StepOutcome::Refused, "it is the role under which the agent itself works".into()),
+        Step::OwnRole => ("own role", StepOutcome::Refused, "the agent itself runs under it".into()),
         Step::Account(ListVerdict::Allows) => ("account", StepOutcome::Ok, "--allowed-accounts has its account".into()),
         Step::Account(ListVerdict::DoesNot) => {
             ("account", StepOutcome::Refused, "--allowed-accounts leaves its account out".into())
@@ -78,7 +77,7 @@ pub(super) fn of_policy(step: Step<'_>, namespace: &str, keys: &AnnotationKeys) 
     Some(self::step(step, outcome, detail))
 }
 
-/// The entries of a list: the first that allows the role, or some that don't.
+/// The entries of a list up to the first that allows the role, or those that don't.
 pub(super) fn of_list(list: &RoleList, first_match: FirstMatch, namespace: &str, list_key: &str) -> Vec<ExplainedStep> {
     let asked = first_match.map_or(list.len(), usize::from);
     let line = |outcome, index: usize, what: &str| {
@@ -127,7 +126,7 @@ fn of_session(request: &AssumeRole) -> String {
     text
 }
 
-/// What is known of a pod, before any rule.
+/// The facts about a pod, before any rule.
 pub(super) fn of_pod(pod: &HeldPod, world: &World, age: &str, keys: &AnnotationKeys) -> Vec<ExplainedStep> {
     let account = if pod.service_account.is_empty() { "default" } else { &pod.service_account };
     let found = format!("`{}/{}`, uid {}, service account `{account}`; {age}", pod.namespace, pod.name, pod.uid);
@@ -135,7 +134,7 @@ pub(super) fn of_pod(pod: &HeldPod, world: &World, age: &str, keys: &AnnotationK
         (true, _) => step(
             "phase",
             StepOutcome::Refused,
-            "its phase is Succeeded or Failed: a finished pod has given its address back",
+            "its phase is Succeeded or Failed: a finished pod has released its address",
         ),
         (false, true) => step("phase", StepOutcome::Note, "it is being deleted, and keeps its role until it is gone"),
         (false, false) => step("phase", StepOutcome::Ok, "it hasn't finished"),
@@ -143,7 +142,7 @@ pub(super) fn of_pod(pod: &HeldPod, world: &World, age: &str, keys: &AnnotationK
     let has_token = world.pod_tokens() == PodTokens::Accepted && !pod.finished;
     let without_address = if has_token { StepOutcome::Note } else { StepOutcome::Refused };
     let network = if pod.host_network {
-        step("network", without_address, "`hostNetwork: true`: its address is the node's, which is no one pod's")
+        step("network", without_address, "`hostNetwork: true`: its address is the node's, not a pod's")
     } else {
         step("network", StepOutcome::Ok, "it has a network of its own, not hostNetwork")
     };
@@ -159,7 +158,7 @@ pub(super) fn of_pod(pod: &HeldPod, world: &World, age: &str, keys: &AnnotationK
         steps.push(step("token", StepOutcome::Note, detail));
     }
     if !world.can_have_role(pod) {
-        let detail = format!("`{}` and the like aren't kept of it: nothing could ask for what they say", keys.role);
+        let detail = format!("`{}` and similar annotations aren't kept: the pod can't request credentials", keys.role);
         steps.push(step("annotation", StepOutcome::Note, detail));
     }
     steps
@@ -169,5 +168,5 @@ fn addresses(all: &[IpAddr]) -> String {
     all.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Entries that don't match, of a list that may have many.
+/// Limit of the entries shown that don't match.
 const MOST_ENTRIES_SHOWN: usize = 20;

@@ -15,7 +15,7 @@ fn check(format: LogFormat) -> String {
 }
 
 #[test]
-fn text_lines_look_like_logrus() {
+fn text_lines_have_the_format_of_logrus() {
     assert_eq!(
         check(LogFormat::Text),
         "time=\"2026-11-23T05:42:04Z\" level=info msg=\"GET /a\\\\ `é\\\"\" req.method=GET req.path=\"/a b\\n\\\"\" req.remote=10.0.0.255 res.duration=0.25 res.status=200\n"
@@ -23,13 +23,13 @@ fn text_lines_look_like_logrus() {
 }
 
 fn value(format: LogFormat, value: FieldValue<'_>) -> String {
-    let mut pen = LineWriter { line: Vec::new(), format };
-    pen.value(value);
-    String::from_utf8(pen.line).unwrap()
+    let mut writer = LineWriter { line: Vec::new(), format };
+    writer.value(value);
+    String::from_utf8(writer.line).unwrap()
 }
 
 #[test]
-fn values_are_written_as_each_format_takes_them() {
+fn values_are_written_in_each_format() {
     let span = |micros| FieldValue::Span(Duration::from_micros(micros));
     for (field, text, json) in [
         (FieldValue::Text("a-b.c_d/e@f^g+h9"), "a-b.c_d/e@f^g+h9", "\"a-b.c_d/e@f^g+h9\""),
@@ -56,13 +56,13 @@ fn values_are_written_as_each_format_takes_them() {
 }
 
 #[test]
-fn a_requests_message_is_what_formatting_would_make_of_it() {
+fn a_requests_message_equals_the_formatted_one() {
     for target in ["/latest/", "/a b?\"\\\n", "/ü"] {
         for format in [LogFormat::Text, LogFormat::Json] {
             let written = |message| {
-                let mut pen = LineWriter { line: Vec::new(), format };
-                pen.message(message);
-                String::from_utf8(pen.line).unwrap()
+                let mut writer = LineWriter { line: Vec::new(), format };
+                writer.message(message);
+                String::from_utf8(writer.line).unwrap()
             };
             let took = Duration::from_micros(1_250);
             let answered = written(MessageText::Answered { method: "GET", target, status: 404, took });
@@ -72,13 +72,17 @@ fn a_requests_message_is_what_formatting_would_make_of_it() {
 }
 
 #[test]
-fn texts_are_as_strange_as_their_strangest_byte() {
+fn a_text_needs_as_much_escaping_as_its_worst_byte() {
     for byte in 0..=u8::MAX {
         let text = char::from(byte).to_string();
         let bare = byte.is_ascii_alphanumeric() || b"-._/@^+".contains(&byte);
         let strange = !byte.is_ascii() || format!("{text:?}") != format!("\"{text}\"");
-        assert_eq!((look(&text) == Look::Bare, look(&text) == Look::Strange), (bare, strange), "{text:?}");
-        assert_eq!(look(&format!("a{text}a")), look(&text));
+        assert_eq!(
+            (escaping_of(&text) == Escaping::Bare, escaping_of(&text) == Escaping::Strange),
+            (bare, strange),
+            "{text:?}"
+        );
+        assert_eq!(escaping_of(&format!("a{text}a")), escaping_of(&text));
     }
 }
 
@@ -92,9 +96,9 @@ fn json_lines_are_one_object() {
     assert_eq!(object["time"], "2026-11-23T05:42:04Z");
 }
 
-/// A pod's path can hold any letter; a line of JSON is often shown by what has decoded nothing of it.
+/// A pod's path can contain any character, and programs often print a JSON line's text as it is.
 #[test]
-fn json_lines_escape_whatever_text_lines_escape() {
+fn json_lines_escape_all_that_text_lines_escape() {
     let shown = |format, letter: char| value(format, FieldValue::Text(&format!("a{letter}a")));
     for letter in
         ['\u{7f}', '\u{85}', '\u{2028}', '\u{2029}', '\u{200e}', '\u{202e}', '\u{2066}', '\u{feff}', '\u{e0001}']

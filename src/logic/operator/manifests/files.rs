@@ -1,6 +1,6 @@
-//! The text of every kustomization of `manifests`, and of what they name.
+//! The text of every kustomization in `manifests`, and of the files it references.
 
-/// A file by its path below `manifests`.
+/// A path below `manifests`, and the file's text.
 pub(super) type ManifestFile = (&'static str, &'static str);
 
 macro_rules! file {

@@ -1,8 +1,8 @@
-//! Changes of an object: JSON patches (RFC 6902) and strategic merges, as far as the kustomizations here use them.
+//! Patches of objects: JSON patches (RFC 6902) and strategic merges, as far as the kustomizations here use them.
 
 use serde_json::Value;
 
-/// Does the steps of a JSON patch one after the other.
+/// Applies the steps of a JSON patch in order.
 pub(super) fn apply(object: &mut Value, steps: &Value) -> Result<(), String> {
     steps.as_array().into_iter().flatten().try_for_each(|step| {
         let path = step["path"].as_str().unwrap_or_default();
@@ -30,8 +30,8 @@ fn step_on(object: &mut Value, op: &str, path: &str, value: &Value) -> Option<()
     Some(())
 }
 
-/// Lays `patch` over `object`: fields by their names, lists of named entries by these names (new ones come first), anything
-/// else as a whole.
+/// Merges `patch` into `object`: objects by key, lists of named entries by name (new entries come first), and
+/// replaces anything else.
 pub(super) fn merge(object: &mut Value, patch: &Value) {
     match (object, patch) {
         (Value::Object(fields), Value::Object(others)) => {

@@ -41,7 +41,7 @@ fn every_overlay_and_component_can_be_built() {
 }
 
 #[test]
-fn image_and_flags_reach_every_container_and_the_agent_alone() {
+fn the_image_reaches_every_container_and_flags_only_the_agent() {
     let build = WantedManifests {
         overlay: Some("non-root"),
         image: Some("r.example/k@sha256:ab"),
@@ -62,7 +62,7 @@ fn image_and_flags_reach_every_container_and_the_agent_alone() {
 }
 
 #[test]
-fn a_step_that_does_not_fit_is_a_failure() {
+fn an_inapplicable_patch_step_fails() {
     let steps = |text: &str| yaml::read(text).unwrap();
     let fresh = || json!({"a": [1, 2], "b": {"c": "d"}});
     for (step, wanted) in [

@@ -8,7 +8,7 @@ fn spans_have_two_units() {
 }
 
 #[test]
-fn problems_come_first_with_server_cause_and_since_when() {
+fn problems_come_first_with_server_cause_and_duration() {
     let trouble = |cause: &str| Some(ServerTrouble { since_s: 61, cause: cause.into() });
     let watching = |resource: &str, listed, failing| Watching { resource: resource.into(), listed, age_s: 90, failing };
     let mut status = AgentStatus {
@@ -52,7 +52,7 @@ fn problems_come_first_with_server_cause_and_since_when() {
 }
 
 #[test]
-fn an_agent_that_is_well_has_no_problem() {
+fn a_healthy_agent_has_no_problem() {
     let watches = vec![Watching { resource: "pods".into(), listed: true, ..Watching::default() }];
     let status = AgentStatus { roles: Some(Roles::default()), watches, ..AgentStatus::default() };
     assert_eq!(status.find_problems(), []);
@@ -74,7 +74,7 @@ fn an_address_that_is_not_this_agents_to_keep_is_shown_and_no_problem() {
 }
 
 #[test]
-fn the_text_has_a_line_for_every_fact() {
+fn every_fact_has_a_line() {
     let status = AgentStatus {
         version: "1.2.3".into(),
         taken_port: Some("port 8181 is held".into()),
@@ -108,7 +108,7 @@ fn the_text_has_a_line_for_every_fact() {
 }
 
 #[test]
-fn keys_of_tokens_are_told_with_their_age_and_their_trouble() {
+fn token_keys_are_shown_with_age_and_failure() {
     let failing = Some(ServerTrouble { since_s: 61, cause: "403 Forbidden".into() });
     let unknown = TokenKeysStatus { failing: failing.clone(), ..TokenKeysStatus::default() };
     let keys = vec!["one".to_owned(), "two".to_owned()];

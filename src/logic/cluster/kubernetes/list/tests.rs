@@ -97,11 +97,21 @@ fn pieces_of_any_size_give_the_same_page() {
     }
 }
 
+/// Where the metadata stands in an object.
+#[derive(Clone, Copy)]
+enum MetadataPlace {
+    First,
+    Last,
+}
+
 /// A pod with `args` of this many bytes, all escaped, before or after its metadata.
-fn fat(name: &str, bytes: usize, is_last: bool) -> Vec<u8> {
+fn fat(name: &str, bytes: usize, place: MetadataPlace) -> Vec<u8> {
     let metadata = format!(r#""metadata":{{"uid":"{name}","namespace":"n","name":"{name}","resourceVersion":"1"}}"#);
     let args = format!(r#""spec":{{"containers":[{{"args":["{}"]}}]}}"#, r"\u003c".repeat(bytes / 6));
-    let parts = if is_last { [args, metadata] } else { [metadata, args] };
+    let parts = match place {
+        MetadataPlace::First => [metadata, args],
+        MetadataPlace::Last => [args, metadata],
+    };
     format!("{{{}}}", parts.join(",")).into_bytes()
 }
 
@@ -113,8 +123,8 @@ fn page_of(items: &[Vec<u8>]) -> Vec<u8> {
 #[test]
 fn a_long_item_is_parsed_and_one_beyond_the_limit_is_skipped_and_reported() {
     const MIB: usize = 1 << 20;
-    for is_last in [false, true] {
-        let page = page_of(&[fat("a", 9 * MIB, is_last), fat("b", 70 * MIB, is_last), fat("c", 10, is_last)]);
+    for place in [MetadataPlace::First, MetadataPlace::Last] {
+        let page = page_of(&[fat("a", 9 * MIB, place), fat("b", 70 * MIB, place), fat("c", 10, place)]);
         let (page, names) = read_in(&page, Resource::Pods, 16 * 1024);
         assert_eq!(page.unwrap().version, "5");
         assert_eq!(names, ["a", "? n/b", "c"]);

@@ -1,4 +1,4 @@
-//! Pods that show a token.
+//! Pods with tokens.
 
 use super::*;
 use crate::logic::cluster::world::tests::listed_with_tokens;
@@ -6,7 +6,7 @@ use crate::logic::sessions::session::CallsBear;
 use crate::logic::sts::TokenRefusal;
 
 #[test]
-fn with_tokens_pods_without_an_address_of_their_own_are_explained_by_theirs() {
+fn pods_without_an_address_of_their_own_are_explained_by_token() {
     let pods = vec![
         pod("a", "10.0.0.1"),
         Pod { host_network: true, ..pod("h", "10.0.1.1") },
@@ -28,9 +28,9 @@ fn with_tokens_pods_without_an_address_of_their_own_are_explained_by_theirs() {
     }
 }
 
-/// Where calls bear tokens, the address gets nothing and a pod is explained by its token alone.
+/// If calls carry tokens, requests by address get nothing and a pod is explained by its token alone.
 #[test]
-fn where_calls_bear_tokens_a_pod_is_explained_by_its_own() {
+fn a_pod_is_explained_by_token_if_calls_carry_tokens() {
     let pods = vec![
         pod("a", "10.0.0.1"),
         Pod { host_network: true, ..pod("h", "10.0.1.1") },
@@ -44,8 +44,11 @@ fn where_calls_bear_tokens_a_pod_is_explained_by_its_own() {
         ("shop/pod-a", ["allowed\n", "the metadata address refuses them: proof_required"]),
         ("10.0.0.1", ["(shop/pod-a): allowed\n", "by a token of ServiceAccount `app`"]),
         ("shop/pod-h", ["allowed\n", "by a token of ServiceAccount `app`"]),
-        ("shop/pod-x", ["refused (external_id_unsupported)", "fix: take `iam.amazonaws.com/external-id` off the pod"]),
-        ("shop/pod-f", ["refused (unknown_pod)", "runs no program that could ask"]),
+        (
+            "shop/pod-x",
+            ["refused (external_id_unsupported)", "fix: remove `iam.amazonaws.com/external-id` from the pod"],
+        ),
+        ("shop/pod-f", ["refused (unknown_pod)", "runs no program that could use credentials"]),
     ] {
         let text = story(&world, &rules, subject).explanation.text(subject);
         assert!(parts.iter().all(|part| text.contains(part)), "{parts:?} in\n{text}");
@@ -56,7 +59,7 @@ fn where_calls_bear_tokens_a_pod_is_explained_by_its_own() {
         message: "no".into(),
         request_id: None,
     };
-    let told = story(&world, &rules, "shop/pod-a").with_credentials(None, false, Some((&untrusted, NOON)));
+    let told = story(&world, &rules, "shop/pod-a").with_credentials(None, StsCall::None, Some((&untrusted, NOON)));
     let text = told.text("shop/pod-a");
     for part in ["refused (sts_token_untrusted)", "STS said AccessDenied", "`sub` system:serviceaccount:shop:app and"] {
         assert!(text.contains(part), "{part} in\n{text}");

@@ -6,10 +6,19 @@ use crate::logic::request::route::{CONTAINER_ADDRESS, has_broken_authorization};
 const ON: RouteRules =
     RouteRules { metrics: true, debug: true, container_credentials: true, allowed: Vec::new(), denied: Vec::new() };
 
-fn asked(method: Method, target: &str, host: Option<&str>, local: &str, redirected: bool, rules: &RouteRules) -> Route {
+/// How a connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arrival {
+    Direct,
+    Redirected,
+}
+
+use Arrival::{Direct, Redirected};
+
+fn asked(method: Method, target: &str, host: Option<&str>, local: &str, arrival: Arrival, rules: &RouteRules) -> Route {
     let headers = Headers { host: host.map(str::as_bytes), ..Headers::default() };
     let request = Request { method, target, headers };
-    let facing = facing(&request, || redirected, || local.parse().ok(), rules);
+    let facing = facing(&request, || arrival == Arrival::Redirected, || local.parse().ok(), rules);
     route(&request, facing, rules)
 }
 
@@ -19,22 +28,22 @@ const PATH: &str = "/v1/credentials";
 fn container_credentials_are_served_at_their_address_and_at_loopback_alone() {
     let own = CONTAINER_ADDRESS.to_string();
     let refused = Route::Refuse(Reason::NotFound);
-    for (host, local, redirected, expected) in [
-        ("169.254.170.2:8181", &*own, false, Route::ContainerCredentials),
-        ("127.0.0.1:8181", "127.0.0.1", false, Route::ContainerCredentials),
-        ("127.0.0.1", "127.0.0.9", false, Route::ContainerCredentials),
-        ("[::1]:8181", "::1", false, Route::ContainerCredentials),
-        ("127.0.0.1:8181", "10.0.1.1", false, refused.clone()),
-        ("169.254.170.2:8181", "10.0.1.1", false, refused.clone()),
+    for (host, local, arrival, expected) in [
+        ("169.254.170.2:8181", &*own, Direct, Route::ContainerCredentials),
+        ("127.0.0.1:8181", "127.0.0.1", Direct, Route::ContainerCredentials),
+        ("127.0.0.1", "127.0.0.9", Direct, Route::ContainerCredentials),
+        ("[::1]:8181", "::1", Direct, Route::ContainerCredentials),
+        ("127.0.0.1:8181", "10.0.1.1", Direct, refused.clone()),
+        ("169.254.170.2:8181", "10.0.1.1", Direct, refused.clone()),
         // The metadata address, however it was determined.
-        ("169.254.169.254", "127.0.0.1", false, refused.clone()),
-        ("127.0.0.1:8181", "127.0.0.1", true, refused.clone()),
-        ("169.254.169.254", "10.0.1.1", true, refused.clone()),
+        ("169.254.169.254", "127.0.0.1", Direct, refused.clone()),
+        ("127.0.0.1:8181", "127.0.0.1", Redirected, refused.clone()),
+        ("169.254.169.254", "10.0.1.1", Redirected, refused.clone()),
     ] {
-        let found = asked(Method::Get, PATH, Some(host), local, redirected, &ON);
-        assert_eq!(found, expected, "{host} {local} {redirected}");
-        let off = asked(Method::Get, PATH, Some(host), local, redirected, &RouteRules::default());
-        assert_eq!(off, refused, "{host} {local} {redirected}");
+        let found = asked(Method::Get, PATH, Some(host), local, arrival, &ON);
+        assert_eq!(found, expected, "{host} {local} {arrival:?}");
+        let off = asked(Method::Get, PATH, Some(host), local, arrival, &RouteRules::default());
+        assert_eq!(off, refused, "{host} {local} {arrival:?}");
     }
 }
 
@@ -62,17 +71,17 @@ fn nothing_else_is_served_at_the_address_of_container_credentials() {
     ] {
         for host in ["169.254.170.2", "169.254.169.254"] {
             for method in [Method::Get, Method::Put] {
-                let found = asked(method, target, Some(host), &own, false, &ON);
+                let found = asked(method, target, Some(host), &own, Direct, &ON);
                 assert_eq!(found, Route::RefuseContainer(Reason::NotFound), "{target} {host}");
                 assert_eq!(found.way(), "container-credentials");
             }
         }
     }
     assert_eq!(
-        asked(Method::Get, "/healthz", Some("127.0.0.1"), "127.0.0.1", false, &ON),
+        asked(Method::Get, "/healthz", Some("127.0.0.1"), "127.0.0.1", Direct, &ON),
         Route::Page(OwnPage::Health)
     );
-    let elsewhere = asked(Method::Get, "/v1/%63redentials", Some("127.0.0.1"), "127.0.0.1", false, &ON);
+    let elsewhere = asked(Method::Get, "/v1/%63redentials", Some("127.0.0.1"), "127.0.0.1", Direct, &ON);
     assert_eq!(elsewhere, Route::Refuse(Reason::NotFound));
 }
 
@@ -81,7 +90,7 @@ fn foreign_hosts_are_refused() {
     let own = CONTAINER_ADDRESS.to_string();
     for host in ["169.254.170.2", "169.254.170.2:8181", "127.0.0.1", "localhost", "LocalHost:1", "[::1]", "[::1]:8181"]
     {
-        assert_eq!(asked(Method::Get, PATH, Some(host), &own, false, &ON), Route::ContainerCredentials, "{host}");
+        assert_eq!(asked(Method::Get, PATH, Some(host), &own, Direct, &ON), Route::ContainerCredentials, "{host}");
     }
     let strange = [
         "evil.example",
@@ -101,14 +110,14 @@ fn foreign_hosts_are_refused() {
         "\u{e9}",
     ];
     for host in strange {
-        let found = asked(Method::Get, PATH, Some(host), &own, false, &ON);
+        let found = asked(Method::Get, PATH, Some(host), &own, Direct, &ON);
         assert_eq!(found, Route::RefuseContainer(Reason::HostNotAllowed), "{host}");
-        let posted = asked(Method::Post, PATH, Some(host), &own, false, &ON);
+        let posted = asked(Method::Post, PATH, Some(host), &own, Direct, &ON);
         assert_eq!(posted, Route::RefuseContainer(Reason::HostNotAllowed), "{host}");
     }
-    let found = asked(Method::Get, PATH, Some("evil.example"), "127.0.0.1", false, &ON);
+    let found = asked(Method::Get, PATH, Some("evil.example"), "127.0.0.1", Direct, &ON);
     assert_eq!(found, Route::RefuseContainer(Reason::HostNotAllowed));
-    assert_eq!(asked(Method::Get, PATH, None, &own, false, &ON), Route::RefuseContainer(Reason::HostNotAllowed));
+    assert_eq!(asked(Method::Get, PATH, None, &own, Direct, &ON), Route::RefuseContainer(Reason::HostNotAllowed));
 }
 
 #[test]
@@ -116,11 +125,11 @@ fn only_get_gets_container_credentials() {
     for method in
         [Method::Head, Method::Put, Method::Post, Method::Delete, Method::Options, Method::Patch, Method::Other]
     {
-        let found = asked(method, PATH, Some("127.0.0.1"), "127.0.0.1", false, &ON);
+        let found = asked(method, PATH, Some("127.0.0.1"), "127.0.0.1", Direct, &ON);
         assert_eq!(found, Route::RefuseContainer(Reason::MethodNotAllowed), "{method:?}");
     }
     assert_eq!(
-        asked(Method::Get, "/v1/credentials?x=y", Some("127.0.0.1"), "127.0.0.1", false, &ON),
+        asked(Method::Get, "/v1/credentials?x=y", Some("127.0.0.1"), "127.0.0.1", Direct, &ON),
         Route::ContainerCredentials
     );
 }

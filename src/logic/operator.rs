@@ -1,4 +1,4 @@
-//! What the node's operator gets to read: explain, status, doctor, Events, log lines, and the advice for each reason.
+//! Output for the node's operator: explain, status, doctor, Events, log lines, and the advice for each reason.
 
 pub mod advice;
 pub mod compare;

@@ -4,10 +4,12 @@ mod connection_events;
 mod control_listener;
 mod listeners;
 mod node_addresses;
+mod refusals;
 mod run;
 pub(crate) mod state;
 mod succession;
 mod taken_port;
+mod task_thread;
 pub mod tasks;
 pub(crate) mod wiring;
 

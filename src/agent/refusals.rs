@@ -1,0 +1,49 @@
+//! Refusals on their way from the requests to the task that writes Kubernetes Events.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::logic::base::time::Mono;
+use crate::logic::operator::events::RefusedPod;
+use crate::ports::{Notifier, Time};
+use crate::telemetry::RefusalSink;
+
+/// The queue of refusals to be written as Events.
+pub(super) struct Refusals {
+    waiting: Arc<Mutex<VecDeque<RefusedPod>>>,
+    notifier: Arc<dyn Notifier>,
+}
+
+impl Refusals {
+    pub(super) fn new(time: &dyn Time) -> Self {
+        Self { waiting: Arc::default(), notifier: time.notifier() }
+    }
+
+    /// Takes refusals. When too many wait some are lost: an Event is counted again as long as its cause is there.
+    pub(super) fn sink(&self) -> RefusalSink {
+        let (waiting, notifier) = (self.waiting.clone(), self.notifier.clone());
+        Arc::new(move |refused| {
+            let mut waiting = waiting.lock();
+            if waiting.len() < MOST_WAITING {
+                waiting.push_back(refused);
+                drop(waiting);
+                notifier.notify();
+            }
+        })
+    }
+
+    /// The oldest refusal. Without one, waits for the next, at most until `deadline`, and returns `None`.
+    pub(super) fn next(&self, deadline: Mono) -> Option<RefusedPod> {
+        let generation = self.notifier.generation();
+        let next = self.waiting.lock().pop_front();
+        if next.is_none() {
+            self.notifier.wait(generation, deadline);
+        }
+        next
+    }
+}
+
+/// Most refusals that wait for the API server.
+const MOST_WAITING: usize = 256;
