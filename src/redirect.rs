@@ -34,8 +34,10 @@ mod error;
 mod host;
 mod link;
 mod message;
+mod netfilter;
 mod nftables;
 mod owned_table;
+mod rtnetlink;
 mod socket;
 mod watch;
 

@@ -40,7 +40,8 @@ pub(super) fn wait(
     let now = || agent.clock.now().mono;
     let mut judgement =
         agent.facts.taken_port.read().as_ref().map_or(HolderJudgement::UNKNOWN, |taken| taken.judgement);
-    let (mut examination_due, mut naming_due, mut report): (Mono, Mono, Report) = (now(), now(), Report::default());
+    let (mut examination_due, mut naming_due, mut report): (Mono, Mono, TakenPortLog) =
+        (now(), now(), TakenPortLog::default());
     let mut named = Vec::new();
     loop {
         if now() >= naming_due {
@@ -68,12 +69,12 @@ pub(super) fn wait(
 
 /// The last logged text, and until when it isn't repeated.
 #[derive(Default)]
-struct Report {
+struct TakenPortLog {
     logged: String,
     silent_until: Mono,
 }
 
-impl Report {
+impl TakenPortLog {
     fn log(&mut self, taken: &TakenPort, now: Mono) {
         let text = taken.to_string();
         if text != self.logged || now >= self.silent_until {

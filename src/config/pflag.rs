@@ -117,11 +117,7 @@ impl<'a> CommandLine<'a> {
         rest: &mut dyn Iterator<Item = String>,
     ) -> Result<(), UsageError> {
         let Flag { name, takes, .. } = self.flags[index];
-        let value = match (takes, value) {
-            (Takes::Switch | Takes::Bool, value) => boolean(name, value.unwrap_or("true"))?.to_string(),
-            (_, Some(value)) => value.to_owned(),
-            (_, None) => rest.next().ok_or_else(|| UsageError::no_value(name))?,
-        };
+        let value = value_of(name, takes, value, rest)?;
         if matches!(takes, Takes::List(_)) {
             let entries = value.split(',').map(str::trim).filter(|entry| !entry.is_empty());
             self.values.extend(entries.map(|entry| (index, entry.to_owned())));
@@ -173,8 +169,22 @@ fn split<'w>(word: &'w str, flags: &[Flag]) -> Result<(&'w str, Option<&'w str>)
     }
 }
 
+/// A flag's value: after the `=`, else for a boolean `true`, else the next word.
+pub(super) fn value_of(
+    name: &str,
+    takes: Takes,
+    written: Option<&str>,
+    rest: &mut dyn Iterator<Item = String>,
+) -> Result<String, UsageError> {
+    match (takes, written) {
+        (Takes::Switch | Takes::Bool, written) => boolean(name, written.unwrap_or("true")).map(|on| on.to_string()),
+        (_, Some(written)) => Ok(written.to_owned()),
+        (_, None) => rest.next().ok_or_else(|| UsageError::no_value(name)),
+    }
+}
+
 /// The values of Go's `strconv.ParseBool`.
-pub(super) fn boolean(name: &str, value: &str) -> Result<bool, UsageError> {
+fn boolean(name: &str, value: &str) -> Result<bool, UsageError> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),

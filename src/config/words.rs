@@ -2,8 +2,9 @@
 //! `--flag value`, `--switch=false`), anywhere among the positional words.
 
 use super::help;
-use super::pflag::{boolean, nearest_of};
-use super::subcommands::{OwnFlag, Positional, Subcommand};
+use super::pflag::{nearest_of, value_of};
+use super::subcommands::{Positional, Subcommand};
+use super::table::Takes;
 use super::usage::UsageError;
 use crate::logic::base::json::PrintedForm;
 
@@ -54,11 +55,11 @@ impl Words {
 /// Parses the words after `command`.
 pub fn read_words(command: &'static Subcommand, words: &[String]) -> Result<WordsAsked, UsageError> {
     let mut read = Words::default();
-    let mut words = words.iter();
+    let mut words = words.iter().cloned();
     let mut behind_dashes = Vec::new();
     while let Some(word) = words.next() {
         if word == "--" && command.takes == Positional::AgentFlagsAfterDashes {
-            behind_dashes.extend(words.by_ref().cloned());
+            behind_dashes.extend(words.by_ref());
             break;
         }
         if matches!(word.as_str(), "-h" | "--help") {
@@ -68,14 +69,18 @@ pub fn read_words(command: &'static Subcommand, words: &[String]) -> Result<Word
         let own = name.strip_prefix("--").and_then(|name| command.flags.iter().find(|flag| flag.name == name));
         match own {
             Some(flag) => {
-                let value = value_of(flag, value, &mut words)?;
+                let takes = flag.value.map_or(Takes::Switch, Takes::Values);
+                let value = value_of(flag.name, takes, value, &mut words)?;
+                if value.is_empty() {
+                    return Err(UsageError::no_value(flag.name));
+                }
                 read.given.push((flag.name, value));
             }
             None if command.takes != Positional::AgentFlags && word.starts_with('-') && word != "-" => {
                 let near = nearest_of(name.trim_start_matches('-'), command.flags.iter().map(|flag| flag.name));
                 return Err(UsageError::unknown(name, near));
             }
-            None => read.rest.push(word.clone()),
+            None => read.rest.push(word),
         }
     }
     let (least, most) = match command.takes {
@@ -101,22 +106,10 @@ pub fn read_words(command: &'static Subcommand, words: &[String]) -> Result<Word
     }
 }
 
-fn value_of<'w>(
-    flag: &OwnFlag,
-    written: Option<&str>,
-    rest: &mut impl Iterator<Item = &'w String>,
-) -> Result<String, UsageError> {
-    let value = match (flag.value, written) {
-        (None, written) => return boolean(flag.name, written.unwrap_or("true")).map(|on| on.to_string()),
-        (Some(_), Some(written)) => written.to_owned(),
-        (Some(_), None) => rest.next().cloned().ok_or_else(|| UsageError::no_value(flag.name))?,
-    };
-    if value.is_empty() { Err(UsageError::no_value(flag.name)) } else { Ok(value) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::subcommands::OwnFlag;
 
     const FLAGS: &[OwnFlag] = &[
         OwnFlag { name: "role", value: Some("NAME"), meaning: "a role" },

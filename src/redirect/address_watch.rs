@@ -11,8 +11,8 @@ use crate::logic::redirect::guard::GUARD_TABLE;
 use super::RedirectOutcome;
 use super::address::{AddressEnsured, CredentialsAddress};
 use super::error::RedirectError;
-use super::host::ROUTE;
 use super::link;
+use super::rtnetlink::ROUTE;
 use super::socket::{Netlink, Received};
 use super::watch::{self, CHECK_EVERY, Newer, REPAIR_PAUSE, RETRY_AFTER, WatchContext};
 

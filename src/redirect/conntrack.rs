@@ -7,11 +7,10 @@ use rustix::io::Errno;
 use rustix::net::netlink;
 
 use super::message::{Attributes, NetlinkMessage, attribute, nested};
-use super::nftables::FIXED_BYTES;
+use super::netfilter::{CONNTRACK, FAMILY_ANY, attributes_of, request};
 use super::socket::{FLAG_DUMP, Netlink};
 
-/// `NFNL_SUBSYS_CTNETLINK`, `IPCTNL_MSG_CT_GET`, `IPCTNL_MSG_CT_DELETE`.
-const SUBSYSTEM: u8 = 1;
+/// `IPCTNL_MSG_CT_GET`, `IPCTNL_MSG_CT_DELETE`.
 const GET: u8 = 1;
 const DELETE: u8 = 2;
 /// `CTA_*`: the two directions, and the fields that distinguish otherwise equal entries.
@@ -28,8 +27,6 @@ const SOURCE_V6: u16 = 3;
 const DESTINATION_V6: u16 = 4;
 const SOURCE_PORT: u16 = 2;
 const DESTINATION_PORT: u16 = 3;
-/// `NFPROTO_UNSPEC`: entries of both families.
-const FAMILY_ANY: u8 = 0;
 /// Maximum entries deleted per call. More than a node's pods have; the rules drop the packets of any others.
 const CUT_MAX: usize = 65_536;
 
@@ -50,10 +47,9 @@ pub(super) struct Stale<'a> {
 pub(super) fn cut(stale: &Stale<'_>) -> Result<usize, Errno> {
     let mut netlink = Netlink::open(Some(netlink::NETFILTER))?;
     let mut deletions = Vec::new();
-    let all =
-        NetlinkMessage::new(u16::from_be_bytes([SUBSYSTEM, GET]), FLAG_DUMP, &[FAMILY_ANY, 0, 0, 0], Attributes::new());
+    let all = request(CONNTRACK, GET, FLAG_DUMP, FAMILY_ANY, Attributes::new());
     let dumped = netlink.ask(all, &mut |reply| {
-        let entry = reply.body.get(FIXED_BYTES..).unwrap_or_default();
+        let entry = attributes_of(&reply);
         if deletions.len() < CUT_MAX && stale.matches(entry) {
             deletions.extend(deletion(reply.body, entry));
         }
@@ -102,7 +98,7 @@ fn deletion(body: &[u8], entry: &[u8]) -> Option<NetlinkMessage> {
             list = list.bytes(kind, value);
         }
     }
-    Some(NetlinkMessage::new(u16::from_be_bytes([SUBSYSTEM, DELETE]), 0, &[*body.first()?, 0, 0, 0], list))
+    Some(request(CONNTRACK, DELETE, 0, *body.first()?, list))
 }
 
 #[cfg(test)]

@@ -3,33 +3,25 @@
 use std::net::IpAddr;
 
 use rustix::io::Errno;
-use rustix::net::Protocol;
 
 use crate::logic::redirect::resolve::{
     Address, AddressStanding, DefaultRoute, Family, HostNetwork, Interface, InterfaceKind, RouteOrigin,
 };
 
-use super::message::{Attributes, NetlinkMessage, attribute, native_u16, native_u32, text};
-use super::socket::{FLAG_DUMP, Netlink, read_consistently};
+use super::message::{attribute, native_u16, native_u32, text};
+use super::rtnetlink::{
+    ADDRESS_ADDRESS, ADDRESS_BYTES, ADDRESS_LOCAL, GET_ADDRESS, GET_LINK, LINK_BYTES, LINK_NAME, ROUTE, V4, V6, dump,
+};
+use super::socket::{Netlink, read_consistently};
 
-/// `NETLINK_ROUTE` is number 0, which rustix expresses as `None`.
-pub(super) const ROUTE: Option<Protocol> = None;
-
-/// `RTM_GETLINK`, `RTM_GETADDR`, `RTM_GETROUTE`, and the sizes of their fixed headers.
-pub(super) const GET_LINK: u16 = 18;
-pub(super) const GET_ADDRESS: u16 = 22;
+/// `RTM_GETROUTE`, and the size of its fixed header.
 const GET_ROUTE: u16 = 26;
-pub(super) const LINK_BYTES: usize = 16;
-pub(super) const ADDRESS_BYTES: usize = 8;
 const ROUTE_BYTES: usize = 12;
 
-/// `IFLA_IFNAME`, `IFF_LOOPBACK`.
-pub(super) const LINK_NAME: u16 = 3;
+/// `IFF_LOOPBACK`.
 const LOOPBACK: u32 = 0x8;
 
-/// `IFA_ADDRESS`, `IFA_LOCAL`, `IFA_FLAGS`, `RT_SCOPE_UNIVERSE`.
-pub(super) const ADDRESS_ADDRESS: u16 = 1;
-pub(super) const ADDRESS_LOCAL: u16 = 2;
+/// `IFA_FLAGS`, `RT_SCOPE_UNIVERSE`.
 const ADDRESS_FLAGS: u16 = 8;
 const SCOPE_UNIVERSE: u8 = 0;
 /// `IFA_F_SECONDARY` (for IPv6: temporary), `_DADFAILED`, `_DEPRECATED`, `_TENTATIVE`.
@@ -48,8 +40,7 @@ const ADVERTISED: u8 = 9;
 const UNICAST: u8 = 1;
 const CLONED: u32 = 0x200;
 
-/// `AF_INET`, `AF_INET6`.
-const FAMILIES: [(u8, Family); 2] = [(2, Family::V4), (10, Family::V6)];
+const FAMILIES: [(u8, Family); 2] = [(V4, Family::V4), (V6, Family::V6)];
 
 /// Reads interfaces, addresses and default routes.
 pub(super) fn network() -> Result<HostNetwork, Errno> {
@@ -74,10 +65,6 @@ fn read(netlink: &mut Netlink) -> Result<HostNetwork, Errno> {
         }
     }
     Ok(host)
-}
-
-pub(super) fn dump(kind: u16, fixed: &[u8]) -> NetlinkMessage {
-    NetlinkMessage::new(kind, FLAG_DUMP, fixed, Attributes::new())
 }
 
 fn interface(body: &[u8]) -> Option<Interface> {
@@ -133,6 +120,7 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::message::{Attributes, NetlinkMessage};
     use super::*;
 
     /// `struct rtmsg` of a unicast route in table main with a prefix of `bits`.

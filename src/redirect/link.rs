@@ -9,17 +9,13 @@ use crate::logic::redirect::address::{
     ADDRESS, AddressOnLink, FoundAddress, FoundLink, LINK, LOOPBACK, LOOPBACK_LABEL, Place,
 };
 
-use super::host::{
-    ADDRESS_ADDRESS, ADDRESS_BYTES, ADDRESS_LOCAL, GET_ADDRESS, GET_LINK, LINK_BYTES, LINK_NAME, ROUTE, dump,
-};
 use super::message::{Attributes, NetlinkMessage, NetlinkReply, attribute, native_u32, nested, text};
+use super::rtnetlink::{
+    ADDRESS_ADDRESS, ADDRESS_BYTES, ADDRESS_LOCAL, DELETE_ADDRESS, DELETE_LINK, GET_ADDRESS, GET_LINK, LINK_BYTES,
+    LINK_NAME, NEW_ADDRESS, NEW_LINK, ROUTE, V4, dump,
+};
 use super::socket::{FLAG_CREATE, FLAG_EXCLUSIVE, Netlink, read_consistently};
 
-/// `RTM_NEWLINK`, `RTM_DELLINK`, `RTM_NEWADDR`, `RTM_DELADDR`.
-pub(super) const NEW_LINK: u16 = 16;
-pub(super) const DELETE_LINK: u16 = 17;
-pub(super) const NEW_ADDRESS: u16 = 20;
-pub(super) const DELETE_ADDRESS: u16 = 21;
 /// `IFF_UP`.
 const UP: u32 = 1;
 /// `IFLA_LINKINFO`, within it `IFLA_INFO_KIND`.
@@ -27,8 +23,6 @@ const LINK_INFO: u16 = 18;
 const INFO_KIND: u16 = 1;
 /// `IFA_LABEL`.
 const ADDRESS_LABEL: u16 = 3;
-/// `AF_INET`.
-const V4: u8 = 2;
 const WHOLE_PREFIX: u8 = 32;
 /// `IFA_F_PERMANENT`.
 const PERMANENT: u8 = 0x80;

@@ -9,14 +9,9 @@ use crate::logic::redirect::compare::{Count, FoundChain, FoundRule, FoundTable};
 use crate::logic::redirect::ruleset::{Chain, POLICY_ACCEPT, Rule};
 
 use super::codec;
-use super::message::{Attributes, NetlinkMessage, NetlinkReply, attribute, long, number, text};
+use super::message::{Attributes, NetlinkMessage, attribute, long, number, text};
+use super::netfilter::{self, FAMILY_INET, FAMILY_V4, NFTABLES, attributes_of, family_of};
 use super::socket::{FLAG_ACK, FLAG_APPEND, FLAG_CREATE, FLAG_DUMP, FLAG_REQUEST, Netlink, NetlinkRefusal};
-
-/// `NFNL_SUBSYS_NFTABLES`, the upper byte of a message's kind.
-pub(super) const SUBSYSTEM: u8 = 10;
-/// `NFPROTO_INET`, `NFPROTO_IPV4`.
-const FAMILY_INET: u8 = 1;
-const FAMILY_V4: u8 = 2;
 
 /// `NFT_MSG_*`.
 const TABLE_NEW: u8 = 0;
@@ -49,9 +44,6 @@ const RULE_EXPRESSIONS: u16 = 4;
 const RULE_USERDATA: u16 = 7;
 const GENERATION_ID: u16 = 1;
 
-/// `struct nfgenmsg`: family, version, resource.
-pub(super) const FIXED_BYTES: usize = 4;
-
 /// The ruleset's generation id, which the kernel increments on every change by any process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct GenerationId(u32);
@@ -72,7 +64,7 @@ impl Nftables {
     pub(super) fn generation_id(&mut self) -> Result<GenerationId, Errno> {
         let mut generation_id = None;
         self.netlink.ask(request(GENERATION_GET, 0, 0, Attributes::new()), &mut |reply| {
-            generation_id = number(attributes_of(reply), GENERATION_ID);
+            generation_id = number(attributes_of(&reply), GENERATION_ID);
         })?;
         generation_id.map(GenerationId).ok_or(Errno::PROTO)
     }
@@ -82,7 +74,7 @@ impl Nftables {
         let mut table = FoundTable::default();
         let name = Attributes::new().text(OBJECT_TABLE, self.table);
         let found = self.netlink.ask(request(TABLE_GET, 0, FAMILY_INET, name), &mut |reply| {
-            let list = attributes_of(reply);
+            let list = attributes_of(&reply);
             table.flags = number(list, TABLE_FLAGS).unwrap_or_default();
             table.members = number(list, TABLE_USE).unwrap_or_default();
         });
@@ -99,7 +91,7 @@ impl Nftables {
         let mut chain = FoundChain { name: name.to_owned(), ..FoundChain::default() };
         let list = Attributes::new().text(OBJECT_TABLE, self.table).text(CHAIN_NAME, name);
         let found = self.netlink.ask(request(CHAIN_GET, 0, FAMILY_INET, list), &mut |reply| {
-            let list = attributes_of(reply);
+            let list = attributes_of(&reply);
             let hook = attribute(list, CHAIN_HOOK).unwrap_or_default();
             chain.hook = number(hook, HOOK_NUMBER).unwrap_or(u32::MAX);
             chain.priority = number(hook, HOOK_PRIORITY).unwrap_or_default().cast_signed();
@@ -123,8 +115,8 @@ impl Nftables {
         let mut rules = Vec::new();
         let list = Attributes::new().text(OBJECT_TABLE, table).text(RULE_CHAIN, chain);
         let found = self.netlink.ask(request(RULE_GET, FLAG_DUMP, family, list), &mut |reply| {
-            let list = attributes_of(reply);
-            let ours = reply.body.first() == Some(&family)
+            let list = attributes_of(&reply);
+            let ours = family_of(&reply) == Some(family)
                 && text(list, OBJECT_TABLE) == Some(table)
                 && text(list, RULE_CHAIN) == Some(chain);
             rules.extend(ours.then(|| found_rule(list)));
@@ -187,12 +179,12 @@ impl Nftables {
 }
 
 fn request(kind: u8, flags: u16, family: u8, list: Attributes) -> NetlinkMessage {
-    NetlinkMessage::new(u16::from_be_bytes([SUBSYSTEM, kind]), flags, &[family, 0, 0, 0], list)
+    netfilter::request(NFTABLES, kind, flags, family, list)
 }
 
 /// The first or last message of a batch, which names the subsystem.
 fn batch_marker(kind: u16, list: Attributes) -> NetlinkMessage {
-    NetlinkMessage::new(kind, 0, &[0, 0, 0, SUBSYSTEM], list)
+    NetlinkMessage::new(kind, 0, &[0, 0, 0, NFTABLES], list)
 }
 
 fn chain_message(table: &str, chain: &Chain) -> NetlinkMessage {
@@ -222,10 +214,6 @@ fn found_rule(list: &[u8]) -> FoundRule {
         count: Count { packets, bytes },
         comment: attribute(list, RULE_USERDATA).and_then(codec::read_comment),
     }
-}
-
-fn attributes_of(reply: NetlinkReply<'_>) -> &[u8] {
-    reply.body.get(FIXED_BYTES..).unwrap_or_default()
 }
 
 /// Whether the requested object doesn't exist.

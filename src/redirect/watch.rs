@@ -19,7 +19,8 @@ use crate::ports::Clock;
 
 use super::error::RedirectError;
 use super::message::text;
-use super::nftables::{FIXED_BYTES, OBJECT_TABLE, SUBSYSTEM};
+use super::netfilter::{NFTABLES, attributes_of, subsystem_of};
+use super::nftables::OBJECT_TABLE;
 use super::socket::{Netlink, Received};
 use super::{Ensured, LastCheck, Redirect, RedirectOutcome};
 
@@ -181,8 +182,8 @@ pub(super) fn listen(wait: Duration) -> Result<Netlink, RedirectError> {
 pub(super) fn has_changed(listener: &mut Netlink, table: &str) -> Result<bool, RedirectError> {
     let mut ours = false;
     let received = listener.notifications(&mut |reply| {
-        let object = reply.body.get(FIXED_BYTES..).unwrap_or_default();
-        ours |= reply.kind.to_be_bytes()[0] == SUBSYSTEM && text(object, OBJECT_TABLE) == Some(table);
+        let table_of = text(attributes_of(&reply), OBJECT_TABLE);
+        ours |= subsystem_of(&reply) == NFTABLES && table_of == Some(table);
     });
     Ok(received.map_err(RedirectError::reading)? == Received::Lost || ours)
 }

@@ -4,7 +4,9 @@
 
 mod circles;
 mod cited;
+mod names;
 mod parameters;
+mod public;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -160,23 +162,6 @@ fn every_room_is_in_the_map() {
     let map = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let missing = ROOMS.iter().filter(|(room, _)| !map.contains(&format!("\nmod {room};")));
     complain(&missing.map(|(room, _)| format!("src/lib.rs doesn't name `{room}`")).collect::<Vec<_>>());
-}
-
-/// A public room would hide what nobody uses in it from the compiler; so would a whole module let out by `for_tests`.
-#[test]
-fn no_room_is_public() {
-    let map = fs::read_to_string(root().join("src/lib.rs")).unwrap();
-    let public: Vec<&str> = map.lines().filter(|line| line.starts_with("pub ")).collect();
-    assert_eq!(public, ["pub mod for_tests;", "pub use cli::command::run;"]);
-    let let_out = fs::read_to_string(root().join("src/for_tests.rs")).unwrap();
-    assert!(!let_out.contains('*') && !let_out.contains("mod "), "for_tests lets items out, one by one");
-    let functions: String = sources("src").into_iter().map(|source| source.production).collect();
-    let is_function = |item: &str| ["(", "<"].iter().any(|end| functions.contains(&format!("fn {item}{end}")));
-    let names = let_out.split("use crate::").skip(1).flat_map(|path| path.split(';').next().unwrap().split(['{', ',']));
-    let items = names.map(|name| name.trim().trim_end_matches('}').rsplit("::").next().unwrap());
-    let small = items.map(|item| item.split(' ').next().unwrap()).filter(|item| item.starts_with(char::is_lowercase));
-    let modules: Vec<&str> = small.filter(|item| !is_function(item)).collect();
-    assert!(modules.is_empty(), "for_tests lets {modules:?} out whole");
 }
 
 #[test]

@@ -67,10 +67,15 @@ fn all_metrics(site: &Site) -> BTreeMap<String, BTreeSet<String>> {
     let at_rest = Metrics::new(&BUILD, "n").unwrap();
     at_rest.redirect.set(InPlace::Yes);
     at_rest.redirect.set_address(InPlace::Yes);
+    at_rest.container.begin();
     at_rest.container.sample_keys(Some(("https://cluster", Duration::ZERO)));
     let rendered = shown(&String::from_utf8(at_rest.render().unwrap()).unwrap());
-    let where_set_up =
-        ["kube2iam_redirect_whole", "kube2iam_credentials_address_in_place", "kube2iam_issuer_keys_age_seconds"];
+    let where_set_up = [
+        "kube2iam_redirect_whole",
+        "kube2iam_credentials_address_in_place",
+        "kube2iam_container_tokens_total",
+        "kube2iam_issuer_keys_age_seconds",
+    ];
     metrics.extend(rendered.into_iter().filter(|(name, _)| where_set_up.contains(&name.as_str())));
     metrics
 }
@@ -162,6 +167,10 @@ fn the_dashboard_shows_what_matters_and_no_panel_lies_upon_another() {
         "kube2iam_redirect_repairs_total",
         "count(up{",
         "kube2iam_ready{",
+        "min(kube2iam_credentials_address_in_place{",
+        "kube2iam_credentials_address_repairs_total",
+        "sum by (outcome) (rate(kube2iam_container_tokens_total",
+        "kube2iam_issuer_keys_age_seconds",
     ] {
         assert!(all.contains(metric), "{metric}");
     }

@@ -44,7 +44,7 @@ struct PodsJson {
     #[serde(default)]
     metadata: ListMetadataJson,
     #[serde(default)]
-    items: Vec<PodJson>,
+    items: Vec<InjectedPodJson>,
 }
 
 #[derive(Default, Deserialize)]
@@ -54,15 +54,15 @@ struct ListMetadataJson {
 }
 
 #[derive(Deserialize)]
-struct PodJson {
-    metadata: MetadataJson,
-    spec: SpecJson,
+struct InjectedPodJson {
+    metadata: InjectedMetadataJson,
+    spec: InjectedSpecJson,
     #[serde(default)]
     status: StatusJson,
 }
 
 #[derive(Deserialize)]
-struct MetadataJson {
+struct InjectedMetadataJson {
     namespace: String,
     name: String,
     #[serde(default)]
@@ -72,7 +72,7 @@ struct MetadataJson {
 }
 
 #[derive(Deserialize)]
-struct SpecJson {
+struct InjectedSpecJson {
     #[serde(default)]
     containers: Vec<ContainerJson>,
     /// Includes sidecars.
@@ -102,18 +102,18 @@ struct EnvJson {
     origin: Option<IgnoredAny>,
 }
 
-impl PodJson {
+impl InjectedPodJson {
     /// A container without the variable gets its credentials elsewhere.
     fn lacks(&self, role_key: &str) -> bool {
         let is_finished = matches!(&*self.status.phase, "Succeeded" | "Failed");
-        let SpecJson { containers, init_containers } = &self.spec;
+        let InjectedSpecJson { containers, init_containers } = &self.spec;
         let mut all = containers.iter().chain(init_containers);
         self.has_role(role_key) && !is_finished && !all.all(ContainerJson::has_provider)
     }
 
     /// Matches the admission policies: by the annotation, or by the label where the role is set elsewhere.
     fn has_role(&self, role_key: &str) -> bool {
-        let MetadataJson { annotations, labels, .. } = &self.metadata;
+        let InjectedMetadataJson { annotations, labels, .. } = &self.metadata;
         annotations.get(role_key).is_some_and(|role| !role.is_empty())
             || labels.get(LABEL).is_some_and(|value| value == "enabled")
     }
@@ -147,7 +147,7 @@ mod tests {
         let mut pod = json!({ "metadata": metadata, "spec": spec, "status": { "phase": phase } });
         pod["metadata"]["namespace"] = "shop".into();
         pod["metadata"]["name"] = "web".into();
-        serde_json::from_value::<PodJson>(pod).unwrap().lacks(KEY)
+        serde_json::from_value::<InjectedPodJson>(pod).unwrap().lacks(KEY)
     }
 
     #[test]

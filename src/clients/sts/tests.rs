@@ -1,3 +1,4 @@
+mod private_partition;
 mod web_identity;
 
 use std::time::Duration;

@@ -50,11 +50,11 @@ impl Removal {
 #[derive(Deserialize)]
 struct NodeJson {
     #[serde(default)]
-    spec: SpecJson,
+    spec: NodeSpecJson,
 }
 
 #[derive(Default, Deserialize)]
-struct SpecJson {
+struct NodeSpecJson {
     taints: Option<Vec<Value>>,
 }
 

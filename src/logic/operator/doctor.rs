@@ -280,4 +280,22 @@ mod tests {
         assert_eq!(of_versions(ServedVersions::OnlyWithoutToken).mark, Mark::Warn);
         assert_eq!(of_versions(ServedVersions::Neither).mark, Mark::Fail);
     }
+
+    #[test]
+    fn pods_that_can_show_no_token_are_named_up_to_a_few() {
+        let pods = |count: usize| Ok((0..count).map(|number| format!("shop/p{number}")).collect::<Vec<_>>());
+        assert_eq!(of_uninjected(pods(0)).mark, Mark::Ok);
+        let few = of_uninjected(pods(MOST_PODS_SHOWN));
+        assert!(few.mark == Mark::Warn && few.text.starts_with(&format!("{MOST_PODS_SHOWN} pods")), "{}", few.text);
+        assert!(few.text.ends_with(&format!("shop/p{}", MOST_PODS_SHOWN - 1)), "{}", few.text);
+        let many = of_uninjected(pods(MOST_PODS_SHOWN + 1)).text;
+        assert!(many.ends_with(", ...") && !many.contains(&format!("shop/p{MOST_PODS_SHOWN}")), "{many}");
+        let kind = KubernetesFailureKind::Forbidden;
+        assert_eq!(of_uninjected(Err(KubernetesFailure { kind, cause: "403".into() })), Finding::warn("403"));
+    }
+
+    #[test]
+    fn marks_have_words_and_only_the_last_is_loud() {
+        assert_eq!([Mark::Ok, Mark::Warn, Mark::Fail].map(Mark::word), ["ok", "warn", "FAIL"]);
+    }
 }

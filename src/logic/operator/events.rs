@@ -105,7 +105,7 @@ impl Notice {
     pub fn trial() -> Self {
         let (namespace, name) = ("default".to_owned(), "kube2iam-doctor".to_owned());
         let object = json::text(&EventJson {
-            involved_object: PodJson { namespace: &namespace, name: &name, ..PodJson::default() },
+            involved_object: EventPodJson { namespace: &namespace, name: &name, ..EventPodJson::default() },
             r#type: "Normal",
             reason: "Trial",
             message: "a trial",
@@ -162,11 +162,11 @@ impl EventBook {
         let message = self.message(pod, *reason, *effect);
         let change = ChangeJson { count, last_timestamp: &last, message: &message };
         let object = json::text(&EventJson {
-            involved_object: PodJson {
+            involved_object: EventPodJson {
                 namespace: &namespace,
                 name: &pod.name,
                 uid: Some(&pod.uid),
-                ..PodJson::default()
+                ..EventPodJson::default()
             },
             r#type: "Warning",
             reason: &title(*reason, *effect),
@@ -211,8 +211,8 @@ impl EventBook {
 struct EventJson<'a> {
     api_version: &'a str,
     kind: &'a str,
-    metadata: MetadataJson<'a>,
-    involved_object: PodJson<'a>,
+    metadata: EventMetadataJson<'a>,
+    involved_object: EventPodJson<'a>,
     r#type: &'a str,
     reason: &'a str,
     message: &'a str,
@@ -231,14 +231,14 @@ struct EventJson<'a> {
 }
 
 #[derive(Default, Serialize)]
-struct MetadataJson<'a> {
+struct EventMetadataJson<'a> {
     name: &'a str,
     namespace: &'a str,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct PodJson<'a> {
+struct EventPodJson<'a> {
     api_version: &'a str,
     kind: &'a str,
     namespace: &'a str,
@@ -264,11 +264,11 @@ struct ChangeJson<'a> {
 
 impl<'a> EventJson<'a> {
     fn of(namespace: &'a str, name: &'a str) -> Self {
-        Self { api_version: "v1", kind: "Event", metadata: MetadataJson { name, namespace }, ..Self::default() }
+        Self { api_version: "v1", kind: "Event", metadata: EventMetadataJson { name, namespace }, ..Self::default() }
     }
 }
 
-impl Default for PodJson<'_> {
+impl Default for EventPodJson<'_> {
     fn default() -> Self {
         Self { api_version: "v1", kind: "Pod", namespace: "", name: "", uid: None }
     }

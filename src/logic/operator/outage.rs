@@ -305,4 +305,16 @@ mod tests {
         let trouble = ServerTrouble { since_s: 50, cause: "NoInstanceRole: why".into() };
         assert_eq!((outages.node_credentials(at(60)), outages.sts(at(60))), (Some(trouble), None));
     }
+
+    #[test]
+    fn trouble_is_told_per_dependency_with_its_age_and_cause() {
+        let mut outages = Outages::default();
+        assert_eq!((outages.sts(at(0)), outages.node_credentials(at(0))), (None, None));
+        outages.note(None, Some(&down()), at(5));
+        let trouble = outages.sts(at(65)).unwrap();
+        assert_eq!((trouble.since_s, trouble.cause.as_str()), (60, "Unreachable: why"));
+        assert_eq!(outages.node_credentials(at(65)), None);
+        let words = [Dependency::Sts, Dependency::NodeCredentials].map(Dependency::word);
+        assert_eq!(words, ["sts", "node_credentials"]);
+    }
 }

@@ -143,4 +143,10 @@ mod tests {
         assert_eq!(InterfaceRule::parse(&["!+"]), Err(InterfaceRuleError::ExcludesAll));
         assert!(InterfaceRule::parse(&["exactly15bytes_"]).is_ok());
     }
+
+    #[test]
+    fn a_rule_that_is_wrong_is_told_with_its_word() {
+        let name = InterfaceRuleError::NotAName("a b".into()).to_string();
+        assert!(name.contains("`a b`") && InterfaceRuleError::ExcludesAll.to_string().contains("`!+`"));
+    }
 }

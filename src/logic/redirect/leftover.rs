@@ -267,4 +267,38 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn a_rule_of_nft_is_found_as_one_of_iptables_is() {
+        let rewriting = |target: std::net::IpAddr| {
+            let mut rule = rule(METADATA_V4.octets(), Expression::Counter);
+            rule.expressions.pop();
+            rule.expressions.extend(expression::destination_nat(target, 8181));
+            rule
+        };
+        let found = |rule| old_rule(&rule, &[METADATA_V4]).map(|old| old.target);
+        assert_eq!(found(rewriting("10.0.0.1".parse().unwrap())), Some(Some("10.0.0.1:8181".parse().unwrap())));
+        assert_eq!(found(rewriting("fd00::1".parse().unwrap())), Some(None));
+        assert_eq!(found(rule(METADATA_V4.octets(), Expression::Counter)), None);
+    }
+
+    /// `struct xt_tcp`: two source ports, then the first and the last destination port.
+    #[test]
+    fn the_port_of_an_older_iptables_is_read_from_its_tcp_match() {
+        let matching = |name: &str, first: u16, last: u16| {
+            let info = [0, 0xffff, first, last].map(u16::to_ne_bytes).concat();
+            let mut rule = rule(METADATA_V4.octets(), dnat());
+            rule.expressions.splice(4..6, [Expression::Match { name: name.to_owned(), info }]);
+            old_rule(&rule, &[METADATA_V4]).unwrap().port
+        };
+        assert_eq!(matching("tcp", 80, 80), Some(80));
+        assert_eq!(matching("tcp", 80, 90), None);
+        assert_eq!(matching("udp", 80, 80), None);
+    }
+
+    #[test]
+    fn the_hint_for_legacy_tables_deletes_only_rules_of_the_metadata_addresses() {
+        let hint = legacy_hint(&[METADATA_V4, "10.9.9.9".parse().unwrap()]);
+        assert!(hint.contains(r"-d (169\.254\.169\.254|10\.9\.9\.9)\/32 .*-j DNAT"), "{hint}");
+    }
 }

@@ -147,4 +147,12 @@ mod tests {
         assert!(!buckets.take(MOST_BUCKETS, at(0)));
         assert!(buckets.take(MOST_BUCKETS, at(1_000)));
     }
+
+    #[test]
+    fn a_known_client_is_served_while_there_is_no_room_for_another() {
+        let at = Mono::from_millis;
+        let mut buckets = Buckets::new(RATE);
+        assert!((0..MOST_BUCKETS).all(|client| buckets.take(client, at(0))));
+        assert_eq!([7, 7, MOST_BUCKETS].map(|client| buckets.take(client, at(0))), [true, false, false]);
+    }
 }

@@ -80,4 +80,11 @@ mod tests {
         (0..=MOST_REMEMBERED).for_each(|role| failures.record(&call(role), Some(&failure("AccessDenied")), at(0)));
         assert!(failures.of(&call(0)).is_none() && failures.of(&call(MOST_REMEMBERED)).is_some());
     }
+
+    #[test]
+    fn failures_of_several_calls_stand_side_by_side() {
+        let mut failures = RecentFailures::default();
+        (0..3).for_each(|role| failures.record(&call(role), Some(&failure("AccessDenied")), at(0)));
+        assert!((0..3).all(|role| failures.of(&call(role)).is_some()));
+    }
 }

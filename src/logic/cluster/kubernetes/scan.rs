@@ -219,7 +219,7 @@ impl Scanner {
     }
 
     fn close(&mut self) -> Complete {
-        let closed = self.scopes.pop();
+        self.scopes.pop();
         match self.scopes.last() {
             None => {
                 self.expect = Expect::End;
@@ -227,8 +227,7 @@ impl Scanner {
             }
             Some(around) => {
                 self.expect = Expect::CommaOrEnd;
-                let is_item = *around == ObjectScope::Items && closed == Some(ObjectScope::Object);
-                if is_item { Complete::Item } else { Complete::Nothing }
+                if *around == ObjectScope::Items { Complete::Item } else { Complete::Nothing }
             }
         }
     }

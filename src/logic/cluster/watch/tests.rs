@@ -1,4 +1,5 @@
 mod any;
+mod pauses;
 
 use super::unreadable::MOST_LOGGED;
 use super::*;

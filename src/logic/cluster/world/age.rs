@@ -239,4 +239,26 @@ mod tests {
         assert!(world.is_unready(|| Needed::Yes, at(125)).is_some(), "an agent that knows nothing new isn't ready");
         assert_eq!(world.failing(Resource::Namespaces).map(|failing| failing.since), Some(at(5)));
     }
+
+    #[test]
+    fn a_watch_that_is_served_again_fails_no_more() {
+        let mut world = world(&[]);
+        let failure = KubernetesFailure { kind: Forbidden, cause: "no".to_owned() };
+        world.record_failure(Resource::Pods, &failure, at(5));
+        assert!(world.is_failing(Resource::Pods));
+        world.clear_failure(Resource::Pods);
+        assert!(!world.is_failing(Resource::Pods));
+    }
+
+    #[test]
+    fn the_last_event_of_any_watch_counts_while_all_are_well() {
+        let mut world = World::default();
+        world.confirm(Resource::Pods, at(3));
+        assert_eq!(world.last_event_at(), None, "namespaces aren't listed yet");
+        world.confirm(Resource::Namespaces, at(7));
+        assert_eq!(world.last_event_at(), Some(at(7)));
+        let failure = KubernetesFailure { kind: Forbidden, cause: "no".to_owned() };
+        world.record_failure(Resource::Pods, &failure, at(8));
+        assert_eq!(world.last_event_at(), None);
+    }
 }

@@ -283,4 +283,10 @@ mod tests {
             assert_eq!(*Addresses::from(some[..count].to_vec()), some[..count]);
         }
     }
+
+    #[test]
+    fn addresses_print_as_a_list() {
+        let one: IpAddr = "10.0.0.1".parse().unwrap();
+        assert_eq!(format!("{:?}", Addresses::from(vec![one])), "[10.0.0.1]");
+    }
 }

@@ -1,3 +1,5 @@
+mod removed;
+
 use super::*;
 use crate::logic::policy::arn::{BaseArn, RoleArn};
 use crate::logic::policy::pattern::Format;

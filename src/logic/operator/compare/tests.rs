@@ -141,3 +141,12 @@ fn the_table_has_differences_first_and_a_summary() {
     assert!(lines[2].starts_with("10.0.0.1  ") && lines[2].contains("  alike       arn:aws:iam::"), "{text}");
     assert_eq!(lines[3..], ["", "1 addresses alike, 1 different"]);
 }
+
+#[test]
+fn what_differs_is_counted() {
+    let row = |outcome| Row { address: "10.0.0.1".parse().unwrap(), pod: None, outcome, text: String::new() };
+    let outcomes = [Agreement::Alike, Agreement::OtherRole, Agreement::Alike, Agreement::OnlyOurs, Agreement::Alike];
+    let comparison = Comparison { rows: outcomes.map(row).to_vec() };
+    assert_eq!(comparison.different(), 2);
+    assert!(comparison.text().ends_with("\n3 addresses alike, 2 different\n"), "{}", comparison.text());
+}

@@ -129,3 +129,64 @@ fn names_and_messages_are_within_their_limits() {
     let object: Value = serde_json::from_str(&notice.object).unwrap();
     assert!(object["message"].as_str().unwrap().len() <= 1_024);
 }
+
+#[test]
+fn an_event_says_where_its_pod_is_and_which_version_it_has() {
+    let notice = book().note(&refused("a", Reason::NoRole), at(0)).unwrap();
+    let object: Value = serde_json::from_str(&notice.object).unwrap();
+    for (pointer, value) in [
+        ("/apiVersion", "v1"),
+        ("/involvedObject/apiVersion", "v1"),
+        ("/involvedObject/namespace", "shop"),
+        ("/reportingComponent", "kube2iam"),
+        ("/reportingInstance", "node-1"),
+        ("/lastTimestamp", "2027-01-15T08:00:00Z"),
+    ] {
+        assert_eq!(object.pointer(pointer).and_then(Value::as_str), Some(value), "{pointer}");
+    }
+    assert_eq!(object["count"], 1);
+}
+
+#[test]
+fn a_trial_is_an_event_about_the_doctor_itself() {
+    let trial = Notice::trial();
+    let object: Value = serde_json::from_str(&trial.object).unwrap();
+    for (pointer, value) in [
+        ("/apiVersion", "v1"),
+        ("/kind", "Event"),
+        ("/metadata/name", "kube2iam-doctor"),
+        ("/metadata/namespace", "default"),
+        ("/involvedObject/kind", "Pod"),
+        ("/involvedObject/name", "kube2iam-doctor"),
+        ("/involvedObject/namespace", "default"),
+        ("/type", "Normal"),
+        ("/reason", "Trial"),
+        ("/message", "a trial"),
+    ] {
+        assert_eq!(object.pointer(pointer).and_then(Value::as_str), Some(value), "{pointer}");
+    }
+    assert_eq!((trial.namespace.as_str(), trial.name.as_str()), ("default", "kube2iam-doctor"));
+}
+
+/// The hash is FNV-1a over uid, reason and effect: agents of any version write to the same Event.
+#[test]
+fn an_event_has_the_same_name_for_ever_and_the_whole_name_of_its_pod() {
+    let notice = book().note(&refused("a", Reason::NoRole), at(0)).unwrap();
+    assert_eq!(notice.name, "pod-a.50318bf3388b48b0");
+    let long = Pod { name: "n".repeat(100), ..pod("a", "10.0.0.1") };
+    let notice = book().note(&RefusedPod { pod: held(long), ..refused("a", Reason::NoRole) }, at(0)).unwrap();
+    assert!(notice.name.starts_with(&format!("{}.", "n".repeat(100))), "{}", notice.name);
+}
+
+#[test]
+fn room_is_made_by_what_was_written_an_hour_ago() {
+    let mut book = book();
+    for number in 0..MOST_WRITTEN {
+        let written = at(if number % 2 == 0 { 0 } else { 1 });
+        let key = (format!("u{number}").into(), Reason::NoRole, Effect::Refused);
+        book.written.insert(key, WrittenNotice { first: written.wall, written: written.mono, count: 1 });
+    }
+    assert_eq!(book.note(&refused("late", Reason::NoRole), at(3_599)), None);
+    assert!(book.note(&refused("late", Reason::NoRole), at(3_600)).is_some());
+    assert_eq!(book.written.len(), MOST_WRITTEN / 2 + 1);
+}

@@ -1,4 +1,5 @@
 mod by_token;
+mod told;
 
 use super::*;
 use crate::logic::base::secret::Secret;

@@ -58,9 +58,9 @@ fn a_healthy_agent_has_no_problem() {
     assert_eq!(status.find_problems(), []);
 }
 
-/// Whoever runs an agent without NET_ADMIN keeps the address by other means, or serves loopback alone.
+/// Without NET_ADMIN the address is managed by other means, or the agent serves loopback only.
 #[test]
-fn an_address_that_is_not_this_agents_to_keep_is_shown_and_no_problem() {
+fn an_address_not_managed_by_this_agent_is_shown_and_no_problem() {
     let report = |kept| RedirectReport { kept, detail: "not kept by this agent".into(), ..RedirectReport::default() };
     for (kept, problems) in [(true, 1), (false, 0)] {
         let status = AgentStatus {
@@ -119,5 +119,32 @@ fn token_keys_are_shown_with_age_and_failure() {
     ] {
         let status = AgentStatus { token_keys: Some(keys.clone()), ..AgentStatus::default() };
         assert!(status.text().contains(text), "{}", status.text());
+    }
+}
+
+#[test]
+fn roles_credentials_and_sessions_are_told_in_a_line_each() {
+    let status = AgentStatus {
+        roles: Some(Roles {
+            base_arn: "arn:aws:iam::1:role/".into(),
+            default_role: None,
+            namespace_restrictions: "glob".into(),
+        }),
+        node_credentials: NodeKeys {
+            source: "the instance role".into(),
+            caller: Some("arn:aws:sts::1:assumed-role/node/i".into()),
+            expires: Some("2026-11-23T05:42:04Z".into()),
+            ..NodeKeys::default()
+        },
+        sessions: Sessions { held: 1, refused: 2, queued: 3, in_flight: 4, budget: 5.0, budget_burst: 6.0 },
+        ..AgentStatus::default()
+    };
+    let text = status.text();
+    for line in [
+        "base arn:aws:iam::1:role/, default none, namespace restrictions glob\n",
+        "the instance role, as arn:aws:sts::1:assumed-role/node/i, valid until 2026-11-23T05:42:04Z\n",
+        "1 held, 2 refused, 3 queued, 4 in flight; budget for renewals 5 of 6\n",
+    ] {
+        assert!(text.contains(line), "{line} {text}");
     }
 }

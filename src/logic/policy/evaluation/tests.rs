@@ -150,7 +150,7 @@ fn the_worst_list_is_evaluated_in_steps() {
     assert_eq!(evaluation.into_results().matches, [(role("app"), Some(99))]);
 }
 
-/// A World whose lists nobody has evaluated yet.
+/// A World with unevaluated lists.
 fn unevaluated(pods: Vec<Pod>, namespaces: Vec<Namespace>, rules: &Rules) -> World {
     let mut world = World::default();
     for (resource, objects) in [
@@ -249,4 +249,63 @@ fn without_a_base_an_entry_that_anything_may_come_before_is_named() {
     ] {
         assert_eq!(doubts(&base, list), doubtful, "{list}");
     }
+}
+
+/// Takes the evaluation whose turn it is.
+fn begin(queue: &mut EvaluationQueue, now: u64) -> Evaluation {
+    match queue.next(Mono::from_millis(now), &rules().base) {
+        NextEvaluation::Evaluate(evaluation) => *evaluation,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_evaluation_goes_on_where_it_was_unless_its_list_was_replaced() {
+    let mut queue = EvaluationQueue::default();
+    queue.ask(about_role("shop", 1, "app"));
+    let begun = begin(&mut queue, 0);
+    queue.put_back(begun, Duration::ZERO, Mono::default());
+    assert_eq!(next(&mut queue, 1), "shop app");
+    queue.ask(about_role("shop", 1, "app"));
+    let begun = begin(&mut queue, 2);
+    queue.ask(about_role("shop", 2, "web"));
+    queue.put_back(begun, Duration::ZERO, Mono::default());
+    assert_eq!([next(&mut queue, 3), next(&mut queue, 3)], ["shop web", "nothing"]);
+}
+
+#[test]
+fn a_role_is_asked_about_again_only_after_its_evaluation_is_done() {
+    let mut queue = EvaluationQueue::default();
+    queue.ask(about_role("shop", 1, "app"));
+    let begun = begin(&mut queue, 0);
+    queue.ask(about_role("shop", 1, "app"));
+    queue.finish("shop", 2, Duration::ZERO, Mono::default());
+    queue.ask(about_role("shop", 1, "app"));
+    assert_eq!(next(&mut queue, 0), "nothing");
+    queue.ask(about_role("shop", 1, "app"));
+    let begun_again = begin(&mut queue, 0);
+    queue.finish("shop", 1, Duration::ZERO, Mono::default());
+    queue.ask(about_role("shop", 1, "app"));
+    assert_eq!(next(&mut queue, 0), "shop app");
+    assert_eq!(begun.roles, begun_again.roles);
+}
+
+/// What was taken out, replaced or dropped no longer counts as waiting: there is room for as much.
+#[test]
+fn only_what_waits_takes_room() {
+    let fill = |queue: &mut EvaluationQueue, serial: u64, names: std::ops::Range<usize>| {
+        names.for_each(|number| queue.ask(about_role("crowd", serial, &format!("r{number}"))));
+    };
+    let drained = |queue: &mut EvaluationQueue| {
+        let turns = std::iter::from_fn(|| Some(next(queue, 0)).filter(|turn| turn != "nothing"));
+        turns.map(|turn| turn.split(' ').count() - 1).sum::<usize>()
+    };
+    let mut queue = EvaluationQueue::default();
+    fill(&mut queue, 1, 0..5_000);
+    fill(&mut queue, 2, 0..8_000);
+    assert_eq!(drained(&mut queue), 8_000, "a list was replaced");
+    fill(&mut queue, 2, 0..9_000);
+    assert_eq!(next(&mut queue, 0).split(' ').count(), 65);
+    fill(&mut queue, 2, 20_000..20_064);
+    assert_eq!(drained(&mut queue), 8_192, "some were dropped, some taken out");
 }

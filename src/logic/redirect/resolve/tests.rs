@@ -193,3 +193,41 @@ fn a_missing_chart_default_redirects_all_interfaces() {
     let resolved = resolve(&spec(&["docker0"]), &host).unwrap();
     assert_eq!((resolved.wanted.scope.redirected.len(), resolved.notes.len()), (1, 0));
 }
+
+#[test]
+fn notes_say_what_is_left_out_and_warn_of_what_is_wrong() {
+    let pattern = InterfacePattern::parse("eth9").unwrap();
+    for (note, warns, told) in [
+        (RedirectNote::V4LeftOut, false, "IPv4 is not redirected"),
+        (RedirectNote::V6LeftOut, false, "IPv6 is not redirected"),
+        (RedirectNote::MissingInterface("cni9".into()), true, "`cni9` does not exist"),
+        (RedirectNote::ChartDefaultMissing, true, "`docker0` does not exist"),
+        (RedirectNote::ForeignHostAddress("10.0.0.9".parse().unwrap()), true, "`10.0.0.9` is on no interface"),
+        (RedirectNote::NewUplink(pattern), true, "`eth9` has become an uplink"),
+    ] {
+        assert!(note.is_warning() == warns && note.to_string().contains(told), "{note}");
+    }
+    assert!(NoHostAddress.to_string().contains("--host-ip"));
+}
+
+#[test]
+fn an_uplink_is_new_if_it_was_none_before() {
+    let scope = |uplinks: &[&str]| InterfaceScope {
+        exempt: uplinks
+            .iter()
+            .map(|name| Exempt { pattern: InterfacePattern::parse(name).unwrap(), reason: ExemptReason::Uplink })
+            .collect(),
+        redirected: vec![],
+    };
+    let new = new_uplinks(&scope(&["eth0"]), &scope(&["eth0", "eth1"]));
+    assert_eq!(new, [RedirectNote::NewUplink(InterfacePattern::parse("eth1").unwrap())]);
+    assert_eq!(new_uplinks(&scope(&["eth0", "eth1"]), &scope(&["eth0"])), []);
+}
+
+#[test]
+fn the_default_address_is_of_ipv4_where_there_is_one() {
+    assert_eq!(node().default_ip(), Some("10.0.0.5".parse().unwrap()));
+    let only_v6 = HostNetwork { default_routes: vec![route(Family::V6, 3, 1)], ..node() };
+    assert_eq!(only_v6.default_ip(), Some("2001:db8::3".parse().unwrap()));
+    assert_eq!(HostNetwork { default_routes: vec![], ..node() }.default_ip(), None);
+}

@@ -110,3 +110,22 @@ fn a_third_metadata_address_is_redirected_too() {
         ]
     );
 }
+
+#[test]
+fn hooks_have_the_numbers_of_the_kernel() {
+    assert_eq!([Hook::Prerouting, Hook::Output, Hook::Postrouting].map(Hook::number), [0, 3, 4]);
+}
+
+#[test]
+fn priorities_are_written_as_nft_writes_them() {
+    for (hook, priority, text) in [
+        (Hook::Prerouting, -101, "prerouting priority dstnat - 1"),
+        (Hook::Prerouting, -100, "prerouting priority dstnat + 0"),
+        (Hook::Prerouting, -99, "prerouting priority dstnat + 1"),
+        (Hook::Output, -100, "output priority -100"),
+        (Hook::Postrouting, 0, "postrouting priority filter"),
+        (Hook::Postrouting, 100, "postrouting priority 100"),
+    ] {
+        assert_eq!(hook.text(priority), text);
+    }
+}

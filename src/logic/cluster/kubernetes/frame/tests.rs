@@ -217,3 +217,39 @@ proptest! {
         frame(&line, Resource::Namespaces, &keys());
     }
 }
+
+#[test]
+fn a_status_is_parsed_if_it_is_one() {
+    let gone = status(br#"{"kind":"Status","code":410,"reason":"Expired","message":"too old"}"#).unwrap();
+    assert!(gone.is_gone() && gone.message == "too old" && gone.code == 410);
+    assert_eq!(status(b"<html>"), None);
+}
+
+#[test]
+fn a_malformed_line_without_an_end_is_reported_after_the_last_piece() {
+    let keys = keys();
+    let mut reader = LineReader::new(Resource::Pods, &keys);
+    assert_eq!(reader.end(), None);
+    assert!(matches!(reader.push(b"nonsense"), WatchLine::More));
+    assert!(matches!(reader.end(), Some(Frame::Unreadable(..))));
+}
+
+#[test]
+fn a_malformed_line_grows_until_it_is_taken_for_endless() {
+    let keys = keys();
+    let mut reader = LineReader::new(Resource::Pods, &keys);
+    assert!(matches!(reader.push(b"nonsense"), WatchLine::More));
+    reader.scanner.record().bytes = 268_435_456;
+    assert!(matches!(reader.push(b"x"), WatchLine::Endless(_)));
+}
+
+#[test]
+fn an_object_is_read_up_to_its_greatest_length() {
+    let keys = keys();
+    let mut reader = LineReader::new(Resource::Pods, &keys);
+    let record = reader.scanner.record();
+    record.bytes = 67_108_864;
+    assert_eq!(record.check(), Ok(()));
+    record.bytes += 1;
+    assert_eq!(record.check(), Err("it is longer than 64 MiB".to_owned()));
+}

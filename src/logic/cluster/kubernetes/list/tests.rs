@@ -201,3 +201,24 @@ proptest! {
         drop(read(&page, Resource::Namespaces));
     }
 }
+
+#[test]
+fn a_page_of_another_form_is_refused_where_it_goes_wrong() {
+    let head = r#"{"metadata":{"resourceVersion":"5"},"items":"#;
+    let item = r#"{"metadata":{"name":"a","uid":"u"}}"#;
+    for (json, fault) in [
+        (format!("{head}[]}} x"), "unexpected `x` after 48 bytes".to_owned()),
+        (format!("{head}[]}}}}"), "unexpected `}` after 47 bytes".to_owned()),
+        (format!("{head}[{item}}}"), format!("unexpected `}}` after {} bytes", head.len() + item.len() + 1)),
+        (r#"{"metadata":{"resourceVersion":"5"]"#.to_owned(), "unexpected `]` after 34 bytes".to_owned()),
+        (format!("{head}{{}}}}"), "`items` is no list".to_owned()),
+        (format!("{head}7}}"), "`items` is no list".to_owned()),
+    ] {
+        for bytes in [1, json.len()] {
+            assert_eq!(read_in(json.as_bytes(), Resource::Namespaces, bytes).0, Err(fault.clone()), "{json}");
+        }
+    }
+    for json in [format!("{head}[]}} \n"), format!("{head}null}}")] {
+        assert!(read(json.as_bytes(), Resource::Namespaces).0.is_ok(), "{json}");
+    }
+}

@@ -45,3 +45,27 @@ fn results_are_limited_by_the_pods_of_the_namespace() {
         }
     }
 }
+
+#[test]
+fn what_is_doubtful_about_a_list_is_kept_beside_its_results() {
+    let mut world = listed(vec![], vec![namespace("shop", Some(r#"["*"]"#))]);
+    let found = |world: &World| {
+        let list = world.namespace("shop").unwrap().allowed_roles.as_ref().unwrap();
+        list.findings().map(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(found(&world), None);
+    world.record(ListResults { findings: Some(vec!["a doubt".into()]), ..results(&world, vec![]) });
+    assert_eq!(found(&world), Some(vec!["a doubt".to_owned()]));
+    world.record(results(&world, vec![(role("a"), None)]));
+    assert_eq!(found(&world), Some(vec!["a doubt".to_owned()]), "roles were asked about later");
+}
+
+#[test]
+fn there_is_room_for_two_results_of_each_pod() {
+    let pods = (0..20).map(|uid| pod(&uid.to_string(), "10.0.0.1")).collect();
+    let mut world = listed(pods, vec![namespace("shop", Some(r#"["a"]"#))]);
+    let before = usize::from(known(&world, "app").is_some()) + usize::from(known(&world, "fallback").is_some());
+    let names: Vec<String> = (before..40).map(|number| format!("r{number}")).collect();
+    world.record(results(&world, names.iter().map(|name| (role(name), None)).collect()));
+    assert!(names.iter().all(|name| known(&world, name).is_some()));
+}
