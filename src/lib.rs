@@ -45,7 +45,7 @@
 //!    (`what_changed_during_the_wait_is_not_handed_out`).
 //! 6. A lock is held while something waits for the network, or inside another lock.
 //! 7. Something grows without a limit: every limit has a name, and full means refused at once.
-//! 8. Somebody waits for ever: a call to STS that ends in any way wakes those who wait (`all_small_orders_strand_nobody`,
+//! 8. Somebody waits for ever: a call to STS that ends in any way wakes those who wait (`no_order_of_steps_strands_a_waiter`,
 //!    `a_call_that_panics_strands_nobody`).
 //! 9. A secret is printed: it lives in `Secret` or in rendered bytes that are wiped, and neither can be formatted. The
 //!    golden requests search their logs for every secret of the case.

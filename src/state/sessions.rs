@@ -128,13 +128,14 @@ impl SessionCache {
         }
         match answer {
             CacheAnswer::Serve(session) => SessionOutcome::Ready(session),
-            CacheAnswer::Refresh { held, turn, until } => match self.wait(key, turn, until.min(deadline)) {
+            CacheAnswer::Refresh { held, call_number, until } => match self.wait(key, call_number, until.min(deadline))
+            {
                 SessionOutcome::Fetched(session) => SessionOutcome::Fetched(session),
                 _ if self.time.now().mono < held.ends => SessionOutcome::Fetched(held),
                 // A machine that slept meanwhile slept beyond its end.
                 outcome => outcome,
             },
-            CacheAnswer::Wait(turn) => self.wait(key, turn, deadline),
+            CacheAnswer::Wait(call_number) => self.wait(key, call_number, deadline),
             CacheAnswer::Refuse(failure) => SessionOutcome::Remembered(failure),
             CacheAnswer::Full | CacheAnswer::Unstarted(_) => SessionOutcome::Busy,
         }
@@ -159,13 +160,13 @@ impl SessionCache {
         answer
     }
 
-    fn wait(&self, key: &AssumeRole, turn: u64, deadline: Mono) -> SessionOutcome {
+    fn wait(&self, key: &AssumeRole, call_number: u64, deadline: Mono) -> SessionOutcome {
         let done = self.notifier(key);
         loop {
             let generation = done.generation();
             let now = self.time.now().mono;
             let mut state = self.cache.lock();
-            match state.sessions.look(key, turn, now) {
+            match state.sessions.poll(key, call_number, now) {
                 Some(CacheAnswer::Serve(session)) => return SessionOutcome::Fetched(session),
                 Some(CacheAnswer::Refuse(failure)) => return SessionOutcome::Refused(failure),
                 Some(_) => return SessionOutcome::Busy,

@@ -105,7 +105,7 @@ impl SharedWorld {
     /// Has found out what a decision about `pod` lacks: it may have been forgotten.
     pub fn ask_for(&self, pod: &HeldPod) {
         if let Some(question) = self.read(|world, rules| question(world, rules?, pod)) {
-            self.evaluations.lock().ask(question);
+            self.evaluations.lock().ask_first(question);
             self.asked.notify();
         }
     }

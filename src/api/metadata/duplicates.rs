@@ -12,7 +12,7 @@ use std::time::Duration;
 use log::warn;
 use parking_lot::Mutex;
 
-use crate::logic::base::refreshing::{Kept, Lease, RefreshStep};
+use crate::logic::base::refreshing::{Lease, RefreshStep, Refreshing};
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::Pod;
 use crate::logic::sessions::budget::Starter;
@@ -32,7 +32,7 @@ pub struct Duplicates {
 }
 
 /// How far the lookup of an address is; it brings the uid of the one holder, if there is one.
-type Lookup = Kept<Option<String>, Infallible>;
+type Lookup = Refreshing<Option<String>, Infallible>;
 
 /// What a lookup came to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,3 +1,5 @@
+mod newcomers;
+
 use std::time::Duration;
 
 use super::*;
@@ -150,7 +152,7 @@ fn the_worst_list_is_evaluated_in_steps() {
     assert_eq!(evaluation.into_results().matches, [(role("app"), Some(99))]);
 }
 
-/// A World whose lists nobody has evaluated yet.
+/// A World with unevaluated lists.
 fn unevaluated(pods: Vec<Pod>, namespaces: Vec<Namespace>, rules: &Rules) -> World {
     let mut world = World::default();
     for (resource, objects) in [

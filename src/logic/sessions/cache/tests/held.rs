@@ -42,15 +42,15 @@ fn a_look_from_outside_shows_what_is_held_and_what_is_under_way() {
 fn a_wait_for_a_fresher_session_is_a_wait_for_the_next_call() {
     let mut cache = cache();
     fetch(&mut cache, "a", 1, 0);
-    let CacheAnswer::Refresh { held, turn, .. } = cache.ask(&key("a"), Start::Allowed, None, at(2_200)) else {
+    let CacheAnswer::Refresh { held, call_number, .. } = cache.ask(&key("a"), Start::Allowed, None, at(2_200)) else {
         panic!("it is stale")
     };
-    assert_eq!((*held, turn), (1, 2));
-    assert_eq!(look(&mut cache, "a", turn, 2_200), None);
+    assert_eq!((*held, call_number), (1, 2));
+    assert_eq!(look(&mut cache, "a", call_number, 2_200), None);
     cache.sweep(&HashSet::new(), at(2_200));
     assert_eq!(next(&mut cache, 2_200).as_deref(), Some("a"));
     cache.finish(&key("a"), Ok((2, HOUR)), at(2_200), 0);
-    assert_eq!(look(&mut cache, "a", turn, 2_200).as_deref(), Some("serve 2"));
+    assert_eq!(look(&mut cache, "a", call_number, 2_200).as_deref(), Some("serve 2"));
 }
 
 #[test]
