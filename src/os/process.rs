@@ -1,6 +1,6 @@
 //! The process's own kernel settings (few rights, no tracing, descriptors for connections), and its resource usage.
 //!
-//! Capabilities belong to threads, and a thread inherits those of its creator: the first thread calls [`harden`] before it
+//! Capabilities belong to threads, and a thread inherits those of its creator: the first thread calls [`settle`] before it
 //! starts another.
 
 use rustix::io::Errno;

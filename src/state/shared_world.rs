@@ -105,7 +105,7 @@ impl SharedWorld {
     /// Queues the evaluation that a decision about `pod` lacks; its result may have been dropped.
     pub fn ask_for(&self, pod: &HeldPod) {
         if let Some(question) = self.read(|world, rules| question(world, rules?, pod)) {
-            self.evaluations.lock().ask(question);
+            self.evaluations.lock().ask_first(question);
             self.asked.notify();
         }
     }
