@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_say_what_a_plain_text_is() {
+    fn tags_determine_the_type_of_a_plain_scalar() {
         for (text, value) in [
             ("true", json!(true)),
             ("False", json!(false)),

@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_is_told_per_dependency_with_its_age_and_cause() {
+    fn an_outage_is_reported_per_dependency_with_duration_and_cause() {
         let mut outages = Outages::default();
         assert_eq!((outages.sts(at(0)), outages.node_credentials(at(0))), (None, None));
         outages.note(None, Some(&down()), at(5));

@@ -177,12 +177,12 @@ fn pieces_of_any_size_give_the_same_lines() {
 
 #[test]
 fn a_long_line_is_parsed_and_one_beyond_the_limit_is_skipped_and_reported() {
-    let line = |kind: &str, name: &str, bytes: usize| {
-        let args = r"\u003c".repeat(bytes / 6);
+    let line = |kind: &str, name: &str, args: &str| {
         let metadata = format!(r#"{{"uid":"{name}","namespace":"n","name":"{name}","resourceVersion":"7"}}"#);
         format!(r#"{{"object":{{"spec":{{"x":["{args}"]}},"metadata":{metadata}}},"type":"{kind}"}}{}"#, '\n')
     };
-    let flow = [line("ADDED", "a", 9 << 20), line("DELETED", "b", 70 << 20), line("MODIFIED", "c", 1)].concat();
+    let (long, longer) = (r"\u003c".repeat((9 << 20) / 6), "x".repeat(70 << 20));
+    let flow = [line("ADDED", "a", &long), line("DELETED", "b", &longer), line("MODIFIED", "c", "x")].concat();
     let expected = ["+ a None [] deleting=false @7", "unreadable n/b", "~ c None [] deleting=false @7"];
     assert_eq!(read_in(flow.as_bytes(), 16 * 1024), expected);
 }
@@ -235,7 +235,7 @@ fn a_malformed_line_without_an_end_is_reported_after_the_last_piece() {
 }
 
 #[test]
-fn a_malformed_line_grows_until_it_is_taken_for_endless() {
+fn a_malformed_line_counts_towards_the_limit_of_endless_lines() {
     let keys = keys();
     let mut reader = LineReader::new(Resource::Pods, &keys);
     assert!(matches!(reader.push(b"nonsense"), WatchLine::More));

@@ -6,7 +6,7 @@ use crate::logic::request::route::{CONTAINER_ADDRESS, UnreadHead, has_broken_aut
 const ON: RouteRules =
     RouteRules { metrics: true, debug: true, container_credentials: true, allowed: Vec::new(), denied: Vec::new() };
 
-/// How a connection came.
+/// How a connection reached the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Arrival {
     Direct,

@@ -16,7 +16,7 @@ mod weather;
 #[allow(clippy::disallowed_methods, reason = "a day that failed is played again")]
 fn a_long_day_serves_nothing_expired_and_refuses_no_servable_request() {
     let given = std::env::var("DAY_SEED").ok().and_then(|seed| seed.parse().ok());
-    for seed in given.map_or_else(|| vec![1, 2, 3], |seed: u64| vec![seed]) {
+    for seed in given.map_or_else(|| vec![1, 2], |seed: u64| vec![seed]) {
         println!("DAY_SEED={seed}");
         let mut day = Day::new(seed);
         day.live();
