@@ -224,3 +224,10 @@ fn a_session_annotation_is_kept_up_to_32_kib() {
         assert_eq!(*policy, *if kept { value } else { TOO_LONG.to_owned() }, "{length}");
     }
 }
+
+#[test]
+fn a_pod_names_its_service_account() {
+    let account = |spec: &str| read_pod(&pod_json("", spec, "{}")).unwrap().service_account;
+    assert_eq!(account(r#"{"serviceAccountName":"builder"}"#), "builder");
+    assert_eq!(account("{}"), "");
+}
