@@ -1,4 +1,5 @@
 use super::*;
+use crate::logic::redirect::compare::Count;
 use crate::logic::redirect::expression::Expression;
 use crate::logic::redirect::interfaces::InterfacePattern;
 use crate::logic::redirect::resolve::InterfaceKind;
