@@ -80,7 +80,7 @@ impl Control {
             Some(permitted) => {
                 let (standing, failure) = self.service.sessions.standing(permitted.request());
                 let failure = failure.as_ref().map(|(failure, at)| (failure, *at));
-                let call = if standing.under_way { StsCall::UnderWay } else { StsCall::None };
+                let call = if standing.under_way { StsCall::Pending } else { StsCall::None };
                 story.with_credentials(standing.session.as_deref(), call, failure)
             }
         };

@@ -66,14 +66,14 @@ fn the_text_names_what_decided_and_how_to_mend_it() {
         ),
         (
             "shop/host",
-            &["refused (unknown_pod)", "iam.amazonaws.com/role", "hostNetwork", "fix: take `hostNetwork: true` off"],
+            &["refused (unknown_pod)", "iam.amazonaws.com/role", "hostNetwork", "fix: remove `hostNetwork: true` from"],
         ),
         ("shop/done", &["refused (unknown_pod)", "iam.amazonaws.com/role", "phase", "Succeeded"]),
         ("shop/twin-a", &["refused (ambiguous_address)", ROLE, "2 running pods claim the address", "fix: wait until"]),
         ("127.0.0.11", &["refused (ambiguous_address)", "`shop/twin-a`, `shop/twin-b`"]),
         (
             "shop/odd",
-            &["refused (external_id_malformed)", ROLE, "external id", "fix: write `iam.amazonaws.com/external-id`"],
+            &["refused (external_id_malformed)", ROLE, "external ID", "fix: write `iam.amazonaws.com/external-id`"],
         ),
         ("shop/nobody", &["refused (unknown_pod)", "not found"]),
         ("127.0.0.99", &["refused (unknown_pod)", "not found"]),

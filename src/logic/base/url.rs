@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_and_ports_are_told_apart() {
+    fn hosts_and_ports_are_split() {
         for (text, port) in
             [("http://h", 80), ("https://h", 443), ("https://h:8443/x", 8_443), ("http://[fd00::1]:1", 1)]
         {

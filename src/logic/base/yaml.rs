@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_say_what_a_plain_text_is() {
+    fn tags_determine_the_type_of_a_plain_scalar() {
         for (text, value) in [
             ("true", json!(true)),
             ("False", json!(false)),
@@ -301,5 +301,6 @@ mod tests {
         assert_eq!(write(&value), written);
         assert_eq!(read_all(written, Numbers::Whole).unwrap(), [value]);
         assert_eq!([write(&json!([])), write(&json!({})), write(&json!(["a"]))], ["[]\n", "{}\n", "- a\n"]);
+        assert_eq!(write(&json!(["a\nb"])), "- |-\n  a\n  b\n");
     }
 }

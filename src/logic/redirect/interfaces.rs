@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_is_wrong_is_told_with_its_word() {
+    fn an_invalid_interface_rule_names_the_word() {
         let name = InterfaceRuleError::NotAName("a b".into()).to_string();
         assert!(name.contains("`a b`") && InterfaceRuleError::ExcludesAll.to_string().contains("`!+`"));
     }

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_a_program_holds_on_v4_alone_is_taken_for_all_addresses() {
+    fn a_port_held_on_v4_only_is_taken_for_all_addresses() {
         let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let listen = Listen { address: None, port: held.local_addr().unwrap().port() };
         assert!(port(listen, SocketAnswer::Agent).text.ends_with("is held by an agent"));

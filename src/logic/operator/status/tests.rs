@@ -123,7 +123,7 @@ fn token_keys_are_shown_with_age_and_failure() {
 }
 
 #[test]
-fn roles_credentials_and_sessions_are_told_in_a_line_each() {
+fn roles_credentials_and_sessions_have_a_line_each() {
     let status = AgentStatus {
         roles: Some(Roles {
             base_arn: "arn:aws:iam::1:role/".into(),

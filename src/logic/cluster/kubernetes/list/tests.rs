@@ -203,7 +203,7 @@ proptest! {
 }
 
 #[test]
-fn a_page_of_another_form_is_refused_where_it_goes_wrong() {
+fn a_page_of_another_form_is_refused_at_its_first_error() {
     let head = r#"{"metadata":{"resourceVersion":"5"},"items":"#;
     let item = r#"{"metadata":{"name":"a","uid":"u"}}"#;
     for (json, fault) in [
