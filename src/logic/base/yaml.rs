@@ -301,5 +301,6 @@ mod tests {
         assert_eq!(write(&value), written);
         assert_eq!(read_all(written, Numbers::Whole).unwrap(), [value]);
         assert_eq!([write(&json!([])), write(&json!({})), write(&json!(["a"]))], ["[]\n", "{}\n", "- a\n"]);
+        assert_eq!(write(&json!(["a\nb"])), "- |-\n  a\n  b\n");
     }
 }

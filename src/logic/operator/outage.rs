@@ -317,4 +317,17 @@ mod tests {
         let words = [Dependency::Sts, Dependency::NodeCredentials].map(Dependency::word);
         assert_eq!(words, ["sts", "node_credentials"]);
     }
+
+    #[test]
+    fn of_very_many_roles_a_summary_says_that_there_are_more() {
+        for (roles, said) in [(256, "for 255 roles"), (257, "for 256 or more roles"), (300, "for 256 or more roles")] {
+            let mut outages = Outages::default();
+            for role in 0..roles {
+                outages.note(Some(&format!("r{role}")), Some(&down()), at(0));
+            }
+            let outage = outages.sts.current.as_mut().unwrap();
+            let text = outage.summary(Dependency::Sts, at(60));
+            assert!(text.contains(said), "{text}");
+        }
+    }
 }

@@ -226,11 +226,11 @@ fn everything_open_about_roles_is_answered_at_once_where_nothing_waits() {
         .iter()
         .enumerate()
         .map(|(number, name)| Pod { role: Some(name.clone()), ..pod(name, &format!("10.0.1.{number}")) });
-    let mut world = unevaluated(pods.collect(), vec![namespace("shop", Some(r#"["r1*"]"#))], &restricted());
+    let mut world = unevaluated(pods.collect(), vec![namespace("shop", Some(r#"["x", "r1*"]"#))], &restricted());
     evaluate_all(&mut world, &restricted());
     let held = world.namespace("shop").unwrap().allowed_roles.as_ref().unwrap();
     for name in names {
-        let expected = name.starts_with("r1").then_some(0);
+        let expected = name.starts_with("r1").then_some(1);
         assert_eq!(held.first_match(&role(&name)), Some(expected), "{name}");
     }
 }
@@ -310,4 +310,17 @@ fn only_waiting_roles_count_towards_the_limit() {
     assert_eq!(next(&mut queue, 0).split(' ').count(), 65);
     fill(&mut queue, 2, 20_000..20_064);
     assert_eq!(drained(&mut queue), 8_192, "some were dropped, some taken out");
+}
+
+#[test]
+fn roles_and_entries_are_asked_about_in_one_evaluation() {
+    let mut queue = EvaluationQueue::default();
+    for subject in [About::Role(role("app")), About::Entries, About::Role(role("web"))] {
+        queue.ask(about("shop", 1, r#"["a*", "*"]"#, Format::Glob, subject));
+    }
+    let mut evaluation = begin(&mut queue, 0);
+    while evaluation.step(&rules().base) == EvaluationProgress::More {}
+    let results = evaluation.into_results();
+    assert_eq!(results.matches, [(role("app"), Some(0)), (role("web"), Some(1))]);
+    assert_eq!(results.findings.unwrap(), [Box::<str>::from("`*` allows every role below the base")]);
 }

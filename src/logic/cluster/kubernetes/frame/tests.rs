@@ -253,3 +253,30 @@ fn an_object_is_read_up_to_its_greatest_length() {
     record.bytes += 1;
     assert_eq!(record.check(), Err("it is longer than 64 MiB".to_owned()));
 }
+
+/// The API server may escape every character of a name.
+#[test]
+fn the_longest_name_of_an_annotation_is_found_in_any_spelling() {
+    let role = format!("{}/{}", "d".repeat(253), "n".repeat(63));
+    let escaped: String = role.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+    let keys = AnnotationKeys { role, ..keys() };
+    let metadata = r#""name":"a","namespace":"shop","uid":"u","resourceVersion":"5","annotations""#;
+    let line = format!(r#"{{"type":"ADDED","object":{{"metadata":{{{metadata}:{{"{escaped}":"app"}}}}}}}}"#);
+    assert_eq!(describe(&frame(line.as_bytes(), Resource::Pods, &keys)), r#"+ a Some("app") [] deleting=false @5"#);
+}
+
+/// Limits in bytes of JSON, both quotes included.
+#[test]
+fn fields_are_read_up_to_their_greatest_length() {
+    for (letters, read) in [(4_094, true), (4_095, false)] {
+        let metadata = format!(r#"{{"name":"a","uid":"{}","resourceVersion":"5"}}"#, "u".repeat(letters));
+        let line = format!(r#"{{"type":"ADDED","object":{{"metadata":{metadata}}}}}"#);
+        let found = frame(line.as_bytes(), Resource::Namespaces, &keys());
+        assert_eq!(matches!(found, Frame::Added(..)), read, "{letters}");
+    }
+    for (letters, read) in [(65_534, true), (65_535, false)] {
+        let line = format!(r#"{{"type":"ERROR","object":{{"code":500,"message":"{}"}}}}"#, "m".repeat(letters));
+        let found = frame(line.as_bytes(), Resource::Namespaces, &keys());
+        assert_eq!(matches!(found, Frame::Failed(_)), read, "{letters}");
+    }
+}

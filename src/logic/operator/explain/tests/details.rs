@@ -37,6 +37,7 @@ fn a_session_is_shown_with_tags_and_session_policy() {
     };
     let plain = check(vec![pod("a", "10.0.0.1")], vec![], &rules(), "shop/pod-a");
     assert!(!plain.contains("narrowed") && !plain.contains(", tags "), "{plain}");
+    assert!(!plain.contains("proof_required"), "{plain}");
     let text = check(vec![tagged()], vec![], &rules(), "shop/pod-a");
     assert!(text.contains(", narrowed by a session policy"), "{text}");
     let tags = crate::logic::sessions::session::Tags::Pod {
@@ -59,4 +60,18 @@ fn at_most_twenty_entries_of_a_list_are_shown() {
         assert_eq!(text.contains("more entries"), more.is_some(), "{text}");
         assert!(more.is_none_or(|more| text.contains(more)), "{text}");
     }
+}
+
+#[test]
+fn pods_that_all_go_are_told_as_going() {
+    let going = |uid: &str| Pod { deleting: true, ..pod(uid, "10.0.0.1") };
+    let text = check(vec![going("a"), going("b")], vec![], &rules(), "10.0.0.1");
+    assert!(text.contains("`shop/pod-a` (being deleted), `shop/pod-b` (being deleted)"), "{text}");
+}
+
+#[test]
+fn a_role_whose_credentials_must_wait_is_told_as_refused() {
+    let sought = Rules { own_roles: OwnRoles::Sought(vec![]), ..rules() };
+    let text = check(vec![pod("a", "10.0.0.1")], vec![], &sought, "shop/pod-a");
+    assert!(text.starts_with("shop/pod-a: refused (not_ready)"), "{text}");
 }

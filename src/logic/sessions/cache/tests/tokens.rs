@@ -276,3 +276,16 @@ fn a_token_enables_the_call_of_a_renewal_at_once_and_counts_once() {
     assert!(!cache.bring(&of("a"), None, || token("third")));
     assert_eq!(next_token(&mut cache, 1_900).as_deref(), Some("a second"));
 }
+
+#[test]
+fn refusals_of_tokens_are_forgotten_once_one_is_accepted() {
+    let mut cache = cache();
+    assert_eq!(ask_with(&mut cache, "a", "bad", 0), "wait 1");
+    assert_eq!(next_token(&mut cache, 0).as_deref(), Some("a bad"));
+    refuse(&mut cache, TokenRefusal::Invalid, 0);
+    assert!(ask_with(&mut cache, "a", "bad", 0).starts_with("refuse"));
+    assert_eq!(ask_with(&mut cache, "a", "good", 0), "wait 2");
+    assert_eq!(next_token(&mut cache, 0).as_deref(), Some("a good"));
+    cache.finish(&of("a"), Ok((1, Duration::from_secs(30))), at(0), 0);
+    assert_eq!(ask_with(&mut cache, "a", "bad", 1), "wait 3");
+}
