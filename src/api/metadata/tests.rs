@@ -192,7 +192,7 @@ fn a_list_to_be_evaluated_anew_is_waited_for_and_named() {
             if evaluated {
                 scope.spawn(|| evaluate(&service.world));
             }
-            service.is_still_right(service.ask(&request, &route, PEER), None, &permitted)
+            service.is_still_right(service.ask(&request, &route, PEER, service.clock.now().mono), None, &permitted)
         });
         assert_eq!(came, status, "{enforcement:?} {evaluated}");
     }

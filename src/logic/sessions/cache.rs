@@ -137,6 +137,10 @@ impl<S> Cache<S> {
         let Some(entry) = self.entries.get_mut(key) else { return self.ask_anew(key, start, now) };
         entry.orphan = false;
         if let Some(held) = entry.servable(now) {
+            if entry.call == CallState::Idle && !entry.is_due(now) {
+                entry.asked = CallDemand::Asked;
+                return CacheAnswer::Serve(held);
+            }
             return self.serve(key, held, token, now);
         }
         if let (Some(failure), CallState::Idle) = (entry.refusal_for(token, now), entry.call) {
@@ -235,7 +239,7 @@ impl<S> Cache<S> {
         self.prefetches.retain(|_, key| entries.contains_key(&**key));
     }
 
-    /// Hands out what is held, and sees to its renewal if that is due.
+    /// Hands out what is held and due for renewal, and sees to that.
     fn serve(&mut self, key: &AssumeRole, held: Arc<S>, token: Option<TokenMark>, now: Mono) -> CacheAnswer<S> {
         let Some(entry) = self.entries.get_mut(key) else { return CacheAnswer::Serve(held) };
         entry.asked = CallDemand::Asked;
