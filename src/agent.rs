@@ -1,4 +1,5 @@
-//! Builds the rooms ([`wiring`]), holds what threads share ([`state`]), starts every thread by name and ends them (`run`).
+//! Builds the clients ([`wiring`]), holds the shared state ([`state`]), starts every thread by name and ends them
+//! (`run`).
 
 mod connection_events;
 mod control_listener;
@@ -38,7 +39,7 @@ impl StartError {
         Self { text: format!("failed to {what}: {cause}"), exit_code: 1 }
     }
 
-    /// What the process ends with.
+    /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         self.exit_code
     }

@@ -1,4 +1,4 @@
-//! What the agent answers: one request of a pod, and one question of the node's operator, each from end to end.
+//! The agent's answers: to one request of a pod, and to one request of the node's operator, each end to end.
 
 pub mod container_credentials;
 pub mod metadata;

@@ -1,11 +1,11 @@
-//! Passes on to the compiler which commit is built and when it was made: `KUBE2IAM_COMMIT` and `KUBE2IAM_BUILD_DATE`, which
-//! `--version` prints. The date is the commit's, never the clock's, so two builds of one commit are the same bytes.
+//! Passes the commit and its date to the compiler as `KUBE2IAM_COMMIT` and `KUBE2IAM_BUILD_DATE`, which `--version`
+//! prints. The date is the commit's, not the time of the build, so that two builds of a commit are byte-identical.
 //!
-//! - Who packs without git says them himself: `KUBE2IAM_COMMIT`, and `SOURCE_DATE_EPOCH`
-//!   (<https://reproducible-builds.org/specs/source-date-epoch/>). What is said wins over what git knows.
-//! - Outside a checkout of this project: the commit that `cargo package` noted, else `unknown`. Never a failed build.
-//! - Runs again only when a commit was made or checked out, not with every edit.
-#![allow(clippy::print_stdout)] // a build script speaks to cargo in this way
+//! - Packagers without git set `KUBE2IAM_COMMIT` and `SOURCE_DATE_EPOCH`
+//!   (<https://reproducible-builds.org/specs/source-date-epoch/>). These variables take precedence over git.
+//! - Outside a checkout of this project: the commit recorded by `cargo package`, else `unknown`. The build never fails.
+//! - Reruns only after a commit or a checkout, not on every edit.
+#![allow(clippy::print_stdout)] // build scripts pass instructions to cargo on stdout
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,7 @@ use std::{env, fs};
 #[path = "logic/base/time.rs"]
 mod time;
 
-/// What the linker is to do to a static file beside linking it.
+/// Sets linker options for a static binary.
 fn shrink() {
     let has = |name: &str, wanted: &str| {
         env::var_os(name).is_some_and(|value| value.to_string_lossy().split(',').any(|word| word == wanted))
@@ -26,12 +26,12 @@ fn shrink() {
     println!("cargo:rustc-link-arg-bins={PACK_RELOCATIONS}");
 }
 
-/// A static position-independent file carries 6,000 relocations, all of one kind: packed they take 2 KB instead of 140
-/// (DT_RELR; glibc reads it since 2.36). A linker that doesn't know the word warns and leaves them as they are.
+/// A static position-independent binary has 6,000 relocations, all relative: packed they take 2 KB instead of 140 KB
+/// (DT_RELR; supported by glibc since 2.36). A linker without this option warns and doesn't pack them.
 const PACK_RELOCATIONS: &str = "-Wl,-z,pack-relative-relocs";
-/// Where cargo notes the commit inside a packed crate.
+/// The file in which cargo records the commit of a packaged crate.
 const PACKAGE_NOTE: &str = ".cargo_vcs_info.json";
-/// What of git changes with every commit and checkout: the branch's name, its log of moves, packed branches.
+/// Git's files that change with every commit or checkout: branch name, reflog, packed refs.
 const GIT_TRACES: [&str; 3] = ["HEAD", "logs/HEAD", "packed-refs"];
 
 fn main() {
@@ -54,14 +54,14 @@ fn main() {
     }
 }
 
-/// A fact handed in by whoever builds.
+/// A value given by the packager in an environment variable.
 fn said(name: &str) -> Option<String> {
     println!("cargo:rerun-if-env-changed={name}");
     env::var_os(name)?.into_string().ok().filter(|value| !value.is_empty())
 }
 
 /// The commit and its date in seconds since the epoch, if `root` is the top of a checkout: a copy of this project
-/// inside another repository must not carry that one's commit.
+/// inside another repository must not get that repository's commit.
 fn checkout(root: &Path) -> Option<(Option<String>, Option<i64>)> {
     let top = git(root, &["rev-parse", "--show-toplevel"])?;
     if fs::canonicalize(top).ok()? != fs::canonicalize(root).ok()? {
@@ -69,7 +69,7 @@ fn checkout(root: &Path) -> Option<(Option<String>, Option<i64>)> {
     }
     for trace in GIT_TRACES {
         let path = git(root, &["rev-parse", "--git-path", trace]).map(|path| root.join(path));
-        // A path that doesn't exist would make cargo run this every time.
+        // A nonexistent path would make cargo rerun this script every time.
         if let Some(path) = path.filter(|path| path.exists()) {
             println!("cargo:rerun-if-changed={}", path.display());
         }
@@ -85,7 +85,8 @@ fn git(root: &Path, words: &[&str]) -> Option<String> {
     answer.status.success().then(|| text.trim_end().to_owned())
 }
 
-/// The commit that `cargo package` wrote into the crate. The file has one such field, so it is not worth a parser.
+/// The commit that `cargo package` recorded in the crate. The file has only one such field, so no JSON parser is
+/// needed.
 fn packed_commit(root: &Path) -> Option<String> {
     let note = fs::read_to_string(root.join(PACKAGE_NOTE)).ok()?;
     let hash = note.split_once("\"sha1\": \"")?.1.split('"').next()?;

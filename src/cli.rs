@@ -1,4 +1,4 @@
-//! The command line: which command its words name, and the commands that run beside the agent.
+//! The command line: dispatch, and the commands other than the agent.
 
 pub mod command;
 pub mod operator;

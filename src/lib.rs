@@ -42,11 +42,11 @@
 //! 4. A decision mixes two moments: `decide` gets one reading of the World and the rules.
 //! 5. A pod gets what was meant for another at its address: an address belongs to a set of uids
 //!    (`late_delete_keeps_new_owner`), and an answer that took waiting is given only if a second look decides the same
-//!    (`what_changed_during_the_wait_is_not_handed_out`).
+//!    (`session_is_not_handed_out_after_a_change_during_the_wait`).
 //! 6. A lock is held while something waits for the network, or inside another lock.
 //! 7. Something grows without a limit: every limit has a name, and full means refused at once.
-//! 8. Somebody waits for ever: a call to STS that ends in any way wakes those who wait (`all_small_orders_strand_nobody`,
-//!    `a_call_that_panics_strands_nobody`).
+//! 8. Somebody waits for ever: a call to STS that ends in any way wakes those who wait (`no_order_of_steps_strands_a_waiter`,
+//!    `panicking_call_wakes_its_waiters`).
 //! 9. A secret is printed: it lives in `Secret` or in rendered bytes that are wiped, and neither can be formatted. The
 //!    golden requests search their logs for every secret of the case.
 //! 10. The clock is asked in passing: `now` is an argument, and only `os::clock` knows the time.

@@ -1,4 +1,5 @@
-//! Everything that decides, as values: no sockets, threads, locks, files, environment, clocks, randomness or log lines.
+//! All decisions, as pure functions on values: no sockets, threads, locks, files, environment, clocks, randomness or
+//! log lines.
 
 pub mod base;
 pub mod cluster;

@@ -1,4 +1,4 @@
-//! Takes the command line up and gives the exit code back. No logic.
+//! Passes the command line to [`kube2iam::run`] and returns its exit code.
 
 use std::process::ExitCode;
 

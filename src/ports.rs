@@ -1,5 +1,5 @@
-//! The traits through which the agent reaches the outside: clocks, randomness, AWS and Kubernetes. `clients` and `os`
-//! implement them in the binary, stand-ins in tests and the simulator. Their methods may block; `logic` never calls them.
+//! The traits for external dependencies: clocks, randomness, AWS and Kubernetes. Implemented by `clients` and `os` in
+//! the binary, and by fakes in tests and the simulator. Their methods may block; `logic` never calls them.
 
 use std::io;
 use std::net::IpAddr;
@@ -29,33 +29,33 @@ pub trait Clock: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
     Elapsed,
-    /// Ended before its time, since what was waited for may be there
+    /// Ended early: the awaited condition may hold
     Cut,
     ShutDown,
 }
 
-/// The clocks, and what threads wait for each other by.
+/// The clocks, and notifiers for waits between threads.
 pub trait Time: Clock {
-    /// A new bell.
+    /// A new notifier.
     fn notifier(&self) -> Arc<dyn Notifier>;
 
-    /// Processor time that the calling thread has used: what others run meanwhile doesn't count. Where threads don't
-    /// compete, all time that passes.
-    fn worked(&self) -> Duration {
+    /// CPU time used by the calling thread, which excludes the time of other threads. In virtual time, all elapsed
+    /// time.
+    fn cpu_time(&self) -> Duration {
         self.now().mono.since(Mono::default())
     }
 }
 
-/// Wakes those who wait for a change. Who waits says how often the bell had rung before the look that found nothing:
-/// a change between the look and the wait is never missed, and no lock is held meanwhile.
+/// Wakes threads that wait for a change. A waiter passes the generation read before its check: a change between the
+/// check and the wait is never missed, and no lock is held meanwhile.
 pub trait Notifier: Send + Sync {
-    /// How often it rang.
+    /// The number of notifications so far.
     fn generation(&self) -> u64;
 
-    /// Wakes everyone. Rung after the change, with no lock held.
+    /// Wakes all waiters. Called after the change, without holding a lock.
     fn notify(&self);
 
-    /// Waits until it has rung more than `before` times, at most until `deadline`.
+    /// Waits until the generation differs from `before`, or until `deadline`.
     fn wait(&self, before: u64, deadline: Mono);
 }
 
@@ -64,68 +64,69 @@ pub trait Random: Send + Sync {
     /// 64 random bits for jitter.
     fn number(&self) -> u64;
 
-    /// A key that nobody can guess.
+    /// A key that can't be guessed.
     fn secret(&self) -> io::Result<[u8; 32]>;
 }
 
-/// The Security Token Service, asked with the node's own credentials or with a pod's token.
+/// The Security Token Service, called with the node's own credentials or with a pod's token.
 pub trait Sts: Send + Sync {
     /// Credentials of a role. Returns within 30 s.
     fn assume_role(&self, request: &AssumeRole) -> Result<Assumed, StsFailure>;
 
-    /// The same by a token of the request's subject, in a call that nobody signs.
+    /// Credentials of a role by a token of the request's subject, in an unsigned call.
     fn assume_role_with_web_identity(
         &self,
         request: &AssumeRole,
         token: &Secret<String>,
     ) -> Result<Assumed, StsFailure>;
 
-    /// The ARN under which the node's own credentials act (`GetCallerIdentity`).
+    /// The ARN of the node's own credentials (`GetCallerIdentity`).
     fn caller_identity(&self) -> Result<String, StsFailure>;
 
-    /// The same of the credentials that come first, where these are assumed with others.
+    /// The ARN of the credentials at the start of the chain, where the node's credentials are assumed with others.
     fn first_caller_identity(&self) -> Result<String, StsFailure> {
         self.caller_identity()
     }
 }
 
-/// The node's own credentials, which calls to STS are signed with, renewed before they expire.
+/// The node's own credentials, which sign calls to STS; renewed before they expire.
 pub trait NodeCredentials: Send + Sync {
-    /// Those to sign with now. Returns within `patience`, give or take two reads of the metadata service (4 s).
+    /// The credentials to sign with now. Returns within `patience`, plus at most two reads of the metadata service (4
+    /// s).
     fn current(&self, patience: Duration) -> Result<Arc<Credentials>, StsFailure>;
 
-    /// Fetches others on the next call, since AWS refused these. Others than these, fetched meanwhile, stay.
+    /// Drops `refused`, which AWS rejected, so that the next call fetches others. Keeps others fetched meanwhile.
     fn reload(&self, refused: &Credentials);
 
-    /// When those that are held end; `None`: none are, or they don't.
+    /// Expiry of the cached credentials; `None` without any, or if they don't expire.
     fn expiration(&self) -> Option<Wall> {
         None
     }
 
-    /// Where they come from, for the start-up line. No secret, no key id.
+    /// Their source, for the log line at start. Contains no secret and no key id.
     fn describe(&self) -> String;
 
-    /// Those that these are assumed with, if they are.
+    /// The credentials that these are assumed with, if any.
     fn first(&self) -> Option<Arc<dyn NodeCredentials>> {
         None
     }
 
-    /// The role that they stand for, as far as their source knows it without asking STS.
+    /// Their role, if the source knows it without a call to STS.
     fn role(&self) -> Option<OwnRole> {
         None
     }
 }
 
-/// The EC2 metadata service of the node. Every call carries the agent's own session token and nothing of the pod's.
+/// The EC2 metadata service of the node. Every call carries the agent's own session token, never the pod's.
 pub trait Imds: Send + Sync {
-    /// Fetches `path` for a pod and gives the answer as it should reach it, without hop-by-hop headers.
+    /// Fetches `path` for a pod and returns the response for the pod, without hop-by-hop headers.
     fn forward(&self, method: Forwarded, path: &CanonicalPath, accept: Option<&[u8]>) -> Result<Response, ImdsFailure>;
 
     /// Reads a small document for the agent itself, such as `/latest/meta-data/instance-id`.
     fn read(&self, path: &str) -> Result<String, ImdsFailure>;
 }
 
-/// The two methods that may be proxied.
+/// The two methods that may be forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forwarded {
     Get,
@@ -134,7 +135,7 @@ pub enum Forwarded {
 
 /// The Kubernetes API server.
 pub trait Kubernetes: Send + Sync {
-    /// Reads one page of a list and hands every item to `each` as soon as it is read.
+    /// Reads one page of a list and passes each item to `each` as soon as it is parsed.
     fn list(
         &self,
         resource: Resource,
@@ -142,73 +143,73 @@ pub trait Kubernetes: Send + Sync {
         each: &mut dyn FnMut(Item),
     ) -> Result<ListPage, KubernetesFailure>;
 
-    /// Opens a watch from `version` on.
+    /// Opens a watch from `version`.
     fn watch(&self, resource: Resource, version: &str) -> Result<Box<dyn WatchLines>, KubernetesFailure>;
 
-    /// All pods of the cluster that hold `address` now, asked of the API server.
+    /// All pods of the cluster at `address` now, by a live list.
     fn pods_at(&self, address: IpAddr) -> Result<Vec<Pod>, KubernetesFailure>;
 
-    /// Where it is, for log lines.
+    /// Its URL, for log lines.
     fn server(&self) -> &str {
         ""
     }
 
-    /// Asks something cheap over a new connection. If that is answered, ends every call over an older one, a blocked
-    /// watch included: its connection may be dead without a sign.
+    /// Makes a cheap call over a new connection. If it succeeds, ends every call over older ones, including a blocked
+    /// watch, whose connection may be dead undetected.
     fn reopen(&self) -> Result<(), KubernetesFailure> {
         Ok(())
     }
 
-    /// Ends every call under way, a blocked watch included, and refuses new ones.
+    /// Ends every call in progress, including a blocked watch, and fails new ones.
     fn shut_down(&self);
 }
 
 /// An open watch.
 pub trait WatchLines {
-    /// Waits for the next line, and reads it. `Ok(None)`: the server ended the watch in good order.
+    /// Waits for the next line and parses it. `Ok(None)` if the server ended the watch in order.
     fn next_line(&mut self) -> Result<Option<Frame>, KubernetesFailure>;
 }
 
-/// The nodes of the cluster, as far as their taints go.
+/// The taints of the cluster's nodes.
 pub trait Nodes: Send + Sync {
-    /// The taints that a node has now.
+    /// A node's current taints.
     fn taints(&self, node: &str) -> Result<Vec<Taint>, KubernetesFailure>;
 
-    /// Takes taints off a node, all of them or, if they have changed meanwhile, none.
+    /// Removes taints from a node: all of them, or none if they have changed meanwhile.
     fn patch(&self, node: &str, removal: &Removal) -> Result<Patched, KubernetesFailure>;
 }
 
 /// The Events of the cluster.
 pub trait Events: Send + Sync {
-    /// Writes an Event, or counts up the one that is there.
+    /// Writes an Event, or raises the count of the existing one.
     fn write(&self, notice: &Notice) -> Result<(), KubernetesFailure>;
 }
 
-/// What the API server publishes of the issuer of its ServiceAccount tokens.
+/// The API server's published documents of the issuer of its ServiceAccount tokens.
 pub trait IssuerDiscovery: Send + Sync {
     /// Both documents, of a bounded length.
     fn issuer_documents(&self) -> Result<IssuerDocuments, KubernetesFailure>;
 }
 
-/// Where the issuer lies for the next start of an agent. A store that fails costs nothing but that.
+/// Stores the issuer for the next start of an agent. A failure of the store has no other effect.
 pub trait IssuerStore: Send + Sync {
-    /// What lies there; `None`: nothing.
+    /// The stored issuer; `None` if there is none.
     fn read(&self) -> Result<Option<Issuer>, String>;
 
-    /// Replaces what lies there.
+    /// Replaces the stored issuer.
     fn write(&self, issuer: &Issuer) -> Result<(), String>;
 
-    /// Leaves nothing there.
+    /// Removes the stored issuer.
     fn remove(&self) -> Result<(), String>;
 }
 
-/// Where the keys of the tokens lie for this agent, its predecessor and its successor.
+/// Stores the token keys, shared by this agent, its predecessor and its successor.
 pub trait KeyStore: Send + Sync {
-    /// What lies there; `None`: nothing yet.
+    /// The stored keys; `None` if there are none yet.
     fn read(&self) -> Result<Option<TokenKeys>, String>;
 
-    /// Reads, lets `change` say what is to lie there instead (`None`: what is there stays), and writes that, with no
-    /// other agent in between. Gives up after a fraction of a second.
+    /// Reads the keys, passes them to `change`, and writes its result (`None` leaves them as they are), atomically with
+    /// respect to other agents. Fails after a fraction of a second if another agent holds the lock.
     fn update(
         &self,
         change: &mut dyn FnMut(Result<Option<TokenKeys>, String>) -> Option<TokenKeys>,

@@ -46,12 +46,9 @@ use shared::Shared;
 
 pub use admission::Refusal;
 pub use bind::{bind, bind_shared, has_address, is_bound_to, is_free, is_in_use, is_taken, may_be_free_later};
-/// Request parsing; public only for fuzzing.
-#[doc(hidden)]
 pub use chunked::ChunkedBody;
 pub use lifecycle::{Drained, Server};
 pub use wire::BadHead;
-#[doc(hidden)]
 pub use wire::{BodyLength, Head, HttpVersion, Persistence, read_head, worth_parsing_again};
 
 use crate::logic::request::message::{Request, Response};

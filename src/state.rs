@@ -1,4 +1,4 @@
-//! What threads share, each behind one lock: the World, the sessions, the keys of the metadata tokens.
+//! State shared between threads, each part behind one lock: the World, the sessions, the token keys, the issuer's keys.
 
 pub mod issuer_keys;
 pub mod sessions;

@@ -1,7 +1,7 @@
-//! What the agent says of itself: one log line per request or change, and metrics.
+//! Logging and metrics: one log line per request or change, and Prometheus metrics.
 //!
-//! Metrics bear kube2iam's names, labels and buckets. Every label but role ARNs and namespaces comes from a closed
-//! list; those two are bounded by what pods here may use.
+//! Metrics have kube2iam's names, labels and buckets. All label values come from closed lists, except role ARNs and
+//! namespaces, which are limited to those that pods on this node may use.
 
 mod container;
 mod metrics;
@@ -40,16 +40,16 @@ use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind};
 pub struct Telemetry {
     pub metrics: Metrics,
     request_lines: RequestLines,
-    /// Roles whose tags STS refuses; each is warned of once.
+    /// Roles for which STS refuses tags; each is logged once.
     untaggable: Mutex<HashSet<RoleArn>>,
-    /// Where refusals of known pods go to become Events
+    /// Receives refusals of known pods, for Events
     refusals: Option<RefusalSink>,
 }
 
-/// Takes a line of a request if the log has room for it; must not wait.
+/// Queues a request's log line if there is room; must not block.
 pub type RequestLines = Box<dyn Fn(LineParts<'_, &str>) -> Taken + Send + Sync>;
 
-/// Takes a refusal; must not wait.
+/// Receives a refusal; must not block.
 pub type RefusalSink = Arc<dyn Fn(RefusedPod) + Send + Sync>;
 
 /// A request that has been answered.
@@ -61,7 +61,7 @@ pub struct AnsweredRequest<'a> {
     pub at: Wall,
     pub took: Duration,
     pub handler: &'static str,
-    /// Which way in it took, if it isn't the metadata address
+    /// How the request arrived, if not through the metadata address
     pub way: &'static str,
     pub reason: Option<Reason>,
     /// The full cause, which never reaches the pod
@@ -71,11 +71,11 @@ pub struct AnsweredRequest<'a> {
     pub role: Option<&'a RoleArn>,
     /// Why it would have been refused if the policy were enforced
     pub audited: Option<Reason>,
-    /// Whether a line is written; health, readiness and metrics are asked too often for one.
+    /// Whether a line is logged; health, readiness and metrics are requested too often.
     pub log: LogLine,
 }
 
-/// Whether a request gets a line.
+/// Whether a request is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLine {
     Written,
@@ -87,15 +87,15 @@ impl Telemetry {
         Self { metrics, request_lines, untaggable: Mutex::default(), refusals: None }
     }
 
-    /// The same, telling `refusals` of those who are refused.
-    pub fn telling(self, refusals: Option<RefusalSink>) -> Self {
+    /// Adds a receiver of refusals.
+    pub fn with_refusal_sink(self, refusals: Option<RefusalSink>) -> Self {
         Self { refusals, ..self }
     }
 
     /// Counts a request, and logs it.
     pub fn answered(&self, answered: &AnsweredRequest<'_>) {
         self.metrics.answered(answered);
-        self.tell_owner(answered);
+        self.report_refusal(answered);
         if answered.log == LogLine::Written && log::log_enabled!(Level::Info) && self.write(answered) == Taken::No {
             self.metrics.log_lines_dropped.inc();
         }
@@ -127,8 +127,8 @@ impl Telemetry {
         })
     }
 
-    /// Passes on a refusal that the pod's owner can mend, for an Event.
-    fn tell_owner(&self, answered: &AnsweredRequest<'_>) {
+    /// Passes on a refusal that the pod's owner can fix, for an Event.
+    fn report_refusal(&self, answered: &AnsweredRequest<'_>) {
         let (Some(refusals), Some(pod)) = (&self.refusals, answered.pod) else { return };
         let told = match (answered.reason, answered.audited) {
             (Some(reason), _) => Some((reason, Effect::Refused)),
@@ -140,12 +140,12 @@ impl Telemetry {
         }
     }
 
-    /// Counts what became of a connection.
-    pub fn at_the_door(&self, event: &str) {
+    /// Counts a connection event.
+    pub fn count_connection_event(&self, event: &str) {
         self.metrics.listen.with_label_values(&[event]).inc();
     }
 
-    /// Counts a change of the World.
+    /// Logs a change of the World.
     pub fn changed(&self, change: &Change) {
         match change {
             Change::Nothing => {}
@@ -183,7 +183,7 @@ impl Telemetry {
                 }
             }
             Some(failure) if failure.kind == StsFailureKind::Refused => failure_line(request, purpose, failure, ""),
-            // An outage concerns all roles alike: it has lines of its own.
+            // An outage affects all roles; it is logged separately.
             Some(failure) => {
                 let (role, code) = (request.role.as_str(), failure.code.as_str());
                 debug!("params.iam.role" = role, "purpose" = purpose, "code" = code; "failed to assume `{role}`: {}", failure.message);
@@ -191,7 +191,7 @@ impl Telemetry {
         }
     }
 
-    /// Forgets what is known of roles that no pod here may have any more.
+    /// Drops metrics of roles that no pod on this node may use any more.
     pub fn retain_roles(&self, roles: &HashSet<RoleArn>) {
         self.metrics.sessions.retain_roles(roles);
         self.untaggable.lock().retain(|role| roles.contains(role));
@@ -207,12 +207,12 @@ fn failure_line(request: &AssumeRole, purpose: &str, failure: &StsFailure, advic
     );
 }
 
-/// As much of a target as a line shows; a cut one ends in dots.
+/// Truncates a target for the log; a truncated one ends in `...`.
 fn cut(target: &str) -> Cow<'_, str> {
-    if target.len() <= SHOWN_TARGET {
+    if target.len() <= MAX_TARGET_CHARS {
         return target.into();
     }
-    match target.char_indices().nth(SHOWN_TARGET) {
+    match target.char_indices().nth(MAX_TARGET_CHARS) {
         Some((end, _)) => format!("{}...", &target[..end]).into(),
         None => target.into(),
     }
@@ -227,16 +227,16 @@ fn pod_line(message: &str, pod: &HeldPod) {
     );
 }
 
-/// Characters of a target in a line: those that mean something are shorter, and a head may have 8 KiB.
-const SHOWN_TARGET: usize = 256;
+/// Characters of a target in a log line; meaningful ones are shorter, but a request head may have 8 KiB.
+const MAX_TARGET_CHARS: usize = 256;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn long_targets_are_cut_visibly_and_between_characters() {
-        let whole = "é".repeat(SHOWN_TARGET);
+    fn long_targets_are_truncated_visibly_at_a_character_boundary() {
+        let whole = "é".repeat(MAX_TARGET_CHARS);
         assert_eq!(cut(&whole), whole);
         assert_eq!(cut(&format!("{whole}é")), format!("{whole}..."));
     }

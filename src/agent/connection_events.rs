@@ -1,4 +1,4 @@
-//! Counts what becomes of connections, and logs what happens to them before a request exists.
+//! Counts connection events, and logs those that happen before there is a request.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::telemetry::Telemetry;
 pub(super) struct ConnectionEvents {
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
-    /// Warnings that each peer may still cause
+    /// Budget of warnings per peer
     warnings: Mutex<Buckets<IpAddr>>,
 }
 
 impl ConnectionEvents {
-    /// Shows what should never happen as 0 before it does, so that an alert has something to look at.
+    /// Initialises the counters to 0, so that alerts have a series to evaluate.
     pub(super) fn new(telemetry: Arc<Telemetry>, clock: Arc<dyn Clock>) -> Self {
         for label in ["accepted", "refused", "evicted", "panicked", "cut", "accept_failed"] {
             telemetry.metrics.listen.with_label_values(&[label]);
@@ -34,10 +34,10 @@ impl ConnectionEvents {
 
 impl Observer for ConnectionEvents {
     fn saw(&self, event: &ConnectionEvent) {
-        self.telemetry.at_the_door(label(event));
+        self.telemetry.count_connection_event(label(event));
         match event {
             ConnectionEvent::Refused { peer, why } if self.may_warn(*peer) => {
-                warn!("peer" = peer.to_string(), "why" = why.label(); "connection refused; more of this peer are counted, and logged once a minute");
+                warn!("peer" = peer.to_string(), "why" = why.label(); "connection refused; further refusals of this peer are counted, and logged once a minute");
             }
             ConnectionEvent::Refused { peer, why } => {
                 debug!("peer" = peer.to_string(), "why" = why.label(); "connection refused")
@@ -48,7 +48,9 @@ impl Observer for ConnectionEvents {
             ConnectionEvent::Evicted { peer } => {
                 debug!("peer" = peer.to_string(); "idle connection closed for another")
             }
-            ConnectionEvent::Cut { peer, why } => debug!("peer" = peer.to_string(), "why" = why.label(); "answer cut"),
+            ConnectionEvent::Cut { peer, why } => {
+                debug!("peer" = peer.to_string(), "why" = why.label(); "response cut")
+            }
             ConnectionEvent::Accepted { .. }
             | ConnectionEvent::Panicked { .. }
             | ConnectionEvent::AcceptFailed { .. } => {}
@@ -68,5 +70,5 @@ fn label(event: &ConnectionEvent) -> &'static str {
     }
 }
 
-/// One a minute.
+/// One per minute.
 const WARNINGS: Rate = Rate { burst: 1.0, refill: 1.0 / 60.0 };

@@ -1,4 +1,4 @@
-//! What serves the node's operator while the agent runs.
+//! Serves the control socket while the agent runs.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -15,13 +15,13 @@ use crate::os::log_writer::LogLevel;
 use crate::os::threads;
 use crate::server::Limits;
 
-/// An open control socket; closed, its file gone, when this is dropped.
+/// An open control socket, closed and removed on drop.
 pub(super) struct ControlListener {
     open: Option<Arc<ControlSocket>>,
 }
 
 impl ControlListener {
-    /// Opens the socket if there is to be one, and answers. The default path may fail, with a warning.
+    /// Opens the socket, if configured, and serves it. A failure at the default path is only a warning.
     pub(super) fn open(agent: &Arc<AgentState>, log: &LogLevel) -> Result<Self, StartError> {
         match socket(&agent.config.operation.control_socket)? {
             Some(socket) => Self::serve(socket, control(agent, log)),
@@ -33,7 +33,7 @@ impl ControlListener {
         let socket = Arc::new(socket);
         let serving = socket.clone();
         let work = move || serving.serve(&|question| control.answer(question));
-        // not joined at the end: it may be writing to somebody who doesn't read
+        // not joined at the end: it may be blocked writing to a client that doesn't read
         threads::spawn("control", threads::STACK_BYTES, work)
             .map_err(|cause| StartError::new("start `control`", &cause))?;
         Ok(Self { open: Some(socket) })
@@ -46,7 +46,7 @@ impl Drop for ControlListener {
     }
 }
 
-/// The socket, if there is to be one and it can be made where it must be.
+/// Opens the socket; `None` if it is disabled, or can't be opened at the default path.
 fn socket(asked: &SocketSetting) -> Result<Option<ControlSocket>, StartError> {
     let (path, required) = match asked {
         SocketSetting::Off => return Ok(None),
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_path_that_was_asked_for_may_end_the_start() {
+    fn only_an_explicit_path_may_fail_the_start() {
         let path = Path::new("/dev/null/control.sock").to_owned();
         assert!(matches!(socket(&SocketSetting::Preset(path.clone())), Ok(None)));
         assert!(matches!(socket(&SocketSetting::Off), Ok(None)));

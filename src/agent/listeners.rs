@@ -1,4 +1,4 @@
-//! The doors: sockets bound before anything else starts, opened when everything stands.
+//! The listeners: sockets are bound before anything else starts, and served once everything is ready.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -31,13 +31,13 @@ use crate::server::{
 pub(super) struct AgentListeners {
     app: TcpListener,
     metrics: Option<TcpListener>,
-    /// The port of `/metrics` that can't be had yet
+    /// The port of `/metrics`, if it can't be bound yet
     missing: Option<Listen>,
     source: ListenerSource,
     sharing: PortSharing,
 }
 
-/// What answers, and the port of `/metrics` as long as that can't be had.
+/// The running servers, and the port of `/metrics` while it can't be bound.
 pub(super) struct OpenListeners {
     servers: Vec<Server>,
     missing: Option<Listen>,
@@ -45,24 +45,24 @@ pub(super) struct OpenListeners {
     silent_until: Mono,
 }
 
-/// Where the app port's socket comes from.
+/// The origin of the app port's socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ListenerSource {
-    /// The agent before has it too.
+    /// Shared with the previous agent.
     HandedOver,
     Bound,
 }
 
-/// With which processes the ports are shared.
+/// The processes with which the ports are shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PortSharing {
-    /// With none: the next agent gets the listeners from this one.
+    /// None: the next agent gets the listeners from this one.
     None,
-    /// With all of the same user: the next agent is one of them.
+    /// All of the same user, including the next agent.
     SameUser,
 }
 
-/// What came of trying a port.
+/// The result of trying to bind a port.
 #[derive(Debug)]
 pub(crate) enum PortTrial {
     Free,
@@ -70,7 +70,7 @@ pub(crate) enum PortTrial {
     Failed(io::Error),
 }
 
-/// Tries a port as an agent would open it, and exclusively, so that an agent's own listener counts as a taken port.
+/// Tries to bind a port as an agent would, exclusively, so that the listener of a running agent counts as taken.
 pub(crate) fn try_port(Listen { address, port }: Listen) -> PortTrial {
     match bind(address, port) {
         Ok(_) => PortTrial::Free,
@@ -79,7 +79,7 @@ pub(crate) fn try_port(Listen { address, port }: Listen) -> PortTrial {
     }
 }
 
-/// Why there are no sockets.
+/// Why sockets couldn't be bound.
 #[derive(Debug)]
 pub(super) enum NoListeners {
     /// Another process holds the port, or the node lacks its address.
@@ -88,8 +88,8 @@ pub(super) enum NoListeners {
 }
 
 impl AgentListeners {
-    /// Takes from `offered` what fits the configuration and binds the rest. A port of `/metrics` that can't be had keeps
-    /// no pod from its credentials.
+    /// Uses the sockets in `offered` that match the configuration, and binds the others. A failure to bind the port of
+    /// `/metrics` doesn't prevent serving pods.
     pub(super) fn bind(
         config: &ListenConfig,
         mut offered: Vec<TcpListener>,
@@ -116,12 +116,12 @@ impl AgentListeners {
         self.source
     }
 
-    /// The same sockets once more, for the agent after this one.
+    /// Duplicates the sockets, for the next agent.
     pub(super) fn share(&self) -> io::Result<Vec<TcpListener>> {
         [Some(&self.app), self.metrics.as_ref()].into_iter().flatten().map(TcpListener::try_clone).collect()
     }
 
-    /// Begins to answer.
+    /// Starts the servers.
     pub(super) fn open(self, agent: &Arc<AgentState>, node: &Arc<NodeAddresses>) -> Result<OpenListeners, StartError> {
         let configured = agent.config.metadata.proxied.host.parse().ok();
         let configured = configured.map(|address| SocketAddr::new(address, METADATA_PORT));
@@ -137,7 +137,7 @@ impl AgentListeners {
 }
 
 impl OpenListeners {
-    /// Answers until shutdown; opens the port of `/metrics` as soon as it can be had.
+    /// Serves until shutdown; opens the port of `/metrics` as soon as it can be bound.
     pub(super) fn serve(mut self, agent: &Arc<AgentState>, node: &Arc<NodeAddresses>) -> Vec<Server> {
         while let Some(listen) = self.missing {
             self.report(agent, listen);
@@ -245,16 +245,16 @@ fn server(
     Server::start(vec![listener], front).map_err(|cause| StartError::new("start the HTTP server", &cause))
 }
 
-/// What pods reach.
+/// The handler of the app port.
 struct PodHandler {
     service: Arc<Service>,
-    /// What `--metadata-addr` names, as pods dial it
+    /// The address of `--metadata-addr`, as pods connect to it
     configured: Option<SocketAddr>,
     node: Arc<NodeAddresses>,
 }
 
 impl PodHandler {
-    /// Whether a connection was meant for the metadata address.
+    /// Whether a connection was made to the metadata address.
     fn is_redirected(&self, endpoints: &Endpoints<'_>) -> bool {
         let is_metadata = |meant: SocketAddr| is_metadata_address(meant.ip()) || Some(meant) == self.configured;
         endpoints.original_destination().is_some_and(is_metadata)
@@ -287,7 +287,7 @@ impl Handler for PodHandler {
     }
 }
 
-/// What `--metrics-port` opens: the operator's pages and nothing else.
+/// The handler of `--metrics-port`: only the operator's pages.
 struct Operators(Arc<Service>);
 
 impl Handler for Operators {
@@ -301,8 +301,8 @@ impl Handler for Operators {
     }
 }
 
-/// How soon it is noticed that the port of `/metrics` is free.
+/// How often binding the port of `/metrics` is retried.
 const METRICS_RETRY: Duration = Duration::from_secs(1);
 const METRICS_REPORT: Duration = Duration::from_secs(60);
-/// Prometheus and a few curious people.
+/// Enough for Prometheus and a few manual requests.
 const OPERATOR_CONNECTIONS: usize = 64;

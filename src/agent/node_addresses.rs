@@ -1,4 +1,4 @@
-//! The node's own addresses: probes that come from them find a place at the door in any crowd.
+//! The node's own addresses: connections from them, such as probes, use reserved slots.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use crate::logic::redirect::address::ADDRESS;
 use crate::logic::redirect::resolve::HostNetwork;
 use crate::redirect;
 
-/// What the node is known by.
+/// The node's addresses.
 #[derive(Debug, Default)]
 pub(super) struct NodeAddresses {
     host: Option<IpAddr>,
@@ -20,17 +20,17 @@ pub(super) struct NodeAddresses {
 impl NodeAddresses {
     pub(super) fn find(given: Option<IpAddr>) -> Self {
         let mut node = Self { host: given, found: RwLock::default() };
-        let network = node.look_again();
+        let network = node.refresh();
         node.host = given.or_else(|| network.default_ip());
         node
     }
 
-    /// The one given, else the default route's.
+    /// The configured address, else that of the default route.
     pub(super) fn host(&self) -> Option<IpAddr> {
         self.host
     }
 
-    pub(super) fn look_again(&self) -> HostNetwork {
+    pub(super) fn refresh(&self) -> HostNetwork {
         let network = redirect::host_network().unwrap_or_else(|cause| {
             debug!("{cause}");
             HostNetwork::default()
@@ -44,8 +44,8 @@ impl NodeAddresses {
     }
 }
 
-/// Pods' own processes on the host's network dial the address of container credentials from that address, so it says
-/// nothing.
+/// Excludes the address of container credentials: hostNetwork pods connect to it from that same address, so it doesn't
+/// identify the node.
 fn of_the_node(network: &HostNetwork) -> BTreeSet<IpAddr> {
     let mut found = BTreeSet::new();
     let addresses = network.addresses.iter().map(|address| address.ip);
@@ -59,7 +59,7 @@ mod tests {
     use crate::logic::redirect::resolve::{Address, AddressStanding};
 
     #[test]
-    fn the_address_of_container_credentials_is_not_the_nodes_own() {
+    fn address_of_container_credentials_is_not_the_nodes_own() {
         let on = |ip: IpAddr| Address { interface: 1, ip, standing: AddressStanding::Other };
         let host: IpAddr = "10.0.0.1".parse().unwrap();
         let network = HostNetwork { addresses: vec![on(host), on(ADDRESS.into())], ..HostNetwork::default() };
@@ -67,13 +67,13 @@ mod tests {
     }
 
     #[test]
-    fn the_node_has_the_address_given_and_all_that_are_found() {
+    fn node_has_the_configured_and_all_found_addresses() {
         let given = "240.0.0.1".parse().unwrap();
         let node = NodeAddresses::find(Some(given));
         assert_eq!(node.host(), Some(given));
         *node.found.write() = BTreeSet::new();
         assert!(!node.holds("127.0.0.1".parse().unwrap()));
-        node.look_again();
+        node.refresh();
         for (address, own) in [("240.0.0.1", true), ("127.0.0.1", true), ("0.0.0.0", false)] {
             assert_eq!(node.holds(address.parse().unwrap()), own, "{address}");
         }

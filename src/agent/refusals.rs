@@ -1,4 +1,4 @@
-//! Refusals on their way from the requests to the task that writes Kubernetes Events.
+//! The queue of refusals, from requests to the task that writes Kubernetes Events.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ impl Refusals {
         Self { waiting: Arc::default(), notifier: time.notifier() }
     }
 
-    /// Takes refusals. When too many wait some are lost: an Event is counted again as long as its cause is there.
+    /// Queues refusals. Those beyond the limit are dropped: refusals recur while their cause persists.
     pub(super) fn sink(&self) -> RefusalSink {
         let (waiting, notifier) = (self.waiting.clone(), self.notifier.clone());
         Arc::new(move |refused| {
             let mut waiting = waiting.lock();
-            if waiting.len() < MOST_WAITING {
+            if waiting.len() < MAX_QUEUED {
                 waiting.push_back(refused);
                 drop(waiting);
                 notifier.notify();
@@ -34,7 +34,7 @@ impl Refusals {
         })
     }
 
-    /// The oldest refusal. Without one, waits for the next, at most until `deadline`, and returns `None`.
+    /// Takes the oldest refusal. If there is none, waits for one until `deadline`, then returns `None`.
     pub(super) fn next(&self, deadline: Mono) -> Option<RefusedPod> {
         let generation = self.notifier.generation();
         let next = self.waiting.lock().pop_front();
@@ -45,5 +45,5 @@ impl Refusals {
     }
 }
 
-/// Most refusals that wait for the API server.
-const MOST_WAITING: usize = 256;
+/// Maximum queued refusals.
+const MAX_QUEUED: usize = 256;

@@ -1,7 +1,7 @@
-//! The composition root: builds every room, starts every thread by name, owns the shutdown.
+//! The composition root: builds everything, starts every thread by name, and owns the shutdown.
 //!
-//! Nothing is started before everything that can be wrong with the configuration has been looked at. A port that another
-//! process holds is not: the redirect comes first, then the port is waited for.
+//! All configuration errors are detected before anything starts. A port held by another process isn't one: the redirect
+//! is placed first, then the agent waits for the port.
 
 use std::io;
 use std::sync::Arc;
@@ -32,15 +32,15 @@ use super::tasks::{
 };
 use super::{StartError, taken_port};
 
-/// Runs the agent until it is asked to end.
+/// Runs the agent until a signal ends it.
 pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), StartError> {
-    memory::bound();
-    let unsettled = process::settle(&rights(&config));
+    memory::limit_arenas();
+    let warnings = process::harden(&rights(&config));
     let time = Arc::new(SystemClock::new());
     let log = log_writer::start(config.log.level, config.log.format, time.clone(), Box::new(io::stderr()));
     let (queue, _log_thread) = log.map_err(|cause| StartError::new("start the log", &cause))?;
     let latch = Arc::new(Latch::new(time.clone()));
-    // Before anything that waits: as the first process of a container, an agent that doesn't listen isn't ended.
+    // Before anything that blocks: pid 1 of a container ignores signals without a handler.
     signals::close_on_signals(latch.clone()).map_err(|cause| StartError::new("wait for signals", &cause))?;
     let mut succession = Succession::new(&config, time.clone());
     let node = Arc::new(NodeAddresses::find(config.host));
@@ -55,11 +55,11 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
         redirect::ensure_blocked(&config);
         credentials_address::ensure_blocked(&config);
     })?;
-    let _ = agent.node.set(node.clone()); // nobody else sets it
+    let _ = agent.node.set(node.clone()); // set only here
     info!("version" = BUILD.version, "commit" = BUILD.commit, "port" = config.listen.app.port; "kube2iam starts");
-    config.warnings.iter().chain(&unsettled).for_each(|warning| warn!("{warning}"));
+    config.warnings.iter().chain(&warnings).for_each(|warning| warn!("{warning}"));
     if let Acquired::Taken(listen) = entry {
-        taken_port::examine(&agent, listen);
+        taken_port::check_holder(&agent, listen);
     }
     let redirect = redirect::place(&agent)?;
     let address = credentials_address::place(&agent);
@@ -83,27 +83,29 @@ pub fn run(mut config: Config, environment: &AwsEnvironment) -> Result<(), Start
     failure(&agent)
 }
 
-/// What the agent will still do with rights: the redirect, the address of container credentials, and opening a port that not everybody may open.
+/// The privileges that the agent still needs: for the redirect, for the address of container credentials, and for
+/// binding a privileged port.
 fn rights(config: &Config) -> Vec<Right> {
     let metrics = match config.listen.metrics {
         MetricsListener::OnAppPort => None,
         MetricsListener::Own(listen) => Some(listen.port),
     };
-    let low_port = [Some(config.listen.app.port), metrics].into_iter().flatten().any(|port| port < FIRST_FREE_PORT);
+    let low_port =
+        [Some(config.listen.app.port), metrics].into_iter().flatten().any(|port| port < FIRST_UNPRIVILEGED_PORT);
     let network = config.redirect.is_some() || config.credentials_address.is_some();
     let wanted = [(network, Right::Network), (low_port, Right::LowPort)];
     wanted.into_iter().filter_map(|(wanted, right)| wanted.then_some(right)).collect()
 }
 
-/// Starts whatever works beside the requests.
+/// Starts the background threads.
 fn start_threads(agent: &Arc<AgentState>) -> Result<Vec<JoinHandle<()>>, StartError> {
     work().into_iter().map(|(name, work)| start(agent, name, work)).collect()
 }
 
-/// What a thread does until shutdown.
+/// The function that a thread runs until shutdown.
 pub type Work = fn(&AgentState);
 
-/// Everything that works beside the requests, by the name of its thread.
+/// The background threads, with their names.
 pub fn work() -> Vec<(&'static str, Work)> {
     let mut work: Vec<(&'static str, Work)> = vec![
         ("watch-pods", |agent| watches::watch(agent, Resource::Pods)),
@@ -114,7 +116,7 @@ pub fn work() -> Vec<(&'static str, Work)> {
         ("discover", discover::run),
         ("health", health::watch),
         ("housekeeping", housekeeping::run),
-        ("taint", taint::take_off),
+        ("taint", taint::remove),
         ("token-keys", token_keys::read_keys),
         ("events", events::write_events),
         ("lint", lint::lint_policies),
@@ -125,7 +127,7 @@ pub fn work() -> Vec<(&'static str, Work)> {
     work
 }
 
-/// Lets answers in progress drain, ends what waits, and leaves within the time that Kubernetes and the docs give.
+/// Drains responses in progress, ends waiting threads, and returns within the documented time limit.
 fn end(agent: &AgentState, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>>, network: Vec<JoinHandle<()>>) {
     agent.facts.shutting_down.store(true, Ordering::Relaxed);
     servers.iter_mut().for_each(Server::stop_accepting);
@@ -136,26 +138,26 @@ fn end(agent: &AgentState, mut servers: Vec<Server>, threads: Vec<JoinHandle<()>
             warn!("connections" = drained.unfinished; "cut connections that did not drain in time");
         }
     }
-    // Only now: answers in progress may have waited for a pod to appear, or for its credentials.
+    // Only now, since responses in progress may have been waiting for a pod or for credentials.
     agent.drained.close();
     agent.world.close();
     agent.issuer_keys.iter().for_each(|keys| keys.close());
     agent.kubernetes.shut_down();
     agent.sessions.close();
-    // They may have the redirect and the address to remove.
+    // These threads may have to remove the redirect and the address.
     network.iter().for_each(|thread| join_by(agent, thread, until));
     servers.into_iter().for_each(Server::cut_off);
-    let late = agent.clock.now().mono.after(LAST_JOIN);
-    threads.iter().for_each(|thread| join_by(agent, thread, late));
+    let deadline = agent.clock.now().mono.after(JOIN_TIMEOUT);
+    threads.iter().for_each(|thread| join_by(agent, thread, deadline));
     info!("stopped");
 }
 
-/// Ports below it need a capability.
-const FIRST_FREE_PORT: u16 = 1_024;
-/// How long answers in progress may take after SIGTERM.
+/// Binding a lower port needs a capability.
+const FIRST_UNPRIVILEGED_PORT: u16 = 1_024;
+/// Time for responses in progress after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(4);
-/// How long the agent's own threads get after that.
-const LAST_JOIN: Duration = Duration::from_millis(300);
+/// Time for the agent's own threads after that.
+const JOIN_TIMEOUT: Duration = Duration::from_millis(300);
 
 #[cfg(test)]
 mod tests;

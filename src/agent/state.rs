@@ -1,4 +1,4 @@
-//! What the agent's threads share, whatever clients stand behind the ports.
+//! The state shared by the agent's threads, independent of the implementations of the ports.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -23,63 +23,63 @@ use crate::state::shared_world::SharedWorld;
 use crate::state::token_keys::Keyring;
 use crate::telemetry::{Metrics, RequestLines, Telemetry};
 
-/// Everything that threads share.
+/// The agent's shared state.
 pub struct AgentState {
     pub config: Config,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub latch: Arc<Latch>,
-    /// Closed once the last answers are out: until then they may need news from the API server
+    /// Closed once the last responses are sent: until then they may need updates from the API server
     pub drained: Latch,
     pub world: Arc<SharedWorld>,
     pub sessions: Arc<SessionCache>,
     pub telemetry: Arc<Telemetry>,
     pub facts: Arc<Facts>,
     pub keys: Arc<Keyring>,
-    /// `None`: pods show no tokens
+    /// `None`: pods' tokens aren't used
     pub issuer_keys: Option<Arc<IssuerKeyring>>,
     pub issuer_discovery: Option<Arc<dyn IssuerDiscovery>>,
     pub service: Arc<Service>,
     pub kubernetes: Arc<dyn Kubernetes>,
     pub nodes: Option<Arc<dyn Nodes>>,
     pub events: Option<Arc<dyn Events>>,
-    /// The metadata service as the agent itself asks it
+    /// The metadata service, for the agent's own reads
     pub imds: Arc<dyn Imds>,
     pub sts: Arc<dyn Sts>,
     pub node_credentials: Arc<dyn NodeCredentials>,
-    /// What is to become Events
+    /// Refusals to be written as Events
     pub(super) refusals: Option<Refusals>,
-    /// The node's own addresses, once they have been looked up
+    /// The node's own addresses, once read
     pub(super) node: OnceLock<Arc<NodeAddresses>>,
-    /// The first thread that panicked, if any did
+    /// The name of the first thread that panicked
     pub fallen: OnceLock<&'static str>,
 }
 
-/// What the rooms reach the world through.
+/// The implementations of the ports.
 pub struct Ports {
     pub time: Arc<dyn Time>,
     pub random: Arc<dyn Random>,
     pub kubernetes: Arc<dyn Kubernetes>,
-    /// `None`: no taint is taken off
+    /// `None`: no taint is removed
     pub nodes: Option<Arc<dyn Nodes>>,
     /// `None`: no Events are written
     pub events: Option<Arc<dyn Events>>,
-    /// `None`: the keys of the tokens are this agent's alone
+    /// `None`: the token keys aren't shared with other agents
     pub key_store: Option<Arc<dyn KeyStore>>,
-    /// `None`: no keys of ServiceAccount tokens can be read
+    /// `None`: the keys of ServiceAccount tokens can't be read
     pub issuer_discovery: Option<Arc<dyn IssuerDiscovery>>,
-    /// `None`: they are read anew after each start
+    /// `None`: they are read again after each start
     pub issuer_store: Option<Arc<dyn IssuerStore>>,
-    /// The metadata service as pods reach it
+    /// The metadata service, for forwarded requests
     pub proxied: Arc<dyn Imds>,
-    /// The metadata service as the agent itself asks it
+    /// The metadata service, for the agent's own reads
     pub imds: Arc<dyn Imds>,
     pub sts: Arc<dyn Sts>,
     pub node_credentials: Arc<dyn NodeCredentials>,
 }
 
 impl AgentState {
-    /// Puts the parts together, the same whatever implements the ports.
+    /// Builds the state from the ports.
     pub fn new(
         config: &Config,
         ports: Ports,
@@ -92,7 +92,7 @@ impl AgentState {
         let metrics = metrics(config)?;
         let refusals = config.operation.events.then(|| Refusals::new(&*time));
         let telemetry = Telemetry::new(metrics, request_lines);
-        let telemetry = Arc::new(telemetry.telling(refusals.as_ref().map(Refusals::sink)));
+        let telemetry = Arc::new(telemetry.with_refusal_sink(refusals.as_ref().map(Refusals::sink)));
         let world = Arc::new(SharedWorld::new(time.clone()));
         world.limit_age(config.kubernetes.longest_age);
         let drained = Latch::new(time.clone());
@@ -101,7 +101,7 @@ impl AgentState {
         let issuer_keys = config.listen.container_credentials.then(|| issuer_keys(issuer_store, time.clone()));
         let proof = issuer_keys.clone().map(|keys| proof(config, keys));
         let host_ip = config.host.map(|address| address.to_string()).unwrap_or_default();
-        // Until it has been seen in place.
+        // Missing until seen in place.
         let redirect_missing = AtomicBool::new(config.redirect.is_some());
         let address_missing = AtomicBool::new(config.credentials_address.is_some());
         let facts = Arc::new(Facts { host_ip, redirect_missing, address_missing, ..Facts::default() });
@@ -151,7 +151,7 @@ impl AgentState {
     }
 }
 
-/// The keys of the agent before, or new ones: what lies in the state directory is never a reason not to start.
+/// The previous agent's keys, or new ones: a damaged file in the state directory never prevents the start.
 fn token_keys(
     store: Option<Arc<dyn KeyStore>>,
     random: &dyn Random,
@@ -160,7 +160,7 @@ fn token_keys(
     let secret = random.secret().map_err(|cause| StartError::new("draw a token key", &cause))?;
     let (keys, trouble) = Keyring::open(store, &secret, clock);
     if let Some(cause) = trouble {
-        warn!("session tokens may have to be asked for anew after an upgrade: {cause}");
+        warn!("clients may have to fetch new session tokens after an upgrade: {cause}");
     }
     Ok(keys)
 }
@@ -178,7 +178,7 @@ fn proof(config: &Config, keys: Arc<IssuerKeyring>) -> Proof {
     Proof { keys, audiences: config.listen.token_audiences.clone(), node: config.kubernetes.node.clone() }
 }
 
-/// The keys of ServiceAccount tokens, as an agent here last knew them.
+/// The keys of ServiceAccount tokens, as last stored by an agent on this node.
 fn issuer_keys(store: Option<Arc<dyn IssuerStore>>, time: Arc<dyn Time>) -> Arc<IssuerKeyring> {
     let (keys, trouble) = IssuerKeyring::open(store, time);
     if let Some(cause) = trouble {

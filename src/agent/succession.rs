@@ -1,5 +1,5 @@
-//! From one agent to the next on the same node, without a gap: the successor shares the listeners of its predecessor,
-//! answers as soon as it knows the pods, and offers the listeners in turn.
+//! Replaces an agent by the next one on the same node without a gap: the successor shares the listeners of its
+//! predecessor, answers as soon as it has listed the pods, and offers the listeners in turn.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,24 +19,24 @@ use crate::os::key_file::KeyFile;
 use crate::os::state_dir::StateDir;
 use crate::ports::Clock;
 
-/// How this agent comes to its listeners, and how it passes them on.
+/// How this agent gets its listeners, and how it passes them on.
 pub(super) struct Succession {
     dir: Option<StateDir>,
     sharing: PortSharing,
     clock: Arc<dyn Clock>,
-    /// What was logged of the last handover that failed
+    /// The logged failures of the last handover
     failures: Vec<String>,
 }
 
-/// What trying to get the listeners came to.
+/// The result of acquiring the listeners.
 pub(super) enum Acquired {
     Open(AgentListeners, Option<Predecessor>),
-    /// Another process holds this port and doesn't hand it over.
+    /// Another process holds this port and doesn't hand over its listener.
     Taken(Listen),
 }
 
 impl Succession {
-    /// As the configuration wants it.
+    /// Opens the state directory, if configured.
     pub(super) fn new(config: &Config, clock: Arc<dyn Clock>) -> Self {
         let dir = config.operation.state_dir.as_deref().and_then(state_dir);
         if dir.is_none() {
@@ -54,7 +54,7 @@ impl Succession {
         self.dir.as_ref()
     }
 
-    /// Takes the listeners from the agent before, or opens them.
+    /// Gets the listeners from the previous agent, or binds them.
     pub(super) fn enter(&mut self, config: &ListenConfig) -> Result<Acquired, StartError> {
         let asked = self.dir.as_ref().map(|dir| request(dir, &*self.clock));
         let HandoverReply { handed, failures } = asked.unwrap_or(HandoverReply { handed: None, failures: Vec::new() });
@@ -68,7 +68,7 @@ impl Succession {
         }
     }
 
-    /// Offers the listeners to the agent after this one. While that one waits for its turn, neither counts as ready.
+    /// Offers the listeners to the next agent. While that one waits, neither counts as ready.
     pub(super) fn offer(&self, agent: &AgentState, listeners: &AgentListeners) -> Option<Offer> {
         let dir = self.dir()?;
         let facts = agent.facts.clone();
@@ -78,13 +78,13 @@ impl Succession {
         offer.inspect_err(failed).ok()
     }
 
-    /// Leaves nothing behind, unless another agent is here: for the end of an agent that is uninstalled. Where the
-    /// directory is mounted into a container it stays, empty.
+    /// Removes the state directory and its files when the agent is uninstalled, unless another agent is running. A
+    /// directory that is mounted into a container stays, empty.
     pub(super) fn clear(&self) {
         if let Some(dir) = self.dir().filter(|dir| !has_offer(dir)) {
             KeyFile::remove(dir);
             IssuerFile::remove_all(dir);
-            let _ = std::fs::remove_dir(dir.path()); // it may be a mount, or hold what isn't ours
+            let _ = std::fs::remove_dir(dir.path()); // it may be a mount, or contain other files
         }
     }
 }
@@ -95,10 +95,10 @@ fn state_dir(path: &Path) -> Option<StateDir> {
     StateDir::open(path).inspect_err(failed).ok()
 }
 
-/// The listeners, once requests can be answered here as well as by the agent before: a request that comes by a queue
-/// that both hold is answered by one that knows the pods. Without an agent before, or once it has gone, that is at once;
-/// where another process holds the port, when that ends. `None`: the agent was asked to end before, and leaves everything
-/// to the one that has the listeners.
+/// Waits until this agent can answer as well as the previous one, since both accept from the same queue and every
+/// request must reach an agent that has listed the pods. Returns at once without a previous agent, or when it ends; if
+/// another process holds the port, when that ends. `None` if this agent was stopped first; then the other one keeps the
+/// listeners.
 pub(super) fn await_turn(
     agent: &AgentState,
     succession: &mut Succession,
@@ -116,7 +116,7 @@ pub(super) fn await_turn(
         (ListenerSource::HandedOver, Some(predecessor)) => {
             info!("port" = port; "the agent before shares its listener, and answers until the pods are known here");
             let is_ready = || agent.world.read(|world, _| world.is_ready());
-            while !is_ready() && predecessor.is_running(TURN_POLL) {
+            while !is_ready() && predecessor.is_running(READINESS_POLL) {
                 if agent.latch.is_closed() {
                     return Ok(None);
                 }
@@ -128,5 +128,5 @@ pub(super) fn await_turn(
     Ok(Some(listeners))
 }
 
-/// How soon readiness is noticed.
-const TURN_POLL: Duration = Duration::from_millis(10);
+/// Interval of checks for readiness.
+const READINESS_POLL: Duration = Duration::from_millis(10);

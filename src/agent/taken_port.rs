@@ -1,10 +1,10 @@
-//! A port that can't be had at the start: another process holds it, or the node lacks the address. That process may be a kube2iam that isn't gone yet, an agent before that doesn't hand its
-//! listener over, or another program.
+//! A port that can't be bound at start: another process holds it, or the node lacks the address. That process may be a
+//! kube2iam that hasn't ended yet, a previous agent that doesn't hand over its listener, or another program.
 //!
-//! The agent doesn't end for it. It writes the redirect as at any start, and waits. While the process answers as a kube2iam
-//! does, pods' requests go to it; while it doesn't, they are dropped: neither the node's credentials nor another program's answers
-//! reach a pod. Requests for container credentials are dropped in either case, since any program can answer like that and
-//! would be given pods' tokens.
+//! The agent doesn't exit. It places the redirect as at any start, and waits. While the process answers like kube2iam,
+//! pods' requests are redirected to it; otherwise they are dropped, so that neither the node's credentials nor another
+//! program's responses reach a pod. Requests for container credentials are dropped in either case, since any program
+//! can imitate that answer and would receive pods' tokens.
 
 use std::time::Duration;
 
@@ -24,14 +24,14 @@ use crate::ports::Waited;
 use crate::redirect;
 use crate::server::{has_address, is_free};
 
-/// Looks at the process that holds the port, before the redirect is written.
-pub(super) fn examine(agent: &AgentState, listen: Listen) {
+/// Checks the process that holds the port, before the redirect is placed.
+pub(super) fn check_holder(agent: &AgentState, listen: Listen) {
     let judgement = HolderJudgement::UNKNOWN.after(&answers(agent));
     publish(agent, listen, judgement, holders(listen.port));
 }
 
-/// Waits until the listeners can be had, from the agent before or because the port is free. `None`: the agent was asked to
-/// end before.
+/// Waits for the listeners: from the previous agent, or by binding the freed port. `None` if the agent was stopped
+/// first.
 pub(super) fn wait(
     agent: &AgentState,
     succession: &mut Succession,
@@ -67,7 +67,7 @@ pub(super) fn wait(
     }
 }
 
-/// What was logged last, and until when the same isn't logged again.
+/// The last logged text, and until when it isn't repeated.
 #[derive(Default)]
 struct TakenPortLog {
     logged: String,
@@ -96,7 +96,7 @@ fn publish(agent: &AgentState, listen: Listen, judgement: HolderJudgement, holde
     taken
 }
 
-/// What is answered where pods' requests are, or would be, redirected to.
+/// Health answers at the addresses to which pods' requests are, or would be, redirected.
 fn answers(agent: &AgentState) -> Vec<PortAnswer> {
     let Some(config) = agent.config.redirect.as_ref() else { return Vec::new() };
     let resolved = redirect::host_network().ok().and_then(|host| resolve(&config.spec, &host).ok());
@@ -104,11 +104,11 @@ fn answers(agent: &AgentState) -> Vec<PortAnswer> {
     wanted.agents().into_iter().map(|address| ask_health(address, &*agent.clock)).collect()
 }
 
-/// How soon it is noticed that the port is free.
+/// Interval of checks whether the port is free.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
-/// How often the agent before is asked anew, and the process for its health.
+/// Interval of requests to the previous agent, and of health checks of the process.
 const EXAMINE_EVERY: Duration = Duration::from_secs(1);
-/// Looking a process up reads all descriptors of the node.
+/// Interval of looking up the process, which reads all descriptors of the node.
 const NAME_EVERY: Duration = Duration::from_secs(10);
-/// How often the same warning is given.
+/// Interval of repeating a warning.
 const REPEAT_EVERY: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! The thread of a task: how it starts, what its panic means, how shutdown waits for it.
+//! The threads of tasks: starting them, handling panics, and joining them at shutdown.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::state::AgentState;
 use crate::logic::base::time::Mono;
 use crate::os::threads;
 
-/// Starts a thread that the agent can't do without: if it panics, the process ends with a failure, so that the kubelet
+/// Starts a thread that the agent needs: if it panics, the process ends with a failure, so that the kubelet
 /// restarts it.
 pub(super) fn start(
     agent: &Arc<AgentState>,
@@ -31,14 +31,14 @@ pub(super) fn start(
     thread.map_err(|cause| StartError::new(&format!("start `{name}`"), &cause))
 }
 
-/// The exit of the process after a task's thread has panicked.
+/// The result of the process: a failure after a task's thread has panicked.
 pub(super) fn failure(agent: &AgentState) -> Result<(), StartError> {
     agent.fallen.get().map_or(Ok(()), |name| Err(StartError::new(&format!("keep `{name}` running"), &"it panicked")))
 }
 
-/// Waits for a thread until `late`. A thread that still waits for the network ends with the process.
-pub(super) fn join_by(agent: &AgentState, thread: &JoinHandle<()>, late: Mono) {
-    while !thread.is_finished() && agent.clock.now().mono < late {
+/// Waits for a thread until `deadline`. One that still waits for the network then ends with the process.
+pub(super) fn join_by(agent: &AgentState, thread: &JoinHandle<()>, deadline: Mono) {
+    while !thread.is_finished() && agent.clock.now().mono < deadline {
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }

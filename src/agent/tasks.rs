@@ -1,4 +1,4 @@
-//! The threads that the agent runs beside its HTTP server, one file for each kind of work.
+//! The agent's background threads, one file per kind of work.
 
 pub(crate) mod credentials_address;
 pub(crate) mod discover;

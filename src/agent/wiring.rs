@@ -1,4 +1,4 @@
-//! Builds the clients that the configuration asks for. `doctor` builds them here too.
+//! Builds the clients from the configuration, also for `doctor`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::ports::NodeCredentials;
 use crate::ports::{Clock, Events, Imds, IssuerDiscovery, IssuerStore, KeyStore, Nodes, Sts, Time};
 
 impl Ports {
-    /// The edges, as the configuration asks for them.
+    /// Builds the real implementations of the ports.
     pub(super) fn open(
         config: &Config,
         environment: &AwsEnvironment,
@@ -33,7 +33,7 @@ impl Ports {
     ) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = time.clone();
         let proxied: Arc<dyn Imds> = metadata_service(&config.metadata.proxied.to_string(), &clock)?;
-        // Always its own: pods share places among the calls in flight, the agent's own reads must not wait for them.
+        // A separate client: pods share slots for calls in flight, and the agent's own reads must not wait for them.
         let imds: Arc<dyn Imds> = metadata_service(&config.metadata.own.to_string(), &clock)?;
         let wire = sts_wire(environment, &imds, &clock)?;
         let (sts, node_credentials) = sts(config, &imds, &wire, environment, &clock)?;
@@ -69,7 +69,7 @@ pub(crate) fn metadata_service(authority: &str, clock: &Arc<dyn Clock>) -> Resul
     service.map(Arc::new).map_err(|cause| failed(&cause))
 }
 
-/// The way to STS.
+/// The connection to STS.
 pub(crate) fn sts_wire(
     environment: &AwsEnvironment,
     imds: &Arc<dyn Imds>,
@@ -87,7 +87,7 @@ fn no_sts(cause: &dyn std::fmt::Display) -> StartError {
 
 type StsAndCredentials = (Arc<dyn Sts>, Arc<dyn NodeCredentials>);
 
-/// STS, and what it is asked with.
+/// The STS client, and its credentials.
 pub(crate) fn sts(
     config: &Config,
     imds: &Arc<dyn Imds>,
@@ -102,8 +102,8 @@ pub(crate) fn sts(
     let source = environment.node_source().map_err(|cause| no_sts(&cause))?;
     let session = session_rules(config);
     let hop = config.sts.assume_first.as_ref().map(|role| session.hop(role));
-    let listeners = node_credentials::SourceClients { imds: imds.clone(), wire: wire.clone(), clock: clock.clone() };
-    let credentials = node_credentials::node_credentials(source, hop, &listeners).map_err(|cause| no_sts(&cause))?;
+    let clients = node_credentials::SourceClients { imds: imds.clone(), wire: wire.clone(), clock: clock.clone() };
+    let credentials = node_credentials::node_credentials(source, hop, &clients).map_err(|cause| no_sts(&cause))?;
     Ok((Arc::new(StsClient::new(wire.clone(), credentials.clone())), credentials))
 }
 

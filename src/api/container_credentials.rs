@@ -1,8 +1,8 @@
-//! One request for container credentials, end to end: the token that came along is checked, the pod that it proves is
-//! looked up, and from there on everything is as at the metadata routes.
+//! One request for container credentials, end to end: verifies the token, looks up the pod that it identifies, and then
+//! proceeds as for metadata requests.
 //!
-//! A token that was found good isn't remembered: SDKs ask a few times an hour, and its check takes no lock and waits for
-//! nothing. It is borrowed from the request for as long as that is answered, and kept nowhere.
+//! Verified tokens aren't cached: SDKs ask only a few times an hour, and the verification takes no lock and doesn't
+//! block. A token is borrowed from the request while that is answered, and never stored.
 
 use std::sync::Arc;
 
@@ -18,12 +18,12 @@ use crate::logic::request::reply;
 use crate::logic::request::route::{Route, UnreadHead};
 use crate::logic::sessions::budget::Starter;
 use crate::state::issuer_keys::{IssuerKeyring, KnownIssuer};
-use crate::state::sessions::{Asker, AskersToken};
+use crate::state::sessions::{RequestToken, SessionRequester};
 
-/// What tokens are checked by.
+/// The configuration for verifying tokens.
 pub struct Proof {
     pub keys: Arc<IssuerKeyring>,
-    /// One of these must be among a token's audiences.
+    /// A token must have one of these audiences.
     pub audiences: Vec<String>,
     /// `--node`
     pub node: Option<String>,
@@ -62,12 +62,12 @@ impl Service {
         self.record(request, &Route::ContainerCredentials, caller.peer, decided, answer, began)
     }
 
-    /// Answers to a head that its token makes too long or unreadable, and of which `start` is there, if it asks for
-    /// container credentials: as to one that could be read and bears no token that is taken.
+    /// The response to a request for container credentials whose head is too long or invalid because of its token;
+    /// `start` holds the bytes received. The same as for a valid head with a malformed token.
     pub fn answer_bad_token(&self, start: &[u8], caller: &Caller<'_>) -> Option<Response> {
         self.proof.as_ref()?;
         let seen = UnreadHead::of(start)?;
-        // SDKs write `Host` before the token or after it; where it can't be seen, it can't be judged.
+        // SDKs send `Host` before or after the token; if it wasn't received, it can't be checked.
         let headers = Headers { host: Some(seen.host.unwrap_or(b"localhost")), ..Headers::default() };
         let request = Request { method: Method::Get, target: seen.target, headers };
         let reason = match self.route(&request, caller) {
@@ -81,8 +81,8 @@ impl Service {
         Some(reply::refusal(reason, &Route::ContainerCredentials))
     }
 
-    /// Checks the token. One under a key that isn't known, or under a known one of another issuer, may be newer than what
-    /// is known of the issuer.
+    /// Verifies the token. If its key is unknown or its issuer differs, the agent's copy of the issuer may be outdated,
+    /// so the token is checked again with a newer copy.
     fn prove(&self, proof: &Proof, shown: Option<ShownToken<'_>>, deadline: Mono) -> Result<ProvenPod, Reason> {
         let shown = shown.ok_or(Reason::TokenMissing)?;
         let first = proof.keys.known();
@@ -102,7 +102,7 @@ impl Service {
         projected_token::check(shown.expose(), rules, self.clock.now().wall)
     }
 
-    /// Decides, and while that comes to "not yet" decides again whenever the world has changed, up to the deadline.
+    /// Decides, and while the decision is "not yet", decides again after each change of the World, until the deadline.
     fn decide_proven_in_time(&self, ask: ProvenAsk<'_>, deadline: Mono) -> (Decided<'static>, Now) {
         loop {
             let (seen, now) = (self.world.seen(), self.clock.now());
@@ -132,11 +132,11 @@ impl Service {
                     let again = |world: &World, rules: Option<&Rules>, patience: Patience, now: Now| {
                         decide_proven(world, rules, ProvenAsk { patience, at: now.mono, ..ask }).decision
                     };
-                    self.look_again(permitted, self.clock.now().mono.after(self.wait_for_pod), &again)
+                    self.decide_again(permitted, self.clock.now().mono.after(self.wait_for_pod), &again)
                 };
-                let token = shown.map(|shown| AskersToken { shown, expires: ask.proven.expires });
-                let asker = Asker { starter: Starter::Pod(permitted.pod().uid.clone()), token };
-                self.assume(permitted, *form, route, asker, at, &is_still_right)
+                let token = shown.map(|shown| RequestToken { shown, expires: ask.proven.expires });
+                let requester = SessionRequester { starter: Starter::Pod(permitted.pod().uid.clone()), token };
+                self.assume(permitted, *form, route, requester, at, &is_still_right)
             }
             Decision::Refuse(reason) | Decision::NotYet(reason) => Answer::refuse(*reason, route),
             _ => Answer::refuse(Reason::Internal, route),
@@ -144,7 +144,7 @@ impl Service {
     }
 }
 
-/// The pod that asks, unless the token came from where it can't be.
+/// The pod of the token, unless the request came from another pod's address.
 fn proved_pod<'a>(decided: &'a Decided<'_>) -> Option<&'a Arc<HeldPod>> {
     let is_stolen = matches!(decided.decision, Decision::Refuse(Reason::TokenOtherPod));
     decided.pod.as_ref().filter(|_| !is_stolen)
@@ -154,7 +154,7 @@ fn refused(reason: Reason) -> Decided<'static> {
     Decided { decision: Decision::Refuse(reason), pod: None, token_left: None, audited: None }
 }
 
-/// What a token's fault is to the pod. With no keys at all nothing can be said of its signature.
+/// The reason for a token's fault. Without any keys, the signature can't be judged.
 fn reason_of(fault: TokenFault, known: &KnownIssuer) -> Reason {
     match fault {
         TokenFault::Malformed => Reason::TokenMalformed,

@@ -1,8 +1,8 @@
-//! One request, end to end: [`Service::handle`] is the only function that knows every step of it.
+//! One request, end to end: [`Service::handle`] is the only function that contains every step.
 //!
-//! The route is found, the world is read once, and what was decided is carried out. Answers from memory never
-//! wait; a request of a pod not yet known waits for the watch, one for credentials not yet held waits for STS, each up to
-//! a deadline. An answer that took waiting goes out only if the same decision would be made again.
+//! It finds the route, decides with one read of the World, and carries out the decision. Answers from memory never
+//! wait; a request of an unknown pod waits for the watch, and one for uncached credentials waits for STS, each up to a
+//! deadline. After a wait, the answer is sent only if the decision is still the same.
 
 mod answer;
 mod duplicates;
@@ -24,7 +24,7 @@ use crate::logic::request::reply;
 use crate::logic::request::route::{self, OwnPage, Route, RouteRules};
 use crate::logic::sessions::budget::Starter;
 use crate::ports::{Clock, Imds};
-use crate::state::sessions::{Asker, SessionCache};
+use crate::state::sessions::{SessionCache, SessionRequester};
 use crate::state::shared_world::SharedWorld;
 use crate::state::token_keys::Keyring;
 use crate::telemetry::{AnsweredRequest, LogLine, Telemetry};
@@ -34,39 +34,39 @@ pub use duplicates::{Duplicates, Found};
 pub use forwards::Forwards;
 pub use pages::{Facts, Undiscovered};
 
-/// Everything that a request may need.
+/// The dependencies of requests.
 pub struct Service {
     pub world: Arc<SharedWorld>,
     pub sessions: Arc<SessionCache>,
     pub imds: Arc<dyn Imds>,
-    /// What peers have on the way to it
+    /// Forwarded requests in progress, by peer
     pub forwards: Forwards,
     pub clock: Arc<dyn Clock>,
     pub keys: Arc<Keyring>,
     pub telemetry: Arc<Telemetry>,
     pub facts: Arc<Facts>,
-    /// `None`: an address that several pods claim is refused.
+    /// `None`: requests from an address claimed by several pods are refused.
     pub duplicates: Option<Duplicates>,
     pub routes: RouteRules,
-    /// Whether every request must bear a session token
+    /// Whether every request must carry a session token
     pub tokens: TokenRequirement,
-    /// `None`: pods show no tokens
+    /// `None`: pods' tokens aren't used
     pub proof: Option<Proof>,
-    /// How long a request waits for its pod to become known
+    /// Maximum wait of a request for its pod to become known
     pub wait_for_pod: Duration,
 }
 
-/// Who asks.
+/// The client of a request.
 pub struct Caller<'a> {
-    /// Its address, v4 where it can be
+    /// The client's address; v4-mapped v6 addresses are converted to v4
     pub peer: IpAddr,
-    /// Whether its connection was meant for the metadata address
+    /// Whether the connection was made to the metadata address
     pub is_redirected: &'a dyn Fn() -> bool,
-    /// The agent's own end of its connection, if that can be found out
+    /// The local address of the connection, if available
     pub local: &'a dyn Fn() -> Option<IpAddr>,
-    /// Whether the address is the node's own: no pod is to be waited for there
+    /// Whether the address is the node's own; then the request doesn't wait for a pod
     pub is_node: &'a dyn Fn() -> bool,
-    /// Counts its connection for the pod of this uid, which has proved itself; whether that pod may have one more
+    /// Counts the connection for the proven pod with this uid; false if that pod is at its cap
     pub prove_pod: &'a dyn Fn(&Arc<str>) -> bool,
 }
 
@@ -78,13 +78,13 @@ impl Service {
         if let (Route::ContainerCredentials, Some(proof)) = (&route, &self.proof) {
             return self.container_credentials(proof, request, caller, began);
         }
-        let deadline = began.mono.after(self.longest_wait(request, &route, caller));
+        let deadline = began.mono.after(self.max_wait(request, &route, caller));
         let (decided, chosen, at) = self.decide_in_time(request, &route, caller.peer, began, deadline);
         let is_still_right = |permitted: &Permitted| {
             let ask = self.ask(request, &route, caller.peer, self.clock.now().mono);
             self.is_still_right(ask, chosen.as_deref(), permitted)
         };
-        let answer = self.carry_out(request, &route, caller.peer, &decided, at, &is_still_right);
+        let answer = self.execute(request, &route, caller.peer, &decided, at, &is_still_right);
         self.record(request, &route, caller.peer, decided, answer, began)
     }
 
@@ -125,9 +125,9 @@ impl Service {
         reply::with_token_left(response, decided.token_left)
     }
 
-    /// How long a request waits for its pod to become known. A token doesn't need one, but is better bound to it. Where
-    /// pods on the node's network can show tokens, no pod is known by a loopback address, and none is waited for.
-    fn longest_wait(&self, request: &Request<'_>, route: &Route, caller: &Caller<'_>) -> Duration {
+    /// Maximum wait for the pod to become known. A session token doesn't need the pod, but should be bound to it. Where
+    /// hostNetwork pods can use tokens, no pod is identified by a loopback address, so such requests don't wait.
+    fn max_wait(&self, request: &Request<'_>, route: &Route, caller: &Caller<'_>) -> Duration {
         match route {
             _ if self.proof.is_some() && caller.peer.is_loopback() => Duration::ZERO,
             Route::Token if parse_ttl(request.headers.token_ttl).is_none() || (caller.is_node)() => Duration::ZERO,
@@ -136,8 +136,8 @@ impl Service {
         }
     }
 
-    /// Decides, and while that comes to "not yet" decides again whenever the world has changed, up to the deadline.
-    /// With the decision come the uid of the pod that the API server named, if it had to be asked, and the moment.
+    /// Decides, and while the decision is "not yet", decides again after each change of the World, until the deadline.
+    /// Also returns the uid of the pod chosen by a live list, if one was made, and the time of the decision.
     fn decide_in_time<'r>(
         &self,
         request: &Request<'_>,
@@ -192,18 +192,18 @@ impl Service {
         }
     }
 
-    /// The second look, after a wait, with what the request's own look asked.
+    /// Repeats the request's decision after a wait.
     fn is_still_right(&self, ask: Ask<'_, '_>, chosen: Option<&str>, permitted: &Permitted) -> Result<(), Reason> {
         let keys = self.keys.keys_for(ask.token);
         let again = |world: &World, rules: Option<&Rules>, patience: Patience, now: Now| {
             let ask = Ask { chosen, patience, at: now.mono, ..ask };
             decide(world, rules, &keys, ask, now.wall).decision
         };
-        self.look_again(permitted, ask.at.after(self.wait_for_pod), &again)
+        self.decide_again(permitted, ask.at.after(self.wait_for_pod), &again)
     }
 
-    /// Carries out a decision. Whatever isn't in memory takes waiting here.
-    fn carry_out(
+    /// Carries out a decision. Blocks for anything that isn't in memory.
+    fn execute(
         &self,
         request: &Request<'_>,
         route: &Route,
@@ -218,8 +218,8 @@ impl Service {
                 Answer::ok(Response::text(200, name))
             }),
             Decision::Assume(permitted, form) => {
-                let asker = Asker { starter: Starter::Address(peer), token: None };
-                self.assume(permitted, *form, route, asker, at, is_still_right)
+                let requester = SessionRequester { starter: Starter::Address(peer), token: None };
+                self.assume(permitted, *form, route, requester, at, is_still_right)
             }
             Decision::Info(role) => Answer::ok(reply::iam_info(role, at.wall)),
             Decision::IamListing => Answer::ok(reply::iam_listing()),
@@ -283,7 +283,7 @@ impl Service {
     }
 }
 
-/// The SDK for Go gives a token half a second, and then does without for as long as it lives.
+/// The AWS SDK for Go waits half a second for a token, and after a timeout never requests one again.
 const WAIT_FOR_POD_OF_TOKEN: Duration = Duration::from_millis(300);
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! One question of the node's operator over the control socket, end to end. Everything here is read only;
-//! the only thing that can be changed is how much is logged.
+//! One request of the node's operator over the control socket, end to end. Everything is read-only, except the log
+//! level.
 
 mod report;
 
@@ -21,21 +21,21 @@ use crate::os::control_socket::{ControlAnswer, ControlRequest, ControlVerb};
 use crate::os::log_writer::LogLevel;
 use crate::ports::NodeCredentials;
 
-/// Everything that a question may be about.
+/// The dependencies of the operator's requests.
 pub struct Control {
     pub service: Arc<Service>,
     pub node_credentials: Arc<dyn NodeCredentials>,
     pub annotations: AnnotationKeys,
-    /// What is watched
+    /// The watched resources
     pub resources: Vec<Resource>,
-    /// Where it is
+    /// The API server's URL
     pub api_server: String,
     /// `--node`
     pub node: Option<String>,
     pub log: LogLevel,
     pub started: Mono,
     pub most_connections: usize,
-    /// `None`: the agent leaves the node's packets alone
+    /// `None`: without a redirect
     pub redirect: Box<dyn Fn() -> Option<RedirectReport> + Send + Sync>,
     /// `None`: without `--container-credentials`
     pub credentials_address: Box<dyn Fn() -> Option<RedirectReport> + Send + Sync>,
@@ -46,31 +46,31 @@ fn is_refused_for(story: &Story, reason: Reason) -> bool {
 }
 
 impl Control {
-    /// Answers one question. A panic costs its answer and nothing else.
-    pub fn answer(&self, question: &ControlRequest) -> ControlAnswer {
-        catch_unwind(AssertUnwindSafe(|| self.route(question)))
+    /// Answers one request. A panic fails only this request.
+    pub fn answer(&self, request: &ControlRequest) -> ControlAnswer {
+        catch_unwind(AssertUnwindSafe(|| self.route(request)))
             .unwrap_or_else(|_| refused(500, "an internal error of the agent: see its log"))
     }
 
-    fn route(&self, question: &ControlRequest) -> ControlAnswer {
-        match (question.verb, question.path.as_str()) {
+    fn route(&self, request: &ControlRequest) -> ControlAnswer {
+        match (request.verb, request.path.as_str()) {
             (ControlVerb::Get, "/status") => {
                 let status = self.status();
-                match question.parameter("form") {
+                match request.parameter("form") {
                     Some("text") => good(&json!({ "text": status.text(), "ready": status.ready })),
                     _ => good(&status),
                 }
             }
-            (ControlVerb::Get, "/explain") => self.explain(question),
+            (ControlVerb::Get, "/explain") => self.explain(request),
             (ControlVerb::Get, "/log-level") => good(&self.level()),
-            (ControlVerb::Post, "/log-level") => self.set_level(question.parameter("level").unwrap_or_default()),
-            (_, "/status" | "/explain" | "/log-level") => refused(405, "that is no way to ask for this"),
+            (ControlVerb::Post, "/log-level") => self.set_level(request.parameter("level").unwrap_or_default()),
+            (_, "/status" | "/explain" | "/log-level") => refused(405, "this method is not allowed here"),
             _ => refused(404, "there is no such page: /status, /explain?subject=NAMESPACE/POD, /log-level"),
         }
     }
 
-    fn explain(&self, question: &ControlRequest) -> ControlAnswer {
-        let text = question.parameter("subject").unwrap_or_default();
+    fn explain(&self, request: &ControlRequest) -> ControlAnswer {
+        let text = request.parameter("subject").unwrap_or_default();
         let Some(subject) = Subject::parse(text) else {
             return refused(400, "`subject` must be NAMESPACE/POD or an address");
         };
@@ -80,15 +80,15 @@ impl Control {
             Some(permitted) => {
                 let (standing, failure) = self.service.sessions.standing(permitted.request());
                 let failure = failure.as_ref().map(|(failure, at)| (failure, *at));
-                let call = if standing.under_way { StsCall::UnderWay } else { StsCall::None };
+                let call = if standing.under_way { StsCall::Pending } else { StsCall::None };
                 story.with_credentials(standing.session.as_deref(), call, failure)
             }
         };
-        reply(question, &explanation, &|| explanation.text(text))
+        reply(request, &explanation, &|| explanation.text(text))
     }
 
-    /// What a request would come to, with all that it would wait for: the evaluation of its namespace's list, a live look
-    /// at an address that several pods claim.
+    /// The outcome of a request, including what it would wait for: the evaluation of its namespace's role list, and a
+    /// live list for an address claimed by several pods.
     fn story(&self, subject: &Subject) -> Story {
         let deadline = self.service.clock.now().mono.after(self.service.wait_for_pod);
         let story = self.evaluated(subject, None, deadline);
@@ -148,15 +148,15 @@ impl Control {
         };
         let was = self.log.get();
         self.log.set(level);
-        // an error would be heard at every level, but it is none
+        // not an error, although only that would be logged at every level
         log::warn!("the log level is `{level}` now, after `{was}`");
         good(&self.level())
     }
 }
 
-/// The whole answer, or with `form=text` the same in words.
-fn reply(question: &ControlRequest, whole: &impl Serialize, text: &dyn Fn() -> String) -> ControlAnswer {
-    match question.parameter("form") {
+/// The answer as JSON, or with `form=text` as text.
+fn reply(request: &ControlRequest, whole: &impl Serialize, text: &dyn Fn() -> String) -> ControlAnswer {
+    match request.parameter("form") {
         Some("text") => good(&json!({ "text": text() })),
         _ => good(whole),
     }

@@ -1,4 +1,4 @@
-//! What the first word of the command line asks for: a command of the node's operator or, without one, the agent.
+//! Dispatches the command line: an operator's command if the first word names one, otherwise the agent.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -10,7 +10,7 @@ use crate::config::{self, Command, EnvironmentLookup, RedirectAsked, UsageError}
 use crate::logic::sts::environment::AwsEnvironment;
 use crate::redirect::command as redirect_command;
 
-/// Does what the words of the command line ask for, with the process's environment, to its end.
+/// Runs the command that the words name, with the process's environment.
 pub fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
     let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
     match words.map(OsString::into_string).collect() {
@@ -66,7 +66,7 @@ fn say(text: &str) -> ExitCode {
     }
 }
 
-/// Ends with one line for the operator.
+/// Prints a one-line error.
 fn fail(code: u8, message: &str) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "kube2iam: {message}"); // there is nowhere else to report it
     ExitCode::from(code)

@@ -1,7 +1,6 @@
-//! The commands of the node's operator: `kube2iam explain`, `status`, `log-level` ask the running agent over its control
-//! socket; `doctor` and `compare` look for themselves; `state-dir` prepares a directory; `manifests` prints
-//! what installs the agent. Each prints for people, or with
-//! `--json` for programs.
+//! The operator's commands: `kube2iam explain`, `status` and `log-level` query the running agent over its control
+//! socket; `doctor` and `compare` run checks themselves; `state-dir` prepares a directory; `manifests` prints the
+//! manifests that install the agent. Each prints text, or JSON with `--json`.
 
 mod compare;
 mod doctor;
@@ -19,7 +18,7 @@ use std::io::Write;
 
 use crate::config::{self, EnvironmentLookup, SUBCOMMANDS, UsageError, Words, WordsAsked, read_words};
 
-/// How a subcommand ended.
+/// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     pub code: u8,
@@ -27,28 +26,28 @@ pub struct Ended {
     pub error: Option<String>,
 }
 
-/// Why a subcommand has no answer.
+/// Why a command has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Failure {
-    /// The words can't be followed.
+    /// The command line is invalid.
     Usage(String),
-    /// Whoever was asked gave no answer.
+    /// The agent or server gave no usable response.
     Unanswered(String),
-    /// Help was asked for; here it is.
+    /// Help was requested; this is its text.
     Help(String),
 }
 
-/// What a subcommand found out.
+/// The finding of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CommandVerdict {
     Good,
-    /// Something must be mended.
+    /// There is a problem to fix.
     Bad,
 }
 
 type CommandResult = Result<CommandVerdict, Failure>;
 
-/// Runs the subcommand that the first word names; `None` if it names none.
+/// Runs the command that the first word names; `None` if it names none.
 pub fn run(words: &[String], lookup: EnvironmentLookup<'_>, output: &mut dyn Write) -> Option<Ended> {
     let (first, rest) = words.split_first()?;
     let command = SUBCOMMANDS.iter().find(|command| command.word == first && command.word != "redirect")?;
@@ -92,7 +91,7 @@ fn print(output: &mut dyn Write, text: &str) -> CommandResult {
     say(output, text).map(|()| CommandVerdict::Good)
 }
 
-/// Prints. A reader that went away is no failure worth a word.
+/// Prints a text. A closed output isn't worth an error message.
 fn say(output: &mut dyn Write, text: &str) -> Result<(), Failure> {
     let printed = writeln!(output, "{}", text.trim_end()).and_then(|()| output.flush());
     printed.map_err(|cause| Failure::Unanswered(format!("failed to write the answer: {cause}")))

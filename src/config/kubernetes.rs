@@ -69,7 +69,7 @@ impl Access {
         let (server, token) = (flags.api_server, flags.api_token);
         if let Some(path) = flags.kubeconfig {
             if server.is_some() || token.is_some() {
-                warnings.push("--kubeconfig wins over --api-server and --api-token".to_owned());
+                warnings.push("--kubeconfig takes precedence: --api-server and --api-token have no effect".to_owned());
             }
             return Ok(Self::Kubeconfig(path));
         }
@@ -78,7 +78,7 @@ impl Access {
                 // As in client-go, a server without a scheme is reached by TLS only if an option about TLS is set.
                 let url = if flags.insecure { server.or_https } else { server.or_http };
                 if url.starts_with("http://") {
-                    warnings.push("--api-server without TLS: the token travels in the clear".to_owned());
+                    warnings.push("--api-server uses plain HTTP: the token is sent unencrypted".to_owned());
                 }
                 Ok(Self::ApiServer { url, token })
             }

@@ -49,7 +49,7 @@ pub(super) fn read(
     }
     if !metadata.is_redirected_where_proxied() {
         warnings.push(format!(
-            "pods that dial --metadata-addr={} themselves are not redirected: only addresses and port 80 are",
+            "pods' own connections to --metadata-addr={} are not redirected: only those to IP addresses at port 80 are",
             metadata.proxied
         ));
     }

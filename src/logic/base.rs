@@ -1,4 +1,4 @@
-//! What every other room builds on: time, backoff, addresses of services, text, secrets.
+//! Shared building blocks: time, backoff, URLs, text, secrets.
 
 pub mod backoff;
 pub mod decimal;

@@ -152,7 +152,7 @@ mod tests {
     fn metadata_addresses_stand_once_and_lead_to_the_agent_of_their_family() {
         let [v4, v6]: [IpAddr; 2] = ["10.9.9.9", "fd00::9"].map(|text| text.parse().unwrap());
         let metadata = Metadata::of([v4, v6, v4, v6, METADATA_V4.into(), METADATA_V6.into()]);
-        assert_eq!(metadata.v4, [METADATA_V4, "10.9.9.9".parse().unwrap()]);
+        assert_eq!(metadata.v4(), [METADATA_V4, "10.9.9.9".parse().unwrap()]);
         assert_eq!(metadata.v6, [METADATA_V6, "fd00::9".parse::<Ipv6Addr>().unwrap()]);
         let wanted = |agent_v6: Option<&str>| Wanted {
             metadata: metadata.clone(),

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_with_its_request_id_if_it_has_one() {
+    fn a_failure_is_displayed_with_its_request_id() {
         let failure = failure("AccessDenied", "not you");
         assert_eq!(failure.to_string(), "AccessDenied: not you");
         let known = StsFailure { request_id: Some("r-1".into()), ..failure };
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn aws_answered_where_it_looked_into_the_request() {
+    fn only_failures_that_aws_evaluated_are_answers() {
         for (kind, answered, last) in [
             (StsFailureKind::Refused, true, true),
             (StsFailureKind::Token(TokenRefusal::Invalid), true, true),

@@ -41,7 +41,7 @@ impl Time for SystemClock {
         Arc::new(SystemNotifier::new(*self))
     }
 
-    fn worked(&self) -> Duration {
+    fn cpu_time(&self) -> Duration {
         duration(clock_gettime(ClockId::ThreadCPUTime))
     }
 }
@@ -77,12 +77,12 @@ mod tests {
     #[test]
     fn a_thread_that_waits_does_not_work() {
         let clock = SystemClock::new();
-        let (began, worked) = (clock.now().mono, clock.worked());
+        let (began, cpu_time) = (clock.now().mono, clock.cpu_time());
         let (_sender, nothing) = crossbeam_channel::bounded::<()>(0);
         let _ = nothing.recv_timeout(Duration::from_millis(50));
-        assert!(clock.worked().saturating_sub(worked) < clock.now().mono.since(began) / 2);
-        let (worked, some) = (clock.worked(), Duration::from_millis(1));
-        while clock.worked() - worked < some {}
+        assert!(clock.cpu_time().saturating_sub(cpu_time) < clock.now().mono.since(began) / 2);
+        let (cpu_time, some) = (clock.cpu_time(), Duration::from_millis(1));
+        while clock.cpu_time() - cpu_time < some {}
     }
 
     /// `/proc/uptime` includes suspend as well.

@@ -3,7 +3,7 @@
 /// Limits glibc's arenas and thresholds: by default each of a thousand short-lived threads could get its own arena, and
 /// the memory of a large list would be retained.
 #[allow(unsafe_code)]
-pub fn bound() {
+pub fn limit_arenas() {
     for (option, value) in
         [(libc::M_ARENA_MAX, ARENAS), (libc::M_MMAP_THRESHOLD, LARGE_BYTES), (libc::M_TRIM_THRESHOLD, LARGE_BYTES)]
     {

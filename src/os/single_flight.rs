@@ -1,4 +1,4 @@
-//! Single flight around [`Kept`]: one caller fetches, the others wait, each up to its own timeout.
+//! Single flight around [`Refreshing`]: one caller fetches, the others wait, each up to its own timeout.
 //!
 //! The lock is never held during a fetch. The fetching caller holds a guard: after a panic another caller can fetch.
 
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::logic::base::refreshing::{Kept, Lease, RefreshStep};
+use crate::logic::base::refreshing::{Lease, RefreshStep, Refreshing};
 use crate::ports::Clock;
 
 /// A value fetched by one caller at a time and shared by all.
 pub struct SingleFlight<T, F> {
-    kept: Mutex<Kept<T, F>>,
+    kept: Mutex<Refreshing<T, F>>,
     landed: Condvar,
     clock: Arc<dyn Clock>,
 }
@@ -28,7 +28,7 @@ pub enum Missed<F> {
 
 impl<T: Clone, F: Clone> SingleFlight<T, F> {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { kept: Mutex::new(Kept::default()), landed: Condvar::new(), clock }
+        Self { kept: Mutex::new(Refreshing::default()), landed: Condvar::new(), clock }
     }
 
     /// The held value, or the result of `fetch`, called here or by another caller. After a failed fetch the held value

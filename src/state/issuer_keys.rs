@@ -1,6 +1,8 @@
-//! The issuer of the cluster's ServiceAccount tokens behind one lock: what is known of it, and who may have it read anew.
+//! The issuer of the cluster's ServiceAccount tokens behind one lock: its keys, and when a request may trigger a new
+//! read.
 //!
-//! One thread reads it; requests only look, and at a token under an unknown key one of them may have it read once more.
+//! One thread reads the issuer from the API server. Requests use the result; a request with a token under an unknown
+//! key may trigger another read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +15,12 @@ use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind
 use crate::logic::identity::issuer::{Issuer, IssuerDocuments, IssuerFault};
 use crate::ports::{IssuerStore, Notifier, Time};
 
-/// What is known of the issuer.
+/// The current issuer, and the state of its reads.
 pub struct IssuerKeyring {
     state: RwLock<State>,
-    /// A read has ended.
+    /// Notified when a read has ended.
     ended: Arc<dyn Notifier>,
-    /// One is wanted before its time.
+    /// Notified when a request triggers a read.
     wanted: Arc<dyn Notifier>,
     store: Option<Arc<dyn IssuerStore>>,
     closed: AtomicBool,
@@ -28,15 +30,15 @@ pub struct IssuerKeyring {
 #[derive(Default)]
 struct State {
     issuer: Option<Arc<Issuer>>,
-    /// How many reads of the API server have ended
+    /// Number of finished reads
     reads: u64,
-    /// When the last one was begun or asked for
-    asked: Option<Mono>,
-    /// One was begun or asked for and hasn't ended
+    /// Start or request of the last read
+    requested_at: Option<Mono>,
+    /// Whether a read was started or requested and hasn't ended
     is_reading: bool,
-    /// Whether a request asked for it
+    /// Whether a request triggered it
     is_demanded: bool,
-    /// How long after the last one a request may ask for the next
+    /// Minimum time between two reads triggered by requests
     pause: Pause,
     trouble: Option<KeyTrouble>,
 }
@@ -45,7 +47,7 @@ struct Pause(Duration);
 
 impl Default for Pause {
     fn default() -> Self {
-        Self(SHORTEST_PAUSE)
+        Self(MIN_PAUSE)
     }
 }
 
@@ -54,33 +56,33 @@ impl Default for Pause {
 pub struct KeyTrouble {
     pub since: Mono,
     pub cause: String,
-    /// Whether the API server answers, and doesn't let the agent read
+    /// Whether the API server responds but denies access
     pub is_forbidden: bool,
 }
 
-/// One look.
+/// A snapshot of the issuer.
 #[derive(Clone)]
 pub struct KnownIssuer {
-    /// `None`: it isn't known yet.
+    /// `None` if it isn't known yet.
     pub issuer: Option<Arc<Issuer>>,
     reads: u64,
 }
 
-/// What a read came to, for the log.
+/// The result of a read, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeysRead {
-    /// As known, or known for the first time, or changed
+    /// Success, and what changed
     Good(KeyNews),
-    /// Why not, and whether that is another cause than before
+    /// Failure; `is_news` if the cause differs from the previous failure's
     Failed { cause: String, is_forbidden: bool, is_news: bool },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyNews {
     None,
-    /// Another name or other keys than before
+    /// The name or the keys differ from before
     Changed,
-    /// The same as before a failure
+    /// Unchanged, after a failure
     Recovered,
 }
 
@@ -92,7 +94,7 @@ enum KeysAccess {
 }
 
 impl IssuerKeyring {
-    /// Takes up what lies in the store; why it can't be, if it can't.
+    /// Starts with the stored issuer, if any; also returns why the store couldn't be read.
     pub fn open(store: Option<Arc<dyn IssuerStore>>, time: Arc<dyn Time>) -> (Self, Option<String>) {
         let (kept, trouble) = match store.as_ref().map(|store| store.read()) {
             None => (None, None),
@@ -104,7 +106,7 @@ impl IssuerKeyring {
         (Self { state, ended, wanted, store, closed: AtomicBool::new(false), time }, trouble)
     }
 
-    /// What is known now.
+    /// The current snapshot.
     pub fn known(&self) -> KnownIssuer {
         let state = self.state.read();
         KnownIssuer { issuer: state.issuer.clone(), reads: state.reads }
@@ -114,9 +116,9 @@ impl IssuerKeyring {
         self.state.read().trouble.clone()
     }
 
-    /// Whether something newer than `seen` is there, if need be by having it read: at most once in ten seconds, and less
-    /// often while such reads bring nothing new, as with tokens that somebody made up. A read in progress is waited for
-    /// until `deadline`; before the first one has ended everyone waits.
+    /// Whether a newer state than `seen` is available. Triggers a read if one is due: at most every ten seconds, and
+    /// less often while such reads find nothing new, as with made-up tokens. Waits until `deadline` for a read in
+    /// progress, and always for the first one.
     pub fn is_newer_than(&self, seen: &KnownIssuer, deadline: Mono) -> bool {
         let generation = self.ended.generation();
         let now = self.time.now().mono;
@@ -127,9 +129,9 @@ impl IssuerKeyring {
             }
             let is_first = state.reads == 0;
             let pause = state.pause.0;
-            let is_due = state.asked.is_none_or(|asked| now.since(asked) >= pause);
+            let is_due = state.requested_at.is_none_or(|requested_at| now.since(requested_at) >= pause);
             if is_due {
-                (state.asked, state.is_reading, state.is_demanded) = (Some(now), true, true);
+                (state.requested_at, state.is_reading, state.is_demanded) = (Some(now), true, true);
             }
             (is_due, is_first || state.is_reading)
         };
@@ -149,23 +151,24 @@ impl IssuerKeyring {
         }
     }
 
-    /// How often it has been wanted; taken before a read, it tells whether it was wanted meanwhile.
+    /// The number of triggered reads; compared before and after a read, it shows whether another was triggered
+    /// meanwhile.
     pub fn wanted(&self) -> u64 {
         self.wanted.generation()
     }
 
-    /// Waits until it is wanted again, or until `deadline`.
+    /// Waits until another read is triggered, or until `deadline`.
     pub fn wait_until_wanted(&self, wanted: u64, deadline: Mono) {
         self.wanted.wait(wanted, deadline);
     }
 
-    /// A read begins.
+    /// Records the start of a read.
     pub fn begin(&self) {
         let mut state = self.state.write();
-        (state.asked, state.is_reading) = (Some(self.time.now().mono), true);
+        (state.requested_at, state.is_reading) = (Some(self.time.now().mono), true);
     }
 
-    /// Takes up what a read came to. Keys that the API server lists no longer go from the store too.
+    /// Records the result of a read. Keys that the API server no longer lists are removed from the store too.
     pub fn finish(&self, documents: Result<IssuerDocuments, KubernetesFailure>) -> KeysRead {
         let now = self.time.now();
         let outcome = match documents.map(|documents| Issuer::read(&documents, now.wall)) {
@@ -190,7 +193,7 @@ impl IssuerKeyring {
         outcome
     }
 
-    /// Writes what is known into the store, if there is one.
+    /// Writes the issuer to the store, if there is one.
     pub fn keep(&self) -> Result<(), String> {
         match (&self.store, self.known().issuer) {
             (Some(store), Some(issuer)) => store.write(&issuer),
@@ -198,7 +201,7 @@ impl IssuerKeyring {
         }
     }
 
-    /// Lets everyone go who waits.
+    /// Wakes all waiting threads, for shutdown.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.wanted.notify();
@@ -209,15 +212,15 @@ impl IssuerKeyring {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// A read that a request asked for, and that brought nothing, makes the next request wait longer for another.
+    /// Doubles the pause after a triggered read that found nothing new; news reset it.
     fn end_read(&self, outcome: &KeysRead) {
-        let brought_news = matches!(outcome, KeysRead::Good(KeyNews::Changed | KeyNews::Recovered));
+        let has_news = matches!(outcome, KeysRead::Good(KeyNews::Changed | KeyNews::Recovered));
         let mut state = self.state.write();
         state.reads += 1;
         state.is_reading = false;
         let was_demanded = std::mem::take(&mut state.is_demanded);
-        state.pause = match (brought_news, was_demanded) {
-            (false, true) => Pause((state.pause.0 * 2).min(LONGEST_PAUSE)),
+        state.pause = match (has_news, was_demanded) {
+            (false, true) => Pause((state.pause.0 * 2).min(MAX_PAUSE)),
             (false, false) => return,
             (true, _) => Pause::default(),
         };
@@ -246,10 +249,10 @@ impl IssuerKeyring {
     }
 }
 
-/// How often tokens under unknown keys can make the agent ask the API server.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(10);
-/// The same once it has asked for nothing again and again: so long may new keys stay unknown then.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Minimum time between two reads triggered by tokens under unknown keys.
+const MIN_PAUSE: Duration = Duration::from_secs(10);
+/// Its upper limit after repeated reads without news, and so the longest delay until new keys are found.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

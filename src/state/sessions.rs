@@ -1,7 +1,8 @@
-//! The session cache: [`Cache`] behind one lock, with those who wait for sessions and those who fetch them.
+//! The session cache: [`Cache`] behind one lock, with the threads that wait for sessions and the workers that fetch
+//! them.
 //!
-//! The lock is never held while STS is asked. Whoever takes a call holds a `Ticket`; if it is dropped without
-//! a result, as a panic would, the call counts as failed and nobody is stranded.
+//! The lock is never held during a call to STS. A worker that takes a call holds a `Ticket`; if that is dropped without
+//! a result, as by a panic, the call counts as failed and wakes its waiters.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -25,16 +26,16 @@ use crate::logic::sessions::session::Session;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure, StsFailureKind};
 use crate::ports::{Notifier, Sts, Time};
 
-/// Where sessions are asked for and fetched.
+/// Serves sessions from the cache, and fetches them.
 pub struct SessionCache {
     cache: Mutex<CacheState>,
-    /// A call is done. Several, so that of a thousand who wait only those wake whom it may concern.
+    /// Notified when a call has ended. Several, chosen by key, so that a finished call wakes few of a thousand waiters.
     done: Vec<Arc<dyn Notifier>>,
-    /// There may be a call to make.
+    /// Notified when there may be a call to make.
     work: Arc<dyn Notifier>,
-    /// What each peer may start
+    /// Budgets of calls that peers may start
     starters: Mutex<Buckets<Starter>>,
-    /// For whoever asks why
+    /// Shown by `explain`
     failures: Mutex<RecentFailures>,
     time: Arc<dyn Time>,
 }
@@ -44,38 +45,38 @@ struct CacheState {
     closed: bool,
 }
 
-/// Who asks for a session.
+/// The origin of a request for a session.
 #[derive(Clone, Debug)]
-pub struct Asker<'a> {
-    /// Whom a call that is started counts against
+pub struct SessionRequester<'a> {
+    /// The budget that a started call counts against
     pub starter: Starter,
-    /// What such a call bears, where calls aren't signed
-    pub token: Option<AskersToken<'a>>,
+    /// The token that such a call carries, where calls aren't signed
+    pub token: Option<RequestToken<'a>>,
 }
 
-/// A token that was found good here, and until when it is.
+/// A validated token and its expiry.
 #[derive(Clone, Copy, Debug)]
-pub struct AskersToken<'a> {
+pub struct RequestToken<'a> {
     pub shown: ShownToken<'a>,
     pub expires: Wall,
 }
 
 type MarkedToken<'a> = (TokenMark, ShownToken<'a>);
 
-/// What came of asking.
+/// The result of a request for a session.
 #[derive(Debug)]
 pub enum SessionOutcome {
-    /// Held already.
+    /// From the cache, without waiting.
     Ready(Arc<Session>),
-    /// Held, but only after a wait: the world may have changed meanwhile.
+    /// After a wait, during which the World may have changed.
     Fetched(Arc<Session>),
-    /// Failed while the request waited.
+    /// The call failed while the request waited.
     Refused(StsFailure),
-    /// Failed a moment ago, and isn't asked for again so soon.
+    /// The call failed recently and isn't repeated yet.
     Remembered(StsFailure),
-    /// The deadline came first; the call goes on.
+    /// The deadline passed; the call continues.
     TimedOut,
-    /// The cache is full, or the peer has started too much lately.
+    /// The cache is full, or the peer has used up its budget.
     Busy,
 }
 
@@ -84,7 +85,7 @@ impl SessionCache {
         let now = time.now().mono;
         Self {
             cache: Mutex::new(CacheState { sessions: Cache::new(rules, now), closed: false }),
-            done: (0..BELLS).map(|_| time.notifier()).collect(),
+            done: (0..NOTIFIERS).map(|_| time.notifier()).collect(),
             work: time.notifier(),
             starters: Mutex::new(Buckets::new(PEER_STARTS)),
             failures: Mutex::default(),
@@ -92,18 +93,18 @@ impl SessionCache {
         }
     }
 
-    /// The session of a permitted request; waits for STS until `deadline` if none is held. Who waited for a call that STS
-    /// refused for another pod's token tries once with its own.
-    pub fn obtain(&self, permitted: &Permitted, asker: Asker<'_>, deadline: Mono) -> SessionOutcome {
+    /// The session of a permitted request; waits for STS until `deadline` if none is cached. If it waited for a call
+    /// that STS refused because of another pod's token, it tries once with its own token.
+    pub fn obtain(&self, permitted: &Permitted, requester: SessionRequester<'_>, deadline: Mono) -> SessionOutcome {
         let key = permitted.request();
-        let token = asker.token.filter(|_| key.subject.is_some());
+        let token = requester.token.filter(|_| key.subject.is_some());
         let token = token.map(|token| (TokenMark::of(token.shown, token.expires), token.shown));
-        let first = self.obtain_by(key, &asker.starter, token, deadline);
+        let first = self.obtain_by(key, &requester.starter, token, deadline);
         match (&first, token) {
             (SessionOutcome::Refused(_), Some((mark, _))) if self.cache.lock().sessions.may_try_own(key, mark) => {}
             _ => return first,
         }
-        match self.obtain_by(key, &asker.starter, token, deadline) {
+        match self.obtain_by(key, &requester.starter, token, deadline) {
             SessionOutcome::Ready(session) => SessionOutcome::Fetched(session),
             SessionOutcome::Remembered(failure) => SessionOutcome::Refused(failure),
             SessionOutcome::Busy => first,
@@ -128,19 +129,20 @@ impl SessionCache {
         }
         match answer {
             CacheAnswer::Serve(session) => SessionOutcome::Ready(session),
-            CacheAnswer::Refresh { held, turn, until } => match self.wait(key, turn, until.min(deadline)) {
+            CacheAnswer::Refresh { held, call_number, until } => match self.wait(key, call_number, until.min(deadline))
+            {
                 SessionOutcome::Fetched(session) => SessionOutcome::Fetched(session),
                 _ if self.time.now().mono < held.ends => SessionOutcome::Fetched(held),
-                // A machine that slept meanwhile slept beyond its end.
+                // The machine was suspended until after its expiry.
                 outcome => outcome,
             },
-            CacheAnswer::Wait(turn) => self.wait(key, turn, deadline),
+            CacheAnswer::Wait(call_number) => self.wait(key, call_number, deadline),
             CacheAnswer::Refuse(failure) => SessionOutcome::Remembered(failure),
             CacheAnswer::Full | CacheAnswer::Unstarted(_) => SessionOutcome::Busy,
         }
     }
 
-    /// Whether somebody may make the agent work once more: a call to STS, a live list.
+    /// Takes from a peer's budget; false if it may not start another call to STS or live list now.
     pub fn may_start(&self, starter: Starter) -> bool {
         self.starters.lock().take(starter, self.time.now().mono)
     }
@@ -152,20 +154,20 @@ impl SessionCache {
             let has_token = token.is_some_and(|(mark, shown)| state.sessions.bring(key, Some(mark), || shown.kept()));
             (answer, has_token)
         };
-        // A renewal that an answer from memory set off may wait until a worker looks up, but for one whose token is there.
+        // A renewal triggered by an answer from memory may wait until a worker wakes, unless its token was just stored.
         if has_token || matches!(answer, CacheAnswer::Wait(_) | CacheAnswer::Refresh { .. }) {
             self.work.notify();
         }
         answer
     }
 
-    fn wait(&self, key: &AssumeRole, turn: u64, deadline: Mono) -> SessionOutcome {
+    fn wait(&self, key: &AssumeRole, call_number: u64, deadline: Mono) -> SessionOutcome {
         let done = self.notifier(key);
         loop {
             let generation = done.generation();
             let now = self.time.now().mono;
             let mut state = self.cache.lock();
-            match state.sessions.look(key, turn, now) {
+            match state.sessions.poll(key, call_number, now) {
                 Some(CacheAnswer::Serve(session)) => return SessionOutcome::Fetched(session),
                 Some(CacheAnswer::Refuse(failure)) => return SessionOutcome::Refused(failure),
                 Some(_) => return SessionOutcome::Busy,
@@ -183,24 +185,24 @@ impl SessionCache {
     fn notifier(&self, key: &AssumeRole) -> &dyn Notifier {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
-        let index = usize::try_from(hasher.finish() % BELLS as u64).unwrap_or(0); // below BELLS, so it fits
+        let index = usize::try_from(hasher.finish() % NOTIFIERS as u64).unwrap_or(0); // below NOTIFIERS, so it fits
         &*self.done[index]
     }
 
-    /// Fetches ahead of the first request.
+    /// Queues a call ahead of the first request.
     pub fn prefetch(&self, permitted: &Permitted) {
         let now = self.time.now().mono;
         self.cache.lock().sessions.prefetch(&permitted.pod().uid, permitted.request().clone(), now);
         self.work.notify();
     }
 
-    /// Drops the sessions that no pod may use any more.
+    /// Drops sessions that no pod may use any more.
     pub fn sweep(&self, entitled: &HashSet<AssumeRole>) {
         let now = self.time.now().mono;
         self.cache.lock().sessions.sweep(entitled, now);
     }
 
-    /// Makes calls to STS until the session cache is closed. Several threads may do so at a time.
+    /// Makes calls to STS until the session cache is closed. Run by several threads.
     pub fn work(&self, sts: &dyn Sts, random: &dyn Fn() -> u64, report: &dyn Fn(&CallReport<'_>)) {
         while let Some(mut ticket) = self.take(random) {
             let (request, token) = (ticket.request.clone(), ticket.token.take());
@@ -215,7 +217,7 @@ impl SessionCache {
             let failure = result.as_ref().err().cloned();
             self.failures.lock().record(&request, failure.as_ref(), self.time.now().wall);
             ticket.result = Some(result);
-            // Handed in first: nobody waits for the log. And whatever becomes of the report, the next call is made.
+            // Recorded first, so that waiters don't wait for the log. A panicking report must not end the worker.
             drop(ticket);
             let report = || report(&CallReport { request: &request, purpose, queued, took, failure: failure.as_ref() });
             if catch_unwind(AssertUnwindSafe(report)).is_err() {
@@ -240,19 +242,19 @@ impl SessionCache {
                 NextCall::Call(Due { request, purpose, queued, token }) => {
                     return Some(Ticket { sessions: self, request, purpose, queued, token, result: None, random });
                 }
-                NextCall::Rest(until) => self.work.wait(generation, until.min(now.after(LONGEST_REST))),
+                NextCall::Rest(until) => self.work.wait(generation, until.min(now.after(MAX_WAIT))),
             }
         }
     }
 
-    /// Ends the workers and lets everyone go who waits.
+    /// Ends the workers and wakes all waiting threads.
     pub fn close(&self) {
         self.cache.lock().closed = true;
         self.work.notify();
         self.done.iter().for_each(|notifier| notifier.notify());
     }
 
-    /// How it stands with the session that a call gets, and how the call last failed and when.
+    /// The state of a call's session, and the call's last failure with its time.
     pub fn standing(&self, request: &AssumeRole) -> (EntryState<Session>, Option<(StsFailure, Wall)>) {
         let now = self.time.now().mono;
         let standing = self.cache.lock().sessions.standing(request, now);
@@ -260,7 +262,7 @@ impl SessionCache {
         (standing, failures.of(request).map(|(failure, at)| (failure.clone(), at)))
     }
 
-    /// Calls that renewals and prefetches may make at once, of how many.
+    /// Calls that renewals and prefetches may make now, and the maximum.
     pub fn budget(&self) -> (f64, f64) {
         let now = self.time.now().mono;
         self.cache.lock().sessions.budget(now)
@@ -272,7 +274,7 @@ impl SessionCache {
     }
 }
 
-/// A call that was taken. Its result is handed in when it is dropped, come what may.
+/// A call taken by a worker. Its drop records the result, even after a panic.
 struct Ticket<'a> {
     sessions: &'a SessionCache,
     request: Arc<AssumeRole>,
@@ -293,15 +295,15 @@ impl Drop for Ticket<'_> {
     }
 }
 
-/// Makes a call; the token that it bears is wiped with its end. A session of a token's is never asked for in the node's
-/// name.
+/// Makes a call; the token that it carries is zeroed at its end. A session for a token's subject is never requested
+/// with the node's credentials.
 fn call(sts: &dyn Sts, request: &AssumeRole, token: Option<Secret<String>>) -> Result<Assumed, StsFailure> {
     match (&request.subject, token) {
         (None, _) => sts.assume_role(request),
         (Some(_), Some(token)) => sts.assume_role_with_web_identity(request, &token),
         (Some(_), None) => Err(StsFailure {
             code: "NoWebIdentityToken".into(),
-            message: "whoever asked brought no token".into(),
+            message: "no request brought a token for the call".into(),
             ..interrupted()
         }),
     }
@@ -316,12 +318,12 @@ fn interrupted() -> StsFailure {
     }
 }
 
-/// What one peer may start: calls to STS and live lists.
+/// Budget of one peer, for calls to STS and live lists.
 const PEER_STARTS: Rate = Rate { burst: 20.0, refill: 2.0 };
-/// Among so many bells a hundred keys seldom share one.
-const BELLS: usize = 64;
-/// A worker looks up from its rest this often, whatever happens.
-const LONGEST_REST: Duration = Duration::from_secs(30);
+/// With this many notifiers, a hundred keys rarely share one.
+const NOTIFIERS: usize = 64;
+/// Maximum time that a worker waits before it checks for calls again.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests;

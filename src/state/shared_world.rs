@@ -1,6 +1,6 @@
-//! World and rules behind one lock, and a notifier for their changes.
+//! The World and the rules behind one lock, with a notifier for changes.
 //!
-//! The lock is held for a look or for one event, never while anything waits.
+//! The lock is held for one read or one event, never during a wait.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,11 +18,11 @@ use crate::logic::policy::{
 };
 use crate::ports::{Notifier, Time};
 
-/// The shared World, and what the operator laid down.
+/// The shared World, and the operator's rules.
 pub struct SharedWorld {
     state: RwLock<WorldState>,
     changed: Arc<dyn Notifier>,
-    /// What lists are still to be asked
+    /// Evaluations of role lists still to be done
     evaluations: Mutex<EvaluationQueue>,
     asked: Arc<dyn Notifier>,
     closed: AtomicBool,
@@ -32,24 +32,24 @@ pub struct SharedWorld {
 #[derive(Default)]
 struct WorldState {
     world: World,
-    /// `None` until everything that is discovered has been.
+    /// `None` until all discovery has finished.
     rules: Option<Arc<Rules>>,
 }
 
-/// What a turn of the evaluation of lists came to.
+/// The result of one slice of evaluating role lists.
 #[derive(Debug)]
 pub enum Evaluated {
-    /// A list was evaluated to its end; what that changed
+    /// A list was completed, with the resulting change
     List(Change),
-    /// The turn ended first.
+    /// The time slice ended first.
     Part,
-    /// Nothing is to be done before this moment.
+    /// Nothing to do before this time.
     Rest(Mono),
     Nothing,
     Closed,
 }
 
-/// The number of changes so far; taken before a look, it shows whether the look is out of date.
+/// The number of changes so far; taken before a read, it shows whether the read is out of date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorldVersion(u64);
 
@@ -65,14 +65,14 @@ impl SharedWorld {
         }
     }
 
-    /// One look at world and rules together.
-    pub fn read<T>(&self, look: impl FnOnce(&World, Option<&Rules>) -> T) -> T {
+    /// Reads World and rules together.
+    pub fn read<T>(&self, read: impl FnOnce(&World, Option<&Rules>) -> T) -> T {
         let state = self.state.read();
-        look(&state.world, state.rules.as_deref())
+        read(&state.world, state.rules.as_deref())
     }
 
-    /// Applies one event, and wakes those who wait if it may matter to them: before the first lists are complete, only
-    /// their ends do. Annotations are parsed before the lock is taken.
+    /// Applies one watch event and wakes waiters; before the first lists are complete, only their ends wake them.
+    /// Annotations are parsed before the lock is taken.
     pub fn apply(&self, resource: Resource, event: Event) -> Change {
         let (begins, ends) = (event == Event::Init, event == Event::InitDone);
         let rules = self.state.read().rules.clone();
@@ -85,15 +85,15 @@ impl SharedWorld {
             let mut state = self.state.write();
             (state.world.apply(resource, parsed), state.world.is_ready())
         };
-        self.ask_lists(&change);
+        self.queue_evaluations(&change);
         if ends || is_ready && !begins {
             self.changed.notify();
         }
         change
     }
 
-    /// Has found out what a change leaves open.
-    fn ask_lists(&self, change: &Change) {
+    /// Queues the evaluations that a change requires.
+    fn queue_evaluations(&self, change: &Change) {
         let questions = self.read(|world, rules| rules.map(|rules| questions(world, rules, change)));
         let questions = questions.unwrap_or_default();
         if questions.is_empty() {
@@ -106,15 +106,15 @@ impl SharedWorld {
         self.asked.notify();
     }
 
-    /// Has found out what a decision about `pod` lacks: it may have been forgotten.
+    /// Queues the evaluation that a decision about `pod` lacks; its result may have been dropped.
     pub fn ask_for(&self, pod: &HeldPod) {
         if let Some(question) = self.read(|world, rules| question(world, rules?, pod)) {
-            self.evaluations.lock().ask(question);
+            self.evaluations.lock().ask_first(question);
             self.asked.notify();
         }
     }
 
-    /// One turn of the evaluation of lists; no lock is held while a list is asked.
+    /// Runs one slice of evaluating role lists; no lock is held meanwhile.
     pub fn evaluate(&self) -> Evaluated {
         if self.closed.load(Ordering::Relaxed) {
             return Evaluated::Closed;
@@ -122,20 +122,20 @@ impl SharedWorld {
         let Some(rules) = self.state.read().rules.clone() else { return Evaluated::Nothing };
         let next = self.evaluations.lock().next(self.time.now().mono, &rules.base);
         match next {
-            NextEvaluation::Evaluate(evaluation) => self.take_turn(*evaluation, &rules.base),
+            NextEvaluation::Evaluate(evaluation) => self.run_slice(*evaluation, &rules.base),
             NextEvaluation::Rest(until) => Evaluated::Rest(until),
             NextEvaluation::Nothing => Evaluated::Nothing,
         }
     }
 
-    /// A namespace rests for as long as its list has kept the processor busy: on a machine that others keep busy, the
-    /// time that passes would put all of them off for seconds.
-    fn take_turn(&self, mut evaluation: Evaluation, base: &BaseArn) -> Evaluated {
-        let began = self.time.worked();
+    /// A namespace rests in proportion to the CPU time that its list has used: on a busy machine, elapsed time would
+    /// postpone all namespaces for seconds.
+    fn run_slice(&self, mut evaluation: Evaluation, base: &BaseArn) -> Evaluated {
+        let began = self.time.cpu_time();
         let (progress, spent) = loop {
             let progress = evaluation.step(base);
-            let spent = self.time.worked().saturating_sub(began);
-            if progress == EvaluationProgress::Done || spent >= TURN {
+            let spent = self.time.cpu_time().saturating_sub(began);
+            if progress == EvaluationProgress::Done || spent >= SLICE {
                 break (progress, spent);
             }
         };
@@ -152,23 +152,23 @@ impl SharedWorld {
         Evaluated::List(change)
     }
 
-    /// How many questions there had been; see [`SharedWorld::wait_for_questions`].
+    /// The number of queued evaluations so far; see [`SharedWorld::wait_for_questions`].
     pub fn asked(&self) -> u64 {
         self.asked.generation()
     }
 
-    /// Waits until a list is to be asked something that wasn't when `asked` was taken, or until `deadline`.
+    /// Waits until an evaluation has been queued since `asked` was taken, or until `deadline`.
     pub fn wait_for_questions(&self, asked: u64, deadline: Mono) {
         self.asked.wait(asked, deadline);
     }
 
-    /// Ends the evaluation of lists.
+    /// Ends the evaluation of role lists.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.asked.notify();
     }
 
-    /// Puts the rules in force. Lists of namespaces are read by them from then on.
+    /// Sets the rules. Namespaces' role lists are parsed by them from then on.
     pub fn set_rules(&self, rules: Rules) {
         {
             let mut state = self.state.write();
@@ -183,7 +183,7 @@ impl SharedWorld {
         self.changed.notify();
     }
 
-    /// Changes the rules in force, if there are any yet.
+    /// Changes the rules, if they have been set.
     pub fn amend_rules(&self, amend: impl FnOnce(&mut Rules)) {
         if let Some(rules) = &mut self.state.write().rules {
             amend(Arc::make_mut(rules));
@@ -191,12 +191,12 @@ impl SharedWorld {
         self.changed.notify();
     }
 
-    /// A resource is known as it is now.
+    /// Records that a resource's state is current.
     pub fn confirm(&self, resource: Resource, now: Mono) {
         self.state.write().world.confirm(resource, now);
     }
 
-    /// The API server serves a resource. Whether it failed before.
+    /// Records that the API server serves a resource; returns whether it failed before.
     pub fn clear_failure(&self, resource: Resource) -> bool {
         let had_failed = self.read(|world, _| world.failing(resource).is_some());
         if had_failed {
@@ -205,12 +205,12 @@ impl SharedWorld {
         had_failed
     }
 
-    /// Credentials end when what they rest on is older; `None`: never.
+    /// Limits the age of the state on which credentials may be given; `None` for no limit.
     pub fn limit_age(&self, longest: Option<Duration>) {
         self.state.write().world.limit_age(longest);
     }
 
-    /// The API server gave no usable answer.
+    /// Records that the API server gave no usable response.
     pub fn record_failure(&self, resource: Resource, failure: &KubernetesFailure, now: Mono) {
         self.state.write().world.record_failure(resource, failure, now);
     }
@@ -219,7 +219,7 @@ impl SharedWorld {
         WorldVersion(self.changed.generation())
     }
 
-    /// Waits until something has changed since `seen`; at most until `deadline`.
+    /// Waits until something has changed since `seen`, or until `deadline`.
     pub fn wait(&self, seen: WorldVersion, deadline: Mono) {
         if self.time.now().mono < deadline {
             self.changed.wait(seen.0, deadline);
@@ -227,11 +227,11 @@ impl SharedWorld {
     }
 }
 
-/// Watches begin after the rules are set.
+/// Used before the rules are set; watches start only afterwards.
 const NO_READING: Reading<'static> =
     Reading { base: &BaseArn::NONE, format: Format::Glob, pod_tokens: PodTokens::Ignored };
-/// How long one namespace's list is evaluated before the next one's turn, a single match apart.
-const TURN: Duration = Duration::from_millis(2);
+/// Time slice for one namespace's list; a single match may exceed it.
+const SLICE: Duration = Duration::from_millis(2);
 
 #[cfg(test)]
 mod tests;

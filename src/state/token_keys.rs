@@ -1,7 +1,7 @@
-//! The keys of the session tokens behind one lock, in step with those of the agent before and the agent after.
+//! The keys of IMDS session tokens behind one lock, synchronised with those of the previous and the next agent.
 //!
-//! Where there is a store, whoever rotates writes there; the others notice by a token under a key that they don't have.
-//! A store that fails costs a round of new tokens, never the agent.
+//! With a store, the agent that rotates the keys writes them there; other agents read them when they see a token under
+//! an unknown key. If the store fails, clients must fetch new tokens once; the agent keeps running.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,16 +16,16 @@ use crate::ports::{Clock, KeyStore};
 pub struct Keyring {
     keys: RwLock<Arc<TokenKeys>>,
     store: Option<Arc<dyn KeyStore>>,
-    /// When the store was last looked into for an unknown key
-    looked: Mutex<Option<Mono>>,
+    /// When the store was last read for an unknown key
+    last_read: Mutex<Option<Mono>>,
     clock: Arc<dyn Clock>,
 }
 
-/// What can't be shared with other agents, and why.
+/// Why the keys can't be shared with other agents.
 pub type StoreTrouble = String;
 
 impl Keyring {
-    /// Takes the keys that lie in the store; without any, begins with one of `secret` and leaves it there.
+    /// Uses the stored keys; without any, starts with a key from `secret` and stores it.
     pub fn open(
         store: Option<Arc<dyn KeyStore>>,
         secret: &[u8; 32],
@@ -35,10 +35,10 @@ impl Keyring {
         let fresh = TokenKeys::new(secret, now);
         let (keys, trouble) = match &store {
             None => (fresh, None),
-            Some(store) => settle(&**store, fresh, secret, now),
+            Some(store) => agree(&**store, fresh, secret, now),
         };
         let keys = RwLock::new(Arc::new(keys));
-        (Self { keys, store, looked: Mutex::new(None), clock }, trouble)
+        (Self { keys, store, last_read: Mutex::new(None), clock }, trouble)
     }
 
     /// The keys to make tokens with.
@@ -46,16 +46,16 @@ impl Keyring {
         self.keys.read().clone()
     }
 
-    /// The keys to read `token` with. One under a key that isn't here may come from another agent that has rotated
-    /// the keys: then the store is looked into, though not for every forged token.
+    /// The keys to verify `token` with. A token under an unknown key may come from another agent that has rotated the
+    /// keys, so the store is read, but at most once per second because of forged tokens.
     pub fn keys_for(&self, token: Option<&[u8]>) -> Arc<TokenKeys> {
         let keys = self.current();
         let (Some(token), Some(store)) = (token, &self.store) else { return keys };
-        if !keys.lacks_key_of(token) || !self.may_look() {
+        if !keys.lacks_key_of(token) || !self.may_read_store() {
             return keys;
         }
         match store.read() {
-            // Taken up whatever this token is: a forged one must not use up the look of a good one.
+            // Adopted even if the token is forged, so that a forged one doesn't block the read for a valid one.
             Ok(Some(found)) if found.is_ahead_of(&keys) || !found.lacks_key_of(token) => self.adopt(found),
             _ => keys,
         }
@@ -65,13 +65,13 @@ impl Keyring {
         self.current().is_rotation_due(self.clock.now().wall)
     }
 
-    /// Puts a key of `secret` in front, unless another agent has rotated the keys already.
+    /// Makes a key from `secret` the current one, unless another agent has rotated the keys already.
     pub fn rotate(&self, secret: &[u8; 32]) -> Option<StoreTrouble> {
         let now = self.clock.now().wall;
-        let alone = rotated(&self.current(), secret, now);
+        let own = rotated(&self.current(), secret, now);
         let (keys, trouble) = match &self.store {
-            None => (alone, None),
-            Some(store) => settle(&**store, alone, secret, now),
+            None => (own, None),
+            Some(store) => agree(&**store, own, secret, now),
         };
         self.adopt(keys);
         trouble
@@ -83,19 +83,19 @@ impl Keyring {
         keys
     }
 
-    fn may_look(&self) -> bool {
+    fn may_read_store(&self) -> bool {
         let now = self.clock.now().mono;
-        let mut looked = self.looked.lock();
-        let may = looked.is_none_or(|at| now.since(at) >= LOOK_AGAIN);
+        let mut last_read = self.last_read.lock();
+        let may = last_read.is_none_or(|at| now.since(at) >= READ_PAUSE);
         if may {
-            *looked = Some(now);
+            *last_read = Some(now);
         }
         may
     }
 }
 
-/// Agrees with the store on the keys to use: those that lie there, rotated if they are due, else our own `alone`.
-fn settle(store: &dyn KeyStore, alone: TokenKeys, secret: &[u8; 32], now: Wall) -> (TokenKeys, Option<StoreTrouble>) {
+/// The keys to use: those in the store, rotated if due, else `own`.
+fn agree(store: &dyn KeyStore, own: TokenKeys, secret: &[u8; 32], now: Wall) -> (TokenKeys, Option<StoreTrouble>) {
     let (mut keys, mut trouble) = (None, None);
     let wrote = store.update(&mut |found| {
         let found = found.unwrap_or_else(|cause| {
@@ -105,14 +105,14 @@ fn settle(store: &dyn KeyStore, alone: TokenKeys, secret: &[u8; 32], now: Wall) 
         let (next, is_news) = match found {
             Some(found) if found.is_rotation_due(now) => (rotated(&found, secret, now), true),
             Some(found) => (found, false),
-            None => (alone.clone(), true),
+            None => (own.clone(), true),
         };
         keys = Some(next.clone());
         is_news.then_some(next)
     });
-    // Whoever holds the store may be stuck; what lies there can be read all the same.
+    // Another agent may be stuck holding the lock; the store can still be read.
     let keys = keys.or_else(|| store.read().ok().flatten().filter(|found| !found.is_rotation_due(now)));
-    (keys.unwrap_or(alone), wrote.err().or(trouble))
+    (keys.unwrap_or(own), wrote.err().or(trouble))
 }
 
 fn rotated(keys: &TokenKeys, secret: &[u8; 32], now: Wall) -> TokenKeys {
@@ -121,8 +121,8 @@ fn rotated(keys: &TokenKeys, secret: &[u8; 32], now: Wall) -> TokenKeys {
     keys
 }
 
-/// How often a pod can make the agent read a file by showing tokens of unknown keys.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Minimum time between two reads of the store caused by tokens under unknown keys.
+const READ_PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What is counted of container credentials: tokens by what they came to, and how old the keys are.
+//! Metrics of container credentials: tokens by outcome, and the age of the issuer's keys.
 
 use std::time::Duration;
 
@@ -23,19 +23,19 @@ impl ContainerMetrics {
         })
     }
 
-    /// Shows what hasn't happened yet as 0.
+    /// Initialises all outcomes to 0.
     pub fn begin(&self) {
         OUTCOMES.iter().for_each(|reason| drop(self.tokens.with_label_values(&[reason.word()])));
         self.tokens.with_label_values(&[ACCEPTED]);
     }
 
-    /// Counts a token by why the request was refused: any other reason than the token's means that it was good.
+    /// Counts a token by the request's reason of refusal; a reason unrelated to the token counts as accepted.
     pub fn count_token(&self, reason: Option<Reason>) {
         let outcome = reason.filter(|reason| OUTCOMES.contains(reason)).map_or(ACCEPTED, Reason::word);
         self.tokens.with_label_values(&[outcome]).inc();
     }
 
-    /// Takes up how old the keys of an issuer are.
+    /// Sets the age of the issuer's keys.
     pub fn sample_keys(&self, known: Option<(&str, Duration)>) {
         self.keys_age_seconds.reset();
         if let Some((issuer, age)) = known {
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_counted_by_what_was_wrong_with_them() {
+    fn tokens_are_counted_by_outcome() {
         let registry = Registry::new();
         let metrics = ContainerMetrics::register(&registry).unwrap();
         metrics.begin();

@@ -1,4 +1,4 @@
-//! The counters. kube2iam's come first, by its names; ours follow.
+//! All metrics: first those of the original kube2iam, under its names, then the new ones.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::logic::cluster::kubernetes::Resource;
 use crate::logic::operator::process::Usage;
 use crate::logic::sessions::cache::CacheCounts;
 
-/// Everything that is counted and measured.
+/// The metrics of the agent.
 pub struct Metrics {
     registry: Registry,
     request_seconds: HistogramVec,
@@ -30,7 +30,7 @@ pub struct Metrics {
     pub duplicate_lookups_resolved: IntCounter,
     pub pod_not_in_cache: IntCounter,
     pub healthcheck_status: Gauge,
-    /// What `/readyz` says: 1 or 0
+    /// The result of `/readyz`: 1 or 0
     pub ready: Gauge,
     pub refusals: IntCounterVec,
     pub tokenless_requests: IntCounterVec,
@@ -41,7 +41,7 @@ pub struct Metrics {
     pub unreadable: IntCounterVec,
     watch_age_seconds: GaugeVec,
     connections: Gauge,
-    seats: OnceLock<Vec<Seats>>,
+    counters: OnceLock<Vec<ConnectionCounter>>,
     pub redirect: RedirectMetrics,
     process: ProcessMetrics,
     usage: OnceLock<UsageSource>,
@@ -49,13 +49,13 @@ pub struct Metrics {
     pub container: ContainerMetrics,
 }
 
-/// Returns how many connections a listener holds.
-pub type Seats = Box<dyn Fn() -> usize + Send + Sync>;
+/// Returns the number of open connections of a server.
+pub type ConnectionCounter = Box<dyn Fn() -> usize + Send + Sync>;
 
-/// Returns what the process uses now.
+/// Returns the process's current resource usage.
 type UsageSource = Box<dyn Fn() -> Usage + Send + Sync>;
 
-/// Histograms of the labels that nearly every request bears, found without a look-up.
+/// Cached histograms of the most frequent label values, to avoid a lookup per request.
 #[derive(Default)]
 struct KnownRequests {
     list: OnceLock<Histogram>,
@@ -65,7 +65,7 @@ struct KnownRequests {
 }
 
 impl Metrics {
-    /// Registers everything, for the agent of `node`. Fails only if two metrics bear one name.
+    /// Registers all metrics, for the agent of `node`. Fails only if two metrics have the same name.
     pub fn new(build: &Build, node: &str) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let r = &registry;
@@ -117,7 +117,7 @@ impl Metrics {
                 &["resource"],
             )?,
             connections: gauge(r, "connections", "Open connections of all listeners.")?,
-            seats: OnceLock::new(),
+            counters: OnceLock::new(),
             redirect: RedirectMetrics::register(r)?,
             process: ProcessMetrics::register(r)?,
             usage: OnceLock::new(),
@@ -127,7 +127,7 @@ impl Metrics {
         })
     }
 
-    /// All of it in Prometheus's text format, version 0.0.4.
+    /// All metrics in Prometheus's text format, version 0.0.4.
     pub fn render(&self) -> prometheus::Result<Vec<u8>> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
@@ -157,22 +157,22 @@ impl Metrics {
         }
     }
 
-    /// Counts open connections by these from now on.
-    pub fn count_connections(&self, seats: Vec<Seats>) {
-        let _ = self.seats.set(seats); // the doors are opened once
+    /// Sets the functions that return open connections.
+    pub fn count_connections(&self, counters: Vec<ConnectionCounter>) {
+        let _ = self.counters.set(counters); // set once, at start
     }
 
-    /// Learns from `usage` what the process uses, whenever metrics are asked for.
+    /// Sets the function that returns resource usage, called on each scrape.
     pub fn count_usage(&self, usage: Box<dyn Fn() -> Usage + Send + Sync>) {
-        let _ = self.usage.set(usage); // there is one process
+        let _ = self.usage.set(usage); // set once, at start
     }
 
-    /// Connections that are open now, at all doors.
+    /// The number of open connections of all servers.
     pub fn open_connections(&self) -> usize {
-        self.seats.get().into_iter().flatten().map(|seats| seats()).sum()
+        self.counters.get().into_iter().flatten().map(|counters| counters()).sum()
     }
 
-    /// Takes up what is only looked at when metrics are asked for.
+    /// Updates the metrics that are sampled on each scrape.
     pub fn sample(&self, counts: &CacheCounts, ages: &[(Resource, Duration)]) {
         for (resource, age) in ages {
             self.unreadable.with_label_values(&[&resource.to_string()]);
@@ -185,12 +185,12 @@ impl Metrics {
         }
     }
 
-    /// Forgets what was counted for namespaces that are gone.
+    /// Drops metrics of deleted namespaces.
     pub fn retain_namespaces(&self, is_known: impl Fn(&str) -> bool) {
         for family in self.tokenless_requests.collect() {
             for label in family.get_metric().iter().flat_map(|metric| metric.get_label()) {
                 if !is_known(label.value()) {
-                    let _ = self.tokenless_requests.remove_label_values(&[label.value()]); // somebody else did
+                    let _ = self.tokenless_requests.remove_label_values(&[label.value()]); // removed already
                 }
             }
         }
@@ -233,7 +233,7 @@ pub(super) fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str
     Ok(gauges)
 }
 
-/// kube2iam's buckets: 1 ms, doubled, 14 of them.
+/// kube2iam's 14 buckets, from 1 ms, each twice the previous one.
 pub(super) fn histograms(
     registry: &Registry,
     name: &str,
@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_old_names_labels_and_buckets_are_kept() {
+    fn original_names_labels_and_buckets_are_kept() {
         let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }, "n").unwrap();
         metrics.request_seconds.with_label_values(&["200", "GET", "roleHandler"]).observe(0.003);
         let request = crate::logic::sessions::cache::tests::key("app");
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_of_namespaces_that_are_gone_are_forgotten() {
+    fn metrics_of_deleted_namespaces_are_dropped() {
         let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }, "n").unwrap();
         for namespace in ["stays", "goes", "goes-too"] {
             metrics.tokenless_requests.with_label_values(&[namespace]).inc();

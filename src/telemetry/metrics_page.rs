@@ -1,6 +1,6 @@
-//! `manifests/docs/metrics.md`, written from what the metrics say of themselves when they are registered.
+//! Generates `manifests/docs/metrics.md` from the names, labels and help texts of the registered metrics.
 //!
-//! `KUBE2IAM_WRITE_README=1 cargo test --lib metrics_page` writes it anew.
+//! `KUBE2IAM_WRITE_README=1 cargo test --lib metrics_page` rewrites the page.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use prometheus::core::Collector;
 use super::Metrics;
 use crate::config::Build;
 
-/// What a metric says of itself.
+/// The description of a metric.
 struct Described {
     kind: &'static str,
     labels: Vec<String>,
@@ -22,7 +22,7 @@ thread_local! {
     static NOTED: RefCell<BTreeMap<String, Described>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Notes a metric that is being registered. A registry leaves out those that nothing has been counted in yet.
+/// Records a metric at registration. Gathering from a registry would omit metrics without samples.
 pub(super) fn note(collector: &dyn Collector) {
     let families = collector.collect();
     for (description, family) in collector.desc().into_iter().zip(families) {
@@ -37,8 +37,8 @@ pub(super) fn note(collector: &dyn Collector) {
     }
 }
 
-/// The names that kube2iam's dashboards know.
-const KUBE2IAMS: [&str; 8] = [
+/// The names used by dashboards for the original kube2iam.
+const KUBE2IAM_NAMES: [&str; 8] = [
     "kube2iam_healthcheck_status",
     "kube2iam_http_request_duration_seconds",
     "kube2iam_iam_cache_hits_total",
@@ -53,30 +53,30 @@ const BEGIN: &str = "<!-- metrics: written by src/telemetry/metrics_page.rs -->\
 const END: &str = "<!-- end of metrics -->";
 
 #[test]
-fn the_page_describes_every_metric_that_is_registered() {
+fn page_describes_every_registered_metric() {
     let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }, "node").unwrap();
     let noted = NOTED.take();
     let shown = String::from_utf8(metrics.render().unwrap()).unwrap();
     for name in shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
-        assert!(noted.contains_key(name), "{name} was registered past `add`");
+        assert!(noted.contains_key(name), "{name} was not registered through `add`");
     }
-    assert!(KUBE2IAMS.iter().all(|name| noted.contains_key(*name)));
+    assert!(KUBE2IAM_NAMES.iter().all(|name| noted.contains_key(*name)));
     let wanted: String = noted.iter().map(|(name, described)| section(name, described)).collect();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/docs/metrics.md");
     let page = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once(BEGIN).expect("the page has a place for the metrics");
-    let (found, after) = rest.split_once(END).expect("the metrics have an end");
+    let (before, rest) = page.split_once(BEGIN).expect("the page has a marker where the metrics begin");
+    let (found, after) = rest.split_once(END).expect("the page has a marker where the metrics end");
     if std::env::var_os("KUBE2IAM_WRITE_README").is_some() {
         std::fs::write(&path, [before, BEGIN, &wanted, END, after].concat()).unwrap();
         return;
     }
-    assert_eq!(found, wanted, "KUBE2IAM_WRITE_README=1 cargo test --lib metrics_page writes it anew");
+    assert_eq!(found, wanted, "KUBE2IAM_WRITE_README=1 cargo test --lib metrics_page rewrites it");
 }
 
-/// A heading of its own, so that alerts and panels can link to it.
+/// A separate heading per metric, so that alerts and panels can link to it.
 fn section(name: &str, Described { kind, labels, help }: &Described) -> String {
     let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
     let labels = if labels.is_empty() { "none".to_owned() } else { labels.join(", ") };
-    let old = if KUBE2IAMS.contains(&name) { " As in kube2iam." } else { "" };
+    let old = if KUBE2IAM_NAMES.contains(&name) { " As in kube2iam." } else { "" };
     format!("### {name}\n\nType: {kind}. Labels: {labels}.{old}\n\n{help}\n\n")
 }

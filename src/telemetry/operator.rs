@@ -1,11 +1,11 @@
-//! What is counted for the operator beside requests: audit mode, doubtful lists, Events.
+//! Metrics for the operator besides requests: audit mode, lint findings, Events.
 
 use prometheus::core::Collector;
 use prometheus::{Gauge, IntCounterVec, Registry};
 
 use super::metrics::{counters, gauge};
 
-/// Audit mode, doubts, Events.
+/// Audit mode, lint findings, Events.
 pub struct OperatorMetrics {
     /// Requests that the policy would have refused, in audit mode
     pub audited: IntCounterVec,
@@ -40,7 +40,7 @@ impl OperatorMetrics {
                     pairs.find(|pair| pair.name() == name).map_or("", |pair| pair.value())
                 };
                 if !is_known(value("namespace")) {
-                    let _ = self.audited.remove_label_values(&[value("namespace"), value("reason")]); // gone already
+                    let _ = self.audited.remove_label_values(&[value("namespace"), value("reason")]); // removed already
                 }
             }
         }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn namespaces_that_are_gone_are_forgotten() {
+    fn audit_metrics_of_deleted_namespaces_are_dropped() {
         let world = Registry::new();
         let metrics = OperatorMetrics::register(&world).unwrap();
         for namespace in ["stays", "goes"] {

@@ -1,5 +1,5 @@
-//! The process as Prometheus's client libraries show it: the same names everywhere, without a namespace before them.
-//! (<https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics>)
+//! Process metrics under the standard names of Prometheus's client libraries, without a namespace prefix
+//! (<https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics>).
 
 use prometheus::core::Collector;
 use prometheus::{Counter, Gauge, Registry};
@@ -7,7 +7,7 @@ use prometheus::{Counter, Gauge, Registry};
 use super::metrics::add;
 use crate::logic::operator::process::Usage;
 
-/// Gauges of the process.
+/// Process metrics.
 pub(super) struct ProcessMetrics {
     processor_seconds: Counter,
     started: Gauge,
@@ -32,7 +32,7 @@ impl ProcessMetrics {
         })
     }
 
-    /// Reads the kernel's counters.
+    /// Sets the metrics from the kernel's counters.
     #[allow(clippy::cast_precision_loss, reason = "Prometheus counts in f64")]
     pub(super) fn sample(&self, usage: &Usage) {
         let more = usage.processor.as_secs_f64() - self.processor_seconds.get();

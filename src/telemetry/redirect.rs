@@ -1,22 +1,22 @@
-//! What is counted of the redirect.
+//! Metrics of the redirect.
 
 use prometheus::{GaugeVec, IntCounter, Registry};
 
 use super::metrics::{counter, gauges};
 
 pub struct RedirectMetrics {
-    /// How often it was put back
+    /// Repairs of the table
     pub repairs: IntCounter,
     pub new_uplinks: IntCounter,
-    /// Without labels: it is shown from the first time that it is set, so never where there is to be no redirect
+    /// A vector without labels: exposed only once set, so never without a redirect
     whole: GaugeVec,
-    /// How often link, address or rules of container credentials were put back
+    /// Repairs of link, address or rules of container credentials
     pub address_repairs: IntCounter,
-    /// Shown from the first time that it is set, too
+    /// Likewise exposed only once set
     address: GaugeVec,
 }
 
-/// Whether the table is what this agent wants.
+/// Whether the table is as this agent wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InPlace {
     Yes,
@@ -51,13 +51,13 @@ impl RedirectMetrics {
         Ok(Self { repairs, new_uplinks, whole, address_repairs, address })
     }
 
-    pub fn set(&self, stands: InPlace) {
-        self.whole.with_label_values(&[] as &[&str]).set(stands.value());
+    pub fn set(&self, state: InPlace) {
+        self.whole.with_label_values(&[] as &[&str]).set(state.value());
     }
 
-    /// Of the address of container credentials
-    pub fn set_address(&self, stands: InPlace) {
-        self.address.with_label_values(&[] as &[&str]).set(stands.value());
+    /// Sets the state of the address of container credentials.
+    pub fn set_address(&self, state: InPlace) {
+        self.address.with_label_values(&[] as &[&str]).set(state.value());
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
     use crate::telemetry::Metrics;
 
     #[test]
-    fn without_a_redirect_nothing_says_that_it_does_not_stand() {
+    fn redirect_metrics_are_absent_without_a_redirect() {
         let metrics = Metrics::new(&Build { version: "1", commit: "c", date: "d" }, "n").unwrap();
         let text = || String::from_utf8(metrics.render().unwrap()).unwrap();
         assert!(!text().contains("kube2iam_redirect_whole"));

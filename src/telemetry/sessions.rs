@@ -1,5 +1,5 @@
-//! What is counted of sessions and of calls to STS. Two of the metrics are kube2iam's, with a role's ARN as a label:
-//! [`SessionMetrics::retain_roles`] keeps these to the roles that pods here may have.
+//! Metrics of sessions and of calls to STS. Two of them are the original kube2iam's, with a role's ARN as a label;
+//! [`SessionMetrics::retain_roles`] limits these to the roles that pods on this node may use.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::logic::policy::arn::RoleArn;
 use crate::logic::sessions::cache::{CacheCounts, CallReport};
 use crate::logic::sts::{StsFailureKind, TokenRefusal};
 
-/// Counters of sessions.
+/// Session metrics.
 pub struct SessionMetrics {
     sts_seconds: HistogramVec,
     cache_hits: IntCounterVec,
@@ -73,12 +73,12 @@ impl SessionMetrics {
         self.queue_seconds.with_label_values(&[purpose]).observe(report.queued.as_secs_f64());
     }
 
-    /// An answer came out of the cache, be it a refusal.
+    /// Counts an answer from the cache, including refusals.
     pub fn cache_hit(&self, role_arn: &str) {
         self.cache_hits.with_label_values(&[role_arn]).inc();
     }
 
-    /// Credentials went out with this much life left.
+    /// Records the remaining lifetime of credentials handed out.
     pub fn handed_out(&self, life_left: Duration) {
         self.life_left_seconds.set(life_left.as_secs_f64());
     }
@@ -95,14 +95,14 @@ impl SessionMetrics {
         }
     }
 
-    /// Forgets what was counted for roles that no pod here may have any more.
+    /// Drops metrics of roles that no pod on this node may use any more.
     pub(super) fn retain_roles(&self, roles: &HashSet<RoleArn>) {
         retain(&self.sts_seconds, &["code", ROLE_LABEL], roles);
         retain(&self.cache_hits, &[ROLE_LABEL], roles);
     }
 }
 
-/// Takes out of a metric what bears another role than these.
+/// Removes a metric's samples of roles other than these.
 fn retain<B: MetricVecBuilder<M: Metric>>(metric: &MetricVec<B>, labels: &[&str], roles: &HashSet<RoleArn>) {
     for family in metric.collect() {
         for counted in family.get_metric() {
@@ -112,7 +112,7 @@ fn retain<B: MetricVecBuilder<M: Metric>>(metric: &MetricVec<B>, labels: &[&str]
             };
             if !roles.contains(value(ROLE_LABEL)) {
                 let values: Vec<&str> = labels.iter().map(|label| value(label)).collect();
-                let _ = metric.remove_label_values(&values); // forgotten already
+                let _ = metric.remove_label_values(&values); // removed already
             }
         }
     }
@@ -131,7 +131,7 @@ const fn outcome(kind: StsFailureKind) -> &'static str {
 }
 
 const ROLE_LABEL: &str = "role_arn";
-/// kube2iam's word for whatever failed without a code of AWS's
+/// kube2iam's label for failures without an AWS error code
 const UNKNOWN: &str = "UnknownError";
 
 #[cfg(test)]
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_without_a_code_of_aws_have_kube2iams_word() {
+    fn failures_without_an_aws_code_are_labelled_unknown_error() {
         let registry = Registry::new();
         let metrics = SessionMetrics::new(&registry).unwrap();
         let (request, took) = (key("app"), Duration::from_millis(30));
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_that_nobody_may_have_any_more_are_forgotten() {
+    fn metrics_of_unused_roles_are_dropped() {
         let registry = Registry::new();
         let metrics = SessionMetrics::new(&registry).unwrap();
         for role in ["stays", "goes"] {

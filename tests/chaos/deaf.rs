@@ -7,7 +7,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
 
 use super::clients::{judge, try_get};
-use super::random::Random;
+use super::random;
 use super::site::{Pod, Site, assert_alive};
 use super::standins::Times;
 use super::standins::agent::{Agent, Setup, test_binary};
@@ -40,7 +40,7 @@ fn answers_and_ends(site: &Site, mut agent: Agent) {
 
 #[test]
 fn a_log_that_nobody_reads_holds_up_nothing() {
-    let site = Site::set_up(&mut Random::of_run());
+    let site = Site::set_up(&mut random::of_run());
     let pipe = site.directory().join("log");
     mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
     let reader = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
@@ -51,14 +51,14 @@ fn a_log_that_nobody_reads_holds_up_nothing() {
 
 #[test]
 fn a_log_that_cannot_be_written_holds_up_nothing() {
-    let site = Site::set_up(&mut Random::of_run());
+    let site = Site::set_up(&mut random::of_run());
     let agent = logging_to(&site, Path::new("/dev/full"));
     answers_and_ends(&site, agent);
 }
 
 #[test]
 fn a_log_whose_reader_went_away_holds_up_nothing() {
-    let site = Site::set_up(&mut Random::of_run());
+    let site = Site::set_up(&mut random::of_run());
     let pipe = site.directory().join("log");
     mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
     let reader = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
@@ -70,7 +70,7 @@ fn a_log_whose_reader_went_away_holds_up_nothing() {
 /// Sessions are granted for 62 s here and served until their last minute. Time that the process doesn't see counts too.
 #[test]
 fn what_ran_out_while_the_process_stood_still_is_not_served() {
-    let site = Site::set_up(&mut Random::of_run());
+    let site = Site::set_up(&mut random::of_run());
     let pod: Pod = site.add_pods(1).remove(0);
     let mut agent = site.setup().start();
     let key = || {
@@ -94,7 +94,7 @@ fn what_ran_out_while_the_process_stood_still_is_not_served() {
 /// The rest that a line announces is the one that is taken; only the first line of several is a warning.
 #[test]
 fn the_log_tells_when_the_next_try_comes() {
-    let site = Site::set_up(&mut Random::of_run());
+    let site = Site::set_up(&mut random::of_run());
     site.lab.sts.fault(None, StsFault::UNAVAILABLE, Times::Always);
     let mut agent = site.setup().flags(&["--log-level=debug"]).start();
     site.lab.sts.wait_for_calls(3);

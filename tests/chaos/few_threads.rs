@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::limits::{UTIL_LINUX, besieged, binary_for_all, make_readable, status};
-use super::random::Random;
+use super::random;
 use super::site::{Site, connections};
 use super::standins::agent::{Setup, free_port};
 use super::tools;
@@ -28,7 +28,7 @@ fn limiting_tools() -> Option<(PathBuf, PathBuf)> {
 #[test]
 fn with_too_few_threads_the_start_fails_with_one_line() {
     let Some(tools) = limiting_tools() else { return };
-    let site = Site::set_up(&mut Random::of_run());
+    let site = Site::set_up(&mut random::of_run());
     let needed = status(&site.setup().start(), "Threads");
     make_readable(&site);
     let binary = binary_for_all(&site);
@@ -46,7 +46,7 @@ fn with_too_few_threads_the_start_fails_with_one_line() {
 #[test]
 fn thirty_two_threads_suffice_to_start_and_to_serve() {
     let Some(tools) = limiting_tools() else { return };
-    let site = Site::set_up(&mut Random::of_run());
+    let site = Site::set_up(&mut random::of_run());
     make_readable(&site);
     let agent = limited(&tools, "64125", 32, &site, &binary_for_all(&site)).start();
     let agent = besieged(site, agent, |_| {});

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::clients::{Clients, Silence, try_get, try_send};
-use super::random::Random;
+use super::random;
 use super::site::{Pod, Site};
 use super::standins::agent::{Agent, Setup, free_port};
 use super::standins::client::{Ask, TOKEN_HEADER, TTL_HEADER, token};
@@ -44,7 +44,7 @@ fn with_token(agent: &Agent, pod: &Pod, token: &str) -> (u16, bool) {
 }
 
 fn killed_again_and_again(kept: Kept) {
-    let site = Arc::new(Site::set_up(&mut Random::of_run()));
+    let site = Arc::new(Site::set_up(&mut random::of_run()));
     let pods = site.add_pods(PODS);
     let port = free_port();
     let mut agent = setup(&site, port, kept).start();
@@ -76,7 +76,7 @@ fn killed_under_load_without_a_state_directory() {
 
 /// While no agent looks, one pod goes and another gets its address.
 fn address_passes_on_meanwhile(kept: Kept) {
-    let site = Site::set_up(&mut Random::of_run());
+    let site = Site::set_up(&mut random::of_run());
     let before = site.add_pods(1).remove(0);
     let after = Pod { address: before.address.clone(), role: "heir".to_owned() };
     let port = free_port();

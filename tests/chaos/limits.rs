@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::clients::{Clients, Silence};
-use super::random::Random;
+use super::random;
 use super::site::{Pod, Site, connections, crowd};
 use super::standins::agent::{Agent, Setup, test_binary};
 use super::standins::kubernetes::{Break, Kind};
@@ -66,7 +66,7 @@ pub fn besieged(site: Site, mut agent: Agent, shorten: impl Fn(&Agent)) -> Agent
 
 #[test]
 fn too_few_descriptors() {
-    let site = Site::set_up(&mut Random::of_run());
+    let site = Site::set_up(&mut random::of_run());
     let agent = site.setup().start();
     let agent = besieged(site, agent, |agent| {
         limit(agent, Resource::Nofile, descriptors(agent).unwrap_or(40) + 20);
@@ -84,7 +84,7 @@ fn too_few_threads() {
     else {
         return;
     };
-    let site = Site::set_up(&mut Random::of_run());
+    let site = Site::set_up(&mut random::of_run());
     let threads = status(&site.setup().start(), "Threads");
     println!("{threads} threads without anybody at the door");
     make_readable(&site);
@@ -99,7 +99,7 @@ fn too_few_threads() {
 
 #[test]
 fn too_little_address_space() {
-    let site = Site::set_up(&mut Random::of_run());
+    let site = Site::set_up(&mut random::of_run());
     let agent = site.setup().start();
     let agent = besieged(site, agent, |agent| {
         limit(agent, Resource::As, status(agent, "VmSize") * 1024 + ADDRESS_SPACE);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::clients::{Clients, Silence, try_get};
 use super::limits::{descriptors, status};
-use super::random::Random;
+use super::random::{self, Random};
 use super::site::{Pod, Site, crowd};
 use super::standins::agent::Agent;
 
@@ -39,7 +39,7 @@ impl Holding {
 fn memory_descriptors_and_threads_stay_flat() {
     let wish = std::env::var(WISH).ok().and_then(|text| text.parse().ok());
     let length = wish.map_or(USUAL, Duration::from_secs);
-    let mut random = Random::of_run();
+    let mut random = random::of_run();
     let site = Arc::new(Site::set_up(&mut random));
     let lasting = site.add_pods(LASTING);
     let mut agent = site.setup().flags(&["--namespace-restrictions=false"]).start();
@@ -72,27 +72,27 @@ fn memory_descriptors_and_threads_stay_flat() {
 
 /// One tick of the life of a node.
 fn live_on(site: &Site, agent: &Agent, random: &mut Random, passing: &mut Vec<Pod>) {
-    let number = usize::try_from(random.below(NAMES)).unwrap() + LASTING + 1;
+    let number = usize::try_from(random.roll(NAMES)).unwrap() + LASTING + 1;
     let newcomer = Pod::number(number);
     if !passing.contains(&newcomer) {
         site.lab.kubernetes.add_pod(newcomer.spec());
         passing.push(newcomer);
     }
     if passing.len() > PASSING {
-        let gone = passing.remove(usize::try_from(random.below(PASSING as u64)).unwrap());
-        if random.below(2) == 0 {
+        let gone = passing.remove(usize::try_from(random.roll(PASSING as u64)).unwrap());
+        if random.roll(2) == 0 {
             site.lab.kubernetes.set_phase("default", &gone.role, "Succeeded");
         }
         site.lab.kubernetes.delete_pod("default", &gone.role);
     }
-    let asks = &passing[usize::try_from(random.below(passing.len() as u64)).unwrap()];
+    let asks = &passing[usize::try_from(random.roll(passing.len() as u64)).unwrap()];
     let _ = try_get(agent.addr(), &asks.address, &asks.path());
-    match random.below(40) {
+    match random.roll(40) {
         0 => drop(crowd(agent.addr(), 30)),
         1 => site.api.cut(),
         2 => site.sts.cut(),
         3 => drop(try_get(agent.addr(), "127.9.9.9", "/latest/meta-data/iam/security-credentials/")),
-        4 => site.lab.kubernetes.add_namespace(&format!("space-{}", random.below(20)), &[]),
+        4 => site.lab.kubernetes.add_namespace(&format!("space-{}", random.roll(20)), &[]),
         _ => {}
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::clients::{Clients, Silence};
 use super::limits::status;
-use super::random::Random;
+use super::random;
 use super::site::{Pod, Site, crowd};
 use super::standins::agent::{Setup, test_binary};
 
@@ -61,7 +61,7 @@ fn a_full_door_fits_into_the_memory_that_the_manifests_give() {
         eprintln!("\nSKIPPED, not tested here: a limit on memory (needs a writable /sys/fs/cgroup)\n");
         return;
     };
-    let site = Site::set_up(&mut Random::of_run());
+    let site = Site::set_up(&mut random::of_run());
     let pods = site.add_pods(PODS);
     let enter = format!("echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"", group.path.display());
     let setup = Setup::of(Path::new("/bin/sh")).flags(&["-c", &enter, &test_binary().display().to_string()]);

@@ -150,11 +150,11 @@ impl State {
         if self.weather != Weather::Storm {
             return Harm::None;
         }
-        let way = if self.random.below(3) == 0 { Way::FromClient } else { Way::FromServer };
+        let way = if self.random.roll(3) == 0 { Way::FromClient } else { Way::FromServer };
         // Within the first head or handshake, within the first answer, or later.
-        let reach = [120, 2_500, 20_000][self.random.below(3) as usize];
-        let after = self.random.below(reach) as usize;
-        match self.random.below(8) {
+        let reach = [120, 2_500, 20_000][self.random.roll(3) as usize];
+        let after = self.random.roll(reach) as usize;
+        match self.random.roll(8) {
             0 => Harm::None,
             1 => Harm::Refused,
             2 => Harm::Cut(way, after),

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use super::random::Random;
+use super::random;
 use super::site::{Pod, Site};
 use super::standins::API_TOKEN;
 use super::tls::Authority;
@@ -31,7 +31,7 @@ fn kubeconfig(site: &Site) -> String {
 
 #[test]
 fn an_agent_whose_authority_and_client_certificate_are_renewed_learns_of_the_next_pod() {
-    let site = Site::set_up(&mut Random::of_run());
+    let site = Site::set_up(&mut random::of_run());
     let directory = site.directory();
     let bundle = fs::read_to_string(directory.join("ca.crt")).unwrap();
     let (mut authority, mut clients) = (Authority::new(), Authority::new());

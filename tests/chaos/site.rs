@@ -62,9 +62,9 @@ impl Site {
         let (lab, authority) = (Lab::start(), Authority::new());
         let [api, sts] = [lab.kubernetes.wire(), lab.sts.wire()].map(|wire| authority.guard(wire.address()));
         let site = Self {
-            api: Relay::start(api.address(), random.fork()),
-            sts: Relay::start(sts.address(), random.fork()),
-            metadata: Relay::start(lab.metadata.address(), random.fork()),
+            api: Relay::start(api.address(), random.split()),
+            sts: Relay::start(sts.address(), random.split()),
+            metadata: Relay::start(lab.metadata.address(), random.split()),
             lab,
             guards: [api, sts],
             directory,

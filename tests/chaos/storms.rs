@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clients::{Clients, Silence};
-use super::random::Random;
+use super::random;
 use super::relay::Relay;
 use super::site::{Pod, Site, assert_alive};
 
@@ -19,7 +19,7 @@ const PODS: usize = 6;
 
 /// Storms between the agent and the services chosen, with pods that ask all the time and new ones in every storm.
 fn weather(ways: impl Fn(&Site) -> Vec<&Relay>) {
-    let mut random = Random::of_run();
+    let mut random = random::of_run();
     let site = Site::set_up(&mut random);
     let mut pods = site.add_pods(PODS);
     let mut agent = site.setup().start();

@@ -2,7 +2,6 @@
 //! clients send that few others do.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::site::{OWN, POD, REGION, ROLES, Site};
 use crate::standins::STS_CANARY;
@@ -21,6 +20,7 @@ struct Client {
     server: SocketAddr,
     connection: Option<Connection>,
     on_loss: OnLoss,
+    token: String,
 }
 
 impl Client {
@@ -44,27 +44,44 @@ impl Client {
         Err(lost)
     }
 
-    /// Token, list and credentials, with 300 ms between them.
-    fn get_credentials(&mut self) -> Result<(), String> {
-        let token = self.ask(&Ask::new("PUT", "/latest/api/token").header(TTL_HEADER, "21600"))?.text();
-        for path in [ROLES, OWN] {
-            std::thread::sleep(Duration::from_millis(300));
-            let answer = self.ask(&Ask::get(path).header(TOKEN_HEADER, &token))?;
-            let is_right = answer.status == 200 && (path == ROLES || answer.text().contains(STS_CANARY));
-            if !is_right {
-                return Err(format!("{path}: {answer:?}"));
+    fn step(&mut self, step: Step) -> Result<(), String> {
+        let (path, word) = match step {
+            Step::Token => {
+                self.token = self.ask(&Ask::new("PUT", "/latest/api/token").header(TTL_HEADER, "21600"))?.text();
+                return Ok(());
             }
+            Step::List => (ROLES, "app"),
+            Step::Credentials => (OWN, STS_CANARY),
+        };
+        let answer = self.ask(&Ask::get(path).header(TOKEN_HEADER, &self.token))?;
+        if answer.status == 200 && answer.text().contains(word) {
+            return Ok(());
         }
-        Ok(())
+        Err(format!("{path}: {answer:?}"))
     }
 }
 
-/// Lets so many clients of one pod fetch credentials at the same time; returns why some got none.
+/// What an SDK does one after the other.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Token,
+    List,
+    Credentials,
+}
+
+/// Lets so many clients of one pod fetch credentials at the same time; returns why some got none. None takes a step
+/// before all others have taken the one before it, so that all their connections are open at once.
 fn failures(site: &Site, clients: usize, on_loss: OnLoss) -> Vec<String> {
-    let server = site.addr();
-    let work = move || Client { server, connection: None, on_loss }.get_credentials();
-    let clients: Vec<_> = (0..clients).map(|_| std::thread::spawn(work)).collect();
-    clients.into_iter().filter_map(|client| client.join().unwrap().err()).collect()
+    let client = || Client { server: site.addr(), connection: None, on_loss, token: String::new() };
+    let mut clients: Vec<Client> = (0..clients).map(|_| client()).collect();
+    let mut failures = Vec::new();
+    for step in [Step::Token, Step::List, Step::Credentials] {
+        failures.extend(std::thread::scope(|scope| {
+            let steps: Vec<_> = clients.iter_mut().map(|client| scope.spawn(move || client.step(step))).collect();
+            steps.into_iter().filter_map(|step| step.join().unwrap().err()).collect::<Vec<_>>()
+        }));
+    }
+    failures
 }
 
 #[test]
@@ -100,7 +117,7 @@ fn from_thirty_two_connections_of_a_peer_on_answers_say_that_the_connection_clos
 /// More than a peer may have, none of which can be closed for another.
 #[test]
 fn refusals_are_counted_and_logged_once_a_minute_for_each_peer() {
-    let site = Site::open(&["--backoff-max-elapsed-time=5s"]);
+    let site = Site::open(&["--backoff-max-elapsed-time=60s"]);
     // One whose request hasn't been read yet is closed for the next; those whose request waits for its pod are not.
     let _asking: Vec<_> = (0..500)
         .map(|_| {

@@ -75,7 +75,6 @@ fn a_pod_that_asks_before_its_address_is_known_has_its_role() {
     let token = connection.ask(&put("21600"));
     assert_eq!((token.status, left(&token)), (200, Some(60)));
     connection.send(&with(&token.text(), ROLES).to_bytes());
-    std::thread::sleep(Duration::from_millis(500));
     post("late", "127.0.0.42");
     assert_eq!(connection.read_answer().unwrap().text(), "app");
     assert_eq!(connection.ask(&with(&token.text(), OWN)).status, 200);

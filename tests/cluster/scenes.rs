@@ -1,6 +1,6 @@
 //! What the agent promises about pods and namespaces, scene by scene.
 
-use super::random::Random;
+use super::random;
 use super::relay::Relay;
 use super::stage::{ALLOWED, ROLE, Stage};
 use super::standins::kubernetes::{Break, Kind};
@@ -82,7 +82,7 @@ pub fn watch_is_cut(stage: &Stage) {
         println!("left out: the API server is not at a loopback address");
         return;
     };
-    let relay = Relay::start(server, Random::of_run());
+    let relay = Relay::start(server, random::of_run());
     let text = std::fs::read_to_string(&stage.kubeconfig).unwrap();
     let scheme = stage.api.server.split("://").next().unwrap();
     let by_relay = text.replace(&stage.api.server, &format!("{scheme}://{}", relay.address()));

@@ -167,7 +167,7 @@ fn the_operator_is_told_that_the_node_needs_no_permission() {
     let said = doctor.unset("AWS_ACCESS_KEY_ID").unset("AWS_SECRET_ACCESS_KEY").run().stdout;
     assert!(said.contains(&format!("node credentials     ok    {needs_none}\n")), "{said}");
     assert!(said.contains("role cart            warn  can't be tried: calls carry the pods' own tokens"), "{said}");
-    assert!(!said.contains("whose they are"), "{said}");
+    assert!(!said.contains("caller identity"), "{said}");
     let unread =
         "issuer for AWS       warn  AWS can't read `https://kubernetes.default.svc`: its name means something inside";
     assert!(said.contains(unread), "{said}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube2iam::for_tests::{ApiServerConnection, CallLimits, Kubernetes, KubernetesFailureKind, Resource, Verification};
 
 use crate::server::{Reply, Server, Then};
-use crate::{HandClock, api_server, fat_pod, names, plain};
+use crate::{HandClock, api_server, names, plain};
 
 #[test]
 fn recorded_pages_arrive_over_one_connection() {
@@ -126,18 +126,6 @@ fn after_a_page_that_took_too_long_fewer_items_are_asked_for_until_a_list_is_com
     }
     let asked = ["500", "500", "50", "5", "5", "5", "500"].map(|limit| format!("/api/v1/pods?limit={limit}"));
     assert_eq!(server.targets(), asked);
-}
-
-#[test]
-fn an_item_of_nine_mebibytes_is_read_and_one_of_seventy_is_skipped_and_named() {
-    let items = [fat_pod("a", 9), fat_pod("b", 70), fat_pod("c", 0)].join(",");
-    let page = format!(r#"{{"metadata":{{"resourceVersion":"5"}},"items":[{items}]}}"#);
-    let server = Server::play(vec![Reply::status("200 OK", "", &page)]);
-    let (names, page) = names(&plain(&server, CallLimits::default()), Resource::Pods, None);
-    assert_eq!(
-        (page.unwrap().version.as_str(), &names[..]),
-        ("5", &["a", "unreadable shop/b", "c"].map(String::from)[..])
-    );
 }
 
 #[test]

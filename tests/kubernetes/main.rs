@@ -87,13 +87,6 @@ fn names(
     (names, page)
 }
 
-/// A pod with `args` of so many MiB, as the API server writes `<`; its metadata comes last.
-fn fat_pod(name: &str, mib: usize) -> String {
-    let args = r"\u003c".repeat((mib << 20) / 6);
-    let metadata = format!(r#"{{"uid":"{name}","namespace":"shop","name":"{name}","resourceVersion":"8"}}"#);
-    format!(r#"{{"spec":{{"containers":[{{"args":["{args}"]}}]}},"metadata":{metadata}}}"#)
-}
-
 /// An empty directory of this process's own, gone with the value.
 struct Directory(PathBuf);
 

@@ -156,12 +156,6 @@ impl Reply {
         Self { bytes, then }
     }
 
-    /// A watch of these lines that ends in good order, its chunks as large as can be.
-    pub(crate) fn whole_watch(lines: &str) -> Self {
-        let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", lines.len());
-        Self { bytes: [head.as_bytes(), lines.as_bytes(), b"\r\n0\r\n\r\n"].concat(), then: Then::KeepOpen }
-    }
-
     /// These bytes and no more.
     pub(crate) fn raw(bytes: &[u8], then: Then) -> Self {
         Self { bytes: bytes.to_vec(), then }

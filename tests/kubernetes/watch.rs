@@ -7,7 +7,7 @@ use kube2iam::for_tests::{
 };
 
 use crate::server::{Reply, Server, Then};
-use crate::{HandClock, api_server, fat_pod, plain};
+use crate::{HandClock, api_server, plain};
 
 const BOOKMARK: &str = "{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"9\"}}}\n";
 
@@ -101,15 +101,6 @@ fn a_watch_that_never_ends_is_ended() {
 }
 
 #[test]
-fn a_line_of_nine_mebibytes_is_read_and_one_of_seventy_is_skipped_and_named() {
-    let long = format!("{}\n{}\n{BOOKMARK}", fat_line("a", 9), fat_line("b", 70));
-    let server = Server::play(vec![Reply::whole_watch(&long)]);
-    let mut lines = plain(&server, CallLimits::default()).watch(Resource::Pods, "1").unwrap();
-    let (read, end) = read(&mut *lines);
-    assert_eq!((read.join(" ").as_str(), end), ("8 unreadable shop/b 9", "ended"));
-}
-
-#[test]
 fn a_refused_watch_is_a_failure_of_its_kind() {
     for (reply, kind) in [
         (Reply::recorded("continue-gone"), KubernetesFailureKind::Gone),
@@ -135,11 +126,6 @@ fn shutting_down_ends_a_blocked_watch() {
         assert_eq!(read(&mut *lines).1, "broken");
     });
     assert!(api.watch(Resource::Pods, "1").err().unwrap().cause.contains("shut down"));
-}
-
-/// A pod with `args` of so many MiB, as the API server writes `<`; its metadata comes last.
-fn fat_line(name: &str, mib: usize) -> String {
-    format!(r#"{{"type":"ADDED","object":{}}}"#, fat_pod(name, mib))
 }
 
 /// Answers so many connections, each on a thread of its own: a watch with one bookmark and then silence, anything else

@@ -4,6 +4,7 @@
 
 mod admission;
 mod chart;
+mod conversation;
 mod flags;
 mod kustomize;
 mod pages;
@@ -17,8 +18,11 @@ mod values_schema;
 
 use std::collections::BTreeSet;
 
+use std::sync::OnceLock;
+
 use serde_json::{Value, json};
 
+use crate::conversation::Conversation;
 use crate::rules::{RULES, arguments, broken, pod};
 
 /// Kubernetes versions whose schemas are asked: the oldest that the chart admits, some between, the newest there is.
@@ -147,6 +151,9 @@ fn token_keys() -> Value {
     json!({"nonResourceURLs": ["/openid/v1/jwks", "/.well-known/openid-configuration"], "verbs": ["get"]})
 }
 
+/// The program that knows the schemas: it takes a second to start, and each test asks it.
+static SCHEMAS: OnceLock<Conversation> = OnceLock::new();
+
 /// Asks the schemas of every version in [`KUBERNETES`] about objects, each with the name of where it is from.
 fn schema_faults<'a>(python: &std::path::Path, objects: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Vec<String> {
     let own = objects.into_iter().filter(|(_, object)| !FOREIGN.contains(&object["kind"].as_str().unwrap()));
@@ -155,7 +162,8 @@ fn schema_faults<'a>(python: &std::path::Path, objects: impl IntoIterator<Item =
     let entries: Vec<Value> =
         own.map(|(from, object)| json!({"from": from, "since": since(&object["kind"]), "object": object})).collect();
     let request = json!({"versions": KUBERNETES, "objects": entries});
-    serde_json::from_str(&tools::run_python(python, "tests/manifests/schema.py", &request.to_string())).unwrap()
+    let schemas = SCHEMAS.get_or_init(|| Conversation::begin(python, "tests/manifests/schema.py"));
+    serde_json::from_str(&schemas.ask(&request.to_string())).unwrap()
 }
 
 fn interface(one: &kustomize::Rendered) -> Option<&str> {

@@ -18,7 +18,7 @@ use super::prometheus::Prometheus;
 use super::tools;
 
 /// A minute of the rules.
-const MINUTE: Duration = Duration::from_millis(250);
+const MINUTE: Duration = Duration::from_millis(150);
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// A series as promtool writes it: its name with labels, and its values minute by minute.
@@ -142,7 +142,7 @@ fn every_alert_fires_in_trouble_and_ends_after_it() {
     std::fs::write(&rules, faster_rules()).unwrap();
     let target = exporter.address;
     let config = format!(
-        "global: {{ scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms }}\n\
+        "global: {{ scrape_interval: 300ms, scrape_timeout: 300ms, evaluation_interval: 300ms }}\n\
          rule_files: [{}]\n\
          scrape_configs:\n\
          \x20 - {{ job_name: kube2iam, honor_labels: true, static_configs: [{{ targets: ['{target}'] }}] }}\n\

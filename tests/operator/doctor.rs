@@ -48,7 +48,7 @@ fn all_is_well_among_well_behaved_stand_ins() {
         ("STS", "ok", "answers at http://127.0.0.1:"),
         ("clock", "ok", ""),
         ("node credentials", "ok", "environment variables"),
-        ("whose they are", "ok", "arn:aws:sts::123456789012:assumed-role/node-role/i-1234567890abcdef0"),
+        ("caller identity", "ok", "arn:aws:sts::123456789012:assumed-role/node-role/i-1234567890abcdef0"),
         ("role app", "ok", "can be assumed"),
         ("agent", "ok", ""),
         ("port", "ok", "is free"),
@@ -166,7 +166,7 @@ fn a_clock_that_is_off_and_keys_that_nobody_knows_are_named() {
         .run();
     assert_line(&outcome, "STS", "ok", "answers");
     assert_line(&outcome, "clock", "warn", " s ahead of STS; signatures are refused beyond 300 s");
-    assert_line(&outcome, "whose they are", "FAIL", "InvalidClientTokenId");
+    assert_line(&outcome, "caller identity", "FAIL", "InvalidClientTokenId");
     assert_line(&outcome, "role app", "FAIL", "see the node's own credentials above");
     assert_eq!(outcome.code, Some(1), "{}", outcome.stdout);
 }
@@ -180,12 +180,12 @@ fn events_that_may_not_be_written_keep_no_credentials_from_pods() {
     let lab = Lab::start();
     let outcome = examine(&lab, &[BASE, "--events"]);
     assert_line(&outcome, "write events", "ok", "allowed");
-    assert_line(&outcome, "count up events", "ok", "allowed");
+    assert_line(&outcome, "update events", "ok", "allowed");
     assert!(lab.kubernetes.events().is_empty(), "it was only a trial");
     lab.kubernetes.refuse(On::Event, Refusal::Status { code: 403, retry_after_s: None }, Times::Always);
     let outcome = examine(&lab, &[BASE, "--events"]);
     assert_line(&outcome, "write events", "warn", "let the agent's ClusterRole `create` `events`");
-    assert_line(&outcome, "count up events", "warn", "let the agent's ClusterRole `patch` `events`");
+    assert_line(&outcome, "update events", "warn", "let the agent's ClusterRole `patch` `events`");
     assert_eq!(outcome.code, Some(0), "{}", outcome.stdout);
 }
 

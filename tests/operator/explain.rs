@@ -66,7 +66,7 @@ fn the_text_names_what_decided_and_how_to_mend_it() {
         ),
         (
             "shop/host",
-            &["refused (unknown_pod)", "iam.amazonaws.com/role", "hostNetwork", "fix: take `hostNetwork: true` off"],
+            &["refused (unknown_pod)", "iam.amazonaws.com/role", "hostNetwork", "fix: remove `hostNetwork: true` from"],
         ),
         ("shop/done", &["refused (unknown_pod)", "iam.amazonaws.com/role", "phase", "Succeeded"]),
         ("shop/twin-a", &["refused (ambiguous_address)", ROLE, "2 running pods claim the address", "fix: wait until"]),

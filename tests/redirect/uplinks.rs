@@ -127,3 +127,22 @@ fn an_uplink_that_appears_later_is_a_warning_and_counted() {
     assert!(line.contains("level=warning"), "{line}");
     assert!(site.page("/metrics").text().contains(&metric(1)));
 }
+
+/// The kernel takes 128 expressions a rule: as many names as are allowed must fit.
+#[test]
+fn as_many_interfaces_as_may_be_named_are_taken_by_the_kernel_and_one_more_is_refused_in_a_line() {
+    if !ready() {
+        return;
+    }
+    let site = Site::new(&["cali1"]);
+    let named = |count: usize| {
+        let names: Vec<String> = (0..count).map(|number| format!("veth{number}")).collect();
+        site.command(&["redirect", "add", "--app-port=8181", &format!("--host-interface={}", names.join(","))])
+    };
+    let refused = named(61);
+    assert_eq!((refused.code, refused.stderr.lines().count()), (Some(64), 1), "{refused:?}");
+    assert!(refused.stderr.contains("61 names, at most 60"), "{refused:?}");
+    let taken = named(60);
+    assert_eq!((taken.code, taken.stderr.lines().count()), (Some(0), 60), "each of them is missing: {taken:?}");
+    assert!(site.nft(&["list table inet kube2iam"]).contains("iifname != \"veth59\""));
+}

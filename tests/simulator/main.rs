@@ -50,6 +50,7 @@ mod manner;
 mod mutations;
 mod plants;
 mod pods;
+#[path = "../standins/random.rs"]
 mod random;
 mod secrets;
 mod settle;

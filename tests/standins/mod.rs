@@ -21,6 +21,7 @@ pub mod kubernetes;
 pub mod metadata;
 pub mod ports;
 pub mod process;
+pub mod random;
 pub mod sts;
 pub mod wire;
 

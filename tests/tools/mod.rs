@@ -7,8 +7,13 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// What the venv holds: Helm's own Go library, Kubernetes' schemas, CycloneDX's schemas, Google's CEL.
 const PYTHON_PACKAGES: [&str; 4] = [
@@ -99,15 +104,30 @@ pub(crate) fn run_python(python: &Path, script: &str, input: &str) -> String {
         .spawn()
         .unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = output_of(child).unwrap();
     text(judge(script, &output).unwrap())
 }
+
+/// What a program printed until its end, for which nobody waits for ever.
+fn output_of(child: Child) -> std::io::Result<Output> {
+    let pid = Pid::from_child(&child);
+    let (ended, end) = channel();
+    thread::Builder::new().spawn(move || drop(ended.send(child.wait_with_output())))?;
+    end.recv_timeout(LONGEST).unwrap_or_else(|_| {
+        let _ = kill_process(pid, Signal::KILL);
+        Err(std::io::Error::other(format!("it took longer than {LONGEST:?}")))
+    })
+}
+
+/// Builds are among what is run.
+const LONGEST: Duration = Duration::from_secs(1_200);
 
 /// Runs to the end; an exit code other than 0 is an error that carries what was printed.
 pub(crate) fn run(command: &mut Command) -> Result<Output, String> {
     let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
     let name = format!("{} {}", command.get_program().display(), words.join(" "));
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("failed to run `{name}`: {error}"))?;
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let output = child.and_then(output_of).map_err(|error| format!("failed to run `{name}`: {error}"))?;
     judge(&name, &output).cloned()
 }
 

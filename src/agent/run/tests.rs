@@ -2,7 +2,7 @@ use super::*;
 use crate::config::{Command, parse};
 use crate::logic::operator::log_line::Taken;
 
-/// Rooms that reach nothing: what is tested here asks nobody.
+/// An agent whose API server is unreachable; the tests make no calls.
 fn agent() -> (Arc<AgentState>, Arc<Latch>) {
     let words = ["--api-server=http://127.0.0.1:1", "--api-token=x"].into_iter().map(str::to_owned);
     let config = match parse(words, &|_| None) {
@@ -17,19 +17,19 @@ fn agent() -> (Arc<AgentState>, Arc<Latch>) {
 }
 
 #[test]
-fn a_thread_that_panics_ends_the_agent_with_a_failure() {
+fn panicking_thread_ends_the_agent_with_a_failure() {
     let (agent, latch) = agent();
     start(&agent, "good", |_| {}).unwrap().join().unwrap();
     assert!(!latch.is_closed() && failure(&agent).is_ok());
-    start(&agent, "bad", |_| panic!("as a test wants it")).unwrap().join().unwrap();
+    start(&agent, "bad", |_| panic!("planned")).unwrap().join().unwrap();
     assert!(latch.is_closed());
     let error = failure(&agent).unwrap_err();
     assert_eq!((error.exit_code(), error.to_string().as_str()), (1, "failed to keep `bad` running: it panicked"));
 }
 
-/// Pods are judged in portions; none is left out.
+/// Pods are evaluated in batches; none may be left out.
 #[test]
-fn housekeeping_knows_what_every_pod_may_have() {
+fn housekeeping_covers_every_pod() {
     use crate::logic::cluster::kubernetes::{Event, Object, Pod};
     use crate::logic::cluster::world::tests::pod;
     use crate::logic::policy::tests::rules;

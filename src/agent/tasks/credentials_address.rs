@@ -1,5 +1,5 @@
-//! The address of container credentials beside the agent's other work: set up before the agent is ready, watched on a
-//! thread of its own, left in place at the end unless `--redirect-on-exit=remove` is given.
+//! The task for the address of container credentials: set up before the agent is ready, watched on its own thread, and
+//! left in place at exit unless `--redirect-on-exit=remove` is given.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use log::{info, warn};
 
-use super::redirect::WATCH_AGAIN;
+use super::redirect::WATCH_RESTART;
 use crate::agent::StartError;
 use crate::agent::state::AgentState;
 use crate::api::metadata::Facts;
@@ -22,22 +22,22 @@ use crate::redirect::address::{self, AddressEnsured, AddressEvent, CredentialsAd
 use crate::redirect::{RedirectError, Removed, WatchContext};
 use crate::telemetry::InPlace;
 
-/// An address that was looked after once.
+/// The address after its first setup.
 pub(in crate::agent) struct PlacedAddress {
     address: CredentialsAddress,
     on_exit: OnExit,
     past: AddressPast,
 }
 
-/// Whether this agent has seen the address in place: what is missing after that was taken away.
+/// Whether this agent has seen the address in place: if it is missing later, another program removed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AddressPast {
     NeverInPlace,
     InPlace,
 }
 
-/// Sets the address up, if there is to be one. Without the right to do so the agent goes on: processes on the host's
-/// network use loopback.
+/// Sets up the address, if configured. Without the capability to do so the agent continues: hostNetwork pods can use
+/// loopback.
 pub(in crate::agent) fn place(agent: &AgentState) -> Option<PlacedAddress> {
     let RedirectConfig { spec, on_exit } = agent.config.credentials_address.clone()?;
     let spec = RedirectSpec { requests: requests(agent), ..spec };
@@ -60,13 +60,13 @@ pub(in crate::agent) fn place(agent: &AgentState) -> Option<PlacedAddress> {
     Some(placed)
 }
 
-/// What requests get, at the address and at loopback: nothing while another process holds the port. Whatever that process
-/// answers, it isn't known to be a kube2iam, and what it would be given are pods' tokens.
+/// What happens to requests at the address and at loopback: dropped while another process holds the port, since that
+/// process can't be verified to be kube2iam and would receive pods' tokens.
 fn requests(agent: &AgentState) -> RequestAction {
     if agent.facts.taken_port.read().is_some() { RequestAction::Drop } else { RequestAction::Redirect }
 }
 
-/// The one line about it.
+/// Logs that the address isn't set up, and records why.
 fn go_without(agent: &AgentState, error: &RedirectError) {
     agent.facts.address_missing.store(false, Ordering::Relaxed);
     let report = unkept_report(&error.to_string());
@@ -74,7 +74,7 @@ fn go_without(agent: &AgentState, error: &RedirectError) {
     *agent.facts.address_unkept.write() = Some(error.to_string());
 }
 
-/// What an agent shows of an address that it may not keep. It may be there all the same: `redirect add` can have set it up.
+/// The report on an address that this agent can't keep. `redirect add` may have set it up.
 fn unkept_report(why: &str) -> RedirectReport {
     let whole = address::found_address().is_ok_and(|found| found.holders.iter().any(|holder| found.is_own(holder)));
     let state = match whole {
@@ -85,7 +85,7 @@ fn unkept_report(why: &str) -> RedirectReport {
     RedirectReport { whole, detail, ..RedirectReport::default() }
 }
 
-/// Before an agent ends because it can't start: pods' tokens must not leave the node on their way to the address.
+/// For an agent that can't start: pods' tokens must not leave the node on the way to the address.
 pub(in crate::agent) fn ensure_blocked(config: &Config) {
     let Some(RedirectConfig { spec, .. }) = config.credentials_address.clone() else { return };
     let spec = RedirectSpec { requests: RequestAction::Drop, ..spec };
@@ -98,7 +98,7 @@ pub(in crate::agent) fn ensure_blocked(config: &Config) {
 }
 
 impl PlacedAddress {
-    /// Keeps it true until shutdown, on a thread.
+    /// Keeps the address in place until shutdown, on its own thread.
     pub(in crate::agent) fn keep(self, agent: &Arc<AgentState>) -> Result<JoinHandle<()>, StartError> {
         crate::agent::task_thread::start(agent, "address", move |agent| self.watch(agent))
     }
@@ -115,7 +115,7 @@ impl PlacedAddress {
             self.past = past;
             if let Err(error) = ended {
                 warn!("the watch of {ADDRESS} ended: {error}");
-                agent.latch.wait(agent.clock.now().mono.after(WATCH_AGAIN));
+                agent.latch.wait(agent.clock.now().mono.after(WATCH_RESTART));
             }
         }
         if self.on_exit == OnExit::Remove {
@@ -124,12 +124,12 @@ impl PlacedAddress {
     }
 }
 
-/// What a running agent shows.
+/// The report of a running agent.
 pub(in crate::agent) fn agents_report(facts: &Facts) -> RedirectReport {
     facts.address_unkept.read().as_deref().map_or_else(report, unkept_report)
 }
 
-/// What the kernel holds now, for whoever asks.
+/// The report from the kernel's current state.
 pub(crate) fn report() -> RedirectReport {
     match address::status() {
         Ok(status) if status.is_absent() => {
@@ -145,7 +145,7 @@ pub(crate) fn report() -> RedirectReport {
     }
 }
 
-/// Logs and counts what was found, and gives what is past from then on.
+/// Logs and counts an event, and returns the new state.
 fn log(agent: &AgentState, past: AddressPast, event: &AddressEvent) -> AddressPast {
     let in_place = matches!(event, AddressEvent::Ensured(ensured) if ensured.is_in_place());
     set(agent, if in_place { InPlace::Yes } else { InPlace::No });
@@ -168,9 +168,9 @@ fn log(agent: &AgentState, past: AddressPast, event: &AddressEvent) -> AddressPa
     if in_place { AddressPast::InPlace } else { past }
 }
 
-fn set(agent: &AgentState, stands: InPlace) {
-    agent.facts.address_missing.store(stands == InPlace::No, Ordering::Relaxed);
-    agent.telemetry.metrics.redirect.set_address(stands);
+fn set(agent: &AgentState, state: InPlace) {
+    agent.facts.address_missing.store(state == InPlace::No, Ordering::Relaxed);
+    agent.telemetry.metrics.redirect.set_address(state);
 }
 
 fn remove(address: &mut CredentialsAddress) {

@@ -1,5 +1,5 @@
-//! Finds out what decisions need before roles can be given: base ARN and default role, of the metadata service.
-//! And, of STS, under which role the agent itself works.
+//! Discovers what decisions need: base ARN and default role from the metadata service, and the agent's own role from
+//! STS.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::logic::sessions::session::CallsBear;
 use crate::logic::sts::{StsFailure, StsFailureKind};
 use crate::ports::{Imds, NodeCredentials, Sts, Waited};
 
-/// Finds everything out, however long it takes; the watches begin once the rules are set.
+/// Runs all discovery, with retries; the watches start once the rules are set.
 pub(crate) fn run(agent: &AgentState) {
     match agent.config.sts.bearing {
         CallsBear::NodeSignature => info!("the node's credentials come from {}", agent.node_credentials.describe()),
@@ -33,7 +33,7 @@ pub(crate) fn run(agent: &AgentState) {
     }
     agent.world.set_rules(rules);
     if agent.config.sts.bearing == CallsBear::PodToken {
-        return; // the agent works under no role
+        return; // the agent has no role of its own
     }
     let identity = || {
         let own = own_role(&*agent.sts, &*agent.node_credentials, |caller| {
@@ -41,7 +41,7 @@ pub(crate) fn run(agent: &AgentState) {
         });
         note(agent, None, own.as_ref().err());
         if own.is_err() {
-            // STS may never answer; pods must get their credentials all the same.
+            // STS may never answer this call; pods must get their credentials anyway.
             let known = source_role(&*agent.node_credentials).into_iter().chain(hop(&agent.config)).collect();
             agent.world.amend_rules(|rules| rules.own_roles = OwnRoles::Found(known));
         }
@@ -53,14 +53,14 @@ pub(crate) fn run(agent: &AgentState) {
     }
 }
 
-/// For `status`: the last cause, and since when.
+/// Records the last cause and its start, for `status`.
 fn undiscovered(agent: &AgentState, cause: &str) {
     let mut failing = agent.facts.undiscovered.write();
     let since = failing.as_ref().map_or(agent.clock.now().mono, |failing| failing.since);
     *failing = Some(Undiscovered { since, cause: cause.to_owned() });
 }
 
-/// The roles under which the agent itself works, in one try, and why STS didn't say if it didn't.
+/// The agent's own roles, in one attempt, and the failure of STS, if any.
 pub(crate) fn own_roles(
     config: &Config,
     sts: &dyn Sts,
@@ -76,8 +76,8 @@ pub(crate) fn own_roles(
     (OwnRoles::Found(own.into_iter().chain(hop(config)).collect()), trouble)
 }
 
-/// The role of the node: STS names the one that signs the calls. If it won't, the source of the credentials may know;
-/// if that doesn't either, no role can be recognised as the node's own.
+/// The node's own role, from STS's GetCallerIdentity. If STS refuses, the source of the credentials may know it;
+/// otherwise no role can be recognised as the node's own.
 fn own_role(
     sts: &dyn Sts,
     credentials: &dyn NodeCredentials,
@@ -103,37 +103,37 @@ fn own_role(
     }
 }
 
-/// The role that the source of the node's credentials names by itself, as web identity does.
+/// The role known to the source of the node's credentials, as with web identity.
 fn source_role(credentials: &dyn NodeCredentials) -> Option<OwnRole> {
     let first = credentials.first();
     first.as_deref().unwrap_or(credentials).role()
 }
 
-/// The role on the way, if there is one.
+/// The intermediate role, if configured.
 fn hop(config: &Config) -> Option<OwnRole> {
     config.sts.assume_first.as_ref().map(OwnRole::from)
 }
 
-/// Tries until it goes well, with pauses; `None` at shutdown. A cause is a warning when it is new.
+/// Retries until success, with backoff; `None` at shutdown. A new cause is logged as a warning.
 fn until_done<T>(agent: &AgentState, what: &str, attempt: impl Fn() -> Result<T, String>) -> Option<T> {
-    let (mut backoff, mut said) = (Backoff::default(), None);
+    let (mut backoff, mut last_cause) = (Backoff::default(), None);
     loop {
         let cause = match attempt() {
             Ok(found) => return Some(found),
             Err(cause) => cause,
         };
-        let rest = backoff.next(None, agent.random.number()).min(LONGEST_REST);
-        // Short rests would fill the log with one line.
-        let level = if said.as_ref() == Some(&cause) { Level::Debug } else { Level::Warn };
+        let rest = backoff.next(None, agent.random.number()).min(MAX_BACKOFF);
+        // Repeated causes would fill the log.
+        let level = if last_cause.as_ref() == Some(&cause) { Level::Debug } else { Level::Warn };
         log!(level, "retry.ms" = rest.as_millis(); "failed to {what}: {cause}");
-        said = Some(cause);
+        last_cause = Some(cause);
         if agent.latch.wait(agent.clock.now().mono.after(rest)) == Waited::ShutDown {
             return None;
         }
     }
 }
 
-/// The rules by which roles are given, as far as flags and the metadata service say.
+/// The rules for roles, from flags and the metadata service.
 pub(crate) fn rules(config: &Config, imds: &dyn Imds) -> Result<Rules, String> {
     let base = match &config.roles.base {
         BaseSource::None => BaseArn::default(),
@@ -172,8 +172,8 @@ pub(crate) fn rules(config: &Config, imds: &dyn Imds) -> Result<Rules, String> {
     })
 }
 
-/// The node may be minutes from having its role, and pods wait for what is found out here.
-const LONGEST_REST: Duration = Duration::from_secs(5);
+/// Short, since pods wait for the discovery, and the node may get its role only minutes after boot.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

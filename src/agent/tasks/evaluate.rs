@@ -1,11 +1,11 @@
-//! The thread that finds out what namespaces' lists say of roles.
+//! The thread that evaluates namespaces' role lists.
 
 use crate::agent::state::AgentState;
 use crate::agent::tasks::prefetch::prefetch;
 use crate::logic::base::time::Mono;
 use crate::state::shared_world::Evaluated;
 
-/// Evaluates lists until shutdown.
+/// Evaluates role lists until shutdown.
 pub(crate) fn evaluate_lists(agent: &AgentState) {
     loop {
         let asked = agent.world.asked();

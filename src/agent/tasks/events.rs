@@ -1,4 +1,4 @@
-//! Writes Kubernetes Events on pods that were refused.
+//! Writes Kubernetes Events on refused pods.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(in crate::agent) fn write_events(agent: &AgentState) {
     let book = EventBook::new(config.keys.clone(), node, agent.clock.now().mono);
     let mut writer = Writer { agent, events: &**events, book, silent_until: Mono::default() };
     while !agent.latch.is_closed() {
-        if let Some(refused) = refusals.next(agent.clock.now().mono.after(LATCH_LOOK)) {
+        if let Some(refused) = refusals.next(agent.clock.now().mono.after(LATCH_POLL)) {
             writer.take(&refused);
         }
     }
@@ -29,7 +29,7 @@ struct Writer<'a> {
     agent: &'a AgentState,
     events: &'a dyn Events,
     book: EventBook,
-    /// A server that refused is left alone until then.
+    /// No Events are written until then, after a failure.
     silent_until: Mono,
 }
 
@@ -39,7 +39,7 @@ impl Writer<'_> {
         self.agent.telemetry.metrics.operator.events.with_label_values(&[outcome]).inc();
     }
 
-    /// Returns what became of it, for the metric.
+    /// Returns the outcome, for the metric.
     fn write(&mut self, refused: &RefusedPod) -> &'static str {
         let now = self.agent.clock.now();
         if now.mono < self.silent_until {
@@ -59,6 +59,6 @@ impl Writer<'_> {
     }
 }
 
-/// How soon the end of the agent is noticed.
-const LATCH_LOOK: Duration = Duration::from_millis(250);
+/// Maximum delay before shutdown is noticed.
+const LATCH_POLL: Duration = Duration::from_millis(250);
 const AFTER_FAILURE: Duration = Duration::from_secs(60);

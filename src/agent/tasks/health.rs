@@ -1,4 +1,4 @@
-//! Reads the instance id from the metadata service, for `/healthz` and its gauge.
+//! Reads the instance id from the metadata service, for `/healthz` and the health gauge.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Housekeeping: unused sessions go, token keys rotate, metrics of what is gone are dropped, memory is given back.
+//! Housekeeping: drops unused sessions, rotates token keys, drops metrics of deleted objects, and trims the heap.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::logic::sts::AssumeRole;
 use crate::os::memory;
 use crate::ports::Waited;
 
-/// Drops sessions that no pod may use any more, and rotates the keys of the tokens.
+/// Runs housekeeping until shutdown.
 pub(in crate::agent) fn run(agent: &AgentState) {
     let mut pause = FIRST_HOUSEKEEPING;
     while agent.latch.wait(agent.clock.now().mono.after(pause)) == Waited::Elapsed {
@@ -23,8 +23,8 @@ pub(in crate::agent) fn run(agent: &AgentState) {
             agent.telemetry.retain_roles(&entitled.iter().map(|request| request.role.clone()).collect());
         }
         forget_namespaces(agent);
-        // Without a redirect nothing else notices that the node got or lost an address.
-        agent.node.get().into_iter().for_each(|node| drop(node.look_again()));
+        // Without a redirect, nothing else notices changes of the node's addresses.
+        agent.node.get().into_iter().for_each(|node| drop(node.refresh()));
         if agent.keys.is_rotation_due() {
             rotate_keys(agent);
         }
@@ -32,7 +32,7 @@ pub(in crate::agent) fn run(agent: &AgentState) {
     }
 }
 
-/// What pods here may ask of STS, once everything is known. The World is locked for a few pods at a time.
+/// The calls that pods on this node may cause, once the World is complete. Locks the World for a few pods at a time.
 pub(in crate::agent) fn entitled(agent: &AgentState) -> Option<HashSet<AssumeRole>> {
     let pods: Vec<_> = agent.world.read(|world, rules| {
         let known = rules.is_some() && world.is_ready();
@@ -47,7 +47,7 @@ pub(in crate::agent) fn entitled(agent: &AgentState) -> Option<HashSet<AssumeRol
     Some(entitled)
 }
 
-/// Metrics of namespaces that are gone would pile up where namespaces come and go.
+/// Drops metrics of deleted namespaces, which would accumulate.
 fn forget_namespaces(agent: &AgentState) {
     let known = agent.world.read(|world, _| {
         let listed = world.is_listed(Resource::Namespaces);
@@ -62,16 +62,16 @@ fn rotate_keys(agent: &AgentState) {
     match agent.random.secret() {
         Ok(secret) => {
             if let Some(cause) = agent.keys.rotate(&secret) {
-                warn!("session tokens may have to be asked for anew after an upgrade: {cause}");
+                warn!("clients may have to fetch new session tokens after an upgrade: {cause}");
             }
         }
         Err(cause) => error!("failed to draw a new token key: {cause}"),
     }
 }
 
-/// By then both lists are in, and what starting up took is free again.
+/// By then both lists are complete, and memory used for the start can be returned.
 const FIRST_HOUSEKEEPING: Duration = Duration::from_secs(2);
-/// Well within the minute after which a session without a pod must be gone.
+/// Well within the minute after which a session without a pod must be dropped.
 const HOUSEKEEPING: Duration = Duration::from_secs(20);
-/// Pods judged under one lock: well below a millisecond.
+/// Pods evaluated under one lock: well below a millisecond.
 const PODS_AT_ONCE: usize = 256;

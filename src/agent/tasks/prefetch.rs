@@ -1,10 +1,10 @@
-//! Credentials fetched ahead: when a pod appears, before its first container asks.
+//! Prefetches credentials when a pod appears, before its first container requests them.
 
 use crate::agent::state::AgentState;
 use crate::logic::cluster::world::Change;
 use crate::logic::policy::ahead;
 
-/// Fetches what a change makes it likely that somebody asks for soon.
+/// Prefetches the credentials that a change makes likely to be requested soon.
 pub(super) fn prefetch(agent: &AgentState, change: &Change) {
     if !agent.config.sts.prefetch {
         return;

@@ -1,5 +1,5 @@
-//! The redirect beside the agent's other work: placed before the agent is ready, watched on a thread of its own, left
-//! in place at the end unless configured otherwise.
+//! The task for the redirect: placed before the agent is ready, watched on its own thread, and left in place at exit
+//! unless configured otherwise.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,42 +21,42 @@ use crate::os::port_holder::ask_health;
 use crate::redirect::{self, Ensured, Redirect, RedirectError, RedirectEvent, RedirectOutcome, Removed, WatchContext};
 use crate::telemetry::InPlace;
 
-/// A redirect that was looked after once.
+/// The redirect after its first placement.
 pub(in crate::agent) struct Placed {
     redirect: Redirect,
     on_exit: OnExit,
     past: LoggedState,
 }
 
-/// Whether this agent has seen its table stand: what is missing after that was taken away.
+/// Whether this agent has seen its table in place: if it is missing later, another program removed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LoggedState {
-    NeverStood,
-    Stood,
+    NeverInPlace,
+    InPlace,
 }
 
-/// Places the redirect, if there is to be one. What the agent will never be able to do ends the start; what may pass,
-/// such as a node without a default route, is tried again by the watch.
+/// Places the redirect, if configured. Permanent failures end the start; temporary ones, such as a node without a
+/// default route, are retried by the watch.
 pub(in crate::agent) fn place(agent: &AgentState) -> Result<Option<Placed>, StartError> {
     let Some(RedirectConfig { spec, on_exit }) = agent.config.redirect.clone() else { return Ok(None) };
     let mut redirect = Redirect::open(spec)?;
     redirect.set_requests(requests(agent));
-    stands(agent, InPlace::No);
+    set_in_place(agent, InPlace::No);
     let past = match redirect.ensure() {
         Ok(ensured) => {
             log_start(agent, &ensured);
-            LoggedState::Stood
+            LoggedState::InPlace
         }
         Err(error @ (RedirectError::NoNetAdmin | RedirectError::NoNftables { .. })) => return Err(error.into()),
         Err(error) => {
             warn!("{error}");
-            LoggedState::NeverStood
+            LoggedState::NeverInPlace
         }
     };
     Ok(Some(Placed { redirect, on_exit, past }))
 }
 
-/// Before an agent with a redirect ends because it can't start: pods must not reach the node's credentials meanwhile.
+/// For an agent with a redirect that can't start: pods must not reach the node's credentials meanwhile.
 pub(in crate::agent) fn ensure_blocked(config: &Config) {
     let Some(RedirectConfig { spec, .. }) = config.redirect.clone() else { return };
     match Redirect::ensure_blocked(spec) {
@@ -67,7 +67,7 @@ pub(in crate::agent) fn ensure_blocked(config: &Config) {
 }
 
 impl Placed {
-    /// Keeps it true until shutdown, on a thread.
+    /// Keeps the redirect in place until shutdown, on its own thread.
     pub(in crate::agent) fn keep(
         self,
         agent: &Arc<AgentState>,
@@ -82,7 +82,7 @@ impl Placed {
             let mut past = self.past;
             let mut report = |event: RedirectEvent| {
                 past = log(agent, past, &event);
-                node.look_again();
+                node.refresh();
             };
             let ask = |address| ask_health(address, &*agent.clock);
             let context =
@@ -91,7 +91,7 @@ impl Placed {
             self.past = past;
             if let Err(error) = ended {
                 warn!("the watch of the redirect ended: {error}");
-                agent.latch.wait(agent.clock.now().mono.after(WATCH_AGAIN));
+                agent.latch.wait(agent.clock.now().mono.after(WATCH_RESTART));
             }
         }
         if self.on_exit == OnExit::Remove {
@@ -100,7 +100,7 @@ impl Placed {
     }
 }
 
-/// What pods' requests get: while a process that isn't known to be a kube2iam holds the port, nothing.
+/// What happens to pods' requests: dropped while a process that doesn't answer like kube2iam holds the port.
 fn requests(agent: &AgentState) -> RequestAction {
     match agent.facts.taken_port.read().as_ref().map(|taken| taken.requests) {
         Some(Requests::Dropped) => RequestAction::Drop,
@@ -108,7 +108,7 @@ fn requests(agent: &AgentState) -> RequestAction {
     }
 }
 
-/// What the kernel holds now, for whoever asks.
+/// The report from the kernel's current state.
 pub(crate) fn report() -> RedirectReport {
     match redirect::status() {
         Ok(status) => RedirectReport {
@@ -122,10 +122,10 @@ pub(crate) fn report() -> RedirectReport {
 }
 
 fn log_start(agent: &AgentState, ensured: &Ensured) {
-    stands(agent, outcome_stands(&ensured.outcome));
+    set_in_place(agent, in_place_of(&ensured.outcome));
     info!("{ensured}; {}", description(&ensured.wanted));
     log_notes(agent, ensured);
-    tell_cut(ensured);
+    log_cut(ensured);
     match redirect::old_rules_left(ensured.wanted.metadata.v4()) {
         Ok((rules, unread)) => {
             for rule in rules {
@@ -145,17 +145,17 @@ fn log_start(agent: &AgentState, ensured: &Ensured) {
 fn log(agent: &AgentState, past: LoggedState, event: &RedirectEvent) -> LoggedState {
     let ensured = match event {
         RedirectEvent::Failed(error) => {
-            stands(agent, InPlace::No);
+            set_in_place(agent, InPlace::No);
             warn!("{error}");
             return past;
         }
-        RedirectEvent::Ensured(ensured) if past == LoggedState::NeverStood => {
+        RedirectEvent::Ensured(ensured) if past == LoggedState::NeverInPlace => {
             log_start(agent, ensured);
-            return LoggedState::Stood;
+            return LoggedState::InPlace;
         }
         RedirectEvent::Ensured(ensured) => ensured,
     };
-    stands(agent, outcome_stands(&ensured.outcome));
+    set_in_place(agent, in_place_of(&ensured.outcome));
     if event.is_warning() {
         warn!("{ensured}")
     } else {
@@ -168,7 +168,7 @@ fn log(agent: &AgentState, past: LoggedState, event: &RedirectEvent) -> LoggedSt
         info!("{}", description(&ensured.wanted));
         log_notes(agent, ensured);
     }
-    tell_cut(ensured);
+    log_cut(ensured);
     past
 }
 
@@ -181,7 +181,7 @@ fn log_notes(agent: &AgentState, ensured: &Ensured) {
     }
 }
 
-fn tell_cut(ensured: &Ensured) {
+fn log_cut(ensured: &Ensured) {
     match &ensured.cut {
         Ok(0) => {}
         Ok(cut) => info!("cut {cut} older connections to the metadata service"),
@@ -198,13 +198,13 @@ fn description(wanted: &Wanted) -> String {
     format!("pods' requests go from {}, interfaces: {}", ways.join(", from "), wanted.scope)
 }
 
-fn outcome_stands(outcome: &RedirectOutcome) -> InPlace {
+fn in_place_of(outcome: &RedirectOutcome) -> InPlace {
     if *outcome == RedirectOutcome::Yielded { InPlace::No } else { InPlace::Yes }
 }
 
-fn stands(agent: &AgentState, stands: InPlace) {
-    agent.facts.redirect_missing.store(stands == InPlace::No, Ordering::Relaxed);
-    agent.telemetry.metrics.redirect.set(stands);
+fn set_in_place(agent: &AgentState, state: InPlace) {
+    agent.facts.redirect_missing.store(state == InPlace::No, Ordering::Relaxed);
+    agent.telemetry.metrics.redirect.set(state);
 }
 
 fn remove(redirect: &mut Redirect) {
@@ -215,5 +215,5 @@ fn remove(redirect: &mut Redirect) {
     }
 }
 
-/// How long after nobody could listen to the kernel any more.
-pub(super) const WATCH_AGAIN: Duration = Duration::from_secs(5);
+/// Pause before the watch restarts after the kernel's notifications ended.
+pub(super) const WATCH_RESTART: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! The thread that notices when connections to the API server are dead without a sign.
+//! The thread that detects silently dead connections to the API server.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::logic::cluster::kubernetes::Resource;
 use crate::logic::cluster::silence::WatchSilence;
 use crate::ports::Waited;
 
-/// Looks until shutdown.
+/// Checks until shutdown.
 pub(crate) fn watch_for_silence(agent: &AgentState) {
     let mut silence = WatchSilence::default();
     loop {
         let now = agent.clock.now().mono;
         let last_event_at = agent.world.read(|world, _| world.last_event_at());
-        let due = last_event_at.map_or(now.after(LOOK_AGAIN), |last_event_at| silence.due(last_event_at));
+        let due = last_event_at.map_or(now.after(CHECK_PAUSE), |last_event_at| silence.due(last_event_at));
         match last_event_at {
             Some(last_event_at) if due <= now => {
                 ask(agent, now.since(last_event_at));
@@ -32,12 +32,12 @@ fn ask(agent: &AgentState, silent: Duration) {
     match agent.kubernetes.reopen() {
         Ok(()) => info!(
             "server" = server;
-            "no watch of `{server}` has brought anything for {silent_s} s and a new connection works: opening all anew"
+            "no watch of `{server}` has sent anything for {silent_s} s and a new connection works: reopening all"
         ),
         Err(failure) => {
             warn!(
                 "server" = server;
-                "no watch of `{server}` has brought anything for {silent_s} s, and a new connection doesn't work: {}",
+                "no watch of `{server}` has sent anything for {silent_s} s, and a new connection doesn't work: {}",
                 failure.cause
             );
             let now = agent.clock.now().mono;
@@ -47,5 +47,5 @@ fn ask(agent: &AgentState, silent: Duration) {
     }
 }
 
-/// While there is nothing to wait for.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// Interval of checks before the first event.
+const CHECK_PAUSE: Duration = Duration::from_secs(10);

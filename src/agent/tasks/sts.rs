@@ -1,4 +1,4 @@
-//! Makes the session cache's calls to STS, and logs whether they come to an answer.
+//! Makes the session cache's calls to STS, and logs outages.
 
 use log::{info, warn};
 
@@ -14,7 +14,7 @@ pub(in crate::agent) fn call_sts(agent: &AgentState) {
     });
 }
 
-/// Records how a call to STS ended. What there is to log of an outage is one line for all roles, not one for each.
+/// Records the result of a call to STS. An outage is logged in one line for all roles.
 pub(super) fn note(agent: &AgentState, role: Option<&str>, failure: Option<&StsFailure>) {
     let now = agent.clock.now().mono;
     let lines = agent.facts.outages.lock().note(role, failure, now);

@@ -1,7 +1,8 @@
-//! `--remove-taint`: pods may come once their credentials can.
+//! `--remove-taint`: allows pods on the node once they can get credentials.
 //!
-//! A node that starts with the taint keeps ordinary pods away. It is taken off once: when the redirect stands, where one
-//! is asked for, no other process holds the port, and both lists are in. What is put on later is somebody else's.
+//! A node that starts with the taint keeps ordinary pods away. The taint is removed once: when the redirect, if
+//! configured, is in place, no other process holds the port, and pods and namespaces have been listed. A taint added
+//! later is left alone.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,8 +15,8 @@ use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind
 use crate::logic::cluster::taint::{Patched, removal};
 use crate::ports::{Nodes, Waited};
 
-/// Takes the taint off, however often it takes.
-pub(crate) fn take_off(agent: &AgentState) {
+/// Removes the taint, with retries.
+pub(crate) fn remove(agent: &AgentState) {
     let config = &agent.config;
     let (Some(key), Some(node)) = (&config.operation.remove_taint, &config.kubernetes.node) else { return };
     let Some(nodes) = &agent.nodes else { return };
@@ -48,14 +49,14 @@ pub(crate) fn take_off(agent: &AgentState) {
 enum TaintOutcome {
     Removed,
     Absent,
-    /// Others changed the taints meanwhile, time and again.
+    /// Other clients changed the taints during each attempt.
     Outdated,
 }
 
-/// Reads the taints and takes ours off; reads them anew if somebody else has changed them in between, as controllers do
-/// when a node starts. A failure comes with the verb that failed.
+/// Reads the taints and removes ours; repeats this if another client has changed them in between, as controllers do
+/// when a node starts. A failure includes the verb that failed.
 fn attempt(nodes: &dyn Nodes, node: &str, key: &str) -> Result<TaintOutcome, (&'static str, KubernetesFailure)> {
-    for _ in 0..READINGS {
+    for _ in 0..ATTEMPTS {
         let taints = nodes.taints(node).map_err(|failure| ("get", failure))?;
         let Some(removal) = removal(&taints, key) else { return Ok(TaintOutcome::Absent) };
         if nodes.patch(node, &removal).map_err(|failure| ("patch", failure))? == Patched::Done {
@@ -67,10 +68,10 @@ fn attempt(nodes: &dyn Nodes, node: &str, key: &str) -> Result<TaintOutcome, (&'
 
 fn await_readiness(agent: &AgentState) -> Waited {
     let missing = [&agent.facts.redirect_missing, &agent.facts.address_missing];
-    let redirect_stands = || missing.iter().all(|missing| !missing.load(Ordering::Relaxed));
+    let redirect_is_in_place = || missing.iter().all(|missing| !missing.load(Ordering::Relaxed));
     let has_port = || agent.facts.taken_port.read().is_none();
     let is_ready = || agent.world.read(|world, rules| rules.is_some() && world.is_ready());
-    while !(redirect_stands() && has_port() && is_ready()) {
+    while !(redirect_is_in_place() && has_port() && is_ready()) {
         if agent.latch.wait(agent.clock.now().mono.after(READINESS_POLL)) == Waited::ShutDown {
             return Waited::ShutDown;
         }
@@ -97,9 +98,9 @@ fn floor(failure: &KubernetesFailure) -> Option<Duration> {
     }
 }
 
-/// Readings without a pause between.
-const READINGS: usize = 3;
-/// How soon readiness is noticed. A node takes seconds to start its first pod.
+/// Attempts without a pause in between.
+const ATTEMPTS: usize = 3;
+/// Interval of checks for readiness. A node takes seconds to start its first pod.
 const READINESS_POLL: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
@@ -108,7 +109,7 @@ mod tests {
     use crate::logic::cluster::taint::{Removal, Taint, taints};
     use parking_lot::Mutex;
 
-    /// A node whose taint is patched as the script says.
+    /// A node with scripted results of patches.
     struct Script {
         patches: Mutex<Vec<Patched>>,
         node: &'static [u8],
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn taints_that_changed_are_read_anew_within_reason() {
+    fn changed_taints_are_read_again_up_to_a_limit() {
         use Patched::{Done, Outdated};
         assert_eq!(attempted("wait", vec![Done]), Some(TaintOutcome::Removed));
         assert_eq!(attempted("wait", vec![Outdated, Outdated, Done]), Some(TaintOutcome::Removed));

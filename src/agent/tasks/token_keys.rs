@@ -1,5 +1,5 @@
-//! The thread that reads the keys of the cluster's ServiceAccount tokens: at the start, every hour, and when a token comes
-//! under a key that isn't known.
+//! The thread that reads the keys of the cluster's ServiceAccount tokens: at start, every hour, and when a token has an
+//! unknown key.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::agent::state::AgentState;
 use crate::logic::base::backoff::{Backoff, share};
 use crate::state::issuer_keys::{IssuerKeyring, KeyNews, KeysRead};
 
-/// Reads until shutdown; nothing without `--container-credentials`.
+/// Reads the keys until shutdown; returns at once without `--container-credentials`.
 pub(crate) fn read_keys(agent: &AgentState) {
     let (Some(keys), Some(discovery)) = (&agent.issuer_keys, &agent.issuer_discovery) else { return };
     let mut backoff = Backoff::default();
@@ -32,7 +32,7 @@ pub(crate) fn read_keys(agent: &AgentState) {
 
 fn keep(keys: &IssuerKeyring) {
     if let Err(cause) = keys.keep() {
-        warn!("the keys of ServiceAccount tokens can't be kept for the next start: {cause}");
+        warn!("the keys of ServiceAccount tokens can't be stored for the next start: {cause}");
     }
 }
 
@@ -60,9 +60,9 @@ fn log(agent: &AgentState, keys: &IssuerKeyring, outcome: &KeysRead) {
     }
 }
 
-/// What a ClusterRole needs that isn't bound to every ServiceAccount already.
+/// The rule a ClusterRole needs where the default binding for every ServiceAccount is missing.
 const FORBIDDEN: &str = "; let the agent's ClusterRole get the nonResourceURLs `/openid/v1/jwks` and \
                          `/.well-known/openid-configuration`";
 const HOUR: Duration = Duration::from_secs(3_600);
-/// So that the agents of a cluster don't ask together.
+/// Jitter, so that the agents of a cluster don't read at the same time.
 const SPREAD: Duration = Duration::from_secs(600);

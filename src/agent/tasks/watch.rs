@@ -1,18 +1,19 @@
-//! One watch, end to end: carries out what [`Watch`] decides, applies its events to the World and hands its notes to the log.
-//! Returns when `wait` says so; a blocked read is ended from outside, by the API server's `shut_down`.
+//! One watch, end to end: performs the steps of [`Watch`], applies its events to the World and passes its notes to the
+//! log. Returns when `wait` returns `ShutDown`; a blocked read is ended from outside by the API server's `shut_down`.
 
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::{Event, Resource};
 use crate::logic::cluster::watch::{Cut, Input, Watch, WatchNote, WatchStep};
 use crate::ports::{Clock, Kubernetes, Waited, WatchLines};
 
-/// Keeps the World of one resource.
+/// Keeps one resource of the World current.
 #[derive(Clone, Copy)]
 pub struct Reflector<'a> {
     pub kubernetes: &'a dyn Kubernetes,
     pub resource: Resource,
     pub clock: &'a dyn Clock,
-    /// Waits until a moment, until shutdown, or, if the wait may be cut, until another watch gets through again.
+    /// Waits until a time, until shutdown, or, if the wait may be cut, until another watch reaches the API server
+    /// again.
     pub wait: &'a dyn Fn(Mono, Cut) -> Waited,
     /// 64 random bits, for jitter.
     pub random: &'a dyn Fn() -> u64,
@@ -78,7 +79,7 @@ impl Reflector<'_> {
         self.take(watch, input);
     }
 
-    /// Lets the machine react and hands on what follows.
+    /// Passes an input to the state machine, and its events and notes on.
     fn take(&self, watch: &mut Watch, input: Input) {
         let reaction = watch.on(input, self.clock.now().mono, (self.random)());
         reaction.events.into_iter().flatten().for_each(self.apply);

@@ -1,4 +1,4 @@
-//! The threads that keep the World current: one watch for each resource.
+//! The threads that keep the World current: one watch per resource.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::logic::cluster::watch::{Cut, Logged, Relist, WatchNote};
 use crate::logic::policy::AccountRoles;
 use crate::ports::Waited;
 
-/// Keeps the World of service accounts, if they name roles.
+/// Keeps service accounts current, if they can name roles.
 pub(crate) fn watch_accounts(agent: &AgentState) {
     if agent.config.roles.account_roles == AccountRoles::Read {
         watch(agent, Resource::ServiceAccounts);
     }
 }
 
-/// Keeps the World of one resource, from the moment that the rules are known.
+/// Keeps one resource current, once the rules are set.
 pub(crate) fn watch(agent: &AgentState, resource: Resource) {
     while agent.world.read(|_, rules| rules.is_none()) {
         if agent.latch.wait(agent.clock.now().mono.after(RULES_POLL)) == Waited::ShutDown {
@@ -44,12 +44,13 @@ pub(crate) fn watch(agent: &AgentState, resource: Resource) {
 struct Watcher<'a> {
     agent: &'a AgentState,
     resource: Resource,
-    /// How often watches had got through again before the last try of this one
+    /// The latch's nudges before the last attempt
     nudges: Cell<u64>,
 }
 
 impl Watcher<'_> {
-    /// Not until the first sign of shutdown, but until the last answers are out: one may be waiting for its pod.
+    /// Waits until the drained latch closes, not until shutdown begins: a response in progress may be waiting for its
+    /// pod.
     fn wait(&self, until: Mono, cut: Cut) -> Waited {
         let drained = &self.agent.drained;
         match cut {
@@ -96,20 +97,20 @@ impl Watcher<'_> {
                     let (name, why) = (object.identity.to_string(), &object.why);
                     warn!(
                         "resource" = label, "object" = name.as_str();
-                        "skipped `{name}` of {label}, which can't be read, and forgot what was known of it: {why}"
+                        "skipped `{name}` of {label}, which can't be parsed, and dropped its known state: {why}"
                     );
                 }
             }
         }
     }
 
-    /// The World of this resource is as new as this moment.
+    /// Records that this resource is current.
     fn confirm(&self) {
         self.clear_failure();
         self.agent.world.confirm(self.resource, self.agent.clock.now().mono);
     }
 
-    /// Where one watch gets through after a failure, the others may too.
+    /// Wakes the other watches from their backoff when this one succeeds after a failure.
     fn clear_failure(&self) {
         if self.agent.world.clear_failure(self.resource) {
             self.agent.drained.nudge();
@@ -120,7 +121,7 @@ impl Watcher<'_> {
         self.count("refused");
         let age = self.failed(failure);
         let (label, server) = (label(self.resource), self.agent.kubernetes.server());
-        if failure.kind.is_refusal() && nth < REFUSALS_OF_A_START {
+        if failure.kind.is_refusal() && nth < REFUSALS_AT_START {
             debug!("resource" = label, "server" = server, "retry.ms" = rest.as_millis(); "{}", failure.cause);
             return;
         }
@@ -144,17 +145,17 @@ impl Watcher<'_> {
         } else {
             info!("resource" = label, "server" = server; "listing {label} of `{server}` anew: {why}");
         }
-        // No older version can be watched: until the list is in the World is as old as its last line.
+        // Older versions can't be watched: until the list is complete, the World is as old as its last update.
         let kind = KubernetesFailureKind::Unavailable { retry_after_s: None };
         self.failed(&KubernetesFailure { kind, cause: format!("listing anew: {why}") });
     }
 
-    /// Records why nothing new is known, and says how old what is known is.
+    /// Records a failure, and describes the age of the known state.
     fn failed(&self, failure: &KubernetesFailure) -> String {
         let now = self.agent.clock.now().mono;
         self.agent.world.record_failure(self.resource, failure, now);
         self.agent.world.read(|world, _| match world.is_listed(self.resource) {
-            true => format!("what is known of them is {} s old", world.age(self.resource, now).as_secs()),
+            true => format!("the known state is {} s old", world.age(self.resource, now).as_secs()),
             false => format!("no {} loaded yet", label(self.resource)),
         })
     }
@@ -172,8 +173,8 @@ pub(super) const fn label(resource: Resource) -> &'static str {
     }
 }
 
-/// How soon the watches notice that the rules are known.
+/// Interval of checks whether the rules are set.
 const RULES_POLL: Duration = Duration::from_millis(20);
-/// A server that has just started refuses until its own rights are loaded, which takes a few seconds: by this refusal in
-/// a row 2.8 to 5.6 s have passed since the first one.
-const REFUSALS_OF_A_START: u32 = 4;
+/// An API server that has just started refuses until its RBAC rules are loaded, which takes a few seconds: at this
+/// consecutive refusal, 2.8 to 5.6 s have passed since the first one.
+const REFUSALS_AT_START: u32 = 4;

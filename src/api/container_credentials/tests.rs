@@ -1,4 +1,4 @@
-//! Requests with tokens at a service of fakes.
+//! Requests with tokens to a service with fake dependencies.
 
 mod day;
 
@@ -39,7 +39,7 @@ fn proof(known: Option<&EcKey>) -> Proof {
     Proof { keys: Arc::new(keys), audiences: vec!["kube2iam".into()], node: None }
 }
 
-fn guarded(pods: Vec<Pod>, proof: Proof) -> Service {
+fn service_with_proof(pods: Vec<Pod>, proof: Proof) -> Service {
     let rules = Rules { pod_tokens: PodTokens::Accepted, ..rules() };
     let mut service = Service { proof: Some(proof), ..service(rules, pods, vec![namespace("shop", None)]) };
     service.routes.container_credentials = true;
@@ -77,7 +77,7 @@ fn ask(service: &Service, token: Option<&str>, peer: &str) -> (u16, Value) {
     (response.status, serde_json::from_str(&response.body.into_text().unwrap()).unwrap())
 }
 
-/// Asks while STS is there and, before it answers, `meddle` happens.
+/// Requests credentials; `meddle` runs before STS answers.
 fn ask_while(service: &Service, token: &str, meddle: &(dyn Fn(&SharedWorld) + Sync)) -> (u16, Value) {
     std::thread::scope(|scope| {
         scope.spawn(|| service.sessions.work(&MeddlingSts(&|| meddle(&service.world)), &|| 0, &|_| {}));
@@ -92,9 +92,9 @@ fn code(answer: &(u16, Value)) -> (u16, &str) {
 }
 
 #[test]
-fn a_good_token_gets_credentials_from_any_address_and_every_fault_its_status() {
+fn valid_token_gets_credentials_from_any_address_and_faults_have_their_status() {
     let key = EcKey::new("k1");
-    let service = guarded(vec![holder(), pod("b", "10.0.0.2")], proof(Some(&key)));
+    let service = service_with_proof(vec![holder(), pod("b", "10.0.0.2")], proof(Some(&key)));
     let answer = ask_while(&service, &key.sign(&claims("a")), &|_| {});
     assert_eq!((answer.0, &answer.1["AccessKeyId"]), (200, &json!("KEY")));
     assert_eq!(answer.1["RoleArn"], "arn:aws:iam::123456789012:role/app");
@@ -122,21 +122,21 @@ fn a_good_token_gets_credentials_from_any_address_and_every_fault_its_status() {
 }
 
 #[test]
-fn without_keys_nothing_is_said_of_a_token_but_its_form() {
+fn without_keys_only_the_form_of_a_token_is_checked() {
     let key = EcKey::new("k1");
-    let service = guarded(vec![holder()], proof(None));
+    let service = service_with_proof(vec![holder()], proof(None));
     assert_eq!(code(&ask(&service, Some(&key.sign(&claims("a"))), ELSEWHERE)), (503, "keys_unknown"));
     assert_eq!(code(&ask(&service, Some("x"), ELSEWHERE)), (400, "token_malformed"));
     assert_eq!(code(&ask(&service, None, ELSEWHERE)), (400, "token_missing"));
 }
 
-/// Whoever meets the new key first waits for it. The thread stands for the one that reads keys.
+/// The first request under a new key waits for it. The spawned thread acts as the one that reads keys.
 #[test]
-fn a_token_under_a_new_key_waits_for_that_key() {
+fn token_under_a_new_key_waits_for_that_key() {
     let (old, new) = (EcKey::new("old"), EcKey::new("new"));
     let proof = proof(None);
     let keys = proof.keys.clone();
-    let service = Service { wait_for_pod: Duration::from_secs(60), ..guarded(vec![holder()], proof) };
+    let service = Service { wait_for_pod: Duration::from_secs(60), ..service_with_proof(vec![holder()], proof) };
     std::thread::scope(|scope| {
         scope.spawn(|| {
             keys.begin();
@@ -152,14 +152,14 @@ fn a_token_under_a_new_key_waits_for_that_key() {
 
 /// `--service-account-issuer` was changed and the key stayed.
 #[test]
-fn a_token_of_a_renamed_issuer_waits_for_the_new_name() {
+fn token_of_a_renamed_issuer_waits_for_the_new_name() {
     let key = EcKey::new("k1");
     let renamed =
         || IssuerDocuments { configuration: json!({ "issuer": "https://renamed" }).to_string(), ..documents(&key) };
     let proof = proof(Some(&key));
     let keys = proof.keys.clone();
-    keys.begin(); // one is in progress, so it is waited for
-    let service = Service { wait_for_pod: Duration::from_secs(60), ..guarded(vec![holder()], proof) };
+    keys.begin(); // a read in progress makes requests wait
+    let service = Service { wait_for_pod: Duration::from_secs(60), ..service_with_proof(vec![holder()], proof) };
     let mut claims = claims("a");
     claims["iss"] = "https://renamed".into();
     let token = key.sign(&claims);
@@ -175,8 +175,8 @@ fn a_token_of_a_renamed_issuer_waits_for_the_new_name() {
 }
 
 #[test]
-fn nobody_waits_at_loopback_for_a_pod_that_is_known_by_its_address() {
-    let service = guarded(vec![holder()], proof(None));
+fn loopback_requests_do_not_wait_for_a_pod() {
+    let service = service_with_proof(vec![holder()], proof(None));
     let service = Service { wait_for_pod: Duration::from_secs(5), ..service };
     let list = Request {
         method: Method::Get,
@@ -197,10 +197,10 @@ fn nobody_waits_at_loopback_for_a_pod_that_is_known_by_its_address() {
     assert!(service.clock.now().mono.since(began) < service.wait_for_pod);
 }
 
-/// Its whole head can't be read, but who asked for what can.
+/// The head is invalid, but its target and host are readable.
 #[test]
-fn a_token_that_makes_a_head_unreadable_is_malformed_where_it_would_have_been_read() {
-    let service = guarded(vec![], proof(None));
+fn token_that_invalidates_its_head_is_malformed_on_container_routes() {
+    let service = service_with_proof(vec![], proof(None));
     let head = |host: &str| format!("GET /v1/credentials HTTP/1.1\r\n{host}Authorization: a\u{1}b\r\n\r\n");
     for (host, local, redirected, expected) in [
         ("Host: 169.254.170.2:8181\r\n", "169.254.170.2", false, Some((400, "token_malformed"))),
@@ -229,9 +229,9 @@ fn a_token_that_makes_a_head_unreadable_is_malformed_where_it_would_have_been_re
 }
 
 #[test]
-fn a_pod_that_is_not_known_yet_is_waited_for() {
+fn request_waits_for_its_unknown_pod() {
     let key = EcKey::new("k1");
-    let service = guarded(vec![], proof(Some(&key)));
+    let service = service_with_proof(vec![], proof(Some(&key)));
     let service = Service { wait_for_pod: Duration::from_secs(60), ..service };
     let host = Pod { host_network: true, addresses: vec![], ..holder() };
     let answer = std::thread::scope(|scope| {
@@ -242,7 +242,7 @@ fn a_pod_that_is_not_known_yet_is_waited_for() {
 }
 
 #[test]
-fn what_changed_during_the_wait_for_credentials_is_not_handed_out() {
+fn credentials_are_not_handed_out_after_a_change_during_the_wait() {
     type Meddle = fn(&SharedWorld);
     let changes: [(Meddle, (u16, &str)); 4] = [
         (|_| {}, (200, "credentials")),
@@ -252,17 +252,17 @@ fn what_changed_during_the_wait_for_credentials_is_not_handed_out() {
     ];
     for (index, (meddle, expected)) in changes.into_iter().enumerate() {
         let key = EcKey::new("k1");
-        let service = guarded(vec![holder()], proof(Some(&key)));
+        let service = service_with_proof(vec![holder()], proof(Some(&key)));
         assert_eq!(code(&ask_while(&service, &key.sign(&claims("a")), &meddle)), expected, "{index}");
     }
 }
 
-/// All pods of the node's network come from one address: what one of them starts is not another's loss.
+/// hostNetwork pods share one address, but each has its own budget of calls.
 #[test]
-fn what_a_pod_starts_is_counted_by_its_uid() {
+fn calls_are_budgeted_by_pod_uid() {
     let key = EcKey::new("k1");
     let pods: Vec<Pod> = ["a", "b"].map(|uid| Pod { host_network: true, ..pod(uid, "10.0.1.1") }).to_vec();
-    let service = guarded(pods, proof(Some(&key)));
+    let service = service_with_proof(pods, proof(Some(&key)));
     while service.sessions.may_start(Starter::Pod("a".into())) {}
     assert_eq!(code(&ask(&service, Some(&key.sign(&claims("a"))), "127.0.0.1")), (503, "busy"));
     let answer = ask_while(&service, &key.sign(&claims("b")), &|_| {});
@@ -270,9 +270,9 @@ fn what_a_pod_starts_is_counted_by_its_uid() {
 }
 
 #[test]
-fn a_refusal_asks_sts_for_nothing() {
+fn refusal_makes_no_call_to_sts() {
     let key = EcKey::new("k1");
-    let service = guarded(vec![Pod { role: None, ..holder() }], proof(Some(&key)));
+    let service = service_with_proof(vec![Pod { role: None, ..holder() }], proof(Some(&key)));
     assert_eq!(code(&ask(&service, Some(&key.sign(&claims("a"))), ELSEWHERE)), (404, "no_role"));
     assert_eq!(service.sessions.counts().queued, 0);
 }

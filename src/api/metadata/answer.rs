@@ -1,4 +1,5 @@
-//! What both ways in share: credentials of a pod that may have them, and the second look before they go out.
+//! Shared by metadata and container credentials: obtaining permitted credentials, and repeating the decision after a
+//! wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,31 +14,31 @@ use crate::logic::request::reply;
 use crate::logic::request::route::{DocumentForm, Route};
 use crate::logic::sessions::session::Session;
 use crate::logic::sts::StsFailure;
-use crate::state::sessions::{Asker, SessionOutcome};
+use crate::state::sessions::{SessionOutcome, SessionRequester};
 
-/// What a step came to: an answer, and why if it is a refusal.
+/// The result of a step: a response, with reason and cause if it is a refusal.
 pub(in crate::api) struct Answer {
     pub(in crate::api) response: Response,
     pub(in crate::api) reason: Option<Reason>,
     pub(in crate::api) cause: Option<String>,
 }
 
-/// Decides again what was decided before a wait.
-pub(in crate::api) type Again<'a> = &'a dyn Fn(&World, Option<&Rules>, Patience, Now) -> Decision<'a>;
+/// Repeats a decision made before a wait.
+pub(in crate::api) type DecideAgain<'a> = &'a dyn Fn(&World, Option<&Rules>, Patience, Now) -> Decision<'a>;
 
 impl Service {
-    /// Credentials for a pod that may have them. `is_still_right` is asked if that took waiting.
+    /// Credentials for a permitted request. Calls `is_still_right` if they took a wait.
     pub(in crate::api) fn assume(
         &self,
         permitted: &Permitted,
         form: DocumentForm,
         route: &Route,
-        asker: Asker<'_>,
+        requester: SessionRequester<'_>,
         at: Now,
         is_still_right: &dyn Fn(&Permitted) -> Result<(), Reason>,
     ) -> Answer {
         let deadline = at.mono.after(WAIT_FOR_STS);
-        let session = match self.sessions.obtain(permitted, asker, deadline) {
+        let session = match self.sessions.obtain(permitted, requester, deadline) {
             SessionOutcome::Ready(session) => return self.hand_out_again(permitted, &session, form, at.mono),
             SessionOutcome::Fetched(session) => session,
             SessionOutcome::Refused(failure) => return Answer::refused_by_sts(&failure, route),
@@ -68,14 +69,13 @@ impl Service {
         })
     }
 
-    /// The second look, after a wait: whether the same question would still be answered with the same role of the same
-    /// pod. An address that has become ambiguous meanwhile, a changed role or a changed rule all say no; what a list
-    /// says is waited for if it has to be found out again.
-    pub(in crate::api) fn look_again(
+    /// Checks after a wait that the decision would still yield the same role of the same pod. It fails if meanwhile the
+    /// address became ambiguous, or a role or rule changed; waits if a role list must be evaluated again.
+    pub(in crate::api) fn decide_again(
         &self,
         permitted: &Permitted,
         deadline: Mono,
-        again: Again<'_>,
+        again: DecideAgain<'_>,
     ) -> Result<(), Reason> {
         let is_same =
             |again: &Permitted| again.pod().uid == permitted.pod().uid && again.request() == permitted.request();
@@ -111,5 +111,5 @@ impl Answer {
     }
 }
 
-/// SDKs give up after a second or a few; a call that takes longer goes on for the next one who asks.
+/// SDKs time out after one or a few seconds; a longer call continues, for the next request.
 const WAIT_FOR_STS: Duration = Duration::from_secs(5);

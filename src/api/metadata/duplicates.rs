@@ -1,7 +1,7 @@
-//! Addresses that several pods claim: one live list of the API server shows which pod holds them now.
+//! Addresses claimed by several pods: a live list from the API server shows which pod holds one now.
 //!
-//! The list only chooses among pods that the World knows. It is never applied to the World:
-//! a watch event may have overtaken it.
+//! The list only selects among pods that the World contains. It is never applied to the World, since a watch event may
+//! be newer.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use log::warn;
 use parking_lot::Mutex;
 
-use crate::logic::base::refreshing::{Kept, Lease, RefreshStep};
+use crate::logic::base::refreshing::{Lease, RefreshStep, Refreshing};
 use crate::logic::base::time::Mono;
 use crate::logic::cluster::kubernetes::Pod;
 use crate::logic::sessions::budget::Starter;
@@ -20,10 +20,10 @@ use crate::ports::{Kubernetes, Notifier, Time};
 use crate::state::sessions::SessionCache;
 use crate::telemetry::Telemetry;
 
-/// The live lookup of `--resolve-duplicate-cache-ips`. One list per address at a time, and only so many per peer.
+/// The live lookup of `--resolve-duplicate-cache-ips`. One list per address at a time, and a budget per peer.
 pub struct Duplicates {
     kubernetes: Arc<dyn Kubernetes>,
-    /// Which counts what each peer starts
+    /// Holds the peers' budgets
     sessions: Arc<SessionCache>,
     time: Arc<dyn Time>,
     telemetry: Arc<Telemetry>,
@@ -31,17 +31,17 @@ pub struct Duplicates {
     done: Arc<dyn Notifier>,
 }
 
-/// How far the lookup of an address is; it brings the uid of the one holder, if there is one.
-type Lookup = Kept<Option<String>, Infallible>;
+/// The state of an address's lookup; its value is the uid of the only holder, if there is one.
+type Lookup = Refreshing<Option<String>, Infallible>;
 
-/// What a lookup came to.
+/// The result of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// The uid of the pod that holds the address by the API server's word
+    /// The uid of the pod that holds the address according to the API server
     Holder(String),
-    /// It knows no single holder, or can't be asked.
+    /// There is no single holder, or the list failed.
     Nobody,
-    /// Too much was asked lately, by this peer or by all.
+    /// This peer, or all peers together, made too many lookups recently.
     Busy,
 }
 
@@ -55,7 +55,7 @@ impl Duplicates {
         Self { kubernetes, sessions, done: time.notifier(), time, telemetry, lookups: Mutex::default() }
     }
 
-    /// Asks the API server who holds `address`, or waits until `deadline` for who asks already.
+    /// Lists the pods at `address`, or waits until `deadline` for a list already in progress.
     pub fn resolve(&self, address: IpAddr, deadline: Mono) -> Found {
         loop {
             let generation = self.done.generation();
@@ -63,7 +63,7 @@ impl Duplicates {
             let mut lookups = self.lookups.lock();
             lookups.retain(|_, lookup| lookup.is_fetching() || lookup.usable(now).is_some());
             let under_way = lookups.values().filter(|lookup| lookup.is_fetching()).count();
-            if lookups.contains_key(&address) || under_way < MOST_LISTS {
+            if lookups.contains_key(&address) || under_way < MAX_LISTS {
                 match lookups.entry(address).or_default().step(now) {
                     RefreshStep::Use(holder) => return holder.map_or(Found::Nobody, Found::Holder),
                     RefreshStep::Fetch => break,
@@ -77,7 +77,7 @@ impl Duplicates {
             drop(lookups);
             self.done.wait(generation, deadline);
         }
-        let mut lookup = UnderWay { duplicates: self, address, outcome: None };
+        let mut lookup = LookupGuard { duplicates: self, address, outcome: None };
         if !self.sessions.may_start(Starter::Address(address)) {
             return Found::Busy;
         }
@@ -105,7 +105,7 @@ impl Duplicates {
     }
 }
 
-/// Finished and hostNetwork pods hold nothing; of the rest the one that isn't being deleted.
+/// Ignores finished and hostNetwork pods; of the others, the only one that isn't being deleted.
 fn one_holder(pods: Vec<Pod>) -> Option<String> {
     let live: Vec<Pod> = pods.into_iter().filter(|pod| !pod.finished && !pod.host_network).collect();
     let mut staying = live.iter().filter(|pod| !pod.deleting);
@@ -115,17 +115,17 @@ fn one_holder(pods: Vec<Pod>) -> Option<String> {
     }
 }
 
-/// Hands in the outcome and wakes the others, however the lookup ended.
-struct UnderWay<'a> {
+/// Records the outcome and wakes the waiters on drop, even after a panic.
+struct LookupGuard<'a> {
     duplicates: &'a Duplicates,
     address: IpAddr,
-    /// `None`: it wasn't even asked
+    /// `None`: no list was made
     outcome: Option<Option<String>>,
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for LookupGuard<'_> {
     fn drop(&mut self) {
-        let until = self.duplicates.time.now().mono.after(REMEMBERED);
+        let until = self.duplicates.time.now().mono.after(REUSE);
         let mut lookups = self.duplicates.lookups.lock();
         match self.outcome.take() {
             Some(value) => {
@@ -138,10 +138,10 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Live lists at a time.
-const MOST_LISTS: usize = 4;
-/// The answer serves those who waited for it and those right behind them.
-const REMEMBERED: Duration = Duration::from_secs(1);
+/// Concurrent live lists.
+const MAX_LISTS: usize = 4;
+/// How long a result is reused, for waiters and closely following requests.
+const REUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

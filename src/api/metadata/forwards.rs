@@ -1,4 +1,4 @@
-//! Requests on their way to the metadata service, so many of each peer: one pod must not take all of its places.
+//! Forwards requests to the metadata service, limited per peer: one pod must not take all slots.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -14,36 +14,36 @@ use crate::logic::request::path::CanonicalPath;
 use crate::logic::request::route::{self, IamEntry, Route};
 use crate::ports::Forwarded;
 
-/// Forwards under way, by peer.
+/// The number of forwards in progress, by peer.
 #[derive(Clone, Debug, Default)]
 pub struct Forwards(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// A place among them, given back when dropped.
+/// A peer's slot for a forward, released on drop.
 #[derive(Debug)]
-pub(super) struct ForwardPlace {
+pub(super) struct ForwardSlot {
     of: Forwards,
     peer: IpAddr,
 }
 
 impl Forwards {
-    /// A place for one more, if the peer may have it.
-    pub(super) fn begin(&self, peer: IpAddr) -> Option<ForwardPlace> {
+    /// A slot for another forward; `None` if the peer is at its limit.
+    pub(super) fn begin(&self, peer: IpAddr) -> Option<ForwardSlot> {
         let mut under_way = self.0.lock();
         let count = under_way.entry(peer).or_default();
         if *count >= PER_PEER {
             return None;
         }
         *count += 1;
-        Some(ForwardPlace { of: self.clone(), peer })
+        Some(ForwardSlot { of: self.clone(), peer })
     }
 }
 
-impl ForwardPlace {
-    /// Keeps the place until the answer is read, where it is read while it is written.
+impl ForwardSlot {
+    /// Holds the slot until a streamed body has been read.
     pub(super) fn until_read(self, response: Response) -> Response {
         match response.body {
             Body::Stream { source, length } => {
-                let source = Box::new(HeldPlaces { source, _place: self });
+                let source = Box::new(StreamWithSlot { source, _slot: self });
                 Response { body: Body::Stream { source, length }, ..response }
             }
             _ => response,
@@ -51,7 +51,7 @@ impl ForwardPlace {
     }
 }
 
-impl Drop for ForwardPlace {
+impl Drop for ForwardSlot {
     fn drop(&mut self) {
         let mut under_way = self.of.0.lock();
         if let Some(count) = under_way.get_mut(&self.peer) {
@@ -63,31 +63,32 @@ impl Drop for ForwardPlace {
     }
 }
 
-struct HeldPlaces {
+struct StreamWithSlot {
     source: Box<dyn Read + Send>,
-    _place: ForwardPlace,
+    _slot: ForwardSlot,
 }
 
-impl Read for HeldPlaces {
+impl Read for StreamWithSlot {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.source.read(buffer)
     }
 }
 
-/// Of the sixteen that the metadata service is asked at a time. SDKs read one thing after the other.
+/// Per peer, of the 16 concurrent calls to the metadata service. SDKs read sequentially.
 const PER_PEER: usize = 4;
 
 impl Service {
     pub(super) fn forward(&self, request: &Request<'_>, route: &Route, path: &CanonicalPath, peer: IpAddr) -> Answer {
         let method = if request.method == Method::Head { Forwarded::Head } else { Forwarded::Get };
-        let Some(place) = self.forwards.begin(peer) else { return Answer::refuse(Reason::Busy, route) };
+        let Some(slot) = self.forwards.begin(peer) else { return Answer::refuse(Reason::Busy, route) };
         match self.imds.forward(method, path, request.headers.accept) {
-            Ok(response) => Answer::ok(place.until_read(response)),
+            Ok(response) => Answer::ok(slot.until_read(response)),
             Err(failure) => Answer::refuse_because(Reason::MetadataUnavailable, route, failure.cause),
         }
     }
 
-    /// Fetches a listing and shows of it what can be had. Its length is ours, so HEAD asks for the whole of it too.
+    /// Fetches a listing and removes entries that pods can't access. HEAD fetches it too, since the filtered length
+    /// differs.
     pub(super) fn list(
         &self,
         request: &Request<'_>,
@@ -96,7 +97,7 @@ impl Service {
         iam: IamEntry,
         peer: IpAddr,
     ) -> Answer {
-        let Some(_place) = self.forwards.begin(peer) else { return Answer::refuse(Reason::Busy, route) };
+        let Some(_slot) = self.forwards.begin(peer) else { return Answer::refuse(Reason::Busy, route) };
         let fetched = match self.imds.forward(Forwarded::Get, path, request.headers.accept) {
             Ok(fetched) if fetched.status == 200 => fetched,
             Ok(other) => return Answer::ok(other),
@@ -117,17 +118,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_has_its_places_and_no_more_until_its_answers_are_read() {
+    fn peer_is_limited_until_its_responses_are_read() {
         let forwards = Forwards::default();
         let [peer, other]: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse().unwrap());
-        let mut places: Vec<ForwardPlace> = (0..PER_PEER).map(|_| forwards.begin(peer).unwrap()).collect();
+        let mut slots: Vec<ForwardSlot> = (0..PER_PEER).map(|_| forwards.begin(peer).unwrap()).collect();
         assert!(forwards.begin(peer).is_none() && forwards.begin(other).is_some());
         let stream = Body::Stream { source: Box::new(io::empty()), length: None };
-        let streamed = places.pop().unwrap().until_read(Response { body: stream, ..Response::empty(200) });
+        let streamed = slots.pop().unwrap().until_read(Response { body: stream, ..Response::empty(200) });
         assert!(forwards.begin(peer).is_none());
         drop(streamed);
-        drop(places.pop().unwrap().until_read(Response::empty(200)));
+        drop(slots.pop().unwrap().until_read(Response::empty(200)));
         assert_eq!((0..3).filter_map(|_| forwards.begin(peer).map(std::mem::forget)).count(), 2);
-        drop(places);
+        drop(slots);
     }
 }

@@ -1,4 +1,4 @@
-//! The agent's own pages: health, readiness, metrics, the store.
+//! The agent's own pages: health, readiness, metrics and the store.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,35 +18,35 @@ use crate::logic::request::message::Response;
 use crate::logic::request::reply;
 use crate::state::shared_world::SharedWorld;
 
-/// What is known of the node and of the agent itself.
+/// Facts about the node and the agent.
 #[derive(Debug, Default)]
 pub struct Facts {
     /// The node's address, for `/healthz`
     pub host_ip: String,
-    /// Empty until the metadata service has been read
+    /// Empty until read from the metadata service
     pub instance_id: RwLock<String>,
     pub shutting_down: AtomicBool,
-    /// An agent that shares the listener doesn't know the pods yet
+    /// Whether an agent that shares the listener hasn't listed the pods yet
     pub successor_waits: AtomicBool,
-    /// Another process holds a port of this agent's
+    /// The process that holds a port of this agent
     pub taken_port: RwLock<Option<TakenPort>>,
     /// Why the port of `/metrics` isn't open
     pub missing_metrics: RwLock<Option<String>>,
-    /// There is to be a redirect, and it isn't as wanted
+    /// Whether the redirect is enabled but not in place
     pub redirect_missing: AtomicBool,
-    /// There is to be the address of container credentials, and it isn't in place
+    /// Whether the address of container credentials is enabled but not in place
     pub address_missing: AtomicBool,
-    /// Why that address isn't this agent's to keep; `None`: it is, or there is to be none
+    /// Why another agent or program keeps that address; `None` if this agent does, or if it is disabled
     pub address_unkept: RwLock<Option<String>>,
-    /// The ARN under which the agent works, once STS has named it
+    /// The ARN of the agent's credentials, once STS has returned it
     pub caller: RwLock<Option<String>>,
-    /// Why base ARN or default role aren't discovered
+    /// Why the base ARN or the default role hasn't been discovered
     pub undiscovered: RwLock<Option<Undiscovered>>,
-    /// Trouble with STS and with the node's own credentials
+    /// Outages of STS and of the node's own credentials
     pub outages: Mutex<Outages>,
 }
 
-/// Why something that is to be discovered isn't.
+/// Why a discovery hasn't succeeded yet.
 #[derive(Clone, Debug)]
 pub struct Undiscovered {
     pub since: Mono,
@@ -78,7 +78,7 @@ impl Facts {
         let leaving = self.shutting_down.load(Ordering::Relaxed).then_some("shutting down");
         let open = self.redirect_missing.load(Ordering::Relaxed).then_some("the redirect does not stand");
         let address = self.address_missing.load(Ordering::Relaxed).then_some("169.254.170.2 is not in place");
-        // Both are asked at one address. Said to be ready now, the successor would be left alone too early.
+        // Probes reach both agents at one address: a ready response would end this agent before the successor is ready.
         let successor = self.successor_waits.load(Ordering::Relaxed).then_some("the next agent is not ready yet");
         leaving.or(open).or(address).or(missing).or(successor)
     }

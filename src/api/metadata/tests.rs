@@ -1,4 +1,4 @@
-//! A service of fakes, and what must hold between two looks at the world.
+//! A service with fake dependencies; decisions repeated after a wait.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -38,11 +38,11 @@ impl Imds for NoImds {
     }
 
     fn read(&self, _: &str) -> Result<String, ImdsFailure> {
-        Err(ImdsFailure { status: None, cause: "nobody there".to_owned() })
+        Err(ImdsFailure { status: None, cause: "no service".to_owned() })
     }
 }
 
-/// Changes the world while it is asked.
+/// Changes the World during a call.
 pub(in crate::api) struct MeddlingSts<'a>(pub(in crate::api) &'a (dyn Fn() + Sync));
 
 impl Sts for MeddlingSts<'_> {
@@ -57,7 +57,7 @@ impl Sts for MeddlingSts<'_> {
         Ok(Assumed { credentials, life: Duration::from_secs(3_600) })
     }
 
-    /// The key id says whose token it was.
+    /// The key id contains the subject and the token.
     fn assume_role_with_web_identity(
         &self,
         request: &AssumeRole,
@@ -116,7 +116,7 @@ fn get(service: &Service, target: &str) -> u16 {
         .status
 }
 
-/// Asks for credentials; meanwhile `meddle` happens.
+/// Requests credentials; `meddle` runs during the call to STS.
 fn get_while(service: &Service, meddle: &(dyn Fn(&SharedWorld) + Sync)) -> u16 {
     std::thread::scope(|scope| {
         scope.spawn(|| service.sessions.work(&MeddlingSts(&|| meddle(&service.world)), &|| 0, &|_| {}));
@@ -132,7 +132,7 @@ pub(in crate::api) fn apply(world: &SharedWorld, object: Object) {
     evaluate(world);
 }
 
-/// What a thread of the agent does: finds out what lists say.
+/// Evaluates role lists, as a thread of the agent does.
 fn evaluate(world: &SharedWorld) {
     while !matches!(world.evaluate(), Evaluated::Nothing) {}
 }
@@ -142,14 +142,14 @@ pub(in crate::api) fn holder() -> Pod {
 }
 
 #[test]
-fn what_changed_during_the_wait_is_not_handed_out() {
+fn session_is_not_handed_out_after_a_change_during_the_wait() {
     type Meddle = fn(&SharedWorld);
     let changes: [(Meddle, u16); 7] = [
         (|_| {}, 200),
         (|world| apply(world, Object::Pod(pod("b", "10.0.0.2"))), 200),
         (|world| apply(world, Object::Pod(pod("b", "10.0.0.1"))), 503),
         (|world| apply(world, Object::Pod(Pod { role: Some("other".into()), ..holder() })), 503),
-        // The very same session, but for another pod that has the address now.
+        // The same session, but another pod has the address now.
         (
             |world| {
                 world.apply(Resource::Pods, Event::Delete(Object::Pod(holder())));
@@ -167,9 +167,9 @@ fn what_changed_during_the_wait_is_not_handed_out() {
     }
 }
 
-/// What a list was found to say can be forgotten or changed meanwhile; the address is the pod's all the same.
+/// A list's result can be dropped or changed during the wait, while the address stays the pod's.
 #[test]
-fn a_list_to_be_evaluated_anew_is_waited_for_and_named() {
+fn repeated_evaluation_of_a_list_is_awaited() {
     fn change(world: &SharedWorld) {
         let changed = namespace("shop", Some(r#"["app", "other"]"#));
         world.apply(Resource::Namespaces, Event::Apply(Object::Namespace(changed)));
@@ -188,18 +188,18 @@ fn a_list_to_be_evaluated_anew_is_waited_for_and_named() {
         change(&service.world);
         let request = Request { method: Method::Get, target: DOCUMENT, headers: Headers::default() };
         let route = Route::RoleDocument(DocumentForm::Plain, "app".to_owned());
-        let came = std::thread::scope(|scope| {
+        let result = std::thread::scope(|scope| {
             if evaluated {
                 scope.spawn(|| evaluate(&service.world));
             }
             service.is_still_right(service.ask(&request, &route, PEER, service.clock.now().mono), None, &permitted)
         });
-        assert_eq!(came, status, "{enforcement:?} {evaluated}");
+        assert_eq!(result, status, "{enforcement:?} {evaluated}");
     }
 }
 
 #[test]
-fn a_peer_with_too_much_on_the_way_is_busy() {
+fn peer_with_too_many_forwards_is_busy() {
     let service = service(rules(), vec![holder()], vec![namespace("shop", None)]);
     let held: Vec<_> = std::iter::from_fn(|| service.forwards.begin(PEER)).collect();
     for (target, status) in
@@ -211,7 +211,7 @@ fn a_peer_with_too_much_on_the_way_is_busy() {
 }
 
 #[test]
-fn what_waits_for_nothing_leaves_nothing_to_fetch() {
+fn answers_from_memory_queue_no_calls() {
     let service = service(rules(), vec![holder()], vec![namespace("shop", None)]);
     assert_eq!(get_while(&service, &|_| {}), 200);
     for (target, status) in [
@@ -226,9 +226,9 @@ fn what_waits_for_nothing_leaves_nothing_to_fetch() {
     assert_eq!(service.sessions.counts().queued, 0);
 }
 
-/// A disk takes its time: it is read for a key that the agent doesn't have, and for nothing else.
+/// Reading the store takes time, so it is read only for unknown keys.
 #[test]
-fn the_store_of_the_keys_is_read_for_unknown_keys_alone() {
+fn key_store_is_read_only_for_unknown_keys() {
     #[derive(Default)]
     struct Disk(AtomicUsize);
     impl KeyStore for Disk {

@@ -1,4 +1,4 @@
-//! What there is to say about the agent as a whole.
+//! The status report of the agent.
 
 use super::Control;
 use crate::config::BUILD;

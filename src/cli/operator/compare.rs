@@ -1,5 +1,6 @@
-//! `kube2iam compare --theirs=URL [agent flags]`: lists pods and namespaces once, reads what a running kube2iam holds,
-//! and prints at which addresses the two would answer alike and at which not. It needs no agent and disturbs none.
+//! `kube2iam compare --theirs=URL [agent flags]`: lists pods and namespaces once, reads the store of a running
+//! kube2iam, and prints for which addresses the two would answer differently. It works without an agent and doesn't
+//! affect one.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::os::clock::SystemClock;
 use crate::os::latch::Latch;
 use crate::ports::{Clock, Imds, Kubernetes, Time, Waited};
 
-/// What both are asked through, and the rules of ours.
+/// The clients and rules for comparisons.
 struct Comparer {
     config: Config,
     rules: Rules,
@@ -60,8 +61,7 @@ fn once(comparer: &Comparer, show: &Show, output: &mut dyn Write) -> CommandResu
     Ok(if comparison.different() == 0 { CommandVerdict::Good } else { CommandVerdict::Bad })
 }
 
-/// Compares until a signal or a reader that has gone, and prints what isn't as it was. One side that can't be asked for
-/// a while ends nothing.
+/// Compares until a signal or a closed output, and prints changes. A temporary failure of one side doesn't end it.
 fn watch(comparer: &Comparer, show: &Show, output: &mut dyn Write) -> CommandResult {
     let (mut before, mut verdict) = (String::new(), CommandVerdict::Good);
     loop {
@@ -89,7 +89,7 @@ fn watch(comparer: &Comparer, show: &Show, output: &mut dyn Write) -> CommandRes
 /// How comparisons are printed.
 struct Show {
     form: PrintedForm,
-    /// What the operator should know before believing the table
+    /// Caveats about the comparison
     notes: Vec<String>,
 }
 
@@ -112,7 +112,7 @@ impl Show {
 }
 
 impl Comparer {
-    /// Finds out what the agent would find out before it watches: base ARN, default role and its own role.
+    /// Discovers what the agent would discover at start: base ARN, default role and its own role.
     fn new(config: Config, url: &str, lookup: EnvironmentLookup<'_>) -> Result<(Self, Vec<String>), Failure> {
         let failed = |cause: &dyn std::fmt::Display| Failure::Unanswered(cause.to_string());
         let time: Arc<dyn Time> = Arc::new(SystemClock::new());
@@ -130,12 +130,12 @@ impl Comparer {
             wiring::sts(&config, &imds, &wire, &environment, &clock).map_err(|cause| failed(&cause))?;
         let (own, trouble) = discover::own_roles(&config, &*sts, &*credentials);
         rules.own_roles = own;
-        notes.extend(trouble.map(|cause| format!("which role the agent itself has isn't known here: {cause}")));
+        notes.extend(trouble.map(|cause| format!("the agent's own role could not be determined: {cause}")));
         let latch = Latch::new(time);
         Ok((Self { config, rules, server, theirs, clock, latch }, notes))
     }
 
-    /// Theirs is read first: what comes meanwhile is newer in ours. What differs is looked at twice.
+    /// Reads kube2iam's store first, so that the listed pods are newer. Differences are checked twice.
     fn compare(&self) -> Result<Comparison, Failure> {
         let theirs = || self.theirs.store().map_err(Failure::Unanswered);
         let store = theirs()?;
@@ -162,7 +162,8 @@ impl Comparer {
         Ok(world)
     }
 
-    /// Lists a resource page by page; from the start again if a page can't be had, since the server may give smaller ones.
+    /// Lists a resource page by page, and starts over if a page fails, because the server may then choose smaller
+    /// ones.
     fn list(&self, world: &mut World, resource: Resource) -> Result<(), Failure> {
         let mut tries = 0;
         while let Err(failure) = self.try_list(world, resource) {
@@ -180,7 +181,7 @@ impl Comparer {
         apply(Event::Init);
         let mut continuation = None;
         loop {
-            // what can't be read the agent skips too, and knows nothing of it
+            // the agent skips unreadable objects too
             let mut each = |item| {
                 if let Ok(object) = item {
                     apply(Event::InitApply(object));
@@ -199,6 +200,6 @@ impl Comparer {
 
 /// Each comparison lists all pods that the agent would watch.
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
-/// A pod that comes or goes has reached the other by then.
+/// By then a pod that started or ended is known to both.
 const LOOK_TWICE: Duration = Duration::from_secs(2);
 const MOST_TRIES: usize = 3;

@@ -1,5 +1,5 @@
-//! `kube2iam doctor [--role=NAME] [flags]`: tries whatever the agent with these flags depends on, one line a check.
-//! It needs no agent and disturbs none.
+//! `kube2iam doctor [--role=NAME] [flags]`: checks everything that the agent with these flags depends on, one line
+//! per check. It works without an agent and doesn't affect one.
 
 mod aws;
 mod container;
@@ -19,22 +19,22 @@ use crate::logic::sts::environment::AwsEnvironment;
 use crate::os::clock::SystemClock;
 use crate::ports::Clock;
 
-/// What all checks need.
+/// The input of all checks.
 struct DoctorContext {
     config: Config,
     environment: AwsEnvironment,
     clock: Arc<dyn Clock>,
     asked: TrialOptions,
-    /// What a pod that runs this has of container credentials
+    /// The container credentials variables, if doctor runs in a pod
     own_token: container::OwnToken,
 }
 
-/// The doctor's own flags.
+/// The flags of doctor itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct TrialOptions {
-    /// Roles to be assumed as a trial
+    /// Roles to assume
     roles: Vec<String>,
-    /// Sent along with them
+    /// Sent with these calls
     external_id: Option<String>,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn run(words: &Words, lookup: EnvironmentLookup<'_>, output: &mut dyn
         roles: words.values("role").map(str::to_owned).collect(),
         external_id: words.value("external-id").map(str::to_owned),
     };
-    // as its sisters call the agent's flag
+    // the other commands call the agent's flag `--socket`
     let socket = words.value("socket").map(|path| format!("--control-socket={path}"));
     let config = match config::parse_without_api_server(words.rest.iter().cloned().chain(socket), lookup) {
         Ok(Command::Run(config)) => *config,
@@ -68,18 +68,18 @@ fn flags(config: &Config) -> Finding {
     }
 }
 
-/// Where findings are written down.
+/// Runs checks and prints their findings.
 struct Checks<'a> {
     output: &'a mut dyn Write,
     worst: Mark,
     report: FindingOutput,
 }
 
-/// How findings are printed.
+/// The output format of findings.
 enum FindingOutput {
-    /// A line each, at once; the name of a check stands there while it works
+    /// A line each, at once; the check's name is shown while it runs
     Lines,
-    /// One JSON object at the end; what there is by then
+    /// One JSON object at the end; the findings so far
     Json(Vec<Value>),
 }
 
@@ -92,7 +92,7 @@ impl<'a> Checks<'a> {
         Self { output, worst: Mark::Ok, report }
     }
 
-    /// Makes one check.
+    /// Runs one check.
     fn check(&mut self, name: &str, work: impl FnOnce() -> Finding) -> Result<(), Failure> {
         if let FindingOutput::Lines = self.report {
             self.write(format_args!("{name:<NAME_WIDTH$} "))?;
@@ -109,7 +109,7 @@ impl<'a> Checks<'a> {
         }
     }
 
-    /// After the last check.
+    /// To be called after the last check.
     fn finish(mut self) -> CommandResult {
         if let FindingOutput::Json(found) = &self.report {
             let worst = self.worst.word().to_ascii_lowercase();
@@ -130,7 +130,7 @@ const NAME_WIDTH: usize = 20;
 mod tests {
     use super::*;
 
-    /// What a terminal shows.
+    /// The visible content of a terminal.
     #[derive(Clone, Default)]
     struct Screen {
         shown: Arc<parking_lot::Mutex<String>>,
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_check_is_to_be_seen_while_it_works() {
+    fn the_name_of_a_check_is_shown_while_it_runs() {
         let mut screen = Screen::default();
         let shown = screen.shown.clone();
         let mut checks = Checks::new(&mut screen, PrintedForm::Text);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_is_one_line_and_the_worst_is_remembered() {
+    fn a_check_is_one_line_and_the_worst_mark_is_kept() {
         let mut output = Vec::new();
         let mut checks = Checks::new(&mut output, PrintedForm::Text);
         checks.check("one", || Finding::fail("a\n  b")).unwrap();

@@ -1,5 +1,5 @@
-//! `kube2iam manifests [--overlay=NAME] [--component=NAME] [--image=REF] [-- agent flags]`: prints what installs this
-//! program, for `kubectl apply -f -`, from the files that it carries.
+//! `kube2iam manifests [--overlay=NAME] [--component=NAME] [--image=REF] [-- agent flags]`: prints the manifests that
+//! install this program, for `kubectl apply -f -`, from embedded files.
 
 use std::io::Write;
 
@@ -33,7 +33,7 @@ pub(super) fn run(words: &Words, output: &mut dyn Write) -> CommandResult {
     Ok(CommandVerdict::Good)
 }
 
-/// An agent that would not start with these flags is refused here, and not on every node.
+/// Refuses flags with which the agent would not start, before they reach every node.
 fn check(words: Vec<String>) -> Result<(), Failure> {
     let refuse = |cause: String| Err(Failure::Usage(cause));
     match config::parse(words.into_iter(), &in_a_pod) {
@@ -49,12 +49,12 @@ fn check(words: Vec<String>) -> Result<(), Failure> {
     }
 }
 
-/// Something in place of what the kubelet will say.
+/// Placeholders for values that the kubelet provides.
 fn on_a_node(variable: &str) -> String {
     if variable == "HOST_IP" { "192.0.2.1".to_owned() } else { "node".to_owned() }
 }
 
-/// The environment there, as far as flags depend on it.
+/// The environment in the pod, as far as flags depend on it.
 fn in_a_pod(variable: &str) -> Option<String> {
     match variable {
         "KUBERNETES_SERVICE_HOST" => Some("192.0.2.1".to_owned()),
@@ -68,5 +68,5 @@ fn is_image(text: &str) -> bool {
     starts && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | ':' | '@'))
 }
 
-/// What the manifests name.
+/// The port in the manifests.
 const PORT: u16 = 8181;

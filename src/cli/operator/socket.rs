@@ -1,4 +1,4 @@
-//! A question to the running agent. Everything about it is bounded: time, head, body.
+//! Queries of the running agent over its control socket, with limits on time, head and body.
 
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::logic::base::time::Mono;
 use crate::os::clock::SystemClock;
 use crate::ports::Clock;
 
-/// A question: a method, a path, and its parameters.
+/// A request: a method, a path, and its parameters.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SocketRequest<'a> {
     pub(super) method: &'static str,
@@ -23,12 +23,12 @@ pub(super) struct SocketRequest<'a> {
     pub(super) parameters: &'a [(&'static str, &'a str)],
 }
 
-/// Where the agent is asked: `--socket`, else its default.
+/// The path of the socket: `--socket`, else the agent's default.
 pub(super) fn path(words: &Words) -> &Path {
     Path::new(words.value("socket").unwrap_or(CONTROL_SOCKET))
 }
 
-/// Asks the agent that listens at `path` and gives its JSON.
+/// Sends a request to the agent that listens at `path`, and returns its JSON.
 pub(super) fn ask(path: &Path, question: &SocketRequest<'_>) -> Result<Value, Failure> {
     let answer = exchange(path, &question.bytes()).map_err(|cause| unopened(path, &cause))?;
     let (status, body) = parse(&answer).map_err(|cause| unreached(path, &cause))?;
@@ -36,11 +36,11 @@ pub(super) fn ask(path: &Path, question: &SocketRequest<'_>) -> Result<Value, Fa
     match (status, json.get("error").and_then(Value::as_str)) {
         (200, _) => Ok(json),
         (400, Some(error)) => Err(Failure::Usage(format!("failed to ask the agent: {error}"))),
-        (_, error) => Err(Failure::Unanswered(format!("the agent says: {}", error.unwrap_or("nothing")))),
+        (_, error) => Err(Failure::Unanswered(format!("the agent responded: {}", error.unwrap_or("nothing")))),
     }
 }
 
-/// The form of an answer: for programs, or for people; then the agent finds the words itself.
+/// The parameter for the response's form: JSON, or text that the agent renders.
 pub(super) const fn parameter(form: PrintedForm) -> (&'static str, &'static str) {
     let word = match form {
         PrintedForm::Text => "text",
@@ -49,7 +49,7 @@ pub(super) const fn parameter(form: PrintedForm) -> (&'static str, &'static str)
     ("form", word)
 }
 
-/// What is to be printed of an answer of that form.
+/// The printable part of a response of that form.
 pub(super) fn shown(answer: &Value, form: PrintedForm) -> Result<String, Failure> {
     if form == PrintedForm::Json {
         return Ok(json::text(answer));
@@ -59,7 +59,7 @@ pub(super) fn shown(answer: &Value, form: PrintedForm) -> Result<String, Failure
 }
 
 impl SocketRequest<'_> {
-    /// HTTP/1.0: the answer ends with the connection, and is never in chunks.
+    /// HTTP/1.0: the response ends with the connection and is never chunked.
     fn bytes(&self) -> Vec<u8> {
         let mut line = format!("{} {}", self.method, self.path);
         for (nth, (name, value)) in self.parameters.iter().enumerate() {
@@ -75,7 +75,7 @@ fn exchange(path: &Path, question: &[u8]) -> std::io::Result<Vec<u8>> {
     let clock = SystemClock::new();
     let deadline = clock.now().mono.after(PATIENCE);
     let mut socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // connect(2) on a Unix socket waits for a place in the backlog, as long as a write may wait
+    // connect(2) on a Unix socket waits for room in the backlog, up to the write timeout
     socket.set_write_timeout(Some(PATIENCE))?;
     socket.connect(&SockAddr::unix(path)?)?;
     socket.write_all(question)?;
@@ -91,7 +91,7 @@ fn exchange(path: &Path, question: &[u8]) -> std::io::Result<Vec<u8>> {
             Err(cause) => return Err(cause),
         }
         if answer.len() > LONGEST_ANSWER {
-            return Err(std::io::Error::other("its answer is too long"));
+            return Err(std::io::Error::other("its response is too long"));
         }
     }
 }
@@ -110,8 +110,8 @@ fn parse(answer: &[u8]) -> Result<(u16, &[u8]), String> {
     let mut head = httparse::Response::new(&mut headers);
     match head.parse(answer) {
         Ok(httparse::Status::Complete(end)) => Ok((head.code.unwrap_or(0), &answer[end..])),
-        Ok(httparse::Status::Partial) => Err("its answer broke off".to_owned()),
-        Err(cause) => Err(format!("its answer is not HTTP: {cause}")),
+        Ok(httparse::Status::Partial) => Err("its response is incomplete".to_owned()),
+        Err(cause) => Err(format!("its response is not HTTP: {cause}")),
     }
 }
 
@@ -119,12 +119,12 @@ fn unreached(path: &Path, cause: &dyn std::fmt::Display) -> Failure {
     failed(path, cause, "see the agent's log")
 }
 
-/// The socket can't be opened, or gave no answer in time: what to do depends on why.
+/// The socket could not be opened or the response timed out: the advice depends on the cause.
 fn unopened(path: &Path, cause: &std::io::Error) -> Failure {
     let advice = match cause.kind() {
         ErrorKind::PermissionDenied => "only the agent's user and root may open it: run this as one of them".to_owned(),
-        ErrorKind::NotFound => format!("does one run here with --control-socket={}?", path.display()),
-        ErrorKind::ConnectionRefused => "the agent that made it has ended: is another one starting?".to_owned(),
+        ErrorKind::NotFound => format!("is an agent running here with --control-socket={}?", path.display()),
+        ErrorKind::ConnectionRefused => "its agent has exited: is another one starting?".to_owned(),
         _ => "see the agent's log".to_owned(),
     };
     failed(path, cause, &advice)
@@ -137,7 +137,7 @@ fn failed(path: &Path, cause: &dyn std::fmt::Display, advice: &str) -> Failure {
 
 /// The default of the agent's `--control-socket`.
 pub(super) const CONTROL_SOCKET: &str = "/run/kube2iam/control.sock";
-/// Longer than the agent takes for anything that it is asked here.
+/// Longer than the agent takes for any of these requests.
 const PATIENCE: Duration = Duration::from_secs(15);
 const LONGEST_ANSWER: usize = 1024 * 1024;
 const MOST_HEADERS: usize = 16;
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_is_one_line_whatever_it_carries() {
+    fn a_request_is_one_line_whatever_its_parameters() {
         let question = SocketRequest {
             method: "GET",
             path: "/explain",
@@ -158,18 +158,18 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_are_none_are_named() {
+    fn malformed_responses_are_reported() {
         assert_eq!(parse(b"HTTP/1.0 404 x\r\nA: b\r\n\r\n{}"), Ok((404, b"{}".as_slice())));
-        assert!(parse(b"HTTP/1.0 200 x\r\nA").unwrap_err().contains("broke off"));
+        assert!(parse(b"HTTP/1.0 200 x\r\nA").unwrap_err().contains("incomplete"));
         assert!(parse(b"\x00\x01").unwrap_err().contains("not HTTP"));
     }
 
     #[test]
-    fn a_socket_that_can_not_be_opened_comes_with_what_to_do() {
+    fn an_unopened_socket_is_reported_with_advice() {
         for (kind, part) in [
             (ErrorKind::PermissionDenied, "only the agent's user and root may open it"),
-            (ErrorKind::NotFound, "does one run here with --control-socket=/run/s?"),
-            (ErrorKind::ConnectionRefused, "the agent that made it has ended"),
+            (ErrorKind::NotFound, "is an agent running here with --control-socket=/run/s?"),
+            (ErrorKind::ConnectionRefused, "its agent has exited"),
         ] {
             let Failure::Unanswered(error) = unopened(Path::new("/run/s"), &kind.into()) else { panic!("{kind}") };
             assert!(error.contains(part), "{error}");
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_is_not_there_is_named_with_its_path() {
+    fn a_missing_agent_is_reported_with_its_path() {
         let question = SocketRequest { method: "GET", path: "/status", parameters: &[] };
         let Err(Failure::Unanswered(error)) = ask(Path::new("/nowhere/control.sock"), &question) else { panic!() };
         assert!(error.starts_with("failed to ask the agent at `/nowhere/control.sock`: no such file"), "{error}");

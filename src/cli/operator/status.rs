@@ -30,8 +30,8 @@ pub(super) fn run(words: &Words, output: &mut dyn Write) -> CommandResult {
     Ok(verdict)
 }
 
-/// Shows it again and again, until a signal or a reader that has gone. An agent that can't be asked for a while, as
-/// between two versions, ends nothing.
+/// Prints the status repeatedly, until a signal or a closed output. Failed queries, such as during an upgrade, don't
+/// end it.
 fn watch(
     form: PrintedForm,
     look: &dyn Fn() -> Result<(String, CommandVerdict), Failure>,
@@ -60,5 +60,5 @@ fn watch(
 }
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Cursor home, screen cleared (ECMA-48).
+/// Cursor home, clear screen (ECMA-48).
 const CLEAR: &str = "\x1b[H\x1b[2J";

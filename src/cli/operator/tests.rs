@@ -9,18 +9,18 @@ fn run_words(words: &[&str]) -> (Option<Ended>, String) {
 }
 
 #[test]
-fn words_that_name_no_subcommand_are_the_agents() {
+fn words_without_a_command_are_the_agents() {
     for words in [&["--node=n"][..], &[], &["explains"], &["--help"]] {
         assert_eq!(run_words(words).0, None, "{words:?}");
     }
 }
 
 #[test]
-fn every_subcommand_has_help_of_its_own() {
+fn every_command_has_its_own_help() {
     for command in config::SUBCOMMANDS.each_ref().map(|command| command.word) {
         for words in [[command, "--help"], [command, "-h"], ["help", command]] {
             let (ended, text) = run_words(&words);
-            let Some(ended) = ended else { continue }; // `redirect` has a reader of its own
+            let Some(ended) = ended else { continue }; // `redirect` has its own parser
             assert_eq!(ended, Ended { code: 0, error: None }, "{words:?}");
             assert!(text.contains(&format!("Usage: kube2iam {command}")), "{text}");
         }
@@ -28,7 +28,7 @@ fn every_subcommand_has_help_of_its_own() {
 }
 
 #[test]
-fn help_version_and_completion_end_well() {
+fn help_version_and_completion_succeed() {
     for (words, part) in [
         (&["help"][..], "Usage: kube2iam [flags]"),
         (&["version"], "Version: "),
@@ -43,7 +43,7 @@ fn help_version_and_completion_end_well() {
 }
 
 #[test]
-fn wrong_words_end_with_64_and_one_line() {
+fn usage_errors_exit_with_64_and_one_line() {
     for (words, part) in [
         (&["explain"][..], "it needs NAMESPACE/POD | ADDRESS"),
         (&["explain", "web-1"], "invalid value `web-1` for the subject: allowed is NAMESPACE/POD or an address"),
@@ -67,7 +67,7 @@ fn wrong_words_end_with_64_and_one_line() {
 }
 
 #[test]
-fn the_socket_is_looked_for_where_the_agent_opens_it() {
+fn the_default_socket_is_the_agents() {
     let words = ["--api-server=http://127.0.0.1:1", "--api-token=t"].map(str::to_owned);
     let Ok(Command::Run(config)) = config::parse(words.into_iter(), &|_| None) else { panic!("no configuration") };
     assert_eq!(config.operation.control_socket, SocketSetting::Preset(socket::CONTROL_SOCKET.into()));

@@ -71,7 +71,6 @@ impl ApiServerConnection {
     }
 
     /// From the text of the kubeconfig at `path`.
-    #[doc(hidden)]
     pub fn kubeconfig_text(text: &[u8], path: &Path, verification: Verification) -> Result<Self, Misconfigured> {
         kubeconfig::connection(text, path, verification)
     }

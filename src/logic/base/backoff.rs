@@ -1,18 +1,18 @@
-//! How long to wait after failures in a row: 800 ms, doubling to 30 s, with jitter, as client-go's reflectors do
-//! (client-go tools/cache/reflector.go). Random numbers come from outside.
+//! Backoff after consecutive failures: 800 ms, doubling to 30 s, with jitter, as in client-go's reflectors (client-go
+//! tools/cache/reflector.go). Random numbers come from the caller.
 
 use std::time::Duration;
 
-/// Counts failures in a row.
+/// Counts consecutive failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// The rest after one more failure: between half of the step and all of it, so that nodes that failed together
-    /// come back spread, also at the far end. Never below `floor` (the server's `Retry-After`), which gets a jitter of
-    /// its own.
+    /// The wait after another failure: between half of the step and the whole step, so that nodes that failed
+    /// together retry spread out, also at the maximum. Never below `floor` (the server's `Retry-After`), which gets
+    /// its own jitter.
     pub fn next(&mut self, floor: Option<Duration>, random: u64) -> Duration {
         let doubled = FIRST.saturating_mul(2).saturating_mul(2_u32.saturating_pow(self.failures));
         let step = doubled.min(LONGEST);
@@ -24,28 +24,28 @@ impl Backoff {
         }
     }
 
-    /// Something went well.
+    /// Resets the backoff after a success.
     pub fn reset(&mut self) {
         self.failures = 0;
     }
 
-    /// Nothing has failed since the last reset.
+    /// Whether there was no failure since the last reset.
     pub fn is_fresh(&self) -> bool {
         self.failures == 0
     }
 }
 
-/// A random part of `span`, from nothing to nearly all of it.
+/// A random part of `span`, from zero to nearly all of it.
 pub fn share(span: Duration, random: u64) -> Duration {
     const HALF_BITS: u32 = 32;
     let micros = (span.as_micros() * u128::from(random >> HALF_BITS)) >> HALF_BITS;
     Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }
 
-/// client-go's numbers.
+/// client-go's values.
 const FIRST: Duration = Duration::from_millis(800);
 const LONGEST: Duration = Duration::from_secs(30);
-/// Whatever a server asks for, the World is not left unread for longer.
+/// The longest accepted `Retry-After`, so that a server can't make the World outdated for longer.
 const LONGEST_FLOOR: Duration = Duration::from_secs(120);
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_wish_is_a_floor_within_reason() {
+    fn the_servers_retry_after_is_a_floor_up_to_a_limit() {
         let rest = |seconds, random| Backoff::default().next(Some(Duration::from_secs(seconds)), random).as_millis();
         assert_eq!(rest(0, 0), 800);
         assert_eq!(rest(1, u64::MAX), 1_599);

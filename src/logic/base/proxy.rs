@@ -1,12 +1,12 @@
-//! Which proxy leads to a host, by the rules that Go programs follow (golang.org/x/net/http/httpproxy):
-//! `HTTPS_PROXY` or `HTTP_PROXY` by the scheme of the target, exceptions by `NO_PROXY`, never for this machine itself.
+//! The proxy for a host, by the rules of Go programs (golang.org/x/net/http/httpproxy): `HTTPS_PROXY` or `HTTP_PROXY`
+//! by the scheme of the target, exceptions by `NO_PROXY`, and never for the local machine.
 
 use std::net::IpAddr;
 
 use crate::logic::base::secret::Secret;
 use crate::logic::base::url::Scheme;
 
-/// The three variables as they were set. A proxy's address may carry a password, hence the secrets.
+/// The values of the three variables. A proxy's URL may contain a password, hence the secrets.
 #[derive(Clone, Debug, Default)]
 pub struct ProxyEnvironment {
     pub https_proxy: Option<Secret<String>>,
@@ -15,7 +15,7 @@ pub struct ProxyEnvironment {
 }
 
 impl ProxyEnvironment {
-    /// The proxy through which `host` (a name or an address, without brackets) is reached; `None`: directly.
+    /// The proxy for `host` (a name or an address, without brackets); `None`: no proxy.
     pub fn proxy_for(&self, scheme: Scheme, host: &str, port: u16) -> Option<&Secret<String>> {
         let proxy = match scheme {
             Scheme::Https => self.https_proxy.as_ref(),
@@ -31,13 +31,14 @@ impl ProxyEnvironment {
             return true;
         }
         let exceptions = self.no_proxy.as_deref().unwrap_or_default();
-        exceptions.split(',').any(|exception| covers(&exception.trim().to_ascii_lowercase(), host, address, port))
+        exceptions.split(',').any(|exception| matches(&exception.trim().to_ascii_lowercase(), host, address, port))
     }
 }
 
-/// Whether one entry of `NO_PROXY` covers a host: `*`, an address, a CIDR, or a domain, each but the CIDR with an
-/// optional port. `example.com` covers its subdomains, `.example.com` and `*.example.com` cover nothing else.
-fn covers(exception: &str, host: &str, address: Option<IpAddr>, port: u16) -> bool {
+/// Whether one entry of `NO_PROXY` matches a host: `*`, an address, a CIDR, or a domain, each except the CIDR with an
+/// optional port. `example.com` matches itself and its subdomains; `.example.com` and `*.example.com` match only
+/// subdomains.
+fn matches(exception: &str, host: &str, address: Option<IpAddr>, port: u16) -> bool {
     if exception == "*" {
         return true;
     }
@@ -62,7 +63,7 @@ fn is_below(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
 }
 
-/// Splits `name:port` and `[v6]:port`; a bare v6 address has no port.
+/// Splits `name:port` and `[v6]:port`; a bare IPv6 address has no port.
 fn split_port(entry: &str) -> (&str, Option<&str>) {
     if let Some(rest) = entry.strip_prefix('[') {
         let (name, rest) = rest.split_once(']').unwrap_or((rest, ""));
@@ -74,7 +75,7 @@ fn split_port(entry: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Whether `address` lies in `network/bits`.
+/// Whether `address` is in `network/bits`.
 fn within(address: IpAddr, network: IpAddr, bits: u32) -> bool {
     match (address, network) {
         (IpAddr::V4(address), IpAddr::V4(network)) if bits <= 32 => {
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_picks_the_proxy() {
+    fn the_scheme_determines_the_proxy() {
         let environment = environment("");
         let chosen =
             |scheme| environment.proxy_for(scheme, "sts.eu-west-1.amazonaws.com", 443).unwrap().expose().clone();
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn no_proxy_excepts_as_in_go() {
+    fn no_proxy_has_the_meaning_of_go() {
         for (no_proxy, host, direct) in [
             ("", "example.com", false),
             ("", "localhost", true),

@@ -1,51 +1,51 @@
-//! One value that one caller fetches, all share, and that is replaced before it ends: the node's credentials,
-//! the agent's metadata token, the holder of an address by the API server's word.
+//! A value that one caller fetches, all share, and that is replaced before it expires: the node's credentials, the
+//! agent's metadata token, the holder of an address according to the API server.
 //!
-//! Invariants: at most one fetch is under way; a value is handed out until its end, whatever becomes of its renewal;
-//! after a failure nobody fetches before the moment that came with it. Only [`Mono`] counts: a wall clock that jumps
-//! neither ends a value nor makes one immortal.
+//! Invariants: at most one fetch is in progress; a value is served until it expires, even if its renewal fails; after
+//! a failure no caller fetches before the retry time. Expiry uses [`Mono`]: a jump of the wall clock neither ends nor
+//! extends a value.
 
 use super::time::Mono;
 
 /// The value, its renewal and its last failure.
 #[derive(Debug)]
-pub struct Kept<T, F> {
+pub struct Refreshing<T, F> {
     lease: Option<Lease<T>>,
-    /// The last failure since the last success, and from when on another fetch is worth it
+    /// The last failure since the last success, and the earliest time of the next fetch
     failure: Option<(F, Mono)>,
     fetching: bool,
 }
 
-/// A value for a while.
+/// A value with its lifetime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease<T> {
     pub value: T,
-    /// From here on somebody should fetch the next one; `None`: never
+    /// From this time on a caller should fetch the next value; `None`: never
     pub renew_from: Option<Mono>,
-    /// From here on it isn't handed out any more; `None`: it has no end
+    /// From this time on the value isn't served any more; `None`: it doesn't expire
     pub end: Option<Mono>,
 }
 
-/// What a caller does next.
+/// The next action of a caller.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RefreshStep<T, F> {
     Use(T),
-    /// Fetch it, then call `succeed`, `fail` or `abandon`. What is held may serve until then.
+    /// Fetch the value, then call `succeed`, `fail` or `abandon`. The old value may be used until then.
     Fetch,
-    /// Another fetches: wait until that ends.
+    /// Another caller is fetching: wait for it.
     Join,
-    /// It failed a moment ago.
+    /// The last fetch failed recently.
     Refuse(F),
 }
 
-impl<T, F> Default for Kept<T, F> {
+impl<T, F> Default for Refreshing<T, F> {
     fn default() -> Self {
         Self { lease: None, failure: None, fetching: false }
     }
 }
 
-impl<T: Clone, F: Clone> Kept<T, F> {
-    /// Decides for one caller. After `Fetch` the caller is the one who fetches.
+impl<T: Clone, F: Clone> Refreshing<T, F> {
+    /// Decides for one caller. After `Fetch` this caller must fetch.
     pub fn step(&mut self, now: Mono) -> RefreshStep<T, F> {
         let held = self.usable(now);
         let due =
@@ -64,12 +64,12 @@ impl<T: Clone, F: Clone> Kept<T, F> {
         }
     }
 
-    /// Whether a fetch is under way.
+    /// Whether a fetch is in progress.
     pub const fn is_fetching(&self) -> bool {
         self.fetching
     }
 
-    /// What is held, if it isn't over.
+    /// The value, unless it has expired.
     pub fn usable(&self, now: Mono) -> Option<T> {
         let lease = self.lease.as_ref()?;
         let over = lease.end.is_some_and(|end| end <= now);
@@ -80,18 +80,18 @@ impl<T: Clone, F: Clone> Kept<T, F> {
         *self = Self { lease: Some(lease), failure: None, fetching: false };
     }
 
-    /// Remembers `failure` until `retry_from`.
+    /// Records a failure, to be returned until `retry_from`.
     pub fn fail(&mut self, failure: F, retry_from: Mono) {
         self.fetching = false;
         self.failure = Some((failure, retry_from));
     }
 
-    /// Ends a fetch that came to nothing, not even to a failure.
+    /// Ends a fetch without a result.
     pub fn abandon(&mut self) {
         self.fetching = false;
     }
 
-    /// Forgets what is held if it is the one meant; what came after it stays.
+    /// Drops the value if it matches; a newer one stays.
     pub fn discard(&mut self, meant: impl FnOnce(&T) -> bool) {
         if self.lease.as_ref().is_some_and(|lease| meant(&lease.value)) {
             self.lease = None;
@@ -111,12 +111,12 @@ mod tests {
         Lease { value, renew_from: Some(at(50)), end: Some(at(100)) }
     }
 
-    fn kept() -> Kept<u32, &'static str> {
-        Kept::default()
+    fn kept() -> Refreshing<u32, &'static str> {
+        Refreshing::default()
     }
 
     #[test]
-    fn one_fetches_and_the_others_wait_for_it() {
+    fn one_caller_fetches_and_others_wait() {
         let mut kept = kept();
         assert_eq!(kept.step(at(0)), RefreshStep::Fetch);
         assert!(kept.is_fetching());
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_is_one_callers_work_and_nobody_waits_for_it() {
+    fn one_caller_renews_and_no_other_waits() {
         let mut kept = kept();
         kept.succeed(lease(1));
         assert_eq!(kept.step(at(49)), RefreshStep::Use(1));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_renewal_leaves_the_value_until_its_end() {
+    fn after_a_failed_renewal_the_value_is_served_until_it_expires() {
         let mut kept = kept();
         kept.succeed(lease(1));
         assert_eq!(kept.step(at(60)), RefreshStep::Fetch);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_remembered_for_its_time_and_forgotten_by_success() {
+    fn a_failure_is_returned_until_its_retry_time_or_a_success() {
         let mut kept = kept();
         assert_eq!(kept.step(at(0)), RefreshStep::Fetch);
         kept.fail("no", at(10));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fetch_that_came_to_nothing_frees_the_place() {
+    fn an_abandoned_fetch_lets_another_start() {
         let mut kept = kept();
         assert_eq!(kept.step(at(0)), RefreshStep::Fetch);
         kept.abandon();
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_value_that_was_meant_is_discarded() {
+    fn only_the_matching_value_is_discarded() {
         let mut kept = kept();
         kept.succeed(lease(2));
         kept.discard(|held| *held == 1);

@@ -1,5 +1,5 @@
-//! A value that must not be seen: no `Debug`, no `Display`, no `Serialize`; wiped when dropped. And what others say who
-//! were sent such values, without them.
+//! A value that must not be shown: no `Display`, no `Serialize`, a redacted `Debug`; wiped on drop. And texts of
+//! servers that received such values, with the secrets removed.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -7,7 +7,7 @@ use std::fmt;
 
 use zeroize::{Zeroize, Zeroizing};
 
-/// Holds key material. What is inside leaves only through [`Secret::expose`].
+/// Holds key material, accessible only through [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret<T: Zeroize>(Zeroizing<T>);
 
@@ -16,7 +16,7 @@ impl<T: Zeroize> Secret<T> {
         Self(Zeroizing::new(value))
     }
 
-    /// The value itself, for the one place that signs with it or renders it.
+    /// The value, for signing or rendering it.
     pub fn expose(&self) -> &T {
         &self.0
     }
@@ -28,8 +28,9 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
     }
 }
 
-/// A text that comes from whoever was sent `secrets`, without any piece of them: a server may repeat what it was sent,
-/// whole or cut. To be called before the text is cut, or a piece could be left that is no longer known for one.
+/// A text from a server that received `secrets`, with every piece of them removed: a server may repeat what it
+/// received, whole or truncated. Call this before truncating the text, which could leave a piece too short to be
+/// recognised.
 pub fn without_secrets<'t>(text: &'t str, secrets: &[&str]) -> Cow<'t, str> {
     let bytes = text.as_bytes();
     let mut hidden = vec![false; bytes.len()];
@@ -57,7 +58,8 @@ pub fn without_secrets<'t>(text: &'t str, secrets: &[&str]) -> Cow<'t, str> {
     Cow::Owned(clean)
 }
 
-/// Bytes. A piece of less says nothing of a key or a token, and may stand in any text; a secret that is shorter is one piece.
+/// Length in bytes. A shorter piece reveals nothing about a key or a token, and may occur in any text; a shorter
+/// secret is one piece.
 const SHORTEST_PIECE: usize = 16;
 
 #[cfg(test)]
@@ -67,7 +69,7 @@ mod tests {
     const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhcHAifQ.c2lnbmF0dXJlLW9mLWEtdG9rZW4";
 
     #[test]
-    fn no_piece_of_a_secret_is_left_in_a_text_wherever_it_is_cut() {
+    fn no_piece_of_a_truncated_secret_is_left_in_a_text() {
         assert_eq!(without_secrets(&format!("got {TOKEN}, é"), &[TOKEN]), "got [secret], é");
         assert_eq!(without_secrets("nothing", &[TOKEN, ""]), "nothing");
         assert_eq!(without_secrets("hunter2 and hunter", &["hunter2"]), "[secret] and hunter");

@@ -1,19 +1,19 @@
-//! Two kinds of time. [`Mono`] says how long something takes and never jumps;
-//! [`Wall`] is what AWS dates and may jump either way. Nothing here asks the system.
+//! Two kinds of time. [`Mono`] measures durations and never jumps; [`Wall`] is the time in AWS's dates and may jump.
+//! Nothing here reads a clock.
 
 use std::time::Duration;
 
-/// Microseconds since some fixed moment before the process began to work.
+/// Microseconds since an arbitrary time before the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mono(u64);
 
 impl Mono {
-    /// The moment `micros` microseconds after the origin.
+    /// The time `micros` microseconds after the origin.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
-    /// The moment `millis` milliseconds after the origin.
+    /// The time `millis` milliseconds after the origin.
     #[cfg(test)]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis * 1_000)
@@ -24,18 +24,18 @@ impl Mono {
         self.0
     }
 
-    /// This moment plus `span`; stays at the far end instead of overflowing.
+    /// This time plus `span`; saturates instead of overflowing.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(micros_of(span)))
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// The time elapsed since `earlier`; zero if it is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
-    /// How long until `later`; zero if it has passed.
+    /// The time remaining until `later`; zero if it has passed.
     pub fn until(self, later: Self) -> Duration {
         later.since(self)
     }
@@ -46,12 +46,12 @@ impl Mono {
 pub struct Wall(i64);
 
 impl Wall {
-    /// The moment `millis` milliseconds after 1970-01-01T00:00:00Z.
+    /// The time `millis` milliseconds after 1970-01-01T00:00:00Z.
     pub const fn from_unix_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// The moment `seconds` seconds after 1970-01-01T00:00:00Z.
+    /// The time `seconds` seconds after 1970-01-01T00:00:00Z.
     pub const fn from_unix_seconds(seconds: i64) -> Self {
         Self(seconds * 1_000)
     }
@@ -66,29 +66,29 @@ impl Wall {
         self.0.div_euclid(1_000)
     }
 
-    /// This moment plus `span`; stays at the far end instead of overflowing.
+    /// This time plus `span`; saturates instead of overflowing.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(millis_of(span)))
     }
 
-    /// This moment less `span`.
+    /// This time minus `span`.
     #[must_use]
     pub fn before(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(millis_of(span)))
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// The time elapsed since `earlier`; zero if it is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// `2026-11-23T05:42:04Z`: RFC 3339 in UTC, whole seconds, as the metadata service writes times.
+    /// `2026-11-23T05:42:04Z`: RFC 3339 in UTC with whole seconds, the format of the metadata service.
     pub fn rfc3339(self) -> String {
         String::from_utf8_lossy(&self.rfc3339_bytes()).into_owned()
     }
 
-    /// The same in ASCII. By hand, since every log line has one: formatting takes ten times as long.
+    /// The same in ASCII, without the formatter, which takes ten times as long: every log line has one.
     pub fn rfc3339_bytes(self) -> [u8; 20] {
         let (year, month, day) = civil(self.0.div_euclid(DAY_MS));
         let second = self.0.rem_euclid(DAY_MS) / 1_000;
@@ -114,7 +114,7 @@ impl Wall {
         format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
     }
 
-    /// Reads RFC 3339 with an optional fraction and `Z` or a numeric offset, with or without its colon; `None` for
+    /// Parses RFC 3339 with an optional fraction and `Z` or a numeric offset, with or without its colon; `None` for
     /// anything else.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let (date, rest) = text.split_at_checked(10)?;
@@ -132,7 +132,7 @@ impl Wall {
     }
 }
 
-/// One look at both clocks.
+/// The time on both clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
     pub mono: Mono,
@@ -172,7 +172,7 @@ fn offset_seconds(zone: &str) -> Option<i64> {
         return Some(0);
     }
     let (sign, clock) = zone.strip_prefix('+').map(|rest| (1, rest)).or_else(|| Some((-1, zone.strip_prefix('-')?)))?;
-    // ISO 8601's basic form, `+0000`, too: some servers that stand in for STS write it.
+    // ISO 8601's basic form `+0000` is accepted too: some STS stand-ins write it.
     let (hours, minutes) = clock.split_once(':').or_else(|| clock.split_at_checked(2))?;
     let two_digits = |text: &str| text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
     let (true, true) = (two_digits(hours), two_digits(minutes)) else { return None };
@@ -180,7 +180,7 @@ fn offset_seconds(zone: &str) -> Option<i64> {
     (hours < 24 && minutes < 60).then_some(sign * (hours * 3_600 + minutes * 60))
 }
 
-/// Days since 1970-01-01 to a date of the Gregorian calendar, in eras of 400 years that begin in March.
+/// Converts days since 1970-01-01 into a date of the Gregorian calendar, by eras of 400 years that start in March.
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_as_the_metadata_service_writes_them() {
+    fn times_have_the_format_of_the_metadata_service() {
         for (unix, rfc3339, http) in [
             (0, "1970-01-01T00:00:00Z", "Thu, 01 Jan 1970 00:00:00 GMT"),
             (951_782_400, "2000-02-29T00:00:00Z", "Tue, 29 Feb 2000 00:00:00 GMT"),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc3339_is_read_with_fraction_and_offset() {
+    fn rfc3339_is_parsed_with_fraction_and_offset() {
         for (text, millis) in [
             ("2026-11-23T03:59:47.946975Z", Some(1_795_406_387_946)),
             ("2026-11-23T03:59:47.9Z", Some(1_795_406_387_900)),

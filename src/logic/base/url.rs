@@ -1,7 +1,7 @@
-//! The address of a service as an operator writes it: `http(s)://HOST[:PORT][/PATH]`, or without the scheme.
+//! The URL of a service as an operator writes it: `http(s)://HOST[:PORT][/PATH]`, or HOST:PORT without the scheme.
 //!
-//! Invariant: what is inside can be put before a path and sent as it stands: no user, no fragment, no blanks,
-//! a host that is a name or an address, and no port that the scheme implies (signatures cover the `Host` header).
+//! Invariant: the parsed URL can be prepended to a path and sent as it is: no user info, no fragment, no blanks, a
+//! host that is a name or an address, and no port that the scheme implies (signatures cover the `Host` header).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,18 +14,18 @@ pub struct Authority {
     pub port: u16,
 }
 
-/// A well-formed address of a service.
+/// A well-formed URL of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceUrl {
     scheme: Scheme,
     place: Authority,
-    /// As the `Host` header says it: without a port that the scheme implies
+    /// The value of the `Host` header: without a port that the scheme implies
     authority: String,
-    /// Empty, or with a leading `/`; the query belongs to it
+    /// Path and query; empty, or with a leading `/`
     target: String,
 }
 
-/// How a service is spoken to.
+/// The protocol of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     Http,
@@ -33,7 +33,7 @@ pub enum Scheme {
 }
 
 impl Authority {
-    /// Reads `HOST`, `HOST:PORT`, `[V6]`, `[V6]:PORT` or a bare IPv6 address.
+    /// Parses `HOST`, `HOST:PORT`, `[V6]`, `[V6]:PORT` or a bare IPv6 address.
     pub fn parse(text: &str, default_port: u16) -> Option<Self> {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Some(Self { host: address.to_string(), port: default_port });
@@ -57,7 +57,7 @@ impl Authority {
 }
 
 impl fmt::Display for Authority {
-    /// `HOST:PORT`, an IPv6 address in brackets.
+    /// `HOST:PORT`, with an IPv6 address in brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host.contains(':') {
             true => write!(f, "[{}]:{}", self.host, self.port),
@@ -90,27 +90,27 @@ impl ServiceUrl {
         self.scheme
     }
 
-    /// The host with its port, unless the scheme implies it.
+    /// The host with its port, unless the scheme implies the port.
     pub fn authority(&self) -> &str {
         &self.authority
     }
 
-    /// The host alone; an IPv6 address without its brackets.
+    /// The host; an IPv6 address without its brackets.
     pub fn host(&self) -> &str {
         &self.place.host
     }
 
-    /// The port, given or implied by the scheme.
+    /// The port, explicit or implied by the scheme.
     pub const fn port(&self) -> u16 {
         self.place.port
     }
 
-    /// Path and query as given; may be empty.
+    /// Path and query as written; may be empty.
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// The base for paths that begin with `/`: this address without trailing slashes.
+    /// The base for paths that start with `/`: the URL without trailing slashes.
     pub fn base(&self) -> String {
         self.to_string().trim_end_matches('/').to_owned()
     }
@@ -138,7 +138,7 @@ impl Scheme {
     }
 }
 
-/// A text that is not the address of a service, and why not.
+/// A text that is not a service's URL, and the cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlError {
     found: String,
@@ -158,7 +158,7 @@ fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
     })
 }
 
-/// A port in digits; names such as `http` and signs are refused.
+/// Parses a port in digits; service names and signs are refused.
 pub fn port_number(text: &str) -> Option<u16> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|port| digits && *port != 0)
@@ -170,11 +170,11 @@ pub fn is_host(text: &str) -> bool {
     (1..=LONGEST_HOST).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with(['.', '-'])
 }
 
-/// Far above any real endpoint.
+/// Far longer than any real endpoint.
 const LONGEST: usize = 2_048;
 /// RFC 1035, section 2.3.4.
 const LONGEST_HOST: usize = 253;
-/// How much of a wrong text an error repeats.
+/// How many characters of an invalid text an error repeats.
 const SHOWN: usize = 80;
 
 #[cfg(test)]
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn services_are_named_in_five_forms() {
+    fn authorities_have_five_forms() {
         for (text, read) in [
             ("169.254.169.254", Some("169.254.169.254:80")),
             ("127.0.0.1:8080", Some("127.0.0.1:8080")),
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_taken_apart() {
+    fn urls_are_split_into_their_parts() {
         for (text, authority, host, target, base) in [
             ("http://127.0.0.1:5000", "127.0.0.1:5000", "127.0.0.1", "", "http://127.0.0.1:5000"),
             ("http://127.0.0.1:5000/", "127.0.0.1:5000", "127.0.0.1", "/", "http://127.0.0.1:5000"),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_and_ports_are_told_apart() {
+    fn hosts_and_ports_are_split() {
         for (text, port) in
             [("http://h", 80), ("https://h", 443), ("https://h:8443/x", 8_443), ("http://[fd00::1]:1", 1)]
         {

@@ -1,5 +1,5 @@
-//! YAML as a JSON value and back. It is read from the parser's events. What stands in the file bounds depth and size, but a node that is
-//! named can stand for itself many times over: copies count too.
+//! YAML from and to a JSON value. It is parsed from events. The file's size limits depth and size, except that
+//! aliases repeat an anchored node, so copies count too.
 
 use std::collections::BTreeMap;
 
@@ -9,26 +9,26 @@ use yaml_rust2::scanner::{Marker, TScalarStyle};
 
 use super::json;
 
-/// The first of the documents, or the place of what can't be read. Numbers are texts, as they are written.
+/// The first document, or the position of the error. Numbers become strings, as written.
 pub fn read(text: &str) -> Result<Value, Marker> {
     let documents = read_all(text, Numbers::AsTexts)?;
     Ok(documents.into_iter().next().unwrap_or_default())
 }
 
-/// What becomes of a number.
+/// How numbers are parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbers {
     AsTexts,
-    /// Whole ones are numbers, as Kubernetes reads them.
+    /// Integers become numbers, as in Kubernetes.
     Whole,
 }
 
-/// All documents, or the place of what can't be read.
+/// All documents, or the position of the error.
 pub fn read_all(text: &str, numbers: Numbers) -> Result<Vec<Value>, Marker> {
     let mut parser = Parser::new_from_str(text);
-    // By the numbers that the parser gives to anchors: weights and nodes.
+    // Weights and nodes, by the parser's anchor numbers.
     let mut anchored: BTreeMap<usize, (usize, Value)> = BTreeMap::new();
-    // First, what holds the documents.
+    // The outermost node contains the documents.
     let mut open = vec![OpenNode::new(0, Value::Array(Vec::new()))];
     loop {
         let (event, at) = parser.next_token().map_err(|error| *error.marker())?;
@@ -70,13 +70,13 @@ pub fn read_all(text: &str, numbers: Numbers) -> Result<Vec<Value>, Marker> {
     }
 }
 
-/// A list or a mapping that hasn't ended.
+/// A sequence or mapping that hasn't ended.
 struct OpenNode {
-    /// 0: it has none
+    /// 0: no anchor
     anchor: usize,
     weight: usize,
     node: Value,
-    /// Of the field whose value comes next
+    /// The name of the field whose value comes next
     name: Option<Value>,
 }
 
@@ -85,7 +85,8 @@ impl OpenNode {
         Self { anchor, weight: NODE_BYTES, node, name: None }
     }
 
-    /// Takes the next node; not if it gets too heavy, nor if a field stands twice. Names that are no texts are nobody's.
+    /// Adds the next node; fails if the document gets too heavy or a field occurs twice. Values of names that aren't
+    /// strings are dropped.
     fn put(&mut self, weight: usize, node: Value) -> bool {
         self.weight = self.weight.saturating_add(weight);
         let once = match (&mut self.node, self.name.take()) {
@@ -104,7 +105,7 @@ impl OpenNode {
     }
 }
 
-/// Only a plain text, or one with such a tag, may be something else (YAML 1.2, "Core Schema").
+/// Only a plain scalar, or one with such a tag, may be something other than a string (YAML 1.2, "Core Schema").
 fn scalar(text: String, style: TScalarStyle, tag: Option<&Tag>, numbers: Numbers) -> Value {
     let is_open = tag.is_none_or(|tag| tag.handle == CORE && matches!(tag.suffix.as_str(), "bool" | "null"));
     match text.as_str() {
@@ -119,14 +120,14 @@ fn scalar(text: String, style: TScalarStyle, tag: Option<&Tag>, numbers: Numbers
     }
 }
 
-/// Writes a value as a document, block by block; texts of several lines as they are.
+/// Writes a value as a document in block style, with multi-line strings as literals.
 pub fn write(value: &Value) -> String {
     let mut text = String::new();
     put_block(&mut text, value, 0);
     text
 }
 
-/// A value that begins on a line of its own.
+/// Writes a value that starts on its own line.
 fn put_block(text: &mut String, value: &Value, indent: usize) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {
@@ -144,7 +145,7 @@ fn put_block(text: &mut String, value: &Value, indent: usize) {
                 let mut rest = String::new();
                 put_block(&mut rest, item, indent + 2);
                 match item {
-                    // Its first field stands behind the dash.
+                    // The first field follows the dash.
                     Value::Object(_) | Value::Array(_) => text.push_str(&format!(" {}", rest.trim_start())),
                     item => put_value(text, item, indent + 2),
                 }
@@ -158,7 +159,7 @@ fn put_block(text: &mut String, value: &Value, indent: usize) {
     }
 }
 
-/// A value behind its name or dash.
+/// Writes a value after its name or dash.
 fn put_value(text: &mut String, value: &Value, indent: usize) {
     let is_block = match value {
         Value::Object(fields) => !fields.is_empty(),
@@ -182,7 +183,7 @@ fn put_value(text: &mut String, value: &Value, indent: usize) {
     }
 }
 
-/// Whether a text can stand line by line as it is.
+/// Whether a text can be written as a literal block.
 fn is_literal(text: &str) -> bool {
     let is_plain = |line: &str| !line.is_empty() && line.trim_end() == line && !line.chars().any(char::is_control);
     text.contains('\n') && !text.ends_with('\n') && !text.starts_with(' ') && text.split('\n').all(is_plain)
@@ -195,11 +196,11 @@ fn flat(value: &Value) -> String {
     }
 }
 
-/// A text on one line: as it is where nothing else could be read from that, else as JSON writes it.
+/// A text on one line: plain if it can't be parsed as anything else, otherwise as a JSON string.
 fn line_of(text: &str) -> String {
     let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '-' | '_'))
-        && !NO_TEXTS.contains(&text.to_ascii_lowercase().as_str());
+        && !RESERVED_WORDS.contains(&text.to_ascii_lowercase().as_str());
     if is_word { text.to_owned() } else { json::text(text) }
 }
 
@@ -207,15 +208,15 @@ fn put_indent(text: &mut String, indent: usize) {
     text.extend(std::iter::repeat_n(' ', indent));
 }
 
-/// Words that some reader of YAML takes for something else than a text.
-const NO_TEXTS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
+/// Words that some YAML parsers don't read as strings.
+const RESERVED_WORDS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
 
 const CORE: &str = "tag:yaml.org,2002:";
-/// A kubeconfig has five levels; extensions in it may have more.
+/// A kubeconfig has five levels; its extensions may have more.
 const DEEPEST: usize = 64;
-/// About what a node takes beside its text.
+/// The approximate size of a node besides its text, in bytes.
 const NODE_BYTES: usize = 64;
-/// Of all nodes, copies included. A hundred clusters with their certificates stay far below.
+/// Limit of all nodes including copies, in bytes. A hundred clusters with their certificates are far below.
 const HEAVIEST: usize = 16 * 1_024 * 1_024;
 
 #[cfg(test)]
@@ -225,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_as_the_same() {
+    fn written_yaml_parses_to_the_same_value() {
         let value = json!({
             "plain": "a.b/c-d_e", "quoted": "a: b", "number": "5", "count": 5, "yes": true, "no": "no", "nothing": null,
             "flag": "--node=$(NODE_NAME)", "empty": {}, "none": [], "text": "", "dash": "- a",
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_texts_unless_they_are_asked_for() {
+    fn numbers_are_strings_unless_requested() {
         assert_eq!(read("a: 5").unwrap(), json!({"a": "5"}));
         assert_eq!(
             read_all("a: 5\n---\n- '5'\n- 1.5", Numbers::Whole).unwrap(),
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_say_what_a_plain_text_is() {
+    fn tags_determine_the_type_of_a_plain_scalar() {
         for (text, value) in [
             ("true", json!(true)),
             ("False", json!(false)),
@@ -299,5 +300,6 @@ mod tests {
         assert_eq!(write(&value), written);
         assert_eq!(read_all(written, Numbers::Whole).unwrap(), [value]);
         assert_eq!([write(&json!([])), write(&json!({})), write(&json!(["a"]))], ["[]\n", "{}\n", "- a\n"]);
+        assert_eq!(write(&json!(["a\nb"])), "- |-\n  a\n  b\n");
     }
 }

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_have_words_and_only_the_last_is_loud() {
+    fn marks_are_printed_as_words() {
         assert_eq!([Mark::Ok, Mark::Warn, Mark::Fail].map(Mark::word), ["ok", "warn", "FAIL"]);
     }
 }

@@ -174,4 +174,15 @@ mod tests {
         assert!(findings[1].starts_with("pod `pod-c` gets nothing (external_id_malformed): "), "{findings:?}");
         assert_eq!(findings.len(), 2);
     }
+
+    #[test]
+    fn as_many_findings_as_may_be_leave_no_more_to_say() {
+        let pods = (0..MOST_UNLISTED)
+            .map(|uid| Pod { role: Some(format!("app-{uid}")), ..pod(&uid.to_string(), &format!("10.0.0.{uid}")) });
+        let world = listed(pods.collect(), vec![namespace("shop", Some(r#"["x"]"#))]);
+        let findings = lint(&world, &Rules { restrictions: Some(Format::Glob), ..rules() });
+        assert!(
+            findings.len() == MOST_UNLISTED && findings.iter().all(|finding| !finding.text.contains(" more roles"))
+        );
+    }
 }

@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_is_told_per_dependency_with_its_age_and_cause() {
+    fn an_outage_is_reported_per_dependency_with_duration_and_cause() {
         let mut outages = Outages::default();
         assert_eq!((outages.sts(at(0)), outages.node_credentials(at(0))), (None, None));
         outages.note(None, Some(&down()), at(5));
@@ -316,5 +316,18 @@ mod tests {
         assert_eq!(outages.node_credentials(at(65)), None);
         let words = [Dependency::Sts, Dependency::NodeCredentials].map(Dependency::word);
         assert_eq!(words, ["sts", "node_credentials"]);
+    }
+
+    #[test]
+    fn of_very_many_roles_a_summary_says_that_there_are_more() {
+        for (roles, said) in [(256, "for 255 roles"), (257, "for 256 or more roles"), (300, "for 256 or more roles")] {
+            let mut outages = Outages::default();
+            for role in 0..roles {
+                outages.note(Some(&format!("r{role}")), Some(&down()), at(0));
+            }
+            let outage = outages.sts.current.as_mut().unwrap();
+            let text = outage.summary(Dependency::Sts, at(60));
+            assert!(text.contains(said), "{text}");
+        }
     }
 }

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_of_tags_is_told_from_a_refusal_of_the_role() {
+    fn a_refusal_of_tags_differs_from_a_refusal_of_the_role() {
         let of = |code: &str, message: &str| {
             let (kind, request_id) = (StsFailureKind::Refused, None);
             Reason::of_sts(&StsFailure { kind, code: code.into(), message: message.into(), request_id })

@@ -221,4 +221,17 @@ mod tests {
         let nothing = AddressStatus { table: None, address: FoundAddress { loopback, ..FoundAddress::default() } };
         assert_eq!((nothing.is_absent(), nothing.text().as_str()), (true, ""));
     }
+
+    #[test]
+    fn json_names_what_is_altered_and_is_null_where_nothing_was_set_up() {
+        let good = || AddressStatus { table: table(&guard(RequestAction::Redirect)), address: on(7, LINK, LINK) };
+        assert_eq!(good().json(), json!({ "in_place": true, "faults": [], "connections": 3 }));
+        let mut altered = good();
+        let last = altered.table.as_mut().unwrap().chains.last_mut().unwrap();
+        last.rules.push(last.rules[0].clone());
+        let json = altered.json();
+        assert_eq!(json["in_place"], false);
+        assert!(json["faults"][0].as_str().unwrap().contains("is altered"), "{json}");
+        assert_eq!(AddressStatus { table: None, address: FoundAddress::default() }.json(), Value::Null);
+    }
 }

@@ -173,3 +173,13 @@ pub(super) const LOAD_DESTINATION_V6: Expression =
 pub(super) const LOAD_DESTINATION_PORT: Expression =
     Expression::LoadPayload { header: Header::Transport, offset: DESTINATION_PORT_OFFSET, length: 2 };
 pub(super) const LOAD_INTERFACE: Expression = Expression::LoadMeta(Meta::InterfaceName);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn icmp_is_told_by_its_protocol_number() {
+        assert_eq!(icmp(), [Expression::LoadMeta(Meta::TransportProtocol), equal(vec![1])]);
+    }
+}

@@ -4,6 +4,9 @@ use std::fmt;
 
 /// The kernel's limit of an interface name (IFNAMSIZ without the final NUL).
 const NAME_BYTES_MAX: usize = 15;
+/// One rule compares the interface with all of them, by two expressions each, and the kernel takes 128 a rule
+/// (`NFT_RULE_MAXEXPRS`).
+pub const INCLUDED_MAX: usize = 60;
 
 /// The parsed flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,7 @@ pub enum InterfacePattern {
 pub enum InterfaceRuleError {
     NotAName(String),
     ExcludesAll,
+    TooMany(usize),
 }
 
 impl InterfaceRule {
@@ -47,6 +51,9 @@ impl InterfaceRule {
         }
         if all {
             included.clear();
+        }
+        if included.len() > INCLUDED_MAX {
+            return Err(InterfaceRuleError::TooMany(included.len()));
         }
         Ok(Self::Named { included, excluded })
     }
@@ -94,6 +101,10 @@ impl fmt::Display for InterfaceRuleError {
             Self::NotAName(word) => {
                 write!(f, "failed to read the interface `{word}`: not a name of 1 to 15 characters")
             }
+            Self::TooMany(count) => write!(
+                f,
+                "failed to read the interfaces: {count} names, at most {INCLUDED_MAX}; a prefix such as `cali+` counts as one"
+            ),
             Self::ExcludesAll => f.write_str("failed to read the interface `!+`: it excludes every interface"),
         }
     }
@@ -145,8 +156,20 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_is_wrong_is_told_with_its_word() {
+    fn an_invalid_interface_rule_names_the_word() {
         let name = InterfaceRuleError::NotAName("a b".into()).to_string();
         assert!(name.contains("`a b`") && InterfaceRuleError::ExcludesAll.to_string().contains("`!+`"));
+    }
+
+    #[test]
+    fn more_names_than_a_rule_can_compare_are_refused_in_one_line() {
+        let many = |count: usize| (0..count).map(|number| format!("eth{number}")).collect::<Vec<_>>();
+        assert!(InterfaceRule::parse(&many(INCLUDED_MAX)).is_ok());
+        let refused = InterfaceRule::parse(&many(INCLUDED_MAX + 1)).unwrap_err().to_string();
+        assert!(refused.contains("61 names, at most 60") && refused.lines().count() == 1, "{refused}");
+        let excluded: Vec<String> = many(100).iter().map(|name| format!("!{name}")).collect();
+        assert!(InterfaceRule::parse(&excluded).is_ok(), "each exception has a rule of its own");
+        let all = [many(100), vec!["+".to_owned()]].concat();
+        assert!(InterfaceRule::parse(&all).is_ok(), "no name counts beside all");
     }
 }

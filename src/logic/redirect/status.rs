@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use super::address_status::AddressStatus;
-use super::compare::{Count, FoundTable, differences};
+use super::compare::{FoundTable, differences};
 use super::expression::NftVerdict;
 use super::leftover::OldRule;
 use super::resolve::Interface;
@@ -105,13 +105,13 @@ fn whole(wanted: &Wanted, table: &FoundTable, interfaces: &[Interface]) -> Vec<S
         lines.push(match wanted.agent_for(metadata) {
             Some(agent) => {
                 let to = Statement::To(metadata);
-                let count = counted(wanted, table, CHAIN_TO_AGENT, |rule| rule.statements.contains(&to));
-                format!("  {at} -> {agent}: {} connections", count.packets)
+                let connections = counted(wanted, table, CHAIN_TO_AGENT, |rule| rule.statements.contains(&to));
+                format!("  {at} -> {agent}: {connections} connections")
             }
             None => format!("  {at}: dropped, no agent to send it to"),
         });
     }
-    let dropped = |matches: fn(&Rule) -> bool| counted(wanted, table, CHAIN_DROPPED, matches).packets;
+    let dropped = |matches: fn(&Rule) -> bool| counted(wanted, table, CHAIN_DROPPED, matches);
     let others = match wanted.other_ports {
         OtherPorts::Drop => "dropped",
         OtherPorts::Pass => "passed",
@@ -126,18 +126,12 @@ fn whole(wanted: &Wanted, table: &FoundTable, interfaces: &[Interface]) -> Vec<S
     lines
 }
 
-/// The sum of the selected rules' counters in an intact table.
-fn counted(wanted: &Wanted, table: &FoundTable, chain: &str, is_selected: impl Fn(&Rule) -> bool) -> Count {
-    let mut sum = Count::default();
+/// The packets that the selected rules of an intact table have counted.
+fn counted(wanted: &Wanted, table: &FoundTable, chain: &str, is_selected: impl Fn(&Rule) -> bool) -> u64 {
     let wanted = chains(wanted).into_iter().find(|wanted| wanted.name == chain).map(|chain| chain.rules);
-    let found = table.chain(chain).map(|chain| chain.rules.as_slice());
-    for (rule, found) in wanted.unwrap_or_default().iter().zip(found.unwrap_or_default()) {
-        if is_selected(rule) {
-            sum.packets += found.count.packets;
-            sum.bytes += found.count.bytes;
-        }
-    }
-    sum
+    let wanted = wanted.unwrap_or_default();
+    let found = table.chain(chain).map(|chain| chain.rules.as_slice()).unwrap_or_default();
+    wanted.iter().zip(found).filter(|(rule, _)| is_selected(rule)).map(|(_, found)| found.count.packets).sum()
 }
 
 fn is_request(rule: &Rule) -> bool {
@@ -156,6 +150,7 @@ fn is_not_named(rule: &Rule) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logic::redirect::compare::Count;
     use crate::logic::redirect::expression::Expression;
     use crate::logic::redirect::interfaces::InterfacePattern;
     use crate::logic::redirect::resolve::InterfaceKind;

@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_of_a_path_has_words_of_its_own() {
+    fn each_path_error_has_its_own_message() {
         let words = [PathError::Form, PathError::Encoding, PathError::Character].map(|fault| fault.to_string());
         assert!(words[0].contains("target") && words[1].contains("encoding") && words[2].contains("character"));
     }

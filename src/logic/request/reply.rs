@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_bears_its_life_and_other_replies_what_is_left_of_it() {
+    fn token_responses_have_the_lifetime_and_others_the_remaining_one() {
         assert_eq!(headers(&token("t".into(), 60)), format!("{TOKEN_TTL}: 60"));
         let left = |left| headers(&with_token_left(Response::empty(200), left));
         assert_eq!(left(Some(Duration::from_millis(59_999))), format!("{TOKEN_TTL}: 59"));

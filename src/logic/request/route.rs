@@ -302,7 +302,7 @@ fn is_credential(folded: &str) -> bool {
 }
 
 const IDENTITY_PROOFS: [&str; 3] = ["signature", "pkcs7", "rsa2048"];
-/// Its documents are readable; only what proves the instance's identity is blocked.
+/// Its documents are served; only proofs of the instance's identity are blocked.
 const IDENTITY: &str = "instance-identity";
 /// Paths that are blocked unless `--metadata-allow` names them.
 pub const BLOCKED: [&str; 4] = ["user-data", IDENTITY, "fws", "managed-ssh-keys"];

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_of_the_metadata_service_is_told_by_its_cause() {
+    fn a_failure_of_the_metadata_service_is_displayed_as_its_cause() {
         let failure = ImdsFailure { status: Some(404), cause: "no such page".into() };
         assert_eq!(failure.to_string(), "no such page");
     }

@@ -1,14 +1,16 @@
-//! The life of sessions: who gets which, when one is fetched, renewed, kept through trouble and dropped.
+//! The lifecycle of sessions: when one is fetched, renewed, kept during outages and dropped.
 //!
-//! - One call per key is queued or in flight, however many ask.
-//! - A session is served until a minute before its end, whatever STS does, and renewed at half of its life. Who asks
-//!   for one that nobody renewed in time waits a moment for the next, and gets the old one if that doesn't come.
-//! - A call that somebody waits for goes before renewals, these before prefetches; the latter two keep to a budget
-//!   and leave places free. Roles take turns.
-//! - A call that bears a pod's token can be made only with what somebody brings: such sessions are neither renewed nor
-//!   fetched unasked. Who asks after half of the life brings the token for the next; it is gone once the call is made.
-//! - What nobody here may use any more is dropped by [`Cache::sweep`].
-//! - Only [`Mono`] counts: a wall clock that jumps ends no session and prolongs none.
+//! - At most one call per key is queued or in flight, however many requests need it.
+//! - A session is served until one minute before it expires, even during an outage of STS, and renewed halfway
+//!   through its lifetime. If the renewal is late, a request waits briefly for the new session and gets the old one
+//!   if that doesn't arrive.
+//! - Calls that requests wait for run before renewals, and renewals before prefetches; the latter two are
+//!   rate-limited and leave call slots free. Roles take call_numbers.
+//! - A call that carries a pod's token needs a request to bring the token, so such sessions are neither renewed nor
+//!   prefetched. The first request in the second half of the lifetime brings the token for the next session; the
+//!   token is dropped once the call is made.
+//! - [`Cache::sweep`] drops sessions that no pod on this node is entitled to any more.
+//! - Expiry uses [`Mono`]: a jump of the wall clock neither ends nor extends a session.
 
 mod ahead;
 mod call_queue;
@@ -36,78 +38,79 @@ use call_queue::CallQueue;
 pub use call_queue::{CallPurpose, CallReport, MOST_CALLS};
 use entry::{CacheEntry, CallDemand, CallState, Keep};
 
-/// What the operator laid down about calls to STS.
+/// The operator's settings for calls to STS.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheRules {
-    /// The pace of renewals and prefetches
+    /// The rate limit of renewals and prefetches
     pub budget: Rate,
     pub renew: RenewAt,
-    /// How long a failure is remembered; `None`: by its kind
+    /// How long a failure is remembered; `None`: depends on its kind
     pub error_ttl: Option<Duration>,
 }
 
-/// When a session is renewed; up to a tenth of it earlier, never later.
+/// When a session is renewed; jitter makes it up to a tenth earlier, never later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RenewAt {
-    /// At half of the life that STS granted
+    /// At half of the lifetime that STS granted
     Half,
-    /// At this age, at half of the life if STS granted less than twice as much
+    /// At this age, or at half of the lifetime if that is earlier
     Age(Duration),
 }
 
-/// Sessions of type `S` by the call that gets them.
+/// Sessions of type `S`, keyed by the call that gets them.
 #[derive(Debug)]
 pub struct Cache<S> {
     rules: CacheRules,
     entries: FastMap<Arc<AssumeRole>, CacheEntry<S>>,
-    line: CallQueue,
+    calls: CallQueue,
     prefetches: Prefetches,
-    /// No renewal is due before this.
+    /// No renewal is due before this time.
     next_due: Mono,
 }
 
-/// What whoever asks gets.
+/// The result for a request.
 #[derive(Debug)]
 pub enum CacheAnswer<S> {
     Serve(Arc<S>),
-    /// Take this if nothing better comes until then. Counts as a wait for the call with this number.
+    /// Wait for the call with this number until the given time, then use `held`. Counts as a waiter.
     Refresh {
         held: Arc<S>,
-        turn: u64,
+        call_number: u64,
         until: Mono,
     },
     Refuse(StsFailure),
-    /// Wait until the call with this number is done, then [`Cache::look`]; or [`Cache::leave`].
+    /// Wait until the call with this number has finished, then [`Cache::poll`]; or [`Cache::leave`].
     Wait(u64),
-    /// Nothing is held or under way, and the one who asked may not start a call. How the last one failed, if it did.
+    /// No session is cached, no call is pending, and the request may not start one. Contains the last failure, if
+    /// any.
     Unstarted(Option<StsFailure>),
-    /// No room for another key.
+    /// The cache has no room for another key.
     Full,
 }
 
-/// Whether asking may start a call.
+/// Whether a request may start a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     Allowed,
     Withheld,
 }
 
-/// What a caller of STS does next.
+/// The next action of a caller of STS.
 #[derive(Debug)]
 pub enum NextCall {
     Call(Due),
-    /// Nothing to do until then, or until something is asked.
+    /// Nothing to do until this time or the next request.
     Rest(Mono),
 }
 
-/// A call to be made.
+/// A call to make.
 #[derive(Clone, Debug)]
 pub struct Due {
     pub request: Arc<AssumeRole>,
     pub purpose: CallPurpose,
-    /// How long it was queued
+    /// How long the call was queued
     pub queued: Duration,
-    /// What it bears, if it isn't signed
+    /// The token to send instead of signing
     pub token: Option<Secret<String>>,
 }
 
@@ -125,17 +128,17 @@ impl<S> Cache<S> {
         Self {
             rules,
             entries: FastMap::default(),
-            line: CallQueue::new(rules.budget, now),
+            calls: CallQueue::new(rules.budget, now),
             prefetches: Prefetches::default(),
             next_due: NEVER,
         }
     }
 
-    /// Asks for the session of `key`. A caller that must wait counts as a waiter until [`Cache::look`] or [`Cache::leave`].
-    /// `token` is the caller's, where calls bear tokens.
+    /// Requests the session of `key`. A caller that must wait counts as a waiter until [`Cache::poll`] or
+    /// [`Cache::leave`]. `token` identifies the caller's token, if calls carry tokens.
     pub fn ask(&mut self, key: &AssumeRole, start: Start, token: Option<TokenMark>, now: Mono) -> CacheAnswer<S> {
         let Some(entry) = self.entries.get_mut(key) else { return self.ask_anew(key, start, now) };
-        entry.orphan = false;
+        entry.unentitled = false;
         if let Some(held) = entry.servable(now) {
             if entry.call == CallState::Idle && !entry.is_due(now) {
                 entry.asked = CallDemand::Asked;
@@ -151,15 +154,15 @@ impl<S> Cache<S> {
         }
         entry.waiters += 1;
         entry.asked = CallDemand::Asked;
-        let (key, turn) = (entry.key.clone(), entry.turn + 1);
+        let (key, call_number) = (entry.key.clone(), entry.calls_done + 1);
         self.enqueue(&key, CallPurpose::Request, now);
-        CacheAnswer::Wait(turn)
+        CacheAnswer::Wait(call_number)
     }
 
-    /// What came of the call with number `turn`; `None`: it isn't done yet. A waiter that got an answer is none any more.
-    pub fn look(&mut self, key: &AssumeRole, turn: u64, now: Mono) -> Option<CacheAnswer<S>> {
+    /// The result of the call with this number; `None`: it hasn't finished. A result ends the caller's wait.
+    pub fn poll(&mut self, key: &AssumeRole, call_number: u64, now: Mono) -> Option<CacheAnswer<S>> {
         let Some(entry) = self.entries.get_mut(key) else { return Some(CacheAnswer::Full) };
-        if entry.turn < turn {
+        if entry.calls_done < call_number {
             return None;
         }
         entry.waiters = entry.waiters.saturating_sub(1);
@@ -170,7 +173,7 @@ impl<S> Cache<S> {
         })
     }
 
-    /// A waiter gives up. A queued call that nobody waits for any more is dropped.
+    /// Ends a caller's wait. A queued call without waiters is dropped.
     pub fn leave(&mut self, key: &AssumeRole) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         entry.waiters = entry.waiters.saturating_sub(1);
@@ -178,17 +181,17 @@ impl<S> Cache<S> {
             entry.call = CallState::Idle;
             entry.tokens.drop_brought();
             self.next_due = self.next_due.min(entry.due_at());
-            self.line.remove(key, CallPurpose::Request);
+            self.calls.remove(key, CallPurpose::Request);
         }
     }
 
-    /// Gives out the next call, if there is one that may be made now. Whoever takes it owes a [`Cache::finish`].
+    /// Returns the next call, if one may be made now. The caller must report it with [`Cache::finish`].
     pub fn next(&mut self, now: Mono) -> NextCall {
         if now >= self.next_due {
             self.queue_due_renewals(now);
         }
-        let Some((request, purpose)) = self.line.next(now) else {
-            let ready_at = self.line.ready_at(now).unwrap_or(NEVER);
+        let Some((request, purpose)) = self.calls.next(now) else {
+            let ready_at = self.calls.ready_at(now).unwrap_or(NEVER);
             return NextCall::Rest(ready_at.min(self.next_due));
         };
         if purpose == CallPurpose::Prefetch {
@@ -205,45 +208,45 @@ impl<S> Cache<S> {
         NextCall::Call(Due { request, purpose, queued: now.since(since), token })
     }
 
-    /// Takes the result of a call: a session and how long it lives. `random` is any random number.
+    /// Records the result of a call: a session and its remaining lifetime. `random` is any random number.
     pub fn finish(&mut self, key: &AssumeRole, result: Result<(S, Duration), StsFailure>, now: Mono, random: u64) {
-        self.line.done(key);
+        self.calls.done(key);
         let CacheRules { renew, error_ttl, .. } = self.rules;
         let Some(entry) = self.entries.get_mut(key) else { return };
         entry.call = CallState::Idle;
-        entry.turn += 1;
+        entry.calls_done += 1;
         match result {
-            // STS never grants more than was asked: a longer life is a date that was misread.
+            // STS never grants more than requested: a longer lifetime means a misread date.
             Ok((session, life)) => {
                 entry.accept(session, life.min(Duration::from_secs(key.duration_s.into())), renew, now, random);
             }
             Err(failure) => entry.reject(failure, error_ttl, now, random),
         }
         let due = entry.due_at();
-        if entry.orphan && entry.waiters == 0 {
+        if entry.unentitled && entry.waiters == 0 {
             self.entries.remove(key);
         } else {
             self.next_due = self.next_due.min(due);
         }
     }
 
-    /// Drops what no pod here may use any more, and what has ended or been forgotten.
+    /// Drops sessions that no pod is entitled to, and expired sessions and failures.
     pub fn sweep(&mut self, entitled: &HashSet<AssumeRole>, now: Mono) {
         self.entries.retain(|key, entry| {
-            entry.orphan = !entitled.contains(&**key);
+            entry.unentitled = !entitled.contains(&**key);
             let busy = entry.waiters > 0 || matches!(entry.call, CallState::InFlight { .. });
-            busy || (entry.tidy(now) == Keep::Keeping && !entry.orphan)
+            busy || (entry.tidy(now) == Keep::Keeping && !entry.unentitled)
         });
         let entries = &self.entries;
-        self.line.retain(|key| entries.contains_key(key));
+        self.calls.retain(|key| entries.contains_key(key));
         self.prefetches.retain(|_, key| entries.contains_key(&**key));
     }
 
-    /// Hands out what is held and due for renewal, and sees to that.
+    /// Serves a cached session that is due for renewal, and queues that.
     fn serve(&mut self, key: &AssumeRole, held: Arc<S>, token: Option<TokenMark>, now: Mono) -> CacheAnswer<S> {
         let Some(entry) = self.entries.get_mut(key) else { return CacheAnswer::Serve(held) };
         entry.asked = CallDemand::Asked;
-        let (key, turn, may_call) = (entry.key.clone(), entry.turn + 1, entry.may_call_with(token, now));
+        let (key, call_number, may_call) = (entry.key.clone(), entry.calls_done + 1, entry.may_call_with(token, now));
         let due = may_call && entry.is_due(now);
         let Some(until) = entry.worth_waiting(now).filter(|_| may_call) else {
             if due {
@@ -253,7 +256,7 @@ impl<S> Cache<S> {
         };
         entry.waiters += 1;
         self.enqueue(&key, CallPurpose::Request, now);
-        CacheAnswer::Refresh { held, turn, until }
+        CacheAnswer::Refresh { held, call_number, until }
     }
 
     fn ask_anew(&mut self, key: &AssumeRole, start: Start, now: Mono) -> CacheAnswer<S> {
@@ -277,20 +280,20 @@ impl<S> Cache<S> {
         key
     }
 
-    /// Queues a call, or moves a queued one to the front rank if it became more urgent.
+    /// Queues a call, or moves a queued one to a more urgent queue.
     fn enqueue(&mut self, key: &Arc<AssumeRole>, purpose: CallPurpose, now: Mono) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         let since = match entry.call {
             CallState::InFlight { .. } => return,
             CallState::Queued { purpose: already, .. } if already <= purpose => return,
             CallState::Queued { purpose: already, since } => {
-                self.line.remove(key, already);
+                self.calls.remove(key, already);
                 since
             }
             CallState::Idle => now,
         };
         entry.call = CallState::Queued { purpose, since };
-        self.line.push(key.clone(), purpose);
+        self.calls.push(key.clone(), purpose);
         if purpose != CallPurpose::Prefetch {
             self.end_prefetch_wait(key);
         }
@@ -311,8 +314,8 @@ impl<S> Cache<S> {
         }
     }
 
-    /// Makes room for one more key: among those at rest, what is of least use goes. A prefetch takes only the place of
-    /// what holds nothing.
+    /// Makes room for another key by dropping the least useful idle entry. A prefetch replaces only entries without a
+    /// session.
     fn make_room(&mut self, purpose: CallPurpose, now: Mono) -> bool {
         if self.entries.len() < MOST_ENTRIES {
             return true;
@@ -329,7 +332,7 @@ impl<S> Cache<S> {
     }
 }
 
-/// As many as kube2iam's cache held.
+/// The capacity of kube2iam's cache.
 pub const MOST_ENTRIES: usize = 5_000;
 const NEVER: Mono = Mono::from_micros(u64::MAX);
 

@@ -1,7 +1,7 @@
-//! What STS says: XML, read by the names of its elements whatever their namespace.
+//! Responses of STS: XML, parsed by element names regardless of namespaces.
 //!
-//! Errors come in two shapes, `ErrorResponse/Error` from AWS and `ErrorResponse/Errors/Error` from stand-ins.
-//! Invariant: no failure repeats a byte of an answer that could hold a secret, nor a piece of one that was sent.
+//! Errors come in two forms, `ErrorResponse/Error` from AWS and `ErrorResponse/Errors/Error` from stand-ins.
+//! Invariant: no failure repeats a byte of a response that could be secret, nor a piece of a secret in the request.
 
 use roxmltree::{Document, Node, ParsingOptions};
 
@@ -11,19 +11,19 @@ use crate::logic::base::secret::{Secret, without_secrets};
 use crate::logic::base::time::Wall;
 use crate::logic::sessions::credentials::Credentials;
 
-/// An answer as it came.
+/// A raw response.
 #[derive(Clone, Copy, Default)]
 pub struct StsAnswer<'a> {
     pub status: u16,
     /// `x-amzn-requestid`
     pub request_id: Option<&'a str>,
     pub body: &'a [u8],
-    /// What was sent that no word about the answer may repeat
+    /// Secrets of the request, which no message about the response may repeat
     pub secrets: &'a [&'a str],
 }
 
-/// Reads the answer to AssumeRole or AssumeRoleWithWebIdentity.
-/// Credentials that are incomplete or already over can't be meant: such an answer is unreadable.
+/// Parses the response to AssumeRole or AssumeRoleWithWebIdentity. Incomplete or expired credentials make it
+/// unreadable.
 pub fn read_credentials(answer: &StsAnswer<'_>, now: Wall) -> Result<Credentials, StsFailure> {
     with_document(answer, |document| {
         let given = find(document.root(), "Credentials").ok_or("it has no credentials")?;
@@ -32,7 +32,7 @@ pub fn read_credentials(answer: &StsAnswer<'_>, now: Wall) -> Result<Credentials
         let session_token = text_of(given, "SessionToken").ok_or("no session token in it")?;
         let expiration = text_of(given, "Expiration").ok_or("no expiration in it")?;
         let expiration = Wall::parse_rfc3339(expiration).ok_or("its expiration is not a time")?;
-        // AWS refuses from the fraction on; the second before it is safe.
+        // AWS refuses the credentials from the fraction on; the whole second before it is safe.
         let expiration = Wall::from_unix_seconds(expiration.unix_seconds());
         if expiration <= now {
             return Err("its credentials are already over");
@@ -46,7 +46,7 @@ pub fn read_credentials(answer: &StsAnswer<'_>, now: Wall) -> Result<Credentials
     })
 }
 
-/// Reads the answer to GetCallerIdentity: the caller's ARN.
+/// Parses the response to GetCallerIdentity: the caller's ARN.
 pub fn read_caller_identity(answer: &StsAnswer<'_>) -> Result<String, StsFailure> {
     with_document(answer, |document| {
         let result = find(document.root(), "GetCallerIdentityResult").ok_or("no caller in it")?;
@@ -102,15 +102,15 @@ fn find<'a>(root: Node<'a, 'a>, name: &str) -> Option<Node<'a, 'a>> {
     root.descendants().find(|node| node.is_element() && node.tag_name().name() == name)
 }
 
-/// The text of a child that holds nothing else: beside a comment or an element there might be more of it.
+/// The text of an element that contains nothing else: beside a comment or another element it might be incomplete.
 fn text_of<'a>(parent: Node<'a, 'a>, name: &str) -> Option<&'a str> {
     let child = parent.children().find(|node| node.is_element() && node.tag_name().name() == name)?;
     let text = child.first_child().filter(|inside| inside.is_text() && inside.next_sibling().is_none())?.text();
     text.map(str::trim).filter(|text| !text.is_empty())
 }
 
-/// A message as a log line may carry it: without what was sent, and of that the first line, cut. `SignatureDoesNotMatch`
-/// goes on with the canonical request, session token included.
+/// The first line of a message for the log, without secrets and truncated. `SignatureDoesNotMatch` continues with the
+/// canonical request, which contains the session token.
 fn presentable(text: &str, answer: &StsAnswer<'_>) -> String {
     let text = without_secrets(text, answer.secrets);
     let line = text.trim().lines().next().unwrap_or_default();
@@ -118,16 +118,16 @@ fn presentable(text: &str, answer: &StsAnswer<'_>) -> String {
     line.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE).collect()
 }
 
-/// Codes become metric labels and words of log lines.
+/// Codes become metric labels and log fields.
 fn is_code(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-')
 }
 
-/// A success has about twenty nodes.
+/// A successful response has about twenty nodes.
 const MOST_NODES: u32 = 2_000;
-/// The longest code that STS documents has 34 letters.
+/// The longest code in the STS documentation has 34 letters.
 const LONGEST_CODE: usize = 64;
-/// An AccessDenied that spells out both ARNs and the action stays below.
+/// An AccessDenied message with both ARNs and the action is shorter.
 const LONGEST_MESSAGE: usize = 1_000;
 
 #[cfg(test)]

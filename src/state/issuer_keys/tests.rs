@@ -6,24 +6,24 @@ use crate::logic::base::time::Wall;
 use crate::os::clock::SystemClock;
 use crate::ports::Clock;
 
-/// A clock that is set by hand; waits end at once.
-struct Hands(Mutex<Mono>);
+/// A clock set by the test; waits end at once.
+struct SetClock(Mutex<Mono>);
 
-impl Clock for Hands {
+impl Clock for SetClock {
     fn now(&self) -> Now {
         Now { mono: *self.0.lock(), wall: Wall::from_unix_seconds(1_800_000_000) }
     }
 }
 
-impl Time for Hands {
+impl Time for SetClock {
     fn notifier(&self) -> Arc<dyn Notifier> {
-        Arc::new(Silent(Mutex::new(0)))
+        Arc::new(SilentNotifier(Mutex::new(0)))
     }
 }
 
-struct Silent(Mutex<u64>);
+struct SilentNotifier(Mutex<u64>);
 
-impl Notifier for Silent {
+impl Notifier for SilentNotifier {
     fn generation(&self) -> u64 {
         *self.0.lock()
     }
@@ -53,9 +53,9 @@ fn failure(kind: KubernetesFailureKind) -> KubernetesFailure {
 
 const AWAY: KubernetesFailureKind = KubernetesFailureKind::Unavailable { retry_after_s: None };
 
-fn keyring(store: Option<Arc<dyn IssuerStore>>) -> (IssuerKeyring, Arc<Hands>) {
-    let hands = Arc::new(Hands(Mutex::new(at(0))));
-    (IssuerKeyring::open(store, hands.clone()).0, hands)
+fn keyring(store: Option<Arc<dyn IssuerStore>>) -> (IssuerKeyring, Arc<SetClock>) {
+    let clock = Arc::new(SetClock(Mutex::new(at(0))));
+    (IssuerKeyring::open(store, clock.clone()).0, clock)
 }
 
 fn ids(keyring: &IssuerKeyring) -> Vec<String> {
@@ -63,13 +63,13 @@ fn ids(keyring: &IssuerKeyring) -> Vec<String> {
 }
 
 #[test]
-fn keys_stay_while_the_server_is_away_and_go_when_it_lists_them_no_longer() {
-    let (keyring, hands) = keyring(None);
+fn keys_stay_while_the_server_is_unavailable_and_go_when_no_longer_listed() {
+    let (keyring, clock) = keyring(None);
     assert!(keyring.known().issuer.is_none());
     assert_eq!(keyring.finish(Ok(documents("one"))), KeysRead::Good(KeyNews::Changed));
     assert_eq!(keyring.finish(Ok(documents("one"))), KeysRead::Good(KeyNews::None));
     for hour in 1..=24 {
-        *hands.0.lock() = at(hour * 3_600);
+        *clock.0.lock() = at(hour * 3_600);
         let is_news = hour == 1;
         let failed = KeysRead::Failed { cause: format!("{AWAY:?}"), is_forbidden: false, is_news };
         assert_eq!(keyring.finish(Err(failure(AWAY))), failed);
@@ -82,14 +82,14 @@ fn keys_stay_while_the_server_is_away_and_go_when_it_lists_them_no_longer() {
     assert_eq!(ids(&keyring), ["two"]);
     let garbage = IssuerDocuments { key_set: "<html>".into(), ..documents("two") };
     assert!(matches!(keyring.finish(Ok(garbage)), KeysRead::Failed { .. }));
-    assert_eq!(ids(&keyring), ["two"], "an answer that can't be read lists nothing");
+    assert_eq!(ids(&keyring), ["two"], "an unreadable response removes no key");
     let none = IssuerDocuments { key_set: r#"{"keys":[]}"#.into(), ..documents("two") };
     assert!(matches!(keyring.finish(Ok(none)), KeysRead::Failed { .. }));
     assert_eq!(ids(&keyring), [""; 0]);
 }
 
 #[test]
-fn a_server_that_forbids_is_told_from_one_that_is_away() {
+fn forbidden_differs_from_unavailable() {
     use KubernetesFailureKind::{Forbidden, Refused, Unauthorized};
     for (kind, forbidden) in [(Forbidden, true), (Unauthorized, true), (Refused, false), (AWAY, false)] {
         let (keyring, _) = keyring(None);
@@ -100,15 +100,15 @@ fn a_server_that_forbids_is_told_from_one_that_is_away() {
 }
 
 #[test]
-fn unknown_keys_have_the_server_asked_once_in_ten_seconds() {
-    let (keyring, hands) = keyring(None);
+fn unknown_keys_trigger_a_read_every_ten_seconds_at_most() {
+    let (keyring, clock) = keyring(None);
     keyring.begin();
     keyring.finish(Ok(documents("one")));
     let mut wanted = Vec::new();
     for second in [1, 9, 10, 11, 19, 20, 21] {
-        *hands.0.lock() = at(second);
+        *clock.0.lock() = at(second);
         let before = keyring.wanted();
-        // The deadline is over, so nobody waits.
+        // The deadline has passed, so the call doesn't wait.
         assert!(!keyring.is_newer_than(&keyring.known(), at(second)));
         if keyring.wanted() > before {
             wanted.push(second);
@@ -117,14 +117,14 @@ fn unknown_keys_have_the_server_asked_once_in_ten_seconds() {
     assert_eq!(wanted, [10, 20]);
 }
 
-/// Anybody can make up key ids.
+/// Any pod can make up key ids.
 #[test]
-fn reads_for_nothing_become_rarer_and_news_makes_them_frequent_again() {
-    let (keyring, hands) = keyring(None);
+fn reads_without_news_become_rarer_until_news_arrives() {
+    let (keyring, clock) = keyring(None);
     let demanded = |seconds: std::ops::RangeInclusive<u64>, kid: &dyn Fn(u64) -> &'static str| {
         let mut demanded = Vec::new();
         for second in seconds {
-            *hands.0.lock() = at(second);
+            *clock.0.lock() = at(second);
             let before = keyring.wanted();
             keyring.is_newer_than(&keyring.known(), at(second));
             if keyring.wanted() > before {
@@ -139,16 +139,16 @@ fn reads_for_nothing_become_rarer_and_news_makes_them_frequent_again() {
     keyring.finish(Ok(documents("one")));
     assert_eq!(demanded(1..=200, &|_| "one"), [10, 30, 70, 130, 190]);
     assert_eq!(demanded(201..=280, &|_| "two"), [250, 260, 280]);
-    // A read that no request asked for changes nothing of that.
+    // A scheduled read doesn't change the pause.
     keyring.finish(Ok(documents("two")));
-    *hands.0.lock() = at(310);
+    *clock.0.lock() = at(310);
     assert!(!keyring.is_newer_than(&keyring.known(), at(310)));
     assert_eq!(demanded(311..=330, &|_| "two"), [320]);
 }
 
-/// Ends the read that is in progress while somebody waits for it.
+/// Ends a read in progress while two threads wait for it.
 #[test]
-fn everyone_who_meets_a_read_in_progress_waits_for_it() {
+fn requests_during_a_read_wait_for_it() {
     let keyring = Arc::new(IssuerKeyring::open(None, Arc::new(SystemClock::new())).0);
     keyring.begin();
     keyring.finish(Ok(documents("one")));
@@ -163,7 +163,7 @@ fn everyone_who_meets_a_read_in_progress_waits_for_it() {
 }
 
 #[test]
-fn who_saw_older_keys_gets_the_newer_ones_without_a_question() {
+fn newer_keys_are_used_without_another_read() {
     let (keyring, _) = keyring(None);
     keyring.finish(Ok(documents("one")));
     let seen = keyring.known();
@@ -174,9 +174,9 @@ fn who_saw_older_keys_gets_the_newer_ones_without_a_question() {
 }
 
 #[derive(Default)]
-struct Kept(Mutex<Option<Issuer>>);
+struct MemoryIssuerStore(Mutex<Option<Issuer>>);
 
-impl IssuerStore for Kept {
+impl IssuerStore for MemoryIssuerStore {
     fn read(&self) -> Result<Option<Issuer>, String> {
         Ok(self.0.lock().clone())
     }
@@ -193,8 +193,8 @@ impl IssuerStore for Kept {
 }
 
 #[test]
-fn what_one_agent_kept_the_next_one_begins_with() {
-    let store = Arc::new(Kept::default());
+fn stored_issuer_is_used_by_the_next_agent() {
+    let store = Arc::new(MemoryIssuerStore::default());
     let (first, _) = keyring(Some(store.clone()));
     first.finish(Ok(documents("one")));
     first.keep().unwrap();
@@ -205,8 +205,8 @@ fn what_one_agent_kept_the_next_one_begins_with() {
 }
 
 #[test]
-fn keys_that_the_server_lists_no_longer_do_not_come_back_from_the_store() {
-    let store = Arc::new(Kept::default());
+fn keys_no_longer_listed_are_removed_from_the_store() {
+    let store = Arc::new(MemoryIssuerStore::default());
     let (first, _) = keyring(Some(store.clone()));
     first.finish(Ok(documents("one")));
     first.keep().unwrap();
@@ -216,11 +216,11 @@ fn keys_that_the_server_lists_no_longer_do_not_come_back_from_the_store() {
     assert!(second.known().issuer.is_none());
 }
 
-struct Spoilt;
+struct BrokenIssuerStore;
 
-impl IssuerStore for Spoilt {
+impl IssuerStore for BrokenIssuerStore {
     fn read(&self) -> Result<Option<Issuer>, String> {
-        Err("spoilt".to_owned())
+        Err("broken".to_owned())
     }
 
     fn write(&self, _: &Issuer) -> Result<(), String> {
@@ -233,10 +233,10 @@ impl IssuerStore for Spoilt {
 }
 
 #[test]
-fn a_store_that_fails_is_told_and_costs_nothing_else() {
-    let hands = Arc::new(Hands(Mutex::new(at(0))));
-    let (keyring, trouble) = IssuerKeyring::open(Some(Arc::new(Spoilt)), hands);
-    assert_eq!(trouble.as_deref(), Some("spoilt"));
+fn failing_store_is_reported_and_has_no_other_effect() {
+    let clock = Arc::new(SetClock(Mutex::new(at(0))));
+    let (keyring, trouble) = IssuerKeyring::open(Some(Arc::new(BrokenIssuerStore)), clock);
+    assert_eq!(trouble.as_deref(), Some("broken"));
     keyring.finish(Ok(documents("one")));
     assert!(keyring.keep().is_err() && ids(&keyring) == ["one"]);
     let none = IssuerDocuments { key_set: r#"{"keys":[]}"#.into(), ..documents("one") };

@@ -15,13 +15,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod tokens;
 
-const PEER: Asker<'static> = signed(Starter::Address(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1))));
+const PEER: SessionRequester<'static> = signed(Starter::Address(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1))));
 
-const fn signed(starter: Starter) -> Asker<'static> {
-    Asker { starter, token: None }
+const fn signed(starter: Starter) -> SessionRequester<'static> {
+    SessionRequester { starter, token: None }
 }
 
-/// Answers once it is told to, or at once; panics for the role `panics`.
+/// Answers when the gate opens, or at once without a gate; panics for the role `panics`.
 struct FakeSts {
     calls: AtomicUsize,
     gate: Option<crossbeam_channel::Receiver<()>>,
@@ -57,7 +57,7 @@ fn permitted(role: &str) -> Permitted {
     policy::permit(&world, &rules(), world.pod("a").unwrap()).unwrap()
 }
 
-/// Runs `scene` beside two workers.
+/// Runs `scene` with two workers.
 fn with_workers(
     gate: Option<crossbeam_channel::Receiver<()>>,
     scene: impl FnOnce(&SessionCache, &(dyn Fn(u64) -> Mono + Sync), &FakeSts),
@@ -79,7 +79,7 @@ fn with_workers(
 }
 
 #[test]
-fn a_session_is_fetched_once_and_then_ready() {
+fn session_is_fetched_once_and_then_ready() {
     with_workers(None, |sessions, later, sts| {
         assert!(matches!(sessions.obtain(&permitted("app"), PEER, later(10)), SessionOutcome::Fetched(_)));
         assert!(matches!(sessions.obtain(&permitted("app"), PEER, later(10)), SessionOutcome::Ready(_)));
@@ -88,7 +88,7 @@ fn a_session_is_fetched_once_and_then_ready() {
 }
 
 #[test]
-fn who_waits_too_long_is_let_go_and_the_call_goes_on_for_the_others() {
+fn timed_out_waiter_leaves_and_the_call_continues_for_others() {
     let (open, gate) = crossbeam_channel::bounded(0);
     with_workers(Some(gate), |sessions, later, sts| {
         assert!(matches!(sessions.obtain(&permitted("app"), PEER, later(0)), SessionOutcome::TimedOut));
@@ -102,11 +102,11 @@ fn who_waits_too_long_is_let_go_and_the_call_goes_on_for_the_others() {
 }
 
 #[test]
-fn who_waited_in_vain_keeps_no_session_from_being_swept() {
+fn timed_out_waiter_keeps_no_session_from_being_swept() {
     let (open, gate) = crossbeam_channel::bounded(0);
     with_workers(Some(gate), |sessions, later, _| {
         std::thread::scope(|scope| {
-            // The call is under way: its session comes, whoever waits.
+            // The call is in progress: its session arrives whether or not a thread waits.
             let last = scope.spawn(|| sessions.obtain(&permitted("app"), PEER, later(10)));
             open.send_timeout((), Duration::from_secs(10)).unwrap();
             assert!(matches!(last.join().unwrap(), SessionOutcome::Fetched(_)));
@@ -125,7 +125,7 @@ fn who_waited_in_vain_keeps_no_session_from_being_swept() {
 }
 
 #[test]
-fn a_call_that_panics_strands_nobody() {
+fn panicking_call_wakes_its_waiters() {
     with_workers(None, |sessions, later, _| {
         assert!(matches!(sessions.obtain(&permitted("panics"), PEER, later(10)), SessionOutcome::Refused(_)));
         assert!(matches!(sessions.obtain(&permitted("app"), PEER, later(10)), SessionOutcome::Fetched(_)));
@@ -133,7 +133,7 @@ fn a_call_that_panics_strands_nobody() {
 }
 
 #[test]
-fn a_peer_can_start_only_so_much_but_join_and_reuse_at_will() {
+fn peer_is_limited_in_starting_calls_but_not_in_joining_or_reusing() {
     with_workers(None, |sessions, later, _| {
         for index in 0..20 {
             assert!(matches!(
@@ -151,7 +151,7 @@ fn a_peer_can_start_only_so_much_but_join_and_reuse_at_will() {
     });
 }
 
-/// Calls are refused or not as the test goes on; every answer takes a while.
+/// Refuses calls or not, as the test sets; every response takes `takes`.
 struct SlowSts {
     calls: Mutex<Vec<String>>,
     refused: std::sync::atomic::AtomicBool,
@@ -161,7 +161,7 @@ struct SlowSts {
 impl Sts for SlowSts {
     fn assume_role(&self, request: &AssumeRole) -> Result<Assumed, StsFailure> {
         self.calls.lock().push(request.role.name().to_owned());
-        // A place in which nothing happens, for as long as it takes.
+        // Waits for the time a call takes.
         let (_never, nothing) = crossbeam_channel::bounded::<()>(1);
         let _ = nothing.recv_timeout(self.takes);
         if self.refused.load(Ordering::SeqCst) {
@@ -179,9 +179,9 @@ impl Sts for SlowSts {
     }
 }
 
-/// A thousand pods of a hundred roles that start at once.
+/// A thousand pods with a hundred roles start at once.
 #[test]
-fn a_thousand_pods_make_a_hundred_calls_and_nobody_starves() {
+fn thousand_pods_with_a_hundred_roles_make_a_hundred_calls() {
     let clock = Arc::new(SystemClock::new());
     let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
     let sessions = Arc::new(SessionCache::new(rules, clock.clone()));
@@ -220,9 +220,9 @@ fn a_thousand_pods_make_a_hundred_calls_and_nobody_starves() {
     workers.into_iter().for_each(|worker| worker.join().unwrap());
 }
 
-/// With nothing remembered, a pod in a loop would ask STS each time: it is told what STS said last instead.
+/// Without cached failures, a pod in a loop would cause a call each time; it gets STS's last failure instead.
 #[test]
-fn a_pod_that_starts_too_much_hears_the_last_word_of_sts() {
+fn pod_over_its_budget_gets_the_last_failure_of_sts() {
     let clock = Arc::new(SystemClock::new());
     let rules = CacheRules {
         budget: Rate { burst: 20.0, refill: 10.0 },
@@ -256,14 +256,14 @@ fn a_pod_that_starts_too_much_hears_the_last_word_of_sts() {
             sessions.obtain(&app, signed(Starter::Address("10.0.0.9".parse().unwrap())), deadline),
             SessionOutcome::Refused(_)
         ),
-        "another pod may"
+        "another pod may start a call"
     );
     sessions.close();
     worker.join().unwrap();
 }
 
 #[test]
-fn closing_lets_everyone_go() {
+fn closing_wakes_all_waiters() {
     let clock = Arc::new(SystemClock::new());
     let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
     let sessions = SessionCache::new(rules, clock);
@@ -274,9 +274,9 @@ fn closing_lets_everyone_go() {
     });
 }
 
-/// A report that panics neither ends the worker nor keeps the session from those who wait; nor does it come first.
+/// A panicking report neither ends the worker nor delays the result.
 #[test]
-fn a_result_is_handed_in_before_the_report_and_whatever_becomes_of_it() {
+fn result_is_recorded_before_the_report_and_despite_its_panic() {
     let clock = Arc::new(SystemClock::new());
     let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
     let sessions = SessionCache::new(rules, clock.clone());
@@ -299,7 +299,7 @@ fn a_result_is_handed_in_before_the_report_and_whatever_becomes_of_it() {
     });
 }
 
-/// A machine that goes to sleep for two hours whenever somebody waits.
+/// A machine that is suspended for two hours whenever a thread waits.
 #[derive(Default)]
 struct SleepyTime(std::sync::atomic::AtomicU64);
 
@@ -331,7 +331,7 @@ impl Notifier for SleepyNotifier {
 
 /// Found by seed 1000044 of the simulator.
 #[test]
-fn what_ended_while_a_fresher_one_was_waited_for_is_not_handed_out() {
+fn session_that_expired_during_a_wait_is_not_handed_out() {
     let time = Arc::new(SleepyTime::default());
     let rules = CacheRules { budget: Rate { burst: 20.0, refill: 10.0 }, renew: RenewAt::Half, error_ttl: None };
     let sessions = SessionCache::new(rules, Arc::new(time.clone()));

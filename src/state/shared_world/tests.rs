@@ -1,4 +1,4 @@
-//! What waits, what wakes, and what lists are asked.
+//! Waiting, waking, and evaluating role lists.
 
 use super::*;
 use crate::logic::base::time::{Now, Wall};
@@ -12,7 +12,7 @@ use crate::ports::Clock;
 use std::sync::atomic::AtomicU64;
 
 #[test]
-fn an_event_wakes_those_who_wait() {
+fn event_wakes_waiters() {
     let clock = Arc::new(SystemClock::new());
     let world = Arc::new(SharedWorld::new(clock.clone()));
     let peer = "10.0.0.1".parse().unwrap();
@@ -32,7 +32,7 @@ fn an_event_wakes_those_who_wait() {
 }
 
 #[test]
-fn waiting_ends_at_the_deadline_and_not_at_all_if_the_look_is_stale() {
+fn wait_ends_at_the_deadline_or_at_once_if_the_read_is_stale() {
     let clock = Arc::new(SystemClock::new());
     let world = SharedWorld::new(clock.clone());
     let stale = world.seen();
@@ -42,7 +42,7 @@ fn waiting_ends_at_the_deadline_and_not_at_all_if_the_look_is_stale() {
 }
 
 #[test]
-fn only_what_may_matter_to_somebody_rings() {
+fn only_relevant_events_notify() {
     let world = SharedWorld::new(Arc::new(SystemClock::new()));
     let item = |uid: &str| Event::InitApply(Object::Pod(pod(uid, "10.0.0.1")));
     for (resource, event, rings) in [
@@ -60,7 +60,7 @@ fn only_what_may_matter_to_somebody_rings() {
     }
 }
 
-/// A clock that leaps a second whenever it is looked at, and a thread that never gets to work in between.
+/// A clock that advances by a second on each read, for a thread that gets no CPU time.
 struct BusyMachine(AtomicU64);
 
 impl Clock for BusyMachine {
@@ -75,13 +75,13 @@ impl Time for BusyMachine {
         SystemClock::new().notifier()
     }
 
-    fn worked(&self) -> Duration {
+    fn cpu_time(&self) -> Duration {
         Duration::ZERO
     }
 }
 
 #[test]
-fn a_list_does_not_rest_for_what_others_let_the_processor_do() {
+fn list_does_not_rest_for_cpu_time_of_other_threads() {
     let world = SharedWorld::new(Arc::new(BusyMachine(AtomicU64::new(0))));
     world.set_rules(Rules { restrictions: Some(Format::Regexp), ..rules() });
     world.apply(Resource::Namespaces, Event::InitApply(Object::Namespace(namespace("shop", Some(r#"["a", "b.*"]"#)))));

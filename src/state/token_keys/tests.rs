@@ -1,4 +1,4 @@
-//! Two agents and one store between them.
+//! Two agents that share a store.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,53 +11,53 @@ const NOON: Wall = Wall::from_unix_seconds(1_800_000_000);
 const HALF_A_DAY: Duration = Duration::from_secs(12 * 3_600);
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
 
-/// The time that was set.
+/// A clock set by the test.
 #[derive(Default)]
-struct Hand(Mutex<Duration>);
+struct NodeClock(Mutex<Duration>);
 
-impl Hand {
+impl NodeClock {
     fn pass(&self, span: Duration) {
         *self.0.lock() += span;
     }
 }
 
-impl Clock for Hand {
+impl Clock for NodeClock {
     fn now(&self) -> Now {
         let since = *self.0.lock();
         Now { mono: Mono::default().after(since), wall: NOON.after(since) }
     }
 }
 
-/// How the store fares.
+/// The condition of the store.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum State {
     #[default]
     Sound,
-    /// Somebody holds its lock.
+    /// Its lock is held.
     Held,
-    /// What lies there is no record.
+    /// It holds an invalid record.
     Garbled,
-    /// Nothing can be written.
+    /// Writing fails.
     Full,
 }
 
 #[derive(Default)]
-struct Shelf {
-    lies: Mutex<Option<TokenKeys>>,
+struct MemoryKeyStore {
+    record: Mutex<Option<TokenKeys>>,
     state: Mutex<State>,
     reads: AtomicUsize,
 }
 
-impl Shelf {
+impl MemoryKeyStore {
     fn found(&self) -> Result<Option<TokenKeys>, String> {
         match *self.state.lock() {
             State::Garbled => Err("garbled".to_owned()),
-            _ => Ok(self.lies.lock().clone()),
+            _ => Ok(self.record.lock().clone()),
         }
     }
 }
 
-impl KeyStore for Shelf {
+impl KeyStore for MemoryKeyStore {
     fn read(&self) -> Result<Option<TokenKeys>, String> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.found()
@@ -74,7 +74,7 @@ impl KeyStore for Shelf {
         match (change(self.found()), state) {
             (Some(_), State::Full) => return Err("full".to_owned()),
             (Some(keys), _) => {
-                *self.lies.lock() = Some(keys);
+                *self.record.lock() = Some(keys);
                 *self.state.lock() = State::Sound;
             }
             (None, _) => {}
@@ -85,8 +85,8 @@ impl KeyStore for Shelf {
 
 #[derive(Default)]
 struct Node {
-    clock: Arc<Hand>,
-    shelf: Arc<Shelf>,
+    clock: Arc<NodeClock>,
+    store: Arc<MemoryKeyStore>,
 }
 
 impl Node {
@@ -97,7 +97,7 @@ impl Node {
     }
 
     fn troubled_agent(&self, secret: u8) -> (Keyring, Option<StoreTrouble>) {
-        Keyring::open(Some(self.shelf.clone()), &[secret; 32], self.clock.clone())
+        Keyring::open(Some(self.store.clone()), &[secret; 32], self.clock.clone())
     }
 
     fn token(&self, of: &Keyring) -> String {
@@ -110,15 +110,15 @@ impl Node {
 }
 
 #[test]
-fn successor_takes_the_tokens_of_its_predecessor_and_the_other_way_round() {
+fn successor_and_predecessor_accept_each_others_tokens() {
     let node = Node::default();
     let (old, new) = (node.agent(1), node.agent(2));
     assert!(node.takes(&new, &node.token(&old)) && node.takes(&old, &node.token(&new)));
-    assert_eq!(node.shelf.reads.load(Ordering::Relaxed), 0);
+    assert_eq!(node.store.reads.load(Ordering::Relaxed), 0);
 }
 
 #[test]
-fn rotation_by_one_is_noticed_by_the_other_and_not_repeated() {
+fn rotation_by_one_agent_is_adopted_by_the_other_and_not_repeated() {
     let node = Node::default();
     let (old, new) = (node.agent(1), node.agent(2));
     node.clock.pass(HALF_A_DAY);
@@ -129,12 +129,12 @@ fn rotation_by_one_is_noticed_by_the_other_and_not_repeated() {
     assert!(node.takes(&new, &before) && node.takes(&old, &after) && node.takes(&old, &before));
     assert!(!old.is_rotation_due());
     assert_eq!(old.rotate(&[4; 32]), None);
-    assert!(node.takes(&new, &node.token(&old)), "it found the keys rotated and left them");
-    assert_eq!(node.shelf.reads.load(Ordering::Relaxed), 1);
+    assert!(node.takes(&new, &node.token(&old)), "it adopted the rotated keys");
+    assert_eq!(node.store.reads.load(Ordering::Relaxed), 1);
 }
 
 #[test]
-fn keys_that_lie_there_for_too_long_are_rotated_at_start() {
+fn overdue_stored_keys_are_rotated_at_start() {
     let node = Node::default();
     let token = node.token(&node.agent(1));
     node.clock.pass(HALF_A_DAY);
@@ -149,7 +149,7 @@ fn keys_that_lie_there_for_too_long_are_rotated_at_start() {
 }
 
 #[test]
-fn forged_tokens_cost_one_look_a_second() {
+fn forged_tokens_cause_one_read_per_second_at_most() {
     let node = Node::default();
     let agent = node.agent(1);
     let forged = TokenKeys::new(&[9; 32], NOON).issue(Bearer::Address(PEER), 60, NOON);
@@ -157,38 +157,38 @@ fn forged_tokens_cost_one_look_a_second() {
         assert!(!node.takes(&agent, &forged));
         node.clock.pass(Duration::from_millis(99));
     }
-    assert_eq!(node.shelf.reads.load(Ordering::Relaxed), 10);
+    assert_eq!(node.store.reads.load(Ordering::Relaxed), 10);
     assert!(!node.takes(&agent, "no token"));
     agent.keys_for(None);
-    assert_eq!(node.shelf.reads.load(Ordering::Relaxed), 10);
+    assert_eq!(node.store.reads.load(Ordering::Relaxed), 10);
 }
 
 #[test]
-fn a_look_for_a_forged_token_takes_up_the_keys_of_another_agent() {
+fn read_for_a_forged_token_adopts_the_keys_of_another_agent() {
     let node = Node::default();
     let (old, new) = (node.agent(1), node.agent(2));
     node.clock.pass(HALF_A_DAY);
     assert_eq!(new.rotate(&[3; 32]), None);
     let forged = TokenKeys::new(&[9; 32], NOON).issue(Bearer::Address(PEER), 60, NOON);
     assert!(!node.takes(&old, &forged));
-    assert!(node.takes(&old, &node.token(&new)), "the look of this second is used up");
-    assert_eq!(node.shelf.reads.load(Ordering::Relaxed), 1);
+    assert!(node.takes(&old, &node.token(&new)), "no further read is allowed in this second");
+    assert_eq!(node.store.reads.load(Ordering::Relaxed), 1);
 }
 
 #[test]
-fn a_garbled_store_is_told_and_begun_anew() {
+fn invalid_record_is_reported_and_replaced_by_new_keys() {
     let node = Node::default();
-    *node.shelf.state.lock() = State::Garbled;
+    *node.store.state.lock() = State::Garbled;
     let (old, trouble) = node.troubled_agent(1);
     assert_eq!(trouble.as_deref(), Some("garbled"));
     assert!(node.takes(&node.agent(2), &node.token(&old)));
 }
 
 #[test]
-fn a_store_that_cannot_be_written_costs_a_round_of_tokens_and_nothing_else() {
+fn unwritable_store_is_reported_and_keys_still_rotate() {
     for state in [State::Full, State::Held] {
         let node = Node::default();
-        *node.shelf.state.lock() = state;
+        *node.store.state.lock() = state;
         let (agent, trouble) = node.troubled_agent(1);
         assert!(trouble.is_some());
         let token = node.token(&agent);
@@ -201,18 +201,18 @@ fn a_store_that_cannot_be_written_costs_a_round_of_tokens_and_nothing_else() {
 }
 
 #[test]
-fn a_stuck_agent_does_not_keep_its_keys_from_the_next() {
+fn stuck_agent_does_not_block_reading_its_keys() {
     let node = Node::default();
     let old = node.agent(1);
-    *node.shelf.state.lock() = State::Held;
+    *node.store.state.lock() = State::Held;
     let (new, trouble) = node.troubled_agent(2);
     assert_eq!(trouble.as_deref(), Some("held"));
     assert!(node.takes(&new, &node.token(&old)));
 }
 
 #[test]
-fn without_a_store_keys_are_drawn_and_rotated_alone() {
-    let clock = Arc::new(Hand::default());
+fn keys_are_rotated_without_a_store() {
+    let clock = Arc::new(NodeClock::default());
     let (agent, trouble) = Keyring::open(None, &[1; 32], clock.clone());
     assert_eq!(trouble, None);
     let token = agent.current().issue(Bearer::Address(PEER), 60, NOON);

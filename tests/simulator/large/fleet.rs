@@ -27,7 +27,7 @@ struct Node {
 
 struct Waiting {
     session: usize,
-    turn: u64,
+    call_number: u64,
     pod: usize,
     /// What it takes if nothing better comes
     in_hand: Option<u64>,
@@ -184,12 +184,12 @@ impl Fleet {
         let (now, session) = (self.mono(), self.session_of(pod));
         match self.nodes[node].cache.ask(&self.keys[session], Start::Allowed, None, now) {
             CacheAnswer::Serve(ends) => self.has(node, pod, *ends),
-            CacheAnswer::Refresh { held, turn, until } => {
-                self.nodes[node].waiting.push(Waiting { session, turn, pod, in_hand: Some(*held) });
+            CacheAnswer::Refresh { held, call_number, until } => {
+                self.nodes[node].waiting.push(Waiting { session, call_number, pod, in_hand: Some(*held) });
                 self.at(until.micros(), node, Event::GivesUp { pod });
             }
-            CacheAnswer::Wait(turn) => {
-                self.nodes[node].waiting.push(Waiting { session, turn, pod, in_hand: None });
+            CacheAnswer::Wait(call_number) => {
+                self.nodes[node].waiting.push(Waiting { session, call_number, pod, in_hand: None });
                 self.at(self.now + 5 * SECOND, node, Event::GivesUp { pod });
             }
             CacheAnswer::Refuse(_) | CacheAnswer::Full | CacheAnswer::Unstarted(_) => self.refused(node, pod),
@@ -246,7 +246,7 @@ impl Fleet {
         self.nodes[node].waiting = elsewhere;
         let here: Vec<Waiting> = here;
         for waiting in here {
-            match self.nodes[node].cache.look(&self.keys[session], waiting.turn, now) {
+            match self.nodes[node].cache.poll(&self.keys[session], waiting.call_number, now) {
                 Some(CacheAnswer::Serve(ends)) => self.has(node, waiting.pod, *ends),
                 Some(_) => self.goes_without(node, &waiting),
                 None => self.nodes[node].waiting.push(waiting),

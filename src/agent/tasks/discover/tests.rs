@@ -4,7 +4,7 @@ use crate::logic::sessions::credentials::Credentials;
 use crate::logic::sts::{AssumeRole, Assumed, StsFailure};
 use std::sync::Arc;
 
-/// Says who calls, or why it doesn't.
+/// Returns a caller, or a failure.
 struct FixedSts(Result<&'static str, StsFailureKind>);
 
 impl Sts for FixedSts {
@@ -25,7 +25,7 @@ fn failure(kind: StsFailureKind) -> StsFailure {
     StsFailure { kind, code: "Code".into(), message: String::new(), request_id: None }
 }
 
-/// A source that knows its role, or doesn't.
+/// A source with or without a known role.
 struct Source(Option<&'static str>);
 
 impl NodeCredentials for Source {
@@ -49,11 +49,11 @@ fn own(name: &str) -> OwnRole {
 }
 
 #[test]
-fn the_own_role_is_what_sts_says_else_what_the_source_knows() {
-    let told = Ok("arn:aws:sts::123456789012:assumed-role/told/i-1");
+fn own_role_comes_from_sts_or_else_from_the_source() {
+    let named = Ok("arn:aws:sts::123456789012:assumed-role/named/i-1");
     let refused = Err(StsFailureKind::Refused);
     for (sts, source, found) in [
-        (told, Some("known"), Ok(Some(own("told")))),
+        (named, Some("known"), Ok(Some(own("named")))),
         (Ok("arn:aws:iam::123456789012:user/u"), None, Ok(None)),
         (refused, Some("known"), Ok(Some(own("known")))),
         (refused, None, Ok(None)),

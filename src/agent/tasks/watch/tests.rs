@@ -11,26 +11,26 @@ use crate::logic::cluster::kubernetes::{
     AnnotationKeys, Frame, Item, KubernetesFailure, KubernetesFailureKind, ListPage, Object, Pod, frame,
 };
 
-/// What the stand-in does when it is asked next.
+/// The fake's next response.
 enum Answer {
     /// Items, version, continuation.
     Page(&'static [&'static str], &'static str, Option<&'static str>),
     Refuse(KubernetesFailureKind),
-    Watch(&'static [Said]),
+    Watch(&'static [Output]),
 }
 
-/// What an open watch says next; nothing more to say is a clean end.
+/// The next output of an open watch; the end of the list is an orderly end.
 #[derive(Clone, Copy)]
-enum Said {
+enum Output {
     Line(&'static str),
     Break,
-    /// So many milliseconds pass.
+    /// Advances the clock by this many milliseconds.
     Pass(u64),
 }
 
-/// An API server that plays a script, and the time that passes meanwhile. With the script at its end comes shutdown.
+/// An API server that plays a script in virtual time. The end of the script is shutdown.
 #[derive(Clone, Default)]
-struct Stage(Arc<Inner>);
+struct ScriptedServer(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -39,7 +39,7 @@ struct Inner {
     seen: Mutex<Vec<String>>,
 }
 
-impl Stage {
+impl ScriptedServer {
     fn see(&self, what: &str) {
         let millis = self.0.micros.load(Ordering::Relaxed) / 1_000;
         self.0.seen.lock().push(format!("{millis} {what}"));
@@ -50,7 +50,7 @@ impl Stage {
     }
 
     fn answer(&self) -> Answer {
-        self.0.answers.lock().pop_front().expect("nothing is asked after shutdown")
+        self.0.answers.lock().pop_front().expect("no call is made after shutdown")
     }
 
     fn wait(&self, until: Mono, _: Cut) -> Waited {
@@ -62,13 +62,13 @@ impl Stage {
     }
 }
 
-impl Clock for Stage {
+impl Clock for ScriptedServer {
     fn now(&self) -> Now {
         Now { mono: Mono::from_micros(self.0.micros.load(Ordering::Relaxed)), wall: Wall::default() }
     }
 }
 
-impl Kubernetes for Stage {
+impl Kubernetes for ScriptedServer {
     fn list(
         &self,
         _: Resource,
@@ -90,7 +90,7 @@ impl Kubernetes for Stage {
     fn watch(&self, _: Resource, version: &str) -> Result<Box<dyn WatchLines>, KubernetesFailure> {
         self.see(&format!("watch from {version}"));
         match self.answer() {
-            Answer::Watch(said) => Ok(Box::new(Lines { stage: self.clone(), said: said.iter() })),
+            Answer::Watch(outputs) => Ok(Box::new(Lines { server: self.clone(), outputs: outputs.iter() })),
             Answer::Refuse(kind) => Err(KubernetesFailure { kind, cause: "refused".to_owned() }),
             Answer::Page(..) => panic!("a watch was asked for, the script has a page"),
         }
@@ -104,21 +104,21 @@ impl Kubernetes for Stage {
 }
 
 struct Lines {
-    stage: Stage,
-    said: std::slice::Iter<'static, Said>,
+    server: ScriptedServer,
+    outputs: std::slice::Iter<'static, Output>,
 }
 
 impl WatchLines for Lines {
     fn next_line(&mut self) -> Result<Option<Frame>, KubernetesFailure> {
         loop {
-            return match self.said.next() {
-                Some(Said::Line(line)) => Ok(Some(frame(line.as_bytes(), Resource::Namespaces, &keys()))),
-                Some(Said::Break) => {
+            return match self.outputs.next() {
+                Some(Output::Line(line)) => Ok(Some(frame(line.as_bytes(), Resource::Namespaces, &keys()))),
+                Some(Output::Break) => {
                     let kind = KubernetesFailureKind::Unavailable { retry_after_s: None };
                     Err(KubernetesFailure { kind, cause: "broken".to_owned() })
                 }
-                Some(Said::Pass(millis)) => {
-                    self.stage.pass(*millis);
+                Some(Output::Pass(millis)) => {
+                    self.server.pass(*millis);
                     continue;
                 }
                 None => Ok(None),
@@ -129,7 +129,7 @@ impl WatchLines for Lines {
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        self.stage.see("hang up");
+        self.server.see("hang up");
     }
 }
 
@@ -142,7 +142,7 @@ fn keys() -> AnnotationKeys {
     AnnotationKeys { role: String::new(), external_id: String::new(), allowed_roles: String::new() }
 }
 
-fn told(event: &Event) -> String {
+fn describe(event: &Event) -> String {
     let name = |object: &Object| match object {
         Object::Namespace(namespace) => namespace.name.clone(),
         Object::Pod(pod) => pod.name.clone(),
@@ -158,43 +158,43 @@ fn told(event: &Event) -> String {
     }
 }
 
-/// Plays a script with random numbers that always fall in the middle; everything that happened, each with its millisecond.
+/// Plays a script with random numbers in the middle of their range; returns all events with their milliseconds.
 fn play(answers: Vec<Answer>) -> Vec<String> {
-    let stage = Stage::default();
-    stage.0.answers.lock().extend(answers);
+    let server = ScriptedServer::default();
+    server.0.answers.lock().extend(answers);
     Reflector {
-        kubernetes: &stage,
+        kubernetes: &server,
         resource: Resource::Namespaces,
-        clock: &stage,
-        wait: &|until, cut| stage.wait(until, cut),
+        clock: &server,
+        wait: &|until, cut| server.wait(until, cut),
         random: &|| 1 << 63,
-        apply: &|event| stage.see(&told(&event)),
+        apply: &|event| server.see(&describe(&event)),
         note: &|note| {
             if !matches!(note, WatchNote::Heard | WatchNote::Watching | WatchNote::Listed { .. }) {
-                stage.see(&format!("{note:?}").split([' ', '{', '(']).next().unwrap().to_lowercase());
+                server.see(&format!("{note:?}").split([' ', '{', '(']).next().unwrap().to_lowercase());
             }
         },
     }
     .run();
-    stage.0.seen.lock().clone()
+    server.0.seen.lock().clone()
 }
 
-const ADDED: Said =
-    Said::Line(r#"{"type":"ADDED","object":{"metadata":{"uid":"u","name":"new","resourceVersion":"6"}}}"#);
-const DELETED: Said =
-    Said::Line(r#"{"type":"DELETED","object":{"metadata":{"uid":"u","name":"new","resourceVersion":"7"}}}"#);
-const GONE: Said = Said::Line(r#"{"type":"ERROR","object":{"code":410,"message":"too old"}}"#);
-const ODD: Said = Said::Line("{");
-const UNREADABLE: Said = Said::Line(r#"{"type":"MODIFIED","object":{"metadata":{"uid":7,"name":"odd"}}}"#);
+const ADDED: Output =
+    Output::Line(r#"{"type":"ADDED","object":{"metadata":{"uid":"u","name":"new","resourceVersion":"6"}}}"#);
+const DELETED: Output =
+    Output::Line(r#"{"type":"DELETED","object":{"metadata":{"uid":"u","name":"new","resourceVersion":"7"}}}"#);
+const GONE: Output = Output::Line(r#"{"type":"ERROR","object":{"code":410,"message":"too old"}}"#);
+const ODD: Output = Output::Line("{");
+const UNREADABLE: Output = Output::Line(r#"{"type":"MODIFIED","object":{"metadata":{"uid":7,"name":"odd"}}}"#);
 const UNAVAILABLE: KubernetesFailureKind = KubernetesFailureKind::Unavailable { retry_after_s: None };
 
 #[test]
-fn a_list_in_pages_then_changes_then_a_resumed_watch() {
+fn paged_list_then_changes_then_a_resumed_watch() {
     let seen = play(vec![
         Answer::Page(&["a"], "5", Some("more")),
         Answer::Page(&["b"], "5", None),
-        Answer::Watch(&[Said::Pass(300_000), ADDED]),
-        Answer::Watch(&[DELETED, Said::Break]),
+        Answer::Watch(&[Output::Pass(300_000), ADDED]),
+        Answer::Watch(&[DELETED, Output::Break]),
         Answer::Watch(&[]),
     ]);
     let expected = [
@@ -220,7 +220,7 @@ fn a_list_in_pages_then_changes_then_a_resumed_watch() {
 }
 
 #[test]
-fn a_version_too_old_is_listed_anew_with_the_old_watch_closed() {
+fn expired_version_is_relisted_after_closing_the_watch() {
     let seen = play(vec![
         Answer::Page(&["a"], "5", None),
         Answer::Watch(&[ADDED, GONE]),
@@ -247,7 +247,7 @@ fn a_version_too_old_is_listed_anew_with_the_old_watch_closed() {
 }
 
 #[test]
-fn refusals_back_off_and_what_cannot_be_read_is_forgotten_or_listed_anew() {
+fn refusals_back_off_and_unreadable_objects_are_dropped_or_relisted() {
     let seen = play(vec![
         Answer::Refuse(UNAVAILABLE),
         Answer::Refuse(KubernetesFailureKind::Forbidden),

@@ -1,15 +1,15 @@
-//! A long day of one node: keys rotate, the API server is away, pods are replaced, tokens are replayed. A seed decides
-//! what happens; a plain model says what each request must come to.
+//! A randomised day of one node: keys rotate, the API server is unavailable, pods are replaced, tokens are replayed. A
+//! seed selects the events; a simple model gives the expected response to each request.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind};
 
-/// SplitMix64: the same day for the same seed.
-struct Chance(u64);
+/// SplitMix64: the same sequence for the same seed.
+struct SeededRandom(u64);
 
-impl Chance {
+impl SeededRandom {
     fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,7 +18,7 @@ impl Chance {
     }
 }
 
-/// A token and what it was made of.
+/// A token and its properties.
 struct Issued {
     token: String,
     uid: String,
@@ -26,16 +26,16 @@ struct Issued {
     is_over: bool,
 }
 
-/// What is true, beside the service that has to find out.
+/// The true state of the node, and the service under test.
 struct Day {
     service: Service,
-    chance: Chance,
-    /// The last one signs.
+    random: SeededRandom,
+    /// The last one is used to sign.
     keys: Vec<EcKey>,
-    /// What the API server lists now, and what the agent read last
+    /// Keys listed by the API server now, and keys last read by the agent
     listed: BTreeSet<usize>,
     read: BTreeSet<usize>,
-    /// By slot on the node: uid and address
+    /// Uid and address, by slot on the node
     pods: BTreeMap<usize, (String, String)>,
     born: usize,
     issued: Vec<Issued>,
@@ -43,15 +43,15 @@ struct Day {
 
 impl Day {
     fn new(seed: u64) -> Self {
-        let service = guarded(vec![], proof(None));
+        let service = service_with_proof(vec![], proof(None));
         let keys = vec![EcKey::new("key-0")];
         let listed = BTreeSet::from([0]);
-        let (chance, read) = (Chance(seed), BTreeSet::new());
-        Self { service, chance, keys, listed, read, pods: BTreeMap::new(), born: 0, issued: Vec::new() }
+        let (random, read) = (SeededRandom(seed), BTreeSet::new());
+        Self { service, random, keys, listed, read, pods: BTreeMap::new(), born: 0, issued: Vec::new() }
     }
 
     fn step(&mut self) {
-        match self.chance.below(12) {
+        match self.random.below(12) {
             0 => self.rotate(),
             1 => self.read_keys(),
             2 | 3 => self.replace_pod(),
@@ -60,9 +60,9 @@ impl Day {
         }
     }
 
-    /// A new key signs; the old ones are listed for a while.
+    /// Adds a new signing key, or removes old ones from the list.
     fn rotate(&mut self) {
-        if self.chance.below(2) == 0 {
+        if self.random.below(2) == 0 {
             self.keys.push(EcKey::new(&format!("key-{}", self.keys.len())));
             self.listed.insert(self.keys.len() - 1);
         } else {
@@ -73,7 +73,7 @@ impl Day {
     fn read_keys(&mut self) {
         let keyring = &self.service.proof.as_ref().unwrap().keys;
         keyring.begin();
-        if self.chance.below(2) == 0 {
+        if self.random.below(2) == 0 {
             let kind = KubernetesFailureKind::Unavailable { retry_after_s: None };
             keyring.finish(Err(KubernetesFailure { kind, cause: "away".into() }));
             return;
@@ -84,20 +84,20 @@ impl Day {
         self.read.clone_from(&self.listed);
     }
 
-    /// Another pod of the same name, with the address of the old one or of a neighbour that is gone.
+    /// Replaces a pod; the new one gets the address of the old one or of another deleted pod.
     fn replace_pod(&mut self) {
-        let slot = self.chance.below(4);
+        let slot = self.random.below(4);
         if let Some((uid, address)) = self.pods.remove(&slot) {
             let gone = Event::Delete(Object::Pod(bare(&uid, &address)));
             self.service.world.apply(Resource::Pods, gone);
         }
-        if self.chance.below(4) == 0 {
+        if self.random.below(4) == 0 {
             return;
         }
         let taken: BTreeSet<&String> = self.pods.values().map(|(_, address)| address).collect();
         let free: Vec<String> =
             (1..=4).map(|last| format!("10.0.0.{last}")).filter(|address| !taken.contains(address)).collect();
-        let address = free[self.chance.below(free.len())].clone();
+        let address = free[self.random.below(free.len())].clone();
         self.born += 1;
         let uid = format!("u{}", self.born);
         apply(&self.service.world, Object::Pod(bare(&uid, &address)));
@@ -109,23 +109,23 @@ impl Day {
         if uids.is_empty() {
             return;
         }
-        let uid = uids[self.chance.below(uids.len())].clone();
-        let is_over = self.chance.below(8) == 0;
-        let mut said = claims(&uid);
+        let uid = uids[self.random.below(uids.len())].clone();
+        let is_over = self.random.below(8) == 0;
+        let mut claims = claims(&uid);
         if is_over {
-            said["exp"] = 1_000.into();
+            claims["exp"] = 1_000.into();
         }
         let key = self.keys.len() - 1;
-        self.issued.push(Issued { token: self.keys[key].sign(&said), uid, key, is_over });
+        self.issued.push(Issued { token: self.keys[key].sign(&claims), uid, key, is_over });
     }
 
-    /// Any token that ever was, from anywhere.
+    /// Sends any token issued so far from any address.
     fn replay(&mut self) {
         if self.issued.is_empty() {
             return;
         }
-        let shown = &self.issued[self.chance.below(self.issued.len())];
-        let from = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "127.0.0.1"][self.chance.below(5)];
+        let shown = &self.issued[self.random.below(self.issued.len())];
+        let from = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "127.0.0.1"][self.random.below(5)];
         let answer = ask(&self.service, Some(&shown.token), from);
         let pod = self.pods.values().find(|(uid, _)| *uid == shown.uid);
         let holder = self.pods.values().find(|(_, address)| address == from);
@@ -135,7 +135,7 @@ impl Day {
             _ if shown.is_over => (401, "token_expired"),
             None => (403, "token_pod_mismatch"),
             Some((uid, _)) if holder.is_some_and(|(other, _)| other != uid) => (403, "token_other_pod"),
-            // A pod without a role: what its token proves is believed.
+            // The pod has no role; its token is accepted.
             Some(_) => (404, "no_role"),
         };
         assert_eq!(code(&answer), expected, "{} from {from}", shown.uid);
@@ -147,11 +147,11 @@ fn bare(uid: &str, address: &str) -> Pod {
 }
 
 #[test]
-fn whatever_happens_a_token_is_worth_what_its_pod_and_its_key_are_worth() {
+fn token_is_valid_exactly_while_its_pod_and_key_are() {
     for seed in 0..12 {
         let mut day = Day::new(seed);
         (0..400).for_each(|_| day.step());
         let good = day.issued.iter().filter(|issued| day.read.contains(&issued.key)).count();
-        assert!(day.born > 20 && day.issued.len() > 50 && good > 0, "an empty day proves nothing: seed {seed}");
+        assert!(day.born > 20 && day.issued.len() > 50 && good > 0, "too few events: seed {seed}");
     }
 }

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Knows one pod, whatever the address, once it is let; and fails for `10.0.0.13`.
+/// Returns one pod for any address when the gate opens; fails for `10.0.0.13`.
 struct Api {
     asked: Sender<IpAddr>,
     gate: Receiver<()>,
@@ -49,7 +49,7 @@ fn peer(number: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, number])
 }
 
-struct House {
+struct Lookups {
     duplicates: Arc<Duplicates>,
     sessions: Arc<SessionCache>,
     asked: Receiver<IpAddr>,
@@ -57,7 +57,7 @@ struct House {
     clock: Arc<SystemClock>,
 }
 
-impl House {
+impl Lookups {
     fn open() -> Self {
         let (asked_in, asked) = unbounded();
         let (gate, gate_out) = unbounded();
@@ -75,7 +75,7 @@ impl House {
         self.duplicates.resolve(peer(number), self.clock.now().mono.after(patience))
     }
 
-    /// Resolves on a thread of its own.
+    /// Resolves on another thread.
     fn begin(&self, number: u8) -> Receiver<Found> {
         let (found, result) = unbounded();
         let duplicates = self.duplicates.clone();
@@ -91,56 +91,56 @@ fn holder() -> Found {
 }
 
 #[test]
-fn one_lookup_serves_all_who_wait_and_those_right_behind() {
-    let house = House::open();
-    let waiting: Vec<_> = (0..8).map(|_| house.begin(1)).collect();
-    assert_eq!(house.asked.recv_timeout(PATIENCE), Ok(peer(1)));
-    (0..8).for_each(|_| house.gate.send(()).unwrap());
+fn one_lookup_serves_waiters_and_closely_following_requests() {
+    let lookups = Lookups::open();
+    let waiting: Vec<_> = (0..8).map(|_| lookups.begin(1)).collect();
+    assert_eq!(lookups.asked.recv_timeout(PATIENCE), Ok(peer(1)));
+    (0..8).for_each(|_| lookups.gate.send(()).unwrap());
     for result in waiting {
         assert_eq!(result.recv_timeout(PATIENCE), Ok(holder()));
     }
-    // Who comes a second late, on a machine that crawls, asks anew.
-    assert!(house.asked.len() <= 2, "it was asked {} times more", house.asked.len());
+    // On a very slow machine a late request makes a second list.
+    assert!(lookups.asked.len() <= 2, "{} further lists were made", lookups.asked.len());
 }
 
 #[test]
-fn a_failure_is_nobody_and_strands_nobody() {
-    let house = House::open();
-    let waiting = [house.begin(13), house.begin(13)];
-    house.gate.send(()).unwrap();
+fn failed_lookup_finds_no_holder_and_wakes_waiters() {
+    let lookups = Lookups::open();
+    let waiting = [lookups.begin(13), lookups.begin(13)];
+    lookups.gate.send(()).unwrap();
     for result in waiting {
         assert_eq!(result.recv_timeout(PATIENCE), Ok(Found::Nobody));
     }
 }
 
 #[test]
-fn patience_ends_while_another_still_asks_and_so_do_places() {
-    let house = House::open();
-    let waiting: Vec<_> = (1..=4).map(|number| house.begin(number)).collect();
+fn lookup_times_out_behind_another_or_without_a_slot() {
+    let lookups = Lookups::open();
+    let waiting: Vec<_> = (1..=4).map(|number| lookups.begin(number)).collect();
     for _ in 0..4 {
-        house.asked.recv_timeout(PATIENCE).unwrap();
+        lookups.asked.recv_timeout(PATIENCE).unwrap();
     }
-    assert_eq!(house.resolve(1, Duration::from_millis(20)), Found::Nobody);
-    assert_eq!(house.resolve(5, Duration::from_millis(20)), Found::Busy);
-    (0..4).for_each(|_| house.gate.send(()).unwrap());
+    assert_eq!(lookups.resolve(1, Duration::from_millis(20)), Found::Nobody);
+    assert_eq!(lookups.resolve(5, Duration::from_millis(20)), Found::Busy);
+    (0..4).for_each(|_| lookups.gate.send(()).unwrap());
     for result in waiting {
         assert_eq!(result.recv_timeout(PATIENCE), Ok(holder()));
     }
-    house.gate.send(()).unwrap();
-    assert_eq!(house.resolve(5, PATIENCE), holder());
+    lookups.gate.send(()).unwrap();
+    assert_eq!(lookups.resolve(5, PATIENCE), holder());
 }
 
 #[test]
-fn a_peer_that_started_too_much_is_told_so_and_others_are_not() {
-    let house = House::open();
-    while house.sessions.may_start(Starter::Address(peer(1))) {}
-    assert_eq!(house.resolve(1, PATIENCE), Found::Busy);
-    house.gate.send(()).unwrap();
-    assert_eq!(house.resolve(2, PATIENCE), holder());
+fn peer_over_its_budget_is_busy_and_others_are_not() {
+    let lookups = Lookups::open();
+    while lookups.sessions.may_start(Starter::Address(peer(1))) {}
+    assert_eq!(lookups.resolve(1, PATIENCE), Found::Busy);
+    lookups.gate.send(()).unwrap();
+    assert_eq!(lookups.resolve(2, PATIENCE), holder());
 }
 
 #[test]
-fn one_live_pod_that_stays_holds_the_address() {
+fn only_live_pod_not_being_deleted_holds_the_address() {
     let deleting = |uid| Pod { deleting: true, ..pod(uid, "10.0.0.1") };
     let finished = |uid| Pod { finished: true, ..pod(uid, "10.0.0.1") };
     let host = |uid| Pod { host_network: true, ..pod(uid, "10.0.0.1") };

@@ -1,5 +1,5 @@
-//! Pods whose address comes late, in virtual time: the clock goes on only while a request waits, and stops at each event
-//! of the watches, so that the bounds are exact.
+//! Pods whose address arrives late, in virtual time: the clock advances only while a request waits, and stops at each
+//! watch event, so that the bounds are exact.
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicU64;
@@ -11,7 +11,7 @@ use crate::logic::base::time::Wall;
 use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind};
 use crate::ports::{Notifier, Time};
 
-/// Events by when they come, in milliseconds.
+/// Events with their times in milliseconds.
 type Script = VecDeque<(u64, Box<dyn FnOnce() + Send>)>;
 
 #[derive(Default)]
@@ -30,7 +30,7 @@ impl VirtualTime {
         self.now_ms.load(Ordering::SeqCst)
     }
 
-    /// Goes on to the next event, or to `until_ms` if none comes before.
+    /// Advances to the next event, or to `until_ms` if none comes before.
     fn pass(&self, until_ms: u64) {
         let next = {
             let mut script = self.script.lock();
@@ -79,7 +79,7 @@ struct Node {
     time: Arc<VirtualTime>,
 }
 
-/// What a request got, and how long it took.
+/// A response, and how long it took.
 #[derive(Debug, PartialEq, Eq)]
 struct Got {
     status: u16,
@@ -91,7 +91,7 @@ struct Got {
 }
 
 impl Node {
-    /// An agent whose first lists aren't in.
+    /// An agent whose first lists aren't complete.
     fn starting() -> Self {
         let time = Arc::new(VirtualTime::default());
         let clock = Arc::new(time.clone());
@@ -110,7 +110,7 @@ impl Node {
         Self { service, time }
     }
 
-    /// An agent that knows the namespace and no pod.
+    /// An agent with the namespace and no pod.
     fn ready() -> Self {
         let node = Self::starting();
         node.service.world.apply(Resource::Pods, Event::InitDone);
@@ -119,7 +119,7 @@ impl Node {
         node
     }
 
-    /// Lets something happen to the World after so many milliseconds from the start.
+    /// Schedules a change of the World, in milliseconds from the start.
     fn at(&self, at_ms: u64, happen: impl FnOnce(&SharedWorld) + Send + 'static) {
         let world = self.service.world.clone();
         let happen = move || {
@@ -129,25 +129,25 @@ impl Node {
         self.time.script.lock().push_back((at_ms, Box::new(happen)));
     }
 
-    /// The pod's address is posted after so many milliseconds.
+    /// Schedules the event with the pod's address.
     fn posts_at(&self, at_ms: u64) {
         self.at(at_ms, |world| apply(world, Object::Pod(holder())));
     }
 
-    fn put(&self, ttl: &str, whose: Whose) -> Got {
+    fn put(&self, ttl: &str, client: ClientAddress) -> Got {
         let headers = Headers { token_ttl: Some(ttl.as_bytes()), ..Headers::default() };
-        self.ask(&Request { method: Method::Put, target: "/latest/api/token", headers }, whose)
+        self.ask(&Request { method: Method::Put, target: "/latest/api/token", headers }, client)
     }
 
     fn list(&self, token: Option<&str>) -> Got {
         let headers = Headers { token: token.map(str::as_bytes), ..Headers::default() };
         let target = "/latest/meta-data/iam/security-credentials/";
-        self.ask(&Request { method: Method::Get, target, headers }, Whose::Pods)
+        self.ask(&Request { method: Method::Get, target, headers }, ClientAddress::Pods)
     }
 
-    fn ask(&self, request: &Request<'_>, whose: Whose) -> Got {
+    fn ask(&self, request: &Request<'_>, client: ClientAddress) -> Got {
         let began_ms = self.time.now_ms();
-        let is_node = || whose == Whose::Nodes;
+        let is_node = || client == ClientAddress::Nodes;
         let response = self.service.handle(
             request,
             &Caller { peer: PEER, is_redirected: &|| true, local: &|| None, is_node: &is_node, prove_pod: &|_| true },
@@ -168,20 +168,19 @@ fn apply(world: &SharedWorld, object: Object) {
     evaluate(world);
 }
 
-/// Finds out what lists say, as a thread of the agent does at once.
+/// Evaluates role lists, as a thread of the agent does at once.
 fn evaluate(world: &SharedWorld) {
     while !matches!(world.evaluate(), Evaluated::Nothing | Evaluated::Rest(_)) {}
 }
 
-/// Whose address asks.
+/// The owner of the client's address.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Whose {
+enum ClientAddress {
     Pods,
     Nodes,
 }
 
-/// How an SDK asks: what it gives a token and each other request, how often it tries these, and whether it goes on
-/// without a token.
+/// How an SDK makes requests: timeouts of a token and of other requests, and attempts of the latter.
 struct Sdk {
     name: &'static str,
     token_ms: u64,
@@ -189,7 +188,7 @@ struct Sdk {
     tries: u32,
 }
 
-/// Time-outs and tries as in the SDKs' sources.
+/// Timeouts and attempts from the SDKs' sources.
 const SDKS: [Sdk; 5] = [
     Sdk { name: "Go", token_ms: 500, request_ms: 500, tries: 3 },
     Sdk { name: "botocore", token_ms: 1_000, request_ms: 1_000, tries: 1 },
@@ -199,11 +198,11 @@ const SDKS: [Sdk; 5] = [
 ];
 
 impl Sdk {
-    /// One round, up to the name of the role: the last request that can wait for the pod.
+    /// One round up to the role's name, which is the last request that can wait for the pod.
     fn round(&self, node: &Node) -> Result<Got, Got> {
-        let token = node.put("21600", Whose::Pods);
+        let token = node.put("21600", ClientAddress::Pods);
         assert_eq!(token.status, 200, "{}", self.name);
-        assert!(token.took_ms < self.token_ms, "{} turns to version 1", self.name);
+        assert!(token.took_ms < self.token_ms, "{} falls back to version 1", self.name);
         let mut last = None;
         for _ in 0..self.tries {
             let got = node.list(Some(&token.text));
@@ -219,34 +218,34 @@ impl Sdk {
 }
 
 #[test]
-fn a_pod_whose_address_comes_late_has_its_role_wherever_the_two_waits_suffice() {
+fn pod_with_a_late_address_gets_its_role_within_both_waits() {
     for sdk in &SDKS {
         for late_ms in (0..=1_200).step_by(20) {
             let node = Node::ready();
             node.posts_at(late_ms);
             let got = sdk.round(&node).unwrap_or_else(|got| panic!("{} at {late_ms} ms: {got:?}", sdk.name));
             assert_eq!(got.text, "app", "{} at {late_ms} ms", sdk.name);
-            assert!(node.time.now_ms() <= late_ms.max(300), "what waits is woken by the event");
+            assert!(node.time.now_ms() <= late_ms.max(300), "the event wakes the request");
         }
     }
 }
 
 #[test]
-fn the_two_waits_end_when_they_should() {
+fn token_and_list_waits_end_at_their_limits() {
     let node = Node::ready();
-    let token = node.put("21600", Whose::Pods);
+    let token = node.put("21600", ClientAddress::Pods);
     assert_eq!((token.status, token.took_ms, token.ttl.as_deref()), (200, 300, Some("60")));
     let list = node.list(Some(&token.text));
     assert_eq!((list.status, list.text.as_str(), list.took_ms), (404, "unknown_pod\n", 900));
 }
 
-/// From the start it is the pod's, at all of its addresses, for as long as was asked.
+/// The token is bound to the pod, at all of its addresses, with the requested TTL.
 #[test]
-fn a_token_request_that_waited_for_its_pod_is_bound_to_it() {
+fn token_request_that_waited_for_its_pod_is_bound_to_it() {
     for (late_ms, ttl) in [(0, "21600"), (299, "21600"), (300, "21600"), (301, "60")] {
         let node = Node::ready();
         node.posts_at(late_ms);
-        let token = node.put("21600", Whose::Pods);
+        let token = node.put("21600", ClientAddress::Pods);
         assert_eq!((token.took_ms, token.ttl.as_deref()), (late_ms.min(300), Some(ttl)), "{late_ms}");
         let keys = node.service.keys.current();
         let elsewhere = "10.9.9.9".parse().unwrap();
@@ -256,25 +255,25 @@ fn a_token_request_that_waited_for_its_pod_is_bound_to_it() {
 }
 
 #[test]
-fn what_needs_no_pod_waits_for_none() {
+fn requests_without_need_of_a_pod_do_not_wait() {
     let node = Node::ready();
-    let own = node.put("21600", Whose::Nodes);
+    let own = node.put("21600", ClientAddress::Nodes);
     assert_eq!((own.status, own.took_ms, own.ttl.as_deref()), (200, 0, Some("60")));
-    let bad = node.put("0", Whose::Pods);
+    let bad = node.put("0", ClientAddress::Pods);
     assert_eq!((bad.status, bad.took_ms), (400, 0));
     apply(&node.service.world, Object::Pod(holder()));
-    assert_eq!(node.put("60", Whose::Pods).took_ms, 0);
+    assert_eq!(node.put("60", ClientAddress::Pods).took_ms, 0);
     assert_eq!(node.list(None).took_ms, 0);
     let patient = Node::ready();
     let impatient =
         Node { service: Service { wait_for_pod: Duration::from_millis(100), ..patient.service }, ..patient };
-    assert_eq!((impatient.put("60", Whose::Pods).took_ms, impatient.list(None).took_ms), (100, 100));
+    assert_eq!((impatient.put("60", ClientAddress::Pods).took_ms, impatient.list(None).took_ms), (100, 100));
 }
 
 #[test]
-fn until_the_first_lists_are_in_requests_wait_and_are_then_told_to_try_again() {
+fn requests_before_the_first_lists_wait_and_then_get_retry_after() {
     let node = Node::starting();
-    let token = node.put("21600", Whose::Pods);
+    let token = node.put("21600", ClientAddress::Pods);
     assert_eq!((token.status, token.took_ms, token.ttl.as_deref()), (200, 300, Some("60")));
     let list = node.list(Some(&token.text));
     assert_eq!((list.status, list.text.as_str(), list.took_ms), (503, "not_ready\n", 900));
@@ -288,7 +287,7 @@ fn until_the_first_lists_are_in_requests_wait_and_are_then_told_to_try_again() {
 }
 
 #[test]
-fn an_unknown_namespace_is_waited_for_like_an_unknown_pod() {
+fn unknown_namespace_is_awaited_like_an_unknown_pod() {
     for (late_ms, status) in [(800, 200), (900, 200), (901, 404)] {
         let node = Node::ready();
         apply(&node.service.world, Object::Pod(Pod { namespace: "late".into(), ..holder() }));
@@ -299,7 +298,7 @@ fn an_unknown_namespace_is_waited_for_like_an_unknown_pod() {
                 target: "/latest/meta-data/iam/security-credentials/",
                 headers: Headers::default(),
             },
-            Whose::Pods,
+            ClientAddress::Pods,
         );
         assert_eq!((got.status, got.took_ms), (status, late_ms.min(900)), "{late_ms}");
     }
@@ -310,28 +309,28 @@ fn failure() -> KubernetesFailure {
     KubernetesFailure { kind, cause: "it is down".to_owned() }
 }
 
-/// A 404 would be final for SDKs, and the pod may be there.
+/// A 404 would be final for SDKs, although the pod may exist.
 #[test]
-fn while_the_watch_is_broken_what_is_unknown_waits_and_is_then_told_to_try_again() {
+fn unknown_pods_wait_and_get_retry_after_while_the_watch_is_broken() {
     let node = Node::ready();
     let world = &node.service.world;
     let fails = |resource| world.record_failure(resource, &failure(), Mono::default());
     fails(Resource::Namespaces);
-    assert_eq!(node.list(None).text, "unknown_pod\n", "the pods' watch is well");
+    assert_eq!(node.list(None).text, "unknown_pod\n", "the pods' watch works");
     fails(Resource::Pods);
     let got = node.list(None);
     assert_eq!((got.status, got.text.as_str(), got.took_ms), (503, "watch_broken\n", 900));
     assert_eq!(got.retry_after.as_deref(), Some("1"));
-    let token = node.put("60", Whose::Pods);
+    let token = node.put("60", ClientAddress::Pods);
     assert_eq!((token.status, token.took_ms), (200, 300));
     world.clear_failure(Resource::Pods);
     assert_eq!(node.list(None).status, 404);
-    // What is known is given, whatever the watch does.
+    // Known pods are served in spite of a broken watch.
     apply(world, Object::Pod(holder()));
     fails(Resource::Pods);
     assert_eq!(node.list(None).status, 200);
     apply(world, Object::Pod(Pod { namespace: "late".into(), ..holder() }));
-    assert_eq!(node.list(None).text, "watch_broken\n", "so is the namespaces' watch");
+    assert_eq!(node.list(None).text, "watch_broken\n", "the namespaces' watch is broken as well");
     world.clear_failure(Resource::Namespaces);
     assert_eq!(node.list(None).text, "unknown_namespace\n");
 }

@@ -1,4 +1,4 @@
-//! The metadata service, STS, the node's own credentials, and roles to be tried.
+//! Checks of the metadata service, STS, the node's own credentials, and roles.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub(super) fn check(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<
     }
 }
 
-/// The node's own credentials, and what they are good for.
+/// Checks the node's own credentials and what they allow.
 fn sessions(
     context: &DoctorContext,
     checks: &mut Checks<'_>,
@@ -71,7 +71,7 @@ fn sessions(
         return Ok(());
     }
     let mut caller = None;
-    checks.check("whose they are", || match sts.caller_identity() {
+    checks.check("caller identity", || match sts.caller_identity() {
         Ok(arn) => {
             caller = Some(arn.clone());
             Finding::ok(format!("{arn} (GetCallerIdentity)"))
@@ -84,13 +84,13 @@ fn sessions(
     Ok(())
 }
 
-/// Nothing is signed, and whether a role trusts a pod's token only that pod can try.
+/// Calls aren't signed, and only a pod's token can show whether a role trusts it.
 fn tokens_only(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<(), Failure> {
     checks.check("node credentials", || Finding::ok(NONE_NEEDED))?;
     for role in &context.asked.roles {
         checks.check(&format!("role {role}"), || {
             Finding::warn(
-                "can't be tried: calls carry the pods' own tokens; `kube2iam explain NAMESPACE/POD` tells what STS said to a pod's",
+                "can't be tried: calls carry the pods' own tokens; `kube2iam explain NAMESPACE/POD` shows STS's response to a pod's token",
             )
         })?;
     }
@@ -108,7 +108,7 @@ fn metadata(context: &DoctorContext, service: &MetadataService) -> Finding {
     }
 }
 
-/// Whether anything that the agent can't do without comes from the metadata service.
+/// Whether the agent needs any value from the metadata service.
 fn needs_metadata(context: &DoctorContext) -> bool {
     let is_source = || matches!(context.environment.node_source(), Ok(NodeSource::InstanceRole));
     context.environment.region.is_none()
@@ -134,7 +134,7 @@ fn needs_base(context: &DoctorContext) -> bool {
         || roles.default_role == DefaultRoleSource::Discover
 }
 
-/// What goes before names, and the default role if that is the node's.
+/// The base of role names, and the default role if it is the node's.
 fn roles(context: &DoctorContext, imds: &dyn Imds, found: &mut Option<BaseArn>) -> Finding {
     let base = match &context.config.roles.base {
         BaseSource::None => BaseArn::default(),
@@ -155,7 +155,7 @@ fn roles(context: &DoctorContext, imds: &dyn Imds, found: &mut Option<BaseArn>) 
     }
 }
 
-/// Any answer will do: nobody has signed the question.
+/// Any response will do, because the request isn't signed.
 fn reach(wire: &StsWire, theirs: &mut Option<Wall>) -> Finding {
     let place = match wire.endpoint(None) {
         Ok(endpoint) => endpoint.url,
@@ -188,7 +188,7 @@ fn try_role(
     }
 }
 
-/// As pods' calls are, with a tag if theirs have any; as short as STS allows.
+/// A call like those for pods, tagged if those are, with the shortest duration that STS allows.
 fn trial(context: &DoctorContext, role: &RoleArn) -> AssumeRole {
     let tagged = !matches!(context.config.sts.tags, Tags::None);
     let tags = if tagged { vec![("kubernetes-pod-name".to_owned(), "doctor".to_owned())] } else { Vec::new() };
@@ -200,7 +200,7 @@ fn trial(context: &DoctorContext, role: &RoleArn) -> AssumeRole {
     }
 }
 
-/// For the node's own credentials.
+/// Limit for the node's own credentials.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// STS's minimum.
+/// STS's minimum, in seconds.
 const SHORTEST_S: u32 = 900;

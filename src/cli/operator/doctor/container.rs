@@ -1,4 +1,4 @@
-//! Container credentials: the keys of tokens, a token of one's own, and pods that would need one and have none.
+//! Checks of container credentials: the keys of tokens, doctor's own token, and pods without a token that need one.
 
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::logic::sessions::session::CallsBear;
 use crate::os::files::read_text;
 use crate::ports::IssuerDiscovery;
 
-/// What SDKs find in a pod's environment.
+/// The container credentials variables of a pod's SDKs.
 pub(super) struct OwnToken {
     file: Option<String>,
     uri: Option<String>,
@@ -58,7 +58,7 @@ fn own_token(context: &DoctorContext, file: &str, issuer: &Issuer) -> Finding {
     of_token(projected_token::check(token.expose().as_bytes(), rules, context.clock.now().wall), audiences)
 }
 
-/// Whether packets from here get to whoever serves at the address, which is all that the network can do wrong.
+/// Whether the endpoint is reachable from here.
 fn own_endpoint(uri: &str) -> Finding {
     let authority = uri.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
     let authority = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
@@ -74,5 +74,5 @@ fn own_endpoint(uri: &str) -> Finding {
     }
 }
 
-/// SDKs give up sooner.
+/// SDKs time out sooner.
 const PATIENCE: Duration = Duration::from_secs(2);

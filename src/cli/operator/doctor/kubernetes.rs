@@ -1,4 +1,4 @@
-//! The API server: whether it answers, and lets us list and watch.
+//! Checks of the API server: whether it is reachable and allows the agent to list and watch.
 
 use std::time::Duration;
 
@@ -43,10 +43,10 @@ pub(super) fn check(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<
     }
     if context.config.operation.events {
         let trial = Notice::trial();
-        // An agent that can't write them gives credentials all the same.
+        // An agent that can't write Events still serves credentials.
         let tried = |outcome, verb| no_worse_than_a_warning(allowed(outcome, verb, "events"));
         checks.check("write events", || tried(server.write_event(&trial, WriteMode::Tried), "create"))?;
-        checks.check("count up events", || tried(server.try_change(&trial), "patch"))?;
+        checks.check("update events", || tried(server.try_change(&trial), "patch"))?;
     }
     if context.config.listen.container_credentials {
         container::check(context, &server, checks)?;
@@ -57,7 +57,7 @@ pub(super) fn check(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<
     }
 }
 
-/// What `--remove-taint` needs: as long as the taint stays, no pod comes to this node.
+/// The permissions for `--remove-taint`: while the taint stays, no pod is scheduled on this node.
 fn examine_node(server: &ApiServer, node: &str, checks: &mut Checks<'_>) -> Result<(), Failure> {
     checks.check("get node", || allowed(server.taints(node), "get", "nodes"))?;
     checks.check("patch node", || allowed(server.try_patch(node), "patch", "nodes"))
@@ -74,7 +74,7 @@ fn no_worse_than_a_warning(finding: Finding) -> Finding {
     Finding { mark: finding.mark.min(Mark::Warn), ..finding }
 }
 
-/// Whatever the server has against us, it has answered.
+/// Whether the server responded, if only with a refusal.
 fn is_answer(tried: &Result<String, KubernetesFailure>) -> bool {
     !matches!(tried, Err(KubernetesFailure { kind: KubernetesFailureKind::Unavailable { .. }, .. }))
 }
@@ -86,7 +86,7 @@ fn reached(server: &ApiServer, tried: &Result<String, KubernetesFailure>) -> Fin
     }
 }
 
-/// Somebody waits in front of a terminal.
+/// Short, because a person waits for the result.
 const LIMITS: CallLimits = CallLimits {
     connect: Duration::from_secs(3),
     send: Duration::from_secs(3),

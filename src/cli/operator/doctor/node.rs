@@ -1,4 +1,4 @@
-//! This node: the port, the redirect, the address of container credentials, and an agent that may run here.
+//! Checks of this node: the port, the redirect, the address of container credentials, and a running agent.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -26,8 +26,8 @@ pub(super) fn check(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<
         finding
     })?;
     checks.check("port", || port(config.listen.app, socket))?;
-    let duty = config.redirect.as_ref().map_or(RedirectDuty::Elsewhere, |_| RedirectDuty::Agents);
-    checks.check("redirect", || redirect(&report(), duty))?;
+    let owner = config.redirect.as_ref().map_or(RedirectOwner::Elsewhere, |_| RedirectOwner::Agent);
+    checks.check("redirect", || redirect(&report(), owner))?;
     if config.credentials_address.is_none() {
         return Ok(());
     }
@@ -38,7 +38,7 @@ pub(super) fn check(context: &DoctorContext, checks: &mut Checks<'_>) -> Result<
     })
 }
 
-/// Run in a pod, doctor sees nothing of the node's links, and the connection alone tells.
+/// In a pod, doctor can't see the node's links, so the connection alone decides.
 fn address(report: &RedirectReport, at: SocketAddr, connected: std::io::Result<()>) -> Finding {
     let detail = report.detail.trim_end();
     match (report.whole, connected) {
@@ -54,49 +54,49 @@ fn address(report: &RedirectReport, at: SocketAddr, connected: std::io::Result<(
     }
 }
 
-/// Who places the redirect.
+/// Which program sets up the redirect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RedirectDuty {
-    /// The agent, as `--iptables` says
-    Agents,
+enum RedirectOwner {
+    /// The agent, with `--iptables`
+    Agent,
     Elsewhere,
 }
 
-fn redirect(report: &RedirectReport, duty: RedirectDuty) -> Finding {
+fn redirect(report: &RedirectReport, owner: RedirectOwner) -> Finding {
     let detail = report.detail.trim_end();
-    match (report.whole, duty) {
+    match (report.whole, owner) {
         (true, _) => {
             let seen = report.connections.map(|count| match count {
-                0 => ", no connection has come through it yet".to_owned(),
-                count => format!(", {count} connections came through it"),
+                0 => ", no connections yet".to_owned(),
+                count => format!(", {count} connections so far"),
             });
-            Finding::ok(format!("in place and whole{}", seen.unwrap_or_default()))
+            Finding::ok(format!("in place and intact{}", seen.unwrap_or_default()))
         }
-        (false, RedirectDuty::Agents) => {
+        (false, RedirectOwner::Agent) => {
             Finding::fail(format!("{detail}; the agent places it when it starts, and so does `kube2iam redirect add`"))
         }
-        (false, RedirectDuty::Elsewhere) => {
+        (false, RedirectOwner::Elsewhere) => {
             Finding::warn(format!("{detail}; without --iptables something else must send pods' requests to the agent"))
         }
     }
 }
 
-/// Who answers on the control socket.
+/// Whether an agent responds on the control socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SocketAnswer {
     Agent,
     None,
 }
 
-/// Whether an agent answers on the control socket, in words and in a word.
+/// The finding about a running agent, and whether there is one.
 fn agent(socket: &SocketSetting) -> (Finding, SocketAnswer) {
     let path: &Path = match socket {
-        SocketSetting::Off => return (Finding::ok("no control socket to ask at"), SocketAnswer::None),
+        SocketSetting::Off => return (Finding::ok("no control socket is configured"), SocketAnswer::None),
         SocketSetting::Preset(path) | SocketSetting::Asked(path) => path,
     };
     let question = SocketRequest { method: "GET", path: "/status", parameters: &[] };
     let Ok(status) = ask(path, &question) else {
-        return (Finding::ok(format!("none answers at `{}`", path.display())), SocketAnswer::None);
+        return (Finding::ok(format!("no agent answers at `{}`", path.display())), SocketAnswer::None);
     };
     let finding = match (status["ready"].as_bool(), status["version"].as_str(), status["pods"].as_u64()) {
         (Some(true), Some(version), Some(pods)) => Finding::ok(format!("version {version} runs and knows {pods} pods")),
@@ -131,7 +131,7 @@ fn port(listen: Listen, socket: SocketAnswer) -> Finding {
     }
 }
 
-/// Within one node an answer takes a millisecond.
+/// A local connection takes about a millisecond.
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -143,7 +143,7 @@ mod tests {
     use crate::logic::operator::doctor::Mark;
 
     #[test]
-    fn an_address_that_is_neither_set_up_nor_answers_fails() {
+    fn an_address_neither_set_up_nor_reachable_fails() {
         let report = |whole| RedirectReport { whole, detail: "not set up\n".into(), ..RedirectReport::default() };
         let at = SocketAddr::from((ADDRESS, 8181));
         let refused = || Err(ErrorKind::ConnectionRefused.into());
@@ -159,21 +159,21 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_redirect_fails_only_where_it_is_asked_for() {
+    fn a_missing_redirect_fails_only_if_configured() {
         let report = |whole| RedirectReport { whole, kept: true, connections: Some(3), detail: "missing\n".into() };
-        for (report, duty, mark) in [
-            (report(true), RedirectDuty::Agents, Mark::Ok),
-            (report(true), RedirectDuty::Elsewhere, Mark::Ok),
-            (report(false), RedirectDuty::Agents, Mark::Fail),
-            (report(false), RedirectDuty::Elsewhere, Mark::Warn),
+        for (report, owner, mark) in [
+            (report(true), RedirectOwner::Agent, Mark::Ok),
+            (report(true), RedirectOwner::Elsewhere, Mark::Ok),
+            (report(false), RedirectOwner::Agent, Mark::Fail),
+            (report(false), RedirectOwner::Elsewhere, Mark::Warn),
         ] {
-            let found = redirect(&report, duty);
+            let found = redirect(&report, owner);
             assert!(found.mark == mark && !found.text.contains('\n'), "{found:?}");
         }
     }
 
     #[test]
-    fn a_port_that_a_program_holds_on_v4_alone_is_taken_for_all_addresses() {
+    fn a_port_held_on_v4_only_is_taken_for_all_addresses() {
         let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let listen = Listen { address: None, port: held.local_addr().unwrap().port() };
         assert!(port(listen, SocketAnswer::Agent).text.ends_with("is held by an agent"));
@@ -182,12 +182,12 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_another_program_holds_is_a_failure() {
+    fn a_port_held_by_another_program_is_a_failure() {
         let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port_number = held.local_addr().unwrap().port();
         let listen = Listen { address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), port: port_number };
         assert_eq!(port(listen, SocketAnswer::Agent).mark, Mark::Ok);
-        // nobody accepts: the question after an agent ends at its deadline or with the listener
+        // no one accepts: the query for an agent ends at its deadline or with the listener
         drop(held);
         assert_eq!(port(listen, SocketAnswer::None).mark, Mark::Ok);
     }

@@ -59,3 +59,15 @@ fn malformed_issuer_records_are_rejected() {
         assert!(Issuer::from_record(&text).is_none(), "{text}");
     }
 }
+
+/// What the API server may say fits into the record that is made of it.
+#[test]
+fn the_longest_documents_make_a_record_within_its_limit() {
+    let name = "\"".repeat(LONGEST_NAME);
+    let configuration = json!({ "issuer": name }).to_string();
+    let keys = EcKey::new("k").key_set_json();
+    let key_set = keys.replacen("}]", &format!("}}{}]", " ".repeat(131_072 - keys.len())), 1);
+    assert_eq!(key_set.len(), 131_072);
+    let issuer = Issuer::read(&IssuerDocuments { configuration, key_set }, Wall::from_unix_seconds(0)).unwrap();
+    assert!(issuer.to_record().len() <= LONGEST_RECORD, "{}", issuer.to_record().len());
+}

@@ -105,7 +105,7 @@ fn a_point_has_two_coordinates_of_the_length_of_its_curve() {
 }
 
 #[test]
-fn a_fault_of_a_key_set_says_what_was_looked_for() {
+fn a_key_set_fault_names_the_supported_algorithms() {
     assert!(IssuerKeys::read("<html>").unwrap_err().to_string().starts_with("no JSON Web Key Set: "));
     let empty = IssuerKeys::read(r#"{"keys":[]}"#).unwrap_err().to_string();
     assert_eq!(empty, "the key set holds no key for RS256, RS384, RS512, ES256 or ES384");

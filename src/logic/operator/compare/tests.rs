@@ -143,7 +143,7 @@ fn the_table_has_differences_first_and_a_summary() {
 }
 
 #[test]
-fn what_differs_is_counted() {
+fn differences_are_counted() {
     let row = |outcome| Row { address: "10.0.0.1".parse().unwrap(), pod: None, outcome, text: String::new() };
     let outcomes = [Agreement::Alike, Agreement::OtherRole, Agreement::Alike, Agreement::OnlyOurs, Agreement::Alike];
     let comparison = Comparison { rows: outcomes.map(row).to_vec() };

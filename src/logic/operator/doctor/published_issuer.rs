@@ -1,14 +1,15 @@
-//! Whether AWS can read what the cluster's issuer publishes, as far as its name tells: with `--sts=web-identity` STS
-//! checks pods' tokens by documents that it fetches from there, over the internet.
+//! Whether AWS can read the documents of the cluster's issuer, judged by its name: with `--sts=web-identity` STS
+//! verifies pods' tokens with documents that it fetches from the issuer's address over the internet.
 //!
-//! Only what can't work is named. Whether an issuer with a public name answers, nobody knows from inside the cluster.
+//! Only certain failures are reported. Whether an issuer with a public name is reachable can't be determined inside
+//! the cluster.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Finding;
 use crate::logic::base::url::{Scheme, ServiceUrl};
 
-/// What becomes of an issuer of this name.
+/// The finding about an issuer with this name.
 pub fn of_published_issuer(issuer: &str) -> Finding {
     match fault(issuer) {
         None => Finding::ok(format!("`{issuer}` may be one that AWS reads")),
@@ -19,7 +20,7 @@ pub fn of_published_issuer(issuer: &str) -> Finding {
     }
 }
 
-/// What IAM has against an issuer's URL (IAM API reference, CreateOpenIDConnectProvider), or keeps AWS from its host.
+/// Why IAM refuses an issuer's URL (IAM API reference, CreateOpenIDConnectProvider), or why AWS can't reach its host.
 fn fault(issuer: &str) -> Option<&'static str> {
     let Ok(url) = ServiceUrl::parse(issuer) else { return Some("it is no URL") };
     if url.scheme() != Scheme::Https {
@@ -60,8 +61,8 @@ fn is_private_v6(v6: Ipv6Addr) -> bool {
     mapped || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback() || v6.is_unspecified()
 }
 
-/// Names that no public DNS has: one label, Kubernetes' own, and those kept for private use (RFC 6761, RFC 6762, ICANN's
-/// `internal`).
+/// Names that public DNS doesn't have: single labels, Kubernetes' own, and those reserved for private use (RFC 6761,
+/// RFC 6762, ICANN's `internal`).
 fn is_private_name(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     let ends = |suffix: &str| name.ends_with(suffix);
@@ -75,7 +76,7 @@ fn is_private_name(host: &str) -> bool {
 const PRIVATE_ENDS: [&str; 8] =
     [".svc", ".cluster.local", ".local", ".localhost", ".internal", ".lan", ".home.arpa", ".test"];
 const KUBERNETES: [&str; 1] = ["kubernetes.default"];
-/// kops' own issuer, unless discovery is configured: a public name for the API server's private address.
+/// kops' own issuer, unless discovery is configured: a public name of the API server's private address.
 const KOPS_API: &str = "api.internal.";
 
 #[cfg(test)]
@@ -84,7 +85,7 @@ mod tests {
     use crate::logic::operator::doctor::Mark;
 
     #[test]
-    fn an_issuer_that_aws_cannot_read_is_one_warning_with_what_to_do() {
+    fn an_issuer_that_aws_cannot_read_gives_a_warning_with_advice() {
         for (issuer, why) in [
             ("https://kubernetes.default.svc.cluster.local", "inside the cluster"),
             ("https://kubernetes.default.svc", "inside the cluster"),
@@ -100,6 +101,9 @@ mod tests {
             ("https://100.64.0.1", "its address is private"),
             ("https://169.254.1.1", "its address is private"),
             ("https://[fd00::1]", "its address is private"),
+            ("https://[fe80::1]", "its address is private"),
+            ("https://[::1]", "its address is private"),
+            ("https://[::]", "its address is private"),
             ("https://[::ffff:10.0.0.1]", "its address is private"),
             ("http://oidc.example.com", "isn't https"),
             ("https://api.example.com:6443", "no port"),

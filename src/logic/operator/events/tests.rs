@@ -100,7 +100,7 @@ fn reasons_pods_and_effects_have_separate_events() {
 }
 
 #[test]
-fn a_crowd_is_told_at_a_pace_and_within_bounds() {
+fn events_of_many_pods_are_rate_limited_and_bounded() {
     let mut book = book();
     let all: Vec<RefusedPod> = (0..100).map(|n| refused(&format!("u{n}"), Reason::StsRefused)).collect();
     assert_eq!(all.iter().filter_map(|refused| book.note(refused, at(0))).count(), 25);
@@ -131,7 +131,7 @@ fn names_and_messages_are_within_their_limits() {
 }
 
 #[test]
-fn an_event_says_where_its_pod_is_and_which_version_it_has() {
+fn an_event_has_the_fields_of_the_core_v1_api() {
     let notice = book().note(&refused("a", Reason::NoRole), at(0)).unwrap();
     let object: Value = serde_json::from_str(&notice.object).unwrap();
     for (pointer, value) in [
@@ -179,7 +179,7 @@ fn an_event_has_the_same_name_for_ever_and_the_whole_name_of_its_pod() {
 }
 
 #[test]
-fn room_is_made_by_what_was_written_an_hour_ago() {
+fn events_written_an_hour_ago_make_room() {
     let mut book = book();
     for number in 0..MOST_WRITTEN {
         let written = at(if number % 2 == 0 { 0 } else { 1 });

@@ -62,7 +62,7 @@ impl KnownFacts {
     pub(super) fn advice(&self, reason: Reason, pod: Option<&HeldPod>) -> String {
         match pod {
             Some(pod) if reason == Reason::UnknownPod && pod.host_network => {
-                "take `hostNetwork: true` off the pod, or give it credentials by other means: on the node's network it \
+                "remove `hostNetwork: true` from the pod, or give it credentials by other means: on the host network it \
                  has the node's own role"
                     .to_owned()
             }

@@ -204,10 +204,10 @@ fn finish(came: Located, pod: Option<&HeldPod>, steps: Vec<ExplainedStep>, known
     Story { explanation, permitted, peer: None, pod: None, known }
 }
 
-/// Whether STS is being asked for the session.
+/// Whether a call to STS for the session is pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StsCall {
-    UnderWay,
+    Pending,
     None,
 }
 
@@ -220,9 +220,9 @@ impl Story {
         failure: Option<(&StsFailure, Wall)>,
     ) -> Explanation {
         let state = match (held, call, failure) {
-            (Some(_), StsCall::UnderWay, _) => "renewing",
+            (Some(_), StsCall::Pending, _) => "renewing",
             (Some(_), StsCall::None, _) => "fresh",
-            (None, StsCall::UnderWay, _) => "fetching",
+            (None, StsCall::Pending, _) => "fetching",
             (None, StsCall::None, Some((failure, _))) if failure.kind.is_final() => "refused",
             (None, StsCall::None, Some(_)) => "failed",
             (None, StsCall::None, None) => "none",

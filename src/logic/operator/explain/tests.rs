@@ -1,5 +1,5 @@
 mod by_token;
-mod told;
+mod details;
 
 use super::*;
 use crate::logic::base::secret::Secret;
@@ -254,8 +254,8 @@ fn a_refusal_of_sts_is_a_refusal_of_the_pod() {
     let (said, tried) = ("STS said AccessDenied at", "the last call failed with AccessDenied at");
     for (call, failure, state, words, decision) in [
         (StsCall::None, None, "none", None, Judgement::Allowed),
-        (StsCall::UnderWay, None, "fetching", None, Judgement::Allowed),
-        (StsCall::UnderWay, Some(failure(StsFailureKind::Refused)), "fetching", Some(tried), Judgement::Allowed),
+        (StsCall::Pending, None, "fetching", None, Judgement::Allowed),
+        (StsCall::Pending, Some(failure(StsFailureKind::Refused)), "fetching", Some(tried), Judgement::Allowed),
         (StsCall::None, Some(failure(StsFailureKind::Refused)), "refused", Some(said), Judgement::Refused),
         (StsCall::None, Some(failure(StsFailureKind::Unavailable)), "failed", Some(tried), Judgement::Refused),
     ] {
@@ -288,7 +288,7 @@ fn a_held_session_is_fresh_or_being_renewed() {
     };
     for (call, failure, line) in [
         (StsCall::None, None, "credentials: fresh, valid until 2027-01-15T09:00:00Z\n"),
-        (StsCall::UnderWay, None, "credentials: renewing, valid until 2027-01-15T09:00:00Z\n"),
+        (StsCall::Pending, None, "credentials: renewing, valid until 2027-01-15T09:00:00Z\n"),
         (
             StsCall::None,
             Some(&refused),

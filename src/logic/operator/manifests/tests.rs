@@ -68,9 +68,12 @@ fn an_inapplicable_patch_step_fails() {
     for (step, wanted) in [
         ("[{op: add, path: /a/-, value: '3'}]", Some(json!({"a": [1, 2, "3"], "b": {"c": "d"}}))),
         ("[{op: remove, path: /a/0}]", Some(json!({"a": [2], "b": {"c": "d"}}))),
+        ("[{op: replace, path: /a/1, value: e}]", Some(json!({"a": [1, "e"], "b": {"c": "d"}}))),
+        ("[{op: replace, path: /a/2, value: e}]", None),
         ("[{op: replace, path: /b/c, value: e}]", Some(json!({"a": [1, 2], "b": {"c": "e"}}))),
         ("[{op: add, path: /b/x~1y, value: z}]", Some(json!({"a": [1, 2], "b": {"c": "d", "x/y": "z"}}))),
         ("[{op: remove, path: /a/2}]", None),
+        ("[{op: add, path: /a/0, value: x}]", None),
         ("[{op: remove, path: /b/x}]", None),
         ("[{op: replace, path: /b/x, value: y}]", None),
         ("[{op: test, path: /a/0, value: other}]", None),
@@ -81,4 +84,26 @@ fn an_inapplicable_patch_step_fails() {
         let done = patch::apply(&mut object, &steps(step));
         assert_eq!(done.is_ok().then_some(object), wanted, "{step}");
     }
+}
+
+#[test]
+fn a_kustomization_sets_the_namespace_and_the_image_where_they_belong() {
+    let objects = built(&WantedManifests::default());
+    for object in &objects {
+        let is_cluster_wide = CLUSTER_WIDE.iter().any(|kind| object["kind"] == *kind);
+        assert_eq!(object["metadata"]["namespace"].is_null(), is_cluster_wide, "{}", object["kind"]);
+    }
+    assert!(objects.iter().any(|object| object["kind"] == "ClusterRole"));
+    let kustomization = documents("base/kustomization.yaml").unwrap().remove(0);
+    let image = &kustomization["images"][0];
+    let wanted = format!("{}:{}", image["newName"].as_str().unwrap(), image["newTag"].as_str().unwrap());
+    assert_eq!(agent(&objects)["image"], wanted.as_str());
+}
+
+#[test]
+fn lists_without_names_are_replaced_as_a_whole() {
+    let mut object = json!({"args": ["--a", "--b"], "env": [{"name": "X", "value": "1"}, {"name": "Y"}]});
+    patch::merge(&mut object, &json!({"args": ["--c"], "env": [{"name": "X", "value": "2"}, {"name": "Z"}]}));
+    let env = json!([{"name": "Z"}, {"name": "X", "value": "2"}, {"name": "Y"}]);
+    assert_eq!(object, json!({"args": ["--c"], "env": env}));
 }

@@ -58,9 +58,9 @@ fn a_healthy_agent_has_no_problem() {
     assert_eq!(status.find_problems(), []);
 }
 
-/// Whoever runs an agent without NET_ADMIN keeps the address by other means, or serves loopback alone.
+/// Without NET_ADMIN the address is managed by other means, or the agent serves loopback only.
 #[test]
-fn an_address_that_is_not_this_agents_to_keep_is_shown_and_no_problem() {
+fn an_address_not_managed_by_this_agent_is_shown_and_no_problem() {
     let report = |kept| RedirectReport { kept, detail: "not kept by this agent".into(), ..RedirectReport::default() };
     for (kept, problems) in [(true, 1), (false, 0)] {
         let status = AgentStatus {
@@ -123,7 +123,7 @@ fn token_keys_are_shown_with_age_and_failure() {
 }
 
 #[test]
-fn roles_credentials_and_sessions_are_told_in_a_line_each() {
+fn roles_credentials_and_sessions_have_a_line_each() {
     let status = AgentStatus {
         roles: Some(Roles {
             base_arn: "arn:aws:iam::1:role/".into(),

@@ -117,7 +117,7 @@ fn many_pods_are_prefetched_in_the_order_of_their_uids() {
 }
 
 #[test]
-fn a_list_that_was_evaluated_brings_the_pods_of_its_namespace() {
+fn an_evaluated_list_prefetches_the_pods_of_its_namespace() {
     let elsewhere = Pod { namespace: "other".into(), ..pod("b", "10.0.0.2") };
     let world = listed(vec![pod("a", "10.0.0.1"), elsewhere], vec![namespace("shop", None), namespace("other", None)]);
     let fetched = ahead(&world, &rules(), &Change::ListEvaluated("shop".into()));
@@ -126,7 +126,7 @@ fn a_list_that_was_evaluated_brings_the_pods_of_its_namespace() {
 }
 
 #[test]
-fn an_account_brings_the_pods_of_its_own_namespace_alone() {
+fn an_account_prefetches_only_pods_of_its_namespace() {
     let reading = Rules { account_roles: AccountRoles::Read, ..rules() };
     let bare = |uid: &str, namespace: &str, account: &str| Pod {
         role: None,

@@ -1,4 +1,5 @@
-//! Which namespace's list is evaluated next: namespaces take turns, and those with slow lists get fewer turns.
+//! Which namespace's list is evaluated next: namespaces take turns, and those with slow lists get fewer turns. A namespace
+//! that hasn't had a turn yet goes first: most lists need only one, and would otherwise wait for a turn of every slow one.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use crate::logic::policy::pattern::RoleList;
 #[derive(Debug, Default)]
 pub struct EvaluationQueue {
     lanes: BTreeMap<Arc<str>, Lane>,
-    /// Each lane exactly once
+    /// Lanes without a turn so far; each lane is in here or in `turns`, exactly once
+    newcomers: VecDeque<Arc<str>>,
     turns: VecDeque<Arc<str>>,
     /// Roles waiting in all lanes together
     waiting: usize,
@@ -55,7 +57,7 @@ impl EvaluationQueue {
     pub fn ask(&mut self, question: ListQuestion) {
         let ListQuestion { namespace, list, serial, about } = question;
         let lane = self.lanes.entry(namespace.clone()).or_insert_with(|| {
-            self.turns.push_back(namespace.clone());
+            self.newcomers.push_back(namespace.clone());
             Lane::new(list.clone(), serial)
         });
         if serial < lane.serial {
@@ -75,11 +77,21 @@ impl EvaluationQueue {
         }
     }
 
+    /// Adds a question whose answer a request waits for: among the newcomers its namespace is next.
+    pub fn ask_first(&mut self, question: ListQuestion) {
+        let namespace = question.namespace.clone();
+        self.ask(question);
+        if let Some(place) = self.newcomers.iter().position(|newcomer| *newcomer == namespace) {
+            self.newcomers.remove(place);
+            self.newcomers.push_front(namespace);
+        }
+    }
+
     /// The evaluation whose turn it is.
     pub fn next(&mut self, now: Mono, base: &BaseArn) -> NextEvaluation {
         let mut earliest = None;
-        for _ in 0..self.turns.len() {
-            let Some(namespace) = self.turns.pop_front() else { break };
+        for _ in 0..self.newcomers.len() + self.turns.len() {
+            let Some(namespace) = self.newcomers.pop_front().or_else(|| self.turns.pop_front()) else { break };
             let Some(lane) = self.lanes.get_mut(&namespace) else { continue };
             if lane.rests_until > now {
                 earliest = Some(earliest.map_or(lane.rests_until, |other: Mono| other.min(lane.rests_until)));

@@ -1,3 +1,5 @@
+mod newcomers;
+
 use std::time::Duration;
 
 use super::*;
@@ -150,7 +152,7 @@ fn the_worst_list_is_evaluated_in_steps() {
     assert_eq!(evaluation.into_results().matches, [(role("app"), Some(99))]);
 }
 
-/// A World whose lists nobody has evaluated yet.
+/// A World with unevaluated lists.
 fn unevaluated(pods: Vec<Pod>, namespaces: Vec<Namespace>, rules: &Rules) -> World {
     let mut world = World::default();
     for (resource, objects) in [
@@ -169,7 +171,7 @@ fn restricted() -> Rules {
     Rules { restrictions: Some(Format::Glob), ..rules() }
 }
 
-/// What is asked after a change: the namespace, and the role or a word for the entries.
+/// The questions after a change: the namespace, and the role or `entries`.
 fn asked(world: &World, rules: &Rules, change: &Change) -> Vec<String> {
     let text = |question: ListQuestion| match question.about {
         About::Role(role) => format!("{} {}", question.namespace, role.name()),
@@ -179,7 +181,7 @@ fn asked(world: &World, rules: &Rules, change: &Change) -> Vec<String> {
 }
 
 #[test]
-fn what_a_change_leaves_open_is_asked_once_it_can_be_decided() {
+fn a_change_opens_questions_once_the_world_is_ready() {
     let lists = [("shop", r#"["app"]"#), ("other", r#"["*"]"#), ("void", "[]")];
     let namespaces: Vec<Namespace> = lists.into_iter().map(|(name, list)| namespace(name, Some(list))).collect();
     let namespaces = [namespaces, vec![namespace("none", None)]].concat();
@@ -198,7 +200,7 @@ fn what_a_change_leaves_open_is_asked_once_it_can_be_decided() {
 }
 
 #[test]
-fn what_is_known_of_a_list_is_not_asked_again() {
+fn evaluated_roles_are_not_queued_again() {
     let namespaces = vec![namespace("shop", Some(r#"["app"]"#))];
     let mut world = unevaluated(vec![pod("a", "10.0.0.1")], namespaces, &restricted());
     let all = Change::Listed(Resource::Pods, Novelty::News);
@@ -209,7 +211,7 @@ fn what_is_known_of_a_list_is_not_asked_again() {
 }
 
 #[test]
-fn a_role_that_no_list_binds_is_not_asked_about() {
+fn an_exempt_role_is_not_queued() {
     let fallback = DefaultRole { role: role("app"), origin: DefaultOrigin::Given, obeys: DefaultObeys::Nothing };
     let exempting = Rules { default_role: Some(fallback), ..restricted() };
     let world = unevaluated(vec![pod("a", "10.0.0.1")], vec![namespace("shop", Some(r#"["web"]"#))], &exempting);
@@ -224,11 +226,11 @@ fn everything_open_about_roles_is_answered_at_once_where_nothing_waits() {
         .iter()
         .enumerate()
         .map(|(number, name)| Pod { role: Some(name.clone()), ..pod(name, &format!("10.0.1.{number}")) });
-    let mut world = unevaluated(pods.collect(), vec![namespace("shop", Some(r#"["r1*"]"#))], &restricted());
+    let mut world = unevaluated(pods.collect(), vec![namespace("shop", Some(r#"["x", "r1*"]"#))], &restricted());
     evaluate_all(&mut world, &restricted());
     let held = world.namespace("shop").unwrap().allowed_roles.as_ref().unwrap();
     for name in names {
-        let expected = name.starts_with("r1").then_some(0);
+        let expected = name.starts_with("r1").then_some(1);
         assert_eq!(held.first_match(&role(&name)), Some(expected), "{name}");
     }
 }
@@ -251,7 +253,7 @@ fn without_a_base_an_entry_that_anything_may_come_before_is_named() {
     }
 }
 
-/// Takes the evaluation whose turn it is.
+/// Takes the next evaluation.
 fn begin(queue: &mut EvaluationQueue, now: u64) -> Evaluation {
     match queue.next(Mono::from_millis(now), &rules().base) {
         NextEvaluation::Evaluate(evaluation) => *evaluation,
@@ -260,7 +262,7 @@ fn begin(queue: &mut EvaluationQueue, now: u64) -> Evaluation {
 }
 
 #[test]
-fn an_evaluation_goes_on_where_it_was_unless_its_list_was_replaced() {
+fn an_evaluation_is_resumed_unless_its_list_was_replaced() {
     let mut queue = EvaluationQueue::default();
     queue.ask(about_role("shop", 1, "app"));
     let begun = begin(&mut queue, 0);
@@ -274,7 +276,7 @@ fn an_evaluation_goes_on_where_it_was_unless_its_list_was_replaced() {
 }
 
 #[test]
-fn a_role_is_asked_about_again_only_after_its_evaluation_is_done() {
+fn a_role_is_queued_again_only_after_its_evaluation() {
     let mut queue = EvaluationQueue::default();
     queue.ask(about_role("shop", 1, "app"));
     let begun = begin(&mut queue, 0);
@@ -290,9 +292,9 @@ fn a_role_is_asked_about_again_only_after_its_evaluation_is_done() {
     assert_eq!(begun.roles, begun_again.roles);
 }
 
-/// What was taken out, replaced or dropped no longer counts as waiting: there is room for as much.
+/// Roles that were taken, replaced or dropped don't count as waiting any more.
 #[test]
-fn only_what_waits_takes_room() {
+fn only_waiting_roles_count_towards_the_limit() {
     let fill = |queue: &mut EvaluationQueue, serial: u64, names: std::ops::Range<usize>| {
         names.for_each(|number| queue.ask(about_role("crowd", serial, &format!("r{number}"))));
     };
@@ -308,4 +310,17 @@ fn only_what_waits_takes_room() {
     assert_eq!(next(&mut queue, 0).split(' ').count(), 65);
     fill(&mut queue, 2, 20_000..20_064);
     assert_eq!(drained(&mut queue), 8_192, "some were dropped, some taken out");
+}
+
+#[test]
+fn roles_and_entries_are_asked_about_in_one_evaluation() {
+    let mut queue = EvaluationQueue::default();
+    for subject in [About::Role(role("app")), About::Entries, About::Role(role("web"))] {
+        queue.ask(about("shop", 1, r#"["a*", "*"]"#, Format::Glob, subject));
+    }
+    let mut evaluation = begin(&mut queue, 0);
+    while evaluation.step(&rules().base) == EvaluationProgress::More {}
+    let results = evaluation.into_results();
+    assert_eq!(results.matches, [(role("app"), Some(0)), (role("web"), Some(1))]);
+    assert_eq!(results.findings.unwrap(), [Box::<str>::from("`*` allows every role below the base")]);
 }

@@ -130,3 +130,12 @@ fn lists_beyond_their_limits_allow_nothing_and_report_a_fault() {
         assert!(allowed || whole.fault().is_some() || whole.len() == 1, "{shown}");
     }
 }
+
+#[test]
+fn a_list_of_expressions_is_read_up_to_its_greatest_length() {
+    for (more, fits) in [("", true), (",\"x\"", false)] {
+        let entries = vec![format!("\"{}\"", "x".repeat(512)); 16].join(",");
+        let list = RoleList::parse(&format!("[{entries}{more}]"), Format::Regexp);
+        assert_eq!(list.fault().is_none(), fits, "{more}");
+    }
+}

@@ -1,4 +1,4 @@
-//! What is decided for each kind of route, and what stands beside the decision.
+//! The decision for each kind of route, and its additional fields.
 
 use super::*;
 use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind};
@@ -7,7 +7,7 @@ fn path() -> CanonicalPath {
     CanonicalPath::parse("/latest/user-data", |_| false).unwrap()
 }
 
-/// The decision as its debug text, which names its kind and what it holds.
+/// The decision's debug text, which contains its variant and fields.
 fn decided(world: &World, ask: Ask<'_, '_>) -> String {
     format!("{:?}", decide(world, Some(&rules()), &keys(), ask, NOON).decision)
 }
@@ -18,7 +18,7 @@ fn broken(world: &mut World, resource: Resource) {
 }
 
 #[test]
-fn a_route_that_is_refused_is_refused_for_its_own_reason() {
+fn a_refused_route_is_refused_with_its_own_reason() {
     let world = listed(vec![annotated("app")], vec![]);
     for route in [Route::Refuse(Reason::OtherRole), Route::RefuseContainer(Reason::OtherRole)] {
         assert_eq!(decided(&world, ask(&route)), "Refuse(OtherRole)");
@@ -44,9 +44,9 @@ fn a_forwarded_request_gets_nothing_but_the_agents_own_pages() {
     assert_eq!(forwarded(&Route::Page(OwnPage::Health)), "Page(Health)");
 }
 
-/// A token is for the pod where that is known: who may still wait for it does.
+/// A token is issued for the pod if it is known, so a request that can still wait for the pod does.
 #[test]
-fn a_token_for_an_address_is_made_only_when_the_pod_was_waited_for() {
+fn a_token_for_an_address_is_issued_only_after_waiting_for_the_pod() {
     let (known, empty) = (listed(vec![annotated("app")], vec![]), listed(vec![], vec![]));
     let token = |world, patience| decided(world, Ask { patience, ..ask(&Route::Token) });
     assert_eq!(token(&empty, Patience::Left), "NotYet(UnknownPod)");
@@ -69,7 +69,7 @@ fn iam_pages_are_for_pods_with_a_role() {
 }
 
 #[test]
-fn what_audit_mode_lets_pass_is_noted_beside_the_decision() {
+fn audit_mode_records_what_it_allows_in_the_decision() {
     let audit = Rules { restrictions: Some(Format::Glob), enforcement: Enforcement::Audit, ..rules() };
     for (list, noted) in [(r#"["other"]"#, Some(Reason::RoleNotAllowed)), (r#"["app"]"#, None)] {
         let world = listed(vec![annotated("app")], vec![namespace("shop", Some(list))]);
@@ -83,9 +83,9 @@ fn what_audit_mode_lets_pass_is_noted_beside_the_decision() {
     assert_eq!(decide(&refused, Some(&rules()), &keys(), ask(&route), NOON).role(), None);
 }
 
-/// A 404 would be final for SDKs, and what is missing may only not have been heard of.
+/// SDKs take a 404 as final, and a missing object may only not have been reported yet.
 #[test]
-fn what_is_unknown_while_its_watch_fails_is_no_final_answer() {
+fn an_unknown_object_is_no_final_refusal_while_its_watch_fails() {
     let restricted = Rules { restrictions: Some(Format::Glob), ..rules() };
     let reading = Rules { account_roles: AccountRoles::Read, ..rules() };
     for (pod, rules, resource, reason) in [
@@ -100,7 +100,7 @@ fn what_is_unknown_while_its_watch_fails_is_no_final_answer() {
     }
 }
 
-/// Only what is certain is said of a pod, as the answer to a request for a token tells it.
+/// The response to a token request reports only what is certain about a pod.
 #[test]
 fn a_token_is_known_to_be_required_everywhere_or_of_the_pod() {
     let lenient = listed(vec![annotated("app")], vec![namespace("shop", None)]);
@@ -116,9 +116,9 @@ fn a_token_is_known_to_be_required_everywhere_or_of_the_pod() {
     assert!(is_token_required(&lenient, TokenRequirement::Required, None));
 }
 
-/// A session isn't thrown away while the list that may allow it is being evaluated.
+/// A session is kept while the list that may allow it is being evaluated.
 #[test]
-fn a_pod_is_entitled_to_what_it_may_have_and_to_what_is_not_found_out_yet() {
+fn a_pod_is_entitled_to_allowed_and_pending_roles() {
     let restricted = Rules { restrictions: Some(Format::Glob), ..rules() };
     let role = |world: &World| {
         let pod = world.pods().next().unwrap();

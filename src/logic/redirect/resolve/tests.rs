@@ -195,7 +195,7 @@ fn a_missing_chart_default_redirects_all_interfaces() {
 }
 
 #[test]
-fn notes_say_what_is_left_out_and_warn_of_what_is_wrong() {
+fn notes_about_faults_are_warnings() {
     let pattern = InterfacePattern::parse("eth9").unwrap();
     for (note, warns, told) in [
         (RedirectNote::V4LeftOut, false, "IPv4 is not redirected"),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::logic::redirect::interfaces::INCLUDED_MAX;
 use crate::logic::redirect::scope::InterfaceScope;
 use crate::logic::redirect::{METADATA_V4, Metadata};
 
@@ -127,5 +128,18 @@ fn priorities_are_written_as_nft_writes_them() {
         (Hook::Postrouting, 100, "postrouting priority 100"),
     ] {
         assert_eq!(hook.text(priority), text);
+    }
+}
+
+/// The kernel refuses a rule of more than 128 expressions (`NFT_RULE_MAXEXPRS`).
+#[test]
+fn the_longest_list_of_interfaces_fits_into_a_rule() {
+    let all: Vec<String> = (0..INCLUDED_MAX).map(|number| format!("veth{number}")).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let scope = InterfaceScope { exempt: vec![], redirected: names(&all) };
+    for other_ports in [OtherPorts::Drop, OtherPorts::Pass] {
+        let chains = chains(&wanted(Some("10.0.0.1:8181"), None, scope.clone(), other_ports));
+        let longest = chains.iter().flat_map(|chain| &chain.rules).map(|rule| rule.expressions().len()).max();
+        assert!(longest.is_some_and(|longest| (2 * INCLUDED_MAX..=128).contains(&longest)), "{longest:?}");
     }
 }

@@ -274,3 +274,13 @@ fn only_the_exact_path_is_the_token_path() {
         assert_eq!(route, Route::Refuse(Reason::TokenPathVersioned), "{target}");
     }
 }
+
+#[test]
+fn an_absolute_target_names_the_metadata_service() {
+    for host in ["169.254.169.254", "169.254.169.254:80", "[fd00:ec2::254]"] {
+        assert_eq!(get(&format!("http://{host}/latest/meta-data/iam/info")), Route::IamInfo, "{host}");
+    }
+    for host in ["example.com", "169.254.169.254:8080", "169.254.170.2"] {
+        assert_eq!(get(&format!("http://{host}/latest/meta-data/iam/info")), Route::Refuse(Reason::BadPath), "{host}");
+    }
+}

@@ -1,4 +1,4 @@
-//! The calls to STS that are to be made and those under way: who comes next, and how many go at a time.
+//! Queued calls to STS and those in flight: their order and concurrency.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use crate::logic::base::time::Mono;
 use crate::logic::sessions::budget::{Bucket, Rate};
 use crate::logic::sts::{AssumeRole, StsFailure};
 
-/// Why a call is made, in the order in which calls are made.
+/// Why a call is made. Calls are made in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CallPurpose {
-    /// Somebody waits for it.
+    /// A request waits for it.
     Request,
     Renewal,
     Prefetch,
 }
 
 impl CallPurpose {
-    /// The word for log and metrics.
+    /// The value for log and metrics.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Request => "request",
@@ -28,12 +28,12 @@ impl CallPurpose {
     }
 }
 
-/// What a call to STS came to, for the log and the metrics.
+/// The outcome of a call to STS, for the log and the metrics.
 #[derive(Debug)]
 pub struct CallReport<'a> {
     pub request: &'a AssumeRole,
     pub purpose: CallPurpose,
-    /// How long it waited for its turn
+    /// How long the call was queued
     pub queued: Duration,
     pub took: Duration,
     pub failure: Option<&'a StsFailure>,
@@ -41,10 +41,10 @@ pub struct CallReport<'a> {
 
 #[derive(Debug)]
 pub(super) struct CallQueue {
-    /// By [`CallPurpose`]
+    /// Indexed by [`CallPurpose`]
     queues: [Queue; 3],
     under_way: Vec<(Arc<AssumeRole>, CallPurpose)>,
-    /// The pace of calls that nobody waits for
+    /// The rate limit of background calls
     pace: Rate,
     budget: Bucket,
 }
@@ -59,7 +59,7 @@ impl CallQueue {
         }
     }
 
-    /// Calls that nobody waits for that may be made at once, of how many.
+    /// The background calls that may be made at once, and their maximum.
     pub(super) fn budget(&self, now: Mono) -> (f64, f64) {
         (self.budget.left(self.pace, now), self.pace.burst)
     }
@@ -76,7 +76,7 @@ impl CallQueue {
         self.queues.iter_mut().for_each(|queue| queue.retain(&mut keep));
     }
 
-    /// The most urgent call that may be made now. It is under way until it is [`CallQueue::done`].
+    /// The most urgent call that may be made now. It counts as in flight until [`CallQueue::done`].
     pub(super) fn next(&mut self, now: Mono) -> Option<(Arc<AssumeRole>, CallPurpose)> {
         if self.is_full() {
             return None;
@@ -90,7 +90,7 @@ impl CallQueue {
             } else {
                 (renewals, CallPurpose::Renewal)
             };
-            if queue.is_empty() || unasked(&self.under_way) >= MOST_UNASKED || !self.budget.take(self.pace, now) {
+            if queue.is_empty() || background(&self.under_way) >= MOST_BACKGROUND || !self.budget.take(self.pace, now) {
                 return None;
             }
             (queue.pop()?, purpose)
@@ -103,10 +103,10 @@ impl CallQueue {
         self.under_way.retain(|(other, _)| **other != *key);
     }
 
-    /// From when on a queued call may be made, if nothing is done or asked before; `None`: not before that.
+    /// When a queued call may be made if nothing else happens; `None`: not before another call finishes.
     pub(super) fn ready_at(&mut self, now: Mono) -> Option<Mono> {
-        let held_back = self.is_full() || unasked(&self.under_way) >= MOST_UNASKED;
-        (!held_back && self.has_queued()).then(|| self.budget.ready_at(self.pace, now))
+        let is_blocked = self.is_full() || background(&self.under_way) >= MOST_BACKGROUND;
+        (!is_blocked && self.has_queued()).then(|| self.budget.ready_at(self.pace, now))
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -126,11 +126,11 @@ impl CallQueue {
     }
 }
 
-fn unasked(under_way: &[(Arc<AssumeRole>, CallPurpose)]) -> usize {
+fn background(under_way: &[(Arc<AssumeRole>, CallPurpose)]) -> usize {
     under_way.iter().filter(|(_, purpose)| *purpose != CallPurpose::Request).count()
 }
 
-/// Calls to STS at a time.
+/// Limit of concurrent calls to STS.
 pub const MOST_CALLS: usize = 8;
-/// Of these, calls that nobody waits for: should they all hang, somebody's first request still finds a place.
-const MOST_UNASKED: usize = 6;
+/// Limit of concurrent background calls: even if all of them hang, a request finds a free slot.
+const MOST_BACKGROUND: usize = 6;

@@ -1,4 +1,4 @@
-//! One key of the cache: what is held for it, how its calls went, and when the next one is due.
+//! One key of the cache: its session, the results of its calls, and when the next one is due.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind, TokenRefusal};
 pub(super) struct CacheEntry<S> {
     pub(super) key: Arc<AssumeRole>,
     pub(super) held: Option<HeldSession<S>>,
-    /// A failure, and until when it is the answer
+    /// A failure, and until when requests get it
     refusal: Option<(StsFailure, Mono)>,
     pub(super) call: CallState,
-    /// Calls done so far
-    pub(super) turn: u64,
-    /// How the last call ended, for those who waited for it; `None`: well
+    /// Number of finished calls
+    pub(super) calls_done: u64,
+    /// The failure of the last call, for its waiters; `None`: it succeeded
     pub(super) last_failure: Option<StsFailure>,
     pub(super) waiters: usize,
     pub(super) asked: CallDemand,
-    /// Failures in a row
+    /// Consecutive failures
     failures: u32,
     retry_at: Mono,
     pub(super) tokens: EntryTokens,
-    /// Nobody may use it any more; only a call in flight or a waiter keeps it.
-    pub(super) orphan: bool,
+    /// No pod is entitled to it any more; it is kept only for a call in flight or a waiter
+    pub(super) unentitled: bool,
 }
 
 #[derive(Debug)]
@@ -35,18 +35,18 @@ pub(super) struct HeldSession<S> {
     serve_until: Mono,
     ends: Mono,
     renew_at: Mono,
-    /// From here on it has less life left than callers are promised
+    /// After this time the remaining lifetime is less than promised
     fresh_until: Mono,
 }
 
-/// Why a session is worth renewing.
+/// Why a session should be renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallDemand {
-    /// Somebody asked for it in its present life.
+    /// It was requested during its current lifetime.
     Asked,
-    /// It was fetched ahead, for a first request yet to come.
+    /// It was prefetched and not requested yet.
     Ahead,
-    /// Nobody asked in its present life.
+    /// It wasn't requested during its current lifetime.
     Gone,
 }
 
@@ -64,24 +64,23 @@ impl<S> CacheEntry<S> {
             held: None,
             refusal: None,
             call: CallState::Idle,
-            turn: 0,
+            calls_done: 0,
             last_failure: None,
             waiters: 0,
             asked,
             failures: 0,
             retry_at: Mono::default(),
             tokens: EntryTokens::default(),
-            orphan: false,
+            unentitled: false,
         }
     }
 
-    /// What may be handed out from memory.
+    /// The session to serve from the cache.
     pub(super) fn servable(&self, now: Mono) -> Option<Arc<S>> {
         self.held.as_ref().filter(|held| now < held.serve_until).map(|held| held.session.clone())
     }
 
-    /// What those get who waited for a call: a new session whatever its length, an old one only if it may still be
-    /// handed out.
+    /// The session for waiters of a call: a new session of any lifetime, or the old one if it may still be served.
     pub(super) fn fetched(&self, now: Mono) -> Option<Arc<S>> {
         let new = self.last_failure.is_none();
         let held = self.held.as_ref().filter(|held| now < held.serve_until || (new && now < held.ends));
@@ -92,7 +91,7 @@ impl<S> CacheEntry<S> {
         self.held.as_ref().filter(|held| now < held.ends)
     }
 
-    /// The failure that is still the answer.
+    /// The failure that requests still get.
     pub(super) fn remembered(&self, now: Mono) -> Option<&StsFailure> {
         self.refusal.as_ref().filter(|(_, until)| now < *until).map(|(failure, _)| failure)
     }
@@ -101,8 +100,8 @@ impl<S> CacheEntry<S> {
         self.refusal.is_some()
     }
 
-    /// A session with less life left than callers are promised is worth a short wait for the next one: until when.
-    /// In trouble that comes only with the tries to renew, and these come with pauses.
+    /// Until when a request should wait for a new session, because the cached one has less lifetime left than
+    /// promised. During an outage this applies only when a retry is due, and retries back off.
     pub(super) fn worth_waiting(&self, now: Mono) -> Option<Mono> {
         let stale = self.held.as_ref().is_some_and(|held| now >= held.fresh_until);
         let until = match self.call {
@@ -113,12 +112,12 @@ impl<S> CacheEntry<S> {
         (stale && tried && now < until).then_some(until)
     }
 
-    /// Whether a renewal may be tried now that somebody asks.
+    /// Whether a request may start a renewal now.
     pub(super) fn is_due(&self, now: Mono) -> bool {
         now >= self.renewable_at()
     }
 
-    /// When a renewal is due that nobody asks for: never, if it takes a token that only who asks can bring.
+    /// When a background renewal is due: never, if it needs a request's token.
     pub(super) fn due_at(&self) -> Mono {
         if self.key.subject.is_some() { NEVER } else { self.renewable_at() }
     }
@@ -130,7 +129,8 @@ impl<S> CacheEntry<S> {
         }
     }
 
-    /// Asked for in this life, or fetched ahead and not yet renewed. Decides, and remembers that it was renewed unasked.
+    /// Whether to renew: the session was requested during this lifetime, or prefetched and not renewed yet. A
+    /// prefetched session is then marked, so that it is renewed only once.
     pub(super) fn is_worth_renewing(&mut self) -> bool {
         match self.asked {
             CallDemand::Asked => true,
@@ -142,28 +142,28 @@ impl<S> CacheEntry<S> {
         }
     }
 
-    /// Whether fetching ahead would be of use: nothing good is held or under way, and the last try didn't fail.
+    /// Whether to prefetch: no usable session, no pending call, and the last attempt didn't fail.
     pub(super) fn wants_prefetch(&self, now: Mono) -> bool {
         let good = self.held.as_ref().is_some_and(|held| now < held.renew_at);
         !good && self.call == CallState::Idle && self.last_failure.is_none()
     }
 
-    /// Whether a prefetch is queued and not yet made.
+    /// Whether a prefetch is queued.
     pub(super) fn awaits_prefetch(&self) -> bool {
         matches!(self.call, CallState::Queued { purpose: CallPurpose::Prefetch, .. })
     }
 
-    /// Whether there is neither a waiter nor a call.
+    /// Whether there are neither waiters nor a call.
     pub(super) fn is_at_rest(&self) -> bool {
         self.waiters == 0 && self.call == CallState::Idle
     }
 
-    /// Whether neither a session nor a refusal is remembered.
+    /// Whether there is neither a session nor a remembered refusal.
     pub(super) fn is_bare(&self, now: Mono) -> bool {
         self.live(now).is_none() && self.remembered(now).is_none()
     }
 
-    /// Wipes what has ended and forgets what has been remembered long enough. What is left is worth keeping, or isn't.
+    /// Drops an expired session and outdated refusals, and reports whether anything is left.
     pub(super) fn tidy(&mut self, now: Mono) -> Keep {
         if self.call == CallState::Idle && self.live(now).is_none() {
             self.held = None;
@@ -171,7 +171,7 @@ impl<S> CacheEntry<S> {
         if self.remembered(now).is_none() {
             self.refusal = None;
         }
-        // A failed prefetch is remembered, so that nothing but a request repeats it.
+        // A failed prefetch is remembered, so that only a request retries it.
         let failed_ahead = self.asked == CallDemand::Ahead && self.last_failure.is_some();
         let remembers = self.tokens.forget(now) || self.refusal.is_some();
         let empty = self.held.is_none() && !remembers && self.call == CallState::Idle;
@@ -205,7 +205,7 @@ impl<S> CacheEntry<S> {
     pub(super) fn reject(&mut self, failure: StsFailure, error_ttl: Option<Duration>, now: Mono, random: u64) {
         let by_kind = if failure.kind.is_final() { FINAL_TTL } else { PASSING_TTL };
         let ttl = match failure.kind {
-            // It says nothing of the role.
+            // The refusal isn't about the role.
             StsFailureKind::Token(TokenRefusal::Expired) => PASSING_TTL.min(error_ttl.unwrap_or(PASSING_TTL)),
             _ => error_ttl.unwrap_or(by_kind),
         };
@@ -224,31 +224,32 @@ impl<S> HeldSession<S> {
     }
 }
 
-/// What [`CacheEntry::tidy`] left.
+/// The result of [`CacheEntry::tidy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
     Keeping,
     Nothing,
 }
 
-/// A number in 0..1 out of random bits.
+/// Converts random bits into a number in 0..1.
 fn fraction(random: u64) -> f64 {
     let bits = u32::try_from(random >> 32).unwrap_or(0);
     f64::from(bits) / (f64::from(u32::MAX) + 1.0)
 }
 
-/// A credential is not handed out in its last minute: the pod has to get it, sign with it and be heard.
+/// Credentials aren't served in their last minute: the pod must receive them, sign a request and have it accepted.
 const SERVE_MARGIN: Duration = Duration::from_secs(60);
-/// Renewals come up to a tenth early, never late, so that sessions fetched together drift apart.
+/// Renewals come up to a tenth early, never late, so that sessions fetched together spread out.
 const RENEWAL_JITTER: f64 = 0.1;
-/// Of a life. With 7 of 12 gone an hour has 25 minutes left: below that botocore begins to make up longer lives.
+/// In twelfths of the lifetime: after 7/12 of an hour 25 minutes are left, and with less botocore starts to extend
+/// the lifetime itself.
 const FRESH_TWELFTHS: u32 = 7;
-/// What a wait for a fresher session may take: the most impatient SDK gives an answer 500 ms.
+/// Limit of the wait for a newer session: the SDK with the shortest timeout waits 500 ms.
 pub(super) const REFRESH_PATIENCE: Duration = Duration::from_millis(300);
-/// How long AWS's final refusals are remembered, and how long everything that may pass by itself.
+/// How long AWS's final refusals are remembered, and how long temporary failures.
 const FINAL_TTL: Duration = Duration::from_secs(10);
 const PASSING_TTL: Duration = Duration::from_secs(1);
-/// Pauses between tries to renew while a session is still good: 5 s, doubled up to 5 min, half of it random.
+/// The backoff of renewals while a session is usable: 5 s, doubling up to 5 min, half of it random.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_LONGEST: Duration = Duration::from_secs(300);
 const RETRY_DOUBLINGS: u32 = 6;

@@ -1,4 +1,4 @@
-//! A look at the cache from outside, for whoever explains: it asks for nothing and changes nothing.
+//! Read access to the cache, for status and explain.
 
 use std::sync::Arc;
 
@@ -7,17 +7,17 @@ use super::{Cache, CacheCounts};
 use crate::logic::base::time::Mono;
 use crate::logic::sts::AssumeRole;
 
-/// How it stands with the session of one call.
+/// The state of one call's session.
 #[derive(Debug)]
 pub struct EntryState<S> {
-    /// What is held and hasn't ended
+    /// The unexpired session
     pub session: Option<Arc<S>>,
     /// Whether a call is queued or in flight
     pub under_way: bool,
 }
 
 impl<S> Cache<S> {
-    /// How it stands with the session of `key`.
+    /// The state of the session of `key`.
     pub fn standing(&self, key: &AssumeRole, now: Mono) -> EntryState<S> {
         let Some(entry) = self.entries.get(key) else { return EntryState { session: None, under_way: false } };
         EntryState {
@@ -31,13 +31,13 @@ impl<S> Cache<S> {
         CacheCounts {
             sessions: self.entries.values().filter(live).count(),
             refused: self.entries.values().filter(|entry| !live(entry) && entry.has_refusal()).count(),
-            queued: self.line.queued(),
-            in_flight: self.line.under_way(),
+            queued: self.calls.queued(),
+            in_flight: self.calls.under_way(),
         }
     }
 
-    /// Calls that renewals and prefetches may make at once, of how many.
+    /// The background calls that may be made at once, and their maximum.
     pub fn budget(&self, now: Mono) -> (f64, f64) {
-        self.line.budget(now)
+        self.calls.budget(now)
     }
 }

@@ -1,4 +1,4 @@
-//! Calls to be made, fair among roles: every role has its turn, however many sessions one of them wants.
+//! A queue of calls that is fair among roles: roles take turns, however many sessions one of them needs.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::logic::policy::arn::RoleArn;
 use crate::logic::sts::AssumeRole;
 
-/// Keys by role; a role stands in line once. The caller sees to it that no key is in here twice.
+/// Keys by role; each role is queued once. The caller must not add a key twice.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    line: VecDeque<RoleArn>,
+    roles: VecDeque<RoleArn>,
     keys: HashMap<RoleArn, VecDeque<Arc<AssumeRole>>>,
 }
 
@@ -17,20 +17,20 @@ impl Queue {
     pub(super) fn push(&mut self, key: Arc<AssumeRole>) {
         let of_role = self.keys.entry(key.role.clone()).or_default();
         if of_role.is_empty() {
-            self.line.push_back(key.role.clone());
+            self.roles.push_back(key.role.clone());
         }
         of_role.push_back(key);
     }
 
-    /// The oldest key of the role whose turn it is; a role that wants more goes to the end of the line.
+    /// The oldest key of the next role; a role with more keys moves to the end.
     pub(super) fn pop(&mut self) -> Option<Arc<AssumeRole>> {
-        let role = self.line.pop_front()?;
+        let role = self.roles.pop_front()?;
         let of_role = self.keys.get_mut(&role)?;
         let key = of_role.pop_front();
         if of_role.is_empty() {
             self.keys.remove(&role);
         } else {
-            self.line.push_back(role);
+            self.roles.push_back(role);
         }
         key
     }
@@ -40,7 +40,7 @@ impl Queue {
         of_role.retain(|queued| **queued != *key);
         if of_role.is_empty() {
             self.keys.remove(&key.role);
-            self.line.retain(|role| *role != key.role);
+            self.roles.retain(|role| *role != key.role);
         }
     }
 
@@ -48,11 +48,11 @@ impl Queue {
         self.keys.values_mut().for_each(|of_role| of_role.retain(&mut keep));
         self.keys.retain(|_, of_role| !of_role.is_empty());
         let keys = &self.keys;
-        self.line.retain(|role| keys.contains_key(role));
+        self.roles.retain(|role| keys.contains_key(role));
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.line.is_empty()
+        self.roles.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_that_wants_much_leaves_the_others_their_turns() {
+    fn a_role_with_many_keys_does_not_delay_other_roles() {
         let mut queue = Queue::default();
         (0..4).for_each(|session| queue.push(of("greedy", session)));
         queue.push(of("a", 0));
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_out_leaves_nothing_behind() {
+    fn removed_keys_leave_nothing_behind() {
         let mut queue = Queue::default();
         ["a", "b", "c"].iter().for_each(|role| queue.push(of(role, 0)));
         queue.push(of("a", 1));
@@ -94,6 +94,6 @@ mod tests {
         assert_eq!(queue.len(), 2);
         queue.retain(|key| key.role.name() != "c");
         assert_eq!(drain(&mut queue), ["a s1"]);
-        assert!(queue.line.is_empty() && queue.keys.is_empty());
+        assert!(queue.roles.is_empty() && queue.keys.is_empty());
     }
 }

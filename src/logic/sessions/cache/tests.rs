@@ -48,14 +48,14 @@ fn said(answer: &CacheAnswer<u32>) -> String {
     match answer {
         CacheAnswer::Serve(session) => format!("serve {session}"),
         CacheAnswer::Refuse(failure) => format!("refuse {}", failure.code),
-        CacheAnswer::Wait(turn) => format!("wait {turn}"),
+        CacheAnswer::Wait(call_number) => format!("wait {call_number}"),
         CacheAnswer::Refresh { held, .. } => format!("refresh {held}"),
         CacheAnswer::Unstarted(_) => "unstarted".into(),
         CacheAnswer::Full => "full".into(),
     }
 }
 
-/// For a pod that is called like the role.
+/// For a pod with the same name as the role.
 fn prefetch(cache: &mut Cache<u32>, name: &str, second: u64) {
     cache.prefetch(&name.into(), key(name), at(second));
 }
@@ -67,11 +67,11 @@ fn next(cache: &mut Cache<u32>, second: u64) -> Option<String> {
     }
 }
 
-fn look(cache: &mut Cache<u32>, name: &str, turn: u64, second: u64) -> Option<String> {
-    cache.look(&key(name), turn, at(second)).as_ref().map(said)
+fn look(cache: &mut Cache<u32>, name: &str, call_number: u64, second: u64) -> Option<String> {
+    cache.poll(&key(name), call_number, at(second)).as_ref().map(said)
 }
 
-/// Fetches a session for `name` at `second` on behalf of one waiter.
+/// Fetches a session for `name` at `second` for one waiter.
 fn fetch(cache: &mut Cache<u32>, name: &str, session: u32, second: u64) {
     assert_eq!(ask(cache, name, second), "wait 1");
     assert_eq!(next(cache, second).as_deref(), Some(name));
@@ -80,7 +80,7 @@ fn fetch(cache: &mut Cache<u32>, name: &str, session: u32, second: u64) {
 }
 
 #[test]
-fn one_call_however_many_ask() {
+fn concurrent_requests_share_one_call() {
     let mut cache = cache();
     assert_eq!([ask(&mut cache, "a", 0), ask(&mut cache, "a", 0)], ["wait 1", "wait 1"]);
     assert_eq!((next(&mut cache, 0).as_deref(), next(&mut cache, 0)), (Some("a"), None));
@@ -115,7 +115,7 @@ fn failures_are_remembered_by_their_kind() {
 }
 
 #[test]
-fn those_who_wait_go_first_and_keep_to_no_budget() {
+fn calls_for_waiting_requests_go_first_without_a_rate_limit() {
     let mut cache = cache();
     for name in ["p1", "p2", "p3", "p4"] {
         prefetch(&mut cache, name, 0);
@@ -141,7 +141,7 @@ fn at_most_eight_calls_at_a_time() {
 }
 
 #[test]
-fn a_queued_call_that_nobody_waits_for_is_dropped() {
+fn a_queued_call_without_waiters_is_dropped() {
     let mut cache = cache();
     ask(&mut cache, "a", 0);
     ask(&mut cache, "a", 0);
@@ -154,7 +154,7 @@ fn a_queued_call_that_nobody_waits_for_is_dropped() {
 }
 
 #[test]
-fn nothing_is_started_for_those_who_may_not_but_joining_is_free() {
+fn a_withheld_request_starts_no_call_but_may_join_one() {
     let mut cache = cache();
     assert_eq!(said(&cache.ask(&key("a"), Start::Withheld, None, at(0))), "unstarted");
     assert_eq!(ask(&mut cache, "a", 0), "wait 1");
@@ -162,7 +162,7 @@ fn nothing_is_started_for_those_who_may_not_but_joining_is_free() {
 }
 
 #[test]
-fn a_full_cache_makes_room_among_those_at_rest() {
+fn a_full_cache_evicts_only_idle_entries() {
     let mut cache = cache();
     for index in 0..MOST_ENTRIES {
         prefetch(&mut cache, &format!("r{index}"), 0);
@@ -174,7 +174,7 @@ fn a_full_cache_makes_room_among_those_at_rest() {
 }
 
 #[test]
-fn calls_that_nobody_waits_for_leave_places_free() {
+fn background_calls_leave_slots_free() {
     let roomy = CacheRules { budget: Rate { burst: 100.0, refill: 100.0 }, ..RULES };
     let mut cache: Cache<u32> = Cache::new(roomy, at(0));
     for index in 0..20 {
@@ -190,7 +190,7 @@ fn calls_that_nobody_waits_for_leave_places_free() {
 }
 
 #[test]
-fn one_role_with_a_session_for_each_pod_leaves_the_others_their_turns() {
+fn a_role_with_a_session_per_pod_does_not_delay_other_roles() {
     let mut cache = cache();
     for index in 0..100 {
         let tagged = AssumeRole { tags: vec![("kubernetes-pod-uid".into(), index.to_string())], ..key("greedy") };
@@ -203,7 +203,7 @@ fn one_role_with_a_session_for_each_pod_leaves_the_others_their_turns() {
 }
 
 #[test]
-fn a_call_tells_why_it_is_made_and_how_long_it_was_queued() {
+fn a_call_has_its_purpose_and_queueing_time() {
     let mut cache = cache();
     ["p1", "p2", "p3"].iter().for_each(|name| prefetch(&mut cache, name, 0));
     let due = |cache: &mut Cache<u32>, second| match cache.next(at(second)) {

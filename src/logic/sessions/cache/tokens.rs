@@ -1,8 +1,9 @@
-//! Tokens that calls to STS bear instead of a signature. One is held from the moment that its pod asks, and a call has
-//! to be made for it, until that call is taken; it is never part of a key, nor of what is kept of a session.
+//! Tokens that calls to STS carry instead of a signature. A token is held from the request that brings it until its
+//! call is made. It is never part of a key, nor kept with a session.
 //!
-//! What STS has against one pod's token says nothing of another's: a refusal is remembered for the token, and another may
-//! be tried. Only so many in a row, though: where several are refused, the fault is the role's or the provider's.
+//! A refusal of one pod's token says nothing about another's, so refusals are remembered per token and another token
+//! may be tried. The number of attempts is limited: if several tokens are refused, the cause is the role or the
+//! identity provider.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -13,7 +14,7 @@ use crate::logic::base::time::{Mono, Wall};
 use crate::logic::request::message::ShownToken;
 use crate::logic::sts::{AssumeRole, StsFailure, StsFailureKind, TokenRefusal};
 
-/// Tells tokens apart, and holds nothing that could be shown instead of one.
+/// Identifies a token without containing any part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenMark {
     hash: u64,
@@ -31,11 +32,11 @@ impl TokenMark {
 /// The tokens of one key.
 #[derive(Debug, Default)]
 pub(super) struct EntryTokens {
-    /// For the call that is queued: gone once that is made
+    /// For the queued call; dropped once that is made
     brought: Option<(Option<TokenMark>, Secret<String>)>,
-    /// Of the call under way, or the last one
+    /// The token of the current or last call
     borne: Option<TokenMark>,
-    /// The latest last
+    /// Newest last
     refused: Vec<RefusedToken>,
 }
 
@@ -47,7 +48,7 @@ struct RefusedToken {
 }
 
 impl EntryTokens {
-    /// The token for the call that is made now.
+    /// Takes the token for the call that is made now.
     pub(super) fn take(&mut self) -> Option<Secret<String>> {
         let (mark, token) = self.brought.take()?;
         self.borne = mark;
@@ -58,12 +59,12 @@ impl EntryTokens {
         self.brought = None;
     }
 
-    /// Takes up that STS took the token.
+    /// Records that STS accepted the token.
     pub(super) fn accept(&mut self) {
         self.refused.clear();
     }
 
-    /// Takes up how the call failed; what is about its token is remembered for that.
+    /// Records a failure; one about the token is remembered with it.
     pub(super) fn reject(&mut self, failure: &StsFailure, until: Mono, now: Mono) {
         self.forget(now);
         if let Some(mark) = self.borne.filter(|_| failure.kind.is_about_token()) {
@@ -72,7 +73,7 @@ impl EntryTokens {
         }
     }
 
-    /// Why a token isn't tried: it was refused itself, or enough others were, or it ends no later than one that had expired.
+    /// Why a token isn't tried: it was refused, enough others were, or it expires no later than one that had expired.
     pub(super) fn refusal_of(&self, mark: TokenMark, now: Mono) -> Option<&StsFailure> {
         let live = || self.refused.iter().filter(|refused| now < refused.until);
         let own = live().find(|refused| refused.mark == mark);
@@ -87,7 +88,7 @@ impl EntryTokens {
         self.refused.iter().any(|refused| refused.mark == mark)
     }
 
-    /// Forgets what has been remembered long enough; whether anything is left.
+    /// Drops outdated refusals; returns whether any are left.
     pub(super) fn forget(&mut self, now: Mono) -> bool {
         self.refused.retain(|refused| now < refused.until);
         !self.refused.is_empty()
@@ -95,8 +96,8 @@ impl EntryTokens {
 }
 
 impl<S> Cache<S> {
-    /// Takes the token of the pod that just asked for `key`, if a call for it is queued and has none: the first one
-    /// counts. Returns whether the call can be made now.
+    /// Stores the token of a request for `key`, if a call is queued and has no token yet. Returns whether the call
+    /// can be made now.
     pub fn bring(
         &mut self,
         key: &AssumeRole,
@@ -108,8 +109,7 @@ impl<S> Cache<S> {
         entry.tokens.brought.is_some()
     }
 
-    /// Whether who waited for a call that failed has a token that is worth another: the last one failed for its token, and
-    /// that was not this one.
+    /// Whether a waiter of a failed call has a token worth another call: the failure was about another token.
     pub fn may_try_own(&self, key: &AssumeRole, mark: TokenMark) -> bool {
         self.entries.get(key).is_some_and(|entry| {
             let is_about_token = entry.last_failure.as_ref().is_none_or(|failure| failure.kind.is_about_token());
@@ -117,7 +117,7 @@ impl<S> Cache<S> {
         })
     }
 
-    /// Who waits for a call for `key`.
+    /// The number of waiters for `key`.
     #[cfg(test)]
     pub(crate) fn waiters(&self, key: &AssumeRole) -> usize {
         self.entries.get(key).map_or(0, |entry| entry.waiters)
@@ -134,7 +134,7 @@ impl<S> CacheEntry<S> {
         self.key.subject.is_some() && self.tokens.brought.is_none() && matches!(self.call, CallState::Queued { .. })
     }
 
-    /// The failure that is the answer to who asks with this token.
+    /// The failure for requests with this token.
     pub(super) fn refusal_for(&self, token: Option<TokenMark>, now: Mono) -> Option<&StsFailure> {
         match (self.remembered(now), token) {
             (Some(failure), Some(_)) if !failure.kind.is_about_token() => Some(failure),
@@ -143,12 +143,12 @@ impl<S> CacheEntry<S> {
         }
     }
 
-    /// Whether a call may be made with this token, as far as tokens go, or is under way anyhow.
+    /// Whether this token allows a call, or a call is pending anyway.
     pub(super) fn may_call_with(&self, token: Option<TokenMark>, now: Mono) -> bool {
         self.call != CallState::Idle || token.is_none_or(|mark| self.tokens.refusal_of(mark, now).is_none())
     }
 }
 
-/// Tokens that are tried for one key while their refusals are remembered: a crowd whose tokens all are refused costs two
-/// calls, not one for each pod.
+/// Tokens tried per key while their refusals are remembered: if all pods' tokens are refused, that costs two calls
+/// rather than one per pod.
 const MOST_TRIED: usize = 2;

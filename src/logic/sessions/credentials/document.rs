@@ -1,7 +1,7 @@
-//! The JSON documents in which the metadata service and container endpoints hand out credentials.
+//! The JSON credentials documents of the metadata service and of container endpoints.
 //!
-//! Both answer some failures with status 200 and say so in `Code`. No failure repeats a value of the document
-//! but its code and message, and none of these a secret of the document or one that was sent for it.
+//! Both report some failures with status 200 and a `Code`. A failure repeats only the document's code and message,
+//! without secrets of the document or the request.
 
 use serde::{Deserialize, Deserializer};
 
@@ -9,16 +9,16 @@ use super::Credentials;
 use crate::logic::base::secret::{Secret, without_secrets};
 use crate::logic::base::time::Wall;
 
-/// Why a document holds no credentials.
+/// Why a document contains no credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocumentFailure {
-    /// What the document says (`AssumeRoleUnauthorizedAccess`), or `Unreadable`
+    /// The document's code (`AssumeRoleUnauthorizedAccess`), or `Unreadable`
     pub code: String,
     pub message: String,
 }
 
-/// Reads `iam/security-credentials/ROLE`: `Code` must be `Success`, in any case, and all parts of a session be there.
-/// Whether it is over is not looked at: in trouble the service extends sessions beyond what they say.
+/// Parses `iam/security-credentials/ROLE`: `Code` must be `Success`, in any case, and all parts of a session must be
+/// present. The expiration isn't checked: during an outage the service extends sessions beyond it.
 pub fn read_instance_document(text: &str) -> Result<Credentials, DocumentFailure> {
     let mut document = parse(text)?;
     match document.code.as_deref() {
@@ -32,14 +32,14 @@ pub fn read_instance_document(text: &str) -> Result<Credentials, DocumentFailure
     document.credentials()
 }
 
-/// Reads the answer of a container credentials endpoint that was shown `token`. It has no `Code` unless it failed.
+/// Parses the response of a container credentials endpoint that received `token`. It has no `Code` unless it failed.
 pub fn read_container_document(text: &str, token: Option<&Secret<String>>) -> Result<Credentials, DocumentFailure> {
     let mut document = parse(text)?;
     let failed = document.code.as_deref().is_some_and(|code| !code.eq_ignore_ascii_case("success"));
     if failed { Err(document.failure(token)) } else { document.credentials() }
 }
 
-/// The fields that are read. ECS writes its failures with small letters.
+/// The fields in use. ECS writes failures with lower-case keys.
 #[derive(Deserialize)]
 struct Document {
     #[serde(rename = "Code", alias = "code")]
@@ -89,7 +89,7 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret<St
     Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
 }
 
-/// serde's own words for an error may quote the value that surprised it; the place must do.
+/// serde's error messages may quote the offending value, so only the position is reported.
 fn parse(text: &str) -> Result<Document, DocumentFailure> {
     serde_json::from_str(text)
         .map_err(|error| unreadable(&format!("JSON breaks at {}:{}", error.line(), error.column())))
@@ -111,7 +111,7 @@ mod tests {
     const ROLE_CREDS: &str = include_str!("../../../../tests/fixtures/imds/role-creds.http");
 
     #[test]
-    fn a_recorded_role_document_is_read_though_it_is_over() {
+    fn a_recorded_role_document_is_parsed_although_expired() {
         let body = ROLE_CREDS.split_once("\r\n\r\n").or_else(|| ROLE_CREDS.split_once("\n\n")).unwrap().1;
         let credentials = read_instance_document(body).unwrap();
         assert_eq!(credentials.access_key_id, "12345678901");
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn instance_documents_that_give_nothing_say_why() {
+    fn instance_documents_without_credentials_give_the_cause() {
         for (text, code, message) in [
             (
                 r#"{"Code":"AssumeRoleUnauthorizedAccess","Message":"EC2 cannot assume the role"}"#,
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn container_documents_need_neither_code_nor_end() {
+    fn container_documents_need_neither_code_nor_expiration() {
         let keys = r#"{"AccessKeyId":"A","SecretAccessKey":"S"}"#;
         let credentials = read_container_document(keys, None).unwrap();
         assert_eq!((credentials.session_token, credentials.expiration), (None, None));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_repeats_its_token_or_a_secret_leaves_no_piece_of_it_in_a_failure() {
+    fn no_piece_of_a_token_or_secret_that_an_endpoint_repeats_is_in_a_failure() {
         let (token, key) = (Secret::new("container-token-of-the-node".to_owned()), "secret-key-that-came-along");
         for before in [0, LONGEST_CODE - 3, LONGEST_CODE - 17, LONGEST_MESSAGE - 17] {
             for secret in [token.expose(), key] {

@@ -64,7 +64,7 @@ mod tests {
     use crate::logic::sessions::cache::tests::key;
 
     #[test]
-    fn documents_end_when_aws_says_or_with_the_life_of_the_session() {
+    fn documents_expire_as_dated_by_aws_or_with_the_session() {
         let now = Now { mono: Mono::from_millis(0), wall: Wall::from_unix_seconds(1_800_000_000) };
         for (given, shown) in [(None, 3_600), (Some(900), 900)] {
             let expiration = given.map(|seconds| now.wall.after(Duration::from_secs(seconds)));

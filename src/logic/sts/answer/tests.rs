@@ -172,7 +172,7 @@ fn an_answer_of_far_too_many_elements_is_not_read() {
 }
 
 #[test]
-fn a_token_that_straddles_a_cut_leaves_no_piece() {
+fn a_truncated_token_leaves_no_piece() {
     let token = format!("{}.{}", "h".repeat(40), "eyJzdWIiOiJhcHAifQ".repeat(60));
     for before in [0, 1, 50, LONGEST_CODE - 20, LONGEST_MESSAGE - 20, LONGEST_MESSAGE - 1] {
         let text = format!("{}{token}", "-".repeat(before));

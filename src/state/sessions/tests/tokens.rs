@@ -1,10 +1,10 @@
-//! Calls that bear tokens.
+//! Calls that carry pods' tokens.
 
 use super::*;
 use crate::logic::sessions::session::CallsBear;
 use crate::logic::sts::TokenRefusal;
 
-/// Takes tokens only, and notes them; those that begin with `bad` it refuses, each once `gate` lets it.
+/// Accepts only calls with tokens, and records these; refuses those that begin with `bad`, each when `gate` opens.
 #[derive(Default)]
 struct TokenSts {
     seen: Mutex<Vec<String>>,
@@ -39,7 +39,7 @@ impl Sts for TokenSts {
 }
 
 #[test]
-fn a_call_bears_the_bare_token_of_who_asked_and_none_is_signed_without() {
+fn call_carries_the_requesters_token_and_is_never_signed_without_one() {
     let (clock, sessions) = (Arc::new(SystemClock::new()), cache(None));
     let sts = TokenSts::default();
     let deadline = clock.now().mono.after(Duration::from_secs(10));
@@ -48,12 +48,12 @@ fn a_call_bears_the_bare_token_of_who_asked_and_none_is_signed_without() {
         scope.spawn(|| sessions.work(&sts, &|| 0, &|_| {}));
         let without = sessions.obtain(&permitted, PEER, deadline);
         assert!(matches!(&without, SessionOutcome::Refused(failure) if failure.code == "NoWebIdentityToken"));
-        let asker = showing(b"Bearer to.k.en");
-        // What was refused a moment ago is remembered for a second.
-        let mut outcome = sessions.obtain(&permitted, asker.clone(), deadline);
+        let requester = with_token(b"Bearer to.k.en");
+        // A refusal is cached for a second.
+        let mut outcome = sessions.obtain(&permitted, requester.clone(), deadline);
         while matches!(outcome, SessionOutcome::Remembered(_)) && clock.now().mono < deadline {
             std::thread::yield_now();
-            outcome = sessions.obtain(&permitted, asker.clone(), deadline);
+            outcome = sessions.obtain(&permitted, requester.clone(), deadline);
         }
         assert!(matches!(outcome, SessionOutcome::Fetched(_)), "{outcome:?}");
         sessions.close();
@@ -61,9 +61,9 @@ fn a_call_bears_the_bare_token_of_who_asked_and_none_is_signed_without() {
     assert_eq!(*sts.seen.lock(), ["to.k.en"]);
 }
 
-fn showing(token: &'static [u8]) -> Asker<'static> {
-    let token = AskersToken { shown: ShownToken::new(token), expires: Wall::from_unix_seconds(9) };
-    Asker { token: Some(token), ..PEER }
+fn with_token(token: &'static [u8]) -> SessionRequester<'static> {
+    let token = RequestToken { shown: ShownToken::new(token), expires: Wall::from_unix_seconds(9) };
+    SessionRequester { token: Some(token), ..PEER }
 }
 
 fn by_token() -> Permitted {
@@ -78,19 +78,23 @@ fn cache(error_ttl: Option<Duration>) -> SessionCache {
     SessionCache::new(rules, Arc::new(SystemClock::new()))
 }
 
-/// What came of two pods that waited for one call, which bore the token of the first, and the tokens that STS saw.
-fn of_two_who_wait(tokens: [&'static [u8]; 2], error_ttl: Option<Duration>) -> ([SessionOutcome; 2], Vec<String>) {
+/// The outcomes of two pods that waited for one call, made with the first one's token, and the tokens that STS
+/// received.
+fn outcomes_of_two_waiters(
+    tokens: [&'static [u8]; 2],
+    error_ttl: Option<Duration>,
+) -> ([SessionOutcome; 2], Vec<String>) {
     let (clock, sessions, permitted) = (SystemClock::new(), cache(error_ttl), by_token());
     let (open, gate) = crossbeam_channel::bounded(0);
     let sts = TokenSts { gate: Some(gate), ..TokenSts::default() };
     let deadline = clock.now().mono.after(Duration::from_secs(10));
     let outcomes = std::thread::scope(|scope| {
         scope.spawn(|| sessions.work(&sts, &|| 0, &|_| {}));
-        let first = scope.spawn(|| sessions.obtain(&permitted, showing(tokens[0]), deadline));
+        let first = scope.spawn(|| sessions.obtain(&permitted, with_token(tokens[0]), deadline));
         while sts.seen.lock().is_empty() && !first.is_finished() {
             std::thread::yield_now();
         }
-        let second = scope.spawn(|| sessions.obtain(&permitted, showing(tokens[1]), deadline));
+        let second = scope.spawn(|| sessions.obtain(&permitted, with_token(tokens[1]), deadline));
         while sessions.cache.lock().sessions.waiters(permitted.request()) < 2 && !second.is_finished() {
             std::thread::yield_now();
         }
@@ -103,24 +107,24 @@ fn of_two_who_wait(tokens: [&'static [u8]; 2], error_ttl: Option<Duration>) -> (
 }
 
 #[test]
-fn one_pods_refused_token_costs_another_that_waits_with_it_nothing() {
+fn refused_token_of_one_pod_does_not_affect_another_waiter() {
     for error_ttl in [None, Some(Duration::ZERO)] {
-        let ([first, second], seen) = of_two_who_wait([b"bad", b"good"], error_ttl);
+        let ([first, second], seen) = outcomes_of_two_waiters([b"bad", b"good"], error_ttl);
         assert!(matches!(second, SessionOutcome::Fetched(_)), "{second:?}");
-        // It may look only once the other's call is done.
+        // The first pod may check only after the other's call has ended.
         assert!(matches!(first, SessionOutcome::Refused(_) | SessionOutcome::Fetched(_)), "{first:?}");
         assert_eq!(seen, ["bad", "good"]);
     }
 }
 
 #[test]
-fn who_waits_tries_its_own_token_once_and_no_token_twice() {
-    let (outcomes, seen) = of_two_who_wait([b"bad 1", b"bad 2"], None);
+fn waiter_tries_its_own_token_once_and_no_token_twice() {
+    let (outcomes, seen) = outcomes_of_two_waiters([b"bad 1", b"bad 2"], None);
     for outcome in outcomes {
         assert!(matches!(&outcome, SessionOutcome::Refused(failure) if failure.code == "AccessDenied"), "{outcome:?}");
     }
     assert_eq!(seen, ["bad 1", "bad 2"]);
-    let ([_, second], seen) = of_two_who_wait([b"bad", b"bad"], None);
+    let ([_, second], seen) = outcomes_of_two_waiters([b"bad", b"bad"], None);
     assert!(matches!(second, SessionOutcome::Refused(_)), "{second:?}");
-    assert_eq!(seen, ["bad"], "the same token says nothing new");
+    assert_eq!(seen, ["bad"], "the same token isn't tried again");
 }

@@ -177,12 +177,12 @@ fn pieces_of_any_size_give_the_same_lines() {
 
 #[test]
 fn a_long_line_is_parsed_and_one_beyond_the_limit_is_skipped_and_reported() {
-    let line = |kind: &str, name: &str, bytes: usize| {
-        let args = r"\u003c".repeat(bytes / 6);
+    let line = |kind: &str, name: &str, args: &str| {
         let metadata = format!(r#"{{"uid":"{name}","namespace":"n","name":"{name}","resourceVersion":"7"}}"#);
         format!(r#"{{"object":{{"spec":{{"x":["{args}"]}},"metadata":{metadata}}},"type":"{kind}"}}{}"#, '\n')
     };
-    let flow = [line("ADDED", "a", 9 << 20), line("DELETED", "b", 70 << 20), line("MODIFIED", "c", 1)].concat();
+    let (long, longer) = (r"\u003c".repeat((9 << 20) / 6), "x".repeat(70 << 20));
+    let flow = [line("ADDED", "a", &long), line("DELETED", "b", &longer), line("MODIFIED", "c", "x")].concat();
     let expected = ["+ a None [] deleting=false @7", "unreadable n/b", "~ c None [] deleting=false @7"];
     assert_eq!(read_in(flow.as_bytes(), 16 * 1024), expected);
 }
@@ -235,7 +235,7 @@ fn a_malformed_line_without_an_end_is_reported_after_the_last_piece() {
 }
 
 #[test]
-fn a_malformed_line_grows_until_it_is_taken_for_endless() {
+fn a_malformed_line_counts_towards_the_limit_of_endless_lines() {
     let keys = keys();
     let mut reader = LineReader::new(Resource::Pods, &keys);
     assert!(matches!(reader.push(b"nonsense"), WatchLine::More));
@@ -252,4 +252,31 @@ fn an_object_is_read_up_to_its_greatest_length() {
     assert_eq!(record.check(), Ok(()));
     record.bytes += 1;
     assert_eq!(record.check(), Err("it is longer than 64 MiB".to_owned()));
+}
+
+/// The API server may escape every character of a name.
+#[test]
+fn the_longest_name_of_an_annotation_is_found_in_any_spelling() {
+    let role = format!("{}/{}", "d".repeat(253), "n".repeat(63));
+    let escaped: String = role.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+    let keys = AnnotationKeys { role, ..keys() };
+    let metadata = r#""name":"a","namespace":"shop","uid":"u","resourceVersion":"5","annotations""#;
+    let line = format!(r#"{{"type":"ADDED","object":{{"metadata":{{{metadata}:{{"{escaped}":"app"}}}}}}}}"#);
+    assert_eq!(describe(&frame(line.as_bytes(), Resource::Pods, &keys)), r#"+ a Some("app") [] deleting=false @5"#);
+}
+
+/// Limits in bytes of JSON, both quotes included.
+#[test]
+fn fields_are_read_up_to_their_greatest_length() {
+    for (letters, read) in [(4_094, true), (4_095, false)] {
+        let metadata = format!(r#"{{"name":"a","uid":"{}","resourceVersion":"5"}}"#, "u".repeat(letters));
+        let line = format!(r#"{{"type":"ADDED","object":{{"metadata":{metadata}}}}}"#);
+        let found = frame(line.as_bytes(), Resource::Namespaces, &keys());
+        assert_eq!(matches!(found, Frame::Added(..)), read, "{letters}");
+    }
+    for (letters, read) in [(65_534, true), (65_535, false)] {
+        let line = format!(r#"{{"type":"ERROR","object":{{"code":500,"message":"{}"}}}}"#, "m".repeat(letters));
+        let found = frame(line.as_bytes(), Resource::Namespaces, &keys());
+        assert_eq!(matches!(found, Frame::Failed(_)), read, "{letters}");
+    }
 }

@@ -104,10 +104,10 @@ enum MetadataPlace {
     Last,
 }
 
-/// A pod with `args` of this many bytes, all escaped, before or after its metadata.
-fn fat(name: &str, bytes: usize, place: MetadataPlace) -> Vec<u8> {
+/// A pod with `args` before or after its metadata.
+fn fat(name: &str, args: &str, place: MetadataPlace) -> Vec<u8> {
     let metadata = format!(r#""metadata":{{"uid":"{name}","namespace":"n","name":"{name}","resourceVersion":"1"}}"#);
-    let args = format!(r#""spec":{{"containers":[{{"args":["{}"]}}]}}"#, r"\u003c".repeat(bytes / 6));
+    let args = format!(r#""spec":{{"containers":[{{"args":["{args}"]}}]}}"#);
     let parts = match place {
         MetadataPlace::First => [metadata, args],
         MetadataPlace::Last => [args, metadata],
@@ -122,9 +122,9 @@ fn page_of(items: &[Vec<u8>]) -> Vec<u8> {
 
 #[test]
 fn a_long_item_is_parsed_and_one_beyond_the_limit_is_skipped_and_reported() {
-    const MIB: usize = 1 << 20;
+    let (long, longer) = (r"\u003c".repeat((9 << 20) / 6), "x".repeat(70 << 20));
     for place in [MetadataPlace::First, MetadataPlace::Last] {
-        let page = page_of(&[fat("a", 9 * MIB, place), fat("b", 70 * MIB, place), fat("c", 10, place)]);
+        let page = page_of(&[fat("a", &long, place), fat("b", &longer, place), fat("c", "x", place)]);
         let (page, names) = read_in(&page, Resource::Pods, 16 * 1024);
         assert_eq!(page.unwrap().version, "5");
         assert_eq!(names, ["a", "? n/b", "c"]);
@@ -203,7 +203,7 @@ proptest! {
 }
 
 #[test]
-fn a_page_of_another_form_is_refused_where_it_goes_wrong() {
+fn a_page_of_another_form_is_refused_at_its_first_error() {
     let head = r#"{"metadata":{"resourceVersion":"5"},"items":"#;
     let item = r#"{"metadata":{"name":"a","uid":"u"}}"#;
     for (json, fault) in [

@@ -214,3 +214,20 @@ fn unreadable_objects_are_identified_as_far_as_possible() {
     let namespace = object(r#"{"metadata":{"name":"p"}}"#, Resource::Namespaces, &keys()).unwrap_err();
     assert!(namespace.identity.is_known(Resource::Namespaces));
 }
+
+#[test]
+fn a_session_annotation_is_kept_up_to_32_kib() {
+    for (length, kept) in [(32_768, true), (32_769, false)] {
+        let value = "x".repeat(length);
+        let annotations = format!(r#","annotations":{{"iam.amazonaws.com/policy":"{value}"}}"#);
+        let policy = read_pod(&pod_json(&annotations, "{}", "{}")).unwrap().session.unwrap().policy.unwrap();
+        assert_eq!(*policy, *if kept { value } else { TOO_LONG.to_owned() }, "{length}");
+    }
+}
+
+#[test]
+fn a_pod_names_its_service_account() {
+    let account = |spec: &str| read_pod(&pod_json("", spec, "{}")).unwrap().service_account;
+    assert_eq!(account(r#"{"serviceAccountName":"builder"}"#), "builder");
+    assert_eq!(account("{}"), "");
+}

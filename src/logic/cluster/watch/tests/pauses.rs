@@ -1,9 +1,9 @@
-//! How long a watch pauses, and what it says meanwhile.
+//! The waits of a watch, and its reports meanwhile.
 
 use super::*;
 
 #[test]
-fn a_rest_that_is_over_is_not_begun_again_when_others_get_through() {
+fn an_elapsed_wait_is_not_restarted_when_other_watches_succeed() {
     let mut watch = Watch::new();
     let (rest, _) = after(&mut watch, refused(UNAVAILABLE), at(0));
     let over = at(u64::try_from(rest).unwrap());
@@ -11,7 +11,7 @@ fn a_rest_that_is_over_is_not_begun_again_when_others_get_through() {
 }
 
 #[test]
-fn only_a_first_refusal_after_an_outage_begins_the_pauses_anew() {
+fn only_the_first_refusal_after_an_outage_resets_the_backoff() {
     let pauses = |kinds: [KubernetesFailureKind; 3]| {
         let mut watch = Watch::new();
         kinds.map(|kind| {
@@ -53,7 +53,7 @@ fn a_watch_that_lasted_a_second_is_resumed_at_once() {
 }
 
 #[test]
-fn an_unreadable_item_is_noted_and_logged_once_and_of_many_a_few() {
+fn unreadable_items_are_reported_and_logged_once_up_to_a_limit() {
     let mut watch = Watch::new();
     let mut note = |name: &str| {
         let reaction = watch.on(Input::Item(Err(odd(Some(name)))), at(0), HALF);
@@ -71,7 +71,7 @@ fn an_unreadable_item_is_noted_and_logged_once_and_of_many_a_few() {
 }
 
 #[test]
-fn every_cause_of_a_new_list_has_words_of_its_own() {
+fn every_cause_of_a_new_list_has_its_own_message() {
     for (why, words) in [
         (Relist::Gone("410".into()), "its version is too old: 410"),
         (Relist::Failed("etcd".into()), "the server reported errors in a row: etcd"),

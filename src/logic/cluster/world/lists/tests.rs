@@ -47,7 +47,7 @@ fn results_are_limited_by_the_pods_of_the_namespace() {
 }
 
 #[test]
-fn what_is_doubtful_about_a_list_is_kept_beside_its_results() {
+fn findings_about_a_list_are_kept_with_its_results() {
     let mut world = listed(vec![], vec![namespace("shop", Some(r#"["*"]"#))]);
     let found = |world: &World| {
         let list = world.namespace("shop").unwrap().allowed_roles.as_ref().unwrap();

@@ -1,4 +1,4 @@
-//! Namespaces that go.
+//! Removal of namespaces.
 
 use super::*;
 use crate::logic::cluster::kubernetes::ObjectIdentity;
@@ -18,7 +18,7 @@ fn apply(world: &mut World, event: Event) -> Change {
 }
 
 #[test]
-fn a_deleted_namespace_goes_unless_it_was_made_anew() {
+fn a_deleted_namespace_is_removed_unless_it_was_recreated() {
     let mut world = three();
     let again = Namespace { uid: "another".into(), ..namespace("b", None) };
     assert!(matches!(apply(&mut world, Event::Delete(Object::Namespace(again))), Change::Nothing));

@@ -1,12 +1,12 @@
 //! The addresses and hosts that container credentials are served under.
 
 use super::*;
-use crate::logic::request::route::{CONTAINER_ADDRESS, has_broken_authorization};
+use crate::logic::request::route::{CONTAINER_ADDRESS, UnreadHead, has_broken_authorization};
 
 const ON: RouteRules =
     RouteRules { metrics: true, debug: true, container_credentials: true, allowed: Vec::new(), denied: Vec::new() };
 
-/// How a connection came.
+/// How a connection reached the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Arrival {
     Direct,
@@ -147,5 +147,16 @@ fn a_malformed_authorization_line_is_recognised() {
         ("", false),
     ] {
         assert_eq!(has_broken_authorization(head.as_bytes()), expected, "{head:?}");
+    }
+}
+
+#[test]
+fn of_a_head_that_could_not_be_read_target_and_host_are_known_as_far_as_they_go() {
+    let head = |text: &'static str| UnreadHead::of(text.as_bytes()).map(|head| (head.target, head.host));
+    let whole = "GET /v1/credentials HTTP/1.1\r\nAccept: */*\r\nHost: 169.254.170.2\r\nAuthorization: a\rb";
+    assert_eq!(head(whole), Some(("/v1/credentials", Some(&b"169.254.170.2"[..]))));
+    assert_eq!(head("GET /v1/credentials HTTP/1.1\r\nHo"), Some(("/v1/credentials", None)));
+    for other in ["GET /latest/user-data HTTP/1.1\r\n", "PUT /v1/credentials HTTP/1.1\r\n", "", "GET"] {
+        assert_eq!(head(other), None, "{other}");
     }
 }

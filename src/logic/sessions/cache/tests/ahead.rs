@@ -1,4 +1,4 @@
-//! Prefetches of pods whose annotations change all day.
+//! Prefetches for pods whose annotations keep changing.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn of_pod(cache: &mut Cache<u32>, pod: &str, name: &str, second: u64) {
     cache.prefetch(&pod.into(), key(name), at(second));
 }
 
-/// No queue is in step with the entries' calls and the pods' waiting prefetches if this doesn't hold.
+/// Queues, entries and waiting prefetches are consistent.
 fn check(cache: &Cache<u32>) {
     let queued = cache.entries.values().filter(|entry| matches!(entry.call, CallState::Queued { .. })).count();
     assert_eq!(queued, cache.counts(at(0)).queued);
@@ -16,7 +16,7 @@ fn check(cache: &Cache<u32>) {
 }
 
 #[test]
-fn each_pod_has_one_waiting_prefetch_and_the_newer_takes_the_olders_place() {
+fn each_pod_has_one_queued_prefetch_and_a_newer_replaces_it() {
     let mut cache = cache();
     let budget = 2;
     for patch in 0..6_000 {
@@ -34,7 +34,7 @@ fn each_pod_has_one_waiting_prefetch_and_the_newer_takes_the_olders_place() {
 }
 
 #[test]
-fn a_prefetch_that_another_pod_wants_too_stays() {
+fn a_prefetch_that_another_pod_needs_stays() {
     let mut cache = cache();
     for pod in ["a", "b"] {
         of_pod(&mut cache, pod, "shared", 0);
@@ -49,10 +49,10 @@ fn a_prefetch_that_another_pod_wants_too_stays() {
 }
 
 #[test]
-fn what_is_withdrawn_is_not_what_others_wait_for_or_hold() {
+fn withdrawing_a_prefetch_keeps_waiters_and_sessions() {
     let mut cache = cache();
     fetch(&mut cache, "held", 1, 0);
-    // Nobody asked in its second life, so it isn't renewed, but a prefetch would.
+    // It wasn't requested during its second lifetime, so it isn't renewed, but may be prefetched.
     assert_eq!(next(&mut cache, 1_800).as_deref(), Some("held"));
     cache.finish(&key("held"), Ok((2, HOUR)), at(1_800), 0);
     of_pod(&mut cache, "a", "held", 3_700);
@@ -74,7 +74,7 @@ fn a_prefetch_never_evicts_a_session() {
         of_pod(&mut cache, &pod, &role, 0);
     }
     assert_eq!((cache.counts(at(0)).sessions, cache.counts(at(0)).queued), (MOST_ENTRIES, 0));
-    // A request may, and what holds no session goes before one that nobody has asked for yet.
+    // A request may evict, and entries without a session go before sessions that weren't requested yet.
     assert_eq!(ask(&mut cache, "asked", 0), "wait 1");
     assert_eq!(next(&mut cache, 0).as_deref(), Some("asked"));
     cache.finish(&key("asked"), Err(failure(StsFailureKind::Unavailable)), at(0), 0);
@@ -90,7 +90,7 @@ fn a_prefetch_never_evicts_a_session() {
 }
 
 #[test]
-fn sweeping_and_asking_keep_the_waiting_prefetches_in_step() {
+fn sweeps_and_requests_keep_the_queued_prefetches_consistent() {
     let mut cache = cache();
     for name in ["a", "b", "c"] {
         prefetch(&mut cache, name, 0);

@@ -1,4 +1,4 @@
-//! What is held and what it counts as.
+//! Cached sessions, and how entries are counted.
 
 use super::*;
 
@@ -19,13 +19,13 @@ fn mixed() -> Cache<u32> {
 }
 
 #[test]
-fn a_key_counts_as_refused_only_while_it_holds_no_session() {
+fn a_key_counts_as_refused_only_without_a_session() {
     let counts = mixed().counts(at(1_800));
     assert_eq!(counts, CacheCounts { sessions: 1, refused: 2, queued: 1, in_flight: 0 });
 }
 
 #[test]
-fn a_look_from_outside_shows_what_is_held_and_what_is_under_way() {
+fn entry_states_show_sessions_and_pending_calls() {
     let cache = mixed();
     let standing = |name: &str, second| {
         let state = cache.standing(&key(name), at(second));
@@ -37,24 +37,24 @@ fn a_look_from_outside_shows_what_is_held_and_what_is_under_way() {
     assert_eq!(standing("unknown", 1_800), (None, false));
 }
 
-/// Whoever waits for a fresher session is a waiter: the key stays, and the answer is that of the next call.
+/// A request that waits for a newer session is a waiter: its entry stays, and it gets the result of the next call.
 #[test]
-fn a_wait_for_a_fresher_session_is_a_wait_for_the_next_call() {
+fn a_wait_for_a_newer_session_is_a_wait_for_the_next_call() {
     let mut cache = cache();
     fetch(&mut cache, "a", 1, 0);
-    let CacheAnswer::Refresh { held, turn, .. } = cache.ask(&key("a"), Start::Allowed, None, at(2_200)) else {
+    let CacheAnswer::Refresh { held, call_number, .. } = cache.ask(&key("a"), Start::Allowed, None, at(2_200)) else {
         panic!("it is stale")
     };
-    assert_eq!((*held, turn), (1, 2));
-    assert_eq!(look(&mut cache, "a", turn, 2_200), None);
+    assert_eq!((*held, call_number), (1, 2));
+    assert_eq!(look(&mut cache, "a", call_number, 2_200), None);
     cache.sweep(&HashSet::new(), at(2_200));
     assert_eq!(next(&mut cache, 2_200).as_deref(), Some("a"));
     cache.finish(&key("a"), Ok((2, HOUR)), at(2_200), 0);
-    assert_eq!(look(&mut cache, "a", turn, 2_200).as_deref(), Some("serve 2"));
+    assert_eq!(look(&mut cache, "a", call_number, 2_200).as_deref(), Some("serve 2"));
 }
 
 #[test]
-fn to_ask_again_keeps_the_place_in_the_queue() {
+fn a_repeated_request_keeps_its_place_in_the_queue() {
     let mut cache = cache();
     let tagged = |pod: &str| AssumeRole { tags: vec![("pod".into(), pod.into())], ..key("app") };
     for pod in ["first", "second", "first"] {
@@ -69,7 +69,7 @@ fn to_ask_again_keeps_the_place_in_the_queue() {
 }
 
 #[test]
-fn what_is_of_least_use_makes_room_first() {
+fn the_least_useful_entry_is_evicted_first() {
     let mut cache = cache();
     prefetch(&mut cache, "ahead", 0);
     assert_eq!(next(&mut cache, 0).as_deref(), Some("ahead"));
@@ -98,7 +98,7 @@ fn what_is_of_least_use_makes_room_first() {
 }
 
 #[test]
-fn what_is_on_its_way_counts_and_costs_the_budget() {
+fn pending_calls_are_counted_and_use_the_rate_limit() {
     let mut cache = cache();
     assert_eq!(cache.budget(at(0)), (2.0, 2.0));
     prefetch(&mut cache, "a", 0);
@@ -108,9 +108,9 @@ fn what_is_on_its_way_counts_and_costs_the_budget() {
     assert_eq!(purposes.map(CallPurpose::word), ["request", "renewal", "prefetch"]);
 }
 
-/// A wait for a fresher session ends 300 ms after its call was queued.
+/// A wait for a newer session ends 300 ms after its call was queued.
 #[test]
-fn nobody_waits_longer_for_a_fresher_session_than_its_call_may_take() {
+fn a_wait_for_a_newer_session_is_limited_from_the_queueing_of_its_call() {
     let mut cache = cache();
     fetch(&mut cache, "a", 1, 0);
     assert_eq!(ask(&mut cache, "a", 2_200), "refresh 1");
@@ -120,7 +120,7 @@ fn nobody_waits_longer_for_a_fresher_session_than_its_call_may_take() {
 }
 
 #[test]
-fn a_session_at_its_renewal_is_worth_a_prefetch() {
+fn a_session_due_for_renewal_may_be_prefetched() {
     for (second, queued) in [(1_799, 0), (1_800, 1)] {
         let mut cache = cache();
         fetch(&mut cache, "a", 1, 0);
@@ -129,9 +129,9 @@ fn a_session_at_its_renewal_is_worth_a_prefetch() {
     }
 }
 
-/// A life of a minute isn't handed out from memory, but those who waited for it get it while it lasts.
+/// A session of one minute isn't served from the cache, but waiters get it while it is valid.
 #[test]
-fn a_short_session_is_for_those_who_waited_and_is_renewed_at_a_quarter() {
+fn a_short_session_is_served_to_waiters_and_renewed_at_a_quarter() {
     let mut cache = cache();
     assert_eq!(ask(&mut cache, "a", 0), "wait 1");
     assert_eq!(next(&mut cache, 0).as_deref(), Some("a"));
@@ -143,7 +143,7 @@ fn a_short_session_is_for_those_who_waited_and_is_renewed_at_a_quarter() {
 }
 
 #[test]
-fn an_old_session_is_no_answer_in_its_last_minute_after_a_failure() {
+fn an_old_session_is_not_served_in_its_last_minute_after_a_failure() {
     for (second, answer) in [(3_539, "serve 1"), (3_540, "refuse Unavailable")] {
         let mut cache = cache();
         fetch(&mut cache, "a", 1, 0);

@@ -1,9 +1,9 @@
-//! From the first call to the last minute.
+//! A session from its first call to its last minute.
 
 use super::*;
 
 #[test]
-fn renewed_at_half_life_only_if_asked_for() {
+fn a_session_is_renewed_at_half_life_only_if_requested() {
     let mut cache = cache();
     fetch(&mut cache, "a", 1, 0);
     assert_eq!(next(&mut cache, 1_799), None);
@@ -28,7 +28,7 @@ fn jitter_renews_early_and_never_late() {
 }
 
 #[test]
-fn trouble_is_ridden_out_until_the_last_minute() {
+fn a_session_is_served_through_an_outage_until_its_last_minute() {
     let mut cache = cache();
     fetch(&mut cache, "a", 1, 0);
     let mut calls = 0;
@@ -49,7 +49,7 @@ fn trouble_is_ridden_out_until_the_last_minute() {
 }
 
 #[test]
-fn a_prefetched_session_is_renewed_once_unasked_and_a_failed_one_not_retried() {
+fn a_prefetched_session_is_renewed_once_without_requests_and_a_failed_one_not_retried() {
     let mut cache = cache();
     prefetch(&mut cache, "a", 0);
     prefetch(&mut cache, "b", 0);
@@ -63,7 +63,7 @@ fn a_prefetched_session_is_renewed_once_unasked_and_a_failed_one_not_retried() {
 }
 
 #[test]
-fn what_nobody_may_use_is_swept_even_out_of_flight() {
+fn sessions_without_entitled_pods_are_swept_even_after_a_flight() {
     let mut cache = cache();
     fetch(&mut cache, "a", 1, 0);
     fetch(&mut cache, "b", 2, 0);
@@ -78,9 +78,9 @@ fn what_nobody_may_use_is_swept_even_out_of_flight() {
     assert!(cache.entries.is_empty());
 }
 
-/// A waiter that is never counted out would keep its session for ever.
+/// A waiter that is never counted out would keep its session forever.
 #[test]
-fn who_has_an_answer_or_gave_up_keeps_nothing_from_being_swept() {
+fn finished_waiters_do_not_prevent_a_sweep() {
     type End = fn(&mut Cache<u32>);
     let ends: [End; 3] = [
         |cache| assert_eq!(look(cache, "a", 1, 1).as_deref(), Some("serve 1")),
@@ -103,9 +103,9 @@ fn who_has_an_answer_or_gave_up_keeps_nothing_from_being_swept() {
     }
 }
 
-/// Granted: how long STS lets a session of 30 minutes live.
+/// `granted` is the lifetime that STS grants for a request of 30 minutes.
 #[test]
-fn a_given_age_is_when_renewals_come_and_half_of_a_shorter_life() {
+fn renewals_come_at_the_given_age_or_at_half_of_a_shorter_lifetime() {
     for (granted_s, random, due) in [(1_800, 0, 900), (1_800, u64::MAX, 811), (3_600, 0, 900), (1_000, 0, 500)] {
         let request = AssumeRole { duration_s: 1_800, ..key("a") };
         let renew = RenewAt::Age(Duration::from_secs(900));
@@ -118,9 +118,9 @@ fn a_given_age_is_when_renewals_come_and_half_of_a_shorter_life() {
     }
 }
 
-/// A date that was misread makes a life of years: nobody is served what AWS has ended.
+/// A misread date would give a lifetime of years, and expired sessions would be served.
 #[test]
-fn no_life_is_longer_than_was_asked_for() {
+fn no_lifetime_is_longer_than_requested() {
     let mut cache = cache();
     assert_eq!(ask(&mut cache, "a", 0), "wait 1");
     next(&mut cache, 0);
@@ -129,7 +129,7 @@ fn no_life_is_longer_than_was_asked_for() {
 }
 
 #[test]
-fn who_asks_late_waits_a_moment_for_a_longer_life_and_seldom_in_trouble() {
+fn a_late_request_waits_briefly_for_a_new_session_and_rarely_during_an_outage() {
     let late = || {
         let mut cache = cache();
         fetch(&mut cache, "a", 1, 0);
@@ -153,22 +153,22 @@ fn who_asks_late_waits_a_moment_for_a_longer_life_and_seldom_in_trouble() {
     assert_eq!(next(&mut failing, 4_000).as_deref(), Some("a"));
     failing.finish(&key("a"), Err(failure(StsFailureKind::Unavailable)), at(4_000), 0);
     assert_eq!(look(&mut failing, "a", 3, 4_000).as_deref(), Some("serve 2"));
-    let (mut waits, mut turn) = (0, 3);
+    let (mut waits, mut call_number) = (0, 3);
     for second in 4_001..5_340 {
         if ask(&mut failing, "a", second) == "serve 2" {
             continue;
         }
-        (waits, turn) = (waits + 1, turn + 1);
+        (waits, call_number) = (waits + 1, call_number + 1);
         assert_eq!(next(&mut failing, second).as_deref(), Some("a"));
         failing.finish(&key("a"), Err(failure(StsFailureKind::Unavailable)), at(second), 0);
-        assert_eq!(look(&mut failing, "a", turn, second).as_deref(), Some("serve 2"));
+        assert_eq!(look(&mut failing, "a", call_number, second).as_deref(), Some("serve 2"));
     }
     assert!((5..20).contains(&waits), "{waits}");
-    assert_eq!(ask(&mut failing, "a", 5_341), format!("wait {}", turn + 1));
+    assert_eq!(ask(&mut failing, "a", 5_341), format!("wait {}", call_number + 1));
 }
 
 #[test]
-fn the_last_minute_is_not_served_even_to_those_who_waited() {
+fn the_last_minute_is_not_served_even_to_waiters() {
     let mut cache = cache();
     fetch(&mut cache, "a", 1, 0);
     assert_eq!(ask(&mut cache, "a", 3_550), "wait 2");
@@ -178,7 +178,7 @@ fn the_last_minute_is_not_served_even_to_those_who_waited() {
 }
 
 #[test]
-fn a_failed_prefetch_waits_for_a_request_however_often_it_is_wanted() {
+fn a_failed_prefetch_is_retried_only_by_a_request() {
     let mut cache = cache();
     let entitled = HashSet::from([key("a")]);
     prefetch(&mut cache, "a", 0);
@@ -194,7 +194,7 @@ fn a_failed_prefetch_waits_for_a_request_however_often_it_is_wanted() {
 }
 
 #[test]
-fn a_new_pod_refreshes_what_nobody_asked_for_lately() {
+fn a_new_pod_prefetches_a_session_that_was_not_requested_lately() {
     let mut cache = cache();
     fetch(&mut cache, "a", 1, 0);
     assert_eq!(next(&mut cache, 1_800).as_deref(), Some("a"));
@@ -206,7 +206,7 @@ fn a_new_pod_refreshes_what_nobody_asked_for_lately() {
 }
 
 #[test]
-fn what_is_swept_is_gone_from_memory() {
+fn swept_sessions_are_dropped_from_memory() {
     struct Wiped(Arc<std::sync::atomic::AtomicUsize>);
     impl Drop for Wiped {
         fn drop(&mut self) {
@@ -221,7 +221,7 @@ fn what_is_swept_is_gone_from_memory() {
         assert!(matches!(cache.ask(&key(name), Start::Allowed, None, at(0)), CacheAnswer::Wait(1)));
         assert!(matches!(cache.next(at(0)), NextCall::Call(_)));
         cache.finish(&key(name), Ok((Wiped(wiped.clone()), Duration::from_secs(life))), at(0), 0);
-        assert!(matches!(cache.look(&key(name), 1, at(0)), Some(CacheAnswer::Serve(_))));
+        assert!(matches!(cache.poll(&key(name), 1, at(0)), Some(CacheAnswer::Serve(_))));
     }
     let entitled = HashSet::from([key("ended"), key("stays")]);
     cache.sweep(&entitled, at(20));
@@ -234,7 +234,7 @@ fn what_is_swept_is_gone_from_memory() {
 }
 
 #[test]
-fn whoever_may_not_start_a_call_is_told_how_the_last_one_failed() {
+fn a_withheld_request_gets_the_last_failure() {
     let mut cache: Cache<u32> = Cache::new(CacheRules { error_ttl: Some(Duration::ZERO), ..RULES }, at(0));
     assert!(matches!(cache.ask(&key("a"), Start::Withheld, None, at(0)), CacheAnswer::Unstarted(None)));
     assert_eq!(ask(&mut cache, "a", 0), "wait 1");

@@ -1,13 +1,13 @@
-//! Every order of a few steps.
+//! All orders of a few steps.
 
 use std::sync::LazyLock;
 
 use super::*;
 
-/// Three callers ask for two keys and give up; calls begin and end, well or badly, in any order; prefetches and sweeps
-/// come between: nobody is left waiting, no key has two calls, nobody gets another key's session.
+/// Three callers request two keys and give up; calls start, succeed and fail in any order, with prefetches and sweeps
+/// in between. No caller waits forever, no key has two calls, and no caller gets another key's session.
 #[test]
-fn all_small_orders_strand_nobody() {
+fn no_order_of_steps_strands_a_waiter() {
     let mut path = [0; DEPTH];
     let mut seen = 0;
     loop {
@@ -22,14 +22,14 @@ fn all_small_orders_strand_nobody() {
     assert_eq!(seen, 9_usize.pow(6));
 }
 
-/// What each caller asks for
+/// The key that each caller requests
 static KEYS: LazyLock<[AssumeRole; 3]> = LazyLock::new(|| [key("a"), key("a"), key("b")]);
 static ENTITLED: LazyLock<HashSet<AssumeRole>> = LazyLock::new(|| HashSet::from([key("a")]));
 const STEPS: usize = 9;
 const DEPTH: usize = 6;
 
-/// Others come to the same as one that is walked: on an empty cache most steps do nothing, and the first two callers
-/// can change places.
+/// Skips paths that are equivalent to others: on an empty cache most steps do nothing, and the first two callers are
+/// interchangeable.
 fn is_its_own(path: &[usize]) -> bool {
     let first = |step| path.iter().position(|other| *other == step).unwrap_or(DEPTH);
     matches!(path[0], 0 | 2 | 7) && first(0) <= first(1)
@@ -45,7 +45,7 @@ fn walk(path: &[usize]) {
             5 => scene.end(End::Badly),
             6 => scene.cache.sweep(&ENTITLED, at(0)),
             7 => scene.cache.prefetch(&"b".into(), KEYS[2].clone(), at(0)),
-            // half of a life goes by: renewals become due
+            // half of the lifetime passes: renewals become due
             _ => scene.second = 1_900,
         }
         scene.settle();
@@ -84,7 +84,9 @@ impl Scene {
             return self.cache.leave(key);
         }
         match self.cache.ask(key, Start::Allowed, None, at(self.second)) {
-            CacheAnswer::Wait(turn) | CacheAnswer::Refresh { turn, .. } => self.waiting[caller] = Some(turn),
+            CacheAnswer::Wait(call_number) | CacheAnswer::Refresh { call_number, .. } => {
+                self.waiting[caller] = Some(call_number)
+            }
             CacheAnswer::Serve(session) => assert_eq!(*session, token(key)),
             _ => {}
         }
@@ -106,21 +108,22 @@ impl Scene {
         self.cache.finish(&key, result, at(self.second), 0);
     }
 
-    /// Everyone who waits looks once.
+    /// Every waiter polls once.
     fn settle(&mut self) {
-        for (caller, turn) in self.waiting.iter_mut().enumerate() {
+        for (caller, call_number) in self.waiting.iter_mut().enumerate() {
             let key = &KEYS[caller];
-            if let Some(answer) = turn.and_then(|turn| self.cache.look(key, turn, at(self.second))) {
+            if let Some(answer) = call_number.and_then(|call_number| self.cache.poll(key, call_number, at(self.second)))
+            {
                 if let CacheAnswer::Serve(session) = answer {
                     assert_eq!(*session, token(key));
                 }
-                *turn = None;
+                *call_number = None;
             }
         }
     }
 }
 
-/// What a session for this key is.
+/// The session for this key.
 fn token(key: &AssumeRole) -> u32 {
     u32::from(key.role.name().as_bytes()[0])
 }

@@ -1,4 +1,4 @@
-//! Whatever differs between two requests, it keeps their sessions apart.
+//! Requests that differ in any field never share a session.
 
 use proptest::collection::vec;
 use proptest::option::of;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::logic::sts::{SessionPolicy, TokenSubject, form_body};
 
-/// Few values, so that equal ones are common, and such as could run together if fields were merely joined.
+/// Few values, so that equal ones are common, including values that would collide if fields were concatenated.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![Just(""), Just("a"), Just("b"), Just("ab"), Just("a&b=c"), Just("{}"), Just("%26"), Just("a b")]
         .prop_map(str::to_owned)
@@ -38,7 +38,7 @@ fn request() -> impl Strategy<Value = AssumeRole> {
     )
 }
 
-/// Another value in one field.
+/// Changes the value of one field.
 fn changed(request: &AssumeRole, field: usize) -> AssumeRole {
     let mut other = request.clone();
     match field {
@@ -72,7 +72,7 @@ fn check(one: &AssumeRole, other: &AssumeRole) {
     assert!(matches!(cache.next(at(0)), NextCall::Call(due) if *due.request == *one));
     cache.finish(one, Ok((1, HOUR)), at(0), 0);
     let shared = matches!(cache.ask(other, Start::Allowed, None, at(1)), CacheAnswer::Serve(_));
-    // What STS is asked, and by whose token, is what keeps them apart, not some hash of ours.
+    // Sessions are separated by what STS receives and whose token is used, not by a hash.
     let asked = |request: &AssumeRole| (form_body(request), request.subject.clone());
     assert_eq!(shared, asked(one) == asked(other), "{one:?} {other:?}");
     assert_eq!(shared, one == other, "{one:?} {other:?}");

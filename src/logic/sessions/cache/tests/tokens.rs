@@ -1,4 +1,4 @@
-//! Sessions that only a pod's token gets.
+//! Sessions that need a pod's token.
 
 use super::*;
 use crate::logic::base::time::Wall;
@@ -12,12 +12,12 @@ fn of(account: &str) -> AssumeRole {
     }
 }
 
-/// Asks with a token, as a request does.
+/// A request with a token.
 fn ask_with(cache: &mut Cache<u32>, account: &str, token: &str, second: u64) -> String {
     ask_until(cache, account, token, 0, second)
 }
 
-/// The same, with a token that ends at `expires`.
+/// The same, with a token that expires at `expires`.
 fn ask_until(cache: &mut Cache<u32>, account: &str, token: &str, expires: i64, second: u64) -> String {
     let mark = Some(mark(token, expires));
     let answer = said(&cache.ask(&of(account), Start::Allowed, mark, at(second)));
@@ -33,7 +33,7 @@ fn refuse(cache: &mut Cache<u32>, refusal: TokenRefusal, second: u64) {
     cache.finish(&of("a"), Err(failure(StsFailureKind::Token(refusal))), at(second), 0);
 }
 
-/// The token of the next call, and whose it is; `-` for none.
+/// The next call's ServiceAccount and token; `-` for none.
 fn next_token(cache: &mut Cache<u32>, second: u64) -> Option<String> {
     let NextCall::Call(due) = cache.next(at(second)) else { return None };
     let account = due.request.subject.as_ref().map_or("nobody", |subject| &*subject.service_account).to_owned();
@@ -48,11 +48,11 @@ fn fetch_with(cache: &mut Cache<u32>, account: &str, second: u64) {
     assert_eq!(ask_with(cache, account, "first", second), "wait 1");
     assert_eq!(next_token(cache, second), Some(format!("{account} first")));
     cache.finish(&of(account), Ok((1, HOUR)), at(second), 0);
-    assert_eq!(cache.look(&of(account), 1, at(second)).as_ref().map(said).as_deref(), Some("serve 1"));
+    assert_eq!(cache.poll(&of(account), 1, at(second)).as_ref().map(said).as_deref(), Some("serve 1"));
 }
 
 #[test]
-fn one_call_bears_the_first_token_however_many_come() {
+fn one_call_carries_the_first_of_several_tokens() {
     let mut cache = cache();
     for token in ["first", "second", "third"] {
         assert_eq!(ask_with(&mut cache, "a", token, 0), "wait 1");
@@ -81,7 +81,7 @@ fn two_service_accounts_never_share_a_session() {
 }
 
 #[test]
-fn a_token_goes_with_the_last_who_waits() {
+fn a_token_is_dropped_with_the_last_waiter() {
     let mut cache = cache();
     ask_with(&mut cache, "a", "first", 0);
     cache.leave(&of("a"));
@@ -95,9 +95,9 @@ fn a_token_goes_with_the_last_who_waits() {
     assert!(cache.entries.is_empty());
 }
 
-/// Neither renewal nor prefetch has a token: an hour and more goes by without a call.
+/// Neither renewals nor prefetches have a token: more than an hour passes without a call.
 #[test]
-fn nothing_is_fetched_unasked() {
+fn nothing_is_fetched_without_a_request() {
     let mut cache = cache();
     cache.prefetch(&"pod".into(), of("a"), at(0));
     assert!(cache.entries.is_empty());
@@ -111,7 +111,7 @@ fn nothing_is_fetched_unasked() {
 }
 
 #[test]
-fn who_asks_after_half_of_the_life_brings_the_token_for_the_next() {
+fn a_request_after_half_of_the_lifetime_brings_the_next_token() {
     let mut cache = cache();
     fetch_with(&mut cache, "a", 0);
     assert_eq!(ask_with(&mut cache, "a", "early", 1_799), "serve 1");
@@ -123,13 +123,13 @@ fn who_asks_after_half_of_the_life_brings_the_token_for_the_next() {
     assert_eq!(next_token(&mut cache, 1_803), None, "one call, however many ask");
     cache.finish(&of("a"), Ok((2, HOUR)), at(1_804), 0);
     assert_eq!(ask_with(&mut cache, "a", "fifth", 1_805), "serve 2");
-    // Few ask in time: who comes late waits a moment for the next.
+    // If no request came in time, a late one waits briefly for the next session.
     assert_eq!(ask_with(&mut cache, "a", "late", 1_804 + 2_200), "refresh 2");
     assert_eq!(next_token(&mut cache, 1_804 + 2_200).as_deref(), Some("a late"));
 }
 
 #[test]
-fn what_is_held_is_served_through_trouble_until_its_last_minute() {
+fn a_session_by_token_is_served_through_an_outage_until_its_last_minute() {
     let mut cache = cache();
     fetch_with(&mut cache, "a", 0);
     let mut calls = 0;
@@ -142,7 +142,7 @@ fn what_is_held_is_served_through_trouble_until_its_last_minute() {
             cache.finish(&of("a"), Err(failure(StsFailureKind::Unavailable)), at(second), u64::MAX);
         }
         if told == "refresh 1" {
-            cache.look(&of("a"), 1 + calls, at(second));
+            cache.poll(&of("a"), 1 + calls, at(second));
         }
     }
     assert!((8..20).contains(&calls), "{calls} calls");
@@ -150,20 +150,20 @@ fn what_is_held_is_served_through_trouble_until_its_last_minute() {
     assert!(told.starts_with("wait") || told.starts_with("refuse"), "{told}");
 }
 
-/// The one who asks next isn't held to the token of the one before.
+/// Other requests aren't affected by the previous request's token.
 #[test]
-fn after_a_token_that_had_expired_the_next_brings_its_own() {
+fn after_an_expired_token_the_next_request_brings_its_own() {
     let mut cache = cache();
     ask_until(&mut cache, "a", "stale", 50, 0);
     assert_eq!(next_token(&mut cache, 0).as_deref(), Some("a stale"));
     refuse(&mut cache, TokenRefusal::Expired, 0);
-    assert_eq!(cache.look(&of("a"), 1, at(0)).as_ref().map(said), Some("refuse Token(Expired)".to_owned()));
+    assert_eq!(cache.poll(&of("a"), 1, at(0)).as_ref().map(said), Some("refuse Token(Expired)".to_owned()));
     assert_eq!(ask_until(&mut cache, "a", "stale", 50, 0), "refuse Token(Expired)");
     assert_eq!(ask_until(&mut cache, "a", "no fresher", 50, 0), "refuse Token(Expired)", "it is over too");
     assert_eq!(ask_until(&mut cache, "a", "fresh", 51, 0), "wait 2");
     assert_eq!(next_token(&mut cache, 1).as_deref(), Some("a fresh"));
     refuse(&mut cache, TokenRefusal::Untrusted, 1);
-    cache.look(&of("a"), 2, at(1));
+    cache.poll(&of("a"), 2, at(1));
     assert_eq!(ask_until(&mut cache, "a", "fresh", 51, 10), "refuse Token(Untrusted)", "that is final");
 }
 
@@ -178,7 +178,7 @@ fn a_refusal_is_remembered_for_the_token_and_not_for_the_session() {
         refuse(&mut cache, refusal, 0);
         assert!(!cache.may_try_own(&of("a"), mark("first", 0)) && cache.may_try_own(&of("a"), mark("second", 0)));
         for _ in 0..2 {
-            cache.look(&of("a"), 1, at(0));
+            cache.poll(&of("a"), 1, at(0));
         }
         assert_eq!(ask_with(&mut cache, "a", "first", 9), format!("refuse Token({refusal:?})"));
         assert_eq!(ask_with(&mut cache, "a", "second", 9), "wait 2");
@@ -189,9 +189,9 @@ fn a_refusal_is_remembered_for_the_token_and_not_for_the_session() {
     }
 }
 
-/// The fault is the role's then, and two calls in ten seconds are enough to know it.
+/// Then the cause is the role, and two calls in ten seconds suffice to show that.
 #[test]
-fn a_crowd_whose_tokens_all_are_refused_costs_two_calls() {
+fn many_pods_with_refused_tokens_cost_two_calls() {
     let mut cache = cache();
     let mut calls = 0;
     for second in 0..10 {
@@ -208,7 +208,7 @@ fn a_crowd_whose_tokens_all_are_refused_costs_two_calls() {
 }
 
 #[test]
-fn what_is_no_fault_of_a_token_is_shared_by_all_who_have_one() {
+fn a_failure_not_about_the_token_is_shared_by_all_tokens() {
     let unreachable = StsFailureKind::Token(TokenRefusal::IssuerUnreachable);
     for kind in [unreachable, StsFailureKind::Unavailable, StsFailureKind::Throttled, StsFailureKind::Refused] {
         let mut cache = cache();
@@ -220,7 +220,7 @@ fn what_is_no_fault_of_a_token_is_shared_by_all_who_have_one() {
     }
 }
 
-/// One pod's bad token must not stand in the way of the renewal that another's would bring.
+/// A pod's invalid token must not prevent the renewal with another pod's token.
 #[test]
 fn a_refused_token_is_not_brought_again_for_a_renewal() {
     let mut cache = cache();
@@ -240,32 +240,32 @@ fn a_refused_token_is_remembered_through_a_sweep() {
     ask_with(&mut cache, "a", "first", 0);
     assert_eq!(next_token(&mut cache, 0).as_deref(), Some("a first"));
     refuse(&mut cache, TokenRefusal::Untrusted, 0);
-    cache.look(&of("a"), 1, at(0));
+    cache.poll(&of("a"), 1, at(0));
     ask_with(&mut cache, "a", "second", 1);
     assert_eq!(next_token(&mut cache, 1).as_deref(), Some("a second"));
     cache.finish(&of("a"), Err(failure(StsFailureKind::Throttled)), at(1), 0);
-    cache.look(&of("a"), 2, at(1));
+    cache.poll(&of("a"), 2, at(1));
     cache.sweep(&HashSet::from([of("a")]), at(5));
     assert_eq!(ask_with(&mut cache, "a", "first", 5), "refuse Token(Untrusted)");
     cache.sweep(&HashSet::from([of("a")]), at(10));
     assert!(cache.entries.is_empty());
 }
 
-/// However long failures are remembered: the refusal was about one pod's token, and another pod has its own.
+/// However long failures are remembered: the refusal was about one pod's token, and other pods have their own.
 #[test]
-fn a_token_that_had_expired_is_remembered_for_a_second_at_most() {
+fn an_expired_token_is_remembered_for_a_second_at_most() {
     for (error_ttl, again_at) in [(Some(Duration::from_secs(20)), 1), (Some(Duration::ZERO), 0), (None, 1)] {
         let mut cache: Cache<u32> = Cache::new(CacheRules { error_ttl, ..RULES }, at(0));
         ask_with(&mut cache, "a", "stale", 0);
         assert_eq!(next_token(&mut cache, 0).as_deref(), Some("a stale"));
         cache.finish(&of("a"), Err(failure(StsFailureKind::Token(TokenRefusal::Expired))), at(0), 0);
-        cache.look(&of("a"), 1, at(0));
+        cache.poll(&of("a"), 1, at(0));
         assert_eq!(ask_with(&mut cache, "a", "fresh", again_at), "wait 2", "{error_ttl:?}");
     }
 }
 
 #[test]
-fn a_token_makes_the_call_of_a_renewal_possible_at_once_and_counts_once() {
+fn a_token_enables_the_call_of_a_renewal_at_once_and_counts_once() {
     let mut cache = cache();
     fetch_with(&mut cache, "a", 0);
     let token = |text: &str| Some(Secret::new(text.to_owned()));
@@ -275,4 +275,17 @@ fn a_token_makes_the_call_of_a_renewal_possible_at_once_and_counts_once() {
     assert!(!cache.bring(&of("a"), None, || None) && cache.bring(&of("a"), None, || token("second")));
     assert!(!cache.bring(&of("a"), None, || token("third")));
     assert_eq!(next_token(&mut cache, 1_900).as_deref(), Some("a second"));
+}
+
+#[test]
+fn refusals_of_tokens_are_forgotten_once_one_is_accepted() {
+    let mut cache = cache();
+    assert_eq!(ask_with(&mut cache, "a", "bad", 0), "wait 1");
+    assert_eq!(next_token(&mut cache, 0).as_deref(), Some("a bad"));
+    refuse(&mut cache, TokenRefusal::Invalid, 0);
+    assert!(ask_with(&mut cache, "a", "bad", 0).starts_with("refuse"));
+    assert_eq!(ask_with(&mut cache, "a", "good", 0), "wait 2");
+    assert_eq!(next_token(&mut cache, 0).as_deref(), Some("a good"));
+    cache.finish(&of("a"), Ok((1, Duration::from_secs(30))), at(0), 0);
+    assert_eq!(ask_with(&mut cache, "a", "bad", 1), "wait 3");
 }

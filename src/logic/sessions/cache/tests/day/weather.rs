@@ -1,4 +1,4 @@
-//! STS as a day may bring it: away, throttling, denying, and looked at by a node whose wall clock jumps.
+//! The behaviour of STS during a day: outages, throttling, denials, and a node whose wall clock jumps.
 
 use super::super::failure;
 use super::Random;
@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(super) const MINUTE_MS: u64 = 60_000;
 const MIDNIGHT: Wall = Wall::from_unix_seconds(1_800_000_000);
 
-/// A session as STS knows it.
+/// A session in STS.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Granted {
     pub(super) role: u64,
@@ -26,10 +26,10 @@ enum Trouble {
 pub(super) struct Weather {
     random: Random,
     troubles: Vec<(u64, u64, Trouble)>,
-    /// What the agent's wall clock shows too much, and what it adds to that
+    /// The error of the agent's wall clock, and the agent's correction
     wall_ms: i64,
     skew_ms: i64,
-    /// Calls, second ones after a remedy included
+    /// Calls, including second attempts
     pub(super) attempts: u64,
 }
 
@@ -45,17 +45,17 @@ impl Weather {
         Self { random, troubles, wall_ms: 0, skew_ms: 0, attempts: 0 }
     }
 
-    /// The wall clock jumps by up to two hours either way.
+    /// Moves the wall clock by up to two hours either way.
     pub(super) fn jump(&mut self, rolled: u64) {
         self.wall_ms += (i64::try_from(rolled).unwrap() - 2) * 3_600_000;
     }
 
-    /// Whether STS is in trouble, or was lately: renewals pause up to five minutes after failures.
+    /// Whether STS is failing, or was recently: renewals back off up to five minutes.
     pub(super) fn is_troubled(&self, now: u64) -> bool {
         self.troubles.iter().any(|(from, until, _)| (*from..*until + 6 * MINUTE_MS).contains(&now))
     }
 
-    /// A call with what the edge does about a clock that is wrong: how long it takes and what comes of it.
+    /// A call with the client's correction of a wrong clock: its duration and result.
     pub(super) fn call(&mut self, request: &AssumeRole, now: u64) -> (u64, Result<Granted, StsFailure>) {
         let (took, result) = self.attempt(request, now);
         match result {
@@ -90,7 +90,7 @@ impl Weather {
             return (quick, fail(StsFailureKind::Unavailable, "RequestExpired"));
         }
         let role = request.role.name()[1..].parse().unwrap();
-        // AWS counts from when it answers, the agent from when the answer has come.
+        // AWS counts from its response, the agent from the arrival of the response.
         (quick, Ok(Granted { role, ends: now + quick / 2 + 3_600_000 }))
     }
 
