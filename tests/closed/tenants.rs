@@ -62,6 +62,34 @@ fn a_list_that_takes_long_delays_no_other_namespace() {
     }
 }
 
+/// Every one of them needs seconds; a namespace that hasn't had a turn waits for a single match of one of them.
+#[test]
+fn a_new_namespace_is_answered_while_two_hundred_slow_lists_are_evaluated() {
+    let lab = Lab::start();
+    for index in 0..200 {
+        let (namespace, address) = (format!("hostile-{index}"), format!("127.0.5.{}", index + 1));
+        lab.kubernetes.add_namespace(&namespace, &[(ALLOWED_ROLES, &slowest_list(index))]);
+        lab.kubernetes.add_pod(PodSpec::new(&namespace, "pod").ip(&address).role(&longest_role(index)));
+    }
+    let agent = lab.setup().flags(&[BASE, RESTRICTED, FORMAT]).start();
+    let newcomer = |number: usize| {
+        let (namespace, role) = (format!("shop-{number}"), format!("app-{number}"));
+        let address = format!("127.0.6.{}", number + 1);
+        lab.kubernetes.add_namespace(&namespace, &[(ALLOWED_ROLES, r#"["app-.*"]"#)]);
+        let began = Instant::now();
+        lab.kubernetes.add_pod(PodSpec::new(&namespace, &role).ip(&address).role(&role));
+        let answer = client::get(agent.addr(), &address, ROLES);
+        (answer.status, answer.text(), began.elapsed())
+    };
+    let answers: Vec<(u16, String, Duration)> = (0..20).map(newcomer).collect();
+    for (number, (status, text, waited)) in answers.iter().enumerate() {
+        assert_eq!((*status, text), (200, &format!("app-{number}")), "after {waited:?}");
+        assert!(*waited < LONGEST_WAIT, "{answers:?}");
+    }
+    let slow = client::get(agent.addr(), "127.0.5.200", ROLES);
+    assert_eq!((slow.status, slow.text().as_str()), (503, "policy_pending\n"), "nothing was to be waited for");
+}
+
 /// What is promised for an optimised build on a quiet machine is 50 ms; this one is neither.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
