@@ -52,7 +52,9 @@ fn malformed(world: &World) -> BTreeSet<LintFinding> {
         let text = format!("pod `{}` gets nothing ({}): {}", pod.name, reason.word(), meaning(reason));
         LintFinding { namespace: namespace.to_string(), text }
     };
-    one_of_each.into_iter().map(finding).collect()
+    let mut findings = BTreeSet::new();
+    findings.extend(one_of_each.into_iter().map(finding));
+    findings
 }
 
 /// The roles that pods name and their namespace doesn't allow. One of several equal pods is reported: always the same
