@@ -1,7 +1,7 @@
 //! The server where the system gives it no more descriptors or threads. Crowds before the whole agent, and what they cost
 //! others, are in `closed/hostile.rs`.
 //!
-//! These tests change limits of the whole process, so they have a binary of their own and run one after the other.
+//! Limits of the whole process are changed here, hence a binary of its own.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is test code, helpers too")]
 
@@ -15,7 +15,6 @@ use kube2iam::for_tests::{
     Clock, ConnectionEvent, Drained, Endpoints, Front, Handler, Limits, LocalPods, Mono, Now, Observer, Request,
     Response, Server, Wall, bind,
 };
-use parking_lot::{Mutex, MutexGuard};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
@@ -54,7 +53,6 @@ struct House {
     server: Server,
     address: SocketAddr,
     events: Receiver<ConnectionEvent>,
-    _alone: MutexGuard<'static, ()>,
 }
 
 impl House {
@@ -63,8 +61,6 @@ impl House {
     }
 
     fn with(limits: Limits) -> Self {
-        static ALONE: Mutex<()> = Mutex::new(());
-        let alone = ALONE.lock();
         // Strangers are the other addresses of 127/8.
         let listener = bind(Some(Ipv4Addr::UNSPECIFIED.into()), 0).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -78,7 +74,7 @@ impl House {
             local_pods: LocalPods::None,
         };
         let server = Server::start(vec![listener], front).unwrap();
-        Self { server, address: (Ipv4Addr::LOCALHOST, port).into(), events, _alone: alone }
+        Self { server, address: (Ipv4Addr::LOCALHOST, port).into(), events }
     }
 
     fn await_event(&self, expected: impl Fn(&ConnectionEvent) -> bool) {
@@ -132,7 +128,13 @@ impl Drop for Tight {
     }
 }
 
+/// One after the other on one thread: under a limit on address space the other's thread may fail to start.
 #[test]
+fn a_system_without_descriptors_or_threads_costs_idle_connections_only() {
+    descriptor_exhaustion_sheds_idle_connections_and_passes();
+    thread_exhaustion_serves_the_newest_at_the_cost_of_the_idle();
+}
+
 fn descriptor_exhaustion_sheds_idle_connections_and_passes() {
     let house = House::open();
     // Connecting takes no descriptor that the client doesn't hold already; accepting does.
@@ -166,10 +168,11 @@ fn descriptor_exhaustion_sheds_idle_connections_and_passes() {
 /// `EMFILE` on Linux.
 const EMFILE: i32 = 24;
 
-#[test]
 fn thread_exhaustion_serves_the_newest_at_the_cost_of_the_idle() {
     const STACK: usize = 16 * 1024 * 1024;
     let house = House::with(Limits { stack: STACK, ..Limits::default() });
+    // Its threads have started, and reserved what the allocator gives each of them.
+    exchange(1, house.address);
     // Address space for a few more stacks, and some for everything else.
     let tight = Tight::to(Resource::As, u64::try_from(kib_of("VmSize:") * 1024 + 4 * STACK).unwrap());
     let mut clients: Vec<_> = (0..20).map(|number| connected(2 + number, house.address)).collect();

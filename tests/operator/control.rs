@@ -201,7 +201,9 @@ fn status_says_problems_first_and_ends_with_1_while_the_agent_is_not_ready() {
     let agent = lab.setup().flags(&[BASE, &flag(&socket)]).until(Until::Listening).start();
     let told = wait_for("all problems", || {
         let outcome = ask(&socket, &["status"]);
-        let all = outcome.stdout.contains("403") && outcome.stdout.contains("calls to STS fail");
+        let all = outcome.stdout.contains("`, for ")
+            && !outcome.stdout.contains("namespaces were never")
+            && outcome.stdout.contains("calls to STS fail");
         all.then_some(outcome)
     });
     assert_eq!(told.code, Some(1), "{told:?}");
