@@ -1,7 +1,7 @@
-//! What tests, benches, the playground and the fuzzers use of the rooms, item by item.
+//! The items used by tests, benches, the playground and the fuzzers.
 //!
-//! Nothing else of the crate is public, so that the compiler sees what nobody uses. No module is let out whole, since
-//! that would hide its dead code again.
+//! Nothing else of the crate is public, so that the compiler reports unused code. No whole module is exported, since
+//! that would hide its dead code.
 
 pub use crate::agent::tasks::watch::Reflector;
 pub use crate::agent::{AgentState, Ports, work as agent_threads};

@@ -13,10 +13,18 @@ use crate::redirect::command as redirect_command;
 /// Runs the command that the words name, with the process's environment.
 pub fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
     let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
-    match words.map(OsString::into_string).collect() {
+    match texts(words) {
         Ok(words) => run_words(words, &lookup),
-        Err(word) => fail(UsageError::EXIT_CODE, &format!("`{}` is not UTF-8", word.to_string_lossy())),
+        Err(error) => fail(UsageError::EXIT_CODE, &error),
     }
+}
+
+/// The words as texts. One that is not UTF-8 is named by its position and never repeated, since it may be a token.
+fn texts(words: impl Iterator<Item = OsString>) -> Result<Vec<String>, String> {
+    let text = |(before, word): (usize, OsString)| {
+        word.into_string().map_err(|_| format!("failed to read `command line`: word {} is not UTF-8", before + 1))
+    };
+    words.enumerate().map(text).collect()
 }
 
 fn run_words(words: Vec<String>, lookup: EnvironmentLookup<'_>) -> ExitCode {
@@ -70,4 +78,19 @@ fn say(text: &str) -> ExitCode {
 fn fail(code: u8, message: &str) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "kube2iam: {message}"); // there is nowhere else to report it
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_not_utf_8_is_named_by_its_position_and_not_repeated() {
+        let words = |last: &[u8]| ["--node=n".into(), OsString::from_vec(last.to_vec())].into_iter();
+        assert_eq!(texts(words(b"--debug")), Ok(vec!["--node=n".to_owned(), "--debug".to_owned()]));
+        let error = texts(words(b"--api-token=s3cret\xff")).unwrap_err();
+        assert_eq!(error, "failed to read `command line`: word 2 is not UTF-8");
+    }
 }

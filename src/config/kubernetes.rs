@@ -78,7 +78,7 @@ impl Access {
                 // As in client-go, a server without a scheme is reached by TLS only if an option about TLS is set.
                 let url = if flags.insecure { server.or_https } else { server.or_http };
                 if url.starts_with("http://") {
-                    warnings.push("--api-server uses plain HTTP: the token is sent unencrypted".to_owned());
+                    warnings.push("--api-server without TLS: the token is sent unencrypted".to_owned());
                 }
                 Ok(Self::ApiServer { url, token })
             }

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_waits_does_not_work() {
+    fn waiting_thread_uses_no_cpu_time() {
         let clock = SystemClock::new();
         let (began, cpu_time) = (clock.now().mono, clock.cpu_time());
         let (_sender, nothing) = crossbeam_channel::bounded::<()>(0);

@@ -1,5 +1,5 @@
-//! Passes listening sockets from an agent to its successor: as descriptors (`SCM_RIGHTS`, unix(7)) over a Unix socket in
-//! the state directory.
+//! Passes listening sockets from an agent to its successor: as descriptors (`SCM_RIGHTS`, unix(7)) over a Unix socket
+//! in the state directory.
 //!
 //! Closing a listening socket resets the connections in its queue, unless another process holds the same socket. So the
 //! agent that answers requests makes an [`Offer`], its successor requests the sockets at start ([`request`]), and from
@@ -96,8 +96,8 @@ pub struct HandoverReply {
     pub failures: Vec<String>,
 }
 
-/// Requests listeners from the agents that offer them, the latest first, until one hands them over. Removes names behind
-/// which nothing listens any more.
+/// Requests listeners from the agents that offer them, the latest first, until one hands them over. Removes names
+/// behind which nothing listens any more.
 pub fn request(dir: &StateDir, clock: &dyn Clock) -> HandoverReply {
     let deadline = clock.now().mono.after(TIMEOUT);
     let mut failures = Vec::new();
@@ -183,7 +183,7 @@ fn receive(connection: &UnixStream) -> io::Result<Vec<TcpListener>> {
     match &message[..received.bytes] {
         MESSAGE if !listeners.is_empty() => Ok(listeners),
         [] => Err(ErrorKind::UnexpectedEof.into()),
-        _ => Err(io::Error::other("it says something else than an agent would")),
+        _ => Err(io::Error::other("it sends something else than an agent would")),
     }
 }
 

@@ -1,8 +1,8 @@
-//! Stores the issuer of ServiceAccount tokens in a file of the state directory: an agent that starts while the API server
-//! refuses the issuer's documents verifies tokens with the documents that an agent on this node last read. The file
-//! doesn't help while the API server is unreachable: pods aren't stored, and until they are listed every request gets
-//! `not_ready`. The file holds no secret, but a process that can write to it can make forged tokens valid; like the
-//! whole directory, it is writable only for agents.
+//! Stores the issuer of ServiceAccount tokens in a file of the state directory: an agent that starts while the API
+//! server refuses the issuer's documents verifies tokens with the documents that an agent on this node last read. The
+//! file doesn't help while the API server is unreachable: pods aren't stored, and until they are listed every request
+//! gets `not_ready`. The file holds no secret, but a process that can write to it can make forged tokens valid; like
+//! the whole directory, it is writable only for agents.
 
 use std::fs::remove_file;
 use std::io::ErrorKind;

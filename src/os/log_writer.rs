@@ -1,6 +1,6 @@
-//! Writes log lines to stderr. The calling thread renders a line and appends it to a bounded queue; one thread writes the
-//! queue in batches. The queue is a single byte buffer: a channel would need an allocation per line, freed on another
-//! thread.
+//! Writes log lines to stderr. The calling thread renders a line and appends it to a bounded queue; one thread writes
+//! the queue in batches. The queue is a single byte buffer: a channel would need an allocation per line, freed on
+//! another thread.
 //!
 //! While the queue is full, request lines are dropped and counted, see [`LogQueue::offer`]; other lines wait for space
 //! up to a timeout: a stuck reader of stderr must not stop the agent.
@@ -235,8 +235,8 @@ fn write_lines(writing: &Writing, mut output: Box<dyn Write + Send>) {
     write(&batch, &mut output);
 }
 
-/// Writes all bytes. If another process has made stderr non-blocking, `write_all` would fail on a full pipe and lose the
-/// rest in the middle of a line.
+/// Writes all bytes. If another process has made stderr non-blocking, `write_all` would fail on a full pipe and lose
+/// the rest in the middle of a line.
 fn write(mut rest: &[u8], output: &mut impl Write) {
     while !rest.is_empty() {
         match output.write(rest) {

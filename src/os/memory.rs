@@ -19,8 +19,8 @@ pub fn trim() {
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Whether there is address space for the heap to grow by [`HEADROOM`]. A failed thread start is handled, but a heap that
-/// can't grow ends the process, so stacks must leave headroom under a tight rlimit or overcommit accounting.
+/// Whether there is address space for the heap to grow by [`HEADROOM`]. A failed thread start is handled, but a heap
+/// that can't grow ends the process, so stacks must leave headroom under a tight rlimit or overcommit accounting.
 #[allow(unsafe_code)]
 pub fn has_headroom() -> bool {
     let (rights, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);

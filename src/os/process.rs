@@ -1,7 +1,7 @@
 //! The process's own kernel settings (few rights, no tracing, descriptors for connections), and its resource usage.
 //!
-//! Capabilities belong to threads, and a thread inherits those of its creator: the first thread calls [`settle`] before it
-//! starts another.
+//! Capabilities belong to threads, and a thread inherits those of its creator: the first thread calls [`harden`] before
+//! it starts another.
 
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
@@ -21,9 +21,9 @@ pub enum Right {
     LowPort,
 }
 
-/// Permanently drops what the agent doesn't need: capabilities other than those of `rights`, new privileges, core dumps,
-/// being traced. Raises the descriptor limit as far as allowed. Returns what the kernel refused, one line each; the agent
-/// runs without it.
+/// Permanently drops what the agent doesn't need: capabilities other than those of `rights`, new privileges, core
+/// dumps, being traced. Raises the descriptor limit as far as allowed. Returns what the kernel refused, one line each;
+/// the agent runs without it.
 pub fn harden(rights: &[Right]) -> Vec<String> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let steps = [

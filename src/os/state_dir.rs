@@ -44,8 +44,8 @@ impl StateDir {
         Ok(Self(path.to_owned()))
     }
 
-    /// Makes the directory at `path` usable for agents of any user in this process's group. Needs no capability: an owner
-    /// may give a directory to one of its own groups.
+    /// Makes the directory at `path` usable for agents of any user in this process's group. Needs no capability: an
+    /// owner may give a directory to one of its own groups.
     pub fn prepare(path: &Path) -> io::Result<Self> {
         let found = found_or_made(path)?;
         let (own_uid, own_gid) = (geteuid().as_raw(), getegid().as_raw());
@@ -65,9 +65,9 @@ impl StateDir {
         Ok(Self(path.to_owned()))
     }
 
-    /// Whether the peer process of a socket in this directory may be an agent: it runs as root or as this agent's user, or
-    /// the directory belongs to its user or group. Reads the directory's mode each time, since it may have been shared
-    /// with the group meanwhile.
+    /// Whether the peer process of a socket in this directory may be an agent: it runs as root or as this agent's user,
+    /// or the directory belongs to its user or group. Reads the directory's mode each time, since it may have been
+    /// shared with the group meanwhile.
     pub fn admits(&self, peer: Peer) -> io::Result<()> {
         let found = symlink_metadata(&self.0)?;
         if found.mode() & WRITABLE_BY_OTHERS != 0 {

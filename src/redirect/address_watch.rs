@@ -58,8 +58,8 @@ impl fmt::Display for AddressEvent {
 }
 
 impl CredentialsAddress {
-    /// Watches until `is_active` returns false. Fails only if the kernel's notifications end; other failures are reported
-    /// and retried.
+    /// Watches until `is_active` returns false. Fails only if the kernel's notifications end; other failures are
+    /// reported and retried.
     pub fn watch(
         &mut self,
         context: &WatchContext<'_>,

@@ -1,5 +1,5 @@
-//! Messages of netfilter's subsystems (linux/netfilter/nfnetlink.h), which [`super::nftables`] and [`super::conntrack`]
-//! both speak.
+//! Messages of netfilter's subsystems (linux/netfilter/nfnetlink.h), shared by [`super::nftables`] and
+//! [`super::conntrack`].
 
 use super::message::{Attributes, NetlinkMessage, NetlinkReply};
 
@@ -23,7 +23,7 @@ pub(super) fn attributes_of<'a>(reply: &NetlinkReply<'a>) -> &'a [u8] {
     reply.body.get(FIXED_BYTES..).unwrap_or_default()
 }
 
-/// The family that a message from a subsystem is about.
+/// The address family of a subsystem's message.
 pub(super) fn family_of(reply: &NetlinkReply<'_>) -> Option<u8> {
     reply.body.first().copied()
 }

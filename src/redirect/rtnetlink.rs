@@ -1,12 +1,12 @@
-//! Messages about links and addresses (rtnetlink(7)): kinds, structures and attributes that both [`super::host`] and
-//! [`super::link`] read.
+//! Messages about links and addresses (rtnetlink(7)): kinds, structures and attributes shared by [`super::host`] and
+//! [`super::link`].
 
 use rustix::net::Protocol;
 
 use super::message::{Attributes, NetlinkMessage};
 use super::socket::FLAG_DUMP;
 
-/// `NETLINK_ROUTE` is number 0, which rustix writes as none.
+/// `NETLINK_ROUTE` is number 0, which rustix expresses as `None`.
 pub(super) const ROUTE: Option<Protocol> = None;
 
 /// `RTM_NEWLINK`, `RTM_DELLINK`, `RTM_GETLINK`; `RTM_NEWADDR`, `RTM_DELADDR`, `RTM_GETADDR`.
@@ -17,7 +17,7 @@ pub(super) const NEW_ADDRESS: u16 = 20;
 pub(super) const DELETE_ADDRESS: u16 = 21;
 pub(super) const GET_ADDRESS: u16 = 22;
 
-/// The bytes of `struct ifinfomsg` and `struct ifaddrmsg`, with which these messages begin.
+/// Sizes of `struct ifinfomsg` and `struct ifaddrmsg`, the fixed headers of these messages.
 pub(super) const LINK_BYTES: usize = 16;
 pub(super) const ADDRESS_BYTES: usize = 8;
 
@@ -30,7 +30,7 @@ pub(super) const ADDRESS_LOCAL: u16 = 2;
 pub(super) const V4: u8 = 2;
 pub(super) const V6: u8 = 10;
 
-/// Asks for all objects of a kind.
+/// A request for all objects of a kind.
 pub(super) fn dump(kind: u16, fixed: &[u8]) -> NetlinkMessage {
     NetlinkMessage::new(kind, FLAG_DUMP, fixed, Attributes::new())
 }

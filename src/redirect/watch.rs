@@ -84,8 +84,8 @@ pub(super) struct Newer {
 }
 
 impl Redirect {
-    /// Watches until `is_active` returns false. Fails only if the kernel's notifications end; other failures are reported
-    /// and retried.
+    /// Watches until `is_active` returns false. Fails only if the kernel's notifications end; other failures are
+    /// reported and retried.
     pub fn watch(
         &mut self,
         context: &WatchContext<'_>,

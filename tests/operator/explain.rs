@@ -73,7 +73,7 @@ fn the_text_names_what_decided_and_how_to_mend_it() {
         ("127.0.0.11", &["refused (ambiguous_address)", "`shop/twin-a`, `shop/twin-b`"]),
         (
             "shop/odd",
-            &["refused (external_id_malformed)", ROLE, "external id", "fix: write `iam.amazonaws.com/external-id`"],
+            &["refused (external_id_malformed)", ROLE, "external ID", "fix: write `iam.amazonaws.com/external-id`"],
         ),
         ("shop/nobody", &["refused (unknown_pod)", "not found"]),
         ("127.0.0.99", &["refused (unknown_pod)", "not found"]),

@@ -152,18 +152,19 @@ mod tests {
 
     #[test]
     fn pod_with_a_role_needs_the_variable_in_every_container() {
-        let told = || json!([{ "env": [{ "name": URIS[0], "value": "http://169.254.170.2:8181/v1/credentials" }] }]);
+        let injected =
+            || json!([{ "env": [{ "name": URIS[0], "value": "http://169.254.170.2:8181/v1/credentials" }] }]);
         let other = json!([{ "env": [{ "name": URIS[1], "valueFrom": { "fieldRef": {} } }] }]);
         let empty = json!([{ "env": [{ "name": URIS[0], "value": "" }, { "name": URIS[1] }] }]);
         let unset = json!([{ "name": "app" }]);
         let role = || json!({ "annotations": { KEY: "app" } });
         for (spec, expected) in [
-            (json!({ "containers": told() }), false),
+            (json!({ "containers": injected() }), false),
             (json!({ "containers": other }), false),
             (json!({ "containers": empty }), true),
             (json!({ "containers": unset }), true),
-            (json!({ "containers": told(), "initContainers": told() }), false),
-            (json!({ "containers": told(), "initContainers": unset }), true),
+            (json!({ "containers": injected(), "initContainers": injected() }), false),
+            (json!({ "containers": injected(), "initContainers": unset }), true),
         ] {
             assert_eq!(lacks(role(), spec.clone(), "Running"), expected, "{spec}");
         }

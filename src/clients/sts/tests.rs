@@ -276,8 +276,8 @@ fn region_without_a_variable_is_the_instances() {
     let failure = region(OnePath(None)).unwrap_err();
     assert_eq!(failure.kind, StsFailureKind::NoRegion);
     assert!(failure.message.contains("no answer"), "{failure}");
-    let told = RegionSource::new(Some("eu-west-1".to_owned()), Arc::new(OnePath(None)), WallAt::new(NOW));
-    assert_eq!(told.region().unwrap(), "eu-west-1");
+    let given = RegionSource::new(Some("eu-west-1".to_owned()), Arc::new(OnePath(None)), WallAt::new(NOW));
+    assert_eq!(given.region().unwrap(), "eu-west-1");
 }
 
 #[test]

@@ -84,7 +84,7 @@ pub(crate) struct StsReply {
 }
 
 impl StsReply {
-    /// What came, to be read by who knows what was sent.
+    /// The reply to parse; `secrets` are removed from its texts.
     pub(crate) fn answer<'a>(&'a self, secrets: &'a [&'a str]) -> StsAnswer<'a> {
         StsAnswer { status: self.status, request_id: self.request_id.as_deref(), body: &self.body, secrets }
     }

@@ -59,7 +59,7 @@ reasons! {
     ForwardedFor = 403 "forwarded_for",
     /// Tokens are only issued at `/latest/api/token`.
     TokenPathVersioned = 403 "token_path_versioned",
-    /// The node's own secrets and identity documents, and the paths that `--metadata-deny` names.
+    /// The node's own secrets and proofs of its identity, and the paths that `--metadata-deny` names.
     KeptBack = 403 "kept_back",
     /// The request names another role than the pod's own.
     OtherRole = 403 "other_role",

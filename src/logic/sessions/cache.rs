@@ -5,7 +5,7 @@
 //!   through its lifetime. If the renewal is late, a request waits briefly for the new session and gets the old one
 //!   if that doesn't arrive.
 //! - Calls that requests wait for run before renewals, and renewals before prefetches; the latter two are
-//!   rate-limited and leave call slots free. Roles take call_numbers.
+//!   rate-limited and leave call slots free. Roles take turns.
 //! - A call that carries a pod's token needs a request to bring the token, so such sessions are neither renewed nor
 //!   prefetched. The first request in the second half of the lifetime brings the token for the next session; the
 //!   token is dropped once the call is made.

@@ -286,8 +286,8 @@ fn result_is_recorded_before_the_report_and_despite_its_panic() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             sessions.work(&sts, &|| 0, &|report| {
-                let told = reported.recv_timeout(Duration::from_secs(10));
-                assert!(told.is_err() || report.request.role.name() != "app", "a report that fails");
+                let opened = reported.recv_timeout(Duration::from_secs(10));
+                assert!(opened.is_err() || report.request.role.name() != "app", "a report that fails");
             });
         });
         let first = sessions.obtain(&permitted("app"), PEER, deadline);

@@ -1,5 +1,5 @@
-//! A call with a token as clusters in other partitions make it: the endpoint by region, over a proxy, to a server whose
-//! authority only `AWS_CA_BUNDLE` names. All of it comes from the environment.
+//! Calls with a token in other partitions: to the region's endpoint, through a proxy, and with a server certificate of
+//! an authority from `AWS_CA_BUNDLE`. All of this is configured by environment variables.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,10 +15,10 @@ use super::*;
 use crate::logic::sts::environment::AwsEnvironment;
 use crate::os::threads;
 
-/// What came through the proxy: the line that asked for a tunnel, and the body inside it.
+/// A request through the proxy: the CONNECT line, and the tunnelled body.
 type Tunnelled = (String, String);
 
-/// A file that `AWS_CA_BUNDLE` can name.
+/// A file for `AWS_CA_BUNDLE`, removed on drop.
 struct Bundle(PathBuf);
 
 impl Bundle {
@@ -35,7 +35,7 @@ impl Drop for Bundle {
     }
 }
 
-/// The server's side for `host`, and its authority as PEM.
+/// The TLS configuration of a server for `host`, and its authority in PEM form.
 fn server_for(host: &str) -> (Arc<ServerConfig>, String) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -50,7 +50,7 @@ fn server_for(host: &str) -> (Arc<ServerConfig>, String) {
     (Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap()), authority)
 }
 
-/// A proxy with one tunnel, at whose end `config` speaks TLS and gives the recorded answer.
+/// A proxy with one tunnel to a TLS server with `config`, which sends the recorded response.
 fn proxy(config: Arc<ServerConfig>) -> (SocketAddr, Receiver<Tunnelled>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -78,7 +78,7 @@ fn tunnel(mut stream: TcpStream, config: Arc<ServerConfig>) -> std::io::Result<T
     Ok((line, String::from_utf8(body).unwrap()))
 }
 
-/// The first line of a head, and the length of what follows it.
+/// The first line of a head, and its `Content-Length`.
 fn head(reader: &mut impl BufRead) -> std::io::Result<(String, usize)> {
     let (mut first, mut length) = (String::new(), 0);
     loop {

@@ -69,7 +69,7 @@ fn token_echoed_by_a_server_is_removed_from_the_message() {
 }
 
 #[test]
-fn no_word_of_a_failure_holds_a_piece_of_a_token_wherever_it_stands() {
+fn no_text_of_a_failure_contains_a_part_of_a_token() {
     let body = format!("<ErrorResponse><Error><Code>{TOKEN}</Code><Message>no</Message></Error></ErrorResponse>");
     for (body, code) in [(body.as_str(), "secret"), ("", "Unreadable")] {
         let answered = answer(400, &[("x-amzn-requestid", TOKEN)], body);

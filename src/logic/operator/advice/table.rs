@@ -70,7 +70,7 @@ const TABLE: &[Row] = &[
     (
         Reason::KeptBack,
         Advice::new(
-            "the path contains the node's own secrets or identity documents, or `--metadata-deny` matches it",
+            "the path contains the node's own secrets or proofs of its identity, or `--metadata-deny` matches it",
             "start the agent with --metadata-allow if pods really need it",
         ),
     ),
