@@ -81,7 +81,8 @@ impl Service {
         let deadline = began.mono.after(self.max_wait(request, &route, caller));
         let (decided, chosen, at) = self.decide_in_time(request, &route, caller.peer, began, deadline);
         let is_still_right = |permitted: &Permitted| {
-            self.is_still_right(self.ask(request, &route, caller.peer), chosen.as_deref(), permitted)
+            let ask = self.ask(request, &route, caller.peer, self.clock.now().mono);
+            self.is_still_right(ask, chosen.as_deref(), permitted)
         };
         let answer = self.execute(request, &route, caller.peer, &decided, at, &is_still_right);
         self.record(request, &route, caller.peer, decided, answer, began)
@@ -147,7 +148,7 @@ impl Service {
     ) -> (Decided<'r>, Option<String>, Now) {
         let mut now = began;
         let keys = self.keys.keys_for(request.headers.token);
-        let mut ask = self.ask(request, route, peer);
+        let mut ask = self.ask(request, route, peer, began.mono);
         let mut chosen = None;
         loop {
             let seen = self.world.seen();
@@ -178,7 +179,7 @@ impl Service {
         }
     }
 
-    fn ask<'r, 'a>(&self, request: &Request<'a>, route: &'r Route, peer: IpAddr) -> Ask<'r, 'a> {
+    fn ask<'r, 'a>(&self, request: &Request<'a>, route: &'r Route, peer: IpAddr, at: Mono) -> Ask<'r, 'a> {
         Ask {
             peer,
             route,
@@ -186,7 +187,7 @@ impl Service {
             forwarded_for: request.headers.forwarded_for,
             tokens: self.tokens,
             patience: Patience::Left,
-            at: self.clock.now().mono,
+            at,
             chosen: None,
         }
     }

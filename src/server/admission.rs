@@ -16,12 +16,12 @@
 //! The ordinary case is one map lookup. Only with all slots taken is every connection inspected, once.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Limits;
+use crate::logic::base::maps::FastMap;
 use crate::logic::base::time::Mono;
 
 /// A connection as admission uses it.
@@ -115,7 +115,7 @@ pub(super) enum AdmissionVerdict<C> {
 
 pub(super) struct Admission<C> {
     limits: Limits,
-    peers: HashMap<PeerKey, PeerConnections<C>>,
+    peers: FastMap<PeerKey, PeerConnections<C>>,
     open: usize,
     /// Open connections from other peers than the node
     elsewhere: usize,
@@ -130,7 +130,7 @@ struct PeerConnections<C> {
 
 impl<C: Evictable> Admission<C> {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { limits: *limits, peers: HashMap::new(), open: 0, elsewhere: 0, next_number: 0 }
+        Self { limits: *limits, peers: FastMap::default(), open: 0, elsewhere: 0, next_number: 0 }
     }
 
     pub(super) fn open(&self) -> usize {

@@ -71,7 +71,7 @@ pub(super) fn write_head(
     out.extend_from_slice(reason(response.status).as_bytes());
     out.extend_from_slice(b"\r\n");
     if !response.content_type.is_empty() && framing != Framing::Bodiless {
-        push_header(out, "Content-Type", &response.content_type);
+        push_line(out, b"Content-Type: ", &response.content_type);
     }
     match framing {
         Framing::Length(length) => {
@@ -82,7 +82,7 @@ pub(super) fn write_head(
         Framing::Chunked => push_header(out, "Transfer-Encoding", "chunked"),
         Framing::Bodiless | Framing::UntilClose => {}
     }
-    push_header(out, "Date", date);
+    push_line(out, b"Date: ", date);
     out.extend_from_slice(SERVER);
     for (name, value) in &response.headers {
         if is_allowed(name, value) {
@@ -109,7 +109,11 @@ pub(super) fn write_chunk_size(out: &mut Vec<u8>, size: usize) {
 
 fn push_header(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
+    push_line(out, b": ", value);
+}
+
+fn push_line(out: &mut Vec<u8>, start: &[u8], value: &str) {
+    out.extend_from_slice(start);
     out.extend_from_slice(value.as_bytes());
     out.extend_from_slice(b"\r\n");
 }

@@ -76,7 +76,11 @@ impl SharedWorld {
     pub fn apply(&self, resource: Resource, event: Event) -> Change {
         let (begins, ends) = (event == Event::Init, event == Event::InitDone);
         let rules = self.state.read().rules.clone();
-        let parsed = ParsedEvent::new(event, rules.as_deref().map_or(NO_READING, Rules::reading));
+        let mut parsed = ParsedEvent::new(event, rules.as_deref().map_or(NO_READING, Rules::reading));
+        if ends && resource == Resource::Pods {
+            // Each resource has one thread that applies its events: nothing is listed in between.
+            parsed = parsed.with_unlisted(self.state.read().world.unlisted_pods());
+        }
         let (change, is_ready) = {
             let mut state = self.state.write();
             (state.world.apply(resource, parsed), state.world.is_ready())

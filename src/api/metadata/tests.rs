@@ -192,7 +192,7 @@ fn repeated_evaluation_of_a_list_is_awaited() {
             if evaluated {
                 scope.spawn(|| evaluate(&service.world));
             }
-            service.is_still_right(service.ask(&request, &route, PEER), None, &permitted)
+            service.is_still_right(service.ask(&request, &route, PEER, service.clock.now().mono), None, &permitted)
         });
         assert_eq!(result, status, "{enforcement:?} {evaluated}");
     }

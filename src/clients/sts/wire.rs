@@ -1,5 +1,6 @@
 //! One request to STS and its reply: endpoint, signature, bytes. The caller retries.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -64,7 +65,7 @@ pub struct StsWire {
     /// Milliseconds to add to the wall clock to get AWS's time
     skew_ms: AtomicI64,
     /// One per endpoint; more than one only for roles in partitions other than the region's
-    agents: Mutex<Vec<(String, Agent)>>,
+    agents: Mutex<BTreeMap<String, Agent>>,
 }
 
 /// A request; without a signer it isn't signed.
@@ -165,7 +166,7 @@ impl StsWire {
 
     fn agent(&self, endpoint: &Endpoint) -> Result<Agent, Misconfigured> {
         let mut agents = self.agents.lock();
-        if let Some((_, agent)) = agents.iter().find(|(url, _)| *url == endpoint.url) {
+        if let Some(agent) = agents.get(&endpoint.url) {
             return Ok(agent.clone());
         }
         let target = endpoint.url.clone();
@@ -175,7 +176,7 @@ impl StsWire {
             limits: phases(self.options.attempt),
             idle_connections: IDLE_CONNECTIONS,
         })?;
-        agents.push((endpoint.url.clone(), made.clone()));
+        agents.insert(endpoint.url.clone(), made.clone());
         Ok(made)
     }
 

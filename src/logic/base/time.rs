@@ -93,10 +93,11 @@ impl Wall {
         let (year, month, day) = civil(self.0.div_euclid(DAY_MS));
         let second = self.0.rem_euclid(DAY_MS) / 1_000;
         let mut text = *b"0000-00-00T00:00:00Z";
-        let two_digits = [year / 100, year % 100, month, day, second / 3_600, second / 60 % 60, second % 60];
-        for (number, place) in two_digits.into_iter().zip([0, 2, 5, 8, 11, 14, 17]) {
-            let number = u8::try_from(number).unwrap_or_default() % 100;
-            text[place] += number / 10;
+        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+        let digits = [(0, year / 100), (2, year % 100), (5, month), (8, day), (11, hour), (14, minute), (17, second)];
+        for (place, number) in &digits {
+            let number = u8::try_from(*number).unwrap_or_default() % 100;
+            text[*place] += number / 10;
             text[place + 1] += number % 10;
         }
         text

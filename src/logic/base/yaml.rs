@@ -1,6 +1,8 @@
 //! YAML from and to a JSON value. It is parsed from events. The file's size limits depth and size, except that
 //! aliases repeat an anchored node, so copies count too.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 use yaml_rust2::parser::{Event, Parser, Tag};
 use yaml_rust2::scanner::{Marker, TScalarStyle};
@@ -24,8 +26,8 @@ pub enum Numbers {
 /// All documents, or the position of the error.
 pub fn read_all(text: &str, numbers: Numbers) -> Result<Vec<Value>, Marker> {
     let mut parser = Parser::new_from_str(text);
-    // Weights and nodes, indexed by the parser's anchor numbers.
-    let mut anchored: Vec<(usize, Value)> = Vec::new();
+    // Weights and nodes, by the parser's anchor numbers.
+    let mut anchored: BTreeMap<usize, (usize, Value)> = BTreeMap::new();
     // The outermost node contains the documents.
     let mut open = vec![OpenNode::new(0, Value::Array(Vec::new()))];
     loop {
@@ -48,7 +50,7 @@ pub fn read_all(text: &str, numbers: Numbers) -> Result<Vec<Value>, Marker> {
                 (anchor, text.len() + NODE_BYTES, scalar(text, style, tag.as_ref(), numbers))
             }
             Event::Alias(anchor) => {
-                let (weight, node) = anchored.get(anchor).cloned().unwrap_or((NODE_BYTES, Value::Null));
+                let (weight, node) = anchored.get(&anchor).cloned().unwrap_or((NODE_BYTES, Value::Null));
                 (0, weight, node)
             }
             Event::StreamEnd => {
@@ -60,10 +62,7 @@ pub fn read_all(text: &str, numbers: Numbers) -> Result<Vec<Value>, Marker> {
             _ => continue,
         };
         if anchor > 0 {
-            if anchored.len() <= anchor {
-                anchored.resize(anchor + 1, (NODE_BYTES, Value::Null));
-            }
-            anchored[anchor] = (weight, node.clone());
+            anchored.insert(anchor, (weight, node.clone()));
         }
         if !open.last_mut().is_some_and(|around| around.put(weight, node)) {
             return Err(at);

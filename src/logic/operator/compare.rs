@@ -133,7 +133,7 @@ pub fn compare(world: &World, rules: &Rules, keys: &TokenKeys, theirs: &TheirAns
     let ours = world.pods().filter(|pod| pod.counts()).flat_map(|pod| pod.addresses.iter().copied());
     let mut addresses = BTreeSet::new();
     addresses.extend(theirs.keys().copied().chain(ours));
-    let mut rows = Vec::new();
+    let (mut rows, mut alike) = (Vec::new(), Vec::new());
     for address in addresses {
         let ours = our_answer(world, rules, keys, address, now);
         let theirs = theirs.get(&address).cloned().unwrap_or(Err("it knows no pod there"));
@@ -142,9 +142,10 @@ pub fn compare(world: &World, rules: &Rules, keys: &TokenKeys, theirs: &TheirAns
             AddressHolder::Pod(pod) => Some(format!("{}/{}", pod.namespace, pod.name)),
             AddressHolder::Nobody | AddressHolder::Several(_) => None,
         };
-        rows.push(Row { address, pod, outcome, text });
+        let list = if outcome == Agreement::Alike { &mut alike } else { &mut rows };
+        list.push(Row { address, pod, outcome, text });
     }
-    rows.sort_by_key(|row| row.outcome == Agreement::Alike);
+    rows.append(&mut alike);
     Comparison { rows }
 }
 

@@ -27,6 +27,13 @@ pub enum FieldValue<'a> {
     Span(Duration),
 }
 
+impl FieldValue<'_> {
+    /// Whether the field is omitted.
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Text(""))
+    }
+}
+
 /// The message of a line.
 #[derive(Clone, Copy, Debug)]
 pub enum MessageText<'a> {
@@ -68,12 +75,8 @@ impl<K: AsRef<str>> LineParts<'_, K> {
             LogFormat::Text => self.text(&mut writer),
             LogFormat::Json => self.json(&mut writer),
         }
-        writer.push("\n");
+        writer.line.push(b'\n');
         writer.line
-    }
-
-    fn present_fields(&self) -> impl Iterator<Item = &(K, FieldValue<'_>)> {
-        self.fields.iter().filter(|(_, value)| !matches!(value, FieldValue::Text("")))
     }
 
     fn text(&self, writer: &mut LineWriter) {
@@ -83,12 +86,14 @@ impl<K: AsRef<str>> LineParts<'_, K> {
         writer.push(self.level);
         writer.push(" msg=\"");
         writer.message(self.message);
-        writer.push("\"");
-        for (key, value) in self.present_fields() {
-            writer.push(" ");
-            writer.push(key.as_ref());
-            writer.push("=");
-            writer.value(*value);
+        writer.line.push(b'"');
+        for (key, value) in self.fields {
+            if !value.is_empty() {
+                writer.line.push(b' ');
+                writer.push(key.as_ref());
+                writer.line.push(b'=');
+                writer.value(*value);
+            }
         }
     }
 
@@ -97,12 +102,14 @@ impl<K: AsRef<str>> LineParts<'_, K> {
         writer.push(self.level);
         writer.push("\",\"msg\":\"");
         writer.message(self.message);
-        writer.push("\"");
-        for (key, value) in self.present_fields() {
-            writer.push(",");
-            writer.quote(key.as_ref());
-            writer.push(":");
-            writer.value(*value);
+        writer.line.push(b'"');
+        for (key, value) in self.fields {
+            if !value.is_empty() {
+                writer.line.push(b',');
+                writer.quote(key.as_ref());
+                writer.line.push(b':');
+                writer.value(*value);
+            }
         }
         writer.push(",\"time\":\"");
         writer.line.extend_from_slice(&self.at.rfc3339_bytes());
@@ -129,7 +136,7 @@ impl LineWriter {
             }
             MessageText::Answered { method, target, status, took } => {
                 self.push(method);
-                self.push(" ");
+                self.line.push(b' ');
                 self.escape(target);
                 self.push(" (");
                 push_decimal(&mut self.line, status.into());
@@ -164,21 +171,21 @@ impl LineWriter {
     fn address(&mut self, address: IpAddr) {
         let bare = self.format == LogFormat::Text && address.is_ipv4();
         if !bare {
-            self.push("\"");
+            self.line.push(b'"');
         }
         match address {
             IpAddr::V4(address) => {
-                for (place, octet) in address.octets().into_iter().enumerate() {
+                for (place, octet) in address.octets().iter().enumerate() {
                     if place > 0 {
-                        self.push(".");
+                        self.line.push(b'.');
                     }
-                    push_decimal(&mut self.line, octet.into());
+                    push_decimal(&mut self.line, (*octet).into());
                 }
             }
             IpAddr::V6(address) => self.shown(&address),
         }
         if !bare {
-            self.push("\"");
+            self.line.push(b'"');
         }
     }
 
@@ -188,9 +195,9 @@ impl LineWriter {
     }
 
     fn quote(&mut self, text: &str) {
-        self.push("\"");
+        self.line.push(b'"');
         self.escape(text);
-        self.push("\"");
+        self.line.push(b'"');
     }
 
     /// Escaped, without the quotes.

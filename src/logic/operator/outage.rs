@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn of_very_many_roles_a_summary_says_that_there_are_more() {
+    fn a_summary_of_very_many_roles_says_or_more() {
         for (roles, said) in [(256, "for 255 roles"), (257, "for 256 or more roles"), (300, "for 256 or more roles")] {
             let mut outages = Outages::default();
             for role in 0..roles {

@@ -54,10 +54,11 @@ pub fn questions(world: &World, rules: &Rules, change: &Change) -> Vec<ListQuest
             .collect(),
         Change::Listed(..) => {
             // In the order of names, not of hashes, as in `concerned`.
-            let lists: BTreeMap<&str, ListQuestion> = world
-                .namespaces()
-                .filter_map(|(name, held)| Some((name, about_entries(name, held.allowed_roles.as_ref()?)?)))
-                .collect();
+            let mut lists = BTreeMap::new();
+            for (name, held) in world.namespaces() {
+                let open = held.allowed_roles.as_ref().and_then(|list| about_entries(name, list));
+                lists.extend(open.map(|question| (name, question)));
+            }
             lists.into_values().collect()
         }
         _ => Vec::new(),

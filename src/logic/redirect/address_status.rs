@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn json_names_what_is_altered_and_is_null_where_nothing_was_set_up() {
+    fn json_names_faults_and_is_null_if_never_set_up() {
         let good = || AddressStatus { table: table(&guard(RequestAction::Redirect)), address: on(7, LINK, LINK) };
         assert_eq!(good().json(), json!({ "in_place": true, "faults": [], "connections": 3 }));
         let mut altered = good();

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn icmp_is_told_by_its_protocol_number() {
+    fn icmp_is_matched_by_its_protocol_number() {
         assert_eq!(icmp(), [Expression::LoadMeta(Meta::TransportProtocol), equal(vec![1])]);
     }
 }

@@ -159,7 +159,7 @@ fn scope(spec: &RedirectSpec, host: &HostNetwork, notes: &mut Vec<RedirectNote>)
     let uplinks = uplinks.into_iter().filter(|name| !named(name)).map(by_name(ExemptReason::Uplink));
     let loopbacks = loopbacks.filter(|name| !named(name)).map(by_name(ExemptReason::Loopback));
     let mut exempt: Vec<Exempt> = excepted.chain(uplinks).chain(loopbacks).collect();
-    exempt.sort_by(|one, next| one.pattern.cmp(&next.pattern));
+    exempt.sort_unstable_by(|one, next| one.pattern.cmp(&next.pattern).then(next.reason.cmp(&one.reason)));
     exempt.dedup_by(|later, first| later.pattern == first.pattern);
     InterfaceScope { exempt, redirected: redirected.to_vec() }
 }

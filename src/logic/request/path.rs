@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use memchr::memchr;
+
 /// A path that starts with `/`. Its segments contain only plain characters and are neither empty nor dots, except for
 /// an empty last one after a trailing slash, so encoding or decoding doesn't change it. Paths with other characters
 /// are marked by [`CanonicalPath::odd_from`].
@@ -57,7 +59,7 @@ impl CanonicalPath {
         std::iter::from_fn(move || {
             let text = &rest[rest.bytes().position(|byte| byte != b'/')?..];
             let segment;
-            (segment, rest) = text.split_at(text.bytes().position(|byte| byte == b'/').unwrap_or(text.len()));
+            (segment, rest) = text.split_at(memchr(b'/', text.as_bytes()).unwrap_or(text.len()));
             Some(segment)
         })
     }
@@ -115,11 +117,15 @@ fn origin_form(target: &str, is_own_authority: impl Fn(&str) -> bool) -> Result<
 
 /// Whether a path is already canonical, as nearly all are: [`resolve`] would return it unchanged.
 fn is_canonical(raw: &str) -> bool {
-    let raw = raw.as_bytes();
-    let fits = |(at, byte): (usize, &u8)| {
-        if *byte == b'/' { !starts_with_dot_or_empty_segment(&raw[at + 1..]) } else { is_plain(*byte) }
-    };
-    raw.first() == Some(&b'/') && raw.iter().enumerate().all(fits)
+    let mut rest = raw.as_bytes();
+    while let [byte, after @ ..] = rest {
+        let fits = if *byte == b'/' { !starts_with_dot_or_empty_segment(after) } else { is_plain(*byte) };
+        if !fits {
+            return false;
+        }
+        rest = after;
+    }
+    raw.starts_with('/')
 }
 
 /// Whether an empty or dot segment starts here. An empty rest is a trailing slash.

@@ -140,6 +140,10 @@ impl<S> Cache<S> {
         let Some(entry) = self.entries.get_mut(key) else { return self.ask_anew(key, start, now) };
         entry.unentitled = false;
         if let Some(held) = entry.servable(now) {
+            if entry.call == CallState::Idle && !entry.is_due(now) {
+                entry.asked = CallDemand::Asked;
+                return CacheAnswer::Serve(held);
+            }
             return self.serve(key, held, token, now);
         }
         if let (Some(failure), CallState::Idle) = (entry.refusal_for(token, now), entry.call) {
@@ -238,7 +242,7 @@ impl<S> Cache<S> {
         self.prefetches.retain(|_, key| entries.contains_key(&**key));
     }
 
-    /// Serves a cached session, and queues its renewal if that is due.
+    /// Serves a cached session that is due for renewal, and queues that.
     fn serve(&mut self, key: &AssumeRole, held: Arc<S>, token: Option<TokenMark>, now: Mono) -> CacheAnswer<S> {
         let Some(entry) = self.entries.get_mut(key) else { return CacheAnswer::Serve(held) };
         entry.asked = CallDemand::Asked;

@@ -103,7 +103,7 @@ impl SessionRules {
         let node = if self.node.is_empty() { NO_NODE } else { &self.node };
         AssumeRole {
             role: role.clone(),
-            session_name: clean(&format!("{node}-{}", role.name())),
+            session_name: clean(format!("{node}-{}", role.name())),
             external_id: None,
             duration_s: HOP_S,
             policy: None,
@@ -196,13 +196,17 @@ impl NameTemplate {
                 Piece::Word(word) => value(*word),
             });
         }
-        clean(&name)
+        clean(name)
     }
 }
 
-fn clean(text: &str) -> String {
+/// `text` as STS accepts it for a name. Nearly all are fine as they are.
+fn clean(text: String) -> String {
     let known =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'=' | b',' | b'.' | b'@' | b'-');
+    if (SHORTEST_NAME..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(known) {
+        return text;
+    }
     let clean = |c: char| if u8::try_from(c).is_ok_and(known) { c } else { '-' };
     let mut name: String = text.chars().take(LONGEST_NAME).map(clean).collect();
     while name.len() < SHORTEST_NAME {

@@ -96,3 +96,17 @@ fn list_does_not_rest_for_cpu_time_of_other_threads() {
         assert!(!done.iter().any(|did| matches!(did, Evaluated::Rest(_))), "{uid}: {done:?}");
     }
 }
+
+#[test]
+fn what_a_list_does_not_contain_is_forgotten_at_its_end() {
+    let world = SharedWorld::new(Arc::new(SystemClock::new()));
+    let item = |uid: &str| Event::InitApply(Object::Pod(pod(uid, "10.0.0.1")));
+    for events in [
+        vec![Event::Init, item("a"), item("b"), Event::InitDone],
+        vec![Event::Init, item("b"), Event::Apply(Object::Pod(pod("c", "10.0.0.2"))), Event::InitDone],
+    ] {
+        events.into_iter().for_each(|event| drop(world.apply(Resource::Pods, event)));
+    }
+    let held = |uid: &str| world.read(|world, _| world.pod(uid).is_some());
+    assert_eq!(["a", "b", "c"].map(held), [false, true, true]);
+}

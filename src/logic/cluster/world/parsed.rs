@@ -1,5 +1,7 @@
 //! Events with parsed annotations. They are parsed before any lock is taken.
 
+use std::sync::Arc;
+
 use super::PodTokens;
 use crate::logic::cluster::kubernetes::{Event, Namespace, Object, Pod, ServiceAccount};
 use crate::logic::policy::arn::{BaseArn, NamedRole};
@@ -22,6 +24,8 @@ pub struct Reading<'r> {
 pub struct ParsedEvent {
     pub(super) event: Event,
     pub(super) annotations: Annotations,
+    /// For the end of a list of pods: the UIDs of the pods that it doesn't contain, if they have been looked up
+    pub(super) unlisted: Option<Vec<Arc<str>>>,
 }
 
 /// The parsed annotations of an event's object.
@@ -54,7 +58,13 @@ impl ParsedEvent {
             Event::InitApply(object) | Event::Apply(object) => parse(object, reading),
             _ => Annotations::None,
         };
-        Self { event, annotations }
+        Self { event, annotations, unlisted: None }
+    }
+
+    /// The end of a list of pods, with what [`World::unlisted_pods`](super::World::unlisted_pods) returned since its last item.
+    #[must_use]
+    pub fn with_unlisted(self, unlisted: Vec<Arc<str>>) -> Self {
+        Self { unlisted: Some(unlisted), ..self }
     }
 }
 

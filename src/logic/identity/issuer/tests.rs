@@ -60,7 +60,7 @@ fn malformed_issuer_records_are_rejected() {
     }
 }
 
-/// What the API server may say fits into the record that is made of it.
+/// The largest documents of the API server fit into a record.
 #[test]
 fn the_longest_documents_make_a_record_within_its_limit() {
     let name = "\"".repeat(LONGEST_NAME);

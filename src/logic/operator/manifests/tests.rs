@@ -87,7 +87,7 @@ fn an_inapplicable_patch_step_fails() {
 }
 
 #[test]
-fn a_kustomization_sets_the_namespace_and_the_image_where_they_belong() {
+fn a_kustomization_sets_namespace_and_image() {
     let objects = built(&WantedManifests::default());
     for object in &objects {
         let is_cluster_wide = CLUSTER_WIDE.iter().any(|kind| object["kind"] == *kind);

@@ -313,7 +313,7 @@ fn only_waiting_roles_count_towards_the_limit() {
 }
 
 #[test]
-fn roles_and_entries_are_asked_about_in_one_evaluation() {
+fn roles_and_entries_are_evaluated_together() {
     let mut queue = EvaluationQueue::default();
     for subject in [About::Role(role("app")), About::Entries, About::Role(role("web"))] {
         queue.ask(about("shop", 1, r#"["a*", "*"]"#, Format::Glob, subject));

@@ -23,7 +23,7 @@ impl SessionOptions {
             policy: text(|annotations| annotations.policy.as_deref()).map(policy).transpose()?,
             policy_arns: text(|annotations| annotations.policy_arns.as_deref()).map_or(Ok(Vec::new()), policy_arns)?,
             external_id: self::external_id(external_id)?,
-            name: name.map(|name| super::clean(name).into()),
+            name: name.map(|name| super::clean(name.to_owned()).into()),
         };
         let arns: usize = options.policy_arns.iter().map(String::len).sum();
         let inline = options.policy.as_ref().map_or(0, SessionPolicy::characters);

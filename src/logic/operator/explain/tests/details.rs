@@ -63,14 +63,14 @@ fn at_most_twenty_entries_of_a_list_are_shown() {
 }
 
 #[test]
-fn pods_that_all_go_are_told_as_going() {
+fn pods_that_are_all_being_deleted_are_shown_as_such() {
     let going = |uid: &str| Pod { deleting: true, ..pod(uid, "10.0.0.1") };
     let text = check(vec![going("a"), going("b")], vec![], &rules(), "10.0.0.1");
     assert!(text.contains("`shop/pod-a` (being deleted), `shop/pod-b` (being deleted)"), "{text}");
 }
 
 #[test]
-fn a_role_whose_credentials_must_wait_is_told_as_refused() {
+fn a_role_that_may_be_the_agents_own_is_shown_as_refused() {
     let sought = Rules { own_roles: OwnRoles::Sought(vec![]), ..rules() };
     let text = check(vec![pod("a", "10.0.0.1")], vec![], &sought, "shop/pod-a");
     assert!(text.starts_with("shop/pod-a: refused (not_ready)"), "{text}");

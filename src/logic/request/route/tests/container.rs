@@ -151,7 +151,7 @@ fn a_malformed_authorization_line_is_recognised() {
 }
 
 #[test]
-fn of_a_head_that_could_not_be_read_target_and_host_are_known_as_far_as_they_go() {
+fn target_and_host_of_an_unparsed_head_are_found_if_present() {
     let head = |text: &'static str| UnreadHead::of(text.as_bytes()).map(|head| (head.target, head.host));
     let whole = "GET /v1/credentials HTTP/1.1\r\nAccept: */*\r\nHost: 169.254.170.2\r\nAuthorization: a\rb";
     assert_eq!(head(whole), Some(("/v1/credentials", Some(&b"169.254.170.2"[..]))));
