@@ -231,13 +231,4 @@ fn pod_line(message: &str, pod: &HeldPod) {
 const MAX_TARGET_CHARS: usize = 256;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_targets_are_truncated_visibly_at_a_character_boundary() {
-        let whole = "é".repeat(MAX_TARGET_CHARS);
-        assert_eq!(cut(&whole), whole);
-        assert_eq!(cut(&format!("{whole}é")), format!("{whole}..."));
-    }
-}
+mod tests;

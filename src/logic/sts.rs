@@ -148,43 +148,4 @@ const OWN_CODES: [&str; 15] = [
 ];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn failure(code: &str, message: &str) -> StsFailure {
-        let (kind, request_id) = (StsFailureKind::Refused, None);
-        StsFailure { kind, code: code.into(), message: message.into(), request_id }
-    }
-
-    #[test]
-    fn a_failure_is_displayed_with_its_request_id() {
-        let failure = failure("AccessDenied", "not you");
-        assert_eq!(failure.to_string(), "AccessDenied: not you");
-        let known = StsFailure { request_id: Some("r-1".into()), ..failure };
-        assert_eq!(known.to_string(), "AccessDenied: not you (request id r-1)");
-    }
-
-    #[test]
-    fn only_a_code_that_aws_gave_is_called_its_own() {
-        assert_eq!(failure("AccessDenied", "").aws_code(), Some("AccessDenied"));
-        for own in OWN_CODES {
-            assert_eq!(failure(own, "").aws_code(), None, "{own}");
-        }
-    }
-
-    #[test]
-    fn only_failures_that_aws_evaluated_are_answers() {
-        for (kind, answered, last) in [
-            (StsFailureKind::Refused, true, true),
-            (StsFailureKind::Token(TokenRefusal::Invalid), true, true),
-            (StsFailureKind::Token(TokenRefusal::Expired), true, false),
-            (StsFailureKind::Token(TokenRefusal::IssuerUnreachable), false, false),
-            (StsFailureKind::Throttled, false, false),
-            (StsFailureKind::Unavailable, false, false),
-            (StsFailureKind::NoNodeCredentials, false, false),
-            (StsFailureKind::NoRegion, false, false),
-        ] {
-            assert_eq!((kind.is_answer(), kind.is_final()), (answered, last), "{kind:?}");
-        }
-    }
-}
+mod tests;

@@ -232,6 +232,22 @@ fn unsafe_code_and_sleeps_stay_where_they_may() {
     complain(&faults);
 }
 
+/// In `x/tests.rs`, and beside it in `x/tests/`; what is short may stand at the end of `x.rs` instead, all of it.
+#[test]
+fn unit_tests_of_a_module_stand_in_one_place() {
+    let mut faults = Vec::new();
+    for source in sources("src") {
+        let module = source.path.trim_end_matches("/mod.rs").trim_end_matches(".rs");
+        let elsewhere = [format!("{module}/tests.rs"), format!("{module}/tests")].map(|path| root().join(path));
+        let is_test = source.path.ends_with("tests.rs") || source.path.contains("/tests/");
+        let is_inline = !is_test && source.whole.contains("#[test]");
+        if is_inline && elsewhere.iter().any(|path| path.exists()) {
+            faults.push(format!("{}: tests here and in `{module}/tests`", source.path));
+        }
+    }
+    complain(&faults);
+}
+
 #[test]
 fn the_top_holds_what_it_should() {
     let entries = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());

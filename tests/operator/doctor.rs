@@ -37,7 +37,7 @@ fn all_is_well_among_well_behaved_stand_ins() {
     let outcome = examine(&lab, &[BASE, "--role=app"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{}", outcome.stdout);
     for (check, mark, part) in [
-        ("flags", "warn", "--api-server uses plain HTTP"),
+        ("flags", "warn", "--api-server without TLS"),
         ("API server", "ok", "answers at http://127.0.0.1:"),
         ("list pods", "ok", "allowed"),
         ("watch pods", "ok", "allowed"),
