@@ -64,7 +64,7 @@ pub(super) enum PeerKey {
 }
 
 impl PeerKey {
-    /// The peer_key a connection counts for until a request on it proves a pod's identity.
+    /// The peer that a connection counts for until a request on it proves a pod's identity.
     pub(super) fn of(peer: IpAddr, origin: PeerOrigin) -> Self {
         match origin {
             PeerOrigin::Loopback => Self::Loopback,

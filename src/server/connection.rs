@@ -55,7 +55,7 @@ impl Connection {
         self.slot.get().map(|(number, _)| *number)
     }
 
-    /// The peer_key it counts for.
+    /// The peer that it counts for.
     pub(super) fn peer_key(&self) -> PeerKey {
         match (self.pod.get(), self.slot.get()) {
             (Some(uid), _) => PeerKey::Pod(uid.clone()),

@@ -100,7 +100,7 @@ fn of_tenants() -> Vec<Promise> {
     vec![
         promise(
             "what 1,500 hostile connections cost others",
-            "50 ms at the 99th percentile",
+            "50 ms at the 99th percentile, beyond what the machine costs any request",
             &["four_crowds_at_the_cap_of_a_peer_hurt_nobody_else", "a_crowd_from_thirty_addresses_hurts_nobody_else"],
         ),
         promise(

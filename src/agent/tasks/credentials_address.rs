@@ -36,28 +36,34 @@ enum AddressPast {
     InPlace,
 }
 
-/// Sets up the address, if configured. Without the capability to do so the agent continues: hostNetwork pods can use
-/// loopback.
+/// Sets up the address, if configured. Without NET_ADMIN it is not this agent's to keep and the agent gets ready:
+/// hostNetwork pods can use loopback. After any other failure the address counts as missing, and the agent isn't ready.
 pub(in crate::agent) fn place(agent: &AgentState) -> Option<PlacedAddress> {
     let RedirectConfig { spec, on_exit } = agent.config.credentials_address.clone()?;
     let spec = RedirectSpec { requests: requests(agent), ..spec };
-    let mut placed = match CredentialsAddress::open(spec) {
-        Ok(address) => PlacedAddress { address, on_exit, past: AddressPast::NeverInPlace },
+    let (address, ensured) = match CredentialsAddress::open(spec) {
+        Ok(mut address) => {
+            let ensured = address.ensure();
+            (Some(address), ensured)
+        }
+        Err(error) => (None, Err(error)),
+    };
+    if let Err(error @ RedirectError::NoNetAdmin) = &ensured {
+        go_without(agent, error);
+        return None;
+    }
+    set(agent, InPlace::No);
+    let past = match ensured {
+        Ok(ensured) => log(agent, AddressPast::NeverInPlace, &AddressEvent::Ensured(ensured)),
         Err(error) => {
-            go_without(agent, &error);
-            return None;
+            warn!("{error}");
+            if matches!(error, RedirectError::NoNftables { .. }) {
+                return None;
+            }
+            AddressPast::NeverInPlace
         }
     };
-    set(agent, InPlace::No);
-    match placed.address.ensure() {
-        Ok(ensured) => placed.past = log(agent, placed.past, &AddressEvent::Ensured(ensured)),
-        Err(error @ (RedirectError::NoNetAdmin | RedirectError::NoNftables { .. })) => {
-            go_without(agent, &error);
-            return None;
-        }
-        Err(error) => warn!("{error}"),
-    }
-    Some(placed)
+    address.map(|address| PlacedAddress { address, on_exit, past })
 }
 
 /// What happens to requests at the address and at loopback: dropped while another process holds the port, since that

@@ -74,7 +74,9 @@ fn with_document<T>(
 
 fn read_failure(answer: &StsAnswer<'_>, document: &Document<'_>) -> Option<StsFailure> {
     let error = find(document.root(), "Error")?;
-    let code = without_secrets(text_of(error, "Code")?, answer.secrets);
+    // Hiding a short secret could spoil the code, and nothing of value fits into one.
+    let long: Vec<&str> = answer.secrets.iter().copied().filter(|secret| secret.len() >= SHORTEST_IN_CODE).collect();
+    let code = without_secrets(text_of(error, "Code")?, &long);
     let code: String = code.chars().filter(|c| is_code(*c)).take(LONGEST_CODE).collect();
     if code.is_empty() {
         return None;
@@ -112,10 +114,12 @@ fn text_of<'a>(parent: Node<'a, 'a>, name: &str) -> Option<&'a str> {
 /// The first line of a message for the log, without secrets and truncated. `SignatureDoesNotMatch` continues with the
 /// canonical request, which contains the session token.
 fn presentable(text: &str, answer: &StsAnswer<'_>) -> String {
-    let text = without_secrets(text, answer.secrets);
-    let line = text.trim().lines().next().unwrap_or_default();
+    // Control characters go first: between the pieces of a secret they would hide it from the search.
+    let text: String = text.trim().chars().filter(|c| *c == '\n' || !c.is_control()).collect();
+    let text = without_secrets(&text, answer.secrets);
+    let line = text.lines().next().unwrap_or_default();
     let line = line.split("The Canonical String").next().unwrap_or_default().trim_end();
-    line.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE).collect()
+    line.chars().take(LONGEST_MESSAGE).collect()
 }
 
 /// Codes become metric labels and log fields.
@@ -125,6 +129,8 @@ fn is_code(c: char) -> bool {
 
 /// A successful response has about twenty nodes.
 const MOST_NODES: u32 = 2_000;
+/// Bytes of a secret that is taken out of an error code.
+const SHORTEST_IN_CODE: usize = 16;
 /// The longest code in the STS documentation has 34 letters.
 const LONGEST_CODE: usize = 64;
 /// An AccessDenied message with both ARNs and the action is shorter.

@@ -35,6 +35,14 @@ struct Lane {
     under_way: Vec<RoleArn>,
     /// A slow list gets no turn before this time
     rests_until: Mono,
+    turn: Turn,
+}
+
+/// Whether a lane has had a turn. Requests that wait ask again and again; lanes that had one aren't sought in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Awaited,
+    Had,
 }
 
 /// Whether the entries are to be inspected.
@@ -65,7 +73,7 @@ impl EvaluationQueue {
         }
         if serial > lane.serial {
             self.waiting -= lane.roles.len();
-            *lane = Lane { rests_until: lane.rests_until, ..Lane::new(list, serial) };
+            *lane = Lane { rests_until: lane.rests_until, turn: lane.turn, ..Lane::new(list, serial) };
         }
         match about {
             About::Entries => lane.entries = Entries::Asked,
@@ -81,6 +89,10 @@ impl EvaluationQueue {
     pub fn ask_first(&mut self, question: ListQuestion) {
         let namespace = question.namespace.clone();
         self.ask(question);
+        let is_newcomer = self.lanes.get(&namespace).is_some_and(|lane| lane.turn == Turn::Awaited);
+        if !is_newcomer || self.newcomers.front() == Some(&namespace) {
+            return;
+        }
         if let Some(place) = self.newcomers.iter().position(|newcomer| *newcomer == namespace) {
             self.newcomers.remove(place);
             self.newcomers.push_front(namespace);
@@ -93,6 +105,7 @@ impl EvaluationQueue {
         for _ in 0..self.newcomers.len() + self.turns.len() {
             let Some(namespace) = self.newcomers.pop_front().or_else(|| self.turns.pop_front()) else { break };
             let Some(lane) = self.lanes.get_mut(&namespace) else { continue };
+            lane.turn = Turn::Had;
             if lane.rests_until > now {
                 earliest = Some(earliest.map_or(lane.rests_until, |other: Mono| other.min(lane.rests_until)));
                 self.turns.push_back(namespace);
@@ -148,6 +161,7 @@ impl Lane {
             begun: None,
             under_way: Vec::new(),
             rests_until: Mono::default(),
+            turn: Turn::Awaited,
         }
     }
 

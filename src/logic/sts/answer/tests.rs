@@ -191,3 +191,23 @@ fn a_truncated_token_leaves_no_piece() {
         }
     }
 }
+
+#[test]
+fn a_short_secret_does_not_spoil_the_code() {
+    let body = b"<ErrorResponse><Error><Code>ExpiredToken</Code><Message>at x</Message></Error></ErrorResponse>";
+    let failure = |secrets: &[&str]| {
+        read_credentials(&StsAnswer { status: 400, request_id: None, body, secrets }, NOW).unwrap_err()
+    };
+    let (plain, with_short) = (failure(&[]), failure(&["x"]));
+    assert_eq!((with_short.code.as_str(), with_short.kind), ("ExpiredToken", plain.kind));
+    assert_eq!(with_short.message, "at [secret]");
+}
+
+#[test]
+fn control_characters_do_not_hide_a_token() {
+    let token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhcHAifQ";
+    let torn = token.as_bytes().chunks(10).map(|piece| String::from_utf8_lossy(piece)).collect::<Vec<_>>().join("\t");
+    let body = format!("<ErrorResponse><Error><Code>Odd</Code><Message>{torn}</Message></Error></ErrorResponse>");
+    let answer = StsAnswer { status: 400, request_id: None, body: body.as_bytes(), secrets: &[token] };
+    assert_eq!(read_credentials(&answer, NOW).unwrap_err().message, "[secret]");
+}

@@ -43,12 +43,21 @@ fn the_extended_document_adds_the_account() {
     assert_eq!(std::str::from_utf8(extended.as_ref()).unwrap(), expected);
 }
 
+/// What a buffer held before it grew would stay in freed memory.
 #[test]
 fn a_document_never_reallocates_its_buffer() {
     let mut worst = credentials();
+    worst.access_key_id = "&".repeat(1_000);
     worst.secret_access_key = Secret::new("<".repeat(5_000));
-    worst.session_token = Some(Secret::new("\u{1}".repeat(5_000)));
-    let document = worst.render_extended(Wall::default(), "123456789012");
-    let letters = worst.access_key_id.len() + 10_000 + 12;
-    assert!(document.as_ref().len() <= FRAME_BYTES + LONGEST_ESCAPE * letters);
+    worst.session_token = Some(Secret::new("\u{1}".repeat(6_000)));
+    let allocated = |letters: usize| FRAME_BYTES + LONGEST_ESCAPE * letters;
+    let role = RoleArn::parse("arn:aws:iam::123456789012:role/app").unwrap();
+    for (document, letters) in [
+        (worst.render(Wall::default()), 12_000),
+        (worst.render_extended(Wall::default(), role.account()), 12_012),
+        (worst.render_container(&role), 12_000 + 2 * role.as_str().len()),
+    ] {
+        assert_eq!(document.0.capacity(), allocated(letters));
+        assert!(document.0.len() > LONGEST_ESCAPE * 12_000);
+    }
 }
