@@ -126,14 +126,19 @@ impl Service {
     }
 
     /// Maximum wait for the pod to become known. A session token doesn't need the pod, but should be bound to it. Where
-    /// hostNetwork pods can use tokens, no pod is identified by a loopback address, so such requests don't wait.
+    /// hostNetwork pods can use tokens, a loopback address that no pod claims gets none by waiting.
     fn max_wait(&self, request: &Request<'_>, route: &Route, caller: &Caller<'_>) -> Duration {
         match route {
-            _ if self.proof.is_some() && caller.peer.is_loopback() => Duration::ZERO,
+            _ if self.proof.is_some() && caller.peer.is_loopback() && !self.is_claimed(caller.peer) => Duration::ZERO,
             Route::Token if parse_ttl(request.headers.token_ttl).is_none() || (caller.is_node)() => Duration::ZERO,
             Route::Token => WAIT_FOR_POD_OF_TOKEN.min(self.wait_for_pod),
             _ => self.wait_for_pod,
         }
+    }
+
+    /// Whether a pod with this address is known; its request may still have to wait for its policy.
+    fn is_claimed(&self, peer: IpAddr) -> bool {
+        self.world.read(|world, _| world.claimants(peer).next().is_some())
     }
 
     /// Decides, and while the decision is "not yet", decides again after each change of the World, until the deadline.

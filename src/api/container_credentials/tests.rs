@@ -14,11 +14,12 @@ use crate::logic::cluster::world::PodTokens;
 use crate::logic::cluster::world::tests::{namespace, pod};
 use crate::logic::identity::issuer::IssuerDocuments;
 use crate::logic::identity::tests::signing::EcKey;
+use crate::logic::policy::pattern::Format;
 use crate::logic::policy::tests::rules;
 use crate::logic::request::message::{Headers, Method};
 use crate::os::clock::SystemClock;
 use crate::ports::Clock;
-use crate::state::shared_world::SharedWorld;
+use crate::state::shared_world::{Evaluated, SharedWorld};
 
 const ISSUER: &str = "https://cluster";
 const ELSEWHERE: &str = "192.0.2.1";
@@ -172,6 +173,33 @@ fn token_of_a_renamed_issuer_waits_for_the_new_name() {
     assert_eq!(code(&ask(&service, Some(&key.sign(&claims)), ELSEWHERE)), (401, "token_audience"));
     let forged = EcKey::new("k1").sign(&claims);
     assert_eq!(code(&ask(&service, Some(&forged), ELSEWHERE)), (401, "token_untrusted"));
+}
+
+/// As where all pods are on one machine's loopback.
+#[test]
+fn known_pod_at_a_loopback_address_waits_for_its_list() {
+    let pod = Pod { addresses: vec!["127.0.10.1".parse().unwrap()], ..holder() };
+    let service = service_with_proof(vec![pod], proof(None));
+    let service = Service { wait_for_pod: Duration::from_secs(60), ..service };
+    service.world.amend_rules(|rules| rules.restrictions = Some(Format::Glob));
+    let allowed = namespace("shop", Some(r#"["app"]"#));
+    service.world.apply(Resource::Namespaces, Event::Apply(Object::Namespace(allowed)));
+    let asked = service.world.asked();
+    let response = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Evaluated only once the request waits for it.
+            service.world.wait_for_questions(asked, service.clock.now().mono.after(Duration::from_secs(10)));
+            while !matches!(service.world.evaluate(), Evaluated::Nothing) {}
+        });
+        let headers = Headers { host: Some(b"169.254.169.254"), ..Headers::default() };
+        let target = "/latest/meta-data/iam/security-credentials/";
+        let peer = "127.0.10.1".parse().unwrap();
+        service.handle(
+            &Request { method: Method::Get, target, headers },
+            &Caller { peer, is_redirected: &|| true, local: &|| None, is_node: &|| true, prove_pod: &|_| true },
+        )
+    });
+    assert_eq!((response.status, response.body.into_text().unwrap().as_str()), (200, "app"));
 }
 
 #[test]
