@@ -10,3 +10,6 @@ pub mod secret;
 pub mod time;
 pub mod url;
 pub mod yaml;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -148,4 +148,4 @@ const OWN_CODES: [&str; 15] = [
 ];
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

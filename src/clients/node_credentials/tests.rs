@@ -12,12 +12,12 @@ use crate::logic::base::proxy::ProxyEnvironment;
 use crate::logic::base::secret::Secret;
 use crate::logic::base::time::Wall;
 use crate::logic::base::url::ServiceUrl;
-use crate::logic::policy::arn::RoleArn;
 use crate::logic::request::message::Response;
 use crate::logic::request::path::CanonicalPath;
 use crate::logic::request::upstream::ImdsFailure;
 use crate::logic::sts::endpoints::StsEndpoints;
 use crate::logic::sts::environment::{AwsEnvironment, Container, ContainerToken};
+use crate::logic::sts::tests::plain_call;
 use crate::ports::Forwarded;
 
 /// 2026-11-23T02:59:47Z
@@ -302,17 +302,7 @@ fn multi_line_or_missing_token_is_never_sent() {
 }
 
 fn hop() -> AssumeRole {
-    AssumeRole {
-        role: RoleArn::parse("arn:aws:iam::123456789012:role/hop").unwrap(),
-        session_name: "node".to_owned(),
-        external_id: None,
-        duration_s: 3_600,
-        policy: None,
-        policy_arns: Vec::new(),
-        tags: Vec::new(),
-        transitive_tags: Vec::new(),
-        subject: None,
-    }
+    plain_call("hop", "node")
 }
 
 #[test]

@@ -11,9 +11,9 @@ use crate::clients::stand_in::{Act, SeenRequest, StandIn, WallAt, answer, refuse
 use crate::logic::base::proxy::ProxyEnvironment;
 use crate::logic::base::secret::Secret;
 use crate::logic::base::url::ServiceUrl;
-use crate::logic::policy::arn::RoleArn;
 use crate::logic::request::upstream::ImdsFailure;
 use crate::logic::sts::endpoints::StsEndpoints;
+use crate::logic::sts::tests::plain_call;
 
 const RECORDED: &str = include_str!("../../../tests/fixtures/sts/assume-role-ok.http");
 const UNKNOWN_KEY: &str = include_str!("../../../tests/fixtures/sts/unknown-key.http");
@@ -69,17 +69,7 @@ fn client(url: &str) -> StsClient {
 }
 
 fn request() -> AssumeRole {
-    AssumeRole {
-        role: RoleArn::parse("arn:aws:iam::123456789012:role/app").unwrap(),
-        session_name: "sess".to_owned(),
-        external_id: None,
-        duration_s: 3_600,
-        policy: None,
-        policy_arns: Vec::new(),
-        tags: Vec::new(),
-        transitive_tags: Vec::new(),
-        subject: None,
-    }
+    plain_call("app", "sess")
 }
 
 /// The response of a recorded exchange.

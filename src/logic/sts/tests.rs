@@ -1,5 +1,20 @@
 use super::*;
 
+/// A call with nothing but what each call has; `role` is a name below one account.
+pub(crate) fn plain_call(role: &str, session_name: &str) -> AssumeRole {
+    AssumeRole {
+        role: RoleArn::parse(&format!("arn:aws:iam::123456789012:role/{role}")).unwrap(),
+        session_name: session_name.to_owned(),
+        external_id: None,
+        duration_s: 3_600,
+        policy: None,
+        policy_arns: Vec::new(),
+        tags: Vec::new(),
+        transitive_tags: Vec::new(),
+        subject: None,
+    }
+}
+
 fn failure(code: &str, message: &str) -> StsFailure {
     let (kind, request_id) = (StsFailureKind::Refused, None);
     StsFailure { kind, code: code.into(), message: message.into(), request_id }

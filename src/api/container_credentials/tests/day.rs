@@ -4,19 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::logic::base::tests::SeededRandom;
 use crate::logic::cluster::kubernetes::{KubernetesFailure, KubernetesFailureKind};
-
-/// SplitMix64: the same sequence for the same seed.
-struct SeededRandom(u64);
-
-impl SeededRandom {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ mixed >> 31) % limit as u64).unwrap()
-    }
-}
 
 /// A token and its properties.
 struct Issued {

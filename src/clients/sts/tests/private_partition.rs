@@ -12,6 +12,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
+use crate::logic::policy::arn::RoleArn;
 use crate::logic::sts::environment::AwsEnvironment;
 use crate::os::threads;
 

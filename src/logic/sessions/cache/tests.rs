@@ -1,6 +1,6 @@
 use super::*;
-use crate::logic::policy::arn::RoleArn;
 use crate::logic::sts::StsFailureKind;
+use crate::logic::sts::tests::plain_call;
 
 mod ahead;
 mod day;
@@ -15,17 +15,7 @@ const RULES: CacheRules =
 const HOUR: Duration = Duration::from_secs(3_600);
 
 pub(crate) fn key(name: &str) -> AssumeRole {
-    AssumeRole {
-        role: RoleArn::parse(&format!("arn:aws:iam::123456789012:role/{name}")).unwrap(),
-        session_name: "n1".into(),
-        external_id: None,
-        duration_s: 3_600,
-        policy: None,
-        policy_arns: vec![],
-        tags: vec![],
-        transitive_tags: vec![],
-        subject: None,
-    }
+    plain_call(name, "n1")
 }
 
 fn at(seconds: u64) -> Mono {

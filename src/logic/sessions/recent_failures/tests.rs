@@ -1,19 +1,9 @@
 use super::*;
-use crate::logic::policy::arn::RoleArn;
 use crate::logic::sts::StsFailureKind;
+use crate::logic::sts::tests::plain_call;
 
 fn call(role: usize) -> AssumeRole {
-    AssumeRole {
-        role: RoleArn::parse(&format!("arn:aws:iam::123456789012:role/r{role}")).unwrap(),
-        session_name: "s".into(),
-        external_id: None,
-        duration_s: 3_600,
-        policy: None,
-        policy_arns: vec![],
-        tags: vec![],
-        transitive_tags: vec![],
-        subject: None,
-    }
+    plain_call(&format!("r{role}"), "s")
 }
 
 fn failure(code: &str) -> StsFailure {

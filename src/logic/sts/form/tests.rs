@@ -1,18 +1,8 @@
 use super::*;
-use crate::logic::policy::arn::RoleArn;
+use crate::logic::sts::tests::plain_call;
 
 fn plain() -> AssumeRole {
-    AssumeRole {
-        role: RoleArn::parse("arn:aws:iam::123456789012:role/team/app").unwrap(),
-        session_name: "node-app".to_owned(),
-        external_id: None,
-        duration_s: 3_600,
-        policy: None,
-        policy_arns: Vec::new(),
-        tags: Vec::new(),
-        transitive_tags: Vec::new(),
-        subject: None,
-    }
+    plain_call("team/app", "node-app")
 }
 
 #[test]

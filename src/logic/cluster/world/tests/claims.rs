@@ -4,34 +4,28 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::*;
+use crate::logic::base::tests::SeededRandom;
 use crate::logic::cluster::kubernetes::ObjectIdentity;
 
-/// SplitMix64: the same events for the same seed.
-struct Chance(u64);
+/// Events of a seed.
+struct Chance(SeededRandom);
 
 impl Chance {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ mixed >> 31) % limit as u64).unwrap()
-    }
-
     /// A pod of few UIDs, names and addresses, so that they meet.
     fn pod(&mut self) -> Pod {
-        let addresses = (0..self.below(3)).map(|_| format!("10.0.0.{}", self.below(4)).parse().unwrap()).collect();
+        let addresses = (0..self.0.below(3)).map(|_| format!("10.0.0.{}", self.0.below(4)).parse().unwrap()).collect();
         Pod {
-            name: format!("pod-{}", self.below(4)),
+            name: format!("pod-{}", self.0.below(4)),
             addresses,
-            finished: self.below(5) == 0,
-            host_network: self.below(5) == 0,
-            deleting: self.below(4) == 0,
-            ..pod(&format!("uid-{}", self.below(6)), "10.0.0.9")
+            finished: self.0.below(5) == 0,
+            host_network: self.0.below(5) == 0,
+            deleting: self.0.below(4) == 0,
+            ..pod(&format!("uid-{}", self.0.below(6)), "10.0.0.9")
         }
     }
 
     fn event(&mut self) -> Event {
-        match self.below(8) {
+        match self.0.below(8) {
             0 => Event::Delete(Object::Pod(self.pod())),
             1 => Event::Forget(self.identity()),
             2 => Event::Init,
@@ -44,11 +38,11 @@ impl Chance {
     /// Of an object that couldn't be read: its name, its UID, or both.
     fn identity(&mut self) -> ObjectIdentity {
         let Pod { namespace, name, uid, .. } = self.pod();
-        let named = self.below(2) == 0;
+        let named = self.0.below(2) == 0;
         ObjectIdentity {
             namespace: named.then_some(namespace),
             name: named.then_some(name),
-            uid: (!named || self.below(2) == 0).then_some(uid),
+            uid: (!named || self.0.below(2) == 0).then_some(uid),
         }
     }
 }
@@ -71,7 +65,7 @@ fn claims(world: &World) -> [BTreeSet<(IpAddr, String)>; 2] {
 fn no_claim_outlives_its_pod_and_no_pod_lacks_one() {
     let mut most = 0;
     for seed in 0..50 {
-        let (mut chance, mut world) = (Chance(seed), World::default());
+        let (mut chance, mut world) = (Chance(SeededRandom(seed)), World::default());
         for step in 0..400 {
             let event = chance.event();
             apply_event(&mut world, Resource::Pods, event.clone(), Format::Glob);

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::*;
+use crate::logic::base::tests::SeededRandom;
 use weather::{Granted, MINUTE_MS, Weather};
 
 mod weather;
@@ -68,7 +69,7 @@ struct Tally {
 
 struct Day {
     now: u64,
-    random: Random,
+    random: SeededRandom,
     weather: Weather,
     cache: Cache<Granted>,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
@@ -84,10 +85,10 @@ struct Day {
 impl Day {
     fn new(seed: u64) -> Self {
         let rules = CacheRules { budget: BUDGET, ..RULES };
-        let mut random = Random(seed);
+        let mut random = SeededRandom(seed);
         let mut day = Self {
             now: 0,
-            weather: Weather::new(DAY_MS, Random(random.number())),
+            weather: Weather::new(DAY_MS, SeededRandom(random.number())),
             random,
             cache: Cache::new(rules, Mono::from_millis(0)),
             events: BinaryHeap::new(),
@@ -282,21 +283,4 @@ fn request(role: u64) -> &'static AssumeRole {
     static REQUESTS: LazyLock<HashMap<u64, AssumeRole>> =
         LazyLock::new(|| (0..ROLES).map(|role| (role, key(&format!("r{role}")))).collect());
     &REQUESTS[&role]
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn roll(&mut self, sides: u64) -> u64 {
-        u64::try_from((u128::from(self.number()) * u128::from(sides)) >> 64).unwrap()
-    }
-
-    fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
 }

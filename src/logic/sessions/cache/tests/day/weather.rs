@@ -1,7 +1,7 @@
 //! The behaviour of STS during a day: outages, throttling, denials, and a node whose wall clock jumps.
 
 use super::super::failure;
-use super::Random;
+use crate::logic::base::tests::SeededRandom;
 use crate::logic::base::time::Wall;
 use crate::logic::sts::{AssumeRole, Remedy, StsFailure, StsFailureKind, remedy, skew_ms};
 use std::time::Duration;
@@ -24,7 +24,7 @@ enum Trouble {
 }
 
 pub(super) struct Weather {
-    random: Random,
+    random: SeededRandom,
     troubles: Vec<(u64, u64, Trouble)>,
     /// The error of the agent's wall clock, and the agent's correction
     wall_ms: i64,
@@ -34,7 +34,7 @@ pub(super) struct Weather {
 }
 
 impl Weather {
-    pub(super) fn new(day_ms: u64, mut random: Random) -> Self {
+    pub(super) fn new(day_ms: u64, mut random: SeededRandom) -> Self {
         let mut troubles = Vec::new();
         for (kind, minutes, times) in [(Trouble::Away, 20, 5), (Trouble::Throttles, 5, 8), (Trouble::Denies, 10, 2)] {
             for _ in 0..times {
